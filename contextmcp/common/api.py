@@ -1,0 +1,97 @@
+"""How the HTTP API reads and writes: camelCase JSON, strict bodies, cursor pages."""
+
+import json
+from collections import OrderedDict
+from typing import IO, Any
+from urllib.parse import parse_qs, urlsplit
+
+from rest_framework import serializers
+from rest_framework.pagination import CursorPagination
+from rest_framework.parsers import BaseParser
+from rest_framework.response import Response
+
+from .errors import MalformedRequest
+
+
+def camel(name: str) -> str:
+    """`resets_at` to `resetsAt`."""
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def camelize(value: Any) -> Any:
+    """The same for the keys of dictionaries, at any depth."""
+    if isinstance(value, dict):
+        return {camel(key) if isinstance(key, str) else key: camelize(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [camelize(inner) for inner in value]
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+class StrictJSONParser(BaseParser):
+    """JSON as RFC 8259 has it: UTF-8, no NaN; anything else is a `MalformedRequest`, never a 500."""
+
+    media_type = "application/json"
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
+        try:
+            return json.loads(stream.read().decode(), parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise MalformedRequest from error
+
+
+class Schema(serializers.Serializer[Any]):
+    """A body, declared in snake_case and spoken in camelCase. A field it does not know is an error, not ignored."""
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        fields = OrderedDict()
+        for name, field in super().get_fields().items():
+            spoken = camel(name)
+            if spoken != name and field.source is None:
+                field.source = name
+            fields[spoken] = field
+        return fields
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict):
+            unknown = sorted(set(map(str, data)) - set(self.fields))
+            if unknown:
+                raise serializers.ValidationError(dict.fromkeys(unknown, "There is no such field."))
+            text = json.dumps(data, default=str)
+            if "\\u0000" in text:
+                raise serializers.ValidationError("A NUL character cannot be stored.")
+        return super().to_internal_value(data)
+
+
+class Page(CursorPagination):
+    """`?cursor=`, `?limit=` (1 to 100); newest first. Views may set another `ordering`."""
+
+    page_size = 25
+    max_page_size = 100
+    page_size_query_param = "limit"
+    ordering: Any = ("-created_at", "-id")
+
+    def get_paginated_response(self, data: Any) -> Response:
+        return Response(
+            {
+                "data": data,
+                "nextCursor": _cursor(self.get_next_link()),
+                "previousCursor": _cursor(self.get_previous_link()),
+            }
+        )
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        cursor = {"type": ["string", "null"]}
+        return {
+            "type": "object",
+            "required": ["data", "nextCursor", "previousCursor"],
+            "properties": {"data": schema, "nextCursor": cursor, "previousCursor": cursor},
+        }
+
+
+def _cursor(link: str | None) -> str | None:
+    return parse_qs(urlsplit(link).query)["cursor"][0] if link else None

@@ -1,0 +1,17 @@
+"""A developer's machine and the demo: readable logs, plain HTTP, test keys."""
+
+import os
+
+os.environ.setdefault("KEY_ENVIRONMENT", "test")
+os.environ.setdefault("LOG_JSON", "false")
+
+from .base import *
+
+DEBUG = env.bool("DEBUG", default=False)
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = True
