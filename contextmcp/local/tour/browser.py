@@ -1,0 +1,161 @@
+"""A person at a browser, over HTTP only: follows redirects, keeps cookies, fills in the forms it finds."""
+
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx
+
+SKIPPED_INPUTS = frozenset({"submit", "button", "image", "reset"})
+
+
+class PageError(Exception):
+    """The page is not what the step expected; the text says what was there."""
+
+
+@dataclass
+class Form:
+    """A form as it stands in the page: where it goes, its fields with their values, and its submit buttons."""
+
+    action: str
+    method: str
+    fields: dict[str, str] = field(default_factory=dict)
+    buttons: list[tuple[str, str]] = field(default_factory=list)
+    text: str = ""
+
+
+class _Forms(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[Form] = []
+        self._form: Form | None = None
+        self._select = ""
+        self._textarea = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self._form = Form(given.get("action", ""), given.get("method", "get").lower())
+            self.forms.append(self._form)
+        form = self._form
+        if form is None:
+            return
+        name = given.get("name", "")
+        if tag == "input" and name:
+            self._input(form, name, given)
+        elif tag == "button" and given.get("type", "submit") == "submit":
+            form.buttons.append((name, given.get("value", "")))
+        elif tag == "select":
+            self._select = name
+        elif tag == "option" and self._select and ("selected" in given or self._select not in form.fields):
+            form.fields[self._select] = given.get("value", "")
+        elif tag == "textarea" and name:
+            self._textarea = name
+            form.fields[name] = ""
+
+    def _input(self, form: Form, name: str, given: dict[str, str]) -> None:
+        kind = given.get("type", "text").lower()
+        if kind in {"submit", "image"}:
+            form.buttons.append((name, given.get("value", "")))
+        elif kind in {"checkbox", "radio"}:
+            if "checked" in given:
+                form.fields[name] = given.get("value", "on")
+        elif kind not in SKIPPED_INPUTS:
+            form.fields[name] = given.get("value", "")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._form = None
+        elif tag == "select":
+            self._select = ""
+        elif tag == "textarea":
+            self._textarea = ""
+
+    def handle_data(self, data: str) -> None:
+        if self._form is None:
+            return
+        self._form.text += data
+        if self._textarea:
+            self._form.fields[self._textarea] += data
+
+
+class Browser:
+    """One person's cookies and the page in front of them."""
+
+    def __init__(self) -> None:
+        self.client = httpx.Client(follow_redirects=True, timeout=30)
+        self.page: httpx.Response | None = None
+
+    def close(self) -> None:
+        self.client.close()
+
+    @property
+    def html(self) -> str:
+        return self.page.text if self.page is not None else ""
+
+    @property
+    def address(self) -> str:
+        return str(self.page.url) if self.page is not None else ""
+
+    def open(self, url: str) -> httpx.Response:
+        """Go to an address; a relative one goes on from the present page."""
+        return self._arrive(self.client.get(urljoin(self.address, url)))
+
+    def forms(self) -> list[Form]:
+        parser = _Forms()
+        parser.feed(self.html)
+        return parser.forms
+
+    def submit(self, values: dict[str, str] | None = None, *, having: str = "", press: str = "") -> httpx.Response:
+        """Fill in and send the first form that has every field of `values`, whose action or text holds `having`,
+        and a button whose name or value is `press`."""
+        values = values or {}
+        for form in self.forms():
+            pressed = [button for button in form.buttons if press in button] if press else form.buttons[:1]
+            if (having in form.action or having in form.text) and set(values) <= set(form.fields) and (pressed or not press):
+                break
+        else:
+            found = [(form.action, sorted(form.fields)) for form in self.forms()]
+            raise PageError(f"No form with {sorted(values)} {having!r} {press!r} at {self.address}; there are {found}")
+        data = {**form.fields, **values, **{name: value for name, value in pressed[:1] if name}}
+        target = urljoin(self.address, form.action or self.address)
+        headers = {"Referer": self.address}
+        if form.method == "get":
+            return self._arrive(self.client.get(target, params=data, headers=headers))
+        return self._arrive(self.client.post(target, data=data, headers=headers))
+
+    def _arrive(self, response: httpx.Response) -> httpx.Response:
+        self.page = response
+        if response.status_code >= 400:
+            raise PageError(f"{response.request.method} {response.url} answered {response.status_code}")
+        return response
+
+
+class Api:
+    """A REST consumer with an API key."""
+
+    def __init__(self, base: str, key: str = "") -> None:
+        self.base = base
+        self.key = key
+        self.client = httpx.Client(timeout=30)
+
+    def close(self) -> None:
+        self.client.close()
+
+    def call(self, method: str, path: str, body: Any = None, *, key: str = "") -> httpx.Response:
+        headers = {"Authorization": f"Bearer {key or self.key}"}
+        return self.client.request(method, self.base + path, json=body, headers=headers)
+
+    def get(self, path: str) -> Any:
+        """The JSON of a 2xx answer; anything else is a `PageError` that quotes it."""
+        return self._expect(self.call("GET", path))
+
+    def post(self, path: str, body: Any = None) -> Any:
+        return self._expect(self.call("POST", path, {} if body is None else body))
+
+    @staticmethod
+    def _expect(answer: httpx.Response) -> Any:
+        if answer.status_code >= 300:
+            raise PageError(f"{answer.request.method} {answer.url.path} answered {answer.status_code}: {answer.text[:400]}")
+        return answer.json() if answer.content else None

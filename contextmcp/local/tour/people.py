@@ -1,0 +1,118 @@
+"""Chapters about people: signing up, keys, a teammate."""
+
+import re
+import secrets
+import time
+
+import httpx
+
+from .browser import Browser
+from .report import Report, eventually, expect
+from .world import Journey
+
+KEY = re.compile(r"cmcp_sk_(?:test|live)_[0-9A-Za-z]+")
+
+
+def _register(browser: Browser, url: str, email: str, password: str, organization: str) -> None:
+    browser.open(f"{url}/accounts/signup/")
+    browser.submit({"email": email, "password1": password, "organization_name": organization})
+
+
+def _first_key(browser: Browser, url: str) -> str:
+    browser.open(f"{url}/welcome/")
+    browser.submit({}, having="key")
+    found = KEY.search(browser.html)
+    expect(found, f"the page at {browser.address} shows no key")
+    assert found
+    return found[0]
+
+
+def sign_up(journey: Journey, report: Report) -> bool:
+    url = journey.world.url
+
+    def form() -> str:
+        _register(journey.browser, url, journey.email, journey.password, "Analytical Engines")
+        return f"{journey.email} is signed in and sees {journey.browser.address}"
+
+    def key() -> str:
+        journey.api.key = _first_key(journey.browser, url)
+        expect('"mcpServers"' in journey.browser.html or "mcpServers" in journey.browser.html, "no MCP configuration beside the key")
+        return f"{journey.api.key[:16]}... shown once, with an MCP client configuration to paste"
+
+    def whoami() -> str:
+        journey.organization = journey.api.get("/api/organization")
+        me = journey.api.get("/api/auth/whoami")
+        return f"organization {journey.organization['id']}, plan {journey.organization['plan']}, role {me['role']}"
+
+    def second() -> str:
+        other = Browser()
+        try:
+            _register(other, url, f"free-{secrets.token_hex(3)}@example.com", secrets.token_urlsafe(15), "Untouched")
+            journey.free_key = _first_key(other, url)
+        finally:
+            other.close()
+        return "a second organization, which stays on Free"
+
+    return (
+        report.step("sign up through the form", form)
+        and report.step("make the first API key on the welcome page", key)
+        and report.step("the key says who is asking", whoami)
+        and report.step("another organization signs up and stays on Free", second)
+    )
+
+
+def _link(mail_url: str, recipient: str, path: str) -> str:
+    """The first link with `path` in the newest mail to `recipient`."""
+
+    def arrived() -> str:
+        messages = httpx.get(f"{mail_url}/messages", timeout=5).json()
+        for message in sorted(messages, key=lambda m: m.get("received", ""), reverse=True):
+            if recipient in str(message["to"]):
+                found = re.search(rf"https?://\S*{path}\S*", message["text"])
+                if found:
+                    return found[0].rstrip(".,)>")
+        return ""
+
+    return str(eventually(arrived, within=15, what=f"a mail to {recipient} with a link to {path}"))
+
+
+def keys_and_team(journey: Journey, report: Report) -> bool:
+    url = journey.world.url
+    old = journey.api.key
+
+    def rotate() -> str:
+        made = journey.api.post("/api/auth/rotate-key", {"overlapSeconds": 2})
+        journey.api.key = made["key"]
+        for name, key in {"new": made["key"], "old": old}.items():
+            expect(journey.api.call("GET", "/api/auth/whoami", key=key).status_code == 200, f"the {name} key does not work in the overlap")
+        return "both keys work for the 2 seconds of overlap"
+
+    def dies() -> str:
+        time.sleep(2.2)
+        answer = journey.api.call("GET", "/api/auth/whoami", key=old)
+        expect(
+            answer.status_code == 401 and answer.json()["code"] == "key_expired", f"the old key answered {answer.status_code} {answer.text}"
+        )
+        return f"401 {answer.json()['code']}: {answer.json()['detail']}"
+
+    def invite() -> str:
+        mate = f"grace-{secrets.token_hex(3)}@example.com"
+        journey.api.post("/api/organization/invitations", {"email": mate, "role": "member"})
+        link = _link(journey.world.mail_url, mate, "/invitations/")
+        browser = Browser()
+        try:
+            _register(browser, url, mate, secrets.token_urlsafe(15), "Compilers")
+            browser.open(link)
+            browser.submit({}, having="invitations")
+        finally:
+            browser.close()
+        members = journey.api.get("/api/organization/members")["data"]
+        found = [member for member in members if member["email"] == mate]
+        expect(found and found[0]["role"] == "member", f"{mate} is not a member: {members}")
+        return f"mail to {mate}, link followed, accepted: {len(members)} members"
+
+    return (
+        report.step("rotate the key: the old one lives on for its overlap", rotate)
+        and report.step("after the overlap the old key is dead", dies)
+        and report.step("invite a teammate by mail, who accepts", invite)
+    )

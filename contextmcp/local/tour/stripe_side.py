@@ -1,0 +1,53 @@
+"""What happens on Stripe's side of the tour, through the real SDK: a customer's clock, and time passing on it."""
+
+import time
+from datetime import UTC, datetime
+
+import httpx
+import stripe
+
+HOUR = 3600
+DAY = 24 * HOUR
+
+
+class StripeSide:
+    """Stripe as the vendor's engineer sees it in test mode."""
+
+    def __init__(self, base: str, secret_key: str) -> None:
+        self.base = base
+        self.stripe = stripe.StripeClient(secret_key, base_addresses={"api": base})  # type: ignore[typeddict-item]
+        self.clock = ""
+        self.customer = ""
+
+    def hang_on_clock(self, customer: str) -> str:
+        """Give the customer a test clock that starts now."""
+        self.customer = customer
+        clock = self.stripe.v1.test_helpers.test_clocks.create({"frozen_time": int(time.time()), "name": "The tour"})
+        self.clock = clock.id
+        httpx.post(f"{self.base}/_sim/customers/{customer}/clock", json={"test_clock": clock.id}).raise_for_status()
+        return self.clock
+
+    @property
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.stripe.v1.test_helpers.test_clocks.retrieve(self.clock).frozen_time, UTC)
+
+    def advance_to(self, moment: int) -> datetime:
+        """Move the clock and wait until Stripe has done all that falls due on the way."""
+        clocks = self.stripe.v1.test_helpers.test_clocks
+        clocks.advance(self.clock, {"frozen_time": moment})
+        deadline = time.monotonic() + 30
+        while clocks.retrieve(self.clock).status != "ready":
+            if time.monotonic() > deadline:
+                raise AssertionError("the test clock is still advancing after 30 s")
+            time.sleep(0.05)
+        return datetime.fromtimestamp(moment, UTC)
+
+    def advance(self, seconds: int) -> datetime:
+        return self.advance_to(int(self.now.timestamp()) + seconds)
+
+    def invoices(self) -> list[stripe.Invoice]:
+        """Newest first."""
+        return self.stripe.v1.invoices.list({"customer": self.customer, "limit": 20}).data
+
+    def subscription(self) -> stripe.Subscription:
+        return self.stripe.v1.subscriptions.list({"customer": self.customer, "status": "all", "limit": 1}).data[0]
