@@ -1,0 +1,57 @@
+"""Why billing refuses."""
+
+from contextmcp.common.errors import Conflict, DomainError, NotFound, ValidationFailed
+
+
+class BillingNotConfigured(DomainError):
+    code = "billing_not_configured"
+    status = 503
+    message = "Billing is not configured on this server."
+
+
+class StripeUnavailable(DomainError):
+    """Stripe did not answer in time, or answered that it cannot. Nothing is known about the request; repeating it is safe."""
+
+    code = "stripe_unavailable"
+    status = 503
+    message = "The payment provider does not answer at the moment. Please try again shortly."
+
+
+class PaymentRequired(DomainError):
+    """A payment was declined, or needs its owner. Details: `reason`, Stripe's decline code; `invoice_url` where it can be paid."""
+
+    code = "payment_required"
+    status = 402
+    message = "The payment did not go through. Use another card, or confirm the payment."
+
+
+class AlreadySubscribed(Conflict):
+    code = "already_subscribed"
+    message = "This organization already has a subscription. Change its plan instead: POST /api/billing/change-plan."
+
+
+class NoSubscription(Conflict):
+    code = "no_subscription"
+    message = "This organization has no subscription."
+
+
+class NothingToChange(Conflict):
+    code = "nothing_to_change"
+    message = "The subscription is already so."
+
+
+class NoCustomer(Conflict):
+    code = "no_customer"
+    message = "This organization has never paid anything here, so there is nothing to manage yet."
+
+
+class PlanNotSold(ValidationFailed):
+    message = "This plan cannot be bought that way."
+
+
+class UnknownPromotionCode(ValidationFailed):
+    message = "There is no such promotion code, or it is no longer valid."
+
+
+class UnknownSession(NotFound):
+    message = "There is no such checkout session."

@@ -1,0 +1,75 @@
+"""What was asked of Stripe. Each row is committed before the call, and its id is the call's idempotency key."""
+
+from typing import ClassVar, Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from contextmcp.common.ids import uuid7
+
+
+class CheckoutAttempt(models.Model):
+    """One intention to buy. `request` is exactly what is sent, so that a repeat after a crash is the same request."""
+
+    class State(models.TextChoices):
+        PREPARING = "preparing"  # Stripe may or may not have heard of it
+        OPEN = "open"
+        COMPLETED = "completed"
+        EXPIRED = "expired"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="checkout_attempts")
+    plan = models.CharField(max_length=40)
+    interval = models.CharField(max_length=8)
+    promotion_code = models.CharField(max_length=100, blank=True)
+    request = models.JSONField(default=dict)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.PREPARING)
+    session_id = models.CharField(max_length=128, unique=True, null=True, blank=True)
+    url = models.TextField(blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["organization"], condition=Q(state__in=["preparing", "open"]), name="checkout_one_at_a_time"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.plan}/{self.interval} {self.state}"
+
+
+class BillingActionQuerySet(models.QuerySet["BillingAction"]):
+    def unfinished(self) -> Self:
+        return self.filter(state=BillingAction.State.PENDING)
+
+
+class BillingAction(models.Model):
+    """Any other wish: a customer, a plan change, a cancellation. An unfinished one with the same parameters is taken up again."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        DONE = "done"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="billing_actions")
+    kind = models.CharField(max_length=40)
+    parameters = models.JSONField(default=dict)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.PENDING)
+    error = models.CharField(max_length=500, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    objects = BillingActionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes: ClassVar = [models.Index(fields=["organization", "kind"], name="action_of_organization")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.state}"

@@ -1,0 +1,70 @@
+"""Invoices as customers see them, and what staff should know about the money behind them."""
+
+from typing import ClassVar
+
+from django.db import models
+
+
+class Invoice(models.Model):
+    """Our projection of one invoice at Stripe. Amounts are minor units of `currency`."""
+
+    organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="invoices")
+    stripe_invoice_id = models.CharField(max_length=64, unique=True)
+    stripe_subscription_id = models.CharField(max_length=64, blank=True, db_index=True)
+    number = models.CharField(max_length=64, blank=True)
+    status = models.CharField(max_length=16, db_index=True)
+    billing_reason = models.CharField(max_length=40, blank=True)
+    currency = models.CharField(max_length=3)
+    subtotal = models.BigIntegerField()
+    discount = models.BigIntegerField(default=0)
+    tax = models.BigIntegerField(default=0)
+    total = models.BigIntegerField()
+    amount_due = models.BigIntegerField()
+    amount_paid = models.BigIntegerField()
+    amount_remaining = models.BigIntegerField()
+    refunded = models.BigIntegerField(default=0)
+    attempt_count = models.PositiveIntegerField(default=0)
+    attempted = models.BooleanField(default=False)
+    next_payment_attempt = models.DateTimeField(null=True, blank=True)
+    period_start = models.DateTimeField(null=True, blank=True)
+    period_end = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField()
+    due_at = models.DateTimeField(null=True, blank=True)
+    finalized_at = models.DateTimeField(null=True, blank=True)
+    paid_at = models.DateTimeField(null=True, blank=True)
+    lines = models.JSONField(default=list)
+    hosted_url = models.TextField(blank=True)
+    pdf_url = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes: ClassVar = [models.Index(fields=["organization", "-created_at"], name="invoice_of_organization")]
+
+    def __str__(self) -> str:
+        return self.number or self.stripe_invoice_id
+
+
+class Adjustment(models.Model):
+    """Money that went back or may go back: a refund, a dispute or a credit note, visible to staff."""
+
+    class Kind(models.TextChoices):
+        REFUND = "refund"
+        DISPUTE = "dispute"
+        CREDIT_NOTE = "credit_note"
+
+    organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="billing_adjustments")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    stripe_id = models.CharField(max_length=64, unique=True)
+    stripe_charge_id = models.CharField(max_length=64, blank=True)
+    stripe_invoice_id = models.CharField(max_length=64, blank=True)
+    status = models.CharField(max_length=40)
+    reason = models.CharField(max_length=80, blank=True)
+    amount = models.BigIntegerField()
+    currency = models.CharField(max_length=3)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.stripe_id}"
