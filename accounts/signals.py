@@ -1,0 +1,8 @@
+"""News for the apps above. Sent inside the transaction that makes it so."""
+
+from django.dispatch import Signal
+
+# Arguments: organization.
+organization_closed = Signal()
+# Arguments: organization, user (who is no longer a member).
+member_removed = Signal()
