@@ -174,7 +174,9 @@ class Postgres:
             stderr=log,
             start_new_session=True,
             umask=0o077,
-            **({"user": self.account.pw_uid, "group": self.account.pw_gid, "extra_groups": []} if self.account else {}),
+            user=self.account.pw_uid if self.account else None,
+            group=self.account.pw_gid if self.account else None,
+            extra_groups=[] if self.account else None,
         )
 
     def _wait_until_ready(self, patience: float = 60) -> None:

@@ -6,12 +6,15 @@ import contextlib
 import ctypes
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
 
 PR_SET_PDEATHSIG = 1
+# Looked up here, not between fork and exec, where little is safe.
+_prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
 
 def find(pid_file: Path, marker: str) -> psutil.Process | None:
@@ -39,19 +42,37 @@ def send(processes: Iterable[psutil.Process], signum: int) -> None:
             process.send_signal(signum)
 
 
+def wait(waited_for: Iterable[psutil.Process], patience: float) -> bool:
+    """Whether all are gone in time. A zombie is gone: in a container its new parent may never reap it."""
+    left = list(waited_for)
+    until = time.monotonic() + patience
+    while True:
+        left = [process for process in left if _alive(process)]
+        if not left or time.monotonic() > until:
+            return not left
+        time.sleep(0.01)
+
+
 def end(process: psutil.Process, *signals: tuple[int, float]) -> None:
     """Send each signal in turn, giving it its seconds, then SIGKILL; return when the whole family is gone."""
     everyone = family(process)
     for signum, patience in signals:
         send([process], signum)
-        _, left = psutil.wait_procs(everyone, timeout=patience)
-        if not left:
+        if wait(everyone, patience):
             return
-    send(family(process) + everyone, signal.SIGKILL)
-    psutil.wait_procs(everyone, timeout=10)
+    everyone = list({*everyone, *family(process)})
+    send(everyone, signal.SIGKILL)
+    wait(everyone, 10)
 
 
-def die_with_parent(signum: int = signal.SIGTERM) -> None:
-    """Run in the child before exec: Linux then sends `signum` when the parent is gone, even by `kill -9`."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signum, 0, 0, 0)
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def die_with_parent() -> None:
+    """Run in the child before exec: Linux then sends SIGTERM when the parent is gone, even by `kill -9`."""
+    if _prctl is not None:
+        _prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

@@ -1,0 +1,193 @@
+"""Processes that live and die together. One thread: what starts a child must not be a thread that ends (see `die_with_parent`)."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Self
+
+import psutil
+
+from contextmcp.local import processes
+
+LARGEST_LOG = 20 * 1024 * 1024
+PATIENCE = 8.0
+
+
+class Stopped(Exception):
+    """Everything is to stop: a signal came, or one of the processes ended. `code` is what the command exits with."""
+
+    def __init__(self, reason: str, code: int) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+def stop_on_signals() -> None:
+    """Turn the first SIGINT, SIGTERM or SIGHUP into `Stopped`; further ones must not interrupt the stopping."""
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def stop(signum: int, _frame: FrameType | None) -> None:
+        for each in wanted:
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped(signal.Signals(signum).name, 128 + signum)
+
+    for each in wanted:
+        signal.signal(each, stop)
+
+
+@dataclass
+class Child:
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+    task: bool
+    unfinished: bytes = b""
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=20))
+
+
+class Supervisor:
+    """A context manager: whatever happens inside, no process it started is left when it ends."""
+
+    def __init__(self, logs: Path, *, echo: bool) -> None:
+        logs.mkdir(parents=True, exist_ok=True)
+        self.logs = logs
+        self.echo = echo
+        self.children: list[Child] = []
+        self._selector = selectors.DefaultSelector()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._selector.close()
+
+    def start(self, name: str, command: Sequence[str], env: Mapping[str, str], *, task: bool = False) -> Child:
+        """Start a process; if it ends, everything ends, unless it is a task, whose end is awaited."""
+        process = subprocess.Popen(
+            list(command),
+            env={**env, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            # A group of its own: Ctrl-C reaches it through us, in order, and its descendants can be ended with it.
+            start_new_session=True,
+            preexec_fn=processes.die_with_parent,  # noqa: PLW1509  (there is one thread)
+        )
+        child = Child(name, process, self.logs / f"{name}.log", task)
+        child.log.write_bytes(b"")
+        self.children.append(child)
+        assert process.stdout is not None
+        os.set_blocking(process.stdout.fileno(), False)
+        self._selector.register(process.stdout, selectors.EVENT_READ, child)
+        return child
+
+    def run(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> int:
+        """Run a task to its end while the others go on; its output is shown as it is. Returns its exit code."""
+        child = self.start(name, command, env, task=True)
+        while child.process.poll() is None:
+            self.pump(0.05)
+        self.pump(0)
+        self._end(child)
+        self.children.remove(child)
+        return child.process.returncode
+
+    def until(self, ready: Callable[[], bool], what: str, patience: float = 60) -> None:
+        """Wait for something the processes bring about."""
+        end = time.monotonic() + patience
+        while not ready():
+            if time.monotonic() > end:
+                raise Stopped(f"{what} was not ready within {patience:.0f} s; see {self.logs}", 1)
+            self.pump(0.05)
+
+    def serve(self) -> None:
+        """Until `Stopped`."""
+        while True:
+            self.pump(0.5)
+
+    def pump(self, timeout: float) -> None:
+        """Pass on what the processes say, for at most so long, and see that none has ended."""
+        for key, _ in self._selector.select(timeout):
+            self._read(key.data)
+        for child in self.children:
+            if not child.task and child.process.poll() is not None:
+                self._read(child)
+                said = "" if self.echo else "".join(f"\n  {line}" for line in child.tail)
+                raise Stopped(f"{child.name} ended with {child.process.returncode}; stopping everything{said}", 1)
+
+    def stop(self) -> None:
+        """The last started first: what is used stops after its users."""
+        for child in reversed(self.children):
+            self._end(child)
+        self.children.clear()
+
+    def _end(self, child: Child) -> None:
+        """SIGTERM to the process, then SIGKILL to all of its group that is left."""
+        everyone = _descendants(child.process.pid)
+        with suppress(ProcessLookupError):
+            child.process.terminate()
+        end = time.monotonic() + PATIENCE
+        while child.process.poll() is None and time.monotonic() < end:
+            # A process whose output nobody reads could not even end.
+            for key, _ in self._selector.select(0.02):
+                self._read(key.data)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.process.pid, signal.SIGKILL)
+        processes.send(everyone, signal.SIGKILL)
+        child.process.wait(10)
+        processes.wait(everyone, 5)
+        self._read(child)
+        if child.process.stdout and not child.process.stdout.closed:
+            with suppress(KeyError):
+                self._selector.unregister(child.process.stdout)
+            child.process.stdout.close()
+
+    def _read(self, child: Child) -> None:
+        stream = child.process.stdout
+        if stream is None or stream.closed:
+            return
+        while True:
+            try:
+                chunk = os.read(stream.fileno(), 65536)
+            except BlockingIOError:
+                return
+            if not chunk:
+                with suppress(KeyError):
+                    self._selector.unregister(stream)
+                self._lines(child, child.unfinished)
+                child.unfinished = b""
+                return
+            whole, newline, rest = (child.unfinished + chunk).rpartition(b"\n")
+            child.unfinished = rest
+            self._lines(child, whole + newline)
+
+    def _lines(self, child: Child, data: bytes) -> None:
+        if not data:
+            return
+        if child.log.stat().st_size > LARGEST_LOG:
+            child.log.replace(child.log.with_suffix(".log.1"))
+        with child.log.open("ab") as log:
+            log.write(data)
+        lines = data.decode(errors="replace").splitlines()
+        child.tail.extend(lines)
+        if self.echo or child.task:
+            for line in lines:
+                sys.stdout.write(f"{line}\n" if child.task else f"{child.name:<7}| {line}\n")
+            sys.stdout.flush()
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.Error:
+        return []
