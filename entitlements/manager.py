@@ -6,7 +6,6 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from accounts.audit import Actor
 from accounts.models import Organization
 from contextmcp.common.clock import now
 
@@ -15,6 +14,7 @@ from .cache import CACHE
 from .models import Grant, Override, PlanVersion
 from .news import changing
 from .services import grants, overrides
+from .services.actor import Actor
 from .services.publish import version_of
 from .terms import Plan, Value
 from .types import Allowance, Entitlements, GrantSpec, Source

@@ -62,6 +62,9 @@ class PlanVersion(models.Model):
         raise Permanent("A published plan version is kept.")
 
 
+GIVEN = [source.value for source in Source if source is not Source.FREE]
+
+
 class GrantQuerySet(KeptQuerySet):
     def active(self, *, at: datetime) -> Self:
         return self.filter(Q(ends_at=None) | Q(ends_at__gt=at), starts_at__lte=at)
@@ -74,11 +77,9 @@ class GrantQuerySet(KeptQuerySet):
 class Grant(models.Model):
     """This organization has this plan version, from, to, in these periods, because of. It ends; it is not deleted."""
 
-    SOURCES: ClassVar = [(source.value, source.value) for source in Source if source is not Source.FREE]
-
     organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="grants")
     plan_version = models.ForeignKey(PlanVersion, on_delete=models.PROTECT, related_name="grants")
-    source = models.CharField(max_length=20, choices=SOURCES)
+    source = models.CharField(max_length=20, choices=[(source, source) for source in GIVEN])
     reference = models.CharField(max_length=100, blank=True, help_text="What it stands for in the system that gave it.")
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField(null=True, blank=True, help_text="Empty: until it is ended.")
@@ -94,7 +95,7 @@ class Grant(models.Model):
         indexes: ClassVar = [models.Index(fields=["organization", "ends_at"], name="grant_of_organization")]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(ends_at=None) | Q(ends_at__gte=F("starts_at")), name="grant_ends_after_start"),
-            models.CheckConstraint(condition=Q(source__in=[value for value, _ in SOURCES]), name="grant_known_source"),
+            models.CheckConstraint(condition=Q(source__in=GIVEN), name="grant_known_source"),
             models.CheckConstraint(
                 condition=~Q(source__in=["gift", "staff"]) | ~Q(reason=""),
                 name="grant_given_for_a_reason",

@@ -23,7 +23,7 @@ def _touched() -> set[UUID | None]:
 def announce(organization_id: UUID | None) -> None:
     """Entitlements of one organization changed, or with None the catalogue. Called in the transaction that changes them."""
     _touched().add(organization_id)
-    Revocation.announce(KIND, organization_id=organization_id)
+    Revocation.objects.create(kind=KIND, organization_id=organization_id)
     # Whoever reads before the commit keeps the old state, so the copy goes after it as well.
     CACHE.forget(organization_id)
     transaction.on_commit(lambda: _committed(organization_id))

@@ -1,7 +1,7 @@
 """What an organization may do, as plain frozen values. Nothing here knows a database."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
@@ -74,7 +74,7 @@ class Entitlements:
     etag: str
     owing: str | None = None  # the plan that was lost for want of payment
     owed: frozenset[str] = frozenset()  # the features that went with it
-    upgrades: Mapping[str, str | None] = MappingProxyType({})  # feature to the cheapest public plan that has it
+    upgrades: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))  # feature to the cheapest public plan that has it
 
     def holds_at(self, moment: datetime) -> bool:
         """Whether this is still the answer at `moment`."""

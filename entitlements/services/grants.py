@@ -7,8 +7,8 @@ from typing import Any
 
 from django.db import transaction
 
-from accounts.audit import Actor, record
-from accounts.models import Organization, User
+from accounts.audit import record
+from accounts.models import Organization
 from contextmcp.common.clock import now
 from contextmcp.common.errors import ValidationFailed
 
@@ -16,6 +16,7 @@ from ..errors import AlreadyEnded
 from ..models import Grant
 from ..news import announce
 from ..types import GrantSpec, Source
+from .actor import Actor, person
 from .publish import version_of
 
 
@@ -100,7 +101,7 @@ def _create(organization: Organization, source: str, spec: GrantSpec, actor: Act
         anchor=spec.anchor or spec.starts_at,
         reason=spec.reason,
         owing=spec.owing,
-        created_by=actor if isinstance(actor, User) else getattr(actor, "user", None),
+        created_by=person(actor),
     )
     record("grant.given", organization=organization, actor=actor, target=f"grant:{grant.pk}", after=_told(grant))
     return grant

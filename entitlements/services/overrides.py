@@ -4,8 +4,8 @@ from datetime import datetime
 
 from django.db import transaction
 
-from accounts.audit import Actor, record
-from accounts.models import Organization, User
+from accounts.audit import record
+from accounts.models import Organization
 from contextmcp.common.clock import now
 from contextmcp.common.errors import ValidationFailed
 
@@ -15,6 +15,7 @@ from ..models import Override
 from ..news import announce
 from ..selectors import standing_override
 from ..terms import Value, valid_value
+from .actor import Actor, person
 from .grants import lock
 
 
@@ -45,7 +46,7 @@ def give(
             value=value,
             until=until,
             reason=reason,
-            created_by=actor if isinstance(actor, User) else getattr(actor, "user", None),
+            created_by=person(actor),
         )
         record(
             "override.given",

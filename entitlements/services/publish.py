@@ -6,13 +6,14 @@ from typing import Any, Literal
 
 from django.db import connection, transaction
 
-from accounts.audit import Actor, record
+from accounts.audit import record
 
 from ..catalog import CATALOG
 from ..errors import PublishedVersionChanged, UnknownPlan
 from ..models import PlanVersion
 from ..news import announce
 from ..terms import Catalog, Plan
+from .actor import Actor
 
 State = Literal["new", "published", "conflict", "behind"]
 
