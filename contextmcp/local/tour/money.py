@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Any
 
+from .journey import Journey
 from .report import Report, eventually, expect
 from .stripe_side import DAY, HOUR
-from .world import Journey
 
 GOOD_CARD = "4242424242424242"
 FAILS_WHEN_CHARGED = "4000000000000341"

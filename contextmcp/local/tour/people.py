@@ -7,8 +7,8 @@ import time
 import httpx
 
 from .browser import Browser
+from .journey import Journey
 from .report import Report, eventually, expect
-from .world import Journey
 
 KEY = re.compile(r"cmcp_sk_(?:test|live)_[0-9A-Za-z]+")
 

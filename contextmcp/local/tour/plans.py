@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from .journey import Journey
 from .report import Report, expect
-from .world import Journey
 
 
 def _authorize(journey: Journey, body: dict[str, Any]) -> Any:

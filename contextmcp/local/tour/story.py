@@ -1,18 +1,22 @@
 """The order of the tour. Each chapter is a file beside this one."""
 
+import json
 import secrets
+from pathlib import Path
+
+from contextmcp.local.world import World, write_private
 
 from . import money, people, plans
+from .journey import Journey
 from .report import Report
 from .stripe_side import StripeSide
-from .world import Journey, World
 
 
 def walk(world: World, report: Report) -> Journey:
     """Walk every chapter; the report knows what held. A chapter that later ones stand on ends the walk when it fails."""
     journey = Journey(
         world,
-        StripeSide(world.stripe_url, world.stripe_secret_key),
+        StripeSide(world.stripe_url or "", world.stripe_secret_key),
         email=f"ada-{secrets.token_hex(3)}@example.com",
         password=secrets.token_urlsafe(15),
     )
@@ -30,16 +34,30 @@ def walk(world: World, report: Report) -> Journey:
     return journey
 
 
-def main(world: World, once: bool = False) -> tuple[bool, dict[str, str]]:
-    """Walk the tour and print it. Answers whether every step held, and what `demo.json` should say of the people in it."""
+def main(world: World, once: bool = False) -> bool:
+    """Walk the tour, print it, and write `demo.json` into the world's home. Answers whether every step held."""
     report = Report()
     journey = walk(world, report)
     print(f"\n{report.summary()}", flush=True)
     journey.close()
-    return report.ok, {
+    write_private(Path(world.home) / "demo.json", json.dumps(_told(world, journey), indent=2) + "\n")
+    return report.ok
+
+
+def _told(world: World, journey: Journey) -> dict[str, str]:
+    return {
+        "url": world.url,
+        "gateUrl": world.environment.get("GATE_URL", world.url),
+        "adminUrl": world.admin_url,
+        "mailUrl": world.mail_url,
+        "stripeUrl": world.stripe_url or "",
         "apiKey": journey.api.key,
-        "freeApiKey": journey.free_key,
+        "webhookSecret": world.webhook_secret,
+        "stripeSecretKey": world.stripe_secret_key,
         "ownerEmail": journey.email,
         "ownerPassword": journey.password,
+        "adminEmail": world.admin_email,
+        "adminPassword": world.admin_password,
         "organizationId": str(journey.organization.get("id", "")),
+        "freeApiKey": journey.free_key,
     }

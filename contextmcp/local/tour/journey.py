@@ -1,24 +1,17 @@
-"""What the tour is told of the running world, and what it learns on the way."""
+"""What the tour carries from step to step."""
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
+
+from contextmcp.local.world import World
 
 from .browser import Api, Browser
 from .stripe_side import StripeSide
 
 
-class World(Protocol):
-    """The running local world, as the tour needs to see it."""
-
-    url: str
-    mail_url: str
-    stripe_url: str
-    stripe_secret_key: str
-
-
 @dataclass
 class Journey:
-    """Everything one walk carries from step to step."""
+    """One customer's walk: their browser, their key, their side of Stripe, and what they have learned so far."""
 
     world: World
     stripe: StripeSide
