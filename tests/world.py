@@ -7,15 +7,36 @@ import os
 import re
 import secrets
 from contextlib import ExitStack, suppress
-from urllib.parse import urlsplit
 
 import psutil
 import psycopg
+import pytest
 from psycopg import sql
 
+from contextmcp.local import databases
 from contextmcp.local.services import default_home, running
 
 _world = ExitStack()
+SETTINGS = "contextmcp.settings.test"
+
+
+class Databases:
+    """Registered after pytest-django, so that this fixture stands in for its own of the same name."""
+
+    @pytest.fixture(scope="session")
+    def django_db_modify_db_settings(self, django_db_modify_db_settings_parallel_suffix: None) -> None:
+        """Copy a migrated template instead of migrating. The first worker that wants a database makes it."""
+        from django.db import connection
+
+        if os.environ.get("CONTEXTMCP_TEST_TEMPLATES") == "1":
+            # If migrating fails, it fails again where pytest-django says so properly.
+            with suppress(databases.MigrationFailed):
+                environment = {"DJANGO_SETTINGS_MODULE": SETTINGS}
+                connection.settings_dict["TEST"]["TEMPLATE"] = databases.template(os.environ["DATABASE_URL"], environment)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Databases(), "contextmcp-databases")
 
 
 def pytest_unconfigure() -> None:
@@ -24,14 +45,18 @@ def pytest_unconfigure() -> None:
 
 def build() -> None:
     """Start the servers unless the environment names others, and point the settings at a database and key prefix of this run only."""
-    os.environ["DJANGO_SETTINGS_MODULE"] = "contextmcp.settings.test"
     services = _world.enter_context(running(default_home() / "test", keep=os.environ.get("CONTEXTMCP_KEEP_SERVICES") == "1"))
-    if services.postgres:
-        drop_leftovers(services.postgres.url("postgres"))
     run = f"run_{os.getpid()}_{secrets.token_hex(3)}"
-    os.environ["DATABASE_URL"] = urlsplit(services.database_url)._replace(path=f"/{run}").geturl()
+    os.environ["DJANGO_SETTINGS_MODULE"] = SETTINGS
+    os.environ["DATABASE_URL"] = databases.named(services.database_url, run)
     os.environ["REDIS_URL"] = services.redis_url
     os.environ["CONTEXTMCP_TEST_KEY_PREFIX"] = run
+    # A server of the user's keeps nothing of ours, so no templates there.
+    os.environ["CONTEXTMCP_TEST_TEMPLATES"] = "1" if services.postgres else "0"
+    if services.postgres:
+        drop_leftovers(services.postgres.url("postgres"))
+    if services.valkey is None:
+        _world.callback(databases.forget_keys, services.redis_url, run)
 
 
 def drop_leftovers(url: str) -> None:

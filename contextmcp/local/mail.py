@@ -52,7 +52,7 @@ class Mailbox:
         self._ids = count(1)
 
     def add(self, recipients: list[str], raw: bytes) -> None:
-        message = message_from_bytes(raw, policy=policy.default)
+        message = message_from_bytes(raw.replace(b"\r\n", b"\n"), policy=policy.default)
         bodies = {kind: message.get_body((kind,)) for kind in ("plain", "html")}
         text, html = (str(body.get_content()) if body else "" for body in bodies.values())
         self.mails.append(
