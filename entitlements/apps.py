@@ -4,3 +4,7 @@ from django.apps import AppConfig
 class EntitlementsConfig(AppConfig):
     name = "entitlements"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        # Importing it subscribes it.
+        from . import receivers  # noqa: F401, PLC0415

@@ -20,6 +20,10 @@ class EntitlementsCache:
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
+        self.reset()
+
+    def reset(self) -> None:
+        """Start anew, as after a fork: the lock may have been held by a thread that is not there any more."""
         self._lock = Lock()
         self._news = 0
         self._kept: OrderedDict[UUID, Entitlements] = OrderedDict()

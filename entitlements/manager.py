@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from accounts.models import Organization
+from accounts.revocations import watcher
 from contextmcp.common.clock import now
 
 from . import selectors
@@ -27,21 +28,25 @@ class EntitlementsManager:
         self.organization = organization
 
     def entitlements(self) -> Entitlements:
-        """As of `now(organization)`; from this process's copy where there is one."""
-        at = now(self.organization)
-        if changing(self.organization.id):
-            return selectors.read_entitlements(self.organization, at, selectors.offer(fresh=True))
-        kept = CACHE.get(self.organization.id, at)
+        """As of `now(organization)`; from this process's copy where there is one and news of changes arrives."""
+        organization, at = self.organization, now(self.organization)
+        if changing(organization.id):
+            return selectors.read_entitlements(organization, at)
+        kept = self.cached(organization.id, at)
         if kept is None:
             ticket = CACHE.ticket()
-            kept = selectors.read_entitlements(self.organization, at, selectors.offer())
+            kept = selectors.read_entitlements(organization, at)
             CACHE.put(ticket, kept)
         return kept
 
     @staticmethod
-    def cached(organization_id: UUID, at: datetime) -> Entitlements | None:
-        """This process's copy, if it still is the answer at that moment. Touches no database, so an event loop may ask."""
-        return CACHE.get(organization_id, at)
+    def cached(organization_id: UUID, at: datetime, *, stale: bool = False) -> Entitlements | None:
+        """This process's copy, if it is the answer at that moment. Touches no database, so an event loop may ask.
+
+        None when no news arrived from the database for a second, unless `stale` accepts what was last known.
+        """
+        watcher.start()
+        return CACHE.get(organization_id, at) if stale or watcher.fresh() else None
 
     def require(self, feature: str) -> Allowance:
         """The allowance, or `FeatureNotAvailable`, `PlanInactive`, `PaymentRequired`; `UnknownFeature` for a name that is none."""
@@ -80,9 +85,7 @@ class EntitlementsManager:
         """
         return grants.replace(self.organization, source, wanted, actor)
 
-    def override(
-        self, feature: str, value: Value, *, reason: str, until: datetime | None = None, actor: Actor = None
-    ) -> Override:
+    def override(self, feature: str, value: Value, *, reason: str, until: datetime | None = None, actor: Actor = None) -> Override:
         """From now this organization has `feature` with this value (None: unlimited)."""
         return overrides.give(self.organization, feature, value, reason=reason, until=until, actor=actor)
 

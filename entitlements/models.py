@@ -49,10 +49,6 @@ class PlanVersion(models.Model):
     def __str__(self) -> str:
         return f"{self.plan} v{self.version}"
 
-    @cached_property
-    def terms(self) -> Plan:
-        return read(self.document)
-
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
             raise Permanent("A published plan version never changes.")
@@ -60,6 +56,10 @@ class PlanVersion(models.Model):
 
     def delete(self, *args: Any, **kwargs: Any) -> Any:
         raise Permanent("A published plan version is kept.")
+
+    @cached_property
+    def terms(self) -> Plan:
+        return read(self.document)
 
 
 GIVEN = [source.value for source in Source if source is not Source.FREE]

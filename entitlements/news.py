@@ -1,15 +1,17 @@
-"""How a change reaches the copies: this process at once, the others through accounts' sequence of revocations."""
+"""How a change reaches the copies: this process at once, the others through accounts' sequence of revocations.
+
+Triggers write that sequence, so that no way of changing a grant can forget it.
+"""
 
 from uuid import UUID
 
 from asgiref.local import Local
 from django.db import connection, transaction
 
-from accounts.models import Revocation
+from accounts.revocations import hurry
 
 from .cache import CACHE
 
-KIND = "entitlements"
 _own = Local()
 
 
@@ -23,9 +25,9 @@ def _touched() -> set[UUID | None]:
 def announce(organization_id: UUID | None) -> None:
     """Entitlements of one organization changed, or with None the catalogue. Called in the transaction that changes them."""
     _touched().add(organization_id)
-    Revocation.objects.create(kind=KIND, organization_id=organization_id)
     # Whoever reads before the commit keeps the old state, so the copy goes after it as well.
     CACHE.forget(organization_id)
+    hurry()
     transaction.on_commit(lambda: _committed(organization_id))
 
 
@@ -34,7 +36,7 @@ def _committed(organization_id: UUID | None) -> None:
     CACHE.forget(organization_id)
 
 
-def changing(organization_id: UUID) -> bool:
+def changing(organization_id: UUID | None) -> bool:
     """Whether this transaction changed what would be read: such a reading is not for keeping, and a kept one is not for reading."""
     touched = _touched()
     if not connection.in_atomic_block:

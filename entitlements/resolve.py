@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
@@ -68,9 +68,7 @@ class Holder:
     active: bool = True
 
 
-def resolve(
-    holder: Holder, grants: Iterable[HeldGrant], overrides: Iterable[HeldOverride], now: datetime, offer: Offer
-) -> Entitlements:
+def resolve(holder: Holder, grants: Iterable[HeldGrant], overrides: Iterable[HeldOverride], now: datetime, offer: Offer) -> Entitlements:
     """What `holder` may do at `now`, and until when that is the answer.
 
     Of several grants the one of the best plan counts, by its place among the plans on offer, then the one that started last.
@@ -82,13 +80,15 @@ def resolve(
     source = held.source if held else Source.FREE
     anchor = held.anchor if held else holder.anchor
     differing = {override.feature: override for override in sorted(overrides, key=lambda one: one.id) if override.holds(now)}
-    allowances = {name: _allowance(name, plan, source, anchor, offer, differing) for name in _names(offer, plan)}
+    allowances = {
+        name: _allowance(name, plan=plan, source=source, anchor=anchor, offer=offer, differing=differing) for name in _names(offer, plan)
+    }
     lost = max(
         (grant for grant in grants if grant.owing and grant.ends_at and grant.ends_at <= now),
         key=lambda grant: _weight(grant, offer),
         default=None,
     )
-    return Entitlements(
+    found = Entitlements(
         organization_id=holder.id,
         active=holder.active,
         plan=plan.name,
@@ -100,18 +100,19 @@ def resolve(
         since=now,
         changes_at=_next_change(grants, overrides, now),
         owing=lost.plan.name if lost else None,
-        owed=frozenset(name for name in lost.plan.features if lost.plan.grants(name) and not _has(allowances, name)) if lost else frozenset(),
+        owed=_owed(lost.plan, allowances) if lost else frozenset(),
         upgrades=MappingProxyType({name: offer.cheapest_with(name) for name, one in allowances.items() if not one.enabled}),
-        etag=_etag(holder, plan, source, anchor, allowances, lost),
+        etag="",
     )
+    return replace(found, etag=_etag(found))
 
 
 def _weight(grant: HeldGrant, offer: Offer) -> tuple[int, datetime, int]:
     return offer.rank(grant.plan), grant.starts_at, grant.id
 
 
-def _has(allowances: Mapping[str, Allowance], name: str) -> bool:
-    return name in allowances and allowances[name].enabled
+def _owed(lost: Plan, allowances: Mapping[str, Allowance]) -> frozenset[str]:
+    return frozenset(name for name in lost.features if lost.grants(name) and not (name in allowances and allowances[name].enabled))
 
 
 def _names(offer: Offer, plan: Plan) -> list[str]:
@@ -120,7 +121,7 @@ def _names(offer: Offer, plan: Plan) -> list[str]:
 
 
 def _allowance(
-    name: str, plan: Plan, source: Source, anchor: datetime, offer: Offer, differing: Mapping[str, HeldOverride]
+    name: str, *, plan: Plan, source: Source, anchor: datetime, offer: Offer, differing: Mapping[str, HeldOverride]
 ) -> Allowance:
     declared = next((feature for feature in offer.features if feature.name == name), None)
     kind = declared.kind if declared else plan.features[name].kind
@@ -151,16 +152,15 @@ def _next_change(grants: Iterable[HeldGrant], overrides: Iterable[HeldOverride],
     return min((moment for moment in moments if moment > now), default=None)
 
 
-def _etag(
-    holder: Holder, plan: Plan, source: Source, anchor: datetime, allowances: Mapping[str, Allowance], lost: HeldGrant | None
-) -> str:
+def _etag(found: Entitlements) -> str:
+    """The same as long as the answer is; when it was asked does not matter."""
     said = [
-        str(holder.id),
-        holder.active,
-        plan.document(),
-        source,
-        anchor.isoformat(),
-        [[one.feature, one.enabled, one.limit, one.on_outage, one.overage_unit_amount, one.overridden] for one in allowances.values()],
-        lost.plan.name if lost else None,
+        str(found.organization_id),
+        [found.active, found.plan, found.plan_version, found.plan_title, found.source, found.owing],
+        [found.anchor.isoformat(), found.changes_at.isoformat() if found.changes_at else None],
+        [
+            [one.feature, one.kind, one.enabled, one.limit, one.on_outage, one.overage_unit_amount, one.overage_currency, one.overridden]
+            for one in found.allowances.values()
+        ],
     ]
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]

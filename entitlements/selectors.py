@@ -5,11 +5,13 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from accounts.models import Organization
+from accounts.revocations import watcher
 from contextmcp.common.clock import now
 
 from .cache import CACHE
 from .catalog import CATALOG
 from .models import Grant, Override, PlanVersion
+from .news import changing
 from .resolve import HeldGrant, HeldOverride, Holder, Offer, resolve
 from .terms import Plan
 from .types import Entitlements, Source
@@ -21,9 +23,10 @@ def read_offer() -> Offer:
     return Offer(CATALOG.features, tuple(published.get(plan.name, plan) for plan in CATALOG.plans))
 
 
-def offer(*, fresh: bool = False) -> Offer:
-    """The same from the copy in this process, unless a `fresh` one is asked for (which is not kept)."""
-    if fresh:
+def offer() -> Offer:
+    """The same from the copy in this process, while news of changes arrives and this transaction has made none."""
+    if changing(None) or not watcher.fresh():
+        watcher.start()
         return read_offer()
     kept = CACHE.offer()
     if kept is None:
@@ -33,16 +36,18 @@ def offer(*, fresh: bool = False) -> Offer:
     return kept
 
 
-def read_entitlements(organization: Organization, at: datetime, on_offer: Offer) -> Entitlements:
+def read_entitlements(organization: Organization, at: datetime) -> Entitlements:
     """Resolved from the rows as they are."""
+    # The caller may hold an organization read before it was closed.
+    closed = Organization.objects.filter(pk=organization.pk, closed_at__isnull=False).exists()
     grants = organization.grants.filter(Q(ends_at=None) | Q(ends_at__gt=at) | Q(owing=True)).select_related("plan_version")
     overrides = organization.overrides.standing(at=at)
     return resolve(
-        Holder(organization.id, organization.created_at, active=organization.closed_at is None),
+        Holder(organization.id, organization.created_at, active=not closed),
         [held(grant) for grant in grants],
         [HeldOverride(one.feature, one.value, one.until, one.pk) for one in overrides],
         at,
-        on_offer,
+        offer(),
     )
 
 

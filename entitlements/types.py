@@ -59,7 +59,11 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Entitlements:
-    """Everything one organization may do, true for every moment with `since <= moment < changes_at` (None: without end)."""
+    """Everything one organization may do, true for every moment with `since <= moment < changes_at` (None: without end).
+
+    `owing` is the plan that was lost for want of payment, `owed` the features that went with it. `upgrades` names for each
+    feature that is not enabled the cheapest plan on offer that has it.
+    """
 
     organization_id: UUID
     active: bool
@@ -74,7 +78,9 @@ class Entitlements:
     etag: str
     owing: str | None = None  # the plan that was lost for want of payment
     owed: frozenset[str] = frozenset()  # the features that went with it
-    upgrades: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))  # feature to the cheapest public plan that has it
+    upgrades: Mapping[str, str | None] = field(
+        default_factory=lambda: MappingProxyType({})
+    )  # feature to the cheapest public plan that has it
 
     def holds_at(self, moment: datetime) -> bool:
         """Whether this is still the answer at `moment`."""

@@ -11,11 +11,11 @@ from accounts.audit import record
 from accounts.models import Organization
 from contextmcp.common.clock import now
 from contextmcp.common.errors import ValidationFailed
+from entitlements.errors import AlreadyEnded
+from entitlements.models import Grant
+from entitlements.news import announce
+from entitlements.types import GrantSpec, Source
 
-from ..errors import AlreadyEnded
-from ..models import Grant
-from ..news import announce
-from ..types import GrantSpec, Source
 from .actor import Actor, person
 from .publish import version_of
 

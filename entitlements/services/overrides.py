@@ -8,13 +8,13 @@ from accounts.audit import record
 from accounts.models import Organization
 from contextmcp.common.clock import now
 from contextmcp.common.errors import ValidationFailed
+from entitlements.catalog import CATALOG
+from entitlements.errors import AlreadyEnded, UnknownFeature
+from entitlements.models import Override
+from entitlements.news import announce
+from entitlements.selectors import standing_override
+from entitlements.terms import Value, valid_value
 
-from ..catalog import CATALOG
-from ..errors import AlreadyEnded, UnknownFeature
-from ..models import Override
-from ..news import announce
-from ..selectors import standing_override
-from ..terms import Value, valid_value
 from .actor import Actor, person
 from .grants import lock
 
@@ -28,7 +28,7 @@ def give(
         raise UnknownFeature.named(feature)
     errors = []
     if not valid_value(declared.kind, value):
-        errors.append({"field": "value", "message": "A flag takes true or false; anything else a whole number from 0, or nothing for unlimited."})
+        errors.append({"field": "value", "message": "A flag takes true or false, the rest a whole number from 0 or nothing for unlimited."})
     if not reason.strip():
         errors.append({"field": "reason", "message": "Say why."})
     if until is not None and until <= now(organization):
@@ -68,9 +68,7 @@ def end(override: Override, actor: Actor = None) -> Override:
         if override.ended_at:
             raise AlreadyEnded
         _end(override)
-        record(
-            "override.ended", organization=override.organization, actor=actor, target=override.feature, before={"value": override.value}
-        )
+        record("override.ended", organization=override.organization, actor=actor, target=override.feature, before={"value": override.value})
         announce(override.organization_id)
     return override
 

@@ -7,12 +7,12 @@ from typing import Any, Literal
 from django.db import connection, transaction
 
 from accounts.audit import record
+from entitlements.catalog import CATALOG
+from entitlements.errors import PublishedVersionChanged, UnknownPlan
+from entitlements.models import PlanVersion
+from entitlements.news import announce
+from entitlements.terms import Catalog, Plan
 
-from ..catalog import CATALOG
-from ..errors import PublishedVersionChanged, UnknownPlan
-from ..models import PlanVersion
-from ..news import announce
-from ..terms import Catalog, Plan
 from .actor import Actor
 
 State = Literal["new", "published", "conflict", "behind"]

@@ -1,0 +1,8 @@
+from django.urls import path
+
+from . import views
+
+urlpatterns = [
+    path("plans", views.PlansView.as_view(), name="plans"),
+    path("entitlements", views.EntitlementsView.as_view(), name="entitlements"),
+]
