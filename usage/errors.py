@@ -1,0 +1,60 @@
+"""Why something was not counted."""
+
+from typing import Any
+
+from django.conf import settings
+
+from contextmcp.common.errors import DomainError, IdempotencyConflict
+
+__all__ = [
+    "IdempotencyConflict",
+    "LimitReached",
+    "OverageCapReached",
+    "QuotaExceeded",
+    "RateLimited",
+    "Refusal",
+    "TemporarilyUnavailable",
+]
+
+
+class Refusal(DomainError):
+    """Details: feature, amount, limit, used, remaining, resets_at and retry_after (where waiting helps), upgrade_url."""
+
+    status = 429
+
+    def __init__(self, message: str | None = None, **details: Any) -> None:
+        super().__init__(message, **details, upgrade_url=f"{settings.PUBLIC_URL}/pricing/")
+
+
+class LimitReached(Refusal):
+    """A level is full. Waiting does not help; giving back or another plan does."""
+
+    code = "limit_reached"
+    message = "Your plan allows no more of these at a time."
+
+
+class QuotaExceeded(Refusal):
+    code = "quota_exceeded"
+    message = "You have used everything your plan includes this period."
+
+
+class OverageCapReached(Refusal):
+    """Details also: cap_minor, currency."""
+
+    code = "overage_cap_reached"
+    message = "What you set aside for use beyond your plan is spent for this period."
+
+
+class RateLimited(Refusal):
+    """Details also: window_seconds, scope (organization or key)."""
+
+    code = "rate_limited"
+    message = "Too many of these within a minute."
+
+
+class TemporarilyUnavailable(DomainError):
+    """What would decide this cannot be reached, and the feature's declared policy is to refuse then. Details: feature, retry_after."""
+
+    code = "temporarily_unavailable"
+    status = 503
+    message = "This cannot be decided at the moment. Try again shortly."

@@ -1,0 +1,118 @@
+"""The SQL of counting. Both executors, the one in Django and the gate's, send exactly this.
+
+Locks are always taken in one order: counters, levels, holds, idempotency keys, summaries, and within each by key. Whoever still meets a
+deadlock, or loses a race for an idempotency key, rolls back and decides anew.
+"""
+
+LOCK_COUNTERS = """
+SELECT wanted.n, counter.id, counter.used, counter.held, setting.cap_minor, setting.currency
+FROM unnest(%b::uuid[], %b::text[], %b::timestamptz[]) WITH ORDINALITY AS wanted (organization_id, feature, period_start, n)
+CROSS JOIN LATERAL (
+    SELECT id, used, held FROM usage_counters
+    WHERE organization_id = wanted.organization_id AND feature = wanted.feature AND period_start = wanted.period_start
+    FOR NO KEY UPDATE
+) AS counter
+LEFT JOIN usage_overage_settings AS setting
+    ON setting.organization_id = wanted.organization_id AND setting.feature = wanted.feature AND setting.enabled
+"""
+
+MAKE_COUNTERS = """
+INSERT INTO usage_counters (organization_id, feature, period_start, period_end, used, held, warned)
+SELECT organization_id, feature, period_start, period_end, 0, 0, 0
+FROM unnest(%b::uuid[], %b::text[], %b::timestamptz[], %b::timestamptz[]) AS wanted (organization_id, feature, period_start, period_end)
+ORDER BY organization_id, feature, period_start
+ON CONFLICT DO NOTHING
+"""
+
+LOCK_LEVELS = """
+SELECT wanted.n, level.id, level.value
+FROM unnest(%b::uuid[], %b::text[]) WITH ORDINALITY AS wanted (organization_id, feature, n)
+CROSS JOIN LATERAL (
+    SELECT id, value FROM usage_levels
+    WHERE organization_id = wanted.organization_id AND feature = wanted.feature
+    FOR NO KEY UPDATE
+) AS level
+"""
+
+MAKE_LEVELS = """
+INSERT INTO usage_levels (organization_id, feature, value, updated_at)
+SELECT organization_id, feature, 0, now() FROM unnest(%b::uuid[], %b::text[]) AS wanted (organization_id, feature)
+ORDER BY organization_id, feature
+ON CONFLICT DO NOTHING
+"""
+
+LOCK_HOLDS = """
+SELECT wanted.n, hold.organization_id, hold.feature, hold.period_start, hold.period_end, hold.amount, hold.state, hold.settled_amount,
+    hold.key_id, hold.member_id, hold.created_at
+FROM unnest(%b::uuid[]) WITH ORDINALITY AS wanted (id, n)
+CROSS JOIN LATERAL (SELECT * FROM usage_holds WHERE id = wanted.id FOR NO KEY UPDATE) AS hold
+"""
+
+# Sent after the locks, as a statement of its own: it sees what those who held them before have committed.
+READ_KEYS = """
+SELECT wanted.n, seen.fingerprint, seen.answer
+FROM unnest(%b::uuid[], %b::bytea[]) WITH ORDINALITY AS wanted (organization_id, digest, n)
+JOIN usage_event_keys AS seen ON seen.organization_id = wanted.organization_id AND seen.digest = wanted.digest
+"""
+
+# What is counted durably is counted for a key that is good in the same transaction, whatever this process remembers of it.
+READ_LIVE = """
+SELECT api_key.id FROM accounts_apikey AS api_key
+JOIN accounts_organization AS organization ON organization.id = api_key.organization_id
+WHERE api_key.id = ANY(%b::uuid[]) AND api_key.revoked_at IS NULL AND api_key.creator_id IS NOT NULL AND organization.closed_at IS NULL
+    AND (api_key.expires_at IS NULL OR api_key.expires_at > now() + organization.clock_offset)
+"""
+
+COUNT = """
+WITH seen AS (
+    INSERT INTO usage_event_keys (organization_id, digest, fingerprint, recorded_at, answer)
+    SELECT organization_id, digest, fingerprint, now(), NULLIF(answer, '')
+    FROM unnest(%b::uuid[], %b::bytea[], %b::bytea[], %b::text[]) AS new (organization_id, digest, fingerprint, answer)
+    ORDER BY organization_id, digest
+), event AS (
+    INSERT INTO usage_events (organization_id, feature, amount, occurred_at, recorded_at, key_id, member_id, digest, reason, properties)
+    SELECT organization_id, feature, amount, occurred_at, now(), key_id, member_id, NULLIF(digest, ''), NULLIF(reason, ''), NULLIF(properties, '')
+    FROM unnest(%b::uuid[], %b::text[], %b::bigint[], %b::timestamptz[], %b::uuid[], %b::bigint[], %b::bytea[], %b::text[], %b::text[])
+        AS new (organization_id, feature, amount, occurred_at, key_id, member_id, digest, reason, properties)
+), counter AS (
+    UPDATE usage_counters SET used = usage_counters.used + new.used, held = usage_counters.held + new.held
+    FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[]) AS new (id, used, held)
+    WHERE usage_counters.id = new.id
+)
+INSERT INTO usage_summaries AS summary (organization_id, grain, bucket, feature, key_id, member_id, amount, events)
+SELECT * FROM unnest(%b::uuid[], %b::text[], %b::timestamptz[], %b::text[], %b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[])
+    AS new (organization_id, grain, bucket, feature, key_id, member_id, amount, events)
+ORDER BY organization_id, grain, bucket, feature, key_id, member_id
+ON CONFLICT (organization_id, grain, bucket, feature, key_id, member_id)
+    DO UPDATE SET amount = summary.amount + excluded.amount, events = summary.events + excluded.events
+"""
+
+ADD_LEVELS = """
+UPDATE usage_levels SET value = usage_levels.value + new.amount, updated_at = now()
+FROM unnest(%b::bigint[], %b::bigint[]) AS new (id, amount) WHERE usage_levels.id = new.id
+"""
+
+MAKE_HOLDS = """
+INSERT INTO usage_holds (id, organization_id, feature, period_start, period_end, amount, state, key_id, member_id, created_at, expires_at)
+SELECT id, organization_id, feature, period_start, period_end, amount, 'held', key_id, member_id, created_at, expires_at
+FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::timestamptz[], %b::timestamptz[], %b::bigint[], %b::uuid[], %b::bigint[],
+        %b::timestamptz[], %b::timestamptz[])
+    AS new (id, organization_id, feature, period_start, period_end, amount, key_id, member_id, created_at, expires_at)
+"""
+
+END_HOLDS = """
+UPDATE usage_holds SET state = ended.state, settled_amount = ended.amount
+FROM unnest(%b::uuid[], %b::text[], %b::bigint[]) AS ended (id, state, amount) WHERE usage_holds.id = ended.id
+"""
+
+# Of one counter, already locked. Gives back what it held.
+EXPIRE_HOLDS = """
+WITH due AS (
+    UPDATE usage_holds SET state = 'expired'
+    WHERE organization_id = %b AND feature = %b AND period_start = %b AND state = 'held' AND expires_at <= now()
+    RETURNING amount
+)
+UPDATE usage_counters SET held = held - due.total
+FROM (SELECT sum(amount)::bigint AS total FROM due) AS due
+WHERE due.total IS NOT NULL AND organization_id = %b AND feature = %b AND period_start = %b
+"""

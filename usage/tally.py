@@ -1,0 +1,129 @@
+"""What a batch writes, as columns."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from .binary import Blobs, Ints, Texts, Times, Uuids
+from .types import HoldFor, Quota, Who
+
+_Bucket = tuple[UUID, str, datetime, str, UUID, int]
+
+
+class Tally:
+    """Filled by `decide`; its `..._columns` are the parameters of the statements of the same name."""
+
+    def __init__(self) -> None:
+        self.organizations, self.features, self.amounts, self.times = Uuids(), Texts(), Ints(), Times()
+        self.keys, self.members, self.digests, self.reasons, self.properties = Uuids(), Ints(), Blobs(), Texts(), Texts()
+        self.seen: list[tuple[UUID, bytes, bytes, str]] = []
+        self.counters: dict[int, list[int]] = {}
+        self.hours: dict[tuple[UUID, datetime, str, UUID, int], list[int]] = {}
+        self.levels: dict[int, int] = {}
+        self.holds: list[tuple[HoldFor, Who, Quota, datetime]] = []
+        self.ended: list[tuple[UUID, str, int]] = []
+
+    def event(self, who: Who, feature: str, amount: int, at: datetime, digest: bytes, reason: str, properties: str) -> None:
+        self.organizations.append(who.organization_id)
+        self.features.append(feature)
+        self.amounts.append(amount)
+        self.times.append(at)
+        self.keys.append(who.key_id)
+        self.members.append(who.member_id)
+        self.digests.append(digest)
+        self.reasons.append(reason)
+        self.properties.append(properties)
+        hour = (who.organization_id, at.replace(minute=0, second=0, microsecond=0), feature, who.key_id, who.member_id)
+        total = self.hours.get(hour)
+        if total is None:
+            self.hours[hour] = [amount, 1]
+        else:
+            total[0] += amount
+            total[1] += 1
+
+    def key(self, organization: UUID, digest: bytes, fingerprint: bytes, answer: str) -> None:
+        self.seen.append((organization, digest, fingerprint, answer))
+
+    def count(self, counter: int, used: int, held: int) -> None:
+        change = self.counters.setdefault(counter, [0, 0])
+        change[0] += used
+        change[1] += held
+
+    def level(self, level: int, amount: int) -> None:
+        self.levels[level] = self.levels.get(level, 0) + amount
+
+    def hold(self, hold: HoldFor, who: Who, quota: Quota, at: datetime) -> None:
+        self.holds.append((hold, who, quota, at))
+
+    def end_hold(self, hold: UUID, state: str, amount: int) -> None:
+        self.ended.append((hold, state, amount))
+
+    @property
+    def counts(self) -> bool:
+        """Whether the statement COUNT has anything to do."""
+        return bool(self.seen or self.amounts or self.counters)
+
+    def count_columns(self) -> list[Any]:
+        seen = sorted(self.seen)
+        counters = sorted(self.counters.items())
+        return [
+            Uuids([one[0] for one in seen]),
+            Blobs([one[1] for one in seen]),
+            Blobs([one[2] for one in seen]),
+            Texts([one[3] for one in seen]),
+            self.organizations,
+            self.features,
+            self.amounts,
+            self.times,
+            self.keys,
+            self.members,
+            self.digests,
+            self.reasons,
+            self.properties,
+            Ints([key for key, _ in counters]),
+            Ints([change[0] for _, change in counters]),
+            Ints([change[1] for _, change in counters]),
+            *self._summary_columns(),
+        ]
+
+    def _summary_columns(self) -> list[Any]:
+        buckets: dict[_Bucket, list[int]] = {}
+        for (organization, hour, feature, key, member), (amount, events) in self.hours.items():
+            buckets[organization, "h", hour, feature, key, member] = [amount, events]
+            total = buckets.setdefault((organization, "d", hour.replace(hour=0), feature, key, member), [0, 0])
+            total[0] += amount
+            total[1] += events
+        rows = sorted(buckets.items())
+        return [
+            Uuids([row[0] for row, _ in rows]),
+            Texts([row[1] for row, _ in rows]),
+            Times([row[2] for row, _ in rows]),
+            Texts([row[3] for row, _ in rows]),
+            Uuids([row[4] for row, _ in rows]),
+            Ints([row[5] for row, _ in rows]),
+            Ints([total[0] for _, total in rows]),
+            Ints([total[1] for _, total in rows]),
+        ]
+
+    def level_columns(self) -> list[Any]:
+        rows = sorted(self.levels.items())
+        return [Ints([key for key, _ in rows]), Ints([amount for _, amount in rows])]
+
+    def hold_columns(self) -> list[Any]:
+        rows = self.holds
+        return [
+            Uuids([hold.id for hold, _, _, _ in rows]),
+            Uuids([who.organization_id for _, who, _, _ in rows]),
+            Texts([quota.feature for _, _, quota, _ in rows]),
+            Times([quota.period.start for _, _, quota, _ in rows]),
+            Times([quota.period.end for _, _, quota, _ in rows]),
+            Ints([quota.amount for _, _, quota, _ in rows]),
+            Uuids([who.key_id for _, who, _, _ in rows]),
+            Ints([who.member_id for _, who, _, _ in rows]),
+            Times([at for _, _, _, at in rows]),
+            Times([hold.expires_at for hold, _, _, _ in rows]),
+        ]
+
+    def ended_columns(self) -> list[Any]:
+        rows = sorted(self.ended)
+        return [Uuids([row[0] for row in rows]), Texts([row[1] for row in rows]), Ints([row[2] for row in rows])]
