@@ -1,0 +1,32 @@
+"""How sign-up, sign-in and their mails behave here (django-allauth)."""
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+
+# The site's invitation page leaves the token here before it sends a newcomer to the sign-up form.
+SESSION_INVITATION = "invitation_token"
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+    def get_signup_redirect_url(self, request: HttpRequest) -> str:
+        return self.get_login_redirect_url(request)
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        """Whoever came by an invitation goes back to it; it is they who accept, not the form."""
+        token = request.session.get(SESSION_INVITATION)
+        return f"/invitations/{token}/" if token else str(super().get_login_redirect_url(request))
+
+    def get_email_confirmation_url(self, request: HttpRequest, emailconfirmation: Any) -> str:
+        """Links in mails lead to the address users know, whatever Host header the request came with."""
+        return f"{settings.PUBLIC_URL}{reverse('account_confirm_email', args=[emailconfirmation.key])}"
+
+    def get_reset_password_from_key_url(self, key: str) -> str:
+        path = reverse("account_reset_password_from_key", kwargs={"uidb36": "UID", "key": "KEY"})
+        return f"{settings.PUBLIC_URL}{path.replace('UID-KEY', key)}"
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        super().send_mail(template_prefix, email, {**context, "public_url": settings.PUBLIC_URL})

@@ -1,0 +1,22 @@
+"""How the OpenAPI document names the two ways to say who is asking."""
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[misc, no-untyped-call]
+    target_class = "accounts.authentication.ApiKeyAuthentication"
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "http", "scheme": "bearer", "description": "An API key: cmcp_sk_live_... or cmcp_sk_test_..."}
+
+
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[misc, no-untyped-call]
+    target_class = "accounts.authentication.SignedInAuthentication"
+    match_subclasses = True
+    name = "session"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": "The session of a signed-in member."}

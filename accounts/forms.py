@@ -1,0 +1,56 @@
+"""The sign-up form: an address, a password, and the name of an organization to own."""
+
+from typing import Any
+
+from allauth.account.forms import SignupForm as AllauthSignupForm
+from allauth.core import context
+from django import forms
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest
+
+from contextmcp.common.errors import ValidationFailed
+
+from . import audit
+from .adapter import SESSION_INVITATION
+from .manager import AuthManager
+from .models import User
+
+
+class SignupForm(AllauthSignupForm):  # type: ignore[misc]
+    organization = forms.CharField(
+        label="Organization",
+        max_length=100,
+        widget=forms.TextInput(attrs={"placeholder": "Your company or team", "autocomplete": "organization"}),
+    )
+    field_order = ("email", "password1", "organization")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # A newcomer with an invitation joins an organization; one of their own would stay empty.
+        if context.request is not None and context.request.session.get(SESSION_INVITATION):
+            del self.fields["organization"]
+
+    def clean_organization(self) -> str:
+        try:
+            return AuthManager.clean_name(self.cleaned_data["organization"])
+        except ValidationFailed as error:
+            raise forms.ValidationError(error.details["errors"][0]["message"]) from None
+
+    def try_save(self, request: HttpRequest) -> Any:
+        """Two sign-ups with one address at the same moment: the second hears what a later one would."""
+        try:
+            return super().try_save(request)
+        except IntegrityError:
+            self.account_already_exists = True
+            return super().try_save(request)
+
+    def save(self, request: HttpRequest) -> User:
+        """User, organization and ownership: all or none."""
+        with transaction.atomic():
+            user: User = super().save(request)
+        return user
+
+    def custom_signup(self, request: HttpRequest, user: User) -> None:
+        audit.record("user.signed_up", organization=None, actor=user, target=user.email)
+        if "organization" in self.fields:
+            AuthManager.create_organization(user, self.cleaned_data["organization"])

@@ -1,0 +1,199 @@
+"""From a presented key to whom it speaks for, remembered per process. No Django request needed.
+
+The gate's way: `cache.get(raw)` on the event loop; on `MISS`, `cache.load(raw)` in a thread. Ordinary authentication does the same, then
+reads the rows.
+"""
+
+import threading
+import time
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from contextmcp.common.clock import now
+from contextmcp.common.errors import DomainError
+
+from . import keys
+from .errors import InvalidKeyFormat, KeyExpired, KeyNotFound, KeyRevoked, PermissionDenied, VerificationBusy
+from .last_use import FLUSH_SECONDS, last_use
+from .models import ApiKey
+from .revocations import Notice, watcher
+from .roles import PERMISSIONS, ROLE_SCOPES
+from .types import Principal
+from .verification import verifier
+
+__all__ = ["MISS", "Principal", "PrincipalCache", "cache"]
+
+
+class Miss(Enum):
+    MISS = "nothing remembered: load it"
+
+
+MISS = Miss.MISS
+# A refusal is remembered this long, so that a client that keeps trying a dead key costs no query each time.
+REFUSAL_SECONDS = 30.0
+# The most of each that is remembered; the oldest goes first. Refusals have a room of their own: guessed keys cannot push out good ones.
+PRINCIPALS = 200_000
+REFUSALS = 20_000
+_NEVER = float("inf")
+# A change heard of under any of these kinds may concern a key.
+KINDS = frozenset({"key", "member", "organization", "start", "fork"})
+
+
+class PrincipalCache:
+    """What this process knows of keys. Thread-safe; keys themselves are not in it, only their HMACs."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._lock = threading.Lock()
+        self._known: dict[bytes, tuple[Principal, float]] = {}
+        self._refused: dict[bytes, tuple[type[DomainError], str, dict[str, Any], float]] = {}
+        self._by_organization: dict[UUID, set[bytes]] = {}
+        self._changes = 0
+
+    def get(self, raw: str, *, stale: bool = False) -> Principal | DomainError | Miss:
+        """The principal; or the refusal, to be raised; or `MISS`. Never waits, never asks.
+
+        After a second without news from the database everything is a miss, unless `stale` accepts what was last known.
+        """
+        if len(raw) != keys.LENGTH or not raw.isascii():
+            return InvalidKeyFormat()
+        if not (stale or watcher.fresh()):
+            return MISS
+        remembered = self._remembered(keys.digest(raw), time.time())
+        if remembered is MISS:
+            try:
+                keys.parse(raw)
+            except DomainError as refusal:
+                return refusal
+        return remembered
+
+    def _remembered(self, digest: bytes, present: float) -> Principal | DomainError | Miss:
+        known = self._known.get(digest)
+        if known is not None:
+            principal, until = known
+            if present >= until:
+                return KeyExpired(expired_at=principal.expires_at)
+            last_use.note(principal.key_id, present)
+            return principal
+        refused = self._refused.get(digest)
+        if refused is not None and present < refused[3]:
+            kind, text, details, _ = refused
+            return kind(text, **details)
+        return MISS
+
+    def load(self, raw: str) -> Principal:
+        """Ask the database, and remember. Raises the refusal. Blocks: for the database; after a rotation of the secret, once for bcrypt."""
+        return self.load_row(raw)[0]
+
+    def load_row(self, raw: str) -> tuple[Principal, ApiKey]:
+        """The same with the row: its organization, and its creator's membership and user, at hand."""
+        presented = keys.parse(raw)
+        watcher.start()
+        # What is read from here on may be overtaken by a revocation. If one is heard of meanwhile, nothing is remembered.
+        changes = self._changes
+        try:
+            row = _rows().filter(public_id=presented.public_id).first()
+            if row is None:
+                raise KeyNotFound
+            verifier.verify(raw, row)
+            principal = admit(row)
+        except VerificationBusy:
+            raise
+        except DomainError as refusal:
+            self._refuse(keys.digest(raw), refusal, changes)
+            raise
+        self._remember(keys.digest(raw), principal, changes)
+        last_use.note(principal.key_id)
+        return principal, row
+
+    def row(self, raw: str) -> tuple[Principal, ApiKey]:
+        """As `load_row`; a key recognised before is not verified anew, but what it may do is read afresh."""
+        match self.get(raw):
+            case DomainError() as refusal:
+                raise refusal
+            case Principal() as principal:
+                row = _rows().filter(pk=principal.key_id).first()
+                if row is None:
+                    raise KeyNotFound
+                return admit(row), row
+        return self.load_row(raw)
+
+    def hear(self, notice: Notice) -> None:
+        """Forget whom this news concerns."""
+        if notice.kind not in KINDS:
+            return
+        if notice.kind == "fork":
+            self.reset()
+            return
+        with self._lock:
+            self._changes += 1
+            self._refused.clear()
+            if notice.organization_id is None:
+                self._known.clear()
+                self._by_organization.clear()
+                return
+            for digest in self._by_organization.pop(notice.organization_id, ()):
+                self._known.pop(digest, None)
+
+    def _remember(self, digest: bytes, principal: Principal, changes: int) -> None:
+        until = _NEVER if principal.expires_at is None else (principal.expires_at - principal.clock_offset).timestamp()
+        with self._lock:
+            if changes != self._changes:
+                return
+            if len(self._known) >= PRINCIPALS:
+                oldest = next(iter(self._known))
+                organization_id = self._known.pop(oldest)[0].organization_id
+                self._by_organization[organization_id].discard(oldest)
+            self._known[digest] = (principal, until)
+            self._by_organization.setdefault(principal.organization_id, set()).add(digest)
+
+    def _refuse(self, digest: bytes, refusal: DomainError, changes: int) -> None:
+        with self._lock:
+            if changes != self._changes:
+                return
+            if len(self._refused) >= REFUSALS:
+                del self._refused[next(iter(self._refused))]
+            # Its parts, not itself: an exception raised over and over collects tracebacks.
+            self._refused[digest] = (type(refusal), refusal.text, refusal.details, time.time() + REFUSAL_SECONDS)
+
+
+def _rows() -> Any:
+    return ApiKey.objects.select_related("organization", "creator__user")
+
+
+def admit(row: ApiKey) -> Principal:
+    """Whom a proven key speaks for at present. Raises `KeyRevoked`, `KeyExpired` or `PermissionDenied`."""
+    organization, creator = row.organization, row.creator
+    if row.revoked_at is not None:
+        raise KeyRevoked
+    if organization.closed_at is not None:
+        raise KeyRevoked("The organization of this API key was closed.")
+    if row.expires_at is not None and now(organization) >= row.expires_at:
+        raise KeyExpired(expired_at=row.expires_at)
+    if creator is None:
+        raise PermissionDenied("The member who made this API key has left. It stops until an admin adopts it.")
+    if not creator.user.is_active:
+        raise PermissionDenied("The account of the member who made this API key is inactive.")
+    granted = frozenset(row.scopes)
+    return Principal(
+        key_id=row.pk,
+        organization_id=organization.pk,
+        user_id=creator.user_id,
+        membership_id=creator.pk,
+        role=creator.role,
+        granted=granted,
+        scopes=granted & ROLE_SCOPES[creator.role],
+        permissions=PERMISSIONS[creator.role],
+        expires_at=row.expires_at,
+        clock_offset=organization.clock_offset,
+        organization_created_at=organization.created_at,
+    )
+
+
+cache = PrincipalCache()
+watcher.subscribe(cache.hear)
+watcher.chore(FLUSH_SECONDS, last_use.flush)

@@ -1,0 +1,19 @@
+"""What identity does by itself."""
+
+from datetime import timedelta
+
+from procrastinate.contrib.django import app
+
+from contextmcp.common.clock import now
+
+from .models import Revocation
+
+# Longer than any process may go without looking and still trust what it remembers (revocations.GAP_SECONDS).
+KEEP = timedelta(hours=1)
+
+
+@app.periodic(cron="*/10 * * * *")
+@app.task(name="accounts.forget_revocations", queueing_lock="accounts.forget_revocations", pass_context=False)
+def forget_revocations(timestamp: int) -> None:
+    """Delete what every process has heard of by now."""
+    Revocation.objects.filter(created_at__lt=now() - KEEP).delete()

@@ -1,0 +1,83 @@
+"""Whether a presented key is the one a row was made for: the HMAC answers, bcrypt decides where the HMAC's secret has been rotated."""
+
+import os
+import threading
+from concurrent.futures import Future
+
+from django.conf import settings
+
+from . import keys
+from .errors import KeyNotFound, VerificationBusy
+from .models import ApiKey
+
+# bcrypt takes a third of a second of a core; two at a time leave the rest of the machine to keys that need none.
+THREADS = 2
+# Those who wait hold a thread of their server each. Guessed keys must not be able to take them all.
+WAITING = 8
+WAIT_SECONDS = 10.0
+
+
+class Verifier:
+    """bcrypt in few threads, and once for any number of simultaneous requests with the same key."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._lock = threading.Lock()
+        self._slots = threading.Semaphore(THREADS)
+        self._flights: dict[bytes, Future[bool]] = {}
+
+    def verify(self, raw: str, row: ApiKey) -> None:
+        """Raise `KeyNotFound` unless `raw` is this row's key, `VerificationBusy` if it would take too long to find out."""
+        if row.hmac_version in settings.API_KEY_SECRETS:
+            # A guess fails here, at no cost, under any secret still known.
+            if not keys.hmac_agrees(raw, bytes(row.hmac), row.hmac_version):
+                raise KeyNotFound
+            if row.hmac_version == keys.newest_version():
+                return
+        if not self._ask_bcrypt(raw, row):
+            raise KeyNotFound
+
+    def _ask_bcrypt(self, raw: str, row: ApiKey) -> bool:
+        digest = keys.digest(raw)
+        with self._lock:
+            flight = self._flights.get(digest)
+            leads = flight is None
+            if flight is None:
+                if len(self._flights) >= THREADS + WAITING:
+                    raise VerificationBusy(retry_after=1)
+                flight = self._flights[digest] = Future()
+        if leads:
+            self._fly(flight, digest, raw, row)
+        try:
+            return flight.result(WAIT_SECONDS)
+        except TimeoutError:
+            raise VerificationBusy(retry_after=1) from None
+
+    def _fly(self, flight: Future[bool], digest: bytes, raw: str, row: ApiKey) -> None:
+        try:
+            if not self._slots.acquire(timeout=WAIT_SECONDS):
+                raise TimeoutError
+            try:
+                agrees = keys.bcrypt_agrees(raw, row.bcrypt_hash)
+            finally:
+                self._slots.release()
+            if agrees:
+                _remember(row, digest)
+            flight.set_result(agrees)
+        except BaseException as error:
+            flight.set_exception(error)
+        finally:
+            with self._lock:
+                del self._flights[digest]
+
+
+def _remember(row: ApiKey, digest: bytes) -> None:
+    """From now on the newest secret's HMAC answers for this key."""
+    changed = ApiKey.objects.filter(pk=row.pk, hmac_version=row.hmac_version)
+    changed.update(hmac=digest, hmac_version=keys.newest_version())
+
+
+verifier = Verifier()
+os.register_at_fork(after_in_child=verifier.reset)
