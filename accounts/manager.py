@@ -22,7 +22,7 @@ class AuthManager:
 
     @staticmethod
     def authenticate(raw_key: str) -> Caller:
-        """Raises `InvalidKeyFormat`, `EnvironmentMismatch`, `KeyNotFound`, `KeyExpired`, `KeyRevoked`; `PermissionDenied` (creator left)."""
+        """Raises `InvalidKeyFormat`, `EnvironmentMismatch`, `KeyNotFound`, `KeyExpired`, `KeyRevoked`, `PermissionDenied` (orphaned)."""
         return authenticate_key(raw_key)
 
     @staticmethod

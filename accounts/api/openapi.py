@@ -5,7 +5,7 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
 
-class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[misc, no-untyped-call]
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "accounts.authentication.ApiKeyAuthentication"
     name = "apiKey"
 
@@ -13,7 +13,7 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[misc, no-unt
         return {"type": "http", "scheme": "bearer", "description": "An API key: cmcp_sk_live_... or cmcp_sk_test_..."}
 
 
-class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[misc, no-untyped-call]
+class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "accounts.authentication.SignedInAuthentication"
     match_subclasses = True
     name = "session"

@@ -74,7 +74,7 @@ class NewKeySchema(KeySchema):
     def to_representation(self, instance: Any) -> dict[str, Any]:
         made, raw = instance
         made.key = raw
-        return super().to_representation(made)  # type: ignore[no-any-return]
+        return super().to_representation(made)
 
 
 class WhoAmISchema(Schema):

@@ -1,0 +1,178 @@
+"""Which keys are let in, and what the others hear."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from accounts import keys
+from accounts.errors import KeyExpired, KeyNotFound, KeyRevoked, PermissionDenied
+from accounts.manager import AuthManager
+from accounts.models import ApiKey, Membership
+from contextmcp.common.clock import now
+from tests.factories.accounts import key_of
+from tests.support.api import problem
+
+ME = "/api/auth/whoami"
+
+
+def _refused(raw):
+    with pytest.raises(Exception) as refusal:
+        AuthManager.authenticate(raw)
+    return type(refusal.value)
+
+
+def test_a_good_key_speaks_for_its_creator(acme, member):
+    caller = AuthManager.authenticate(member.key)
+    assert (caller.organization, caller.user, caller.role) == (acme, member.user, "member")
+    assert caller.key == ApiKey.objects.get()
+
+
+def test_one_indexed_row_is_read(owner):
+    raw = owner.key
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        AuthManager.authenticate(raw)
+    assert len(queries) == 1
+
+
+@pytest.mark.parametrize("raw", ["", "x", "cmcp_sk_test_", "cmcp_sk_test_" + "0" * 50, "é" * 63, "\ud800" * 63])
+def test_garbage_costs_no_query(raw, db, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert _refused(raw).code == "invalid_key_format"
+
+
+def test_a_key_of_the_other_kind_costs_no_query(db, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert _refused(keys.generate("live")).code == "environment_mismatch"
+
+
+def test_a_key_never_made_is_not_found(db):
+    assert _refused(keys.generate("test")) is KeyNotFound
+
+
+def test_a_known_public_id_with_another_secret_is_not_found_and_asks_no_bcrypt(owner, monkeypatch):
+    monkeypatch.setattr(keys, "bcrypt_agrees", lambda *_: pytest.fail("bcrypt was asked"))
+    body = owner.key[: keys.PREFIX_LENGTH + keys.PUBLIC_LENGTH] + "x" * keys.SECRET_LENGTH
+    assert _refused(body + keys.checksum(body)) is KeyNotFound
+
+
+def test_a_revoked_key_stops(owner):
+    raw = owner.key
+    AuthManager(owner.organization).revoke_key(owner.caller, ApiKey.objects.get().pk)
+    assert _refused(raw) is KeyRevoked
+
+
+def test_an_expired_key_stops_on_the_organizations_clock(acme, owner):
+    raw = key_of(owner.membership, ["usage:read"], expires_at=now() + timedelta(days=3))
+    AuthManager(acme).set_clock(timedelta(days=2, hours=23, minutes=59), "clock_1")
+    AuthManager.authenticate(raw)
+    AuthManager(acme).set_clock(timedelta(days=3), "clock_1")
+    assert _refused(raw) is KeyExpired
+
+
+def test_the_keys_of_a_closed_organization_stop(acme, owner):
+    raw = owner.key
+    AuthManager(acme).close(owner.caller)
+    assert _refused(raw) is KeyRevoked
+    ApiKey.objects.update(revoked_at=None)
+    assert _refused(raw) is KeyRevoked
+
+
+def test_a_key_stops_when_its_creator_leaves(acme, owner, member):
+    raw = member.key
+    AuthManager(acme).remove_member(owner.caller, member.membership.pk)
+    with pytest.raises(PermissionDenied, match="has left"):
+        AuthManager.authenticate(raw)
+
+
+def test_a_key_stops_while_its_creators_account_is_inactive(member):
+    raw = member.key
+    member.user.is_active = False
+    member.user.save()
+    with pytest.raises(PermissionDenied, match="inactive"):
+        AuthManager.authenticate(raw)
+
+
+def test_a_key_may_do_what_its_scopes_and_the_present_role_both_allow(acme, owner, admin):
+    raw = key_of(admin.membership, ["organization:write", "usage:write", "usage:read"])
+    AuthManager(acme).change_role(owner.caller, admin.membership.pk, "viewer")
+    caller = AuthManager.authenticate(raw)
+    assert caller.scopes == {"usage:read"}
+    assert caller.permissions == {"projects:view", "contexts:view", "analytics:view"}
+    with pytest.raises(PermissionDenied):
+        caller.require(scope="usage:write")
+
+
+class TestOverHttp:
+    def test_the_scheme_is_bearer_in_any_case(self, api, owner):
+        assert api.get(ME, Authorization=f"bearer  {owner.key} ").status_code == 200
+
+    @pytest.mark.parametrize("header", ["Basic eDp5", "Bearer", "Bearer ", "Bearer a b", "Bearer \xff", "x"])
+    def test_other_headers_are_malformed(self, api, db, header):
+        response = api.get(ME, Authorization=header)
+        assert problem(response) == (401, "invalid_key_format")
+        assert response["WWW-Authenticate"] == "Bearer"
+
+    def test_nobody_is_told_how_to_come_in(self, api, db):
+        response = api.get(ME)
+        assert problem(response) == (401, "key_not_found")
+        assert response["WWW-Authenticate"] == "Bearer"
+
+    def test_a_bad_key_is_not_excused_by_a_session(self, api, owner):
+        api.client.force_login(owner.user)
+        assert problem(api.get(ME, by=keys.generate("test"))) == (401, "key_not_found")
+
+    def test_each_refusal_has_its_code(self, api, acme, owner):
+        expired = key_of(owner.membership, ["usage:read"], expires_at=now() + timedelta(hours=1))
+        revoked = key_of(owner.membership, ["usage:read"])
+        AuthManager(acme).revoke_key(owner.caller, ApiKey.objects.get(public_id=keys.parse(revoked).public_id).pk)
+        AuthManager(acme).set_clock(timedelta(hours=2), "clock_1")
+        assert problem(api.get(ME, by=expired)) == (401, "key_expired")
+        assert api.get(ME, by=expired).json()["expiredAt"].endswith("Z")
+        assert problem(api.get(ME, by=revoked)) == (401, "key_revoked")
+        assert problem(api.get(ME, by=keys.generate("live"))) == (401, "environment_mismatch")
+
+
+class TestInASession:
+    def test_a_member_is_known(self, api, member):
+        api.client.force_login(member.user)
+        body = api.get(ME).json()
+        assert (body["user"]["email"], body["role"], body["key"]) == (member.user.email, "member", None)
+
+    def test_the_chosen_organization_counts_while_it_stands(self, api, acme, member, stranger):
+        Membership.objects.create(organization=stranger.organization, user=member.user, role="viewer")
+        api.client.force_login(member.user)
+        session = api.client.session
+        session["organization_id"] = str(stranger.organization.pk)
+        session.save()
+        assert api.get(ME).json()["organization"]["name"] == "Elsewhere"
+        AuthManager(stranger.organization).close(stranger.caller)
+        assert api.get(ME).json()["organization"]["name"] == "Acme"
+
+    @pytest.mark.parametrize("chosen", ["nonsense", None, 7, "00000000-0000-0000-0000-000000000000"])
+    def test_a_choice_of_nothing_is_the_first_joined(self, api, member, chosen):
+        api.client.force_login(member.user)
+        session = api.client.session
+        session["organization_id"] = chosen
+        session.save()
+        assert api.get(ME).json()["organization"]["name"] == "Acme"
+
+    def test_another_organizations_id_opens_nothing(self, api, member, stranger):
+        api.client.force_login(member.user)
+        session = api.client.session
+        session["organization_id"] = str(stranger.organization.pk)
+        session.save()
+        assert api.get(ME).json()["organization"]["name"] == "Acme"
+
+    def test_a_member_of_nothing_is_denied(self, api, member):
+        member.membership.delete()
+        api.client.force_login(member.user)
+        assert problem(api.get(ME)) == (403, "permission_denied")
+
+    def test_changes_need_the_csrf_token(self, api, member):
+        api.client.handler.enforce_csrf_checks = True
+        api.client.force_login(member.user)
+        assert problem(api.post("/api/auth/generate-key", {"name": "x"})) == (403, "permission_denied")

@@ -1,0 +1,66 @@
+"""What every test may ask for."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from accounts.models import Organization
+from accounts.principals import cache
+from accounts.revocations import watcher
+from tests.factories.accounts import MembershipFactory, OrganizationFactory, Person, UserFactory
+from tests.support.api import Api
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None) -> Iterator[None]:
+    """The watcher's connection must be gone before the test database can be."""
+    yield
+    watcher.stop()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    """What an earlier test's rows taught the process says nothing about this one's."""
+    cache.reset()
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api()
+
+
+@pytest.fixture
+def owner(db: None) -> Person:
+    organization = OrganizationFactory(name="Acme", owner=UserFactory(email="owner@acme.example", name="Olga Owner"))
+    return Person(organization.memberships.select_related("organization", "user").get())
+
+
+@pytest.fixture
+def acme(owner: Person) -> Organization:
+    """An organization on the free plan. Its people: `owner`, `admin`, `member`, `viewer`; `stranger` owns another one."""
+    return owner.organization
+
+
+def _person(acme: Organization, role: str) -> Person:
+    return Person(MembershipFactory(organization=acme, role=role, user=UserFactory(email=f"{role}@acme.example")))
+
+
+@pytest.fixture
+def admin(acme: Organization) -> Person:
+    return _person(acme, "admin")
+
+
+@pytest.fixture
+def member(acme: Organization) -> Person:
+    return _person(acme, "member")
+
+
+@pytest.fixture
+def viewer(acme: Organization) -> Person:
+    return _person(acme, "viewer")
+
+
+@pytest.fixture
+def stranger(db: None) -> Person:
+    organization = OrganizationFactory(name="Elsewhere", owner=UserFactory(email="stranger@elsewhere.example"))
+    return Person(organization.memberships.select_related("organization", "user").get())

@@ -1,0 +1,48 @@
+"""A client of the HTTP API, as tests speak it."""
+
+import json
+from typing import Any
+
+from django.test import Client
+
+NOTHING: Any = object()
+
+
+class Api:
+    """`api.post("/api/...", {...}, by=owner)`: JSON, with the key of that person, a raw key, or none."""
+
+    def __init__(self) -> None:
+        self.client = Client(raise_request_exception=True)
+
+    def request(self, method: str, path: str, body: Any = NOTHING, *, by: Any = None, **headers: str) -> Any:
+        """`headers` by name in snake_case: `idempotency_key="k"`. `body` may be bytes, sent as they are."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if by is not None:
+            sent["Authorization"] = f"Bearer {getattr(by, 'key', by)}"
+        data = b"" if body is NOTHING else body if isinstance(body, bytes) else json.dumps(body, default=str)
+        kind = sent.pop("content-type", "application/json")
+        return self.client.generic(method, path, data, content_type=kind, headers=sent)
+
+    def get(self, path: str, **options: Any) -> Any:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, body: Any = NOTHING, **options: Any) -> Any:
+        return self.request("POST", path, body, **options)
+
+    def put(self, path: str, body: Any = NOTHING, **options: Any) -> Any:
+        return self.request("PUT", path, body, **options)
+
+    def patch(self, path: str, body: Any = NOTHING, **options: Any) -> Any:
+        return self.request("PATCH", path, body, **options)
+
+    def delete(self, path: str, **options: Any) -> Any:
+        return self.request("DELETE", path, **options)
+
+
+def problem(response: Any) -> tuple[int, str]:
+    """Status and code of a refusal, which has to be a whole problem document."""
+    assert response["Content-Type"] == "application/problem+json", response.content[:300]
+    body = response.json()
+    assert body["status"] == response.status_code
+    assert body["detail"] and body["title"] and body["type"].endswith(body["code"])
+    return response.status_code, body["code"]
