@@ -74,7 +74,8 @@ def resolve(holder: Holder, grants: Iterable[HeldGrant], overrides: Iterable[Hel
     Of several grants the one of the best plan counts, by its place among the plans on offer, then the one that started last.
     Without a grant it is the first plan on offer.
     """
-    grants, overrides = list(grants), list(overrides)
+    # One that was called off before it began starts and ends at the same moment: it never was.
+    grants, overrides = [grant for grant in grants if grant.starts_at != grant.ends_at], list(overrides)
     held = max((grant for grant in grants if grant.holds(now)), key=lambda grant: _weight(grant, offer), default=None)
     plan = held.plan if held else offer.plans[0]
     source = held.source if held else Source.FREE
@@ -146,10 +147,8 @@ def _allowance(
 
 
 def _next_change(grants: Iterable[HeldGrant], overrides: Iterable[HeldOverride], now: datetime) -> datetime | None:
-    moments = [grant.starts_at for grant in grants if grant.ends_at is None or grant.ends_at > grant.starts_at]
-    moments += [grant.ends_at for grant in grants if grant.ends_at]
-    moments += [override.until for override in overrides if override.until]
-    return min((moment for moment in moments if moment > now), default=None)
+    moments = [*(grant.starts_at for grant in grants), *(grant.ends_at for grant in grants), *(override.until for override in overrides)]
+    return min((moment for moment in moments if moment and moment > now), default=None)
 
 
 def _etag(found: Entitlements) -> str:

@@ -74,7 +74,7 @@ class Plan(msgspec.Struct, frozen=True):
 
     def document(self) -> dict[str, Any]:
         """The plan as JSON; `read` gives it back."""
-        plain: dict[str, Any] = msgspec.to_builtins(self)
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return plain
 
 

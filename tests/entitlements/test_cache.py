@@ -1,0 +1,215 @@
+"""One copy per process: right at once here, within a second elsewhere, and on time."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from urllib.parse import urlsplit
+
+import pytest
+from django.db import connection, connections, transaction
+
+from accounts.manager import AuthManager
+from accounts.revocations import watcher
+from contextmcp.common.clock import now
+from entitlements import selectors
+from entitlements.cache import CACHE, EntitlementsCache
+from entitlements.errors import PlanInactive
+from entitlements.manager import EntitlementsManager
+from entitlements.models import Grant
+from entitlements.publish import publish
+from entitlements.receivers import hear
+from entitlements.terms import Term
+from entitlements.types import Kind
+from tests.factories.entitlements import next_catalog, organization
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def acme(transactional_db):
+    made = organization("Acme")
+    wait_until(lambda: watched())
+    return made
+
+
+def watched():
+    watcher.start()
+    return watcher.fresh()
+
+
+def wait_until(true, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "It did not come true in time."
+        time.sleep(0.01)
+
+
+def test_a_second_reading_asks_the_database_nothing(acme, django_assert_num_queries):
+    manager = EntitlementsManager(acme)
+    wait_until(lambda: manager.entitlements() is manager.entitlements())
+    with django_assert_num_queries(0):
+        assert manager.entitlements() is manager.cached(acme.id, now(acme))
+
+
+def test_a_change_is_seen_at_once_in_the_process_that_made_it(acme):
+    manager = EntitlementsManager(acme)
+    for _ in range(3):
+        assert manager.entitlements().plan == "free"
+        grant = manager.grant("pro", reason="x")
+        assert manager.entitlements().plan == "pro"
+        manager.end_grant(grant)
+
+
+def test_inside_the_transaction_it_is_seen_there_and_only_there(acme):
+    manager = EntitlementsManager(acme)
+    manager.entitlements()
+    with ThreadPoolExecutor(1) as other:
+        with transaction.atomic():
+            manager.grant("pro", reason="x")
+            assert manager.entitlements().plan == "pro"
+            assert other.submit(lambda: (manager.entitlements().plan, connections.close_all())[0]).result() == "free"
+        assert manager.entitlements().plan == "pro"
+        assert other.submit(lambda: (manager.entitlements().plan, connections.close_all())[0]).result() == "pro"
+
+
+def test_what_was_rolled_back_leaves_no_trace(acme):
+    manager = EntitlementsManager(acme)
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        manager.grant("pro", reason="x")
+        assert manager.entitlements().plan == "pro"
+        raise ZeroDivisionError
+    assert manager.entitlements().plan == "free"
+    assert EntitlementsManager.cached(acme.id, now(acme)).plan == "free"
+
+
+def test_time_alone_changes_it(acme):
+    manager = EntitlementsManager(acme)
+    manager.grant("pro", "trial", ends_at=now(acme) + DAY)
+    assert manager.entitlements().plan == "pro"
+    acme.clock_offset = DAY
+    assert manager.entitlements().plan == "free"
+    acme.clock_offset = timedelta(0)
+    assert manager.entitlements().plan == "pro"
+
+
+def test_a_new_catalogue_reaches_whoever_has_no_grant(acme):
+    manager = EntitlementsManager(acme)
+    assert manager.entitlements().upgrades["white_label"] == "enterprise"
+    publish(catalog=next_catalog(white_label=Term(Kind.FLAG, True)))
+    assert manager.entitlements().upgrades["white_label"] == "pro"
+    wait_until(lambda: selectors.offer() is selectors.offer())
+
+
+def test_closing_the_organization_ends_its_plan(acme):
+    manager = EntitlementsManager(acme)
+    assert manager.require("sessions").enabled
+    AuthManager(acme).close(None)
+    with pytest.raises(PlanInactive):
+        manager.require("sessions")
+    stale = EntitlementsManager(type(acme)(id=acme.id, created_at=acme.created_at))
+    with pytest.raises(PlanInactive):
+        stale.require("sessions")
+
+
+def test_a_change_behind_the_back_of_all_code_is_heard_of(acme):
+    """A row written with plain SQL: the trigger announces it."""
+    manager = EntitlementsManager(acme)
+    grant = manager.grant("pro", reason="x")
+    wait_until(lambda: manager.entitlements() is manager.entitlements())
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE entitlements_grant SET ends_at = now() WHERE id = %s", [grant.pk])
+    wait_until(lambda: manager.entitlements().plan == "free", 1.0)
+
+
+OTHER = """
+import sys, django
+django.setup()
+from accounts.models import Organization
+from entitlements.manager import EntitlementsManager
+manager = EntitlementsManager(Organization.objects.get())
+grant = manager.grant("pro", reason="from elsewhere")
+print("given", flush=True)
+sys.stdin.readline()
+manager.end_grant(grant)
+print("ended", flush=True)
+"""
+
+
+def test_a_change_by_another_process_is_here_within_a_second(acme):
+    manager = EntitlementsManager(acme)
+    wait_until(lambda: manager.entitlements() is manager.entitlements())
+    url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
+    with subprocess.Popen(
+        [sys.executable, "-c", OTHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "DATABASE_URL": url}
+    ) as other:
+        assert other.stdout.readline() == "given\n"
+        wait_until(lambda: manager.entitlements().plan == "pro", 1.0)
+        other.stdin.write("\n")
+        other.stdin.flush()
+        assert other.stdout.readline() == "ended\n"
+        wait_until(lambda: manager.entitlements().plan == "free", 1.0)
+
+
+def test_without_news_nothing_kept_is_trusted(acme, monkeypatch):
+    manager = EntitlementsManager(acme)
+    manager.entitlements()
+    monkeypatch.setattr(watcher, "fresh", lambda: False)
+    assert manager.cached(acme.id, now(acme)) is None
+    assert manager.cached(acme.id, now(acme), stale=True).plan == "free"
+    assert manager.plans()[1].name == "pro"
+    assert manager.entitlements().plan == "free"
+
+
+def test_concurrent_grants_are_given_one_after_the_other(acme):
+    """Two syncs of one customer at once leave one grant, not two."""
+    from entitlements.types import GrantSpec
+
+    EntitlementsManager.version("pro")
+    barrier = threading.Barrier(4)
+
+    def sync(_):
+        barrier.wait()
+        EntitlementsManager(acme).replace_grants("subscription", [GrantSpec("pro", reference="sub-1")])
+        connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(sync, range(4)))
+    assert Grant.objects.count() == 1
+
+
+class TestTheCopyItself:
+    def make(self, acme, **more):
+        return selectors.read_entitlements(acme, now(acme))
+
+    def test_what_was_read_before_the_news_is_not_kept(self, acme):
+        cache = EntitlementsCache()
+        ticket, found = cache.ticket(), self.make(acme)
+        cache.forget(acme.id)
+        cache.put(ticket, found)
+        cache.put_offer(ticket, selectors.read_offer())
+        assert cache.get(acme.id, now(acme)) is None
+        assert cache.offer() is None
+        cache.put(cache.ticket(), found)
+        assert cache.get(acme.id, now(acme)) is found
+
+    def test_the_longest_unused_goes_first(self, acme):
+        cache = EntitlementsCache(capacity=2)
+        first, second, third = [organization(name) for name in "abc"]
+        for one in (first, second):
+            cache.put(cache.ticket(), self.make(one))
+        assert cache.get(first.id, now())
+        cache.put(cache.ticket(), self.make(third))
+        assert [cache.get(one.id, now()) is not None for one in (first, second, third)] == [True, False, True]
+
+    def test_news_of_everybody_and_a_fork_clear_it_and_other_news_does_not(self, acme):
+        from accounts.revocations import Notice
+
+        found = self.make(acme)
+        for kind, organization_id, left in [("key", acme.id, True), ("organization", acme.id, False), ("start", None, False), ("fork", None, False)]:
+            CACHE.put(CACHE.ticket(), found)
+            hear(Notice(organization_id, None, kind))
+            assert (CACHE.get(acme.id, now(acme)) is not None) is left, kind
