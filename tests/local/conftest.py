@@ -27,7 +27,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield home
     services.stop(home)
     services.Postgres(home).remove()
-    assert belonging_to(home) == []
+    left = belonging_to(home)
+    for process in left:
+        process.kill()
+    assert left == []
 
 
 @pytest.fixture

@@ -18,17 +18,20 @@ from contextmcp.local import ports
 
 
 @pytest.fixture(scope="module")
-def mail() -> Iterator[tuple[int, str]]:
+def mail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
     with ports.claims() as claims:
         smtp, http = claims.first_free(25500), claims.first_free(25600)
         command = [sys.executable, "-m", "contextmcp.local.mail", "--smtp-port", str(smtp), "--http-port", str(http)]
-        process = subprocess.Popen(command)
+        complaints = tmp_path_factory.mktemp("mail") / "stderr"
+        with complaints.open("wb") as stderr:
+            process = subprocess.Popen(command, stderr=stderr)
         while ports.is_free(http):
             assert process.poll() is None
             time.sleep(0.02)
         yield smtp, f"http://127.0.0.1:{http}"
         process.kill()
         process.wait()
+        assert complaints.read_text() == ""
 
 
 def send(port: int, *, to: list[str], subject: str = "Hello", text: str = "", html: str = "") -> None:
@@ -82,5 +85,7 @@ def test_rubbish_harms_nobody(mail: tuple[int, str]) -> None:
     for where in (port, int(url.rsplit(":", 1)[1])):
         with socket.create_connection(("127.0.0.1", where)) as client:
             client.sendall(b"\xff\xfe rubbish\r\nDATA\r\nunfinished")
+        with socket.create_connection(("127.0.0.1", where)) as client:
+            client.sendall(b"x\r\n\r\n" + b"y" * 100_000)
     send(port, to=["after@acme.example"], text="still there")
     assert len(json.loads(get(f"{url}/messages?to=after@acme.example"))) == 1
