@@ -25,6 +25,19 @@ class PaymentRequired(DomainError):
     message = "The payment did not go through. Use another card, or confirm the payment."
 
 
+class StripeRejected(Exception):
+    """Stripe found the request wrong: a mistake of ours, or a state we did not know. Callers handle the codes they expect."""
+
+    def __init__(self, message: str, code: str = "", param: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+
+class StripeMissing(StripeRejected):
+    """There is no such object at Stripe."""
+
+
 class AlreadySubscribed(Conflict):
     code = "already_subscribed"
     message = "This organization already has a subscription. Change its plan instead: POST /api/billing/change-plan."

@@ -107,8 +107,8 @@ class Line:
 class ChangePreview:
     """What a change costs, to the cent, before it is made.
 
-    `when` is "now" or "period_end", `effective_at` that moment. `due_now` is charged at once (0 for a change at period end; what is credited
-    beyond it goes to the customer's balance as `credit`). `next_amount` is the regular price from `next_at` on.
+    `when` is "now" or "period_end", `effective_at` that moment. `due_now` is charged at once: 0 for a change at period end. What is
+    credited beyond it goes to the customer's balance as `credit`. `next_amount` is the regular price from `next_at` on.
     """
 
     plan: str
@@ -127,7 +127,10 @@ class ChangePreview:
 
 @dataclass(frozen=True, slots=True)
 class DunningState:
-    """For the banner: a payment failed at `since`; access ends at `until` unless it is paid. `stage` is "started", "halfway", "last_day" or "over"."""
+    """For the banner: a payment failed at `since`; access ends at `until` unless it is paid.
+
+    `stage` is "started", "halfway", "last_day" or "over".
+    """
 
     stage: str
     since: datetime

@@ -204,10 +204,22 @@ STRIPE_PRICE_IDS = {
     ("enterprise", "year"): env.str("STRIPE_ENTERPRISE_YEARLY_PRICE_ID", default=""),
 }
 BILLING_GRACE_DAYS = env.int("BILLING_GRACE_DAYS", default=7)
+# What a lost dispute, or a refund of everything, does to the subscription: "keep" it, or "cancel" it at once.
+BILLING_REFUND_POLICY = env.str("BILLING_REFUND_POLICY", default="keep")
 DJSTRIPE_SUBSCRIBER_MODEL = "accounts.Organization"
 DJSTRIPE_SUBSCRIBER_MODEL_MIGRATION_DEPENDENCY = "0001_initial"
 DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
 MIGRATION_MODULES = {"djstripe": "billing.djstripe_migrations"}
+
+# Postgres is the queue. Hearts beat fast, so that the job of a killed worker is taken up again within seconds.
+PROCRASTINATE_IMPORT_PATHS = ["contextmcp.tasks"]
+PROCRASTINATE_WORKER_DEFAULTS = {
+    "concurrency": env.int("WORKER_CONCURRENCY", default=4),
+    "update_heartbeat_interval": 2,
+    "stalled_worker_timeout": 8,
+    "fetch_job_polling_interval": 2,
+    "delete_jobs": "successful",
+}
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "strict-origin-when-cross-origin"

@@ -1,0 +1,79 @@
+"""Working off the inbox, one subject at a time."""
+
+from __future__ import annotations
+
+import structlog
+from django.db import transaction
+from django.db.models import F
+
+from accounts.models import Organization
+from billing.gateway import invoices
+from billing.mirror import store
+from billing.models import BillingAccount, WebhookEvent
+from contextmcp.common.clock import now
+
+from . import queue
+from .locks import lock_customer
+from .sync import sync_customer
+
+log = structlog.get_logger(__name__)
+ERROR_LENGTH = 2000
+
+
+def apply_events(subject: str) -> None:
+    """Everything that waits for `subject`: a customer is synced once for all of it, whatever the events say."""
+    if subject.startswith("cus_"):
+        sync_customer(subject, only_if_waiting=True)
+        return
+    with transaction.atomic():
+        lock_customer(subject)
+        waiting = list(WebhookEvent.objects.waiting().filter(subject=subject))
+        if waiting:
+            state = _apply_object(subject, waiting[-1].payload["data"]["object"])
+            WebhookEvent.objects.filter(pk__in=[each.pk for each in waiting]).update(state=state, processed_at=now(), error="")
+
+
+def _apply_object(subject: str, thing: dict[str, object]) -> str:
+    kind = str(thing["object"])
+    if kind in store.CATALOG_KINDS:
+        store.fetch(kind, subject)
+    elif kind == "test_helpers.test_clock":
+        clocked = Organization.objects.filter(test_clock_id=subject)
+        for customer in BillingAccount.objects.filter(organization__in=clocked).values_list("stripe_customer_id", flat=True):
+            queue.sync_later(str(customer))
+    else:
+        customer = _owner(kind, thing)
+        if not customer:
+            return WebhookEvent.State.IGNORED
+        # In a job of its own: two subjects locked at once could wait for each other.
+        queue.sync_later(customer)
+    return WebhookEvent.State.PROCESSED
+
+
+def _owner(kind: str, thing: dict[str, object]) -> str:
+    """Whose refund, dispute or payment it is."""
+    if kind == "invoice_payment":
+        found = invoices.invoice(str(thing["invoice"]))
+    else:
+        charge = thing.get("charge")
+        found = invoices.charge(str(charge)) if charge else None
+    return str((found or {}).get("customer") or "")
+
+
+def note_failure(subject: str, error: BaseException, *, final: bool) -> None:
+    """Say on the waiting events why they still wait; after the last try they are dead letters, for staff to see and replay."""
+    state = WebhookEvent.State.DEAD if final else WebhookEvent.State.PENDING
+    text = f"{type(error).__name__}: {error}"[:ERROR_LENGTH].replace("\0", "")
+    WebhookEvent.objects.waiting().filter(subject=subject).update(attempts=F("attempts") + 1, error=text, state=state)
+    log.warning("billing.event_failed", subject=subject, error=type(error).__name__, final=final)
+
+
+def replay(events: list[WebhookEvent]) -> int:
+    """Put dead (or any) events back into the queue. Returns how many subjects that queues."""
+    with transaction.atomic():
+        ids = [event.pk for event in events if event.subject]
+        WebhookEvent.objects.filter(pk__in=ids).update(state=WebhookEvent.State.PENDING, attempts=0, error="")
+        subjects = sorted({event.subject for event in events if event.subject})
+        for subject in subjects:
+            queue.apply_later(subject)
+    return len(subjects)

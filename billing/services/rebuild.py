@@ -1,0 +1,123 @@
+"""The projection: our rows and grants as a function of the mirror, whatever was there before."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import models as orm
+
+from billing.mirror import read
+from billing.models import Adjustment, BillingAccount, CheckoutAttempt, Invoice, SubscriptionState
+from billing.models.subscriptions import ENTITLING
+from contextmcp.common.clock import now
+from entitlements.manager import EntitlementsManager
+from entitlements.types import GrantSpec, Source
+
+from . import notices, prices, projection
+
+Change = tuple[str, str, Any, Any]
+
+
+def rebuild(account: BillingAccount) -> list[Change]:
+    """Project a customer's mirror. Returns what differed: kind, subject, before, after. Call it under the customer's lock."""
+    customer_id = account.stripe_customer_id or ""
+    documents = read.subscriptions(customer_id)
+    bills = read.invoices(customer_id)
+    grace = timedelta(days=settings.BILLING_GRACE_DAYS)
+    known = prices.known()
+    changes: list[Change] = []
+    for document in documents:
+        fields = projection.subscription_fields(document, bills, known, grace)
+        changes += _put(SubscriptionState, account, "stripe_subscription_id", document["id"], fields)
+    refunds = _refunded(account)
+    for bill in bills:
+        fields = projection.invoice_fields(bill, refunds.get(bill["id"], 0))
+        changes += _put(Invoice, account, "stripe_invoice_id", bill["id"], fields)
+    changes += _drop_gone(account, {bill["id"] for bill in bills})
+    states = list(account.organization.subscriptions.select_related("plan_version"))
+    _attempts(account, documents)
+    _trial(account, states)
+    EntitlementsManager(account.organization).replace_grants(Source.SUBSCRIPTION, grants(states))
+    notices.due(account, states)
+    return changes
+
+
+def grants(states: Iterable[SubscriptionState]) -> list[GrantSpec]:
+    """What subscriptions entitle to: trialing and active ones; past_due ones for the grace period; no other, ever."""
+    return [spec for state in states if state.plan_version and (spec := _grant(state))]
+
+
+def _grant(state: SubscriptionState) -> GrantSpec | None:
+    assert state.plan_version is not None
+    owing = state.status in ("past_due", "unpaid")
+    ends = _ends(state)
+    if state.status not in ENTITLING and ends is None:
+        return None
+    return GrantSpec(
+        plan=state.plan_version.plan,
+        version=state.plan_version.version,
+        reference=state.stripe_subscription_id,
+        starts_at=state.started_at,
+        ends_at=ends,
+        anchor=state.anchor,
+        owing=owing,
+    )
+
+
+def _ends(state: SubscriptionState) -> Any:
+    """When the grant of this subscription ends or ended; None: not foreseeable, or never entitled."""
+    if state.status == "canceled":
+        return state.ended_at
+    if state.status == "past_due":
+        return min(filter(None, [state.grace_until, state.cancel_at]))
+    if state.status == "unpaid":
+        # It entitles no more. Where grace was over before Stripe gave up, the grant keeps that end, and says that money is owed.
+        present = now(state.organization)
+        return state.grace_until if state.grace_until and state.grace_until <= present else None
+    return state.cancel_at
+
+
+def _put(model: Any, account: BillingAccount, key: str, value: str, fields: dict[str, Any]) -> list[Change]:
+    """Make the row equal to `fields`, and say what differed."""
+    row = model.objects.filter(**{key: value}).first()
+    if row is None:
+        model.objects.create(**{key: value}, organization=account.organization, **fields)
+        return [(f"{model._meta.model_name}_missing", value, fields.get("status"), None)]
+    different = {name: new for name, new in fields.items() if getattr(row, name) != new}
+    if not different:
+        return []
+    before = {name: getattr(row, name) for name in different}
+    for name, new in different.items():
+        setattr(row, name, new)
+    row.save(update_fields=list(different))
+    return [(f"{model._meta.model_name}_{name}", value, different[name], before[name]) for name in different]
+
+
+def _drop_gone(account: BillingAccount, present: set[str]) -> list[Change]:
+    gone = account.organization.invoices.exclude(stripe_invoice_id__in=present)
+    if account.customer_deleted_at:
+        return []  # Stripe lists nothing of a deleted customer; what was billed stays on record.
+    changes: list[Change] = [("invoice_gone", row.stripe_invoice_id, None, row.status) for row in gone]
+    gone.delete()
+    return changes
+
+
+def _refunded(account: BillingAccount) -> dict[str, int]:
+    rows = account.organization.billing_adjustments.filter(kind=Adjustment.Kind.REFUND, status="succeeded")
+    return {each["stripe_invoice_id"]: each["sum"] for each in rows.values("stripe_invoice_id").annotate(sum=orm.Sum("amount"))}
+
+
+def _attempts(account: BillingAccount, documents: Iterable[dict[str, Any]]) -> None:
+    states = CheckoutAttempt.State
+    waiting = account.organization.checkout_attempts.filter(state__in=[states.PREPARING, states.OPEN])
+    bought = [each["metadata"].get("checkout_attempt") for each in documents]
+    waiting.filter(pk__in=[each for each in bought if each]).update(state=states.COMPLETED)
+    waiting.filter(expires_at__lte=now(account.organization)).update(state=states.EXPIRED)
+
+
+def _trial(account: BillingAccount, states: Iterable[SubscriptionState]) -> None:
+    first = min((state.trial_start for state in states if state.trial_start), default=None)
+    if first != account.trial_used_at:
+        account.trial_used_at = first
+        account.save(update_fields=["trial_used_at"])

@@ -1,0 +1,114 @@
+"""Bringing one customer up to Stripe's present truth. The only way anything of Stripe's gets in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from django.db import transaction
+
+from billing.mirror import read, store
+from billing.models import Adjustment, BillingAccount, WebhookEvent
+from billing.types import SyncResult
+from contextmcp.common.clock import now
+
+from . import accounts, truth
+from .locks import lock_customer
+from .projection import at
+from .rebuild import rebuild
+
+log = structlog.get_logger(__name__)
+
+
+def sync_customer(customer_id: str, *, only_if_waiting: bool = False) -> SyncResult:
+    """Lock the customer, fetch, mirror, rebuild the projection, and tick off the events that waited for it: all or nothing.
+
+    Serves webhooks, the return from Checkout, staff's button and reconciliation. With `only_if_waiting` a customer without waiting events
+    is left alone, so that a burst of events costs one fetch. Raises `StripeUnavailable`, `BillingNotConfigured`.
+    """
+    with transaction.atomic():
+        lock_customer(customer_id)
+        # Read before the fetch: whatever Stripe told us until here is older than what it is about to say.
+        waiting = list(WebhookEvent.objects.waiting().filter(subject=customer_id).values_list("pk", flat=True))
+        if only_if_waiting and not waiting:
+            return SyncResult(customer_id, None)
+        present = truth.fetch(customer_id, read.subscription_ids(customer_id))
+        account = accounts.of_customer(customer_id, present.customer)
+        changes = _write(account, present) if account else ()
+        _tick_off(waiting, ours=account is not None)
+        return SyncResult(customer_id, account.organization_id if account else None, len(waiting), tuple(changes))
+
+
+def _write(account: BillingAccount, present: truth.Truth) -> list[Any]:
+    accounts.set_clock(account, present.clock)
+    if present.customer:
+        store.write_customer(
+            present.customer,
+            payment_methods=present.payment_methods,
+            subscriptions=present.subscriptions,
+            invoices=present.invoices,
+        )
+        _adjustments(account, present)
+    else:
+        store.delete_customer(present.customer_id)
+        for document in present.subscriptions:
+            store.write_subscription(document)
+    _note(account, present)
+    changes = rebuild(account)
+    if changes:
+        log.info("billing.synced", customer=present.customer_id, organization=str(account.organization_id), changes=len(changes))
+    return changes
+
+
+def _note(account: BillingAccount, present: truth.Truth) -> None:
+    customer = present.customer
+    account.currency = (customer or {}).get("currency") or account.currency
+    account.payment_method = _card(customer, present)
+    account.customer_deleted_at = None if customer else account.customer_deleted_at or now(account.organization)
+    account.synced_at = now()
+    account.save()
+
+
+def _card(customer: dict[str, Any] | None, present: truth.Truth) -> dict[str, Any] | None:
+    """What pays: the live subscription's own card, else the customer's default, else the only one there is."""
+    cards = {card["id"]: card for card in present.payment_methods}
+    live = [each for each in present.subscriptions if not each["ended_at"]]
+    wanted = [each.get("default_payment_method") for each in live]
+    wanted.append(((customer or {}).get("invoice_settings") or {}).get("default_payment_method"))
+    for reference in wanted:
+        card = cards.get(reference["id"] if isinstance(reference, dict) else reference)
+        if card and card.get("card"):
+            return {name: card["card"].get(name) for name in ("brand", "last4", "exp_month", "exp_year")}
+    return None
+
+
+def _adjustments(account: BillingAccount, present: truth.Truth) -> None:
+    """Refunds, disputes and credit notes, each with the invoice it belongs to."""
+    paid_by = {
+        payment["payment"].get("payment_intent"): invoice["id"]
+        for invoice in present.invoices
+        for payment in (invoice.get("payments") or {}).get("data", [])
+    }
+    invoice_of = {charge["id"]: paid_by.get(charge.get("payment_intent"), "") for charge in present.charges}
+    for kind, things in (("refund", present.refunds), ("dispute", present.disputes), ("credit_note", present.credit_notes)):
+        for thing in things:
+            charge = thing.get("charge") or ""
+            Adjustment.objects.update_or_create(
+                stripe_id=thing["id"],
+                defaults={
+                    "organization": account.organization,
+                    "kind": kind,
+                    "stripe_charge_id": charge,
+                    "stripe_invoice_id": thing.get("invoice") or invoice_of.get(charge, ""),
+                    "status": thing["status"] or "",
+                    "reason": thing.get("reason") or "",
+                    "amount": thing["amount"],
+                    "currency": thing["currency"],
+                    "created_at": at(thing["created"]),
+                },
+            )
+
+
+def _tick_off(events: list[int], *, ours: bool) -> None:
+    state = WebhookEvent.State.PROCESSED if ours else WebhookEvent.State.IGNORED
+    WebhookEvent.objects.filter(pk__in=events).update(state=state, processed_at=now(), error="")

@@ -1,0 +1,68 @@
+"""Jobs of billing. Each calls one service; how often and when again is decided here."""
+
+from __future__ import annotations
+
+from procrastinate import JobContext, RetryDecision
+from procrastinate.contrib.django import app
+from procrastinate.jobs import Job
+from procrastinate.retry import BaseRetryStrategy
+
+from billing.errors import BillingNotConfigured, StripeUnavailable
+
+from .services import apply, housekeeping, mail, sync
+
+QUEUE = "billing"
+TRIES = 8
+LONGEST_WAIT = 600
+OUTAGE_WAIT = 30
+
+
+class Patience(BaseRetryStrategy):
+    """2, 4, 8 ... seconds, eight times; while Stripe itself is away, every half minute for as long as it takes."""
+
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+        if isinstance(exception, StripeUnavailable | BillingNotConfigured):
+            wait = min(2 ** min(job.attempts + 1, 10), OUTAGE_WAIT)
+        elif job.attempts + 1 < TRIES:
+            wait = min(2 ** (job.attempts + 1), LONGEST_WAIT)
+        else:
+            return None
+        # Under a lock of its own, so that what comes in meanwhile need not wait as long.
+        lock = job.lock if job.lock is None or job.lock.endswith(":again") else f"{job.lock}:again"
+        return RetryDecision(retry_in={"seconds": wait}, lock=lock)
+
+
+PATIENCE = Patience()
+
+
+@app.task(name="billing.tasks.apply_events", queue=QUEUE, retry=PATIENCE, pass_context=True)
+def apply_events(context: JobContext, subject: str) -> None:
+    try:
+        apply.apply_events(subject)
+    except Exception as error:
+        final = PATIENCE.get_retry_decision(exception=error, job=context.job) is None
+        apply.note_failure(subject, error, final=final)
+        raise
+
+
+@app.task(name="billing.tasks.sync", queue=QUEUE, retry=PATIENCE)
+def sync_customer(customer_id: str) -> None:
+    sync.sync_customer(customer_id)
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="billing.tasks.sweep", queue="keeper", queueing_lock="billing_sweep")
+def sweep(timestamp: int) -> None:
+    housekeeping.requeue_forgotten()
+
+
+@app.periodic(cron="17 3 * * *")
+@app.task(name="billing.tasks.purge", queue="keeper", queueing_lock="billing_purge")
+def purge(timestamp: int) -> None:
+    housekeeping.purge()
+
+
+@app.periodic(cron="* * * * * */10")
+@app.task(name="billing.tasks.send_notices", queue="mail", queueing_lock="billing_notices")
+def send_notices(timestamp: int) -> None:
+    mail.send_due()

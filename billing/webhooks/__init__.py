@@ -1,0 +1,1 @@
+"""Stripe's events: verified, stored once, and worked on from the queue."""

@@ -1,0 +1,108 @@
+"""Storing an event and queueing the work it makes, in one statement and so in one transaction."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from django.db import DataError, connection
+
+from contextmcp.common.errors import MalformedRequest
+
+QUEUE = "billing"
+TASK = "billing.tasks.apply_events"
+
+
+class Data(msgspec.Struct):
+    object: dict[str, Any]
+    previous_attributes: dict[str, Any] | None = None
+
+
+class Event(msgspec.Struct):
+    """What is read of an event; the whole is kept."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+    object: Literal["event"]
+    type: Annotated[str, msgspec.Meta(min_length=1, max_length=120)]
+    created: Annotated[int, msgspec.Meta(ge=0, le=253402300799)]
+    data: Data
+    livemode: bool = False
+
+
+# One round trip, for events come in bursts. The job exists exactly when the event is new: procrastinate's own function is called for the
+# row that was stored, and for nothing else.
+_STORE = """
+WITH stored AS (
+    INSERT INTO billing_webhookevent
+        (event_id, type, subject, livemode, created, payload, source, state, attempts, error, received_at)
+    VALUES (%(event_id)s, %(type)s, %(subject)s, %(livemode)s, %(created)s, %(payload)s::jsonb, %(source)s, %(state)s, 0, '', now())
+    ON CONFLICT (event_id) DO NOTHING
+    RETURNING id
+)
+SELECT CASE WHEN %(state)s = 'pending' THEN procrastinate_defer_jobs_v1(ARRAY[
+    ROW(%(queue)s, %(task)s, 0, %(subject)s, NULL, jsonb_build_object('subject', %(subject)s::text), NULL)::procrastinate_job_to_defer_v1
+]) END
+FROM stored
+"""
+
+# Of a customer's, but nothing that is kept here follows from them.
+_IGNORED = frozenset(
+    [
+        "billing_portal.session",
+        "invoiceitem",
+        "mandate",
+        "payment_intent",
+        "setup_intent",
+        "source",
+        "tax_id",
+    ]
+)
+# Kinds without a customer in them that still matter: whose they are is found out by the worker.
+_OWN_QUEUE = frozenset(["product", "price", "coupon", "promotion_code", "refund", "dispute", "invoice_payment", "test_helpers.test_clock"])
+
+
+def parse(body: bytes) -> Event:
+    """Raises `MalformedRequest` for anything that is not an event."""
+    try:
+        return msgspec.json.decode(body, type=Event)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedRequest("This is not an event of Stripe's.") from error
+
+
+def store(event: Event, text: str, *, source: str = "webhook") -> bool:
+    """Keep the event and queue its subject. False where it was known already; then nothing is queued. `text` is the event as JSON."""
+    subject = subject_of(event)
+    values: dict[str, Any] = {
+        "event_id": event.id,
+        "type": event.type,
+        "subject": subject,
+        "livemode": event.livemode,
+        "created": datetime.fromtimestamp(event.created, UTC),
+        # Postgres keeps no NUL character in JSON.
+        "payload": text.replace("\\u0000", ""),
+        "source": source,
+        "state": "pending" if subject else "ignored",
+        "queue": QUEUE,
+        "task": TASK,
+    }
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_STORE, values)
+            return cursor.fetchone() is not None
+    except (DataError, ValueError) as error:
+        raise MalformedRequest("This is not an event of Stripe's.") from error
+
+
+def subject_of(event: Event) -> str:
+    """The customer that the event is about, whose queue it joins; else the object; empty for what is not kept here."""
+    thing = event.data.object
+    kind = thing.get("object")
+    found: Any = None
+    if kind == "customer":
+        found = thing.get("id")
+    elif kind not in _IGNORED:
+        found = thing.get("customer") or (event.data.previous_attributes or {}).get("customer")
+        if isinstance(found, dict):
+            found = found.get("id")
+        if not found and kind in _OWN_QUEUE:
+            found = thing.get("id")
+    return found[:255].replace("\0", "") if isinstance(found, str) else ""

@@ -1,0 +1,48 @@
+"""POST /api/billing/webhooks/stripe. No framework, no call to Stripe: verify, store, 200."""
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+from prometheus_client import Counter
+
+from billing.errors import BillingNotConfigured
+from contextmcp.common import errors, problems
+
+from . import inbox, signature
+
+BODY_LIMIT = 256 * 1024
+RECEIVED = Counter("stripe_webhooks_total", "Webhook deliveries by outcome", ["outcome"])
+
+
+class SignatureInvalid(errors.ValidationFailed):
+    status = 400
+    message = "The signature does not match, or is older than five minutes."
+
+
+@csrf_exempt
+def stripe_webhook(request: HttpRequest) -> HttpResponse:
+    try:
+        new = _store(request)
+    except errors.DomainError as refusal:
+        RECEIVED.labels(type(refusal).__name__).inc()
+        return problems.response(refusal)
+    RECEIVED.labels("stored" if new else "known").inc()
+    return HttpResponse(b'{"received":true}', content_type="application/json")
+
+
+def _store(request: HttpRequest) -> bool:
+    if request.method != "POST":
+        raise errors.MethodNotAllowed
+    if not settings.STRIPE_WEBHOOK_SECRETS:
+        raise BillingNotConfigured
+    # One byte more than allowed is enough to tell.
+    body = request.read(BODY_LIMIT + 1)
+    if len(body) > BODY_LIMIT:
+        raise errors.PayloadTooLarge
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise errors.MalformedRequest from error
+    if not signature.is_genuine(text, request.headers.get("Stripe-Signature", "")):
+        raise SignatureInvalid
+    return inbox.store(inbox.parse(body), text)
