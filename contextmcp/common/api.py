@@ -5,12 +5,14 @@ from collections import OrderedDict
 from typing import IO, Any
 from urllib.parse import parse_qs, urlsplit
 
+from django.core.exceptions import ValidationError
+from django.db import DataError
 from rest_framework import serializers
 from rest_framework.pagination import CursorPagination
 from rest_framework.parsers import BaseParser
 from rest_framework.response import Response
 
-from .errors import MalformedRequest
+from .errors import MalformedRequest, NotFound
 
 
 def camel(name: str) -> str:
@@ -63,7 +65,7 @@ class Schema(serializers.Serializer[Any]):
                 raise serializers.ValidationError(dict.fromkeys(unknown, "There is no such field."))
             text = json.dumps(data, default=str)
             if "\\u0000" in text:
-                raise serializers.ValidationError("A NUL character cannot be stored.")
+                raise serializers.ValidationError({"non_field_errors": ["A NUL character cannot be stored."]})
         return super().to_internal_value(data)
 
 
@@ -74,6 +76,13 @@ class Page(CursorPagination):
     max_page_size = 100
     page_size_query_param = "limit"
     ordering: Any = ("-created_at", "-id")
+
+    def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
+        """A cursor that was made up may hold anything, such as a date that is none."""
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (ValueError, ValidationError, DataError) as error:
+            raise NotFound("There is no such page.") from error
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response(
