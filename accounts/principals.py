@@ -111,9 +111,9 @@ class PrincipalCache:
         return principal, row
 
     def row(self, raw: str) -> tuple[Principal, ApiKey]:
-        """As `load_row`; a key recognised before is not verified anew, but what it may do is read afresh."""
+        """As `load_row`, for who needs the row anyway: what was recognised before is not verified anew, but its rights are read afresh."""
         match self.get(raw):
-            case DomainError() as refusal:
+            case KeyNotFound() as refusal:
                 raise refusal
             case Principal() as principal:
                 row = _rows().filter(pk=principal.key_id).first()

@@ -1,0 +1,365 @@
+"""Making, rotating, revoking, adopting and listing keys, over HTTP."""
+
+import json
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.core.serializers import serialize
+
+from accounts import keys
+from accounts.manager import AuthManager
+from accounts.models import ApiKey, AuditEvent, Membership
+from contextmcp.common.clock import now
+from contextmcp.common.models import IdempotencyRecord
+from tests.factories.accounts import key_of
+from tests.support.api import problem
+
+GENERATE, ROTATE, LIST, ME = "/api/auth/generate-key", "/api/auth/rotate-key", "/api/auth/keys", "/api/auth/whoami"
+
+
+def _row(raw):
+    return ApiKey.objects.get(public_id=keys.parse(raw).public_id)
+
+
+def _audit(action):
+    return AuditEvent.objects.filter(action=action).first()
+
+
+class TestGenerate:
+    @pytest.mark.parametrize("who", ["owner", "admin", "member"])
+    def test_whoever_works_with_the_product_makes_keys(self, api, request, who):
+        person = request.getfixturevalue(who)
+        response = api.post(GENERATE, {"name": "CI"}, by=person)
+        assert response.status_code == 201, response.json()
+        body = response.json()
+        assert body["scopes"] == sorted(person.caller.scopes - {"keys:write"})
+        assert (body["name"], body["status"], body["expiresAt"], body["createdBy"]) == ("CI", "active", None, person.user.email)
+        assert body["key"].startswith(body["hint"][:-1])
+        assert api.get(ME, by=body["key"]).json()["key"]["id"] == body["id"]
+        assert _audit("key.created").after["name"] == "CI"
+
+    def test_a_viewer_does_not(self, api, viewer):
+        assert problem(api.post(GENERATE, {"name": "CI"}, by=viewer)) == (403, "insufficient_scope")
+        api.client.force_login(viewer.user)
+        assert problem(api.post(GENERATE, {"name": "CI"})) == (403, "permission_denied")
+
+    def test_nobody_does_not(self, api, db):
+        assert problem(api.post(GENERATE, {"name": "CI"})) == (401, "key_not_found")
+
+    def test_a_strangers_key_is_of_their_own_organization(self, api, acme, stranger):
+        made = api.post(GENERATE, {"name": "CI"}, by=stranger).json()
+        assert _row(made["key"]).organization == stranger.organization
+
+    def test_a_session_makes_keys(self, api, member):
+        api.client.force_login(member.user)
+        assert api.post(GENERATE, {"name": "CI", "scopes": ["usage:write", "usage:write"]}).json()["scopes"] == ["usage:write"]
+
+    def test_a_role_bounds_the_scopes(self, api, member):
+        api.client.force_login(member.user)
+        response = api.post(GENERATE, {"name": "CI", "scopes": ["billing:write", "usage:read"]})
+        assert problem(response) == (403, "permission_denied")
+        assert response.json()["required"] == ["billing:write"]
+
+    def test_a_key_never_makes_a_broader_one(self, api, owner):
+        narrow = key_of(owner.membership, ["keys:write", "usage:read"])
+        assert api.post(GENERATE, {"name": "a", "scopes": ["keys:write"]}, by=narrow).status_code == 201
+        response = api.post(GENERATE, {"name": "b", "scopes": ["usage:read", "usage:write"]}, by=narrow)
+        assert problem(response) == (403, "insufficient_scope")
+        assert response.json()["required"] == ["usage:write"]
+        assert api.post(GENERATE, {"name": "c"}, by=narrow).json()["scopes"] == ["usage:read"]
+
+    def test_a_key_never_makes_one_that_outlives_it(self, api, owner):
+        ends = now() + timedelta(days=2)
+        short = key_of(owner.membership, ["keys:write", "usage:read"], expires_at=ends)
+        for wanted in (None, ends + timedelta(days=1)):
+            made = api.post(GENERATE, {"name": "a", "expiresAt": wanted}, by=short).json()
+            assert datetime.fromisoformat(made["expiresAt"]) == ends
+        sooner = ends - timedelta(days=1)
+        assert datetime.fromisoformat(api.post(GENERATE, {"name": "a", "expiresAt": sooner}, by=short).json()["expiresAt"]) == sooner
+
+    def test_a_key_without_keys_write_makes_none(self, api, owner):
+        assert problem(api.post(GENERATE, {"name": "a"}, by=key_of(owner.membership, ["usage:read"]))) == (403, "insufficient_scope")
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {},
+            {"name": ""},
+            {"name": "x" * 101},
+            {"name": "a\0b"},
+            {"name": None},
+            {"name": ["a"]},
+            {"name": "a", "scopes": "usage:read"},
+            {"name": "a", "scopes": []},
+            {"name": "a", "scopes": ["everything"]},
+            {"name": "a", "scopes": [None]},
+            {"name": "a", "expiresAt": "soon"},
+            {"name": "a", "expiresAt": "2020-01-01T00:00:00Z"},
+            {"name": "a", "expiresAt": "9999-12-31T23:59:59-14:00"},
+            {"name": "a", "expiresAt": "0001-01-01T00:00:00+14:00"},
+            {"name": "a", "expires_at": None},
+            {"name": "a", "colour": "red"},
+            [],
+            "a",
+            7,
+            None,
+        ],
+    )
+    def test_bad_bodies_are_told_so(self, api, owner, body):
+        assert problem(api.post(GENERATE, body, by=owner)) == (422, "validation_error")
+
+    def test_malformed_and_foreign_bodies(self, api, owner):
+        assert problem(api.post(GENERATE, b"{", by=owner)) == (400, "validation_error")
+        assert problem(api.post(GENERATE, b"\xff", by=owner)) == (400, "validation_error")
+        assert problem(api.post(GENERATE, b"name=a", by=owner, content_type="application/x-www-form-urlencoded")) == (
+            415,
+            "validation_error",
+        )
+        assert problem(api.get(GENERATE, by=owner)) == (405, "method_not_allowed")
+
+    def test_expiry_is_on_the_organizations_clock(self, api, acme, owner):
+        AuthManager(acme).set_clock(timedelta(days=30), "clock_1")
+        assert api.post(GENERATE, {"name": "a", "expiresAt": now() + timedelta(days=29)}, by=owner).status_code == 422
+        assert api.post(GENERATE, {"name": "a", "expiresAt": now() + timedelta(days=31)}, by=owner).status_code == 201
+
+    def test_the_key_is_nowhere_but_in_the_answer(self, api, owner, caplog):
+        body = api.post(GENERATE, {"name": "CI"}, by=owner, idempotency_key="k1").json()
+        secret = body["key"][keys.PREFIX_LENGTH + keys.PUBLIC_LENGTH :]
+        for model in (ApiKey, AuditEvent, IdempotencyRecord):
+            assert secret not in serialize("json", model.objects.all())
+        assert secret not in caplog.text + repr(_row(body["key"])) + str(_row(body["key"]))
+
+    def test_a_key_typed_as_a_name_is_not_stored(self, api, owner):
+        assert api.post(GENERATE, {"name": keys.generate("test")}, by=owner).json()["name"] == "cmcp_sk_test_***"
+
+    def test_a_repeated_request_makes_one_key_and_does_not_show_it_again(self, api, owner):
+        first = api.post(GENERATE, {"name": "CI"}, by=owner, idempotency_key="k1").json()
+        again = api.post(GENERATE, {"name": "CI"}, by=owner, idempotency_key="k1")
+        assert again.status_code == 201
+        assert again["Idempotent-Replayed"] == "true"
+        assert again.json() == {**json.loads(json.dumps(first)), "key": None}
+        assert ApiKey.objects.filter(name="CI").count() == 1
+        assert problem(api.post(GENERATE, {"name": "other"}, by=owner, idempotency_key="k1")) == (409, "idempotency_conflict")
+
+    def test_idempotency_keys_of_two_members_do_not_meet(self, api, owner, admin):
+        assert api.post(GENERATE, {"name": "CI"}, by=owner, idempotency_key="k1").json()["key"]
+        assert api.post(GENERATE, {"name": "CI"}, by=admin, idempotency_key="k1").json()["key"]
+
+
+class TestRotate:
+    def test_the_old_one_lives_on_for_the_overlap(self, api, acme, owner):
+        old = key_of(owner.membership, ["usage:read", "entitlements:read"], name="CI")
+        made = api.post(ROTATE, {"overlapSeconds": 3600}, by=old).json()
+        assert (made["name"], made["scopes"], made["expiresAt"], made["rotatedFrom"]) == (
+            "CI",
+            ["entitlements:read", "usage:read"],
+            None,
+            str(_row(old).pk),
+        )
+        assert api.get(ME, by=old).status_code == api.get(ME, by=made["key"]).status_code == 200
+        AuthManager(acme).set_clock(timedelta(seconds=3601), "clock_1")
+        assert problem(api.get(ME, by=old)) == (401, "key_expired")
+        assert api.get(ME, by=made["key"]).status_code == 200
+        assert _audit("key.rotated").before == {"expires_at": None}
+
+    def test_by_default_for_a_day(self, api, owner):
+        api.post(ROTATE, by=owner.key)
+        assert abs(_row(owner.key).expires_at - now() - timedelta(days=1)) < timedelta(minutes=1)
+
+    def test_without_overlap_it_dies_at_once(self, api, owner):
+        assert api.post(ROTATE, {"overlapSeconds": 0}, by=owner).status_code == 201
+        assert problem(api.get(ME, by=owner)) == (401, "key_expired")
+
+    def test_its_end_only_moves_nearer(self, api, owner):
+        ends = now() + timedelta(hours=1)
+        old = key_of(owner.membership, ["usage:read"], expires_at=ends)
+        made = api.post(ROTATE, {"overlapSeconds": 86_400}, by=old).json()
+        assert _row(old).expires_at == ends
+        assert datetime.fromisoformat(made["expiresAt"]) == ends
+
+    def test_it_is_rotated_once(self, api, owner):
+        made = api.post(ROTATE, by=owner).json()
+        assert problem(api.post(ROTATE, by=owner)) == (409, "conflict")
+        assert api.delete(f"{LIST}/{made['id']}", by=owner).status_code == 204
+        assert api.post(ROTATE, by=owner).status_code == 201
+
+    def test_a_session_names_the_key(self, api, member):
+        raw = key_of(member.membership, ["usage:read"])
+        api.client.force_login(member.user)
+        assert problem(api.post(ROTATE, {})) == (422, "validation_error")
+        assert api.post(ROTATE, {"keyId": str(_row(raw).pk)}).status_code == 201
+
+    def test_another_key_takes_keys_write_and_its_scopes(self, api, owner):
+        target = str(_row(key_of(owner.membership, ["usage:write"])).pk)
+        assert problem(api.post(ROTATE, {"keyId": target}, by=key_of(owner.membership, ["usage:write"]))) == (403, "insufficient_scope")
+        assert problem(api.post(ROTATE, {"keyId": target}, by=key_of(owner.membership, ["keys:write"]))) == (403, "insufficient_scope")
+        assert api.post(ROTATE, {"keyId": target}, by=key_of(owner.membership, ["keys:write", "usage:write"])).status_code == 201
+
+    def test_what_an_admin_rotates_for_a_member_is_the_admins(self, api, admin, member):
+        made = api.post(ROTATE, {"keyId": str(_row(member.key).pk)}, by=admin).json()
+        assert _row(made["key"]).creator == admin.membership
+
+    def test_an_admin_does_not_come_by_an_owners_powers(self, api, owner, admin):
+        assert problem(api.post(ROTATE, {"keyId": str(_row(owner.key).pk)}, by=admin)) == (403, "insufficient_scope")
+        api.client.force_login(admin.user)
+        assert problem(api.post(ROTATE, {"keyId": str(_row(owner.key).pk)})) == (403, "permission_denied")
+
+    @pytest.mark.parametrize("who", ["member", "viewer", "stranger"])
+    def test_others_do_not_find_it(self, api, request, owner, who):
+        target = str(_row(owner.key).pk)
+        assert problem(api.post(ROTATE, {"keyId": target}, by=request.getfixturevalue(who)))[0] in (404, 403)
+        assert ApiKey.objects.get(pk=target).expires_at is None
+
+    def test_nobody_does_not(self, api, db):
+        assert problem(api.post(ROTATE, {})) == (401, "key_not_found")
+
+    def test_dead_keys_are_not_rotated(self, api, acme, owner):
+        dead = _row(key_of(owner.membership, ["usage:read"]))
+        AuthManager(acme).revoke_key(owner.caller, dead.pk)
+        assert problem(api.post(ROTATE, {"keyId": str(dead.pk)}, by=owner)) == (409, "conflict")
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"overlapSeconds": -1},
+            {"overlapSeconds": 2_592_001},
+            {"overlapSeconds": "a"},
+            {"overlapSeconds": 10**30},
+            {"overlapSeconds": None},
+            {"keyId": "a"},
+            {"keyId": []},
+            {"x": 1},
+            [],
+        ],
+    )
+    def test_bad_bodies_are_told_so(self, api, owner, body):
+        assert problem(api.post(ROTATE, body, by=owner)) == (422, "validation_error")
+
+    def test_someone_elses_and_no_ones_id(self, api, owner, stranger):
+        for target in (str(_row(stranger.key).pk), str(uuid.uuid4())):
+            assert problem(api.post(ROTATE, {"keyId": target}, by=owner)) == (404, "not_found")
+
+    def test_a_repeated_request_rotates_once(self, api, owner):
+        first = api.post(ROTATE, {}, by=owner, idempotency_key="k").json()
+        assert api.post(ROTATE, {}, by=owner, idempotency_key="k").json() == {**first, "key": None}
+
+    def test_the_facade_holds_the_bounds_too(self, acme, owner):
+        raw = key_of(owner.membership, ["usage:read"])
+        for overlap in (timedelta(seconds=-1), timedelta(days=30, seconds=1)):
+            with pytest.raises(Exception, match="validation_error"):
+                AuthManager(acme).rotate_key(owner.caller, _row(raw).pk, overlap)
+
+
+class TestRevoke:
+    def test_at_once(self, api, owner):
+        raw = key_of(owner.membership, ["usage:read"])
+        assert api.get(ME, by=raw).status_code == 200
+        for _ in range(2):
+            assert api.delete(f"{LIST}/{_row(raw).pk}", by=owner).status_code == 204
+        assert problem(api.get(ME, by=raw)) == (401, "key_revoked")
+        assert AuditEvent.objects.filter(action="key.revoked").count() == 1
+
+    def test_a_key_may_end_itself(self, api, owner):
+        raw = key_of(owner.membership, ["usage:read"])
+        assert api.delete(f"{LIST}/{_row(raw).pk}", by=raw).status_code == 204
+
+    def test_another_needs_keys_write(self, api, owner):
+        raw = key_of(owner.membership, ["usage:read"])
+        assert problem(api.delete(f"{LIST}/{_row(owner.key).pk}", by=raw)) == (403, "insufficient_scope")
+
+    @pytest.mark.parametrize(("who", "status"), [("owner", 204), ("admin", 204), ("viewer", 404), ("stranger", 404)])
+    def test_a_members_key_by_others(self, api, request, member, who, status):
+        target = _row(member.key).pk
+        assert api.delete(f"{LIST}/{target}", by=request.getfixturevalue(who)).status_code == status
+
+    def test_an_owners_key_is_not_a_members_business(self, api, owner, member):
+        assert problem(api.delete(f"{LIST}/{_row(owner.key).pk}", by=member)) == (404, "not_found")
+        assert problem(api.delete(f"{LIST}/{_row(owner.key).pk}")) == (401, "key_not_found")
+        assert problem(api.delete(f"{LIST}/not-an-id", by=member)) == (404, "not_found")
+
+
+class TestAdopt:
+    @pytest.fixture
+    def orphan(self, acme, owner, admin):
+        raw = key_of(admin.membership, ["billing:read", "usage:read"])
+        AuthManager(acme).remove_member(owner.caller, admin.membership.pk)
+        return raw
+
+    def test_it_works_again_within_the_adopters_role(self, api, owner, orphan):
+        assert problem(api.get(ME, by=orphan)) == (403, "permission_denied")
+        listed = {key["id"]: key["status"] for key in api.get(LIST, by=owner).json()["data"]}
+        assert listed[str(_row(orphan).pk)] == "orphaned"
+        narrow = key_of(owner.membership, ["keys:write", "usage:read"])
+        assert api.post(f"{LIST}/{_row(orphan).pk}/adopt", by=narrow).json()["scopes"] == ["usage:read"]
+        assert api.get(ME, by=orphan).json()["role"] == "owner"
+        assert _audit("key.adopted").before["scopes"] == ["billing:read", "usage:read"]
+
+    def test_a_returning_member_does_not_revive_it(self, api, acme, owner, orphan, admin):
+        Membership.objects.create(organization=acme, user=admin.user, role="admin")
+        assert problem(api.get(ME, by=orphan)) == (403, "permission_denied")
+
+    @pytest.mark.parametrize(("who", "status"), [("member", 403), ("viewer", 403), ("stranger", 404)])
+    def test_others_may_not(self, api, request, orphan, who, status):
+        assert api.post(f"{LIST}/{_row(orphan).pk}/adopt", by=request.getfixturevalue(who)).status_code == status
+        assert api.post(f"{LIST}/{_row(orphan).pk}/adopt").status_code == 401
+
+    def test_what_is_not_orphaned_or_is_dead_stays(self, api, acme, owner, orphan):
+        assert problem(api.post(f"{LIST}/{_row(owner.key).pk}/adopt", by=owner)) == (409, "conflict")
+        AuthManager(acme).revoke_key(owner.caller, _row(orphan).pk)
+        assert problem(api.post(f"{LIST}/{_row(orphan).pk}/adopt", by=owner)) == (409, "conflict")
+
+
+class TestList:
+    def test_admins_see_everyones_members_their_own(self, api, owner, admin, member, viewer, stranger):
+        for person in (owner, admin, member, viewer, stranger):
+            assert person.key
+        assert len(api.get(LIST, by=owner).json()["data"]) == 4
+        assert len(api.get(LIST, by=admin).json()["data"]) == 4
+        assert [key["createdBy"] for key in api.get(LIST, by=member).json()["data"]] == [member.user.email]
+        assert len(api.get(LIST, by=viewer).json()["data"]) == 1
+        assert len(api.get(LIST, by=stranger).json()["data"]) == 1
+        assert problem(api.get(LIST)) == (401, "key_not_found")
+        assert problem(api.get(LIST, by=key_of(owner.membership, ["usage:read"]))) == (403, "insufficient_scope")
+
+    def test_it_comes_in_pages_newest_first(self, api, owner):
+        names = [f"key {number}" for number in range(5)]
+        for name in names:
+            key_of(owner.membership, ["usage:read"], name=name)
+        api.client.force_login(owner.user)
+        found, cursor = [], ""
+        while cursor is not None:
+            page = api.get(f"{LIST}?limit=2&cursor={cursor}").json()
+            found += [key["name"] for key in page["data"]]
+            cursor = page["nextCursor"]
+        assert found == names[::-1]
+
+    @pytest.mark.parametrize(
+        "query", ["cursor=x", "cursor=cD1ub25zZW5zZQ==", "cursor=cD0A", "cursor=bz0tMQ==", "limit=a", "limit=-1", "limit=1e9"]
+    )
+    def test_odd_pages_are_no_accident(self, api, owner, query):
+        for _ in range(3):
+            key_of(owner.membership, ["usage:read"])
+        assert api.get(f"{LIST}?{query}", by=owner).status_code in (200, 404, 422)
+
+    def test_it_says_when_each_was_used_and_never_the_key(self, api, owner):
+        _row(owner.key)
+        ApiKey.objects.update(last_used_at=datetime(2026, 1, 1, tzinfo=UTC))
+        (listed,) = api.get(LIST, by=owner).json()["data"]
+        assert listed["lastUsedAt"] == "2026-01-01T00:00:00Z"
+        assert owner.key[25:] not in json.dumps(listed)
+
+
+def test_whoami_says_what_a_key_may_do(api, owner, admin, member, viewer, stranger):
+    for person in (owner, admin, member, viewer, stranger):
+        body = api.get(ME, by=person).json()
+        assert body["organization"] == {
+            "id": str(person.organization.pk),
+            "name": person.organization.name,
+            "slug": person.organization.slug,
+        }
+        assert body["role"] == person.membership.role
+        assert body["scopes"] == sorted(person.caller.scopes)
+        assert body["permissions"] == sorted(person.caller.permissions)
+        assert body["environment"] == "test"
+        assert body["user"] == {"id": person.user.pk, "email": person.user.email, "name": person.user.name}
