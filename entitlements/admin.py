@@ -52,7 +52,7 @@ class PlanVersionAdmin(Kept):
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
-    @display(description="Subscribers")
+    @display(description="Subscribers")  # type: ignore[untyped-decorator]
     def subscribers(self, version: PlanVersion) -> int:
         return EntitlementsManager.subscribers_of(version).count()
 
@@ -92,7 +92,7 @@ class GrantAdmin(Kept):
     autocomplete_fields = ["organization"]
     actions = ["end_now"]
 
-    @display(description="Standing", boolean=True)
+    @display(description="Standing", boolean=True)  # type: ignore[untyped-decorator]
     def standing(self, grant: Grant) -> bool:
         present = now(grant.organization)
         return grant.starts_at <= present and (grant.ends_at is None or grant.ends_at > present)

@@ -7,6 +7,7 @@ import pytest
 from accounts.models import Organization
 from accounts.principals import cache
 from accounts.revocations import watcher
+from entitlements.cache import CACHE
 from tests.factories.accounts import MembershipFactory, OrganizationFactory, Person, UserFactory
 from tests.support.api import Api
 
@@ -22,6 +23,7 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
 def _nothing_remembered() -> None:
     """What an earlier test's rows taught the process says nothing about this one's."""
     cache.reset()
+    CACHE.reset()
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class PlanSchema(Schema):
 
 
 class PlansSchema(Schema):
-    data = PlanSchema(many=True)
+    data = PlanSchema(many=True)  # type: ignore[assignment]
 
 
 class AllowanceSchema(Schema):
@@ -61,7 +61,7 @@ class EntitlementsSchema(Schema):
     plan = serializers.CharField()
     plan_version = serializers.IntegerField()
     plan_title = serializers.CharField()
-    source = serializers.ChoiceField([source.value for source in Source])
+    source = serializers.ChoiceField([source.value for source in Source])  # type: ignore[assignment]
     anchor = serializers.DateTimeField(help_text="Monthly periods are counted from here.")
     changes_at = serializers.DateTimeField(allow_null=True, help_text="When this will be something else, as far as is known.")
     owing = serializers.CharField(allow_null=True, help_text="The plan that was lost for want of payment.")

@@ -1,7 +1,5 @@
 """The catalogue for everybody, and what the caller's organization may do."""
 
-from typing import ClassVar
-
 from accounts.authentication import caller
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.permissions import AllowAny
@@ -22,8 +20,8 @@ def refuse_parameters(request: Request) -> None:
 
 
 class PlansView(APIView):
-    authentication_classes: ClassVar = []
-    permission_classes: ClassVar = [AllowAny]
+    authentication_classes = []
+    permission_classes = [AllowAny]
 
     @extend_schema(
         operation_id="listPlans",

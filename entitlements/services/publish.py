@@ -57,14 +57,17 @@ def publish(actor: Actor = None, catalog: Catalog = CATALOG) -> list[Change]:
 
 def version_of(plan: str, version: int | None = None) -> PlanVersion:
     """The published version, by default the newest. The one this release declares is published on first need."""
-    found = PlanVersion.objects.filter(plan=plan, **({} if version is None else {"version": version})).order_by("-version").first()
+    found: PlanVersion | None = (
+        PlanVersion.objects.filter(plan=plan, **({} if version is None else {"version": version})).order_by("-version").first()
+    )
     if found:
         return found
     declared = CATALOG.plan(plan)
     if version not in (None, declared.version):
         raise UnknownPlan(errors=[{"field": "version", "message": f"{plan} has no version {version}."}])
     publish()
-    return PlanVersion.objects.get(plan=plan, version=declared.version)
+    published: PlanVersion = PlanVersion.objects.get(plan=plan, version=declared.version)
+    return published
 
 
 def _change(plan: Plan) -> Change:

@@ -24,15 +24,16 @@ from entitlements.publish import publish
 from entitlements.receivers import hear
 from entitlements.terms import Term
 from entitlements.types import Kind
-from tests.factories.entitlements import next_catalog, organization
+from tests.factories.accounts import OrganizationFactory
+from tests.factories.entitlements import next_catalog
 
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
 def acme(transactional_db):
-    made = organization("Acme")
-    wait_until(lambda: watched())
+    made = OrganizationFactory(name="Acme")
+    wait_until(watched)
     return made
 
 
@@ -198,7 +199,7 @@ class TestTheCopyItself:
 
     def test_the_longest_unused_goes_first(self, acme):
         cache = EntitlementsCache(capacity=2)
-        first, second, third = [organization(name) for name in "abc"]
+        first, second, third = OrganizationFactory.create_batch(3)
         for one in (first, second):
             cache.put(cache.ticket(), self.make(one))
         assert cache.get(first.id, now())
@@ -209,7 +210,12 @@ class TestTheCopyItself:
         from accounts.revocations import Notice
 
         found = self.make(acme)
-        for kind, organization_id, left in [("key", acme.id, True), ("organization", acme.id, False), ("start", None, False), ("fork", None, False)]:
+        for kind, organization_id, left in [
+            ("key", acme.id, True),
+            ("organization", acme.id, False),
+            ("start", None, False),
+            ("fork", None, False),
+        ]:
             CACHE.put(CACHE.ticket(), found)
             hear(Notice(organization_id, None, kind))
             assert (CACHE.get(acme.id, now(acme)) is not None) is left, kind

@@ -19,10 +19,16 @@ AMOUNTS = {
     "session_creation": (10, 50, 200),
     "git_webhooks": (0, 100, 500),
 }
-PRO_ADDS = (
-    "team_collaboration real_time_sync session_handoff git_integration webhook_processing best_practices_mgmt usage_analytics".split()
-)
-ENTERPRISE_ADDS = "team_insights performance_metrics sso_integration custom_integrations priority_support white_label".split()
+PRO_ADDS = [
+    "team_collaboration",
+    "real_time_sync",
+    "session_handoff",
+    "git_integration",
+    "webhook_processing",
+    "best_practices_mgmt",
+    "usage_analytics",
+]
+ENTERPRISE_ADDS = ["team_insights", "performance_metrics", "sso_integration", "custom_integrations", "priority_support", "white_label"]
 
 
 def test_it_is_the_table_of_the_design():

@@ -30,7 +30,9 @@ def test_a_given_plan_holds_at_once_and_ends_at_once(manager, acme):
     assert manager.entitlements().plan == "free"
     assert [grant.pk for grant in manager.grants()] == [grant.pk]
     assert grant.created_by == acme.members.get()
-    told = list(AuditEvent.objects.filter(organization=acme, action__startswith="grant.").order_by("id").values_list("action", "after__why"))
+    told = list(
+        AuditEvent.objects.filter(organization=acme, action__startswith="grant.").order_by("id").values_list("action", "after__why")
+    )
     assert told == [("grant.given", None), ("grant.ended", "Not any more")]
 
 
@@ -221,7 +223,9 @@ class TestHistoryStays:
         assert str(override) == "sessions = 5"
 
     @pytest.mark.parametrize(
-        "wrong", [{"ends_at": "2000-01-01T00:00Z"}, {"source": "theft"}, {"source": "gift", "reason": ""}], ids=["order", "source", "reason"]
+        "wrong",
+        [{"ends_at": "2000-01-01T00:00Z"}, {"source": "theft"}, {"source": "gift", "reason": ""}],
+        ids=["order", "source", "reason"],
     )
     def test_the_database_knows_what_makes_a_grant(self, db, wrong):
         with pytest.raises(IntegrityError), transaction.atomic():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from entitlements.periods import Period, add_months, month_period
 
-MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
+MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
 
 def day(text: str) -> datetime:
@@ -44,7 +44,9 @@ def test_summer_time_does_not_move_it():
     """Whatever zone the moments are told in, the period is counted in UTC."""
     summer = timezone(timedelta(hours=2))
     anchor = day("2026-03-28T23:30")
-    assert month_period(anchor.astimezone(summer), day("2026-05-01T00:00").astimezone(summer)) == month_period(anchor, day("2026-05-01T00:00"))
+    assert month_period(anchor.astimezone(summer), day("2026-05-01T00:00").astimezone(summer)) == month_period(
+        anchor, day("2026-05-01T00:00")
+    )
 
 
 @given(MOMENTS, MOMENTS)

@@ -1,30 +1,14 @@
-"""Organizations with plans, plan versions beyond the catalogue's, and the moment a test plays in."""
-
-from datetime import datetime
-from typing import Any
+"""Plan versions beyond the catalogue's, grants and overrides."""
 
 import factory
 import msgspec
 from django.utils import timezone
 
-from accounts.manager import AuthManager
-from accounts.models import Organization, User
-from entitlements.catalog import current
+from entitlements.catalog import CATALOG, current
 from entitlements.manager import EntitlementsManager
 from entitlements.models import Grant, Override, PlanVersion
 from entitlements.terms import Catalog, Term
-
-
-class OwnerFactory(factory.django.DjangoModelFactory[User]):
-    class Meta:
-        model = User
-
-    email = factory.Sequence(lambda number: f"owner-{number}@entitled.example")
-
-
-def organization(name: str = "Acme") -> Organization:
-    """One as sign-up makes it: with an owner, without a grant."""
-    return AuthManager.create_organization(OwnerFactory(), name)
+from tests.factories.accounts import OrganizationFactory
 
 
 class PlanVersionFactory(factory.django.DjangoModelFactory[PlanVersion]):
@@ -42,7 +26,7 @@ class GrantFactory(factory.django.DjangoModelFactory[Grant]):
     class Meta:
         model = Grant
 
-    organization = factory.LazyFunction(organization)
+    organization = factory.SubFactory(OrganizationFactory)
     plan_version = factory.LazyFunction(lambda: EntitlementsManager.version("pro"))
     source = "subscription"
     starts_at = factory.LazyFunction(timezone.now)
@@ -53,7 +37,7 @@ class OverrideFactory(factory.django.DjangoModelFactory[Override]):
     class Meta:
         model = Override
 
-    organization = factory.LazyFunction(organization)
+    organization = factory.SubFactory(OrganizationFactory)
     feature = "sessions"
     value = 5
     reason = "A promise"
@@ -61,18 +45,6 @@ class OverrideFactory(factory.django.DjangoModelFactory[Override]):
 
 def next_catalog(**terms: Term) -> Catalog:
     """The catalogue with a version 2 of Pro that has other terms."""
-    from entitlements.catalog import CATALOG
-
     pro = current("pro")
     following = msgspec.structs.replace(pro, version=2, features={**pro.features, **terms})
     return Catalog(CATALOG.features, tuple(following if plan.name == "pro" else plan for plan in CATALOG.plans))
-
-
-def moment(text: str) -> datetime:
-    """A day, or a time of day, in UTC."""
-    return datetime.fromisoformat(f"{text}+00:00" if "T" in text else f"{text}T00:00+00:00")
-
-
-def fields(made: Any, *names: str) -> tuple[Any, ...]:
-    """The values of some attributes, to compare at once."""
-    return tuple(getattr(made, name) for name in names)
