@@ -1,12 +1,12 @@
 """The catalogue for everybody, and what the caller's organization may do."""
 
-from accounts.authentication import caller
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.authentication import caller
 from contextmcp.common.errors import ValidationFailed
 from entitlements.manager import EntitlementsManager
 
