@@ -6,6 +6,7 @@ import atexit
 import os
 import re
 import secrets
+import shutil
 from contextlib import ExitStack, suppress
 
 import psutil
@@ -24,7 +25,8 @@ class Databases:
     """Registered after pytest-django, so that this fixture stands in for its own of the same name."""
 
     @pytest.fixture(scope="session")
-    def django_db_modify_db_settings(self, django_db_modify_db_settings_parallel_suffix: None) -> None:
+    @classmethod
+    def django_db_modify_db_settings(cls, django_db_modify_db_settings_parallel_suffix: None) -> None:
         """Copy a migrated template instead of migrating. The first worker that wants a database makes it."""
         from django.db import connection
 
@@ -37,6 +39,22 @@ class Databases:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Databases(), "contextmcp-databases")
+
+
+def chromium() -> str | None:
+    """The browser that the tests marked `browser` drive: the system's."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if chromium() is None and (left_out := [item for item in items if item.get_closest_marker("browser")]):
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if chromium() is None:
+        terminalreporter.write_line("Left out: the browser tests, for there is no Chromium on this machine (.ci/run installs it).")
 
 
 def pytest_unconfigure() -> None:

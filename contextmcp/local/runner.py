@@ -88,7 +88,7 @@ def demo(home: Path, *, once: bool) -> int:
         shutil.rmtree(home / "stripe", ignore_errors=True)
         (home / "demo.json").unlink(missing_ok=True)
         with Supervisor(home / "logs", echo=False) as supervisor:
-            bring_up(supervisor, world, own_database=True)
+            bring_up(supervisor, world, own_database=True, migrated=running.postgres is not None)
             say(f"Serving on {world.url} after {time.monotonic() - began:.1f} s.")
             held = tour(supervisor, world, once=once)
             if once:
@@ -98,12 +98,12 @@ def demo(home: Path, *, once: bool) -> int:
     return 0
 
 
-def bring_up(supervisor: Supervisor, world: World, *, own_database: bool) -> None:
+def bring_up(supervisor: Supervisor, world: World, *, own_database: bool, migrated: bool = False) -> None:
     environment = dict(world.environment)
     start(supervisor, helpers(world), environment)
     if own_database:
         environment |= {"CONTEXTMCP_ADMIN_EMAIL": world.admin_email, "CONTEXTMCP_ADMIN_PASSWORD": world.admin_password}
-    if supervisor.run("prepare", PREPARE, environment):
+    if supervisor.run("prepare", (*PREPARE, *(["--migrated"] if migrated else [])), environment):
         raise Stopped("The database could not be prepared.", 1)
     start(supervisor, product(world), world.environment)
     supervisor.until(lambda: answers(f"http://127.0.0.1:{world.port}/livez"), "The web server")
