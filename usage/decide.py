@@ -24,6 +24,7 @@ from .types import (
     CounterKey,
     Event,
     Flag,
+    GiveBack,
     HoldAnswer,
     ItemAnswer,
     Job,
@@ -140,7 +141,7 @@ def needs(jobs: list[Job]) -> Needs:
             for part in job.parts:
                 if isinstance(part, Quota):
                     counters[organization, part.feature, part.period.start] = part.period.end
-                elif isinstance(part, Level) and part.counted is None:
+                elif _in_row(part):
                     levels.add((organization, part.feature))
         elif isinstance(job, Report):
             for event in job.events:
@@ -218,7 +219,7 @@ def _kind(part: Part) -> Kind:
     match part:
         case Quota():
             return Kind.QUOTA
-        case Level():
+        case Level() | GiveBack():
             return Kind.LIMIT
         case Rate():
             return Kind.RATE
@@ -246,7 +247,31 @@ def _take(ask: Ask, part: Part, state: State) -> ItemAnswer | DomainError:
         if not isinstance(taken, DomainError):
             row.value += part.amount
         return taken
+    if isinstance(part, GiveBack):
+        return _give_back(part, state.levels[ask.who.organization_id, part.feature])
     return still_answer(part)
+
+
+def _in_row(part: Part) -> bool:
+    """Whether a row of levels holds it."""
+    return isinstance(part, GiveBack) or (isinstance(part, Level) and part.counted is None)
+
+
+def _change(part: Part) -> int:
+    return -part.amount if isinstance(part, GiveBack) else part.amount
+
+
+def _give_back(part: GiveBack, row: LevelRow) -> ItemAnswer | DomainError:
+    if part.amount > row.value:
+        return Conflict("That is more than is in use.", feature=part.feature, amount=part.amount, used=row.value)
+    row.value -= part.amount
+    return level_standing(part.feature, part.amount, row.value, part.limit)
+
+
+def level_standing(feature: str, amount: int, value: int, limit: int | None) -> ItemAnswer:
+    if limit is None:
+        return ItemAnswer(feature, Kind.LIMIT, amount, value)
+    return ItemAnswer(feature, Kind.LIMIT, amount, value, limit, max(0, limit - value), max(0, value - limit))
 
 
 def still_answer(part: Rate | Flag) -> ItemAnswer:
@@ -294,12 +319,10 @@ def units_sold(unit_amount: int | None, currency: str | None, counter: Counter) 
 
 def level_answer(part: Level, value: int) -> ItemAnswer | DomainError:
     total = value + part.amount
-    if part.limit is None:
-        return ItemAnswer(part.feature, Kind.LIMIT, part.amount, total)
-    if total > part.limit:
+    if part.limit is not None and total > part.limit:
         left = max(0, part.limit - value)
         return LimitReached(feature=part.feature, amount=part.amount, limit=part.limit, used=value, remaining=left)
-    return ItemAnswer(part.feature, Kind.LIMIT, part.amount, total, part.limit, part.limit - total)
+    return level_standing(part.feature, part.amount, total, part.limit)
 
 
 def _put_back(ask: Ask, parts: list[Part], state: State) -> None:
@@ -310,8 +333,8 @@ def _put_back(ask: Ask, parts: list[Part], state: State) -> None:
                 counter.used -= part.amount
             else:
                 counter.held -= part.amount
-        elif isinstance(part, Level) and part.counted is None:
-            state.levels[ask.who.organization_id, part.feature].value -= part.amount
+        elif _in_row(part):
+            state.levels[ask.who.organization_id, part.feature].value -= _change(part)
 
 
 def _write(ask: Ask, state: State, tally: Tally) -> None:
@@ -324,8 +347,8 @@ def _write(ask: Ask, state: State, tally: Tally) -> None:
             else:
                 tally.hold(ask.hold, ask.who, part, ask.at)
                 tally.count(counter.id, 0, part.amount)
-        elif isinstance(part, Level) and part.counted is None:
-            tally.level(state.levels[ask.who.organization_id, part.feature].id, part.amount)
+        elif _in_row(part):
+            tally.level(state.levels[ask.who.organization_id, part.feature].id, _change(part))
 
 
 def _count(who: Who, event: Event, state: State, tally: Tally) -> tuple[Verdict, DomainError | None]:

@@ -1,7 +1,7 @@
 """Keeping the partitions: made ahead of time, detached when their events are past retention, never in a writer's way.
 
-Events are partitioned by the month they were *recorded* in, not the one they happened in: real time only moves forward, so no late event and
-no test clock can ever miss a partition, and none has to catch what fits nowhere (ADR-009).
+Events are partitioned by the month they were *recorded* in, not the one they happened in: real time only moves forward, so no late event
+and no test clock can ever miss a partition, and none has to catch what fits nowhere (ADR-009).
 """
 
 from datetime import UTC, datetime, timedelta
@@ -88,6 +88,7 @@ def purge_keys(present: datetime, *, batch: int = 10_000) -> int:
                 "SELECT organization_id, digest FROM usage_event_keys WHERE recorded_at < %s LIMIT %s FOR UPDATE SKIP LOCKED)",
                 [present - RETENTION, batch],
             )
-            gone += cursor.rowcount
-            if cursor.rowcount < batch:
+            removed = int(cursor.rowcount)
+            gone += removed
+            if removed < batch:
                 return gone

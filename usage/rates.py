@@ -30,7 +30,12 @@ local form = '>' .. string.rep('I4', ring + 2)
 local function read(key)
   local raw = redis.call('GET', key)
   local state
-  if raw and #raw == 4 * (ring + 2) then state = {struct.unpack(form, raw)} else state = {slot, 0} for i = 3, ring + 2 do state[i] = 0 end end
+  if raw and #raw == 4 * (ring + 2) then
+    state = {struct.unpack(form, raw)}
+  else
+    state = {slot, 0}
+    for i = 3, ring + 2 do state[i] = 0 end
+  end
   if slot > state[1] then
     for old = math.max(state[1] + 1, slot - ring + 1), slot do
       local i = old % ring + 3
@@ -112,7 +117,7 @@ class Taken(Struct):
 
 
 def windows(who: Who, rates: list[Rate]) -> list[Window]:
-    """All windows a call takes from. A key's own window exists where RATE_SHARE_PER_KEY is under 1; otherwise the organization's binds first."""
+    """All windows a call takes from. A key has one of its own where RATE_SHARE_PER_KEY is under 1; else the organization's binds first."""
     share = getattr(settings, "RATE_SHARE_PER_KEY", 1.0)
     found = []
     for rate in rates:
@@ -173,12 +178,14 @@ def take(who: Who, rates: list[Rate], at: datetime, *, peek: bool = False) -> Ta
         return None
     scripts = _scripts()
     if scripts is None:
-        return gone(wanted)
+        gone(wanted)
+        return None
     try:
         keys, values = arguments(wanted, peek=peek)
         answer = scripts[0](keys=keys, args=values)
     except valkey.Unavailable:
-        return gone(wanted)
+        gone(wanted)
+        return None
     return understand(wanted, answer, at)
 
 

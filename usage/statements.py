@@ -71,7 +71,8 @@ WITH seen AS (
     ORDER BY organization_id, digest
 ), event AS (
     INSERT INTO usage_events (organization_id, feature, amount, occurred_at, recorded_at, key_id, member_id, digest, reason, properties)
-    SELECT organization_id, feature, amount, occurred_at, now(), key_id, member_id, NULLIF(digest, ''), NULLIF(reason, ''), NULLIF(properties, '')
+    SELECT organization_id, feature, amount, occurred_at, now(), key_id, member_id, NULLIF(digest, ''),
+        NULLIF(reason, ''), NULLIF(properties, '')
     FROM unnest(%b::uuid[], %b::text[], %b::bigint[], %b::timestamptz[], %b::uuid[], %b::bigint[], %b::bytea[], %b::text[], %b::text[])
         AS new (organization_id, feature, amount, occurred_at, key_id, member_id, digest, reason, properties)
 ), counter AS (
@@ -116,3 +117,6 @@ UPDATE usage_counters SET held = held - due.total
 FROM (SELECT sum(amount)::bigint AS total FROM due) AS due
 WHERE due.total IS NOT NULL AND organization_id = %b AND feature = %b AND period_start = %b
 """
+
+PEEK_COUNTERS = LOCK_COUNTERS.replace("FOR NO KEY UPDATE", "")
+PEEK_LEVELS = LOCK_LEVELS.replace("FOR NO KEY UPDATE", "")

@@ -1,30 +1,32 @@
 """Deciding against Postgres, one transaction a batch, on Django's connection."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import psycopg
-from django.db import DatabaseError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg import errors as postgres
 
 from . import partitions, statements
 from .binary import Blobs, Texts, Times, Uuids
 from .decide import Counter, HoldRow, LevelRow, Needs, Outcome, Seen, State, decide, needs
 from .tally import Tally
-from .types import Job, Who
+from .types import Ask, Job, Who
 
 # A race for an idempotency key, or a deadlock: the other one has won by now, so deciding anew ends it.
 RACES = (postgres.UniqueViolation, postgres.DeadlockDetected, postgres.SerializationFailure)
 PATIENCE = 6
+# Postgres is gone, or does not answer in time.
+Unreachable = (OperationalError, InterfaceError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
 def execute(jobs: list[Job]) -> list[Outcome]:
     """Decide and write; when this returns, what was granted is committed (or part of the caller's transaction)."""
     for attempt in range(PATIENCE):
         try:
-            with transaction.atomic(), _translated():
+            with transaction.atomic():
                 return _once(jobs)
         except RACES:
             if attempt == PATIENCE - 1:
@@ -43,16 +45,6 @@ def _real_now() -> datetime:
         return moment
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Django's transaction handling needs to hear of psycopg's errors; they pass through unchanged."""
-    try:
-        yield
-    except psycopg.Error:
-        connection.needs_rollback = connection.in_atomic_block
-        raise
-
-
 def _once(jobs: list[Job]) -> list[Outcome]:
     wanted = needs(jobs)
     run = cursor().execute
@@ -68,6 +60,7 @@ def _once(jobs: list[Job]) -> list[Outcome]:
 
 def cursor() -> "psycopg.Cursor[Any]":
     """psycopg's own: binary, and preparing its statements on the server, which Django's is not."""
+    connection.close_if_health_check_failed()
     connection.ensure_connection()
     made: psycopg.Cursor[Any] = psycopg.Cursor(connection.connection)
     return made
@@ -145,4 +138,21 @@ def write(run: Run, tally: Tally) -> None:
         run(statements.END_HOLDS, tally.ended_columns(), prepare=True)
 
 
-Unreachable = (DatabaseError, psycopg.OperationalError)
+def seen(organization_id: UUID, digest: bytes) -> Seen | None:
+    """What was answered under an idempotency key, if anything was."""
+    row = cursor().execute(statements.READ_KEYS, [Uuids([organization_id]), Blobs([digest])], prepare=True, binary=True).fetchone()
+    return Seen(row[1], row[2]) if row else None
+
+
+def peek(ask: Ask) -> State:
+    """What stands where an ask would take from, without locking anything."""
+    state, wanted = State(), needs([ask])
+    run = cursor().execute
+    keys = list(wanted.counters)
+    if keys:
+        for n, *row in run(statements.PEEK_COUNTERS, counter_columns(keys), prepare=True, binary=True):
+            state.counters[keys[n - 1]] = Counter(*row)
+    if wanted.levels:
+        for n, *row in run(statements.PEEK_LEVELS, level_columns(wanted), prepare=True, binary=True):
+            state.levels[wanted.levels[n - 1]] = LevelRow(*row)
+    return state

@@ -23,7 +23,9 @@ class Tally:
         self.holds: list[tuple[HoldFor, Who, Quota, datetime]] = []
         self.ended: list[tuple[UUID, str, int]] = []
 
-    def event(self, who: Who, feature: str, amount: int, at: datetime, digest: bytes, reason: str, properties: str) -> None:
+    def event(  # noqa: PLR0917 - once for every event: keywords would cost
+        self, who: Who, feature: str, amount: int, at: datetime, digest: bytes, reason: str, properties: str
+    ) -> None:
         self.organizations.append(who.organization_id)
         self.features.append(feature)
         self.amounts.append(amount)

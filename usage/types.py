@@ -46,6 +46,16 @@ class Level(Struct):
     amount: int
     limit: int | None
     counted: int | None = None
+    on_outage: str = "refuse"
+
+
+class GiveBack(Struct):
+    """Return `amount` of a level."""
+
+    feature: str
+    amount: int
+    limit: int | None
+    on_outage: str = "refuse"
 
 
 class Rate(Struct):
@@ -67,7 +77,7 @@ class Flag(Struct):
 
 
 CounterKey = tuple[UUID, str, datetime]
-Part = Quota | Level | Rate | Flag
+Part = Quota | Level | GiveBack | Rate | Flag
 
 
 class HoldFor(Struct, frozen=True):
@@ -91,7 +101,7 @@ class Ask(Struct):
     @property
     def durable(self) -> bool:
         """Whether Postgres has a say in it."""
-        return self.digest is not None or any(isinstance(part, Quota | Level) for part in self.parts)
+        return self.digest is not None or any(isinstance(part, Quota | Level | GiveBack) for part in self.parts)
 
 
 class Event(Struct):

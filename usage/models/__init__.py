@@ -3,7 +3,7 @@
 from .counters import OverageSetting, UsageCounter, UsageLevel
 from .events import EventKey, UsageEvent
 from .holds import UsageHold
-from .summaries import NOBODY, NO_KEY, Grain, UsageSummary
+from .summaries import NO_KEY, NOBODY, Grain, UsageSummary
 
 __all__ = [
     "NOBODY",

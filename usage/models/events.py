@@ -15,7 +15,9 @@ class UsageEvent(models.Model):
     """
 
     # No constraint and no index beyond the primary key: each would be paid for by every single event.
-    organization = models.ForeignKey("accounts.Organization", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False)
+    organization = models.ForeignKey(
+        "accounts.Organization", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
     feature = models.TextField()
     amount = models.BigIntegerField()
     occurred_at = models.DateTimeField()
@@ -40,7 +42,9 @@ class EventKey(models.Model):
     """
 
     pk = models.CompositePrimaryKey("organization_id", "digest")
-    organization = models.ForeignKey("accounts.Organization", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False)
+    organization = models.ForeignKey(
+        "accounts.Organization", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
     digest = models.BinaryField()
     fingerprint = models.BinaryField(help_text="Of the request, to tell a repeat from another use of the same key.")
     recorded_at = models.DateTimeField()

@@ -19,7 +19,9 @@ class UsageSummary(models.Model):
     """What one key and one member used of a meter in one hour or one day (UTC)."""
 
     pk = models.CompositePrimaryKey("organization_id", "grain", "bucket", "feature", "key_id", "member_id")
-    organization = models.ForeignKey("accounts.Organization", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False)
+    organization = models.ForeignKey(
+        "accounts.Organization", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
     grain = models.CharField(max_length=1, choices=Grain)
     bucket = models.DateTimeField(help_text="When the hour or day begins.")
     feature = models.TextField()

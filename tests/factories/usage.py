@@ -1,0 +1,55 @@
+"""Counters, levels and settings as if things had been used; and a plan with overage."""
+
+from datetime import datetime
+
+import factory
+
+from accounts.models import Organization
+from contextmcp.common.clock import now
+from entitlements.manager import EntitlementsManager
+from entitlements.types import GrantSpec
+from tests.factories.accounts import OrganizationFactory
+from usage.models import OverageSetting, UsageCounter, UsageLevel
+
+
+class UsageCounterFactory(factory.django.DjangoModelFactory):
+    """Of the present period."""
+
+    class Meta:
+        model = UsageCounter
+
+    class Params:
+        period = factory.LazyAttribute(
+            lambda made: EntitlementsManager(made.organization).require(made.feature).period(now(made.organization))
+        )
+
+    organization = factory.SubFactory(OrganizationFactory)
+    feature = "sessions"
+    period_start = factory.LazyAttribute(lambda made: made.period.start)
+    period_end = factory.LazyAttribute(lambda made: made.period.end)
+
+
+class UsageLevelFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = UsageLevel
+
+    organization = factory.SubFactory(OrganizationFactory)
+    feature = "projects"
+
+
+class OverageSettingFactory(factory.django.DjangoModelFactory):
+    class Meta:
+        model = OverageSetting
+
+    organization = factory.SubFactory(OrganizationFactory)
+    feature = "sessions"
+    enabled = True
+    cap_minor = 100
+    currency = "usd"
+
+
+def subscribe(organization: Organization, plan: str = "pro", *, starts_at: datetime | None = None) -> None:
+    """A subscription, as billing's projection writes it."""
+    EntitlementsManager(organization).replace_grants(
+        "subscription", [GrantSpec(plan, reference="sub_1", starts_at=starts_at, anchor=starts_at)]
+    )

@@ -1,0 +1,200 @@
+"""The gate over HTTP: may they, and count it."""
+
+import pytest
+
+from entitlements.manager import EntitlementsManager
+from tests.factories.accounts import key_of
+from tests.factories.usage import UsageCounterFactory, UsageLevelFactory, subscribe
+from tests.support.api import problem
+from usage.models import UsageCounter, UsageEvent, UsageLevel, UsageSummary
+
+URL = "/api/usage/authorize"
+
+
+def used(organization, feature="sessions"):
+    return sum(UsageCounter.objects.filter(organization=organization, feature=feature).values_list("used", flat=True))
+
+
+def test_it_counts_one_and_says_what_is_left(api, owner, acme):
+    response = api.post(URL, {"feature": "sessions"}, by=owner)
+    assert response.status_code == 200, response.content
+    said = response.json()
+    period = EntitlementsManager(acme).require("sessions").period(acme.created_at)
+    resets = said.pop("resetsAt")
+    assert said == {
+        "allowed": True,
+        "recorded": True,
+        "feature": "sessions",
+        "kind": "quota",
+        "amount": 1,
+        "used": 1,
+        "limit": 50,
+        "remaining": 49,
+        "overage": 0,
+    }
+    assert resets == period.end.isoformat().replace("+00:00", "Z")
+    assert used(acme) == 1
+    event = UsageEvent.objects.get(organization=acme)
+    assert (event.feature, event.amount, event.member_id) == ("sessions", 1, owner.user.pk)
+    assert [
+        (row.grain, row.amount, row.events, row.key_id) for row in UsageSummary.objects.filter(organization=acme).order_by("grain")
+    ] == [
+        ("d", 1, 1, event.key_id),
+        ("h", 1, 1, event.key_id),
+    ]
+
+
+def test_it_says_the_limits_in_headers(api, owner):
+    response = api.post(URL, {"feature": "sessions"}, by=owner)
+    assert response["RateLimit-Policy"] == '"sessions";q=50'
+    assert response["RateLimit"].startswith('"sessions";r=49;t=')
+
+
+def test_it_refuses_past_the_quota_and_counts_nothing(api, owner, acme):
+    UsageCounterFactory(organization=acme, used=50)
+    response = api.post(URL, {"feature": "sessions"}, by=owner)
+    assert problem(response) == (429, "quota_exceeded")
+    said = response.json()
+    assert (said["limit"], said["used"], said["remaining"], said["feature"]) == (50, 50, 0, "sessions")
+    assert said["upgradeUrl"] == "http://localhost:3001/pricing/"
+    assert int(response["Retry-After"]) == said["retryAfter"] > 27 * 86_400
+    assert response["RateLimit"].startswith('"sessions";r=0;t=')
+    assert used(acme) == 50
+    assert not UsageEvent.objects.filter(organization=acme).exists()
+
+
+def test_an_amount_is_counted_whole_or_not_at_all(api, owner, acme):
+    UsageCounterFactory(organization=acme, used=45)
+    assert problem(api.post(URL, {"feature": "sessions", "amount": 6}, by=owner)) == (429, "quota_exceeded")
+    assert api.post(URL, {"feature": "sessions", "amount": 5}, by=owner).json()["remaining"] == 0
+
+
+def test_a_flag_of_the_plan_is_allowed_and_another_is_not(api, owner, acme):
+    assert api.post(URL, {"feature": "basic_context"}, by=owner).json()["allowed"] is True
+    response = api.post(URL, {"feature": "git_integration"}, by=owner)
+    assert problem(response) == (403, "feature_not_available")
+    assert response.json()["availableIn"] == "pro"
+    assert not UsageCounter.objects.filter(organization=acme).exists()
+
+
+def test_a_rate_of_none_is_not_available(api, owner):
+    assert problem(api.post(URL, {"feature": "git_webhooks"}, by=owner)) == (403, "feature_not_available")
+
+
+def test_a_plan_without_limit_counts_all_the_same(api, owner, acme):
+    subscribe(acme, "enterprise")
+    said = api.post(URL, {"feature": "sessions", "amount": 100_000}, by=owner).json()
+    assert (said["used"], said["limit"], said["remaining"]) == (100_000, None, None)
+
+
+def test_a_rate_holds_within_the_window(api, owner):
+    for left in reversed(range(10)):
+        said = api.post(URL, {"feature": "session_creation"}, by=owner).json()
+        assert (said["kind"], said["limit"], said["remaining"]) == ("rate", 10, left)
+    response = api.post(URL, {"feature": "session_creation"}, by=owner)
+    assert problem(response) == (429, "rate_limited")
+    said = response.json()
+    assert (said["limit"], said["used"], said["windowSeconds"], said["scope"]) == (10, 10, 60, "organization")
+    assert 55 <= said["retryAfter"] <= 62
+    assert response["Retry-After"] == str(said["retryAfter"])
+
+
+def test_more_than_a_whole_window_never_comes(api, owner):
+    response = api.post(URL, {"feature": "session_creation", "amount": 11}, by=owner)
+    assert problem(response) == (429, "rate_limited")
+    assert "retryAfter" not in response.json()
+
+
+def test_items_are_all_counted_or_none(api, owner, acme):
+    both = {"items": [{"feature": "sessions"}, {"feature": "session_creation"}]}
+    said = api.post(URL, both, by=owner).json()
+    assert said["allowed"] is True
+    assert [(item["feature"], item["remaining"]) for item in said["items"]] == [("sessions", 49), ("session_creation", 9)]
+    UsageCounter.objects.filter(organization=acme).update(used=50)
+    for _ in range(12):  # The rate is given back each time, or it would be what refuses in the end.
+        assert problem(api.post(URL, both, by=owner)) == (429, "quota_exceeded")
+    assert api.post(URL, {"feature": "session_creation"}, by=owner).json()["used"] == 2
+
+
+def test_a_refused_rate_takes_no_quota(api, owner, acme):
+    api.post(URL, {"feature": "session_creation", "amount": 10}, by=owner)
+    both = {"items": [{"feature": "sessions"}, {"feature": "session_creation"}]}
+    assert problem(api.post(URL, both, by=owner)) == (429, "rate_limited")
+    assert used(acme) == 0
+
+
+def test_the_same_feature_twice_in_one_call_is_added_up(api, owner, acme):
+    UsageCounterFactory(organization=acme, used=48)
+    assert problem(api.post(URL, {"items": [{"feature": "sessions"}, {"feature": "sessions", "amount": 2}]}, by=owner)) == (
+        429,
+        "quota_exceeded",
+    )
+    assert used(acme) == 48
+    assert api.post(URL, {"items": [{"feature": "sessions"}, {"feature": "sessions"}]}, by=owner).json()["items"][1]["remaining"] == 0
+
+
+def test_a_level_is_taken(api, owner, acme):
+    said = api.post(URL, {"feature": "projects"}, by=owner).json()
+    assert (said["kind"], said["used"], said["limit"], said["remaining"], said["resetsAt"]) == ("limit", 1, 1, 0, None)
+    response = api.post(URL, {"feature": "projects"}, by=owner)
+    assert problem(response) == (429, "limit_reached")
+    assert "Retry-After" not in response
+    assert UsageLevel.objects.get(organization=acme).value == 1
+    assert not UsageEvent.objects.filter(organization=acme).exists()
+
+
+def test_team_members_are_counted_by_ourselves(api, owner, acme, member):
+    assert problem(api.post(URL, {"feature": "team_members"}, by=owner)) == (429, "limit_reached")
+    subscribe(acme)
+    assert api.post(URL, {"feature": "team_members"}, by=owner).json()["used"] == 3
+    assert api.post(URL, {"feature": "team_members"}, by=owner).json()["used"] == 3
+    assert not UsageLevel.objects.filter(organization=acme).exists()
+
+
+def test_all_kinds_in_one_call(api, owner, acme):
+    UsageLevelFactory(organization=acme, feature="best_practices", value=9)
+    items = [{"feature": name} for name in ("basic_context", "context_queries", "best_practices", "sessions")]
+    assert [item["remaining"] for item in api.post(URL, {"items": items}, by=owner).json()["items"]] == [None, 29, 0, 49]
+    assert problem(api.post(URL, {"items": items}, by=owner)) == (429, "limit_reached")
+    assert used(acme) == 1
+
+
+def test_a_plan_change_keeps_what_is_used_and_the_new_limit_counts_at_once(api, owner, acme):
+    subscribe(acme)
+    UsageCounterFactory(organization=acme, used=1000)
+    assert problem(api.post(URL, {"feature": "sessions"}, by=owner)) == (429, "quota_exceeded")
+    anchor = EntitlementsManager(acme).entitlements().anchor
+    subscribe(acme, "enterprise", starts_at=anchor)
+    assert api.post(URL, {"feature": "sessions"}, by=owner).json()["used"] == 1001
+
+
+def test_use_on_free_does_not_count_against_a_subscription(api, owner, acme):
+    UsageCounterFactory(organization=acme, used=50)
+    subscribe(acme)
+    assert api.post(URL, {"feature": "sessions"}, by=owner).json()["used"] == 1
+
+
+@pytest.mark.parametrize("role", ["owner", "admin", "member"])
+def test_those_who_work_with_it_may(api, request, role):
+    assert api.post(URL, {"feature": "sessions"}, by=request.getfixturevalue(role)).status_code == 200
+
+
+def test_a_viewer_may_not(api, acme, viewer):
+    key = key_of(viewer.membership, ["usage:write"])
+    assert problem(api.post(URL, {"feature": "sessions"}, by=key)) == (403, "permission_denied")
+    assert used(acme) == 0
+
+
+def test_a_key_without_the_scope_may_not(api, owner):
+    key = key_of(owner.membership, ["usage:read"])
+    assert problem(api.post(URL, {"feature": "sessions"}, by=key)) == (403, "insufficient_scope")
+
+
+def test_a_stranger_counts_only_at_home(api, acme, stranger):
+    assert api.post(URL, {"feature": "sessions"}, by=stranger).status_code == 200
+    assert used(acme) == 0
+    assert used(stranger.organization) == 1
+
+
+def test_nobody_may_not(api, db):
+    assert problem(api.post(URL, {"feature": "sessions"}))[0] == 401

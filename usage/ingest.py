@@ -1,0 +1,227 @@
+"""Events as they are sent, checked one by one: a bad one is refused alone and says why."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from contextmcp.common.errors import DomainError, PayloadTooLarge
+from entitlements.types import Allowance, Entitlements, Kind
+
+from . import digests
+from .requests import Feature, decoded, explained, invalid
+from .types import MOST_AT_ONCE, Event
+
+MOST_EVENTS = 1_000
+LATEST = timedelta(days=35)
+EARLIEST = timedelta(minutes=5)
+MOST_PROPERTIES = 4_096
+JSON = "application/json"
+CLOUD_EVENT = "application/cloudevents+json"
+CLOUD_EVENTS = "application/cloudevents-batch+json"
+CONTENT_TYPES = (JSON, CLOUD_EVENT, CLOUD_EVENTS)
+Change = Annotated[int, Meta(ge=-MOST_AT_ONCE, le=MOST_AT_ONCE)]
+Key = Annotated[str, Meta(min_length=1, max_length=255)]
+Reason = Annotated[str, Meta(max_length=500)]
+Moment = Annotated[datetime, Meta(tz=True)]
+Parsed = Event | DomainError
+
+
+class EventBody(Struct, forbid_unknown_fields=True, rename="camel"):
+    feature: Feature
+    amount: Change = 1
+    idempotency_key: Key | None = None
+    occurred_at: Moment | None = None
+    reason: Reason | None = None
+    properties: Raw | None = None
+
+
+class CloudData(Struct):
+    amount: Change = 1
+    reason: Reason | None = None
+
+
+class CloudEvent(Struct):
+    """CloudEvents 1.0, structured: `type` is the feature, `source` and `id` are the idempotency key, `data` may hold amount and reason."""
+
+    specversion: Annotated[str, Meta(pattern=r"^1\.0$")]
+    id: Annotated[str, Meta(min_length=1, max_length=120)]
+    source: Annotated[str, Meta(min_length=1, max_length=120)]
+    type: Feature
+    time: Moment | None = None
+    datacontenttype: str | None = None
+    data: Raw | None = None
+
+
+class _Wrapped(Struct, forbid_unknown_fields=True):
+    events: list[Raw]
+
+
+class _Whole(Struct, forbid_unknown_fields=True):
+    events: list[EventBody]
+
+
+_whole = msgspec.json.Decoder(_Whole)
+_wrapped = msgspec.json.Decoder(_Wrapped)
+_list = msgspec.json.Decoder(list[Raw])
+_event = msgspec.json.Decoder(EventBody)
+_cloud = msgspec.json.Decoder(CloudEvent)
+_data = msgspec.json.Decoder(CloudData)
+_raw = msgspec.json.Decoder(Raw)
+
+
+class History:
+    """What the plan was at any moment of the last 35 days. The past is read only when an event is late enough to need it."""
+
+    def __init__(self, present: Entitlements, read: Callable[[datetime], Entitlements]) -> None:
+        self.present = present
+        self._read = read
+        self._past: list[Entitlements] = []
+
+    def covers(self, moment: datetime) -> bool:
+        """Whether `at` answers without reading."""
+        since = self.present.since
+        return since is None or moment >= since or any(one.holds_at(moment) for one in self._past)
+
+    def at(self, moment: datetime) -> Entitlements:
+        if self.present.since is None or moment >= self.present.since:
+            return self.present
+        for known in self._past:
+            if known.holds_at(moment):
+                return known
+        found = self._read(moment)
+        self._past.append(found)
+        return found
+
+
+def parse(body: bytes, content_type: str, key: str | None) -> tuple[list[EventBody | DomainError], bool]:
+    """The events, and whether it was a single one. `key` is the request's: events without one of their own take it, numbered."""
+    kind = content_type.partition(";")[0].strip().lower() or JSON
+    single = False
+    bodies: list[EventBody | DomainError]
+    if kind == CLOUD_EVENTS:
+        bodies = [_one(raw, cloud=True) for raw in _few(decoded(_list, body))]
+    elif kind == CLOUD_EVENT:
+        bodies, single = [_one(decoded(_raw, body), cloud=True)], True
+    else:
+        start = body.lstrip()[:1]
+        if start == b"[":
+            bodies = [_one(raw) for raw in _few(decoded(_list, body))]
+        elif _is_wrapped(body):
+            bodies = _many(body)
+        else:
+            bodies, single = [decoded(_event, body)], True
+    if key is not None:
+        for number, event in enumerate(bodies):
+            if isinstance(event, EventBody) and event.idempotency_key is None:
+                event.idempotency_key = key if single else f"{key}#{number}"
+    if single and isinstance(bodies[0], DomainError):
+        raise bodies[0]
+    return bodies, single
+
+
+def _is_wrapped(body: bytes) -> bool:
+    """Whether it is an object with `events`. Cheap: everything in it is only skipped over."""
+    try:
+        return "events" in decoded(_keys, body)
+    except DomainError:
+        return False
+
+
+_keys = msgspec.json.Decoder(dict[str, Raw])
+
+
+def _many(body: bytes) -> list[EventBody | DomainError]:
+    try:
+        return list(_few(_whole.decode(body).events))
+    except (msgspec.ValidationError, UnicodeDecodeError):
+        return [_one(raw) for raw in _few(decoded(_wrapped, body).events)]
+
+
+def _few(events: list[Any]) -> list[Any]:
+    if not events:
+        raise invalid("events", "Give at least one event.")
+    if len(events) > MOST_EVENTS:
+        raise PayloadTooLarge(f"Give at most {MOST_EVENTS} events at a time.")
+    return events
+
+
+def _one(raw: Raw, *, cloud: bool = False) -> EventBody | DomainError:
+    try:
+        return _from_cloud(_cloud.decode(raw)) if cloud else _event.decode(raw)
+    except msgspec.ValidationError as error:
+        return invalid(*explained(str(error)))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return invalid(None, "This is not valid JSON.")
+
+
+def _from_cloud(event: CloudEvent) -> EventBody:
+    data, raw = CloudData(), event.data
+    if raw is not None and bytes(raw).lstrip()[:1] == b"{":
+        data = _data.decode(raw)
+    return EventBody(event.type, data.amount, f"{event.source} {event.id}", event.time, data.reason, raw)
+
+
+def understand(bodies: list[EventBody | DomainError], at: datetime, history: History) -> list[Parsed]:
+    """Each event with its period, or why it is refused. `at` is the organization's time."""
+    return [body if isinstance(body, DomainError) else _understood(body, at, history) for body in bodies]
+
+
+def _understood(body: EventBody, at: datetime, history: History) -> Parsed:  # noqa: PLR0911 - one line a reason
+    key = body.idempotency_key
+    if key is not None and not key.isprintable():
+        return invalid("idempotencyKey", "Give printable characters.")
+    if body.amount == 0:
+        return invalid("amount", "Give an amount other than 0.")
+    reason = body.reason or ""
+    if body.amount < 0 and not reason.strip():
+        return invalid("reason", "A correction needs a reason.")
+    if "\x00" in reason or not _sound(reason):
+        return invalid("reason", "This text cannot be stored.")
+    occurred, said = at, None
+    if body.occurred_at is not None:
+        occurred = body.occurred_at.astimezone(UTC)
+        said = occurred.isoformat()
+        if occurred < at - LATEST:
+            return invalid("occurredAt", "This is more than 35 days ago; its period is closed.")
+        if occurred > at + EARLIEST:
+            return invalid("occurredAt", "This is more than 5 minutes ahead.")
+    allowance = history.at(occurred).allowances.get(body.feature) or history.present.allowances.get(body.feature)
+    if allowance is None or allowance.kind not in (Kind.QUOTA, Kind.RATE):
+        return invalid("feature", f"There is no meter named {body.feature[:64]!r}.")
+    properties = ""
+    if body.properties is not None:
+        properties = _text(body.properties)
+        if not properties or len(properties) > MOST_PROPERTIES:
+            return invalid("properties", f"Give an object of at most {MOST_PROPERTIES} bytes.")
+    return Event(
+        body.feature,
+        body.amount,
+        occurred,
+        digests.of_event(body.feature, body.amount, said, reason),
+        None if key is None else digests.of_key(key),
+        reason,
+        properties,
+        _period(allowance, occurred),
+    )
+
+
+def _period(allowance: Allowance, occurred: datetime) -> Any:
+    return allowance.period(occurred) if allowance.kind is Kind.QUOTA else None
+
+
+def _sound(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _text(raw: Raw) -> str:
+    try:
+        return bytes(raw).decode()
+    except UnicodeDecodeError:
+        return ""

@@ -1,0 +1,144 @@
+"""Totals, read from counters and summaries alone, never from events."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from msgspec import Struct
+
+from accounts.models import Organization
+from accounts.selectors import team_members_count
+from entitlements.periods import Period
+from entitlements.types import RATE_WINDOW_SECONDS, Allowance, Entitlements, Kind
+
+from . import store
+from .asking import COUNTED
+from .models import OverageSetting, UsageCounter, UsageLevel
+from .spans import Span
+from .types import NO_KEY, NOBODY
+
+
+class Standing(Struct, rename="camel"):
+    """How one meter, level or limit stands. None for what is unlimited, or does not apply; rates are told by their limit alone."""
+
+    feature: str
+    kind: Kind
+    used: int | None
+    held: int
+    included: int | None
+    remaining: int | None
+    overage: int
+    resets_at: datetime | None
+    window_seconds: int | None = None
+
+
+class Current(Struct, rename="camel"):
+    organization_id: Any
+    plan: str
+    period_start: datetime
+    period_end: datetime
+    usage: list[Standing]
+
+
+def used(organization: Organization, feature: str, period: Period) -> int:
+    """What was counted in the period, corrections included; never below 0."""
+    counter = UsageCounter.objects.filter(organization=organization, feature=feature, period_start=period.start).first()
+    return max(0, counter.used) if counter else 0
+
+
+def overage_units(organization: Organization, allowance: Allowance, period: Period) -> int:
+    """Units beyond the allowance in the period, whether or not they are sold."""
+    return 0 if allowance.limit is None else max(0, used(organization, allowance.feature, period) - allowance.limit)
+
+
+def overage_setting(organization: Organization, feature: str) -> OverageSetting | None:
+    return OverageSetting.objects.filter(organization=organization, feature=feature).first()
+
+
+def level(organization: Organization, feature: str) -> int:
+    """How much of a level is in use."""
+    if feature in COUNTED:
+        return team_members_count(organization)
+    row = UsageLevel.objects.filter(organization=organization, feature=feature).first()
+    return row.value if row else 0
+
+
+_CURRENT = """
+SELECT feature, used, held FROM usage_counters WHERE organization_id = %b AND period_start = %b
+UNION ALL SELECT feature, value, -1 FROM usage_levels WHERE organization_id = %b
+UNION ALL SELECT '', count(*), -2 FROM accounts_membership WHERE organization_id = %b
+"""
+
+
+def current(entitlements: Entitlements, at: datetime) -> Current:
+    """Every meter, level and limit of an organization, in one query."""
+    organization_id = entitlements.organization_id
+    period = next(one for one in entitlements.allowances.values()).period(at)
+    counters: dict[str, tuple[int, int]] = {}
+    levels: dict[str, int] = {}
+    rows = store.cursor().execute(_CURRENT, [organization_id, period.start, organization_id, organization_id], prepare=True)
+    for feature, amount, held in rows:
+        if held >= 0:
+            counters[feature] = (amount, held)
+        else:
+            levels.update({feature: amount} if feature else dict.fromkeys(COUNTED, amount))
+    usage = [
+        _standing(allowance, counters, levels, period) for allowance in entitlements.allowances.values() if allowance.kind is not Kind.FLAG
+    ]
+    return Current(organization_id, entitlements.plan, period.start, period.end, usage)
+
+
+def _standing(allowance: Allowance, counters: dict[str, tuple[int, int]], levels: dict[str, int], period: Period) -> Standing:
+    limit = allowance.limit
+    if allowance.kind is Kind.RATE:
+        return Standing(allowance.feature, allowance.kind, None, 0, limit, None, 0, None, RATE_WINDOW_SECONDS)
+    if allowance.kind is Kind.LIMIT:
+        value = levels.get(allowance.feature, 0)
+        left = None if limit is None else max(0, limit - value)
+        return Standing(allowance.feature, allowance.kind, value, 0, limit, left, 0 if limit is None else max(0, value - limit), None)
+    amount, held = counters.get(allowance.feature, (0, 0))
+    amount = max(0, amount)
+    left = None if limit is None else max(0, limit - amount - held)
+    over = 0 if limit is None else max(0, amount - limit)
+    return Standing(allowance.feature, allowance.kind, amount, held, limit, left, over, period.end)
+
+
+class Total(Struct, rename="camel"):
+    """`key_id` and `member_id` are None where it is not grouped by them, or where there was none."""
+
+    start: datetime
+    feature: str
+    amount: int
+    events: int
+    key_id: str | None = None
+    member_id: int | None = None
+
+
+def history(organization: Organization, span: Span, *, limit: int | None = None) -> Iterator[Total]:
+    """Totals of a span, by time, then feature, then key or member; streamed, a thousand rows at a time."""
+    bucket = "date_trunc('month', bucket, 'UTC')" if span.interval == "month" else "bucket"
+    columns = {"meter": "feature", "key": "feature, key_id", "member": "feature, member_id"}[span.group]
+    conditions = ["organization_id = %s", "grain = %s", "bucket >= %s", "bucket < %s"]
+    values: list[Any] = [organization.pk, "h" if span.interval == "hour" else "d", span.since, span.until]
+    if span.feature is not None:
+        conditions.append("feature = %s")
+        values.append(span.feature)
+    if span.after is not None:
+        place: list[Any] = [span.after.start, span.after.feature]
+        place += {"meter": (), "key": (span.after.key_id,), "member": (span.after.member_id,)}[span.group]
+        conditions.append(f"({bucket}, {columns}) > ({', '.join(['%s'] * len(place))})")
+        values += place
+    query = (
+        f"SELECT {bucket} AS start, sum(amount)::bigint, sum(events)::bigint, {columns} FROM usage_summaries"  # noqa: S608 - nobody's input
+        f" WHERE {' AND '.join(conditions)} GROUP BY start, {columns} ORDER BY start, {columns}"
+    )
+    if limit is not None:
+        query += f" LIMIT {limit:d}"
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(query, values)
+        while rows := cursor.fetchmany(1_000):
+            for start, amount, events, feature, *rest in rows:
+                key = str(rest[0]) if span.group == "key" and rest[0] != NO_KEY else None
+                member = rest[0] if span.group == "member" and rest[0] != NOBODY else None
+                yield Total(start, feature, amount, events, key, member)
