@@ -1,0 +1,275 @@
+"""Checkout: what a session sells, and what happens when its page is completed."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from contextmcp.local.stripe import cards, collecting, discounts, invoicing, jobs, payments, pricing
+from contextmcp.local.stripe.errors import Refusal, invalid
+from contextmcp.local.stripe.events import emit, hold, release, updated
+from contextmcp.local.stripe.kinds import Obj, Params
+from contextmcp.local.stripe.life import start
+from contextmcp.local.stripe.lists import whole
+from contextmcp.local.stripe.render import includes, view
+from contextmcp.local.stripe.resources.customers import new_customer
+from contextmcp.local.stripe.shape import blank
+from contextmcp.local.stripe.unit import Unit
+
+PAID_NOW = (
+    "charge.succeeded",
+    "payment_method.attached",
+    "customer.created",
+    "customer.updated",
+    "checkout.session.completed",
+    "customer.subscription.created",
+    "payment_intent.created",
+    "payment_intent.succeeded",
+    "invoice.created",
+    "invoice.finalized",
+    "invoice.paid",
+    "invoice.payment_succeeded",
+    "invoice_payment.paid",
+)
+WITH_TRIAL = (
+    "payment_method.attached",
+    "setup_intent.succeeded",
+    "setup_intent.created",
+    "checkout.session.completed",
+    "customer.created",
+    "customer.updated",
+    "invoice.created",
+    "invoice.finalized",
+    "invoice.paid",
+    "invoice.payment_succeeded",
+    "customer.subscription.created",
+)
+
+
+def trial_end(unit: Unit, session: Obj) -> int | None:
+    return start.trial_end_of(session["_subscription_data"], unit.now(session))
+
+
+def price_of(unit: Unit, row: Obj) -> Obj:
+    return unit.need("price", row["price"])
+
+
+def tentative(unit: Unit, session: Obj) -> list[Obj]:
+    """The discounts that completing would grant."""
+    out = []
+    for number, given in enumerate(session["_discounts"]):
+        code = unit.get(given.get("promotion_code") or "")
+        coupon = code["promotion"]["coupon"] if code else given["coupon"]
+        out.append(
+            blank(
+                "discount",
+                id=f"di_{session['id'][-20:]}{number}",
+                checkout_session=session["id"],
+                customer=session["customer"],
+                promotion_code=code and code["id"],
+                source={"coupon": coupon, "type": "coupon"},
+                start=session["created"],
+            )
+        )
+    return out
+
+
+def lines(unit: Unit, session: Obj) -> list[Obj]:
+    """What is due now, line by line: a trial and metered prices ask for nothing yet."""
+    trial = session["mode"] == "subscription" and trial_end(unit, session) is not None
+    out = []
+    for row in session["_rows"]:
+        price = price_of(unit, row)
+        free = pricing.is_metered(price) or (trial and price["recurring"])
+        amount = 0 if free else sum(c.amount for c in pricing.charges(price, Decimal(row["quantity"] or 0)))
+        out.append(invoicing.line(amount, price["currency"], pricing.name(unit, price), 0, 0, parent=None, price=price))
+    discounts.take(unit, tentative(unit, session), out, session["currency"])
+    return out
+
+
+def count(unit: Unit, session: Obj) -> None:
+    rows = lines(unit, session)
+    off = sum(share["amount"] for row in rows for share in row["discount_amounts"])
+    session["amount_subtotal"] = sum(row["amount"] for row in rows)
+    session["amount_total"] = session["amount_subtotal"] - off
+    session["total_details"] = {"amount_discount": off, "amount_shipping": 0, "amount_tax": 0}
+    session["discounts"] = [{"coupon": row.get("coupon"), "promotion_code": row.get("promotion_code")} for row in session["_discounts"]]
+    unit.save(session)
+
+
+def use_code(unit: Unit, session: Obj, code: str) -> None:
+    """A promotion code typed into the page."""
+    found = [each for each in unit.find("promotion_code", tag=code.strip().lower()) if each["active"]]
+    if not found or (found[0]["customer"] and found[0]["customer"] != session["customer"]):
+        raise invalid("This code is invalid.", "promotion_code", "promotion_code_invalid")
+    discounts.promotion_of(unit, found[0]["id"])
+    session["_discounts"] = [{"promotion_code": found[0]["id"]}]
+    count(unit, session)
+
+
+def needs_card(session: Obj) -> bool:
+    return bool(session["amount_total"]) or session["payment_method_collection"] != "if_required"
+
+
+def complete(
+    unit: Unit, session: Obj, card: cards.Card | None, details: Params, expiry: Params | None = None, *, authenticated: bool = False
+) -> str:
+    """Pay. "complete", or "requires_action" when the card's owner must first confirm; a decline raises and leaves nothing."""
+    if session["status"] != "open":
+        raise invalid("This Checkout Session is no longer open.", code="checkout_session_not_open")
+    if card is not None and card.asks and not authenticated:
+        return "requires_action"
+    if card is not None and (card.refused or (card.fails and session["amount_total"])):
+        raise card.refusal(card.refused or card.fails or ("card_declined", "generic_decline"))
+    hold(unit)
+    customer = _customer(unit, session, details)
+    method = payments.new_method(unit, card, **(expiry or {}), email=details.get("email"), name=details.get("name")) if card else None
+    if method and authenticated:
+        method["_ready"] = True
+    order: Sequence[str] = PAID_NOW
+    if session["mode"] == "subscription":
+        order = WITH_TRIAL if _subscribe(unit, session, customer, method, authenticated) else PAID_NOW
+    elif session["mode"] == "payment":
+        _pay(unit, session, customer, method, authenticated)
+    else:
+        _set_up(unit, session, customer, method, authenticated)
+    _close(unit, session, customer, details)
+    updated(unit, customer)
+    release(unit, tuple(order), drop=("customer.subscription.updated", "invoice.updated"))
+    return "complete"
+
+
+def _customer(unit: Unit, session: Obj, details: Params) -> Obj:
+    if session["customer"]:
+        return unit.need("customer", session["customer"])
+    customer = new_customer(unit, {name: details[name] for name in ("email", "name") if details.get(name)})
+    session["customer"] = customer["id"]
+    return customer
+
+
+def _subscribe(unit: Unit, session: Obj, customer: Obj, method: Obj | None, authenticated: bool) -> bool:
+    """Returns whether it began with a trial."""
+    given = {**session["_subscription_data"], "discounts": session["_discounts"]}
+    given["items"] = [
+        {"price": row["price"]} | ({"quantity": row["quantity"]} if row["quantity"] else {})
+        for row in session["_rows"]
+        if price_of(unit, row)["recurring"]
+    ]
+    given["add_invoice_items"] = [
+        {"price": row["price"], "quantity": row["quantity"]} for row in session["_rows"] if not price_of(unit, row)["recurring"]
+    ]
+    subscription = start.make(unit, customer, given)
+    trial = subscription["status"] == "trialing"
+    if method and trial:
+        payments.set_up(unit, payments.new_setup(unit, customer["id"]), method, authenticated=authenticated)
+    elif method:
+        payments.attach(unit, method, customer)
+    subscription["default_payment_method"] = method["id"] if method else None
+    subscription["status"] = "trialing" if trial else "active"
+    emit(unit, "customer.subscription.created", subscription)
+    start.plan_ahead(unit, subscription)
+    invoice = start.first_invoice(unit, subscription, given)
+    collecting.finalize(unit, invoice)
+    if invoice["status"] == "open" and collecting.collect(unit, invoice, method=method, authenticated=authenticated) != "paid":
+        raise collecting.refuse_payment(unit, invoice, keep=False)
+    updated(unit, subscription, "customer.subscription")
+    session["subscription"] = subscription["id"]
+    session["invoice"] = invoice["id"]
+    session["payment_status"] = "paid"
+    if trial and not session["amount_total"]:
+        session["payment_status"] = "no_payment_required"
+    return trial
+
+
+def _pay(unit: Unit, session: Obj, customer: Obj, method: Obj | None, authenticated: bool) -> None:
+    session["payment_status"] = "paid"
+    if not session["amount_total"] or method is None:
+        session["payment_status"] = "no_payment_required"
+        return
+    data = session["_payment_intent_data"]
+    intent = payments.new_intent(
+        unit,
+        session["amount_total"],
+        session["currency"],
+        customer=customer["id"],
+        description=data.get("description"),
+        setup_future_usage=data.get("setup_future_usage"),
+    )
+    intent["metadata"] = data.get("metadata", {})
+    if payments.confirm(unit, intent, method, authenticated=authenticated) != "succeeded":
+        raise payments.card_of(method).refusal(("card_declined", "generic_decline"))
+    if data.get("setup_future_usage"):
+        payments.attach(unit, method, customer)
+    session["payment_intent"] = intent["id"]
+
+
+def _set_up(unit: Unit, session: Obj, customer: Obj, method: Obj | None, authenticated: bool) -> None:
+    if method is None:
+        raise invalid("A card is needed.", "payment_method")
+    setup = payments.new_setup(unit, customer["id"])
+    payments.set_up(unit, setup, method, authenticated=authenticated)
+    session["setup_intent"] = setup["id"]
+    session["payment_status"] = "no_payment_required"
+
+
+def _close(unit: Unit, session: Obj, customer: Obj, details: Params) -> None:
+    jobs.cancel(unit, session)
+    session["status"] = "complete"
+    session["url"] = None
+    session["customer_details"] = blank(
+        "payment_pages_checkout_session_customer_details",
+        address=blank("address", country=details.get("country") or "US"),
+        email=details.get("email") or customer["email"],
+        name=details.get("name") or customer["name"],
+        tax_exempt="none",
+        tax_ids=[],
+    )
+    unit.save(session)
+    emit(unit, "checkout.session.completed", session)
+
+
+@jobs.does("session_expiry")
+def expire(unit: Unit, session: Obj) -> None:
+    if session["status"] != "open":
+        raise Refusal(f"Only Checkout Sessions with a status in [\"open\"] can be expired. This Session has a status of {session['status']}.")
+    jobs.cancel(unit, session)
+    session["status"] = "expired"
+    session["url"] = None
+    unit.save(session)
+    emit(unit, "checkout.session.expired", session)
+
+
+def item_views(unit: Unit, session: Obj) -> list[Obj]:
+    out = []
+    by_id = {discount["id"]: discount for discount in tentative(unit, session)}
+    for row, line in zip(session["_rows"], lines(unit, session), strict=True):
+        price = price_of(unit, row)
+        off = sum(share["amount"] for share in line["discount_amounts"])
+        out.append(
+            blank(
+                "item",
+                id=row["id"],
+                adjustable_quantity=None,
+                amount_discount=off,
+                amount_subtotal=line["amount"],
+                amount_total=line["amount"] - off,
+                currency=price["currency"],
+                description=pricing.name(unit, price),
+                discounts=[{"amount": share["amount"], "discount": view(unit, by_id[share["discount"]])} for share in line["discount_amounts"]],
+                metadata={},
+                price=view(unit, price),
+                quantity=row["quantity"],
+                taxes=[],
+            )
+        )
+    return out
+
+
+@includes("checkout.session", "line_items")
+def _line_items(unit: Unit, session: Obj) -> Obj:
+    return whole(f"/v1/checkout/sessions/{session['id']}/line_items", item_views(unit, session))
+
+
+@includes("checkout.session", "total_details.breakdown")
+def _breakdown(unit: Unit, session: Obj) -> Obj:
+    taken = discounts.take(unit, held := tentative(unit, session), lines(unit, session), session["currency"])
+    by_id = {discount["id"]: view(unit, discount) for discount in held}
+    return {"discounts": [{"amount": each["amount"], "discount": by_id[each["discount"]]} for each in taken], "taxes": []}

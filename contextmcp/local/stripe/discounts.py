@@ -1,0 +1,124 @@
+"""Coupons at work: which discounts hold, and what each takes off an invoice's lines."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from contextmcp.local.stripe import money, periods
+from contextmcp.local.stripe.errors import invalid
+from contextmcp.local.stripe.events import emit, updated
+from contextmcp.local.stripe.kinds import Obj, Params, ident, new_id
+from contextmcp.local.stripe.shape import blank
+from contextmcp.local.stripe.unit import Unit
+
+
+def promotion_of(unit: Unit, code: str, param: str = "promotion_code") -> Obj:
+    found = unit.need("promotion_code", code, param)
+    over = found["max_redemptions"] is not None and found["times_redeemed"] >= found["max_redemptions"]
+    late = found["expires_at"] is not None and found["expires_at"] <= unit.now()
+    coupon = unit.get(found["promotion"]["coupon"])
+    if not found["active"] or over or late or coupon is None or not coupon.get("valid"):
+        raise invalid("This promotion code cannot be redeemed because it is no longer active.", param, "promotion_code_inactive")
+    return found
+
+
+def grant(unit: Unit, given: Params, customer: str, *, subscription: str | None = None, session: str | None = None) -> Obj:
+    """A discount from `{coupon}` or `{promotion_code}`, counted as one redemption."""
+    code = promotion_of(unit, given["promotion_code"]) if given.get("promotion_code") else None
+    coupon_id = code["promotion"]["coupon"] if code else given.get("coupon")
+    coupon = unit.need("coupon", coupon_id or "", "discounts[0][coupon]")
+    if not coupon["valid"]:
+        raise invalid(f"Coupon {coupon['id']} is not valid", "coupon", "coupon_expired")
+    start = unit.now(customer)
+    lasts = coupon["duration"] == "repeating"
+    discount = unit.add(
+        blank(
+            "discount",
+            id=new_id("di", 24),
+            checkout_session=session,
+            customer=customer,
+            end=periods.shift(start, "month", coupon["duration_in_months"]) if lasts else None,
+            promotion_code=code and code["id"],
+            source={"coupon": coupon["id"], "type": "coupon"},
+            start=start,
+            subscription=subscription,
+        )
+    )
+    for counted in (coupon, *((code,) if code else ())):
+        counted["times_redeemed"] += 1
+        unit.save(counted)
+    if coupon["max_redemptions"] is not None and coupon["times_redeemed"] >= coupon["max_redemptions"]:
+        coupon["valid"] = False
+    updated(unit, coupon)
+    emit(unit, "customer.discount.created", discount)
+    return discount
+
+
+def standing(unit: Unit, ids: Sequence[str], moment: int) -> list[Obj]:
+    """Of these discounts, those that still hold at a moment."""
+    found = [unit.get(id) for id in ids]
+    return [d for d in found if d and not d.get("deleted") and (d["end"] is None or d["end"] > moment)]
+
+
+def coupon_of(unit: Unit, discount: Obj) -> Obj:
+    coupon = unit.get(ident(discount["source"]["coupon"]) or "")
+    return discount["_coupon"] if coupon is None or coupon.get("deleted") else coupon
+
+
+def covers(coupon: Obj, product: str | None) -> bool:
+    products = coupon.get("_products")
+    return not products or product in products
+
+
+def take(unit: Unit, discounts: Sequence[Obj], lines: list[Obj], currency: str) -> list[Obj]:
+    """Write each line's share of each discount on it; returns the totals by discount."""
+    totals: list[Obj] = []
+    for line in lines:
+        line["discount_amounts"] = []
+    for discount in discounts:
+        coupon = coupon_of(unit, discount)
+        open_lines = [line for line in lines if line["discountable"] and covers(coupon, product_of(line))]
+        left = [line["amount"] - sum(d["amount"] for d in line["discount_amounts"]) for line in open_lines]
+        due = max(sum(left), 0)
+        if coupon["percent_off"] is not None:
+            off = money.whole(Decimal(due) * Decimal(str(coupon["percent_off"])) / 100)
+        else:
+            off = min(due, coupon["amount_off"] if coupon["currency"] == currency else 0)
+        for line, amount in zip(open_lines, money.shared(off, left) if due else [], strict=False):
+            line["discount_amounts"].append({"amount": amount, "discount": discount["id"]})
+        totals.append({"amount": off, "discount": discount["id"]})
+    return totals
+
+
+def product_of(line: Obj) -> str | None:
+    details = (line.get("pricing") or {}).get("price_details") or {}
+    return details.get("product")
+
+
+def net(unit: Unit, discounts: Sequence[Obj], amount: int, product: str) -> int:
+    """A prorated amount after the percentages that hold (flexible billing: prorations include discounts)."""
+    for discount in discounts:
+        coupon = coupon_of(unit, discount)
+        if coupon["percent_off"] is not None and covers(coupon, product):
+            amount -= money.whole(Decimal(amount) * Decimal(str(coupon["percent_off"])) / 100)
+    return amount
+
+
+def spend(unit: Unit, subscription: Obj, totals: Sequence[Obj]) -> None:
+    """A coupon for once leaves the subscription after it took something off; one that ran out leaves it too."""
+    now = unit.now(subscription)
+    used = {total["discount"] for total in totals if total["amount"]}
+    kept: list[str] = []
+    for id in subscription["discounts"]:
+        discount = unit.get(id)
+        if discount is None:
+            continue
+        once = coupon_of(unit, discount)["duration"] == "once" and id in used
+        if once or (discount["end"] is not None and discount["end"] <= now):
+            discount["end"] = discount["end"] or now
+            unit.save(discount)
+            emit(unit, "customer.discount.deleted", discount)
+        else:
+            kept.append(id)
+    if kept != subscription["discounts"]:
+        subscription["discounts"] = kept
+        unit.save(subscription)

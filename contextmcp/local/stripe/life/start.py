@@ -1,0 +1,217 @@
+"""A new subscription: with a trial, or with a first invoice that is paid at once or leaves it incomplete."""
+
+from contextmcp.local.stripe import collecting, discounts, ending, invoicing, items, jobs, payments, pricing, proration
+from contextmcp.local.stripe.errors import invalid
+from contextmcp.local.stripe.events import emit, updated
+from contextmcp.local.stripe.kinds import DAY, HOUR, Obj, Params, new_id
+from contextmcp.local.stripe.shape import NO_TAX, SELF, blank, merge_metadata
+from contextmcp.local.stripe.unit import Unit
+
+INCOMPLETE_FOR = 23 * HOUR
+REMINDER = 3 * DAY
+
+
+def trial_end_of(given: Params, now: int) -> int | None:
+    if given.get("trial_end") == "now":
+        return None
+    if given.get("trial_end"):
+        if given["trial_end"] <= now:
+            raise invalid("Invalid timestamp: must be an integer Unix timestamp in the future.", "trial_end")
+        return int(given["trial_end"])
+    days = given.get("trial_period_days")
+    return now + days * DAY if days else None
+
+
+def make(unit: Unit, customer: Obj, given: Params) -> Obj:
+    """The object, its items and its periods; no money yet."""
+    now = unit.now(customer)
+    rows = given.get("items") or []
+    if not rows:
+        raise invalid("Missing required param: items.", "items", "parameter_missing")
+    first = items.chosen_price(unit, rows[0], "items[0]")
+    trial_end = trial_end_of(given, now)
+    anchor = trial_end or given.get("billing_cycle_anchor") or now
+    subscription = blank(
+        "subscription",
+        id=new_id("sub", 24),
+        automatic_tax={**NO_TAX, "enabled": (given.get("automatic_tax") or {}).get("enabled", False)},
+        billing_cycle_anchor=anchor,
+        billing_mode=_mode(given.get("billing_mode")),
+        billing_schedules=[],
+        cancel_at=given.get("cancel_at") if isinstance(given.get("cancel_at"), int) else None,
+        collection_method=given.get("collection_method", "charge_automatically"),
+        created=now,
+        currency=first["currency"] if first else "usd",
+        customer=customer["id"],
+        days_until_due=given.get("days_until_due"),
+        default_tax_rates=[],
+        description=given.get("description"),
+        invoice_settings={"account_tax_ids": None, "issuer": SELF},
+        metadata={},
+        payment_settings=_settings(given.get("payment_settings")),
+        start_date=now,
+        status="trialing" if trial_end else "incomplete",
+        test_clock=customer["test_clock"],
+        trial_end=trial_end,
+        trial_settings=given.get("trial_settings") or {"end_behavior": {"missing_payment_method": "create_invoice"}},
+        trial_start=now if trial_end else None,
+        _items=[],
+    )
+    subscription["cancellation_details"] = {"comment": None, "feedback": None, "reason": None}
+    merge_metadata(subscription, given.get("metadata"))
+    unit.add(subscription)
+    _fill(unit, subscription, given, rows, now)
+    return subscription
+
+
+def _fill(unit: Unit, subscription: Obj, given: Params, rows: list[Params], now: int) -> None:
+    for number, row in enumerate(rows):
+        item = items.new_item(unit, subscription, row, f"items[{number}]")
+        if any(other["price"] == item["price"] for other in subscription["_items"]):
+            raise invalid(f"Cannot add multiple subscription items with the same plan: {item['price']}", f"items[{number}][price]")
+        if subscription["trial_end"]:
+            item["current_period_start"], item["current_period_end"] = now, subscription["trial_end"]
+        else:
+            items.set_period(unit, subscription, item, now)
+        subscription["_items"].append(item)
+    if given.get("cancel_at_period_end"):
+        subscription["cancel_at_period_end"] = True
+        subscription["cancel_at"] = items.next_end(subscription)
+        subscription["canceled_at"] = now
+    if method := given.get("default_payment_method"):
+        subscription["default_payment_method"] = payments.method(unit, method, "default_payment_method")["id"]
+    wanted = given.get("discounts") or []
+    granted = [discounts.grant(unit, row, subscription["customer"], subscription=subscription["id"]) for row in wanted]
+    subscription["discounts"] = [discount["id"] for discount in granted]
+
+
+def _mode(given: Params | None) -> Obj:
+    if given and given["type"] == "classic":
+        return {"flexible": None, "type": "classic"}
+    flexible = (given or {}).get("flexible") or {}
+    return {"flexible": {"proration_discounts": flexible.get("proration_discounts", "included")}, "type": "flexible"}
+
+
+def _settings(given: Params | None) -> Obj:
+    chosen = {"payment_method_options": None, "payment_method_types": None, "save_default_payment_method": "off"}
+    return {**chosen, **(given or {})}
+
+
+def start(unit: Unit, customer: Obj, given: Params) -> Obj:
+    """Create it as the API does: the first invoice is paid by `payment_behavior`, and may leave it incomplete."""
+    behavior = given.get("payment_behavior", "allow_incomplete")
+    subscription = make(unit, customer, given)
+    free = not subscription["trial_end"] and not _first_lines(unit, subscription, given)
+    if free:
+        subscription["status"] = "active"
+    emit(unit, "customer.subscription.created", subscription)
+    plan_ahead(unit, subscription)
+    if free:
+        return subscription
+    invoice = first_invoice(unit, subscription, given)
+    if invoice["amount_due"] == 0 or subscription["collection_method"] == "send_invoice":
+        collecting.finalize(unit, invoice)
+        if subscription["status"] == "incomplete":
+            subscription["status"] = "active"
+    elif behavior == "default_incomplete":
+        collecting.finalize(unit, invoice)
+    elif collecting.finish(unit, invoice) != "paid" and behavior == "error_if_incomplete":
+        raise collecting.refuse_payment(unit, invoice, keep=False)
+    if subscription["status"] == "incomplete":
+        jobs.schedule(unit, "expire_incomplete", subscription, unit.now(subscription) + INCOMPLETE_FOR)
+    updated(unit, subscription, "customer.subscription")
+    return subscription
+
+
+def _first_lines(unit: Unit, subscription: Obj, given: Params) -> list[Obj]:
+    lines: list[Obj] = []
+    for item in subscription["_items"]:
+        price = items.price_of(unit, item)
+        span = (item["current_period_start"], item["current_period_end"])
+        if subscription["trial_end"]:
+            lines.append(_trial_line(unit, subscription, item, price, span))
+        elif not pricing.is_metered(price):
+            grid = items.set_period(unit, subscription, item, span[0])
+            if span[0] != grid[0] and given.get("proration_behavior") == "none":
+                continue
+            lines += proration.advance(unit, subscription, item, *span, grid)
+    return lines
+
+
+def _trial_line(unit: Unit, subscription: Obj, item: Obj, price: Obj, span: tuple[int, int]) -> Obj:
+    quantity = item.get("quantity", 0)
+    charge = pricing.Charge(0, quantity, pricing.unit_amount(price) * 0, "")
+    line = invoicing.subscription_line(subscription, item, price, charge, pricing.name(unit, price), *span)
+    line["description"] = f"Free trial for {quantity or 1} × {pricing.name(unit, price)}"
+    return line
+
+
+def first_invoice(unit: Unit, subscription: Obj, given: Params) -> Obj:
+    customer = unit.need("customer", subscription["customer"])
+    now = unit.now(subscription)
+    for number, row in enumerate(given.get("add_invoice_items") or []):
+        one_time_item(unit, subscription, row, f"add_invoice_items[{number}]")
+    invoice = invoicing.draft(
+        unit,
+        customer,
+        currency=subscription["currency"],
+        reason="subscription_create",
+        period=(now, now),
+        subscription=subscription,
+        lines=_first_lines(unit, subscription, given),
+        items=invoicing.pending_items(unit, customer["id"], subscription["id"], subscription["currency"]),
+        automatic=False,
+        auto_advance=True,
+    )
+    if not subscription["trial_end"]:
+        proration.remember(invoice, subscription)
+    return invoice
+
+
+def one_time_item(unit: Unit, subscription: Obj, row: Params, param: str) -> Obj:
+    price = items.chosen_price(unit, row, param)
+    if price is None or price["type"] != "one_time":
+        raise invalid("add_invoice_items takes one-time prices.", f"{param}[price]")
+    quantity = row.get("quantity", 1)
+    now = unit.now(subscription)
+    made = proration.pending_item(
+        unit,
+        subscription,
+        {"id": None, "quantity": quantity},
+        price,
+        pricing.full_amount(price, quantity),
+        pricing.name(unit, price),
+        (now, now),
+        proration=False,
+        discountable=True,
+    )
+    made["parent"]["subscription_details"].pop("subscription_item")
+    unit.save(made)
+    return made
+
+
+def plan_ahead(unit: Unit, subscription: Obj) -> None:
+    """Put down what time will bring."""
+    now = unit.now(subscription)
+    jobs.schedule(unit, "period_roll", subscription, items.next_end(subscription))
+    if subscription["status"] == "trialing":
+        jobs.schedule(unit, "trial_will_end", subscription, max(subscription["trial_end"] - REMINDER, now))
+    if subscription["cancel_at"] and not subscription["cancel_at_period_end"]:
+        jobs.schedule(unit, "cancel_at", subscription, subscription["cancel_at"])
+
+
+@jobs.does("trial_will_end")
+def _remind(unit: Unit, subscription: Obj) -> None:
+    if subscription["status"] == "trialing":
+        emit(unit, "customer.subscription.trial_will_end", subscription)
+
+
+@jobs.does("expire_incomplete")
+def _expire(unit: Unit, subscription: Obj) -> None:
+    if subscription["status"] != "incomplete":
+        return
+    invoice = unit.get(subscription["latest_invoice"] or "")
+    if invoice is not None and invoice["status"] == "open":
+        collecting.close(unit, invoice, "void")  # which ends the subscription too
+    else:
+        ending.expire(unit, subscription)

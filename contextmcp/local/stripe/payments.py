@@ -1,0 +1,307 @@
+"""Payment methods, intents and charges: money asked of a card, and the card's answer."""
+
+from contextmcp.local.stripe import cards
+from contextmcp.local.stripe.errors import invalid
+from contextmcp.local.stripe.events import emit, updated
+from contextmcp.local.stripe.kinds import Obj, ident, new_id
+from contextmcp.local.stripe.shape import blank
+from contextmcp.local.stripe.unit import Unit
+
+
+def new_method(unit: Unit, card: cards.Card, **given: object) -> Obj:
+    expiry = {key: given.pop(key) for key in ("exp_month", "exp_year") if given.get(key)}
+    details = blank(
+        "payment_method_card",
+        brand=card.brand,
+        display_brand=card.brand,
+        checks={"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "unchecked"},
+        country="US",
+        exp_month=expiry.get("exp_month", 12),
+        exp_year=expiry.get("exp_year", 2034),
+        fingerprint=f"fp{card.number[-12:]}",
+        funding=card.funding,
+        last4=card.last4,
+        networks={"available": [card.brand], "preferred": None},
+        regulated_status="unregulated",
+        three_d_secure_usage={"supported": True},
+    )
+    details.pop("generated_from", None)
+    method = blank(
+        "payment_method",
+        id=new_id("pm", 24),
+        allow_redisplay="unspecified",
+        billing_details=blank("billing_details", address=blank("address"), **{k: v for k, v in given.items() if v}),
+        card={**details, "generated_from": None},
+        created=unit.now(),
+        metadata={},
+        type="card",
+        _number=card.number,
+        _ready=False,  # authenticated once, for later use without its owner
+    )
+    return unit.add(method)
+
+
+def method(unit: Unit, id: str, param: str = "payment_method") -> Obj:
+    """A payment method by id, or a new one for a test token."""
+    if card := cards.of_token(id):
+        return new_method(unit, card)
+    return unit.need("payment_method", id, param)
+
+
+def card_of(method: Obj) -> cards.Card:
+    return cards.BY_NUMBER[method["_number"]]
+
+
+def attach(unit: Unit, method: Obj, customer: Obj) -> Obj:
+    """Give a customer a card, unless its bank refuses it at once."""
+    owner = ident(method.get("customer"))
+    if owner == customer["id"]:
+        return method
+    if owner:
+        raise invalid("The payment method you provided has already been attached to a customer.", "payment_method")
+    card = card_of(method)
+    if card.refused:
+        raise card.refusal(card.refused)
+    method["customer"] = customer["id"]
+    method["card"]["checks"]["cvc_check"] = "pass"
+    unit.save(method)
+    emit(unit, "payment_method.attached", method)
+    return method
+
+
+def new_intent(unit: Unit, amount: int, currency: str, **values: object) -> Obj:
+    id = new_id("pi", 24)
+    intent = blank(
+        "payment_intent",
+        id=id,
+        amount=amount,
+        amount_capturable=0,
+        amount_details={"tip": {}},
+        amount_received=0,
+        automatic_payment_methods=None,
+        capture_method="automatic",
+        client_secret=f"{id}_secret_{new_id('x', 25)[2:]}",
+        confirmation_method="automatic",
+        currency=currency,
+        metadata={},
+        payment_method_types=["card"],
+        status="requires_payment_method",
+        **values,
+    )
+    intent["created"] = unit.now(intent)
+    unit.add(intent)
+    emit(unit, "payment_intent.created", intent)
+    return intent
+
+
+def needs_authentication(method: Obj) -> bool:
+    card = card_of(method)
+    return card.asks == "always" or (card.asks == "unless_setup" and not method["_ready"])
+
+
+def confirm(unit: Unit, intent: Obj, method: Obj, *, authenticated: bool = False) -> str:
+    """Charge the card for the intent: "succeeded", "failed" or "requires_action"."""
+    intent["payment_method"] = method["id"]
+    if needs_authentication(method) and not authenticated:
+        return_url = intent.get("_return_url")
+        intent["status"] = "requires_action"
+        intent["next_action"] = {
+            "type": "redirect_to_url",
+            "redirect_to_url": {"return_url": return_url, "url": f"{unit.base_url}/3ds/{intent['id']}"},
+        }
+        unit.save(intent)
+        emit(unit, "payment_intent.requires_action", intent)
+        return "requires_action"
+    card = card_of(method)
+    reason = card.refused or card.fails
+    charge = _charge(unit, intent, method, reason)
+    intent["latest_charge"] = charge["id"]
+    intent["next_action"] = None
+    if reason:
+        intent["status"] = "requires_payment_method"
+        intent["payment_method"] = None
+        intent["last_payment_error"] = _error(reason, charge, method)
+        unit.save(intent)
+        emit(unit, "payment_intent.payment_failed", intent)
+        return "failed"
+    intent["status"] = "succeeded"
+    intent["amount_received"] = intent["amount"]
+    intent["last_payment_error"] = None
+    if authenticated:
+        method["_ready"] = True
+        unit.save(method)
+    unit.save(intent)
+    emit(unit, "payment_intent.succeeded", intent)
+    return "succeeded"
+
+
+def _error(reason: tuple[str, str | None], charge: Obj | None, method: Obj) -> Obj:
+    code, decline_code = reason
+    error: Obj = {"code": code, "message": cards.message_of(reason), "type": "card_error"}
+    error["payment_method"] = {key: value for key, value in method.items() if not key.startswith("_")}
+    if decline_code:
+        error["decline_code"] = decline_code
+    if charge:
+        error["charge"] = charge["id"]
+    return error
+
+
+def deny(unit: Unit, intent: Obj) -> None:
+    """The owner of the card did not authenticate."""
+    method = unit.need("payment_method", intent["payment_method"])
+    intent["status"] = "requires_payment_method"
+    intent["next_action"] = None
+    intent["payment_method"] = None
+    intent["last_payment_error"] = {
+        "code": "payment_intent_authentication_failure",
+        "message": "The provided PaymentMethod has failed authentication. You can provide payment_method_data or a new PaymentMethod to "
+        "attempt to fulfill this PaymentIntent again.",
+        "payment_method": {key: value for key, value in method.items() if not key.startswith("_")},
+        "type": "invalid_request_error",
+    }
+    unit.save(intent)
+    emit(unit, "payment_intent.payment_failed", intent)
+
+
+def _charge(unit: Unit, intent: Obj, method: Obj, reason: tuple[str, str | None] | None) -> Obj:
+    now = unit.now(intent)
+    card = card_of(method)
+    charge = blank(
+        "charge",
+        id=new_id("ch", 24),
+        amount=intent["amount"],
+        amount_captured=0 if reason else intent["amount"],
+        billing_details=method["billing_details"],
+        calculated_statement_descriptor="CONTEXTMCP",
+        captured=not reason,
+        created=now,
+        currency=intent["currency"],
+        customer=intent["customer"],
+        description=intent["description"],
+        failure_code=reason and reason[0],
+        failure_message=reason and cards.message_of(reason),
+        fraud_details={},
+        metadata=intent["metadata"],
+        outcome=_outcome(reason),
+        paid=not reason,
+        payment_intent=intent["id"],
+        payment_method=method["id"],
+        payment_method_details={"card": _details(method, intent["amount"]), "type": "card"},
+        status="failed" if reason else "succeeded",
+    )
+    charge["_disputed_card"] = card.disputed
+    unit.add(charge)
+    if reason:
+        emit(unit, "charge.failed", charge)
+        return charge
+    charge["receipt_url"] = f"{unit.base_url}/receipts/{charge['id']}"
+    charge["balance_transaction"] = balance_transaction(unit, charge, charge["amount"], "charge")["id"]
+    emit(unit, "charge.succeeded", charge)
+    return charge
+
+
+def _outcome(reason: tuple[str, str | None] | None) -> Obj:
+    return {
+        "advice_code": None,
+        "network_advice_code": None,
+        "network_decline_code": None,
+        "network_status": "declined_by_network" if reason else "approved_by_network",
+        "reason": reason and (reason[1] or reason[0]),
+        "risk_level": "normal",
+        "risk_score": 12,
+        "seller_message": "The bank did not return any further details with this decline." if reason else "Payment complete.",
+        "type": "issuer_declined" if reason else "authorized",
+    }
+
+
+def _details(method: Obj, amount: int) -> Obj:
+    card = method["card"]
+    shared = {key: card[key] for key in ("brand", "country", "exp_month", "exp_year", "fingerprint", "funding", "last4", "checks")}
+    details = blank("payment_method_details_card", amount_authorized=amount, network=card["brand"], **shared)
+    details["regulated_status"] = "unregulated"
+    return details
+
+
+def balance_transaction(unit: Unit, source: Obj, amount: int, kind: str) -> Obj:
+    fee = round(amount * 0.029) + 30 if kind == "charge" else 0
+    now = unit.now(source)
+    fees = [{"amount": fee, "application": None, "currency": source["currency"], "description": "Stripe processing fees", "type": "stripe_fee"}]
+    return unit.add(
+        blank(
+            "balance_transaction",
+            id=new_id("txn", 24),
+            amount=amount,
+            available_on=now + 2 * 86_400,
+            balance_type="payments",
+            created=now,
+            currency=source["currency"],
+            fee=fee,
+            fee_details=fees if fee else [],
+            net=amount - fee,
+            reporting_category=kind,
+            source=source["id"],
+            status="pending",
+            type=kind,
+        )
+    )
+
+
+def new_setup(unit: Unit, customer: str | None, **values: object) -> Obj:
+    id = new_id("seti", 24)
+    setup = blank(
+        "setup_intent",
+        id=id,
+        client_secret=f"{id}_secret_{new_id('x', 25)[2:]}",
+        customer=customer,
+        metadata={},
+        payment_method_types=["card"],
+        status="requires_payment_method",
+        usage="off_session",
+        **values,
+    )
+    setup["created"] = unit.now(setup)
+    unit.add(setup)
+    emit(unit, "setup_intent.created", setup)
+    return setup
+
+
+def set_up(unit: Unit, setup: Obj, method: Obj, *, authenticated: bool = False) -> str:
+    """Make a card ready for later charges: "succeeded" or "requires_action"; a refused card raises."""
+    card = card_of(method)
+    if card.refused:
+        setup["last_setup_error"] = _error(card.refused, None, method)
+        unit.save(setup)
+        emit(unit, "setup_intent.setup_failed", setup)
+        raise card.refusal(card.refused, keep=True)
+    setup["payment_method"] = method["id"]
+    if card.asks and not method["_ready"] and not authenticated:
+        setup["status"] = "requires_action"
+        setup["next_action"] = {
+            "type": "redirect_to_url",
+            "redirect_to_url": {"return_url": setup.get("_return_url"), "url": f"{unit.base_url}/3ds/{setup['id']}"},
+        }
+        unit.save(setup)
+        emit(unit, "setup_intent.requires_action", setup)
+        return "requires_action"
+    setup["status"] = "succeeded"
+    setup["next_action"] = None
+    method["_ready"] = True
+    unit.save(method)
+    if customer := ident(setup["customer"]):
+        attach(unit, method, unit.need("customer", customer))
+    unit.save(setup)
+    emit(unit, "setup_intent.succeeded", setup)
+    return "succeeded"
+
+
+def cancel_intent(unit: Unit, intent: Obj, reason: str | None) -> None:
+    intent["status"] = "canceled"
+    intent["canceled_at"] = unit.now(intent)
+    intent["cancellation_reason"] = reason
+    intent["next_action"] = None
+    unit.save(intent)
+    emit(unit, "payment_intent.canceled", intent)
+
+
+def refresh(unit: Unit, charge: Obj) -> None:
+    updated(unit, charge)

@@ -1,0 +1,146 @@
+"""Money for a part of a period: what is given back for unused time, what is asked for the time that remains."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from contextmcp.local.stripe import discounts, items, metering, money, pricing
+from contextmcp.local.stripe.events import emit
+from contextmcp.local.stripe.invoicing import pricing_of, subscription_line
+from contextmcp.local.stripe.kinds import Obj, new_id
+from contextmcp.local.stripe.shape import blank
+from contextmcp.local.stripe.unit import Unit
+
+
+def day(moment: int) -> str:
+    date = datetime.fromtimestamp(moment, UTC)
+    return f"{date.day} {date:%b %Y}"
+
+
+def pending_item(
+    unit: Unit, subscription: Obj, item: Obj, price: Obj, amount: int, words: str, span: tuple[int, int], **more: object
+) -> Obj:
+    """An invoice item that waits for the next invoice."""
+    now = unit.now(subscription)
+    quantity = item.get("quantity", 1)
+    owner = {"subscription": subscription["id"], "subscription_item": item["id"]}
+    made = blank(
+        "invoiceitem",
+        id=new_id("ii", 24),
+        amount=amount,
+        currency=subscription["currency"],
+        customer=subscription["customer"],
+        date=now,
+        description=words,
+        discountable=False,
+        discounts=[],
+        metadata={},
+        parent={"subscription_details": owner, "type": "subscription_details"},
+        period={"start": span[0], "end": span[1]},
+        pricing=pricing_of(price, price.get("unit_amount_decimal")),
+        proration=True,
+        proration_details={"credited_items": None, "discount_amounts": []},
+        quantity=quantity,
+        quantity_decimal=str(quantity),
+        tax_rates=[],
+        test_clock=subscription["test_clock"],
+        _subscription=subscription["id"],
+    )
+    made.update(more)
+    unit.add(made)
+    emit(unit, "invoiceitem.created", made)
+    return made
+
+
+def credit(unit: Unit, subscription: Obj, item: Obj, moment: int) -> Obj | None:
+    """Give back the unused part of what was last billed for an item (flexible billing: the billed price, not today's)."""
+    billed = item["_billed"]
+    if not billed or moment >= billed["end"]:
+        return None
+    price = unit.need("price", billed["price"])
+    amount = money.part(billed["amount"], billed["end"] - moment, billed["end"] - billed["start"])
+    many = f"{billed['quantity']} × " if billed["quantity"] != 1 else ""
+    words = f"Unused time on {many}{pricing.name(unit, price)} after {day(moment)}"
+    item["_billed"] = None
+    shown = {**item, "quantity": billed["quantity"]}
+    details = {"credited_items": _credited(billed), "discount_amounts": []}
+    return pending_item(unit, subscription, shown, price, -amount, words, (moment, billed["end"]), proration_details=details, _item=item["id"])
+
+
+def _credited(billed: Obj) -> Obj:
+    if not billed.get("line"):
+        return {"invoice_item": billed["pending"], "type": "invoice_item"}
+    lines = {"invoice": billed["invoice"], "invoice_line_items": [billed["line"]]}
+    return {"invoice_line_item_details": lines, "type": "invoice_line_items"}
+
+
+def debit(unit: Unit, subscription: Obj, item: Obj, moment: int, grid: tuple[int, int]) -> Obj | None:
+    """Ask for the rest of the period at the item's price of now."""
+    price = items.price_of(unit, item)
+    if pricing.is_metered(price):
+        return None
+    full = pricing.full_amount(price, item["quantity"])
+    held = discounts.standing(unit, subscription["discounts"], moment)
+    amount = discounts.net(unit, held, money.part(full, grid[1] - moment, grid[1] - grid[0]), price["product"])
+    many = f"{item['quantity']} × " if item["quantity"] != 1 else ""
+    words = f"Remaining time on {many}{pricing.name(unit, price)} after {day(moment)}"
+    made = pending_item(unit, subscription, item, price, amount, words, (moment, grid[1]), _item=item["id"])
+    item["_billed"] = {
+        "amount": amount,
+        "start": moment,
+        "end": grid[1],
+        "price": price["id"],
+        "quantity": item["quantity"],
+        "pending": made["id"],
+    }
+    return made
+
+
+def arrears(unit: Unit, subscription: Obj, item: Obj, start: int, end: int) -> list[Obj]:
+    """The lines of a metered item for the time that has passed; never prorated."""
+    price = items.price_of(unit, item)
+    quantity = metering.used(unit, price, subscription["customer"], start, end)
+    name = pricing.name(unit, price)
+    return [subscription_line(subscription, item, price, charge, name, start, end) for charge in pricing.charges(price, quantity)]
+
+
+def advance(unit: Unit, subscription: Obj, item: Obj, start: int, end: int, grid: tuple[int, int]) -> list[Obj]:
+    """The lines of a licensed item for the time to come; a part of them if the period is shorter than the grid's."""
+    price = items.price_of(unit, item)
+    name = pricing.name(unit, price)
+    out = []
+    for charge in pricing.charges(price, Decimal(item["quantity"])):
+        line = subscription_line(subscription, item, price, charge, name, start, end)
+        if (start, end) != grid:
+            line["amount"] = line["subtotal"] = money.part(charge.amount, end - start, grid[1] - grid[0])
+        out.append(line)
+    return out
+
+
+def remember(invoice: Obj, subscription: Obj) -> None:
+    """Note on each item what this invoice billed for it, for a later credit."""
+    by_id = {item["id"]: item for item in subscription["_items"]}
+    fresh: set[str] = set()
+    for line in invoice["_lines"]:
+        details = (line["parent"] or {}).get("subscription_item_details")
+        item = by_id.get(details["subscription_item"]) if details else None
+        if item is None or "quantity" not in item:
+            continue
+        billed = item["_billed"]
+        if details["proration"]:
+            if billed and billed.get("pending") == details["invoice_item"]:
+                billed |= {"invoice": invoice["id"], "line": line["id"]}
+            continue
+        amount = line["amount"] - sum(share["amount"] for share in line["discount_amounts"])
+        if item["id"] in fresh and billed:
+            billed["amount"] += amount
+            continue
+        fresh.add(item["id"])
+        item["_billed"] = {
+            "amount": amount,
+            "start": line["period"]["start"],
+            "end": line["period"]["end"],
+            "price": item["price"],
+            "quantity": item["quantity"],
+            "invoice": invoice["id"],
+            "line": line["id"],
+        }

@@ -1,0 +1,111 @@
+"""From stored objects to answers: private keys dropped, embedded objects filled in, `expand` followed."""
+
+import copy
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from contextmcp.local.stripe.errors import invalid
+from contextmcp.local.stripe.kinds import Obj
+from contextmcp.local.stripe.routes import spec
+from contextmcp.local.stripe.unit import Unit
+
+Hook = Callable[[Unit, Obj, Obj], None]
+Include = Callable[[Unit, Obj], Any]
+HOOKS: dict[str, Hook] = {}
+INCLUDES: dict[tuple[str, str], Include] = {}
+
+
+def embeds(kind: str) -> Callable[[Hook], Hook]:
+    """Register `hook(unit, stored, shown)`, which fills in what an object of this kind embeds."""
+
+    def register(hook: Hook) -> Hook:
+        HOOKS[kind] = hook
+        return hook
+
+    return register
+
+
+def includes(kind: str, name: str) -> Callable[[Include], Include]:
+    """Register what computes a property that Stripe shows only when asked by `expand`."""
+
+    def register(hook: Include) -> Include:
+        INCLUDES[kind, name] = hook
+        return hook
+
+    return register
+
+
+def view(unit: Unit, obj: Obj) -> Obj:
+    shown: Obj = copy.deepcopy({key: value for key, value in obj.items() if not key.startswith("_")})
+    if obj.get("deleted"):
+        shown.pop("created", None)
+        return shown
+    if hook := HOOKS.get(obj["object"]):
+        hook(unit, obj, shown)
+    return shown
+
+
+def answer(unit: Unit, result: Obj, expand: Iterable[str]) -> Obj:
+    """What a handler returned (a stored object, or a list of them), as Stripe would write it."""
+    if result.get("object") == "list" and "_listed" in result:
+        shown = {key: value for key, value in result.items() if key != "_listed"}
+        shown["data"] = [view(unit, item) for item in result["_listed"]]
+    elif "_shown" in result:
+        shown = result["_shown"]
+    else:
+        shown = view(unit, result)
+    for path in expand:
+        if path.count(".") > 3:
+            raise invalid("You cannot expand more than 4 levels of a property.", "expand")
+        _expand(unit, shown, path.split("."), path, shown, "")
+    return shown
+
+
+def shown(value: Obj) -> Obj:
+    """Mark an answer that is already as Stripe would write it."""
+    return {"object": value.get("object"), "_shown": value}
+
+
+def _expand(unit: Unit, node: Any, steps: list[str], path: str, owner: Obj, trail: str) -> None:
+    """Follow one path. `owner` is the object around `node`, `trail` the way from it: some properties are computed by both."""
+    if isinstance(node, list):
+        for item in node:
+            _expand(unit, item, steps, path, owner, trail)
+        return
+    if not isinstance(node, dict) or not steps:
+        return
+    if "object" in node:
+        owner, trail = node, ""
+    step, rest = steps[0], steps[1:]
+    kind = str(node.get("object"))
+    if step not in node:
+        key = (str(owner.get("object")), f"{trail}{step}")
+        if key in INCLUDES:
+            node[step] = INCLUDES[key](unit, unit.get(owner.get("id", "")) or owner)
+        elif not _may_expand(kind, step, node):
+            raise invalid(
+                f"This property cannot be expanded ({path}). You may want to try expanding 'data.{path}' instead.",
+                "expand",
+                "parameter_invalid",
+            )
+    value = node.get(step)
+    if isinstance(value, str):
+        if found := unit.get(value):
+            node[step] = view(unit, found)
+        elif not _may_expand(kind, step, node):
+            raise invalid(f"This property cannot be expanded ({path}).", "expand")
+    elif isinstance(value, list):
+        node[step] = [_whole(unit, item) for item in value]
+    _expand(unit, node.get(step), rest, path, owner, f"{trail}{step}.")
+
+
+def _whole(unit: Unit, item: Any) -> Any:
+    found = unit.get(item) if isinstance(item, str) else None
+    return view(unit, found) if found else item
+
+
+def _may_expand(kind: str, step: str, node: Obj) -> bool:
+    name = spec.schema_of_object().get(kind)
+    if name is None:
+        return kind != "list"  # a nested object without a name of its own: the document lists it under its owner
+    return step in (spec.schema(name).get("x-expandableFields") or ()) or step in node

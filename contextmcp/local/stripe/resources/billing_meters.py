@@ -1,0 +1,210 @@
+"""Billing meters: they count what customers use, and metered prices bill it."""
+
+import time
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+
+from contextmcp.local.stripe import metering
+from contextmcp.local.stripe.errors import invalid
+from contextmcp.local.stripe.events import emit, updated
+from contextmcp.local.stripe.kinds import DAY, Obj, Params, new_id
+from contextmcp.local.stripe.lists import page
+from contextmcp.local.stripe.render import shown
+from contextmcp.local.stripe.routes.match import answers
+from contextmcp.local.stripe.shape import blank
+from contextmcp.local.stripe.unit import Unit
+
+OLDEST, NEWEST = 35 * DAY, 300
+WINDOWS = {"hour": 3600, "day": DAY}
+
+
+@answers("POST", "/v1/billing/meters")
+def create(unit: Unit, p: Params) -> Obj:
+    if any(meter["status"] == "active" for meter in unit.find("billing.meter", tag=p["event_name"])):
+        raise invalid(f"An active meter already exists with the event name {p['event_name']}", "event_name", "resource_already_exists")
+    now = unit.now()
+    meter = blank(
+        "billing.meter",
+        id=new_id("mtr", 24),
+        created=now,
+        customer_mapping=p.get("customer_mapping") or {"event_payload_key": "stripe_customer_id", "type": "by_id"},
+        default_aggregation=p["default_aggregation"],
+        display_name=p["display_name"],
+        event_name=p["event_name"],
+        event_time_window=p.get("event_time_window"),
+        status="active",
+        updated=now,
+        value_settings=p.get("value_settings") or {"event_payload_key": "value"},
+    )
+    unit.add(meter)
+    emit(unit, "billing.meter.created", meter)
+    return meter
+
+
+@answers("GET", "/v1/billing/meters/{id}")
+def retrieve(unit: Unit, p: Params) -> Obj:
+    return unit.need("billing.meter", p["id"])
+
+
+@answers("POST", "/v1/billing/meters/{id}")
+def update(unit: Unit, p: Params) -> Obj:
+    meter = unit.need("billing.meter", p["id"])
+    meter["display_name"] = p.get("display_name", meter["display_name"])
+    meter["updated"] = unit.now()
+    updated(unit, meter)
+    return meter
+
+
+@answers("POST", "/v1/billing/meters/{id}/deactivate")
+def deactivate(unit: Unit, p: Params) -> Obj:
+    return _switch(unit, p["id"], "inactive", "deactivated")
+
+
+@answers("POST", "/v1/billing/meters/{id}/reactivate")
+def reactivate(unit: Unit, p: Params) -> Obj:
+    return _switch(unit, p["id"], "active", "reactivated")
+
+
+def _switch(unit: Unit, id: str, status: str, told: str) -> Obj:
+    meter = unit.need("billing.meter", id)
+    meter["status"] = status
+    meter["status_transitions"] = {"deactivated_at": unit.now() if status == "inactive" else None}
+    unit.save(meter)
+    emit(unit, f"billing.meter.{told}", meter)
+    return meter
+
+
+@answers("GET", "/v1/billing/meters")
+def index(unit: Unit, p: Params) -> Obj:
+    found = [meter for meter in unit.find("billing.meter") if meter["status"] == p.get("status", meter["status"])]
+    return page("/v1/billing/meters", found, p)
+
+
+@answers("GET", "/v1/billing/meters/{id}/event_summaries")
+def summaries(unit: Unit, p: Params) -> Obj:
+    meter = unit.need("billing.meter", p["id"])
+    unit.need("customer", p["customer"], "customer")
+    start, end = p["start_time"], p["end_time"]
+    step = WINDOWS.get(p.get("value_grouping_window", ""))
+    for name in ("start_time", "end_time"):
+        if p[name] % (step or 60):
+            raise invalid(f"{name} must align with {p.get('value_grouping_window', 'minute')} boundaries", name)
+    windows = [(at, min(at + step, end)) for at in range(start, end, step)] if step else [(start, end)]
+    found = []
+    for first, last in windows:
+        events = metering.events(unit, meter, p["customer"], first, last)
+        if events or not step:
+            found.append(_summary(meter, p["customer"], metering.aggregate(meter, events), first, last))
+    return page(f"/v1/billing/meters/{meter['id']}/event_summaries", found[::-1], p)
+
+
+def _summary(meter: Obj, customer: str, value: Decimal, start: int, end: int) -> Obj:
+    return blank(
+        "billing.meter_event_summary",
+        id=f"mtrusg_{meter['id'][-8:]}{customer[-8:]}{start}{end}",
+        aggregated_value=int(value) if value == value.to_integral_value() else float(value),
+        end_time=end,
+        meter=meter["id"],
+        start_time=start,
+    )
+
+
+def record(unit: Unit, given: Params) -> Obj:
+    """One meter event, counted or refused."""
+    meters = [meter for meter in unit.find("billing.meter", tag=given["event_name"]) if meter["status"] == "active"]
+    if not meters:
+        raise invalid(f"No active meter found for event name {given['event_name']}", "event_name", "no_meter_found")
+    meter, payload = meters[0], given["payload"]
+    customer = payload.get(meter["customer_mapping"]["event_payload_key"])
+    if not customer:
+        raise invalid(f"Missing payload key {meter['customer_mapping']['event_payload_key']}", "payload", "meter_event_no_customer_defined")
+    if unit.get(customer) is None or unit.need("customer", customer, "payload", deleted=True).get("deleted"):
+        raise invalid(f"No such customer: '{customer}'", "payload", "resource_missing")
+    raw = payload.get(meter["value_settings"]["event_payload_key"], "1" if meter["default_aggregation"]["formula"] == "count" else None)
+    try:
+        value = Decimal(str(raw))
+    except InvalidOperation:
+        raise invalid(f"Invalid value {raw!r}: it must be a number in a string", "payload", "meter_event_invalid_value") from None
+    now = unit.now(customer)
+    moment = given.get("timestamp") or now
+    if not now - OLDEST <= moment <= now + NEWEST:
+        message = "The timestamp must be within the past 35 calendar days or up to 5 minutes in the future."
+        raise invalid(message, "timestamp", "timestamp_too_far_in_past" if moment < now else "timestamp_in_future")
+    identifier = given.get("identifier") or new_id("ident", 24)
+    if unit.find("billing.meter_event", tag=identifier, customer=customer):
+        raise invalid(f"An event already exists with identifier {identifier}.", "identifier", "duplicate_meter_event")
+    event = blank(
+        "billing.meter_event",
+        created=int(time.time()),
+        event_name=given["event_name"],
+        identifier=identifier,
+        payload={key: str(text) for key, text in payload.items()},
+        timestamp=moment,
+        _customer=customer,
+        _value=str(value),
+    )
+    unit.add({**event, "id": new_id("mtrev", 24)})
+    return event
+
+
+@answers("POST", "/v1/billing/meter_events")
+def create_event(unit: Unit, p: Params) -> Obj:
+    event = record(unit, p)
+    return shown({key: value for key, value in event.items() if not key.startswith("_")})
+
+
+@answers("POST", "/v1/billing/meter_event_adjustments")
+def adjust(unit: Unit, p: Params) -> Obj:
+    identifier = (p.get("cancel") or {}).get("identifier")
+    found = unit.find("billing.meter_event", tag=identifier) if identifier else []
+    if not found:
+        raise invalid(f"No meter event found with identifier {identifier}", "cancel[identifier]", "resource_missing")
+    if found[0]["created"] < time.time() - DAY:
+        raise invalid("A meter event can only be cancelled within 24 hours.", "cancel[identifier]")
+    found[0]["_cancelled"] = True
+    unit.save(found[0])
+    made = blank(
+        "billing.meter_event_adjustment", cancel={"identifier": identifier}, event_name=p["event_name"], status="pending", type="cancel"
+    )
+    return shown(made)
+
+
+# The second version of the API: JSON, times in words.
+
+
+def iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _from_v2(given: Params) -> Params:
+    stamp = given.get("timestamp")
+    seconds = int(datetime.fromisoformat(stamp).timestamp()) if stamp else None
+    return {**given, "timestamp": seconds}
+
+
+@answers("POST", "/v2/billing/meter_events")
+def create_event_v2(unit: Unit, p: Params) -> Obj:
+    event = record(unit, _from_v2(p))
+    names = ("event_name", "identifier", "payload", "livemode")
+    times = {"created": iso(event["created"]), "timestamp": iso(event["timestamp"])}
+    return shown({**{name: event[name] for name in names}, **times, "object": "v2.billing.meter_event"})
+
+
+@answers("POST", "/v2/billing/meter_event_session")
+def session(unit: Unit, p: Params) -> Obj:
+    now = time.time()
+    made = blank(
+        "v2.billing.meter_event_session",
+        id=new_id("mes", 24),
+        authentication_token=new_id("mest", 32),
+        created=iso(now),
+        expires_at=iso(now + 900),
+    )
+    return shown(made)
+
+
+@answers("POST", "/v2/billing/meter_event_stream")
+def stream(unit: Unit, p: Params) -> Obj:
+    for event in p["events"]:
+        record(unit, _from_v2(event))
+    return {"_shown": {}}

@@ -1,0 +1,105 @@
+"""Invoice items: amounts that wait for the next invoice."""
+
+from decimal import Decimal
+
+from contextmcp.local.stripe import catalog, discounts, invoicing, money, pricing
+from contextmcp.local.stripe.errors import invalid
+from contextmcp.local.stripe.events import emit, updated
+from contextmcp.local.stripe.kinds import Obj, Params, new_id
+from contextmcp.local.stripe.lists import page
+from contextmcp.local.stripe.routes.match import answers
+from contextmcp.local.stripe.shape import blank, merge_metadata
+from contextmcp.local.stripe.unit import Unit
+
+
+@answers("POST", "/v1/invoiceitems")
+def create(unit: Unit, p: Params) -> Obj:
+    customer = unit.need("customer", p.get("customer", ""), "customer")
+    now = unit.now(customer)
+    price = None
+    if id := (p.get("pricing") or {}).get("price"):
+        price = unit.need("price", id, "pricing[price]")
+    elif data := p.get("price_data"):
+        price = catalog.inline_price(unit, data)
+    quantity = p.get("quantity", 1)
+    if price is not None:
+        amount, currency = pricing.full_amount(price, quantity), price["currency"]
+    elif "amount" in p or "unit_amount_decimal" in p:
+        amount = p["amount"] if "amount" in p else money.whole(Decimal(p["unit_amount_decimal"]) * quantity)
+        currency = p.get("currency") or customer["currency"] or "usd"
+    else:
+        raise invalid("You must provide one of amount, pricing or price_data.", "amount", "parameter_missing")
+    subscription = unit.need("subscription", p["subscription"], "subscription") if p.get("subscription") else None
+    owner = {"subscription_details": {"subscription": subscription["id"]}, "type": "subscription_details"} if subscription else None
+    item = blank(
+        "invoiceitem",
+        id=new_id("ii", 24),
+        amount=amount,
+        currency=currency.lower(),
+        customer=customer["id"],
+        date=now,
+        description=p.get("description") or (pricing.name(unit, price) if price else None),
+        discountable=p.get("discountable", True),
+        discounts=[],
+        metadata={},
+        parent=owner,
+        period=p.get("period") or {"start": now, "end": now},
+        pricing=invoicing.pricing_of(price, price["unit_amount_decimal"]) if price else None,
+        quantity=quantity,
+        quantity_decimal=str(quantity),
+        tax_rates=[],
+        test_clock=customer["test_clock"],
+        _subscription=subscription and subscription["id"],
+    )
+    item["discounts"] = [discounts.grant(unit, row, customer["id"])["id"] for row in p.get("discounts") or []]
+    merge_metadata(item, p.get("metadata"))
+    unit.add(item)
+    if p.get("invoice"):
+        _put_on(unit, item, unit.need("invoice", p["invoice"], "invoice"))
+    emit(unit, "invoiceitem.created", item)
+    return item
+
+
+def _put_on(unit: Unit, item: Obj, invoice: Obj) -> None:
+    invoicing.need_draft(invoice)
+    item["invoice"] = invoice["id"]
+    invoice["_lines"].append(invoicing.item_line(unit, item))
+    invoicing.total(unit, invoice)
+    updated(unit, invoice)
+
+
+@answers("GET", "/v1/invoiceitems/{invoiceitem}")
+def retrieve(unit: Unit, p: Params) -> Obj:
+    return unit.need("invoiceitem", p["invoiceitem"])
+
+
+@answers("POST", "/v1/invoiceitems/{invoiceitem}")
+def update(unit: Unit, p: Params) -> Obj:
+    item = _open(unit, p["invoiceitem"])
+    item |= {name: p[name] for name in ("amount", "description", "discountable", "period") if name in p}
+    merge_metadata(item, p.get("metadata"))
+    unit.save(item)
+    return item
+
+
+@answers("DELETE", "/v1/invoiceitems/{invoiceitem}")
+def delete(unit: Unit, p: Params) -> Obj:
+    item = _open(unit, p["invoiceitem"])
+    emit(unit, "invoiceitem.deleted", item)
+    return unit.tombstone(item)
+
+
+def _open(unit: Unit, id: str) -> Obj:
+    item = unit.need("invoiceitem", id)
+    if item["invoice"]:
+        raise invalid("This invoice item is attached to an invoice and cannot be changed.", "invoiceitem", "invoice_not_editable")
+    return item
+
+
+@answers("GET", "/v1/invoiceitems")
+def index(unit: Unit, p: Params) -> Obj:
+    parent = "pending" if p.get("pending") else p.get("invoice")
+    found = unit.find("invoiceitem", customer=p.get("customer"), parent=parent)
+    if p.get("pending") is False:
+        found = [item for item in found if item["invoice"]]
+    return page("/v1/invoiceitems", found, p)

@@ -1,0 +1,172 @@
+"""Invoices over the API: made, finalized, paid, voided, previewed."""
+
+from contextmcp.local.stripe import collecting, discounts, invoicing, jobs, payments
+from contextmcp.local.stripe.errors import invalid
+from contextmcp.local.stripe.events import emit, updated
+from contextmcp.local.stripe.kinds import DAY, Obj, Params
+from contextmcp.local.stripe.lists import page, within
+from contextmcp.local.stripe.routes.match import answers
+from contextmcp.local.stripe.shape import merge_metadata
+from contextmcp.local.stripe.unit import Unit
+
+TEXTS = ("description", "footer", "statement_descriptor", "custom_fields", "default_payment_method")
+
+
+@answers("POST", "/v1/invoices")
+def create(unit: Unit, p: Params) -> Obj:
+    subscription = unit.need("subscription", p["subscription"], "subscription") if p.get("subscription") else None
+    owner = p.get("customer") or (subscription["customer"] if subscription else "")
+    customer = unit.need("customer", owner, "customer")
+    now = unit.now(customer)
+    currency = p.get("currency") or (subscription or customer)["currency"] or "usd"
+    pending: list[Obj] = []
+    if subscription or p.get("pending_invoice_items_behavior") == "include":
+        pending = invoicing.pending_items(unit, customer["id"], subscription and subscription["id"], currency)
+        if subscription and not pending:
+            raise invalid("Nothing to invoice for subscription", "subscription", "invoice_no_subscription_line_items")
+    ids = [discounts.grant(unit, row, customer["id"])["id"] for row in p.get("discounts") or [] if not row.get("discount")]
+    method = p.get("collection_method", "charge_automatically")
+    invoice = invoicing.draft(
+        unit,
+        customer,
+        currency=currency,
+        reason="manual",
+        period=(now, now),
+        subscription=subscription,
+        items=pending,
+        discount_ids=ids or None,
+        automatic=p.get("auto_advance", False),
+        quiet=True,
+        collection_method=method,
+        due_date=p.get("due_date") or (now + p["days_until_due"] * DAY if "days_until_due" in p else None),
+    )
+    _describe(invoice, p)
+    emit(unit, "invoice.created", invoice)
+    return invoice
+
+
+def _describe(invoice: Obj, p: Params) -> None:
+    invoice |= {name: p[name] or None for name in TEXTS if name in p}
+    merge_metadata(invoice, p.get("metadata"))
+
+
+@answers("GET", "/v1/invoices/{invoice}")
+def retrieve(unit: Unit, p: Params) -> Obj:
+    return unit.need("invoice", p["invoice"])
+
+
+@answers("POST", "/v1/invoices/{invoice}")
+def update(unit: Unit, p: Params) -> Obj:
+    invoice = unit.need("invoice", p["invoice"])
+    _describe(invoice, p)
+    if "auto_advance" in p:
+        invoice["auto_advance"] = p["auto_advance"]
+        jobs.cancel(unit, invoice, "finalize")
+        if p["auto_advance"] and invoice["status"] == "draft":
+            invoice["automatically_finalizes_at"] = unit.now(invoice) + 3600
+            jobs.schedule(unit, "finalize", invoice, invoice["automatically_finalizes_at"])
+    if "discounts" in p:
+        invoicing.need_draft(invoice)
+        invoice["discounts"] = [discounts.grant(unit, row, invoice["customer"])["id"] for row in p["discounts"] or []]
+        invoicing.total(unit, invoice)
+    updated(unit, invoice)
+    return invoice
+
+
+@answers("DELETE", "/v1/invoices/{invoice}")
+def delete(unit: Unit, p: Params) -> Obj:
+    invoice = unit.need("invoice", p["invoice"])
+    invoicing.need_draft(invoice)
+    for item in unit.find("invoiceitem", parent=invoice["id"]):
+        item["invoice"] = None
+        unit.save(item)
+    jobs.cancel(unit, invoice)
+    emit(unit, "invoice.deleted", invoice)
+    return unit.tombstone(invoice)
+
+
+@answers("POST", "/v1/invoices/{invoice}/finalize")
+def finalize(unit: Unit, p: Params) -> Obj:
+    invoice = unit.need("invoice", p["invoice"])
+    if invoice["status"] != "draft":
+        raise invalid("This invoice is already finalized, you can't re-finalize a non-draft invoice.", code="invoice_not_editable")
+    return collecting.finalize(unit, invoice)
+
+
+@answers("POST", "/v1/invoices/{invoice}/pay")
+def pay(unit: Unit, p: Params) -> Obj:
+    invoice = unit.need("invoice", p["invoice"])
+    if invoice["status"] == "paid":
+        raise invalid("Invoice is already paid", code="invoice_already_paid")
+    if invoice["status"] == "void":
+        raise invalid("Invoice is voided and cannot be paid", code="invoice_not_payable")
+    if invoice["status"] == "draft":
+        collecting.finalize(unit, invoice)
+    if p.get("paid_out_of_band"):
+        collecting.mark_paid(unit, invoice, outside=True)
+    if invoice["status"] == "paid":
+        return invoice
+    method = payments.method(unit, p["payment_method"]) if p.get("payment_method") else None
+    if collecting.collect(unit, invoice, method=method) != "paid":
+        raise collecting.refuse_payment(unit, invoice, keep=True)
+    return invoice
+
+
+@answers("POST", "/v1/invoices/{invoice}/send")
+def send(unit: Unit, p: Params) -> Obj:
+    invoice = unit.need("invoice", p["invoice"])
+    if invoice["status"] == "draft":
+        collecting.finalize(unit, invoice)
+    emit(unit, "invoice.sent", invoice)
+    return invoice
+
+
+@answers("POST", "/v1/invoices/{invoice}/void")
+def void(unit: Unit, p: Params) -> Obj:
+    return _close(unit, p["invoice"], "void", ("open", "uncollectible"))
+
+
+@answers("POST", "/v1/invoices/{invoice}/mark_uncollectible")
+def mark_uncollectible(unit: Unit, p: Params) -> Obj:
+    return _close(unit, p["invoice"], "uncollectible", ("open",))
+
+
+def _close(unit: Unit, id: str, status: str, allowed: tuple[str, ...]) -> Obj:
+    invoice = unit.need("invoice", id)
+    if invoice["status"] not in allowed:
+        raise invalid(f"You can only pass in open invoices. This invoice isn't open: it is {invoice['status']}.", code="invoice_not_open")
+    collecting.close(unit, invoice, status)
+    return invoice
+
+
+@answers("GET", "/v1/invoices/{invoice}/lines")
+def lines(unit: Unit, p: Params) -> Obj:
+    invoice = unit.need("invoice", p["invoice"])
+    listed = page(f"/v1/invoices/{invoice['id']}/lines", invoicing.shown_lines(invoice), p)
+    listed["data"] = [{k: v for k, v in line.items() if not k.startswith("_")} for line in listed.pop("_listed")]
+    return {"object": "list", "_shown": listed}
+
+
+@answers("GET", "/v1/invoices")
+def index(unit: Unit, p: Params) -> Obj:
+    found = unit.find("invoice", customer=p.get("customer"), parent=p.get("subscription"))
+    for name in ("status", "collection_method"):
+        if name in p:
+            found = [invoice for invoice in found if invoice[name] == p[name]]
+    if "due_date" in p:
+        found = [invoice for invoice in found if invoice["due_date"] and within(invoice["due_date"], p["due_date"])]
+    return page("/v1/invoices", found, p)
+
+
+@answers("GET", "/v1/invoice_payments")
+def payments_index(unit: Unit, p: Params) -> Obj:
+    intent = (p.get("payment") or {}).get("payment_intent")
+    found = unit.find("invoice_payment", parent=p.get("invoice"), tag=intent)
+    if "status" in p:
+        found = [payment for payment in found if payment["status"] == p["status"]]
+    return page("/v1/invoice_payments", found, p)
+
+
+@answers("GET", "/v1/invoice_payments/{invoice_payment}")
+def payment(unit: Unit, p: Params) -> Obj:
+    return unit.need("invoice_payment", p["invoice_payment"])

@@ -1,0 +1,82 @@
+"""Refunds: money given back."""
+
+from contextmcp.local.stripe import payments
+from contextmcp.local.stripe.errors import invalid
+from contextmcp.local.stripe.events import emit, updated
+from contextmcp.local.stripe.kinds import Obj, Params, new_id
+from contextmcp.local.stripe.lists import page
+from contextmcp.local.stripe.routes.match import answers
+from contextmcp.local.stripe.shape import blank, merge_metadata
+from contextmcp.local.stripe.unit import Unit
+
+
+def give_back(unit: Unit, charge: Obj, amount: int | None, reason: str | None, metadata: Params | None = None) -> Obj:
+    left = charge["amount_captured"] - charge["amount_refunded"]
+    if charge["status"] != "succeeded" or left <= 0:
+        raise invalid(f"Charge {charge['id']} has already been refunded.", "charge", "charge_already_refunded")
+    amount = left if amount is None else amount
+    if not 0 < amount <= left:
+        message = f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})"
+        raise invalid(message, "amount")
+    refund = blank(
+        "refund",
+        id=new_id("re", 24),
+        amount=amount,
+        charge=charge["id"],
+        created=unit.now(charge),
+        currency=charge["currency"],
+        destination_details={"card": {"reference_status": "pending", "reference_type": "acquirer_reference_number", "type": "refund"}, "type": "card"},
+        metadata={},
+        payment_intent=charge["payment_intent"],
+        reason=reason,
+        status="succeeded",
+        _customer=charge["customer"],
+    )
+    merge_metadata(refund, metadata)
+    unit.add(refund)
+    refund["balance_transaction"] = payments.balance_transaction(unit, refund, -amount, "refund")["id"]
+    charge["amount_refunded"] += amount
+    charge["refunded"] = charge["amount_refunded"] == charge["amount_captured"]
+    unit.save(charge)
+    emit(unit, "refund.created", refund)
+    emit(unit, "charge.refunded", charge, previous={"amount_refunded": charge["amount_refunded"] - amount, "refunded": False})
+    refund["destination_details"]["card"] |= {"reference": str(abs(hash(refund["id"])) % 10**15), "reference_status": "available"}
+    unit.save(refund)
+    emit(unit, "refund.updated", refund)
+    emit(unit, "charge.refund.updated", refund, previous={"destination_details": {"card": {"reference": None, "reference_status": "pending"}}})
+    return refund
+
+
+@answers("POST", "/v1/refunds")
+def create(unit: Unit, p: Params) -> Obj:
+    if p.get("payment_intent"):
+        intent = unit.need("payment_intent", p["payment_intent"], "payment_intent")
+        if not intent["latest_charge"]:
+            raise invalid(f"This PaymentIntent ({intent['id']}) does not have a successful charge to refund.", "payment_intent")
+        charge = unit.need("charge", intent["latest_charge"])
+    elif p.get("charge"):
+        charge = unit.need("charge", p["charge"], "charge")
+    else:
+        raise invalid("One of the following params should be provided for this request: payment_intent or charge.", "charge", "parameter_missing")
+    return give_back(unit, charge, p.get("amount"), p.get("reason"), p.get("metadata"))
+
+
+@answers("GET", "/v1/refunds/{refund}")
+def retrieve(unit: Unit, p: Params) -> Obj:
+    return unit.need("refund", p["refund"])
+
+
+@answers("POST", "/v1/refunds/{refund}")
+def update(unit: Unit, p: Params) -> Obj:
+    refund = unit.need("refund", p["refund"])
+    merge_metadata(refund, p.get("metadata"))
+    updated(unit, refund)
+    return refund
+
+
+@answers("GET", "/v1/refunds")
+def index(unit: Unit, p: Params) -> Obj:
+    found = unit.find("refund", parent=p.get("charge"))
+    if "payment_intent" in p:
+        found = [refund for refund in found if refund["payment_intent"] == p["payment_intent"]]
+    return page("/v1/refunds", found, p)

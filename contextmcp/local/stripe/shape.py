@@ -1,0 +1,58 @@
+"""New objects with every property Stripe's document asks for, so that a resource only says what is particular to it."""
+
+import copy
+import functools
+import json
+from typing import Any
+
+from contextmcp.local.stripe.kinds import Obj
+from contextmcp.local.stripe.routes import spec
+
+
+def _default(schema: dict[str, Any]) -> Any:
+    if schema.get("nullable"):
+        return None
+    if "$ref" in schema:
+        return json.loads(_template(schema["$ref"].rsplit("/", 1)[1]))
+    if "anyOf" in schema:
+        return _default(schema["anyOf"][0])
+    kind = schema.get("type")
+    if kind == "string":
+        return schema["enum"][0] if "enum" in schema else ""
+    if kind == "object":
+        return _skeleton(schema)
+    return {"array": list, "boolean": bool, "integer": int, "number": int}.get(str(kind), dict)()
+
+
+def _skeleton(schema: dict[str, Any]) -> Obj:
+    required = set(schema.get("required", ()))
+    fields = schema.get("properties", {})
+    return {name: _default(field) for name, field in fields.items() if name in required or field.get("nullable")}
+
+
+@functools.cache
+def _template(name: str) -> str:
+    return json.dumps(_skeleton(spec.schema(name)))
+
+
+def blank(name: str, /, **values: Any) -> Obj:
+    """An object of the schema `name`: what may be null is null, what must be there is there, `values` on top."""
+    made: Obj = json.loads(_template(name))
+    made.update(copy.deepcopy(values))
+    return made
+
+
+def merge_metadata(obj: Obj, given: Any) -> None:
+    """Stripe's merge: keys are added or replaced, an empty value removes its key, an empty string removes all."""
+    if given is None:
+        return
+    kept = {} if given == "" else {**(obj.get("metadata") or {}), **given}
+    obj["metadata"] = {key: value for key, value in kept.items() if value != ""}
+
+
+def address(given: Any) -> Obj | None:
+    return None if not given else blank("address", **given)
+
+
+SELF = {"type": "self"}
+NO_TAX: Obj = {"disabled_reason": None, "enabled": False, "liability": None}
