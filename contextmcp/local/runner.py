@@ -99,19 +99,28 @@ def demo(home: Path, *, once: bool) -> int:
 
 
 def bring_up(supervisor: Supervisor, world: World, *, own_database: bool, migrated: bool = False) -> None:
+    """With the tables there already, the product starts while the catalogue is published."""
+    start(supervisor, helpers(world), world.environment)
+    await_ports(supervisor, helpers(world))
     environment = dict(world.environment)
-    start(supervisor, helpers(world), environment)
     if own_database:
         environment |= {"CONTEXTMCP_ADMIN_EMAIL": world.admin_email, "CONTEXTMCP_ADMIN_PASSWORD": world.admin_password}
-    if supervisor.run("prepare", (*PREPARE, *(["--migrated"] if migrated else [])), environment):
+    if migrated:
+        start(supervisor, product(world), world.environment)
+    if supervisor.run("prepare", (*PREPARE, *(["--migrated"] if migrated else [])), environment, shown=False):
         raise Stopped("The database could not be prepared.", 1)
-    start(supervisor, product(world), world.environment)
+    if not migrated:
+        start(supervisor, product(world), world.environment)
+    await_ports(supervisor, product(world))
     supervisor.until(lambda: answers(f"http://127.0.0.1:{world.port}/livez"), "The web server")
 
 
 def start(supervisor: Supervisor, definitions: list[Definition], environment: Mapping[str, str]) -> None:
     for each in definitions:
         supervisor.start(each.name, each.command, {**environment, **each.env})
+
+
+def await_ports(supervisor: Supervisor, definitions: list[Definition]) -> None:
     for each in definitions:
         if each.port:
             supervisor.until(partial(listens, each.port), each.name)

@@ -51,6 +51,7 @@ class Child:
     process: subprocess.Popen[bytes]
     log: Path
     task: bool
+    shown: bool
     unfinished: bytes = b""
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=20))
 
@@ -72,7 +73,7 @@ class Supervisor:
         self.stop()
         self._selector.close()
 
-    def start(self, name: str, command: Sequence[str], env: Mapping[str, str], *, task: bool = False) -> Child:
+    def start(self, name: str, command: Sequence[str], env: Mapping[str, str], *, task: bool = False, shown: bool = False) -> Child:
         """Start a process; if it ends, everything ends, unless it is a task, whose end is awaited."""
         process = subprocess.Popen(
             list(command),
@@ -84,7 +85,7 @@ class Supervisor:
             start_new_session=True,
             preexec_fn=processes.die_with_parent,  # noqa: PLW1509  (there is one thread)
         )
-        child = Child(name, process, self.logs / f"{name}.log", task)
+        child = Child(name, process, self.logs / f"{name}.log", task, shown)
         child.log.write_bytes(b"")
         self.children.append(child)
         assert process.stdout is not None
@@ -92,14 +93,16 @@ class Supervisor:
         self._selector.register(process.stdout, selectors.EVENT_READ, child)
         return child
 
-    def run(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> int:
-        """Run a task to its end while the others go on; its output is shown as it is. Returns its exit code."""
-        child = self.start(name, command, env, task=True)
+    def run(self, name: str, command: Sequence[str], env: Mapping[str, str], *, shown: bool = True) -> int:
+        """Run a task to its end while the others go on; returns its exit code. Its output is shown as it is, or only if it fails."""
+        child = self.start(name, command, env, task=True, shown=shown)
         while child.process.poll() is None:
             self.pump(0.05)
         self.pump(0)
         self._end(child)
         self.children.remove(child)
+        if child.process.returncode and not shown:
+            sys.stdout.write("".join(f"{line}\n" for line in child.tail))
         return child.process.returncode
 
     def until(self, ready: Callable[[], bool], what: str, patience: float = 60) -> None:
@@ -180,7 +183,7 @@ class Supervisor:
             log.write(data)
         lines = data.decode(errors="replace").splitlines()
         child.tail.extend(lines)
-        if self.echo or child.task:
+        if child.shown if child.task else self.echo:
             for line in lines:
                 sys.stdout.write(f"{line}\n" if child.task else f"{child.name:<7}| {line}\n")
             sys.stdout.flush()
