@@ -1,0 +1,143 @@
+"""The HMAC answers; bcrypt decides where its secret has been rotated."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from accounts import keys, verification
+from accounts.errors import KeyNotFound, VerificationBusy
+from accounts.manager import AuthManager
+from accounts.models import ApiKey
+from accounts.principals import cache
+from accounts.verification import Verifier
+
+OLD, NEW = b"o" * 32, b"n" * 32
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The keys bcrypt was asked about, by how many at a time."""
+    calls, lock, real = [], threading.Lock(), keys.bcrypt_agrees
+    asked = {"calls": calls, "now": 0, "most": 0}
+
+    def bcrypt(raw, hashed):
+        with lock:
+            calls.append(raw)
+            asked["now"] += 1
+            asked["most"] = max(asked["most"], asked["now"])
+        try:
+            time.sleep(0.05)
+            return real(raw, hashed)
+        finally:
+            with lock:
+                asked["now"] -= 1
+
+    monkeypatch.setattr(keys, "bcrypt_agrees", bcrypt)
+    return asked
+
+
+@pytest.fixture
+def raw(settings, owner):
+    settings.API_KEY_SECRETS = {1: OLD}
+    return owner.key
+
+
+def test_the_newest_secret_needs_no_bcrypt(raw, asked):
+    AuthManager.authenticate(raw)
+    assert asked["calls"] == []
+
+
+@pytest.mark.parametrize("secrets", [{2: NEW, 1: OLD}, {2: NEW}], ids=["the old secret is known", "it is gone"])
+def test_after_a_rotation_bcrypt_decides_once_and_the_row_moves_on(raw, asked, settings, secrets):
+    settings.API_KEY_SECRETS = secrets
+    for _ in range(3):
+        AuthManager.authenticate(raw)
+        cache.reset()
+    assert asked["calls"] == [raw]
+    row = ApiKey.objects.get()
+    assert (row.hmac_version, bytes(row.hmac)) == (2, keys.digest(raw, 2))
+
+
+def _guess(raw, filler="x"):
+    body = raw[:25] + filler * keys.SECRET_LENGTH
+    return body + keys.checksum(body)
+
+
+def test_a_guess_under_a_known_secret_costs_no_bcrypt(raw, asked, settings):
+    settings.API_KEY_SECRETS = {2: NEW, 1: OLD}
+    with pytest.raises(KeyNotFound):
+        AuthManager.authenticate(_guess(raw))
+    assert asked["calls"] == []
+    assert ApiKey.objects.get().hmac_version == 1
+
+
+def test_a_matching_hmac_alone_does_not_move_a_row(raw, settings):
+    """Somebody who could write HMACs but has no key must not get one blessed by the rotation."""
+    settings.API_KEY_SECRETS = {2: NEW, 1: OLD}
+    forged = _guess(raw)
+    ApiKey.objects.update(hmac=keys.digest(forged, 1))
+    with pytest.raises(KeyNotFound):
+        AuthManager.authenticate(forged)
+    assert ApiKey.objects.get().hmac_version == 1
+
+
+def test_a_guess_under_a_lost_secret_costs_one_bcrypt(raw, asked, settings):
+    settings.API_KEY_SECRETS = {2: NEW}
+    for _ in range(3):
+        with pytest.raises(KeyNotFound):
+            cache.load(_guess(raw)) if not asked["calls"] else _raise(cache._remembered(keys.digest(_guess(raw)), time.time()))
+    assert len(asked["calls"]) == 1
+
+
+def _raise(error):
+    raise error
+
+
+def _in_threads(work, arguments):
+    def run(argument):
+        try:
+            return work(argument)
+        except (KeyNotFound, VerificationBusy) as refusal:
+            return type(refusal)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(arguments)) as pool:
+        return list(pool.map(run, arguments))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_same_key_many_times_at_once_is_one_flight(raw, asked, settings):
+    settings.API_KEY_SECRETS = {2: NEW}
+    row, verifier = ApiKey.objects.get(), Verifier()
+    assert _in_threads(lambda presented: verifier.verify(presented, row), [raw] * 20) == [None] * 20
+    assert asked["calls"] == [raw]
+    assert ApiKey.objects.get().hmac_version == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_guesses_get_two_threads_and_a_short_queue(raw, asked, settings):
+    settings.API_KEY_SECRETS = {2: NEW}
+    row, verifier = ApiKey.objects.get(), Verifier()
+    guesses = [_guess(raw, letter) for letter in keys.ALPHABET[:30]]
+    answers = _in_threads(lambda presented: verifier.verify(presented, row), guesses)
+    assert asked["most"] == verification.THREADS
+    assert answers.count(KeyNotFound) >= verification.THREADS + verification.WAITING
+    assert answers.count(VerificationBusy) == len(guesses) - answers.count(KeyNotFound) > 0
+    assert verifier._flights == {}
+
+
+def test_who_waits_too_long_is_told_to_come_again_and_nothing_is_remembered(raw, asked, settings, monkeypatch):
+    settings.API_KEY_SECRETS = {2: NEW}
+    monkeypatch.setattr(verification, "WAIT_SECONDS", 0.01)
+    slots = [verification.verifier._slots.acquire() for _ in range(verification.THREADS)]
+    with pytest.raises(VerificationBusy) as refusal:
+        AuthManager.authenticate(raw)
+    assert (refusal.value.code, refusal.value.details) == ("rate_limited", {"retry_after": 1})
+    for _ in slots:
+        verification.verifier._slots.release()
+    monkeypatch.undo()
+    AuthManager.authenticate(raw)
