@@ -1,29 +1,27 @@
 """Who may take what, decided for a batch, in order. Nothing here reads a clock, a database or a socket.
 
-An executor (`usage.store`, or the gate's) reads and locks what `needs` names, has `decide` decide, and writes the `Tally`, in one
+An executor (`usage.store`, or the gate's) reads and locks what `rows.needs` names, has `decide` decide, and writes the `Tally`, in one
 transaction. A batch of one and a batch of hundreds take the same way.
 """
 
-from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from accounts.errors import KeyRevoked
-from contextmcp.common.errors import Conflict, DomainError, NotFound, until
+from contextmcp.common.errors import Conflict, DomainError, NotFound
 
 from . import encoding
-from .errors import IdempotencyConflict, LimitReached, OverageCapReached, QuotaExceeded
+from .errors import IdempotencyConflict
+from .limits import level_answer, level_standing, quota_answer, still_answer
+from .rows import LevelRow, Seen, State, in_row
 from .tally import Tally
 from .types import (
     NO_KEY,
     Answer,
     Answers,
     Ask,
-    CounterKey,
     Event,
-    Flag,
     GiveBack,
     HoldAnswer,
     ItemAnswer,
@@ -38,61 +36,6 @@ from .types import (
     Verdict,
     Who,
 )
-
-LevelKey = tuple[UUID, str]
-DigestKey = tuple[UUID, bytes]
-
-
-class Counter(Struct):
-    """A locked counter. `cap_minor` of None: nothing is sold beyond the limit."""
-
-    id: int
-    used: int
-    held: int
-    cap_minor: int | None = None
-    currency: str | None = None
-
-
-class LevelRow(Struct):
-    id: int
-    value: int
-
-
-class Seen(Struct):
-    """An idempotency key that was used."""
-
-    fingerprint: bytes
-    answer: str | None
-
-
-class HoldRow(Struct):
-    who: Who
-    amount: int
-    state: str
-    settled_amount: int | None
-    created_at: datetime
-
-
-class State(Struct):
-    """What the database holds now, for the keys that were asked for."""
-
-    counters: dict[CounterKey, Counter] = field(default_factory=dict)
-    levels: dict[LevelKey, LevelRow] = field(default_factory=dict)
-    keys: dict[DigestKey, Seen] = field(default_factory=dict)
-    holds: dict[UUID, HoldRow] = field(default_factory=dict)
-    live: set[UUID] = field(default_factory=set)
-    # Counters that refused while something was held: holds among it may have expired.
-    crowded: set[CounterKey] = field(default_factory=set)
-
-
-class Needs(Struct):
-    """What must be read and locked, each sorted. A counter comes with its period's end."""
-
-    counters: dict[CounterKey, datetime]
-    levels: list[LevelKey]
-    keys: list[DigestKey]
-    holds: list[UUID]
-    live: list[UUID]
 
 
 class Granted(Struct):
@@ -123,43 +66,6 @@ class Settled(Struct, rename="camel"):
 
 
 Outcome = Granted | Counted | Settled | DomainError
-
-
-def needs(jobs: list[Job]) -> Needs:
-    counters: dict[CounterKey, datetime] = {}
-    levels: set[LevelKey] = set()
-    keys: set[DigestKey] = set()
-    holds: set[UUID] = set()
-    live: set[UUID] = set()
-    for job in jobs:
-        who = job.who
-        organization = who.organization_id
-        live.add(who.key_id)
-        if isinstance(job, Ask):
-            if job.digest is not None:
-                keys.add((organization, job.digest))
-            for part in job.parts:
-                if isinstance(part, Quota):
-                    counters[organization, part.feature, part.period.start] = part.period.end
-                elif _in_row(part):
-                    levels.add((organization, part.feature))
-        elif isinstance(job, Report):
-            for event in job.events:
-                if event.period is not None:
-                    counters[organization, event.feature, event.period.start] = event.period.end
-                if event.digest is not None:
-                    keys.add((organization, event.digest))
-        else:
-            counters[organization, job.feature, job.period.start] = job.period.end
-            holds.add(job.hold_id)
-    live.discard(NO_KEY)
-    return Needs(
-        counters=dict(sorted(counters.items())) if len(counters) > 1 else counters,
-        levels=sorted(levels),
-        keys=sorted(keys),
-        holds=sorted(holds),
-        live=list(live),
-    )
 
 
 def decide(jobs: list[Job], state: State, tally: Tally) -> list[Outcome]:
@@ -252,11 +158,6 @@ def _take(ask: Ask, part: Part, state: State) -> ItemAnswer | DomainError:
     return still_answer(part)
 
 
-def _in_row(part: Part) -> bool:
-    """Whether a row of levels holds it."""
-    return isinstance(part, GiveBack) or (isinstance(part, Level) and part.counted is None)
-
-
 def _change(part: Part) -> int:
     return -part.amount if isinstance(part, GiveBack) else part.amount
 
@@ -268,63 +169,6 @@ def _give_back(part: GiveBack, row: LevelRow) -> ItemAnswer | DomainError:
     return level_standing(part.feature, part.amount, row.value, part.limit)
 
 
-def level_standing(feature: str, amount: int, value: int, limit: int | None) -> ItemAnswer:
-    if limit is None:
-        return ItemAnswer(feature, Kind.LIMIT, amount, value)
-    return ItemAnswer(feature, Kind.LIMIT, amount, value, limit, max(0, limit - value), max(0, value - limit))
-
-
-def still_answer(part: Rate | Flag) -> ItemAnswer:
-    """Of what Postgres has no say in: the rate was taken before, a flag is there."""
-    if isinstance(part, Flag):
-        return ItemAnswer(part.feature, Kind.FLAG, part.amount)
-    remaining = None if part.limit is None or part.used is None else max(0, part.limit - part.used)
-    return ItemAnswer(part.feature, Kind.RATE, part.amount, part.used, part.limit, remaining, 0, part.resets_at)
-
-
-def quota_answer(part: Quota, counter: Counter, at: datetime) -> ItemAnswer | DomainError:
-    """What it will be when `amount` more is taken, or why it may not be."""
-    limit = part.allowance.limit
-    # A correction may have taken more off a period than was in it; that is no extra allowance.
-    before = max(counter.used, 0) + counter.held
-    total = before + part.amount
-    resets = part.period.end
-    if limit is None:
-        return ItemAnswer(part.feature, Kind.QUOTA, part.amount, total, None, None, 0, resets)
-    if total <= limit:
-        return ItemAnswer(part.feature, Kind.QUOTA, part.amount, total, limit, limit - total, 0, resets)
-    told: dict[str, Any] = {
-        "feature": part.feature,
-        "amount": part.amount,
-        "limit": limit,
-        "used": before,
-        "remaining": max(0, limit - before),
-        "resets_at": resets,
-        "retry_after": until(resets, at),
-    }
-    sold = units_sold(part.allowance.overage_unit_amount, part.allowance.overage_currency, counter)
-    if sold is None:
-        return QuotaExceeded(**told)
-    if total > limit + sold:
-        return OverageCapReached(**told, cap_minor=counter.cap_minor, currency=counter.currency)
-    return ItemAnswer(part.feature, Kind.QUOTA, part.amount, total, limit, 0, total - limit, resets)
-
-
-def units_sold(unit_amount: int | None, currency: str | None, counter: Counter) -> int | None:
-    """How many units beyond the limit the organization agreed to pay for; None where there is no such agreement."""
-    if counter.cap_minor is None or not unit_amount or currency != counter.currency:
-        return None
-    return counter.cap_minor // unit_amount
-
-
-def level_answer(part: Level, value: int) -> ItemAnswer | DomainError:
-    total = value + part.amount
-    if part.limit is not None and total > part.limit:
-        left = max(0, part.limit - value)
-        return LimitReached(feature=part.feature, amount=part.amount, limit=part.limit, used=value, remaining=left)
-    return level_standing(part.feature, part.amount, total, part.limit)
-
-
 def _put_back(ask: Ask, parts: list[Part], state: State) -> None:
     for part in parts:
         if isinstance(part, Quota):
@@ -333,7 +177,7 @@ def _put_back(ask: Ask, parts: list[Part], state: State) -> None:
                 counter.used -= part.amount
             else:
                 counter.held -= part.amount
-        elif _in_row(part):
+        elif in_row(part):
             state.levels[ask.who.organization_id, part.feature].value -= _change(part)
 
 
@@ -347,7 +191,7 @@ def _write(ask: Ask, state: State, tally: Tally) -> None:
             else:
                 tally.hold(ask.hold, ask.who, part, ask.at)
                 tally.count(counter.id, 0, part.amount)
-        elif _in_row(part):
+        elif in_row(part):
             tally.level(state.levels[ask.who.organization_id, part.feature].id, _change(part))
 
 

@@ -7,9 +7,10 @@ Then quotas and levels, in one transaction. Whatever is refused there gives the 
 from contextmcp.common.errors import DomainError
 from entitlements.types import Kind
 
-from . import decide, rates, store
+from . import decide, limits, rates, store
 from .encoding import to_json
 from .errors import RateLimited, TemporarilyUnavailable
+from .rows import Counter, State
 from .types import Ask, Flag, GiveBack, ItemAnswer, Level, Part, Quota, Rate
 
 
@@ -21,7 +22,7 @@ def authorize(ask: Ask) -> decide.Granted:
     except RateLimited as refusal:
         return repeat_or(ask, refusal)
     if not ask.durable:
-        return decide.grant(ask, [decide.still_answer(part) for part in ask.parts if isinstance(part, Rate | Flag)])
+        return decide.grant(ask, [limits.still_answer(part) for part in ask.parts if isinstance(part, Rate | Flag)])
     try:
         outcome = store.execute([ask])[0]
     except store.Unreachable as error:
@@ -79,7 +80,7 @@ def _uncounted(part: Part) -> ItemAnswer:
         return ItemAnswer(part.feature, Kind.QUOTA, part.amount, None, part.allowance.limit, None, 0, part.period.end)
     if isinstance(part, Level | GiveBack):
         return ItemAnswer(part.feature, Kind.LIMIT, part.amount, None, part.limit)
-    return decide.still_answer(part)
+    return limits.still_answer(part)
 
 
 def check(ask: Ask) -> ItemAnswer:
@@ -91,24 +92,24 @@ def _would(ask: Ask) -> ItemAnswer:
     one = ask.parts[0]
     if isinstance(one, Rate):
         rates.take(ask.who, [one], ask.at, peek=True)
-        return decide.still_answer(one)
+        return limits.still_answer(one)
     if isinstance(one, Flag):
-        return decide.still_answer(one)
+        return limits.still_answer(one)
     return would(ask, store.peek(ask))
 
 
-def would(ask: Ask, state: decide.State) -> ItemAnswer:
+def would(ask: Ask, state: State) -> ItemAnswer:
     """The same of what Postgres decides, given what stands there."""
     one = ask.parts[0]
     organization = ask.who.organization_id
     answer: ItemAnswer | DomainError
     if isinstance(one, Quota):
-        counter = state.counters.get((organization, one.feature, one.period.start)) or decide.Counter(0, 0, 0)
-        answer = decide.quota_answer(one, counter, ask.at)
+        counter = state.counters.get((organization, one.feature, one.period.start)) or Counter(0, 0, 0)
+        answer = limits.quota_answer(one, counter, ask.at)
     else:
         assert isinstance(one, Level)
         row = state.levels.get((organization, one.feature))
-        answer = decide.level_answer(one, one.counted if one.counted is not None else row.value if row else 0)
+        answer = limits.level_answer(one, one.counted if one.counted is not None else row.value if row else 0)
     if isinstance(answer, DomainError):
         raise answer
     return answer

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from contextmcp.common.errors import DomainError, PayloadTooLarge
+from contextmcp.common.errors import DomainError, MalformedRequest, PayloadTooLarge, ValidationFailed
 from entitlements.types import Allowance, Entitlements, Kind
 
 from . import digests
@@ -29,13 +29,20 @@ Moment = Annotated[datetime, Meta(tz=True)]
 Parsed = Event | DomainError
 
 
+_NONE = Raw(b"null")
+
+
 class EventBody(Struct, forbid_unknown_fields=True, rename="camel"):
     feature: Feature
     amount: Change = 1
     idempotency_key: Key | None = None
     occurred_at: Moment | None = None
     reason: Reason | None = None
-    properties: Raw | None = None
+    properties: Raw = _NONE
+
+
+class CloudBody(EventBody):
+    """The same from a CloudEvent, whose data may be anything."""
 
 
 class CloudData(Struct):
@@ -52,7 +59,7 @@ class CloudEvent(Struct):
     type: Feature
     time: Moment | None = None
     datacontenttype: str | None = None
-    data: Raw | None = None
+    data: Raw = _NONE
 
 
 class _Wrapped(Struct, forbid_unknown_fields=True):
@@ -126,7 +133,9 @@ def _is_wrapped(body: bytes) -> bool:
     """Whether it is an object with `events`. Cheap: everything in it is only skipped over."""
     try:
         return "events" in decoded(_keys, body)
-    except DomainError:
+    except MalformedRequest:
+        raise
+    except ValidationFailed:
         return False
 
 
@@ -159,9 +168,9 @@ def _one(raw: Raw, *, cloud: bool = False) -> EventBody | DomainError:
 
 def _from_cloud(event: CloudEvent) -> EventBody:
     data, raw = CloudData(), event.data
-    if raw is not None and bytes(raw).lstrip()[:1] == b"{":
+    if bytes(raw).lstrip()[:1] == b"{":
         data = _data.decode(raw)
-    return EventBody(event.type, data.amount, f"{event.source} {event.id}", event.time, data.reason, raw)
+    return CloudBody(event.type, data.amount, f"{event.source} {event.id}", event.time, data.reason, raw)
 
 
 def understand(bodies: list[EventBody | DomainError], at: datetime, history: History) -> list[Parsed]:
@@ -182,20 +191,19 @@ def _understood(body: EventBody, at: datetime, history: History) -> Parsed:  # n
         return invalid("reason", "This text cannot be stored.")
     occurred, said = at, None
     if body.occurred_at is not None:
+        # Compared before it is converted: the first and last days of the calendar exist in some zones only.
+        if body.occurred_at < at - LATEST:
+            return invalid("occurredAt", "This is more than 35 days ago; its period is closed.")
+        if body.occurred_at > at + EARLIEST:
+            return invalid("occurredAt", "This is more than 5 minutes ahead.")
         occurred = body.occurred_at.astimezone(UTC)
         said = occurred.isoformat()
-        if occurred < at - LATEST:
-            return invalid("occurredAt", "This is more than 35 days ago; its period is closed.")
-        if occurred > at + EARLIEST:
-            return invalid("occurredAt", "This is more than 5 minutes ahead.")
     allowance = history.at(occurred).allowances.get(body.feature) or history.present.allowances.get(body.feature)
     if allowance is None or allowance.kind not in (Kind.QUOTA, Kind.RATE):
         return invalid("feature", f"There is no meter named {body.feature[:64]!r}.")
-    properties = ""
-    if body.properties is not None:
-        properties = _text(body.properties)
-        if not properties or len(properties) > MOST_PROPERTIES:
-            return invalid("properties", f"Give an object of at most {MOST_PROPERTIES} bytes.")
+    properties = _text(body.properties)
+    if len(properties) > MOST_PROPERTIES or (properties and not isinstance(body, CloudBody) and properties[0] != "{"):
+        return invalid("properties", f"Give an object of at most {MOST_PROPERTIES} bytes, in UTF-8.")
     return Event(
         body.feature,
         body.amount,
@@ -221,7 +229,11 @@ def _sound(text: str) -> bool:
 
 
 def _text(raw: Raw) -> str:
-    try:
-        return bytes(raw).decode()
-    except UnicodeDecodeError:
+    """As it was sent; nothing for null, and something no one accepts for what is not UTF-8."""
+    if raw is _NONE:
         return ""
+    try:
+        text = bytes(raw).decode()
+    except UnicodeDecodeError:
+        return "?" * (MOST_PROPERTIES + 1)
+    return "" if text == "null" else text

@@ -7,7 +7,7 @@ from entitlements.types import Entitlements, Kind
 
 from . import digests
 from .asking import COUNTED
-from .decide import level_standing
+from .limits import level_standing
 from .models import UsageLevel
 from .requests import invalid
 from .types import Ask, GiveBack, ItemAnswer, Who

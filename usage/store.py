@@ -11,7 +11,8 @@ from psycopg import errors as postgres
 
 from . import partitions, statements
 from .binary import Blobs, Texts, Times, Uuids
-from .decide import Counter, HoldRow, LevelRow, Needs, Outcome, Seen, State, decide, needs
+from .decide import Outcome, decide
+from .rows import Counter, HoldRow, LevelRow, Needs, Seen, State, needs
 from .tally import Tally
 from .types import Ask, Job, Who
 

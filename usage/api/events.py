@@ -20,9 +20,9 @@ class Events(UsageView):
         tags=["Usage"],
         summary="Report what happened",
         description=(
-            "One event, an array or `{events: [...]}` of up to 1,000, or CloudEvents 1.0 (structured or batch; `type` is the feature). Each is "
-            "checked and answered for itself and counted once per idempotency key. It happened already, so no limit refuses it; it lands in the "
-            "period it happened in, up to 35 days back. Needs the scope `usage:write`."
+            "One event, an array or `{events: [...]}` of up to 1,000, or CloudEvents 1.0 (structured or batch; `type` is the feature). "
+            "Each is checked and answered for itself and counted once per idempotency key. It happened already, so no limit refuses "
+            "it; it lands in the period it happened in, up to 35 days back. Needs the scope `usage:write`."
         ),
         request=PolymorphicProxySerializer(
             component_name="EventOrEvents", serializers=[EventSchema, EventsSchema], resource_type_field_name=None

@@ -51,8 +51,8 @@ class Authorize(UsageView):
         tags=["Usage"],
         summary="May they, and count it",
         description=(
-            "Key, plan, rate and quota in one call. Counts what it names, all of it, or refuses with one code per reason and counts nothing. "
-            "Needs the scope `usage:write`."
+            "Key, plan, rate and quota in one call. Counts what it names, all of it, or refuses with one code per reason and counts "
+            "nothing. Needs the scope `usage:write`."
         ),
         request=AuthorizeSchema,
         responses=GrantedSchema,

@@ -22,7 +22,7 @@ class SettleHold(UsageView):
         operation_id="settle_hold",
         tags=["Usage"],
         summary="Count the true amount of a hold",
-        description="What was used was used: the amount is counted even if it is more than was held, or the hold has expired. `usage:write`.",
+        description="What was used was used: it is counted even if it is more than was held, or the hold has expired. Needs `usage:write`.",
         request=SettleSchema,
         responses=SettledSchema,
         examples=[

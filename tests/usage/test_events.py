@@ -1,0 +1,245 @@
+"""What happened, reported: each event checked, counted once, and put where it belongs."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from contextmcp.common.clock import now
+from entitlements.manager import EntitlementsManager
+from tests.factories.usage import UsageCounterFactory, subscribe
+from tests.support.api import problem
+from usage import partitions
+from usage.models import UsageCounter, UsageEvent, UsageSummary
+
+URL = "/api/usage/events"
+
+
+def counted(organization):
+    return {row.period_start: row.used for row in UsageCounter.objects.filter(organization=organization)}
+
+
+def iso(moment):
+    return moment.isoformat()
+
+
+def test_one_event_is_counted_now(api, owner, acme):
+    response = api.post(URL, {"feature": "sessions", "amount": 3}, by=owner)
+    assert response.json() == {"accepted": 1, "duplicates": 0, "refused": 0, "results": [{"status": "accepted"}]}
+    assert list(counted(acme).values()) == [3]
+    event = UsageEvent.objects.get(organization=acme)
+    assert abs(event.occurred_at - datetime.now(UTC)) < timedelta(seconds=10)
+
+
+def test_it_counts_past_the_limit_because_it_happened(api, owner, acme):
+    UsageCounterFactory(organization=acme, used=49)
+    assert api.post(URL, {"feature": "sessions", "amount": 5}, by=owner).status_code == 200
+    (standing,) = [one for one in api.get("/api/usage/current", by=owner).json()["usage"] if one["feature"] == "sessions"]
+    assert (standing["used"], standing["remaining"], standing["overage"]) == (54, 0, 4)
+    assert problem(api.post("/api/usage/authorize", {"feature": "sessions"}, by=owner))[1] == "quota_exceeded"
+
+
+def test_each_event_of_many_has_its_own_result(api, owner, acme):
+    events = [
+        {"feature": "sessions", "idempotencyKey": "a"},
+        {"feature": "sessions", "idempotencyKey": "a"},
+        {"feature": "sessions", "idempotencyKey": "a", "amount": 2},
+        {"feature": "nonsense"},
+        {"feature": "sessions", "amount": "1"},
+        {"feature": "sessions", "surprise": 1},
+        {"amount": 1},
+        "text",
+        {"feature": "basic_context"},
+        {"feature": "projects"},
+        {"feature": "context_queries", "amount": 4},
+    ]
+    for body in ({"events": events}, events):
+        said = api.post(URL, body, by=owner).json()
+    assert said["refused"] == 8
+    assert [one["status"] for one in said["results"]] == ["duplicate", "duplicate", *["refused"] * 8, "accepted"]
+    assert said["results"][2]["code"] == "idempotency_conflict"
+    assert said["results"][4]["errors"][0]["field"] == "amount"
+    assert said["results"][5]["errors"] == [{"field": "surprise", "message": "There is no such field."}]
+    assert said["results"][6]["errors"] == [{"field": "feature", "message": "This field is required."}]
+    assert list(counted(acme).values()) == [1]
+
+
+def test_a_good_batch_is_read_whole_and_repeats_count_once(api, owner, acme):
+    events = {"events": [{"feature": "sessions", "idempotencyKey": f"k{number}"} for number in range(1000)]}
+    assert api.post(URL, events, by=owner).json()["accepted"] == 1000
+    assert api.post(URL, events, by=owner).json()["duplicates"] == 1000
+    assert list(counted(acme).values()) == [1000]
+    assert {row.grain: (row.amount, row.events) for row in UsageSummary.objects.filter(organization=acme)} == {
+        "h": (1000, 1000),
+        "d": (1000, 1000),
+    }
+
+
+def test_the_requests_key_numbers_events_without_one(api, owner, acme):
+    events = [{"feature": "sessions"}, {"feature": "sessions"}]
+    for _ in range(2):
+        said = api.post(URL, events, by=owner, idempotency_key="batch-1").json()
+    assert said["duplicates"] == 2
+    api.post(URL, {"feature": "sessions"}, by=owner, idempotency_key="single")
+    assert api.post(URL, {"feature": "sessions"}, by=owner, idempotency_key="single").json()["duplicates"] == 1
+    assert list(counted(acme).values()) == [3]
+
+
+def test_more_than_a_thousand_are_too_many_and_none_too_few(api, owner):
+    assert problem(api.post(URL, [{"feature": "sessions"}] * 1001, by=owner)) == (413, "validation_error")
+    assert problem(api.post(URL, {"events": []}, by=owner)) == (422, "validation_error")
+    assert problem(api.post(URL, {"events": 3}, by=owner)) == (422, "validation_error")
+
+
+def test_a_late_event_lands_in_its_own_period(api, owner, acme):
+    acme.created_at = now() - timedelta(days=90)
+    acme.save(update_fields=["created_at"])
+    subscribe(acme, starts_at=now() - timedelta(days=80))
+    late = now() - timedelta(days=34)
+    assert api.post(URL, {"feature": "sessions", "occurredAt": iso(late)}, by=owner).status_code == 200
+    allowance = EntitlementsManager(acme).require("sessions")
+    assert list(counted(acme)) == [allowance.period(late).start]
+    assert late not in allowance.period(now())
+
+
+def test_an_event_from_before_the_subscription_lands_on_free(api, owner, acme):
+    acme.created_at = now() - timedelta(days=60)
+    acme.save(update_fields=["created_at"])
+    subscribe(acme, starts_at=now() - timedelta(days=5))
+    api.post(URL, {"feature": "sessions", "occurredAt": iso(now() - timedelta(days=6))}, by=owner)
+    api.post(URL, {"feature": "sessions", "occurredAt": iso(now() - timedelta(days=4))}, by=owner)
+    starts = sorted(counted(acme))
+    assert len(starts) == 2
+    assert starts[1] == EntitlementsManager(acme).entitlements().anchor
+
+
+def test_the_horizon_is_35_days_back_and_5_minutes_ahead(api, owner):
+    for shift, field_ok in [(-35 * 1440 - 1, False), (-35 * 1440 + 1, True), (4, True), (6, False)]:
+        response = api.post(URL, {"feature": "sessions", "occurredAt": iso(now() + timedelta(minutes=shift))}, by=owner)
+        assert (response.status_code == 200) is field_ok, response.content
+        if not field_ok:
+            assert response.json()["errors"][0]["field"] == "occurredAt"
+
+
+def test_an_hour_is_an_hour_of_utc_whatever_zone_was_sent(api, owner, acme):
+    moment = (now() - timedelta(days=1)).replace(hour=20, minute=45, second=0, microsecond=0)
+    sent = (moment + timedelta(hours=5, minutes=30)).replace(tzinfo=None).isoformat() + "+05:30"
+    assert api.post(URL, {"feature": "sessions", "occurredAt": sent}, by=owner).status_code == 200
+    assert UsageSummary.objects.get(organization=acme, grain="h").bucket == moment.replace(minute=0)
+    assert UsageSummary.objects.get(organization=acme, grain="d").bucket == moment.replace(hour=0, minute=0)
+
+
+def test_a_correction_is_a_new_event_with_a_reason(api, owner, acme):
+    api.post(URL, {"feature": "sessions", "amount": 5}, by=owner)
+    assert problem(api.post(URL, {"feature": "sessions", "amount": -2}, by=owner)) == (422, "validation_error")
+    assert problem(api.post(URL, {"feature": "sessions", "amount": -2, "reason": " "}, by=owner)) == (422, "validation_error")
+    assert problem(api.post(URL, {"feature": "sessions", "amount": 0}, by=owner)) == (422, "validation_error")
+    api.post(URL, {"feature": "sessions", "amount": -2, "reason": "a failed start"}, by=owner)
+    assert list(counted(acme).values()) == [3]
+    assert UsageEvent.objects.get(organization=acme, amount=-2).reason == "a failed start"
+
+
+def test_correcting_below_nothing_is_no_extra_allowance(api, owner, acme):
+    api.post(URL, {"feature": "sessions", "amount": -100, "reason": "too much"}, by=owner)
+    assert problem(api.post("/api/usage/authorize", {"feature": "sessions", "amount": 51}, by=owner))[1] == "quota_exceeded"
+    (standing,) = [one for one in api.get("/api/usage/current", by=owner).json()["usage"] if one["feature"] == "sessions"]
+    assert (standing["used"], standing["remaining"]) == (0, 50)
+
+
+def test_properties_are_kept_as_they_were(api, owner, acme):
+    api.post(URL, b'{"feature":"sessions","properties":{"model": "x","n":1.50}}', by=owner)
+    assert UsageEvent.objects.get(organization=acme).properties == '{"model": "x","n":1.50}'
+    big = {"feature": "sessions", "properties": {"text": "x" * 5000}}
+    assert problem(api.post(URL, big, by=owner)) == (422, "validation_error")
+    assert problem(api.post(URL, {"feature": "sessions", "properties": [1]}, by=owner)) == (422, "validation_error")
+
+
+CLOUD = {
+    "specversion": "1.0",
+    "id": "A234-1234",
+    "source": "/mcp/eu",
+    "type": "sessions",
+    "subject": "tool/search",
+    "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+}
+
+
+def test_cloud_events_one_and_many(api, owner, acme):
+    kind = "application/cloudevents+json; charset=utf-8"
+    time = iso(now())
+    for _ in range(2):
+        response = api.post(URL, {**CLOUD, "time": time, "data": {"amount": 2, "tool": "search"}}, by=owner, content_type=kind)
+    assert response.json()["results"] == [{"status": "duplicate"}]
+    many = [
+        {**CLOUD, "id": "b"},
+        {**CLOUD, "id": "c", "data": "text"},
+        {**CLOUD, "specversion": "0.3"},
+        {**CLOUD, "id": "d", "data": {"amount": "x"}},
+    ]
+    said = api.post(URL, many, by=owner, content_type="application/cloudevents-batch+json").json()
+    assert [one["status"] for one in said["results"]] == ["accepted", "accepted", "refused", "refused"]
+    assert list(counted(acme).values()) == [4]
+    assert '"tool": "search"' in UsageEvent.objects.filter(organization=acme).order_by("id").first().properties
+    assert problem(api.post(URL, {"id": "x"}, by=owner, content_type="application/cloudevents+json")) == (422, "validation_error")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"", "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b'{"events":[{]}', "application/json", 400),
+        (b"[" * 5000, "application/json", 400),
+        (b'{"feature":"sessions","amount":1e400}', "application/json", 422),
+        (b'{"feature":"sessions","amount":99999999999999999999999}', "application/json", 422),
+        (b'{"feature":"sessions","amount":NaN}', "application/json", 400),
+        (b'{"feature":"\\u0000"}', "application/json", 422),
+        (b'{"feature":"\\ud800"}', "application/json", 400),
+        (b'{"feature":"sessions","reason":"\\u0000"}', "application/json", 422),
+        (b'{"feature":"sessions","idempotencyKey":"\\u0000"}', "application/json", 422),
+        (b'{"feature":"sessions","occurredAt":"yesterday"}', "application/json", 422),
+        (b'{"feature":"sessions","occurredAt":"2026-01-01T00:00:00"}', "application/json", 422),
+        (b'{"feature":"sessions","occurredAt":"0001-01-01T00:00:00+14:00"}', "application/json", 422),
+        (b'{"feature":"sessions","occurredAt":"9999-12-31T23:59:59-14:00"}', "application/json", 422),
+        (b'{"events":[],"more":1}', "application/json", 422),
+        (b"[]", "application/cloudevents+json", 422),
+        (b"{}", "application/cloudevents-batch+json", 422),
+        (b"feature=sessions", "application/x-www-form-urlencoded", 415),
+        (b"<a/>", "text/xml", 415),
+        (b" " * (2 * 1024 * 1024 + 1), "application/json", 413),
+    ],
+)
+def test_bad_input_is_refused_in_words(api, owner, acme, body, kind, status):
+    assert problem(api.post(URL, body, by=owner, content_type=kind)) == (status, "validation_error")
+    assert counted(acme) == {}
+
+
+def test_half_a_surrogate_pair_is_no_json_and_an_escaped_nul_is_text(api, owner, acme):
+    body = b'{"events":[{"feature":"sessions","properties":{"a":"\\u0000\\ud800"}}]}'
+    response = api.post(URL, body, by=owner)
+    assert problem(response) == (400, "validation_error")
+    assert api.post(URL, b'{"events":[{"feature":"sessions","properties":{"a":"\\u0000"}}]}', by=owner).json()["accepted"] == 1
+
+
+def test_bytes_that_are_no_text_spoil_only_their_event(api, owner, acme):
+    body = b'{"events":[{"feature":"sessions"},{"feature":"\xff"},{"feature":"sessions","properties":{"a":"\xff"}}]}'
+    assert [one["status"] for one in api.post(URL, body, by=owner).json()["results"]] == ["accepted", "refused", "refused"]
+    assert list(counted(acme).values()) == [1]
+
+
+def test_who_may(api, member, viewer, stranger, acme):
+    assert api.post(URL, {"feature": "sessions"}, by=member).status_code == 200
+    assert problem(api.post(URL, {"feature": "sessions"}, by=viewer))[0] == 403
+    assert problem(api.post(URL, {"feature": "sessions"}))[0] == 401
+    assert api.post(URL, {"feature": "sessions"}, by=stranger).status_code == 200
+    assert list(counted(acme).values()) == [1]
+
+
+def test_a_partition_nobody_made_is_made_when_it_is_needed(api, owner, acme, django_db_blocker):
+    from django.db import connection
+
+    month = datetime.now(UTC).replace(day=1)
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {partitions.name(month)}")
+    assert api.post(URL, {"feature": "sessions"}, by=owner).status_code == 200
+    assert UsageEvent.objects.filter(organization=acme).count() == 1

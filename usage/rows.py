@@ -1,0 +1,105 @@
+"""What a decision needs to know: the rows that must be read and locked for a batch, and what was found in them."""
+
+from datetime import datetime
+from uuid import UUID
+
+from msgspec import Struct, field
+
+from .types import NO_KEY, Ask, CounterKey, GiveBack, Job, Level, Part, Quota, Report, Who
+
+LevelKey = tuple[UUID, str]
+DigestKey = tuple[UUID, bytes]
+
+
+class Counter(Struct):
+    """A locked counter. `cap_minor` of None: nothing is sold beyond the limit."""
+
+    id: int
+    used: int
+    held: int
+    cap_minor: int | None = None
+    currency: str | None = None
+
+
+class LevelRow(Struct):
+    id: int
+    value: int
+
+
+class Seen(Struct):
+    """An idempotency key that was used."""
+
+    fingerprint: bytes
+    answer: str | None
+
+
+class HoldRow(Struct):
+    who: Who
+    amount: int
+    state: str
+    settled_amount: int | None
+    created_at: datetime
+
+
+class State(Struct):
+    """What the database holds now, for the keys that were asked for."""
+
+    counters: dict[CounterKey, Counter] = field(default_factory=dict)
+    levels: dict[LevelKey, LevelRow] = field(default_factory=dict)
+    keys: dict[DigestKey, Seen] = field(default_factory=dict)
+    holds: dict[UUID, HoldRow] = field(default_factory=dict)
+    live: set[UUID] = field(default_factory=set)
+    # Counters that refused while something was held: holds among it may have expired.
+    crowded: set[CounterKey] = field(default_factory=set)
+
+
+class Needs(Struct):
+    """What must be read and locked, each sorted. A counter comes with its period's end."""
+
+    counters: dict[CounterKey, datetime]
+    levels: list[LevelKey]
+    keys: list[DigestKey]
+    holds: list[UUID]
+    live: list[UUID]
+
+
+def in_row(part: Part) -> bool:
+    """Whether a row of levels holds it."""
+    return isinstance(part, GiveBack) or (isinstance(part, Level) and part.counted is None)
+
+
+def needs(jobs: list[Job]) -> Needs:
+    counters: dict[CounterKey, datetime] = {}
+    levels: set[LevelKey] = set()
+    keys: set[DigestKey] = set()
+    holds: set[UUID] = set()
+    live: set[UUID] = set()
+    for job in jobs:
+        who = job.who
+        organization = who.organization_id
+        live.add(who.key_id)
+        if isinstance(job, Ask):
+            if job.digest is not None:
+                keys.add((organization, job.digest))
+            for part in job.parts:
+                if isinstance(part, Quota):
+                    counters[organization, part.feature, part.period.start] = part.period.end
+                elif in_row(part):
+                    levels.add((organization, part.feature))
+        elif isinstance(job, Report):
+            for event in job.events:
+                if event.period is not None:
+                    counters[organization, event.feature, event.period.start] = event.period.end
+                if event.digest is not None:
+                    keys.add((organization, event.digest))
+        else:
+            counters[organization, job.feature, job.period.start] = job.period.end
+            holds.add(job.hold_id)
+    live.discard(NO_KEY)
+    return Needs(
+        counters=dict(sorted(counters.items())) if len(counters) > 1 else counters,
+        levels=sorted(levels),
+        keys=sorted(keys),
+        holds=sorted(holds),
+        live=list(live),
+    )
