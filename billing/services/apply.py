@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from accounts.models import Organization
 from billing.gateway import invoices
@@ -29,25 +29,35 @@ def apply_events(subject: str) -> None:
         lock_customer(subject)
         waiting = list(WebhookEvent.objects.waiting().filter(subject=subject))
         if waiting:
-            state = _apply_object(subject, waiting[-1].payload["data"]["object"])
-            WebhookEvent.objects.filter(pk__in=[each.pk for each in waiting]).update(state=state, processed_at=now(), error="")
+            ours = WebhookEvent.objects.filter(pk__in=[each.pk for each in waiting])
+            _apply_object(subject, waiting[-1].payload["data"]["object"], ours)
 
 
-def _apply_object(subject: str, thing: dict[str, object]) -> str:
+def _apply_object(subject: str, thing: dict[str, object], events: QuerySet[WebhookEvent]) -> None:
     kind = str(thing["object"])
+    state = WebhookEvent.State.PROCESSED
     if kind in store.CATALOG_KINDS:
         store.fetch(kind, subject)
     elif kind == "test_helpers.test_clock":
         clocked = Organization.objects.filter(test_clock_id=subject)
         for customer in BillingAccount.objects.filter(organization__in=clocked).values_list("stripe_customer_id", flat=True):
             queue.sync_later(str(customer))
+    elif (customer := _owner(kind, thing)) and _known(customer, events):
+        state = WebhookEvent.State.PROCESSED
+    elif customer:
+        # From here on they wait with the customer's other events, and cost no fetch of their own.
+        events.update(subject=customer)
+        queue.apply_later(customer)
+        return
     else:
-        customer = _owner(kind, thing)
-        if not customer:
-            return WebhookEvent.State.IGNORED
-        # In a job of its own: two subjects locked at once could wait for each other.
-        queue.sync_later(customer)
-    return WebhookEvent.State.PROCESSED
+        state = WebhookEvent.State.IGNORED
+    events.update(state=state, processed_at=now(), error="")
+
+
+def _known(customer: str, events: QuerySet[WebhookEvent]) -> bool:
+    """Whether the customer was fetched since the last of these came in: then what they told is here."""
+    last = max(event.received_at for event in events)
+    return BillingAccount.objects.filter(stripe_customer_id=customer, synced_at__gt=last).exists()
 
 
 def _owner(kind: str, thing: dict[str, object]) -> str:

@@ -3,20 +3,26 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from django.db import connection
 
 from contextmcp.common.errors import Conflict
 
 
-def lock_customer(subject: str) -> None:
+def lock_customer(subject: str) -> datetime:
     """Until the transaction ends, nobody else writes this customer's part of the mirror. Take it before the fetch.
+
+    Returns the moment it was got, by the database's clock: what Stripe told us before then, the fetch will know.
 
     Without it a worker that fetched and stalled would write its stale copy over a newer one. Hashed in SQL: Python's `hash` differs from
     process to process.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [subject])
+        cursor.execute("SELECT clock_timestamp()")
+        moment: datetime = cursor.fetchone()[0]
+        return moment
 
 
 class StillUnderWay(Conflict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -27,19 +28,19 @@ def sync_customer(customer_id: str, *, only_if_waiting: bool = False) -> SyncRes
     is left alone, so that a burst of events costs one fetch. Raises `StripeUnavailable`, `BillingNotConfigured`.
     """
     with transaction.atomic():
-        lock_customer(customer_id)
+        as_of = lock_customer(customer_id)
         # Read before the fetch: whatever Stripe told us until here is older than what it is about to say.
         waiting = list(WebhookEvent.objects.waiting().filter(subject=customer_id).values_list("pk", flat=True))
         if only_if_waiting and not waiting:
             return SyncResult(customer_id, None)
         present = truth.fetch(customer_id, read.subscription_ids(customer_id))
         account = accounts.of_customer(customer_id, present.customer)
-        changes = _write(account, present) if account else ()
+        changes = _write(account, present, as_of) if account else ()
         _tick_off(waiting, ours=account is not None)
         return SyncResult(customer_id, account.organization_id if account else None, len(waiting), tuple(changes))
 
 
-def _write(account: BillingAccount, present: truth.Truth) -> list[Any]:
+def _write(account: BillingAccount, present: truth.Truth, as_of: datetime) -> list[Any]:
     accounts.set_clock(account, present.clock)
     if present.customer:
         store.write_customer(
@@ -53,19 +54,19 @@ def _write(account: BillingAccount, present: truth.Truth) -> list[Any]:
         store.delete_customer(present.customer_id)
         for document in present.subscriptions:
             store.write_subscription(document)
-    _note(account, present)
+    _note(account, present, as_of)
     changes = rebuild(account)
     if changes:
         log.info("billing.synced", customer=present.customer_id, organization=str(account.organization_id), changes=len(changes))
     return changes
 
 
-def _note(account: BillingAccount, present: truth.Truth) -> None:
+def _note(account: BillingAccount, present: truth.Truth, as_of: datetime) -> None:
     customer = present.customer
     account.currency = (customer or {}).get("currency") or account.currency
     account.payment_method = _card(customer, present)
     account.customer_deleted_at = None if customer else account.customer_deleted_at or now(account.organization)
-    account.synced_at = now()
+    account.synced_at = as_of
     account.save()
 
 

@@ -1,0 +1,247 @@
+"""One customer, brought up to Stripe's present truth."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from djstripe import models as mirror
+
+from billing.manager import BillingManager
+from billing.models import BillingAccount, Invoice, Notice, PlanPrice, SubscriptionState, WebhookEvent
+from billing.services import customers
+from billing.services.sync import sync_customer
+from contextmcp.common.clock import now
+from entitlements.manager import EntitlementsManager
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def world(stripe_world):
+    return stripe_world
+
+
+@pytest.fixture
+def customer(world, acme) -> str:
+    """Acme at Stripe, with a card."""
+    account = customers.ensure(acme, None)
+    world.card(account.stripe_customer_id)
+    return account.stripe_customer_id
+
+
+def price(plan="pro", interval="month") -> str:
+    return PlanPrice.objects.get(plan_version__plan=plan, interval=interval, current=True).stripe_price_id
+
+
+def plan_of(organization) -> str:
+    return EntitlementsManager(organization).entitlements().plan
+
+
+def test_a_subscription_brings_its_plan(world, acme, customer):
+    assert plan_of(acme) == "free"
+    bought = world.subscribe(customer, price())
+    world.deliver()
+    state = SubscriptionState.objects.get()
+    assert (state.stripe_subscription_id, state.status, state.plan, state.interval) == (bought.id, "active", "pro", "month")
+    assert (state.unit_amount, state.currency) == (900, "usd")
+    assert state.current_period_end > state.current_period_start
+    assert plan_of(acme) == "pro"
+    invoice = Invoice.objects.get()
+    assert (invoice.status, invoice.total, invoice.amount_paid, invoice.stripe_subscription_id) == ("paid", 900, 900, bought.id)
+    assert invoice.lines[0]["amount"] == 900
+    assert set(WebhookEvent.objects.values_list("state", flat=True)) <= {"processed", "ignored"}
+    assert mirror.Subscription.objects.get().stripe_data["status"] == "active"
+    assert BillingManager(acme).subscription().payment_method.last4 == "4242"
+
+
+def test_any_number_of_events_costs_one_fetch(world, acme, customer, monkeypatch):
+    world.subscribe(customer, price())
+    fetches = []
+    from billing.services import truth
+
+    fetch = truth.fetch
+    monkeypatch.setattr(truth, "fetch", lambda *args: fetches.append(args) or fetch(*args))
+    events = world.news()
+    assert len(events) > 5
+    world.deliver(events)
+    assert len(fetches) == 1
+    world.deliver(events)
+    assert len(fetches) == 1
+
+
+def test_the_order_of_events_does_not_matter(world, acme, customer):
+    world.subscribe(customer, price())
+    for event in reversed(world.news()):
+        world.deliver([event])
+    assert plan_of(acme) == "pro"
+
+
+@pytest.mark.parametrize("status", ["trialing"])
+def test_a_trial_entitles_and_is_used_up(world, acme, customer, status):
+    world.subscribe(customer, price(), trial_period_days=14)
+    world.deliver()
+    state = SubscriptionState.objects.get()
+    assert state.status == status
+    assert state.anchor == state.trial_end
+    assert plan_of(acme) == "pro"
+    assert BillingAccount.objects.get().trial_used_at == state.trial_start
+    assert not BillingManager(acme).subscription().trial_available
+    assert Notice.objects.get(kind="trial_ending").due_at == state.trial_end - timedelta(days=3)
+
+
+def test_an_incomplete_subscription_entitles_to_nothing(world, acme, customer):
+    world.card(customer, "pm_card_chargeCustomerFail")
+    world.subscribe(customer, price(), payment_behavior="default_incomplete")
+    world.deliver()
+    assert SubscriptionState.objects.get().status == "incomplete"
+    assert plan_of(acme) == "free"
+    assert BillingManager(acme).subscription().status == "incomplete"
+
+
+def test_cancellation_now_ends_the_plan_at_once(world, acme, customer):
+    bought = world.subscribe(customer, price())
+    world.deliver()
+    world.sdk.subscriptions.cancel(bought.id)
+    world.deliver()
+    state = SubscriptionState.objects.get()
+    assert state.status == "canceled" and state.ended_at
+    assert plan_of(acme) == "free"
+    assert Notice.objects.filter(kind="ended").exists()
+
+
+def test_cancellation_at_period_end_keeps_the_plan_until_then(world, acme, customer):
+    bought = world.subscribe(customer, price())
+    world.sdk.subscriptions.update(bought.id, {"cancel_at_period_end": True})
+    world.deliver()
+    told = BillingManager(acme).subscription()
+    assert told.upcoming_change.kind == "cancellation"
+    assert told.can_resume
+    assert plan_of(acme) == "pro"
+    assert acme.grants.get().ends_at == told.cancel_at
+
+
+def test_the_organization_lives_by_its_customers_test_clock(world, acme, customer):
+    clock = world.hang_on_clock(customer)
+    world.subscribe(customer, price(), trial_period_days=14)
+    world.deliver()
+    world.advance(clock, days=15)
+    world.deliver()
+    acme.refresh_from_db()
+    assert timedelta(days=14, hours=23) < now(acme) - datetime.now(UTC) < timedelta(days=15, hours=1)
+    assert acme.test_clock_id == clock
+    state = SubscriptionState.objects.get()
+    assert state.status == "active"
+    assert Invoice.objects.filter(total=900, status="paid").count() == 1
+    assert plan_of(acme) == "pro"
+    offset = acme.clock_offset
+    sync_customer(customer)
+    acme.refresh_from_db()
+    assert acme.clock_offset == offset
+
+
+def test_a_declined_renewal_goes_on_in_grace_and_recovers(world, acme, customer, settings):
+    clock = world.hang_on_clock(customer)
+    world.subscribe(customer, price(), trial_period_days=14)
+    world.deliver()
+    world.card(customer, "pm_card_chargeCustomerFail")
+    world.advance(clock, days=14.1)
+    world.deliver()
+    acme.refresh_from_db()
+    state = SubscriptionState.objects.get()
+    assert state.status == "past_due"
+    assert state.grace_until - state.past_due_since == timedelta(days=settings.BILLING_GRACE_DAYS)
+    assert plan_of(acme) == "pro"
+    assert acme.grants.get().ends_at == state.grace_until
+    assert set(Notice.objects.filter(kind__startswith="dunning").values_list("kind", flat=True)) == {
+        "dunning_started",
+        "dunning_halfway",
+        "dunning_last_day",
+        "dunning_over",
+    }
+    world.card(customer)
+    owed = Invoice.objects.get(status="open")
+    world.sdk.invoices.pay(owed.stripe_invoice_id)
+    world.deliver()
+    assert SubscriptionState.objects.get().status == "active"
+    assert acme.grants.get(ends_at=None)
+    assert plan_of(acme) == "pro"
+
+
+def test_past_grace_the_plan_is_free_and_money_is_owed(world, acme, customer, settings):
+    settings.BILLING_GRACE_DAYS = 1
+    clock = world.hang_on_clock(customer)
+    world.subscribe(customer, price(), trial_period_days=3)
+    world.deliver()
+    world.card(customer, "pm_card_chargeCustomerFail")
+    world.advance(clock, days=4.5)
+    world.deliver()
+    acme.refresh_from_db()
+    assert SubscriptionState.objects.get().status == "past_due"
+    entitled = EntitlementsManager(acme).entitlements()
+    assert (entitled.plan, entitled.owing) == ("free", "pro")
+    owed = Invoice.objects.get(status="open")
+    world.card(customer)
+    world.sdk.invoices.pay(owed.stripe_invoice_id)
+    world.deliver()
+    assert plan_of(acme) == "pro"
+
+
+def test_a_customer_deleted_at_stripe_is_free_and_may_come_back(world, acme, customer):
+    world.subscribe(customer, price())
+    world.deliver()
+    world.sdk.customers.delete(customer)
+    world.deliver()
+    account = BillingAccount.objects.get()
+    assert account.customer_deleted_at
+    assert SubscriptionState.objects.get().status == "canceled"
+    assert plan_of(acme) == "free"
+    assert Invoice.objects.count() == 1
+    again = customers.ensure(acme, None)
+    assert again.stripe_customer_id != customer
+    assert again.customer_deleted_at is None
+
+
+def test_someone_elses_customer_is_none_of_ours(world):
+    world.card(world.sdk.customers.create({"email": "who@else.example"}).id)
+    world.deliver()
+    assert not BillingAccount.objects.exists()
+    assert set(WebhookEvent.objects.values_list("state", flat=True)) == {"ignored"}
+
+
+def test_a_second_customer_of_one_organization_changes_nothing(world, acme, customer):
+    second = world.sdk.customers.create({"metadata": {"djstripe_subscriber": str(acme.pk)}}).id
+    world.card(second)
+    world.subscribe(second, price("enterprise"))
+    world.deliver()
+    assert BillingAccount.objects.get().stripe_customer_id == customer
+    assert plan_of(acme) == "free"
+
+
+def test_a_customer_that_names_its_organization_is_adopted(world, acme):
+    made = world.sdk.customers.create({"metadata": {"djstripe_subscriber": str(acme.pk)}}).id
+    world.card(made)
+    world.subscribe(made, price())
+    world.deliver()
+    assert BillingAccount.objects.get().stripe_customer_id == made
+    assert plan_of(acme) == "pro"
+
+
+def test_a_refund_is_visible_to_staff(world, acme, customer):
+    world.subscribe(customer, price())
+    world.deliver()
+    charge = world.sdk.charges.list({"customer": customer}).data[0]
+    world.sdk.refunds.create({"charge": charge.id, "amount": 400})
+    world.deliver()
+    invoice = Invoice.objects.get()
+    assert invoice.refunded == 400
+    made = acme.billing_adjustments.get()
+    assert (made.kind, made.amount, made.stripe_invoice_id) == ("refund", 400, invoice.stripe_invoice_id)
+    assert plan_of(acme) == "pro"
+
+
+def test_a_dispute_is_visible_to_staff(world, acme, customer):
+    world.subscribe(customer, price())
+    world.deliver()
+    charge = world.sdk.charges.list({"customer": customer}).data[0]
+    world.control("disputes", charge=charge.id)
+    world.deliver()
+    assert acme.billing_adjustments.get().kind == "dispute"
