@@ -10,7 +10,6 @@ LOCAL := $(PY) -m contextmcp.local
 WORKERS ?= 2
 # Arguments for pytest, as in `make test ARGS="tests/local -k mail"`.
 ARGS ?=
-CHECK_SETTINGS := DJANGO_SETTINGS_MODULE=contextmcp.settings.test
 
 .DEFAULT_GOAL := help
 .PHONY: help demo run stop test check fmt lock bench soak clean
@@ -32,12 +31,15 @@ test: $(VENV)/.development ## all tests, on servers of their own
 	@exec $(PY) -m pytest $(if $(filter-out 0,$(WORKERS)),-n $(WORKERS)) $(ARGS)
 
 check: $(VENV)/.development ## format, lint, types, import contracts, missing migrations, system checks
-	$(PY) -m ruff format --check .
-	$(PY) -m ruff check .
-	$(PY) -m mypy .
-	$(PY) $(VENV)/bin/lint-imports
-	$(CHECK_SETTINGS) $(PY) manage.py makemigrations --check --dry-run
-	$(CHECK_SETTINGS) $(PY) manage.py check --fail-level WARNING
+	@failed=; export DJANGO_SETTINGS_MODULE=contextmcp.settings.test; \
+	check() { echo "- $$*"; "$$@" || failed="$$failed$$(printf '\n  %s' "$$*")"; }; \
+	check $(PY) -m ruff format --check --quiet .; \
+	check $(PY) -m ruff check --quiet .; \
+	check $(PY) -m mypy .; \
+	check $(PY) $(VENV)/bin/lint-imports; \
+	check $(PY) manage.py makemigrations --check --dry-run; \
+	check $(PY) manage.py check --fail-level WARNING; \
+	test -z "$$failed" || { echo "Failed:$$failed" >&2; exit 1; }
 
 fmt: $(VENV)/.development ## format the code and mend what can be mended
 	$(PY) -m ruff format .
