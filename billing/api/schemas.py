@@ -64,7 +64,7 @@ class SubscriptionSchema(Schema):
     interval = serializers.CharField(allow_null=True)
     amount = serializers.IntegerField(allow_null=True, help_text="The price per interval.")
     currency = serializers.CharField(allow_null=True)
-    formatted_amount = serializers.SerializerMethodField()
+    formatted_amount = serializers.SerializerMethodField(method_name="get_formatted_amount")
     current_period_start = serializers.DateTimeField(allow_null=True)
     current_period_end = serializers.DateTimeField(allow_null=True)
     trial_end = serializers.DateTimeField(allow_null=True)

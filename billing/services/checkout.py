@@ -44,7 +44,7 @@ def begin(organization: Organization, plan: str, interval: str, promotion_code: 
 def _refuse_subscribed(organization: Organization) -> None:
     live = organization.subscriptions.live().exclude(status="incomplete").first()
     if live is not None:
-        raise AlreadySubscribed(plan=live.plan or None, status=live.status)
+        raise AlreadySubscribed(plan=live.plan or None, subscription_status=live.status)
 
 
 def _refuse_subscribed_at_stripe(account: BillingAccount) -> None:
