@@ -95,7 +95,8 @@ def _parameters(found: Match, request: Request) -> tuple[Params, Params, Params]
             raise invalid("The request's body is not JSON") from None
         body = form.coerce(body, content["application/json"]["schema"] | {"additionalProperties": False}, "")
     else:
-        wanted = next(iter(content.values()), {}).get("schema", {"type": "object"})
+        first: dict[str, Any] = next(iter(content.values()), {})
+        wanted: dict[str, Any] = first.get("schema", {"type": "object"})
         text = request.body if found.method == "post" else ""
         raw = form.decode(request.query)
         if found.method == "delete":  # its parameters may come either way, and the document has them in the body
@@ -109,9 +110,7 @@ def _parameters(found: Match, request: Request) -> tuple[Params, Params, Params]
     return {**body, **found.arguments}, body, {}
 
 
-def _once(
-    sim: Simulator, request: Request, found: Match, parameters: Params, request_id: str, key: str | None
-) -> tuple[int, Obj, bool]:
+def _once(sim: Simulator, request: Request, found: Match, parameters: Params, request_id: str, key: str | None) -> tuple[int, Obj, bool]:
     """Run the handler, or repeat what it answered the first time this key was used."""
     if not key:
         return 200, _run(sim, found, parameters, request_id, None), False
@@ -134,9 +133,7 @@ def _once(
             if refusal.unsaved:
                 raise
             status, payload = refusal.status, refusal.body(request_id)
-        sim.store.run(
-            "INSERT INTO replays VALUES (?, ?, ?, ?, ?)", (key, fingerprint, status, json.dumps(payload), time.time())
-        )
+        sim.store.run("INSERT INTO replays VALUES (?, ?, ?, ?, ?)", (key, fingerprint, status, json.dumps(payload), time.time()))
         return status, payload, False
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from contextmcp.local.stripe import cards, collecting, discounts, invoicing, jobs, payments, pricing
+from contextmcp.local.stripe import cards, collecting, discounts, invoicing, jobs, payments, pricing, setups
 from contextmcp.local.stripe.errors import Refusal, invalid
 from contextmcp.local.stripe.events import emit, hold, release, updated
 from contextmcp.local.stripe.kinds import Obj, Params
@@ -157,9 +157,9 @@ def _subscribe(unit: Unit, session: Obj, customer: Obj, method: Obj | None, auth
         {"price": row["price"], "quantity": row["quantity"]} for row in session["_rows"] if not price_of(unit, row)["recurring"]
     ]
     subscription = start.make(unit, customer, given)
-    trial = subscription["status"] == "trialing"
+    trial: bool = subscription["status"] == "trialing"
     if method and trial:
-        payments.set_up(unit, payments.new_setup(unit, customer["id"]), method, authenticated=authenticated)
+        setups.set_up(unit, setups.new_setup(unit, customer["id"]), method, authenticated=authenticated)
     elif method:
         payments.attach(unit, method, customer)
     subscription["default_payment_method"] = method["id"] if method else None
@@ -204,8 +204,8 @@ def _pay(unit: Unit, session: Obj, customer: Obj, method: Obj | None, authentica
 def _set_up(unit: Unit, session: Obj, customer: Obj, method: Obj | None, authenticated: bool) -> None:
     if method is None:
         raise invalid("A card is needed.", "payment_method")
-    setup = payments.new_setup(unit, customer["id"])
-    payments.set_up(unit, setup, method, authenticated=authenticated)
+    setup = setups.new_setup(unit, customer["id"])
+    setups.set_up(unit, setup, method, authenticated=authenticated)
     session["setup_intent"] = setup["id"]
     session["payment_status"] = "no_payment_required"
 
@@ -229,7 +229,7 @@ def _close(unit: Unit, session: Obj, customer: Obj, details: Params) -> None:
 @jobs.does("session_expiry")
 def expire(unit: Unit, session: Obj) -> None:
     if session["status"] != "open":
-        raise Refusal(f"Only Checkout Sessions with a status in [\"open\"] can be expired. This Session has a status of {session['status']}.")
+        raise Refusal(f'Only Checkout Sessions with a status in ["open"] can be expired. This Session has a status of {session["status"]}.')
     jobs.cancel(unit, session)
     session["status"] = "expired"
     session["url"] = None
@@ -253,7 +253,9 @@ def item_views(unit: Unit, session: Obj) -> list[Obj]:
                 amount_total=line["amount"] - off,
                 currency=price["currency"],
                 description=pricing.name(unit, price),
-                discounts=[{"amount": share["amount"], "discount": view(unit, by_id[share["discount"]])} for share in line["discount_amounts"]],
+                discounts=[
+                    {"amount": share["amount"], "discount": view(unit, by_id[share["discount"]])} for share in line["discount_amounts"]
+                ],
                 metadata={},
                 price=view(unit, price),
                 quantity=row["quantity"],

@@ -244,4 +244,3 @@ def _finalize_due(unit: Unit, invoice: Obj) -> None:
 def _retry_due(unit: Unit, invoice: Obj) -> None:
     if invoice["status"] == "open":
         collect(unit, invoice)
-

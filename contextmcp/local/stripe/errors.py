@@ -1,5 +1,7 @@
 """Refusals in Stripe's own words: HTTP status, type, code, param and message."""
 
+from typing import Any
+
 from contextmcp.local.stripe.kinds import Obj
 
 
@@ -16,7 +18,7 @@ class Refusal(Exception):
         param: str | None = None,
         keep: bool = False,
         unsaved: bool = False,
-        **extra: object,
+        **extra: Any,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -45,10 +47,12 @@ def invalid(message: str, param: str | None = None, code: str | None = None) -> 
 
 
 def missing(kind: str, id: str, param: str | None = None) -> Refusal:
-    noun = {"checkout.session": "checkout session", "payment_method": "PaymentMethod"}.get(kind, kind.split(".")[-1].replace("_", " "))
+    noun = {"checkout.session": "checkout session", "payment_method": "PaymentMethod"}.get(
+        kind, kind.rsplit(".", maxsplit=1)[-1].replace("_", " ")
+    )
     status = 404 if param in (None, "id") else 400
     return Refusal(f"No such {noun}: '{id}'", status=status, code="resource_missing", param=param or "id", unsaved=True)
 
 
-def declined(message: str, decline_code: str | None, *, code: str = "card_declined", keep: bool = False, **extra: object) -> Refusal:
+def declined(message: str, decline_code: str | None, *, code: str = "card_declined", keep: bool = False, **extra: Any) -> Refusal:
     return Refusal(message, status=402, kind="card_error", code=code, keep=keep, decline_code=decline_code, **extra)

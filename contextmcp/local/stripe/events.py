@@ -67,7 +67,7 @@ def write(unit: Unit, event: Obj) -> None:
     rows = [(event["id"], event["type"], endpoint["id"]) for endpoint in _listening(unit, event["type"])]
     event["pending_webhooks"] = len(rows)
     chaos = unit.store.setting("chaos") or {}
-    dice = random.Random(f"{chaos.get('seed', 0)}:{unit.store.next_number('told')}")  # noqa: S311  (chaos, to be repeated)
+    dice = random.Random(f"{chaos.get('seed', 0)}:{unit.store.next_number('told')}")
     for row in rows:
         times = 2 if dice.random() < chaos.get("duplicate", 0) else 1
         for _ in range(times):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from contextmcp.local.stripe import discounts, jobs
+from contextmcp.local.stripe import discounts, jobs, money
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit
 from contextmcp.local.stripe.kinds import HOUR, Obj, ident, new_id
@@ -57,7 +57,7 @@ def subscription_line(subscription: Obj, item: Obj, price: Obj, charge: Charge, 
         },
         "type": "subscription_item_details",
     }
-    words = f"{charge.quantity} × {name} {charge.note}"
+    words = f"{charge.quantity} {money.TIMES} {name} {charge.note}"
     unit_amount = None if charge.unit is None else format(charge.unit, "f")
     return line(
         charge.amount,
@@ -193,7 +193,9 @@ def total(unit: Unit, invoice: Obj) -> None:
     invoice["total"] = invoice["total_excluding_tax"] = invoice["subtotal"] - sum(each["amount"] for each in taken)
     customer = unit.need("customer", invoice["customer"], deleted=True)
     invoice["starting_balance"] = customer.get("balance", 0)
-    invoice["amount_due"] = invoice["amount_remaining"] = max(invoice["total"] + invoice["starting_balance"], 0) if invoice["total"] > 0 else 0
+    invoice["amount_due"] = invoice["amount_remaining"] = (
+        max(invoice["total"] + invoice["starting_balance"], 0) if invoice["total"] > 0 else 0
+    )
     unit.save(invoice)
 
 

@@ -65,7 +65,8 @@ def set_period(unit: Unit, subscription: Obj, item: Obj, start: int) -> tuple[in
 
 
 def next_end(subscription: Obj) -> int:
-    return min(item["current_period_end"] for item in subscription["_items"])
+    end: int = min(item["current_period_end"] for item in subscription["_items"])
+    return end
 
 
 def item_view(unit: Unit, item: Obj) -> Obj:

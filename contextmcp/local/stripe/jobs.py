@@ -24,9 +24,7 @@ def does(kind: str) -> Callable[[Job], Job]:
 def schedule(unit: Unit, kind: str, subject: Obj, due: int) -> None:
     """One job of a kind per subject: a new date replaces the old one."""
     cancel(unit, subject, kind)
-    unit.store.run(
-        "INSERT INTO jobs (kind, subject, due, clock) VALUES (?, ?, ?, ?)", (kind, subject["id"], due, unit.clock_of(subject))
-    )
+    unit.store.run("INSERT INTO jobs (kind, subject, due, clock) VALUES (?, ?, ?, ?)", (kind, subject["id"], due, unit.clock_of(subject)))
 
 
 def cancel(unit: Unit, subject: Obj, *kinds: str) -> None:
@@ -38,7 +36,9 @@ def cancel(unit: Unit, subject: Obj, *kinds: str) -> None:
 
 def next_due(unit: Unit, clock: str | None, until: int) -> tuple[int, str, str, int] | None:
     """The earliest job due by then: its id, kind, subject and date. Of two at one moment, the one that was planned first."""
-    row = unit.store.one("SELECT * FROM jobs WHERE clock IS ? AND due <= ? ORDER BY due, id LIMIT 1", (clock, until))
+    # At a period's end a new phase or a planned end comes first: the renewal must bill what holds then.
+    order = "due, kind NOT IN ('schedule_phase', 'cancel_at'), id"
+    row = unit.store.one(f"SELECT * FROM jobs WHERE clock IS ? AND due <= ? ORDER BY {order} LIMIT 1", (clock, until))
     return None if row is None else (row["id"], row["kind"], row["subject"], row["due"])
 
 

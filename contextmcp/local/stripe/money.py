@@ -3,6 +3,7 @@
 from decimal import ROUND_HALF_UP, Decimal
 
 ZERO_DECIMAL = {"bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"}
+TIMES = "\u00d7"  # as Stripe writes "1 times a plan"
 SIGNS = {"usd": "$", "eur": "€", "gbp": "£"}
 
 

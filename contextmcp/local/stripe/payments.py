@@ -1,8 +1,8 @@
 """Payment methods, intents and charges: money asked of a card, and the card's answer."""
 
-from contextmcp.local.stripe import cards
+from contextmcp.local.stripe import cards, jobs
 from contextmcp.local.stripe.errors import invalid
-from contextmcp.local.stripe.events import emit, updated
+from contextmcp.local.stripe.events import emit
 from contextmcp.local.stripe.kinds import Obj, ident, new_id
 from contextmcp.local.stripe.shape import blank
 from contextmcp.local.stripe.unit import Unit
@@ -120,7 +120,7 @@ def confirm(unit: Unit, intent: Obj, method: Obj, *, authenticated: bool = False
     if reason:
         intent["status"] = "requires_payment_method"
         intent["payment_method"] = None
-        intent["last_payment_error"] = _error(reason, charge, method)
+        intent["last_payment_error"] = error_of(reason, charge, method)
         unit.save(intent)
         emit(unit, "payment_intent.payment_failed", intent)
         return "failed"
@@ -135,7 +135,7 @@ def confirm(unit: Unit, intent: Obj, method: Obj, *, authenticated: bool = False
     return "succeeded"
 
 
-def _error(reason: tuple[str, str | None], charge: Obj | None, method: Obj) -> Obj:
+def error_of(reason: tuple[str, str | None], charge: Obj | None, method: Obj) -> Obj:
     code, decline_code = reason
     error: Obj = {"code": code, "message": cards.message_of(reason), "type": "card_error"}
     error["payment_method"] = {key: value for key, value in method.items() if not key.startswith("_")}
@@ -189,7 +189,6 @@ def _charge(unit: Unit, intent: Obj, method: Obj, reason: tuple[str, str | None]
         payment_method_details={"card": _details(method, intent["amount"]), "type": "card"},
         status="failed" if reason else "succeeded",
     )
-    charge["_disputed_card"] = card.disputed
     unit.add(charge)
     if reason:
         emit(unit, "charge.failed", charge)
@@ -197,6 +196,8 @@ def _charge(unit: Unit, intent: Obj, method: Obj, reason: tuple[str, str | None]
     charge["receipt_url"] = f"{unit.base_url}/receipts/{charge['id']}"
     charge["balance_transaction"] = balance_transaction(unit, charge, charge["amount"], "charge")["id"]
     emit(unit, "charge.succeeded", charge)
+    if card.disputed:
+        jobs.schedule(unit, "dispute", charge, now)
     return charge
 
 
@@ -225,7 +226,9 @@ def _details(method: Obj, amount: int) -> Obj:
 def balance_transaction(unit: Unit, source: Obj, amount: int, kind: str) -> Obj:
     fee = round(amount * 0.029) + 30 if kind == "charge" else 0
     now = unit.now(source)
-    fees = [{"amount": fee, "application": None, "currency": source["currency"], "description": "Stripe processing fees", "type": "stripe_fee"}]
+    fees = [
+        {"amount": fee, "application": None, "currency": source["currency"], "description": "Stripe processing fees", "type": "stripe_fee"}
+    ]
     return unit.add(
         blank(
             "balance_transaction",
@@ -246,54 +249,6 @@ def balance_transaction(unit: Unit, source: Obj, amount: int, kind: str) -> Obj:
     )
 
 
-def new_setup(unit: Unit, customer: str | None, **values: object) -> Obj:
-    id = new_id("seti", 24)
-    setup = blank(
-        "setup_intent",
-        id=id,
-        client_secret=f"{id}_secret_{new_id('x', 25)[2:]}",
-        customer=customer,
-        metadata={},
-        payment_method_types=["card"],
-        status="requires_payment_method",
-        usage="off_session",
-        **values,
-    )
-    setup["created"] = unit.now(setup)
-    unit.add(setup)
-    emit(unit, "setup_intent.created", setup)
-    return setup
-
-
-def set_up(unit: Unit, setup: Obj, method: Obj, *, authenticated: bool = False) -> str:
-    """Make a card ready for later charges: "succeeded" or "requires_action"; a refused card raises."""
-    card = card_of(method)
-    if card.refused:
-        setup["last_setup_error"] = _error(card.refused, None, method)
-        unit.save(setup)
-        emit(unit, "setup_intent.setup_failed", setup)
-        raise card.refusal(card.refused, keep=True)
-    setup["payment_method"] = method["id"]
-    if card.asks and not method["_ready"] and not authenticated:
-        setup["status"] = "requires_action"
-        setup["next_action"] = {
-            "type": "redirect_to_url",
-            "redirect_to_url": {"return_url": setup.get("_return_url"), "url": f"{unit.base_url}/3ds/{setup['id']}"},
-        }
-        unit.save(setup)
-        emit(unit, "setup_intent.requires_action", setup)
-        return "requires_action"
-    setup["status"] = "succeeded"
-    setup["next_action"] = None
-    method["_ready"] = True
-    unit.save(method)
-    if customer := ident(setup["customer"]):
-        attach(unit, method, unit.need("customer", customer))
-    unit.save(setup)
-    emit(unit, "setup_intent.succeeded", setup)
-    return "succeeded"
-
-
 def cancel_intent(unit: Unit, intent: Obj, reason: str | None) -> None:
     intent["status"] = "canceled"
     intent["canceled_at"] = unit.now(intent)
@@ -301,7 +256,3 @@ def cancel_intent(unit: Unit, intent: Obj, reason: str | None) -> None:
     intent["next_action"] = None
     unit.save(intent)
     emit(unit, "payment_intent.canceled", intent)
-
-
-def refresh(unit: Unit, charge: Obj) -> None:
-    updated(unit, charge)

@@ -52,7 +52,7 @@ def _transformed(price: Obj, quantity: Decimal) -> Decimal:
     rule = price.get("transform_quantity")
     if not rule:
         return quantity
-    groups, rest = divmod(quantity, rule["divide_by"])
+    groups, rest = divmod(quantity, Decimal(rule["divide_by"]))
     return groups + 1 if rest and rule["round"] == "up" else groups
 
 

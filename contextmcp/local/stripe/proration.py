@@ -58,12 +58,14 @@ def credit(unit: Unit, subscription: Obj, item: Obj, moment: int) -> Obj | None:
         return None
     price = unit.need("price", billed["price"])
     amount = money.part(billed["amount"], billed["end"] - moment, billed["end"] - billed["start"])
-    many = f"{billed['quantity']} × " if billed["quantity"] != 1 else ""
+    many = f"{billed['quantity']} {money.TIMES} " if billed["quantity"] != 1 else ""
     words = f"Unused time on {many}{pricing.name(unit, price)} after {day(moment)}"
     item["_billed"] = None
     shown = {**item, "quantity": billed["quantity"]}
     details = {"credited_items": _credited(billed), "discount_amounts": []}
-    return pending_item(unit, subscription, shown, price, -amount, words, (moment, billed["end"]), proration_details=details, _item=item["id"])
+    return pending_item(
+        unit, subscription, shown, price, -amount, words, (moment, billed["end"]), proration_details=details, _item=item["id"]
+    )
 
 
 def _credited(billed: Obj) -> Obj:
@@ -81,7 +83,7 @@ def debit(unit: Unit, subscription: Obj, item: Obj, moment: int, grid: tuple[int
     full = pricing.full_amount(price, item["quantity"])
     held = discounts.standing(unit, subscription["discounts"], moment)
     amount = discounts.net(unit, held, money.part(full, grid[1] - moment, grid[1] - grid[0]), price["product"])
-    many = f"{item['quantity']} × " if item["quantity"] != 1 else ""
+    many = f"{item['quantity']} {money.TIMES} " if item["quantity"] != 1 else ""
     words = f"Remaining time on {many}{pricing.name(unit, price)} after {day(moment)}"
     made = pending_item(unit, subscription, item, price, amount, words, (moment, grid[1]), _item=item["id"])
     item["_billed"] = {
@@ -121,8 +123,8 @@ def remember(invoice: Obj, subscription: Obj) -> None:
     by_id = {item["id"]: item for item in subscription["_items"]}
     fresh: set[str] = set()
     for line in invoice["_lines"]:
-        details = (line["parent"] or {}).get("subscription_item_details")
-        item = by_id.get(details["subscription_item"]) if details else None
+        details = (line["parent"] or {}).get("subscription_item_details") or {}
+        item = by_id.get(details.get("subscription_item", ""))
         if item is None or "quantity" not in item:
             continue
         billed = item["_billed"]

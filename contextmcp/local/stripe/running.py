@@ -30,7 +30,7 @@ class Running:
     @property
     def base_addresses(self) -> dict[str, str]:
         """All hosts of the SDK, the meter events' own included."""
-        return {name: self.base_url for name in ("api", "connect", "files", "meter_events")}
+        return dict.fromkeys(("api", "connect", "files", "meter_events"), self.base_url)
 
     def client(self, key: str = KEY, **options: Any) -> stripe.StripeClient:
         addresses: Any = self.base_addresses

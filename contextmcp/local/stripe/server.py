@@ -57,7 +57,7 @@ class Handler(BaseHTTPRequestHandler):
         lines += [f"{name}: {value}" for name, value in answer.headers.items()]
         self.wfile.write("\r\n".join([*lines, "", ""]).encode() + answer.body)
 
-    do_GET = do_POST = do_DELETE = do_HEAD = _serve
+    do_GET = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815  (the names http.server calls)
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)
@@ -68,7 +68,9 @@ def _route(server: Server, request: Request) -> Answer:
     if request.path.startswith("/_sim/"):
         return control.respond(server.courier, sim, request)
     if sim.is_down():
-        return Answer(503, b'{"error": {"type": "api_error", "message": "The simulator plays dead."}}', {"Content-Type": "application/json"})
+        return Answer(
+            503, b'{"error": {"type": "api_error", "message": "The simulator plays dead."}}', {"Content-Type": "application/json"}
+        )
     if request.path.startswith(("/v1/", "/v2/")):
         return api.respond(sim, request)
     return pages.respond(sim, request)

@@ -1,5 +1,6 @@
 """Deliveries: each event to each endpoint that listens, signed anew at every attempt, in parallel, retried until it is taken."""
 
+import contextlib
 import hashlib
 import hmac
 import http.client
@@ -85,13 +86,12 @@ class Courier:
 
     def _note(self, row: sqlite3.Row, state: str, status: int | None, error: str | None) -> None:
         wait = min(FIRST_WAIT * 2 ** row["attempts"], LONGEST_WAIT)
-        try:
+        # Closed meanwhile: at the next start it is delivered again, as at Stripe.
+        with contextlib.suppress(sqlite3.ProgrammingError):
             self.sim.store.run(
                 "UPDATE deliveries SET state = ?, status = ?, error = ?, attempts = attempts + 1, due = ?, sent = ? WHERE id = ?",
                 (state, status, error, time.time() + wait, time.time(), row["id"]),
             )
-        except sqlite3.ProgrammingError:
-            pass  # closed meanwhile: at the next start it is delivered again, as at Stripe
 
     def _endpoint(self, id: str) -> Obj | None:
         for endpoint in self.sim.endpoints():

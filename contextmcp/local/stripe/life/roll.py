@@ -14,6 +14,10 @@ def _cancel_at(unit: Unit, subscription: Obj) -> None:
 
 
 @jobs.does("period_roll")
+def _due(unit: Unit, subscription: Obj) -> None:
+    roll(unit, subscription)
+
+
 def roll(unit: Unit, subscription: Obj) -> Obj | None:
     """Begin the next period of every item whose period is over; returns the draft of the renewal."""
     now = unit.now(subscription)

@@ -1,6 +1,6 @@
 """A new subscription: with a trial, or with a first invoice that is paid at once or leaves it incomplete."""
 
-from contextmcp.local.stripe import collecting, discounts, ending, invoicing, items, jobs, payments, pricing, proration
+from contextmcp.local.stripe import collecting, discounts, ending, invoicing, items, jobs, money, payments, pricing, proration
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit, updated
 from contextmcp.local.stripe.kinds import DAY, HOUR, Obj, Params, new_id
@@ -142,7 +142,7 @@ def _trial_line(unit: Unit, subscription: Obj, item: Obj, price: Obj, span: tupl
     quantity = item.get("quantity", 0)
     charge = pricing.Charge(0, quantity, pricing.unit_amount(price) * 0, "")
     line = invoicing.subscription_line(subscription, item, price, charge, pricing.name(unit, price), *span)
-    line["description"] = f"Free trial for {quantity or 1} × {pricing.name(unit, price)}"
+    line["description"] = f"Free trial for {quantity or 1} {money.TIMES} {pricing.name(unit, price)}"
     return line
 
 

@@ -1,6 +1,6 @@
 """The bank's question about a payment that was begun elsewhere: `next_action.redirect_to_url` of an intent leads here."""
 
-from contextmcp.local.stripe import collecting, payments
+from contextmcp.local.stripe import collecting, payments, setups
 from contextmcp.local.stripe.errors import Refusal
 from contextmcp.local.stripe.kinds import Obj
 from contextmcp.local.stripe.pages.html import e, error, gone, html, layout, redirect, submitted
@@ -29,7 +29,7 @@ def _answer(unit: Unit, intent: Obj, confirmed: bool) -> None:
     method = unit.need("payment_method", intent["payment_method"])
     if intent["object"] == "setup_intent":
         if confirmed:
-            payments.set_up(unit, intent, method, authenticated=True)
+            setups.set_up(unit, intent, method, authenticated=True)
         else:
             intent |= {"status": "requires_payment_method", "next_action": None, "payment_method": None}
             unit.save(intent)

@@ -61,7 +61,6 @@ def _act(sim: Simulator, id: str, given: dict[str, str]) -> Answer | None:
         if outcome == "requires_action":
             return html(_bank(session, given))
         return redirect(_success(session))
-    return None
 
 
 def _card(session: Obj, given: dict[str, str]) -> tuple[cards.Card | None, Params]:
@@ -85,7 +84,7 @@ def _summary(unit: Unit, session: Obj) -> str:
     for row in session["_rows"]:
         price = checkout.price_of(unit, row)
         each = f"{money.spoken(pricing.unit_amount(price), currency)}{pricing.every(price)}"
-        quantity = f" × {row['quantity']}" if (row["quantity"] or 1) != 1 else ""
+        quantity = f" {money.TIMES} {row['quantity']}" if (row["quantity"] or 1) != 1 else ""
         kind = "billed by use" if pricing.is_metered(price) else each
         rows += f'<tr><td>{e(pricing.name(unit, price))}{quantity}</td><td class="amount">{e(kind)}</td></tr>'
     if off := session["total_details"]["amount_discount"]:
@@ -109,11 +108,13 @@ def _form(unit: Unit, session: Obj, given: dict[str, str], message: str | None) 
     return (
         f'<section aria-label="Payment"><h2>Payment</h2>{error(message)}'
         f'<form method="post" id="payment-form"><input type="hidden" name="action" value="pay">'
-        f'<label for="email">Email</label><input id="email" name="email" type="email" autocomplete="email" value="{e(email)}"{fixed} required>'
+        f'<label for="email">Email</label>'
+        f'<input id="email" name="email" type="email" autocomplete="email" value="{e(email)}"{fixed} required>'
         f"{_card_fields(given) if checkout.needs_card(session) else ''}"
         f'<label for="billingName">Name on card</label><input id="billingName" name="billingName" autocomplete="cc-name" '
         f'value="{e(given.get("billingName", ""))}">'
-        f'<button class="wide" type="submit" id="submit">{"Start trial" if trial else label}</button></form>{_promotion(unit, session)}</section>'
+        f'<button class="wide" type="submit" id="submit">{"Start trial" if trial else label}</button></form>'
+        f"{_promotion(unit, session)}</section>"
     )
 
 

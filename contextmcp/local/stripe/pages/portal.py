@@ -1,6 +1,6 @@
 """The hosted customer portal: plan, card, invoices; what may be changed is the configuration's word."""
 
-from contextmcp.local.stripe import cards, collecting, ending, items, money, payments, pricing
+from contextmcp.local.stripe import cards, collecting, ending, items, money, payments, pricing, setups
 from contextmcp.local.stripe.errors import Refusal, invalid
 from contextmcp.local.stripe.events import updated
 from contextmcp.local.stripe.kinds import Obj, ident
@@ -23,10 +23,10 @@ def respond(sim: Simulator, request: Request, steps: list[str]) -> Answer:
         except Refusal as refusal:
             message = refusal.message
     with sim.unit() as unit:
-        session = unit.get(steps[0])
-        if session is None or session["object"] != "billing_portal.session":
+        shown = unit.get(steps[0])
+        if shown is None or shown["object"] != "billing_portal.session":
             return gone("There is no such portal page.")
-        return html(_page(unit, session, message), 402 if message else 200)
+        return html(_page(unit, shown, message), 402 if message else 200)
     raise AssertionError("a unit of work ends by answering")
 
 
@@ -90,7 +90,7 @@ def _replace_card(unit: Unit, customer_id: str, given: dict[str, str]) -> None:
     month, _, year = given.get("cardExpiry", "12/34").replace(" ", "").partition("/")
     expiry = {"exp_month": int(month), "exp_year": 2000 + int(year) % 100} if month.isdigit() and year.isdigit() else {}
     method = payments.new_method(unit, cards.of_number(given.get("cardNumber", "")), **expiry)
-    payments.set_up(unit, payments.new_setup(unit, customer["id"]), method, authenticated=True)
+    setups.set_up(unit, setups.new_setup(unit, customer["id"]), method, authenticated=True)
     customer["invoice_settings"]["default_payment_method"] = method["id"]
     updated(unit, customer)
     for subscription in _subscriptions(unit, customer_id):
@@ -125,7 +125,7 @@ def _subscription(unit: Unit, subscription: Obj, features: Obj) -> str:
         rows += f'<tr><td>{e(pricing.name(unit, price))}</td><td class="amount">{e(cost)}</td></tr>'
     end = items.next_end(subscription)
     note = f"Cancels on {day(subscription['cancel_at'])}." if subscription["cancel_at"] else f"Renews on {day(end)}."
-    out = f'<section><h2>Current plan</h2><table>{rows}</table><p>Status: <strong>{e(subscription["status"])}</strong>. {e(note)}</p>'
+    out = f"<section><h2>Current plan</h2><table>{rows}</table><p>Status: <strong>{e(subscription['status'])}</strong>. {e(note)}</p>"
     if features["subscription_cancel"]["enabled"]:
         if subscription["cancel_at_period_end"]:
             out += _button("resume", "Don't cancel plan", id, plain=False)
@@ -153,7 +153,8 @@ def _method(unit: Unit, customer_id: str, features: Obj) -> str:
         out += (
             '<form method="post"><label for="cardNumber">New card number</label><input id="cardNumber" name="cardNumber" '
             'autocomplete="cc-number" required><div class="row"><div><label for="cardExpiry">Expiry</label><input id="cardExpiry" '
-            'name="cardExpiry" placeholder="12 / 34"></div><div><label for="cardCvc">CVC</label><input id="cardCvc" name="cardCvc"></div></div>'
+            'name="cardExpiry" placeholder="12 / 34"></div><div><label for="cardCvc">CVC</label>'
+            '<input id="cardCvc" name="cardCvc"></div></div>'
             '<button name="action" value="card">Replace card</button></form>'
         )
     return out + "</section>"
@@ -168,7 +169,8 @@ def _invoices(unit: Unit, customer_id: str, features: Obj) -> str:
             continue
         pay = ""
         if invoice["status"] == "open":
-            pay = f'<form method="post"><input type="hidden" name="invoice" value="{e(invoice["id"])}"><button name="action" value="pay">Pay</button></form>'
+            hidden = f'<input type="hidden" name="invoice" value="{e(invoice["id"])}">'
+            pay = f'<form method="post">{hidden}<button name="action" value="pay">Pay</button></form>'
         rows += (
             f'<tr><td>{day(invoice["created"])}</td><td><a href="{e(invoice["hosted_invoice_url"])}">{e(invoice["number"])}</a></td>'
             f'<td>{e(invoice["status"])}</td><td class="amount">{e(money.spoken(invoice["total"], invoice["currency"]))}{pay}</td></tr>'

@@ -37,7 +37,10 @@ def _check(unit: Unit, p: Params, rows: list[Obj]) -> None:
     if mode == "subscription" and "recurring" not in kinds:
         raise invalid("You must provide at least one recurring price in `subscription` mode when using prices.", "line_items")
     if mode == "payment" and "recurring" in kinds:
-        raise invalid("You specified `payment` mode but passed a recurring price. Either switch to `subscription` mode or use only one-time prices.", "line_items")
+        raise invalid(
+            "You specified `payment` mode but passed a recurring price. Either switch to `subscription` mode or use only one-time prices.",
+            "line_items",
+        )
     if mode != "setup" and not rows:
         raise invalid("You must pass `line_items`.", "line_items", "parameter_missing")
     if p.get("ui_mode", "hosted_page") == "hosted_page" and not p.get("success_url"):
@@ -73,7 +76,10 @@ def create(unit: Unit, p: Params) -> Obj:
         "checkout.session",
         id=id,
         allow_promotion_codes=p.get("allow_promotion_codes"),
-        automatic_tax={**blank("payment_pages_checkout_session_automatic_tax"), "enabled": (p.get("automatic_tax") or {}).get("enabled", False)},
+        automatic_tax={
+            **blank("payment_pages_checkout_session_automatic_tax"),
+            "enabled": (p.get("automatic_tax") or {}).get("enabled", False),
+        },
         billing_address_collection=p.get("billing_address_collection"),
         cancel_url=p.get("cancel_url"),
         client_reference_id=p.get("client_reference_id"),

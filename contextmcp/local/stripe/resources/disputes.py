@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contextmcp.local.stripe import payments
+from contextmcp.local.stripe import jobs, payments
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit, updated
 from contextmcp.local.stripe.kinds import DAY, Obj, Params, new_id
@@ -44,6 +44,12 @@ def open_dispute(unit: Unit, charge_id: str, reason: str, amount: Any = None) ->
     unit.save(dispute)
     emit(unit, "charge.dispute.funds_withdrawn", dispute)
     return dispute
+
+
+@jobs.does("dispute")
+def _by_card(unit: Unit, charge: Obj) -> None:
+    """The test card that is always disputed."""
+    open_dispute(unit, charge["id"], "fraudulent")
 
 
 @embeds("dispute")

@@ -21,7 +21,7 @@ def create(unit: Unit, p: Params) -> Obj:
     currency = p.get("currency") or (subscription or customer)["currency"] or "usd"
     pending: list[Obj] = []
     if subscription or p.get("pending_invoice_items_behavior") == "include":
-        pending = invoicing.pending_items(unit, customer["id"], subscription and subscription["id"], currency)
+        pending = invoicing.pending_items(unit, customer["id"], subscription["id"] if subscription else None, currency)
         if subscription and not pending:
             raise invalid("Nothing to invoice for subscription", "subscription", "invoice_no_subscription_line_items")
     ids = [discounts.grant(unit, row, customer["id"])["id"] for row in p.get("discounts") or [] if not row.get("discount")]

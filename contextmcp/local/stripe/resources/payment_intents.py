@@ -99,7 +99,9 @@ def confirm(unit: Unit, p: Params) -> Obj:
 def cancel(unit: Unit, p: Params) -> Obj:
     intent = unit.need("payment_intent", p["intent"])
     if intent["status"] in DONE:
-        raise invalid(f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}.", code="payment_intent_unexpected_state")
+        raise invalid(
+            f"You cannot cancel this PaymentIntent because it has a status of {intent['status']}.", code="payment_intent_unexpected_state"
+        )
     payments.cancel_intent(unit, intent, p.get("cancellation_reason"))
     return intent
 

@@ -143,7 +143,11 @@ def create_session(unit: Unit, p: Params) -> Obj:
 def _flow(unit: Unit, given: Params) -> Obj:
     after = given.get("after_completion") or {"type": "portal_homepage"}
     flow = blank("portal_flows_flow", type=given["type"])
-    flow["after_completion"] = {"hosted_confirmation": after.get("hosted_confirmation"), "redirect": after.get("redirect"), "type": after["type"]}
+    flow["after_completion"] = {
+        "hosted_confirmation": after.get("hosted_confirmation"),
+        "redirect": after.get("redirect"),
+        "type": after["type"],
+    }
     for name in ("subscription_cancel", "subscription_update", "subscription_update_confirm"):
         if name not in given:
             continue
@@ -154,5 +158,8 @@ def _flow(unit: Unit, given: Params) -> Obj:
         flow[name] = {"retention": None, **part} if name == "subscription_cancel" else dict(part)
         if name == "subscription_update_confirm":
             flow[name]["discounts"] = part.get("discounts")
-            flow[name]["items"] = [{"id": i.get("id"), "price": i.get("price"), **({"quantity": i["quantity"]} if "quantity" in i else {})} for i in part["items"]]
+            flow[name]["items"] = [
+                {"id": i.get("id"), "price": i.get("price"), **({"quantity": i["quantity"]} if "quantity" in i else {})}
+                for i in part["items"]
+            ]
     return flow

@@ -10,7 +10,18 @@ from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.shape import blank, merge_metadata
 from contextmcp.local.stripe.unit import Unit
 
-FIELDS = ("active", "name", "images", "marketing_features", "statement_descriptor", "tax_code", "unit_label", "url", "description", "shippable")
+FIELDS = (
+    "active",
+    "name",
+    "images",
+    "marketing_features",
+    "statement_descriptor",
+    "tax_code",
+    "unit_label",
+    "url",
+    "description",
+    "shippable",
+)
 
 
 @answers("POST", "/v1/products")
@@ -96,9 +107,7 @@ def _embed(unit: Unit, feature: Obj, shown: Obj) -> None:
 def create_entitlement(unit: Unit, p: Params) -> Obj:
     if unit.find("entitlements.feature", tag=p["lookup_key"]):
         raise invalid(f"A feature with lookup key {p['lookup_key']} already exists.", "lookup_key", "resource_already_exists")
-    made = blank(
-        "entitlements.feature", id=new_id("feat", 24), active=True, lookup_key=p["lookup_key"], metadata={}, name=p["name"]
-    )
+    made = blank("entitlements.feature", id=new_id("feat", 24), active=True, lookup_key=p["lookup_key"], metadata={}, name=p["name"])
     merge_metadata(made, p.get("metadata"))
     return unit.add(made)
 

@@ -25,7 +25,10 @@ def give_back(unit: Unit, charge: Obj, amount: int | None, reason: str | None, m
         charge=charge["id"],
         created=unit.now(charge),
         currency=charge["currency"],
-        destination_details={"card": {"reference_status": "pending", "reference_type": "acquirer_reference_number", "type": "refund"}, "type": "card"},
+        destination_details={
+            "card": {"reference_status": "pending", "reference_type": "acquirer_reference_number", "type": "refund"},
+            "type": "card",
+        },
         metadata={},
         payment_intent=charge["payment_intent"],
         reason=reason,
@@ -43,7 +46,12 @@ def give_back(unit: Unit, charge: Obj, amount: int | None, reason: str | None, m
     refund["destination_details"]["card"] |= {"reference": str(abs(hash(refund["id"])) % 10**15), "reference_status": "available"}
     unit.save(refund)
     emit(unit, "refund.updated", refund)
-    emit(unit, "charge.refund.updated", refund, previous={"destination_details": {"card": {"reference": None, "reference_status": "pending"}}})
+    emit(
+        unit,
+        "charge.refund.updated",
+        refund,
+        previous={"destination_details": {"card": {"reference": None, "reference_status": "pending"}}},
+    )
     return refund
 
 
@@ -57,7 +65,9 @@ def create(unit: Unit, p: Params) -> Obj:
     elif p.get("charge"):
         charge = unit.need("charge", p["charge"], "charge")
     else:
-        raise invalid("One of the following params should be provided for this request: payment_intent or charge.", "charge", "parameter_missing")
+        raise invalid(
+            "One of the following params should be provided for this request: payment_intent or charge.", "charge", "parameter_missing"
+        )
     return give_back(unit, charge, p.get("amount"), p.get("reason"), p.get("metadata"))
 
 

@@ -1,6 +1,6 @@
 """Setup intents: a card made ready for later."""
 
-from contextmcp.local.stripe import payments
+from contextmcp.local.stripe import payments, setups
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit
 from contextmcp.local.stripe.kinds import Obj, Params
@@ -14,7 +14,7 @@ from contextmcp.local.stripe.unit import Unit
 def create(unit: Unit, p: Params) -> Obj:
     if p.get("customer"):
         unit.need("customer", p["customer"], "customer")
-    setup = payments.new_setup(unit, p.get("customer"), description=p.get("description"))
+    setup = setups.new_setup(unit, p.get("customer"), description=p.get("description"))
     merge_metadata(setup, p.get("metadata"))
     setup["usage"] = p.get("usage", "off_session")
     setup["_return_url"] = p.get("return_url")
@@ -29,7 +29,7 @@ def create(unit: Unit, p: Params) -> Obj:
 def _confirm(unit: Unit, setup: Obj) -> None:
     if not setup["payment_method"]:
         raise invalid("You cannot confirm this SetupIntent because it's missing a payment method.", "payment_method")
-    payments.set_up(unit, setup, unit.need("payment_method", setup["payment_method"]))
+    setups.set_up(unit, setup, unit.need("payment_method", setup["payment_method"]))
 
 
 @answers("GET", "/v1/setup_intents/{intent}")
@@ -63,7 +63,9 @@ def confirm(unit: Unit, p: Params) -> Obj:
 def cancel(unit: Unit, p: Params) -> Obj:
     setup = unit.need("setup_intent", p["intent"])
     if setup["status"] in ("succeeded", "canceled"):
-        raise invalid(f"You cannot cancel this SetupIntent because it has a status of {setup['status']}.", code="setup_intent_unexpected_state")
+        raise invalid(
+            f"You cannot cancel this SetupIntent because it has a status of {setup['status']}.", code="setup_intent_unexpected_state"
+        )
     setup["status"] = "canceled"
     setup["next_action"] = None
     setup["cancellation_reason"] = p.get("cancellation_reason")

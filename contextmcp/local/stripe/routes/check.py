@@ -24,13 +24,14 @@ def _of_schema(name: str) -> Any:
 def _of_operation(method: str, path: str, part: str) -> Any:
     operation = spec.document()["paths"][path][method]
     if part == "request":
-        content = operation.get("requestBody", {}).get("content", {})
-        found = next(iter(content.values()), {}).get("schema", {})
+        content: dict[str, Any] = operation.get("requestBody", {}).get("content", {})
+        body: dict[str, Any] = next(iter(content.values()), {})
+        found = body.get("schema", {})
         return jsonschema_rs.Draft202012Validator(_rebase(spec.strict(found, closed=False)), registry=_registry())
     if part == "query":
         fields = {p["name"]: p["schema"] for p in operation.get("parameters", []) if p["in"] == "query"}
-        body = {"type": "object", "properties": fields, "additionalProperties": False}
-        return jsonschema_rs.Draft202012Validator(_rebase(spec.strict(body, closed=False)), registry=_registry())
+        asked = {"type": "object", "properties": fields, "additionalProperties": False}
+        return jsonschema_rs.Draft202012Validator(_rebase(spec.strict(asked, closed=False)), registry=_registry())
     found = operation["responses"]["200"]["content"]["application/json"]["schema"]
     return jsonschema_rs.Draft202012Validator(_rebase(spec.strict(found)), registry=_registry())
 

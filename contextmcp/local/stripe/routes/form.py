@@ -7,21 +7,34 @@ from contextmcp.local.stripe.errors import Refusal, invalid
 
 Schema = dict[str, Any]
 # Stripe lets these be emptied although its document does not say so.
-UNSETTABLE = {"email", "name", "phone", "description", "footer", "nickname", "default_payment_method", "city", "line1", "line2", "state", "postal_code"}
+UNSETTABLE = {
+    "email",
+    "name",
+    "phone",
+    "description",
+    "footer",
+    "nickname",
+    "default_payment_method",
+    "city",
+    "line1",
+    "line2",
+    "state",
+    "postal_code",
+}
 
 
 def decode(text: str) -> dict[str, Any]:
     """`a[b][0][c]=v` to nested dicts; lists stay dicts with numbers for keys until a schema says that they are lists."""
     root: dict[str, Any] = {}
-    for name, value in parse_qsl(text, keep_blank_values=True):
-        head, _, rest = name.partition("[")
+    for full, value in parse_qsl(text, keep_blank_values=True):
+        head, _, rest = full.partition("[")
         keys = [head, *(part.rstrip("]") for part in rest.split("["))] if rest else [head]
         node = root
         for key in keys[:-1]:
-            key = key or str(len(node))
-            following = node.get(key)
+            name = key or str(len(node))
+            following = node.get(name)
             if not isinstance(following, dict):
-                following = node[key] = {}
+                following = node[name] = {}
             node = following
         node[keys[-1] or str(len(node))] = value
     return root

@@ -84,7 +84,7 @@ def document() -> dict[str, Any]:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=folder, delete=False, encoding="utf-8") as file:
             json.dump(prepared, file)
-        os.replace(file.name, cached)  # two processes may start at once; each leaves a whole file
+        Path(file.name).replace(cached)  # two processes may start at once; each leaves a whole file
     except OSError:
         pass  # a read-only tree only costs the next start a second
     return prepared
