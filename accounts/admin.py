@@ -104,7 +104,7 @@ class OrganizationAdmin(ModelAdmin):  # type: ignore[misc]
         with _shown(self, request):
             AuthManager(obj).update(_staff(request), name=obj.name, email=obj.email)
 
-    @admin.action(description="Close: keys stop, members are signed out of it")
+    @admin.action(description="Close: keys stop, members are signed out of it", permissions=["change"])
     def close(self, request: HttpRequest, queryset: QuerySet[Organization]) -> None:
         for organization in queryset:
             AuthManager(organization).close(_staff(request))
@@ -130,7 +130,7 @@ class MembershipAdmin(ModelAdmin):  # type: ignore[misc]
         with _shown(self, request):
             AuthManager(obj.organization).change_role(_staff(request), obj.pk, obj.role)
 
-    @admin.action(description="Remove from the organization")
+    @admin.action(description="Remove from the organization", permissions=["change"])
     def remove(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
         for member in queryset.select_related("organization"):
             with _shown(self, request):

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+from allauth.account.adapter import get_adapter
 from allauth.account.forms import SignupForm as AllauthSignupForm
 from allauth.core import context
 from django import forms
+from django.contrib import messages
 from django.db import IntegrityError, transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from contextmcp.common.errors import ValidationFailed
 
@@ -36,13 +38,13 @@ class SignupForm(AllauthSignupForm):  # type: ignore[misc]
         except ValidationFailed as error:
             raise forms.ValidationError(error.details["errors"][0]["message"]) from None
 
-    def try_save(self, request: HttpRequest) -> Any:
-        """Two sign-ups with one address at the same moment: the second hears what a later one would."""
+    def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
+        """Two sign-ups with one address at the same moment: the second goes back to the form, with what a later one would be told."""
         try:
-            return super().try_save(request)
+            return super().try_save(request)  # type: ignore[no-any-return]
         except IntegrityError:
-            self.account_already_exists = True
-            return super().try_save(request)
+            messages.error(request, get_adapter().error_messages["email_taken"])
+            return None, HttpResponseRedirect(request.get_full_path())
 
     def save(self, request: HttpRequest) -> User:
         """User, organization and ownership: all or none."""

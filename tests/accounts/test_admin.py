@@ -1,0 +1,148 @@
+"""Staff's view: everything can be looked at, changes go through the façade, secrets are nowhere."""
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from accounts.errors import KeyRevoked
+from accounts.manager import AuthManager
+from accounts.models import ApiKey, AuditEvent, Invitation, Membership, User
+from accounts.services.invitations import digest
+from contextmcp.common.clock import now
+from tests.factories.accounts import UserFactory, key_of
+
+PAGES = ["user", "organization", "membership", "invitation", "apikey", "auditevent"]
+
+
+@pytest.fixture
+def root(db):
+    return User.objects.create_superuser("root@staff.example", "x")
+
+
+@pytest.fixture
+def staff(root):
+    client = Client()
+    client.force_login(root)
+    return client
+
+
+@pytest.fixture
+def everything(owner, member):
+    Invitation.objects.create(organization=owner.organization, email="g@new.example", token_digest=digest("t"), expires_at=now())
+    return owner.key
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_list_and_page_opens_and_shows_no_secret(staff, everything, name):
+    row = ApiKey.objects.get()
+    listing = staff.get(f"/admin/accounts/{name}/?q=a")
+    assert listing.status_code == 200
+    first = User._meta.apps.get_model("accounts", name).objects.first()
+    page = staff.get(f"/admin/accounts/{name}/{first.pk}/change/")
+    assert page.status_code == 200
+    for text in (listing.content.decode(), page.content.decode()):
+        for secret in (everything[25:], row.bcrypt_hash, bytes(row.hmac).hex(), digest("t").hex()):
+            assert secret not in text
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_customers_and_staff_without_permission_see_nothing(everything, owner, name):
+    client = Client()
+    client.force_login(owner.user)
+    assert client.get(f"/admin/accounts/{name}/").status_code == 302
+    client.force_login(UserFactory(is_staff=True))
+    assert client.get(f"/admin/accounts/{name}/").status_code == 403
+
+
+@pytest.mark.parametrize("name", ["organization", "membership", "invitation", "apikey", "auditevent"])
+def test_nothing_is_made_or_deleted_by_hand(staff, everything, name):
+    first = User._meta.apps.get_model("accounts", name).objects.first()
+    assert staff.get(f"/admin/accounts/{name}/add/").status_code == 403
+    assert staff.post(f"/admin/accounts/{name}/{first.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def _act(client, name, action, *rows):
+    return client.post(f"/admin/accounts/{name}/", {"action": action, "_selected_action": [str(row.pk) for row in rows]}, follow=True)
+
+
+def test_revoking_a_key(staff, root, everything):
+    assert _act(staff, "apikey", "revoke", ApiKey.objects.get()).status_code == 200
+    with pytest.raises(KeyRevoked):
+        AuthManager.authenticate(everything)
+    assert AuditEvent.objects.get(action="key.revoked").actor_user == root
+
+
+def test_looking_does_not_include_acting(everything, acme, member):
+    user = UserFactory(is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="accounts", codename__startswith="view_"))
+    client = Client()
+    client.force_login(user)
+    _act(client, "apikey", "revoke", ApiKey.objects.get())
+    _act(client, "organization", "close", acme)
+    _act(client, "membership", "remove", member.membership)
+    acme.refresh_from_db()
+    assert ApiKey.objects.get().revoked_at is None
+    assert acme.closed_at is None
+    assert Membership.objects.filter(pk=member.membership.pk).exists()
+
+
+def test_closing_an_organization(staff, acme):
+    for _ in range(2):
+        _act(staff, "organization", "close", acme)
+    acme.refresh_from_db()
+    assert acme.closed_at is not None
+    assert AuditEvent.objects.filter(action="organization.closed").count() == 1
+
+
+INLINE = {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
+
+
+def test_renaming_an_organization(staff, acme):
+    url = f"/admin/accounts/organization/{acme.pk}/change/"
+    assert staff.post(url, {"name": "Apex", "email": "b@apex.example"} | INLINE).status_code == 302
+    acme.refresh_from_db()
+    assert (acme.name, acme.email) == ("Apex", "b@apex.example")
+    assert AuditEvent.objects.get(action="organization.changed").before["name"] == "Acme"
+    staff.post(url, {"name": "Apex", "email": "b@apex.example"} | INLINE)
+    assert AuditEvent.objects.filter(action="organization.changed").count() == 1
+
+
+def test_a_refusal_is_said_on_the_page(staff, acme, owner):
+    url = f"/admin/accounts/membership/{owner.membership.pk}/change/"
+    assert "always has an owner" in staff.post(url, {"role": "viewer"}, follow=True).content.decode()
+    assert Membership.objects.get(pk=owner.membership.pk).role == "owner"
+    assert "always has an owner" in _act(staff, "membership", "remove", owner.membership).content.decode()
+
+
+def test_changing_and_removing_a_member(staff, member):
+    staff.post(f"/admin/accounts/membership/{member.membership.pk}/change/", {"role": "admin"})
+    assert Membership.objects.get(pk=member.membership.pk).role == "admin"
+    _act(staff, "membership", "remove", member.membership)
+    assert not Membership.objects.filter(pk=member.membership.pk).exists()
+
+
+def test_making_a_user_and_letting_them_in(staff):
+    made = staff.post(
+        "/admin/accounts/user/add/",
+        {
+            "email": "New@staff.example",
+            "name": "N",
+            "password1": "a long enough one",
+            "password2": "a long enough one",
+            "usable_password": "true",
+        }
+        | INLINE,
+    )
+    assert made.status_code == 302, made.content.decode()
+    user = User.objects.get(email="new@staff.example")
+    url = f"/admin/accounts/user/{user.pk}/change/"
+    assert staff.post(url, {"email": user.email, "name": "N", "is_staff": "on"} | INLINE).status_code == 302
+    events = AuditEvent.objects.filter(action="user.changed").order_by("id")
+    assert [event.before and event.before["is_active"] for event in events] == [None, True]
+    assert staff.post(f"/admin/accounts/user/{user.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_an_orphaned_key_says_so(staff, acme, owner, member):
+    key_of(member.membership, ["usage:read"])
+    AuthManager(acme).remove_member(owner.caller, member.membership.pk)
+    assert "orphaned" in staff.get("/admin/accounts/apikey/").content.decode()

@@ -1,0 +1,214 @@
+"""Inviting by mail, and accepting."""
+
+import re
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+
+from accounts.errors import InvitationExpired, InvitationNotFound, PermissionDenied, SeatLimitReached
+from accounts.manager import AuthManager
+from accounts.models import AuditEvent, Invitation, Membership
+from accounts.services import invitations
+from contextmcp.common.clock import now
+from contextmcp.common.errors import Conflict
+from tests.factories.accounts import UserFactory, key_of
+from tests.support.api import problem
+
+URL = "/api/organization/invitations"
+
+
+def _token(letter):
+    return re.search(r"http://localhost:3001/invitations/([\w-]{43})/", letter.body)[1]
+
+
+@pytest.fixture
+def grace(db):
+    return UserFactory(email="grace@new.example")
+
+
+@pytest.fixture
+def invited(acme, admin, mailoutbox, django_capture_on_commit_callbacks):
+    """An invitation of Grace as a member, and its token."""
+    with django_capture_on_commit_callbacks(execute=True):
+        invitation = AuthManager(acme).invite(admin.caller, "Grace@new.example", "member")
+    return invitation, _token(mailoutbox[-1])
+
+
+class TestInvite:
+    @pytest.mark.parametrize(("who", "status"), [("owner", 201), ("admin", 201), ("member", 403), ("viewer", 403)])
+    def test_who_may(self, api, request, who, status):
+        person = request.getfixturevalue(who)
+        assert api.post(URL, {"email": "new@new.example"}, by=person).status_code == status
+        assert api.get(URL, by=person).status_code == (200 if status == 201 else 403)
+
+    def test_a_stranger_invites_to_their_own_and_nobody_to_none(self, api, acme, stranger):
+        assert api.post(URL, {"email": "new@new.example"}, by=stranger).status_code == 201
+        assert Invitation.objects.get().organization == stranger.organization
+        assert problem(api.post(URL, {"email": "new@new.example"})) == (401, "key_not_found")
+
+    def test_the_mail_says_who_and_where_in_text_and_html(self, acme, owner, mailoutbox, django_capture_on_commit_callbacks):
+        AuthManager(acme).update(owner.caller, name="A & B", email=acme.email)
+        with django_capture_on_commit_callbacks(execute=True):
+            AuthManager(acme).invite(owner.caller, "grace@new.example", "admin")
+        (letter,) = mailoutbox
+        assert (letter.to, letter.subject) == (["grace@new.example"], "Join A & B on ContextMCP")
+        assert "Olga Owner invites you to join A & B on ContextMCP as admin." in letter.body
+        ((html, kind),) = letter.alternatives
+        assert kind == "text/html"
+        assert "A &amp; B" in html and f"/invitations/{_token(letter)}/" in html
+
+    def test_the_token_is_in_the_mail_alone(self, api, acme, invited, admin):
+        invitation, token = invited
+        assert token.encode() not in bytes(invitation.token_digest)
+        assert token not in str(Invitation.objects.values()) + str(AuditEvent.objects.values()) + api.get(URL, by=admin).content.decode()
+        assert invitation.sent_at is not None
+        assert str(invitation) == "grace@new.example to Acme"
+
+    def test_a_dead_mail_server_leaves_it_unsent(self, acme, admin, settings, caplog, django_capture_on_commit_callbacks):
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
+        with django_capture_on_commit_callbacks(execute=True):
+            invitation = AuthManager(acme).invite(admin.caller, "grace@new.example", "member")
+        invitation.refresh_from_db()
+        assert invitation.sent_at is None
+        assert "ConnectionRefusedError" in caplog.text
+
+    def test_members_and_the_invited_are_not_invited_again(self, api, admin, member, invited):
+        assert problem(api.post(URL, {"email": "MEMBER@acme.example"}, by=admin)) == (409, "conflict")
+        assert problem(api.post(URL, {"email": "GRACE@new.example"}, by=admin)) == (409, "conflict")
+
+    def test_an_expired_one_gives_way(self, api, acme, admin, invited):
+        AuthManager(acme).set_clock(timedelta(days=7), "clock_1")
+        assert api.post(URL, {"email": "grace@new.example", "role": "viewer"}, by=admin).status_code == 201
+        assert Invitation.objects.pending().get().role == "viewer"
+
+    def test_only_an_owner_invites_an_owner(self, api, owner, admin):
+        assert problem(api.post(URL, {"email": "new@new.example", "role": "owner"}, by=admin)) == (403, "permission_denied")
+        assert api.post(URL, {"email": "new@new.example", "role": "owner"}, by=owner).status_code == 201
+
+    def test_it_takes_the_scope(self, api, owner):
+        raw = key_of(owner.membership, ["organization:read"])
+        assert problem(api.post(URL, {"email": "new@new.example"}, by=raw)) == (403, "insufficient_scope")
+
+    def test_repeated_with_its_key_it_is_one(self, api, admin):
+        body = {"email": "new@new.example"}
+        first = api.post(URL, body, by=admin, idempotency_key="k")
+        assert api.post(URL, body, by=admin, idempotency_key="k").json() == first.json()
+        assert Invitation.objects.count() == 1
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {},
+            {"email": "x"},
+            {"email": "a@b.example\nBcc: c@d.example"},
+            {"email": f"{'a' * 250}@b.example"},
+            {"email": 7},
+            {"email": None},
+            {"email": "a@b.example", "role": "king"},
+            {"email": "a@b.example", "token": "x"},
+            [],
+        ],
+    )
+    def test_bad_bodies(self, api, admin, body):
+        assert problem(api.post(URL, body, by=admin)) == (422, "validation_error")
+
+
+class TestAccept:
+    def test_it_makes_a_member_once(self, acme, invited, grace):
+        _, token = invited
+        member = AuthManager.accept_invitation(token, grace, seat_limit=10)
+        assert (member.organization, member.role) == (acme, "member")
+        with pytest.raises(InvitationNotFound):
+            AuthManager.accept_invitation(token, grace, seat_limit=10)
+        assert AuditEvent.objects.filter(action="invitation.accepted", actor_user=grace).exists()
+
+    def test_the_link_tells_what_it_offers(self, invited):
+        assert AuthManager.find_invitation(invited[1]).email == "grace@new.example"
+
+    @pytest.mark.parametrize("token", ["", "x", "\0", "\ud800", "x" * 10_000])
+    def test_made_up_tokens(self, db, token):
+        with pytest.raises(InvitationNotFound):
+            AuthManager.find_invitation(token)
+
+    def test_it_expires_after_seven_days_on_the_organizations_clock(self, acme, invited, grace):
+        AuthManager(acme).set_clock(timedelta(days=6, hours=23), "clock_1")
+        AuthManager.find_invitation(invited[1])
+        AuthManager(acme).set_clock(timedelta(days=7), "clock_1")
+        with pytest.raises(InvitationExpired):
+            AuthManager.accept_invitation(invited[1], grace, None)
+
+    def test_it_is_for_the_address_it_was_sent_to(self, invited, stranger):
+        with pytest.raises(PermissionDenied, match="sent to grace@new"):
+            AuthManager.accept_invitation(invited[1], stranger.user, None)
+
+    def test_no_seat_left(self, acme, invited, grace):
+        with pytest.raises(SeatLimitReached) as refusal:
+            AuthManager.accept_invitation(invited[1], grace, seat_limit=2)
+        assert refusal.value.details == {"feature": "team_members", "limit": 2, "used": 2}
+        assert AuthManager.accept_invitation(invited[1], grace, seat_limit=3)
+
+    def test_a_member_by_another_way_is_told(self, acme, invited, grace):
+        Membership.objects.create(organization=acme, user=grace)
+        with pytest.raises(Conflict, match="already"):
+            AuthManager.accept_invitation(invited[1], grace, None)
+
+    def test_a_closed_organization_takes_nobody(self, acme, owner, invited, grace):
+        AuthManager(acme).close(owner.caller)
+        Invitation.objects.update(revoked_at=None)
+        with pytest.raises(InvitationNotFound):
+            AuthManager.accept_invitation(invited[1], grace, None)
+
+    @pytest.mark.django_db(transaction=True)
+    def test_the_last_seat_goes_to_one(self, acme, owner):
+        users = [UserFactory() for _ in range(4)]
+        for number, user in enumerate(users):
+            Invitation.objects.create(
+                organization=acme, email=user.email, token_digest=invitations.digest(f"t{number}"), expires_at=now() + timedelta(1)
+            )
+        results, ready = [], threading.Barrier(len(users))
+
+        def accept(number):
+            ready.wait()
+            try:
+                AuthManager.accept_invitation(f"t{number}", users[number], seat_limit=2)
+                results.append("in")
+            except SeatLimitReached:
+                results.append("out")
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=accept, args=[number]) for number in range(len(users))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(results) == ["in", "out", "out", "out"]
+        assert Membership.objects.filter(organization=acme).count() == 2
+
+
+class TestResendAndRevoke:
+    def test_resending_gives_a_new_link_with_a_new_lifetime(self, api, invited, admin, mailoutbox, django_capture_on_commit_callbacks):
+        invitation, old = invited
+        with django_capture_on_commit_callbacks(execute=True):
+            response = api.post(f"{URL}/{invitation.pk}/resend", by=admin)
+        assert response.status_code == 200
+        new = _token(mailoutbox[-1])
+        assert new != old and AuthManager.find_invitation(new).expires_at > invitation.expires_at
+        with pytest.raises(InvitationNotFound):
+            AuthManager.find_invitation(old)
+
+    def test_revoking_stops_the_link(self, api, invited, admin):
+        assert api.delete(f"{URL}/{invited[0].pk}", by=admin).status_code == 204
+        with pytest.raises(InvitationNotFound):
+            AuthManager.find_invitation(invited[1])
+        assert problem(api.delete(f"{URL}/{invited[0].pk}", by=admin)) == (404, "not_found")
+        assert api.get(URL, by=admin).json()["data"] == []
+
+    @pytest.mark.parametrize(("who", "status"), [("owner", 204), ("member", 403), ("viewer", 403), ("stranger", 404), (None, 401)])
+    def test_who_may(self, api, request, invited, who, status):
+        by = request.getfixturevalue(who) if who else None
+        assert api.post(f"{URL}/{invited[0].pk}/resend", by=by).status_code == (200 if status == 204 else status)
+        assert api.delete(f"{URL}/{invited[0].pk}", by=by).status_code == status

@@ -1,0 +1,98 @@
+"""Making, changing and closing organizations; sessions and callers outside DRF."""
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from rest_framework.request import Request
+from rest_framework.test import APIRequestFactory
+
+from accounts.authentication import SignedInAuthentication, caller
+from accounts.errors import PermissionDenied, Unauthenticated
+from accounts.manager import AuthManager
+from accounts.models import AuditEvent, Invitation
+from accounts.services.invitations import digest
+from accounts.signals import organization_closed
+from contextmcp.common.clock import now
+from contextmcp.common.errors import NotFound, ValidationFailed
+from tests.factories.accounts import UserFactory, key_of
+
+
+@pytest.mark.parametrize("name", ["", "  ", "x" * 101, "a\nb", "a\0b"])
+def test_names_that_are_none(db, owner, name):
+    with pytest.raises(ValidationFailed):
+        AuthManager.create_organization(UserFactory(), name)
+    with pytest.raises(ValidationFailed):
+        AuthManager(owner.organization).update(owner.caller, name=name, email="a@b.example")
+
+
+def test_a_key_typed_as_a_name_is_not_stored(owner):
+    assert AuthManager.clean_name(f"Acme {owner.key}") == "Acme cmcp_sk_test_***"
+
+
+def test_closing_ends_keys_and_invitations_and_tells_the_apps_above(acme, owner):
+    told = []
+    organization_closed.connect(listener := lambda **news: told.append(news["organization"]))
+    Invitation.objects.create(organization=acme, email="g@new.example", token_digest=digest("t"), expires_at=now())
+    assert owner.key
+    AuthManager(acme).close(owner.caller)
+    AuthManager(acme).close(None)
+    organization_closed.disconnect(listener)
+    assert told == [acme] and acme.closed_at is not None
+    event = AuditEvent.objects.get(action="organization.closed")
+    assert (event.after, str(event)) == ({"keys": 1, "invitations": 1}, f"organization.closed {acme.pk}")
+    with pytest.raises(NotFound):
+        AuthManager(acme).change_role(None, owner.membership.pk, "admin")
+
+
+def test_only_an_owner_closes_and_changes(acme, admin, stranger):
+    for person in (admin, stranger):
+        with pytest.raises(PermissionDenied):
+            AuthManager(acme).close(person.caller)
+        with pytest.raises(PermissionDenied):
+            AuthManager(acme).update(person.caller, name="Mine", email="x@y.example")
+
+
+class TestCaller:
+    def test_in_an_ordinary_view(self, rf, member):
+        request = rf.get("/")
+        request.session = {}
+        request.user = AnonymousUser()
+        with pytest.raises(Unauthenticated):
+            caller(request)
+        request.user = member.user
+        assert caller(request).role == "member"
+        member.membership.delete()
+        with pytest.raises(PermissionDenied):
+            caller(request)
+
+    def test_in_an_api_view_without_a_member(self, rf):
+        with pytest.raises(Unauthenticated):
+            caller(Request(APIRequestFactory().get("/")))
+
+    def test_a_signed_in_user_need_not_be_a_member(self, rf, db):
+        plain = rf.get("/")
+        plain.user = UserFactory()
+        request = Request(plain, authenticators=[SignedInAuthentication()])
+        assert (request.user, request.auth) == (plain.user, None)
+
+    def test_an_inactive_user_is_nobody(self, rf, member):
+        request = rf.get("/")
+        request.session = {}
+        member.user.is_active = False
+        request.user = member.user
+        with pytest.raises(PermissionDenied):
+            caller(request)
+
+
+def test_a_key_without_organization_write_closes_nothing(acme, owner):
+    raw = key_of(owner.membership, ["usage:read"])
+    with pytest.raises(Exception, match="insufficient_scope"):
+        AuthManager(acme).close(AuthManager.authenticate(raw))
+
+
+def test_the_openapi_document_names_both_ways_in(client, db):
+    document = client.get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"}).json()
+    assert set(document["components"]["securitySchemes"]) >= {"apiKey", "session"}
+    operation = document["paths"]["/api/auth/generate-key"]["post"]
+    assert [parameter["name"] for parameter in operation["parameters"]] == ["Idempotency-Key"]
+    assert operation["requestBody"]["content"]["application/json"]["examples"]
+    assert {"/api/auth/whoami", "/api/auth/keys/{key_id}/adopt", "/api/organization/members/{member_id}"} <= set(document["paths"])
