@@ -24,15 +24,20 @@ def authorize(ask: Ask) -> decide.Granted:
     if not ask.durable:
         return decide.grant(ask, [limits.still_answer(part) for part in ask.parts if isinstance(part, Rate | Flag)])
     try:
-        outcome = store.execute([ask])[0]
-    except store.Unreachable as error:
-        return outage(ask, error)
+        outcome = _executed(ask)
     except BaseException:
         rates.give_back(taken)
         raise
     if taken is not None and not fresh(outcome):
         rates.give_back(taken)
     return granted(outcome)
+
+
+def _executed(ask: Ask) -> decide.Outcome:
+    try:
+        return store.execute([ask])[0]
+    except store.Unreachable as error:
+        return outage(ask, error)
 
 
 def rates_of(ask: Ask) -> list[Rate]:

@@ -1,7 +1,7 @@
 """Deciding against Postgres, one transaction a batch, on Django's connection."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -35,15 +35,8 @@ def execute(jobs: list[Job]) -> list[Outcome]:
         except postgres.CheckViolation as error:
             if attempt or "no partition of relation" not in str(error):
                 raise
-            partitions.create_ahead(_real_now())
+            partitions.create_ahead(datetime.now(UTC))
     raise AssertionError("unreachable")
-
-
-def _real_now() -> datetime:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT now()")
-        moment: datetime = cursor.fetchone()[0]
-        return moment
 
 
 def _once(jobs: list[Job]) -> list[Outcome]:

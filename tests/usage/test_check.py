@@ -1,0 +1,106 @@
+"""Would they be allowed? Counts nothing."""
+
+import pytest
+
+from tests.factories.usage import OverageSettingFactory, UsageCounterFactory, UsageLevelFactory, subscribe
+from tests.support.api import problem
+from usage.models import UsageCounter, UsageEvent, UsageLevel
+
+URL = "/api/entitlements/check"
+
+
+def test_it_says_what_is_left_and_counts_nothing(api, owner, acme):
+    UsageCounterFactory(organization=acme, used=12)
+    for _ in range(2):
+        said = api.post(URL, {"feature": "sessions", "amount": 3}, by=owner).json()
+    assert said.pop("resetsAt")
+    assert said == {
+        "allowed": True,
+        "code": None,
+        "feature": "sessions",
+        "kind": "quota",
+        "amount": 3,
+        "used": 12,
+        "limit": 50,
+        "remaining": 38,
+        "overage": 0,
+        "plan": "free",
+    }
+    assert UsageCounter.objects.get(organization=acme).used == 12
+    assert not UsageEvent.objects.filter(organization=acme).exists()
+
+
+def test_before_anything_was_used_there_is_all_of_it(api, owner, acme):
+    said = api.post(URL, {"feature": "sessions"}, by=owner).json()
+    assert (said["allowed"], said["used"], said["remaining"]) == (True, 0, 50)
+    assert not UsageCounter.objects.filter(organization=acme).exists()
+
+
+@pytest.mark.parametrize(
+    ("feature", "code"), [("sessions", "quota_exceeded"), ("projects", "limit_reached"), ("git_integration", "feature_not_available")]
+)
+def test_a_no_is_an_answer_too(api, owner, acme, feature, code):
+    UsageCounterFactory(organization=acme, used=50)
+    UsageLevelFactory(organization=acme, value=1)
+    response = api.post(URL, {"feature": feature}, by=owner)
+    assert response.status_code == 200
+    said = response.json()
+    assert (said["allowed"], said["code"], said["upgradeUrl"]) == (False, code, "http://localhost:3001/pricing/")
+    assert said["detail"]
+
+
+def test_a_rate_is_looked_at_and_not_taken(api, owner):
+    for _ in range(15):
+        said = api.post(URL, {"feature": "session_creation", "amount": 10}, by=owner).json()
+    assert (said["allowed"], said["used"], said["remaining"]) == (True, 0, 10)
+    api.post("/api/usage/authorize", {"feature": "session_creation", "amount": 9}, by=owner)
+    assert api.post(URL, {"feature": "session_creation"}, by=owner).json()["remaining"] == 1
+    said = api.post(URL, {"feature": "session_creation", "amount": 2}, by=owner).json()
+    assert (said["allowed"], said["code"], said["used"]) == (False, "rate_limited", 9)
+    assert 1 <= said["retryAfter"] <= 62
+
+
+def test_levels_members_flags_and_the_unlimited(api, owner, acme, member):
+    assert api.post(URL, {"feature": "best_practices", "amount": 10}, by=owner).json()["remaining"] == 10
+    assert api.post(URL, {"feature": "team_members"}, by=owner).json()["used"] == 2
+    said = api.post(URL, {"feature": "basic_context"}, by=owner).json()
+    assert (said["allowed"], said["kind"], said["limit"]) == (True, "flag", None)
+    subscribe(acme, "enterprise")
+    said = api.post(URL, {"feature": "sessions", "amount": 10**9}, by=owner).json()
+    assert (said["allowed"], said["used"], said["remaining"]) == (True, 0, None)
+    assert not UsageLevel.objects.filter(organization=acme).exists()
+
+
+def test_overage_is_allowed_within_the_cap(api, owner, acme):
+    subscribe(acme)
+    UsageCounterFactory(organization=acme, used=1001)
+    OverageSettingFactory(organization=acme, cap_minor=10)
+    said = api.post(URL, {"feature": "sessions", "amount": 4}, by=owner).json()
+    assert (said["allowed"], said["used"], said["overage"], said["remaining"]) == (True, 1001, 1, 0)
+    assert api.post(URL, {"feature": "sessions", "amount": 5}, by=owner).json()["code"] == "overage_cap_reached"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"feature": "nonsense"},
+        {"feature": ""},
+        {"feature": "x" * 65},
+        {"feature": 1},
+        {"feature": "sessions", "amount": 0},
+        {"feature": "sessions", "amount": 10**10},
+        {"feature": "sessions", "hold": True},
+        [],
+        "text",
+        None,
+    ],
+)
+def test_bad_input_is_refused(api, owner, body):
+    assert problem(api.post(URL, body, by=owner)) == (422, "validation_error")
+
+
+def test_who_may(api, owner, admin, member, viewer, stranger):
+    for person in (owner, admin, member, viewer, stranger):
+        assert api.post(URL, {"feature": "sessions"}, by=person).status_code == 200
+    assert problem(api.post(URL, {"feature": "sessions"}))[0] == 401

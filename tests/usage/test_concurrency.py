@@ -1,0 +1,131 @@
+"""N left means N admitted, whoever asks at the same moment."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from contextmcp.common.errors import DomainError
+from tests.factories.accounts import OrganizationFactory
+from tests.factories.usage import UsageCounterFactory, UsageLevelFactory
+from usage import ingest
+from usage.models import EventKey, UsageCounter, UsageEvent, UsageLevel, UsageSummary
+from usage.requests import Request
+from usage.tracker import UsageTracker
+from usage.types import Item
+
+pytestmark = pytest.mark.django_db(transaction=True)
+THREADS = 10
+
+
+@pytest.fixture
+def org():
+    return OrganizationFactory()
+
+
+def at_once(work, count, threads=THREADS):
+    """`work(number)` for each number, from threads with connections of their own, all let go together: what it returned, or the code."""
+    gate = threading.Barrier(threads)
+
+    def run(first):
+        gate.wait()
+        said = []
+        try:
+            for number in range(first, count, threads):
+                try:
+                    said.append(work(number))
+                except DomainError as refusal:
+                    said.append(refusal.code)
+        finally:
+            connection.close()
+        return said
+
+    with ThreadPoolExecutor(threads) as pool:
+        return [one for part in pool.map(run, range(threads)) for one in part]
+
+
+@pytest.mark.parametrize(("left", "calls"), [(1, 50), (10, 60), (49, 100)])
+def test_n_left_means_n_admitted(org, left, calls):
+    UsageCounterFactory(organization=org, used=50 - left)
+
+    def call(_):
+        UsageTracker(org).consume("sessions")
+        return "ok"
+
+    said = at_once(call, calls)
+    assert said.count("ok") == left
+    assert said.count("quota_exceeded") == calls - left
+    assert UsageCounter.objects.get(organization=org).used == 50
+    assert UsageEvent.objects.filter(organization=org).count() == left
+    assert {row.amount for row in UsageSummary.objects.filter(organization=org, grain="d")} == {left}
+
+
+def test_the_first_calls_of_a_period_make_one_counter(org):
+    said = at_once(lambda _: UsageTracker(org).consume("sessions") and "ok", 20)
+    assert said == ["ok"] * 20
+    assert UsageCounter.objects.get(organization=org).used == 20
+
+
+def test_one_key_counts_once_however_often_it_arrives_at_once(org):
+    def call(number):
+        return UsageTracker(org).authorize(Request([Item("sessions")]), f"key-{number % 4}").body
+
+    said = at_once(call, 60)
+    assert len(set(said)) == 4
+    assert UsageCounter.objects.get(organization=org).used == 4
+    assert EventKey.objects.filter(organization_id=org.pk).count() == 4
+
+
+def test_one_key_for_different_features_at_once_is_counted_for_one(org):
+    """They share no counter, so only the key itself stands between them."""
+
+    def call(number):
+        feature = ("sessions", "projects")[number % 2]
+        return UsageTracker(org).authorize(Request([Item(feature)]), "key").answer and feature
+
+    said = at_once(call, 20)
+    assert said.count("idempotency_conflict") == 10
+    level = sum(UsageLevel.objects.filter(organization=org).values_list("value", flat=True))
+    counted = sum(UsageCounter.objects.filter(organization=org).values_list("used", flat=True))
+    assert level + counted == 1
+
+
+def test_batches_with_the_same_events_in_another_order_count_each_once(org):
+    events = [ingest.EventBody("sessions", idempotency_key=f"e{number}") for number in range(200)]
+
+    def call(number):
+        some = events[number * 10 :] + events[: number * 10]
+        UsageTracker(org).record_events(some if number % 2 else some[::-1])
+        return "ok"
+
+    assert at_once(call, 20) == ["ok"] * 20
+    assert UsageCounter.objects.get(organization=org).used == 200
+    assert UsageEvent.objects.filter(organization=org).count() == 200
+
+
+def test_levels_are_exact_too(org):
+    UsageLevelFactory(organization=org, feature="best_practices", value=7)
+
+    def call(_):
+        UsageTracker(org).consume("best_practices")
+        return "ok"
+
+    assert at_once(call, 40).count("ok") == 3
+    assert UsageLevel.objects.get(organization=org).value == 10
+
+
+def test_holds_and_counts_share_what_is_left(org):
+    UsageCounterFactory(organization=org, used=40)
+
+    def call(number):
+        tracker = UsageTracker(org)
+        if number % 2:
+            return tracker.consume("sessions") and 1
+        granted = tracker.hold("sessions", 1)
+        tracker.settle(granted.answer.hold.id, 1)
+        return 1
+
+    assert at_once(call, 40).count(1) == 10
+    row = UsageCounter.objects.get(organization=org)
+    assert (row.used, row.held) == (50, 0)

@@ -1,0 +1,197 @@
+"""How much is left, and what was used over time."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from contextmcp.common.clock import now
+from entitlements.manager import EntitlementsManager
+from entitlements.types import GrantSpec
+from tests.factories.accounts import key_of
+from tests.factories.usage import UsageCounterFactory, UsageLevelFactory, subscribe
+from tests.support.api import problem
+from usage import selectors
+from usage.models import NO_KEY, NOBODY, UsageSummary
+from usage.tracker import UsageTracker
+
+CURRENT = "/api/usage/current"
+HISTORY = "/api/usage/history"
+DAY = datetime(2026, 3, 10, tzinfo=UTC)
+
+
+def summary(organization, start, amount, *, grain="d", feature="sessions", key_id=NO_KEY, member_id=NOBODY):
+    UsageSummary.objects.create(
+        organization=organization, grain=grain, bucket=start, feature=feature, key_id=key_id, member_id=member_id, amount=amount, events=1
+    )
+
+
+def test_current_tells_each_meter_level_and_limit(api, owner, acme, member):
+    UsageCounterFactory(organization=acme, used=12, held=3)
+    UsageLevelFactory(organization=acme, value=2)
+    said = api.get(CURRENT, by=owner).json()
+    assert (said["organizationId"], said["plan"]) == (str(acme.pk), "free")
+    by_feature = {one["feature"]: one for one in said["usage"]}
+    assert set(by_feature) == {
+        "projects",
+        "team_members",
+        "best_practices",
+        "context_cache_mb",
+        "sessions",
+        "context_queries",
+        "session_creation",
+        "git_webhooks",
+    }
+    sessions = by_feature["sessions"]
+    assert (sessions["used"], sessions["held"], sessions["included"], sessions["remaining"], sessions["overage"]) == (12, 3, 50, 35, 0)
+    assert sessions["resetsAt"] == said["periodEnd"]
+    projects = by_feature["projects"]
+    assert (projects["used"], projects["included"], projects["remaining"], projects["overage"], projects["resetsAt"]) == (2, 1, 0, 1, None)
+    assert (by_feature["team_members"]["used"], by_feature["team_members"]["overage"]) == (2, 1)
+    assert (by_feature["context_queries"]["included"], by_feature["context_queries"]["windowSeconds"]) == (30, 60)
+
+
+def test_a_new_period_begins_at_nothing(acme):
+    UsageCounterFactory(organization=acme, used=12)
+    acme.clock_offset = timedelta(days=32)
+    (sessions,) = [one for one in UsageTracker(acme).current().usage if one.feature == "sessions"]
+    assert (sessions.used, sessions.remaining) == (0, 50)
+
+
+def test_a_yearly_plan_counts_by_the_month(acme):
+    anchor = now() - timedelta(days=70)
+    EntitlementsManager(acme).replace_grants(
+        "subscription", [GrantSpec("pro", starts_at=anchor, ends_at=anchor + timedelta(days=365), anchor=anchor)]
+    )
+    current = UsageTracker(acme).current()
+    assert current.period_start <= now() < current.period_end
+    assert current.period_end - current.period_start <= timedelta(days=31)
+    assert current.period_start.day == min(anchor.day, 28) or current.period_start.day == anchor.day
+
+
+def test_the_sums_that_invoices_read(acme):
+    subscribe(acme)
+    allowance = EntitlementsManager(acme).require("sessions")
+    period = allowance.period(now())
+    assert selectors.used(acme, "sessions", period) == 0
+    UsageCounterFactory(organization=acme, used=1234)
+    assert selectors.used(acme, "sessions", period) == 1234
+    assert selectors.overage_units(acme, allowance, period) == 234
+    UsageLevelFactory(organization=acme, value=7)
+    assert selectors.level(acme, "projects") == 7
+    assert selectors.level(acme, "best_practices") == 0
+    assert selectors.level(acme, "team_members") == 1
+    subscribe(acme, "enterprise")
+    assert selectors.overage_units(acme, EntitlementsManager(acme).require("sessions"), period) == 0
+
+
+def test_history_is_grouped_as_asked(api, owner, acme):
+    key_id = UsageTracker.of(owner.caller).who.organization_id
+    summary(acme, DAY, 3, key_id=key_id, member_id=owner.user.pk)
+    summary(acme, DAY, 4)
+    summary(acme, DAY + timedelta(days=1), 5)
+    summary(acme, DAY + timedelta(days=1), 9, feature="context_queries")
+    summary(acme, DAY + timedelta(days=30), 7)
+    span = "?since=2026-03-01T00:00:00Z&until=2026-05-01T00:00:00Z"
+
+    def rows(query):
+        response = api.get(HISTORY + span + query, by=owner)
+        assert response.status_code == 200, response.content
+        return [(one["start"][:10], one["feature"], one["amount"], one["keyId"], one["memberId"]) for one in response.json()["data"]]
+
+    assert rows("") == [
+        ("2026-03-10", "sessions", 7, None, None),
+        ("2026-03-11", "context_queries", 9, None, None),
+        ("2026-03-11", "sessions", 5, None, None),
+        ("2026-04-09", "sessions", 7, None, None),
+    ]
+    assert rows("&interval=month&feature=sessions") == [
+        ("2026-03-01", "sessions", 12, None, None),
+        ("2026-04-01", "sessions", 7, None, None),
+    ]
+    assert rows("&groupBy=key&feature=sessions")[:2] == [
+        ("2026-03-10", "sessions", 4, None, None),
+        ("2026-03-10", "sessions", 3, str(key_id), None),
+    ]
+    assert rows("&groupBy=member&feature=sessions")[1] == ("2026-03-10", "sessions", 3, None, owner.user.pk)
+
+
+def test_history_by_the_hour(api, owner, acme):
+    api.post("/api/usage/events", {"feature": "sessions", "amount": 4}, by=owner)
+    (row,) = api.get(f"{HISTORY}?interval=hour&groupBy=key", by=owner).json()["data"]
+    assert row["amount"] == 4
+    assert row["start"].endswith(":00:00Z")
+    assert row["keyId"]
+
+
+@pytest.mark.parametrize("group", ["meter", "key", "member"])
+def test_pages_follow_each_other_without_gap_or_overlap(api, owner, acme, group):
+    for number in range(7):
+        summary(acme, DAY + timedelta(days=number // 2), number + 1, member_id=number, key_id=acme.pk if number % 2 else NO_KEY)
+    query = f"?since=2026-03-01T00:00:00Z&until=2026-04-01T00:00:00Z&groupBy={group}&limit=2"
+    amounts, cursor, pages = [], "", 0
+    while cursor is not None:
+        said = api.get(f"{HISTORY}{query}{f'&cursor={cursor}' if cursor else ''}", by=owner).json()
+        amounts += [row["amount"] for row in said["data"]]
+        cursor, pages = said["nextCursor"], pages + 1
+    assert sum(amounts) == 28
+    assert len(amounts) == (4 if group == "meter" else 7)
+    assert pages == (2 if group == "meter" else 4)
+
+
+def test_csv_is_streamed(api, owner, acme):
+    summary(acme, DAY, 3, member_id=owner.user.pk)
+    query = f"{HISTORY}?since=2026-03-01T00:00:00Z&until=2026-04-01T00:00:00Z&groupBy=member"
+    for response in (api.get(query, by=owner, accept="text/csv"), api.get(f"{query}&format=csv", by=owner)):
+        assert response.streaming
+        assert response["Content-Type"] == "text/csv; charset=utf-8"
+        rows = list(csv.DictReader(io.StringIO(b"".join(response.streaming_content).decode())))
+        expected = {
+            "start": "2026-03-10T00:00:00Z",
+            "feature": "sessions",
+            "amount": "3",
+            "events": "1",
+            "keyId": "",
+            "memberId": str(owner.user.pk),
+        }
+        assert rows == [expected]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "interval=year",
+        "groupBy=planet",
+        "since=yesterday",
+        "until=2026-13-01",
+        "limit=0",
+        "limit=x",
+        "limit=1001",
+        "cursor=%00",
+        "cursor=abc",
+        "cursor=kw",
+        "surprise=1",
+        "since=2026-03-02T00:00:00Z&until=2026-03-01T00:00:00Z",
+        "feature=%00",
+        "feature=",
+        "until=0001-01-01T00:00:00Z",
+    ],
+)
+def test_a_question_that_makes_no_sense_is_refused(api, owner, query):
+    assert problem(api.get(f"{HISTORY}?{query}", by=owner)) == (422, "validation_error")
+
+
+@pytest.mark.parametrize("path", [CURRENT, HISTORY])
+def test_who_may_see(api, path, owner, admin, member, viewer, stranger, acme):
+    summary(acme, now().replace(hour=0, minute=0, second=0, microsecond=0), 3)
+    for person in (owner, admin, member, viewer):
+        assert api.get(path, by=person).status_code == 200
+    assert problem(api.get(path))[0] == 401
+    assert problem(api.get(path, by=key_of(owner.membership, ["usage:write"])))[1] == "insufficient_scope"
+    assert str(acme.pk) not in api.get(path, by=stranger).content.decode()
+    assert api.get(HISTORY, by=stranger).json()["data"] == []
+
+
+def test_no_parameters_but_those_it_knows(api, owner):
+    assert problem(api.get(f"{CURRENT}?plan=pro", by=owner)) == (422, "validation_error")
