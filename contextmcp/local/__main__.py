@@ -50,7 +50,9 @@ def main() -> int:
                 stop(home)
             case "clean":
                 stop(home)
-                services.Postgres(home).remove()
+                for each in (home, home / "test"):
+                    # As root its data may lie outside the home.
+                    services.Postgres(each).remove()
                 shutil.rmtree(home, ignore_errors=True)
             case "status":
                 status(home)

@@ -91,6 +91,8 @@ class Postgres:
         if process is not None:
             processes.end(process, (signal.SIGINT, 20), (signal.SIGQUIT, 5))
         self._reap()
+        if self.sockets.parent != self.folder:
+            shutil.rmtree(self.sockets, ignore_errors=True)
 
     def kill(self) -> None:
         """`kill -9` of the server and all its backends; returns when none is left, so that it can be started again."""
@@ -102,8 +104,7 @@ class Postgres:
     def remove(self) -> None:
         """Stop, and forget all data."""
         self.stop()
-        for folder in {self.folder, self.sockets}:
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _choose_folder(self) -> Path:
         """Under the home; as root only if the unprivileged user gets there without loosening anyone's modes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import signal
 import socket
 import subprocess
@@ -72,6 +73,8 @@ class Valkey:
         if process is not None:
             processes.end(process, (signal.SIGTERM, 5))
         self._reap()
+        if self.socket.parent != self.folder:
+            shutil.rmtree(self.socket.parent, ignore_errors=True)
 
     def kill(self) -> None:
         """`kill -9`: all it knew is gone."""

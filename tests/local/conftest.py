@@ -25,8 +25,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.delenv(name, raising=False)
     home = tmp_path / "home"
     yield home
-    services.stop(home)
-    services.Postgres(home).remove()
+    for each in (home, home / "other"):
+        services.stop(each)
+        services.Postgres(each).remove()
     left = belonging_to(home)
     for process in left:
         process.kill()

@@ -147,7 +147,7 @@ def test_it_ends_with_its_parent_when_told_to(home: Path, python: Python) -> Non
 def test_a_database_of_the_users_gets_a_demo_beside_it_and_keeps_nothing(
     home: Path, python: Python, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with services.running(home / "theirs") as theirs:
+    with services.running(home / "other") as theirs:
         monkeypatch.setenv("DATABASE_URL", databases.create(theirs.database_url, "theirs"))
         monkeypatch.setenv("REDIS_URL", theirs.redis_url)
         runner = start(python, "demo")

@@ -138,8 +138,8 @@ def test_a_pid_that_belongs_to_someone_else_is_recognised_as_stale(home: Path) -
         stranger.wait()
 
 
-def test_two_homes_run_side_by_side(home: Path, tmp_path: Path) -> None:
-    with services.running(home) as one, services.running(tmp_path / "other") as other:
+def test_two_homes_run_side_by_side(home: Path) -> None:
+    with services.running(home) as one, services.running(home / "other") as other:
         assert not set(pids(one)) & set(pids(other))
         redis.Redis.from_url(one.redis_url).set("whose", "one")
         assert redis.Redis.from_url(other.redis_url).get("whose") is None
@@ -163,7 +163,8 @@ def test_a_home_with_a_long_path_still_gets_short_sockets(home: Path) -> None:
             assert found.postgres and len(str(found.postgres.sockets / ".s.PGSQL.5432")) < 100
     finally:
         Postgres(deep).remove()
-        shutil.rmtree(services.Valkey(deep).socket.parent, ignore_errors=True)
+    assert not Postgres(deep).sockets.exists()
+    assert not services.Valkey(deep).socket.parent.exists()
 
 
 def test_servers_that_are_given_are_used_and_never_started(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
