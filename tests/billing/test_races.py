@@ -1,0 +1,121 @@
+"""What must hold when several are at it, or one dies."""
+
+import threading
+
+import pytest
+from django.db import connection
+
+from billing.models import Invoice, PlanPrice, SubscriptionState, WebhookEvent
+from billing.services import customers, publish, sync, truth
+from contextmcp.common.clock import now
+from entitlements.manager import EntitlementsManager
+from tests.support.stripe import jobs, post
+from tests.support.workers import held, until, workers
+
+__all__ = ["workers"]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def customer(stripe_configured, acme) -> str:
+    publish.publish()
+    found = customers.ensure(acme, None).stripe_customer_id
+    stripe_configured.card(found)
+    return found
+
+
+def price(plan="pro") -> str:
+    return PlanPrice.objects.get(plan_version__plan=plan, interval="month", current=True).stripe_price_id
+
+
+class Staller:
+    """Lets the first fetch see Stripe, and then holds its answer back."""
+
+    def __init__(self, monkeypatch):
+        self.fetched, self.go_on = threading.Event(), threading.Event()
+        self.fetch, self.first = truth.fetch, True
+        monkeypatch.setattr(truth, "fetch", self)
+
+    def __call__(self, *args):
+        first, self.first = self.first, False
+        found = self.fetch(*args)
+        if first:
+            self.fetched.set()
+            assert self.go_on.wait(20)
+        return found
+
+
+def in_thread(function, *args):
+    def run():
+        try:
+            function(*args)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+def race(world, customer, monkeypatch) -> str:
+    """One worker fetches and stalls; the subscription ends; another worker syncs; the first goes on. What is the plan's status?"""
+    bought = world.subscribe(customer, price())
+    staller = Staller(monkeypatch)
+    slow = in_thread(sync.sync_customer, customer)
+    assert staller.fetched.wait(20)
+    world.sdk.subscriptions.cancel(bought.id)
+    quick = in_thread(sync.sync_customer, customer)
+    quick.join(1.5)
+    staller.go_on.set()
+    slow.join(20)
+    quick.join(20)
+    return SubscriptionState.objects.get().status
+
+
+def test_a_stalled_worker_cannot_write_its_stale_copy_over_a_newer_one(stripe_configured, acme, customer, monkeypatch):
+    assert race(stripe_configured, customer, monkeypatch) == "canceled"
+    assert EntitlementsManager(acme).entitlements().plan == "free"
+
+
+def test_without_the_lock_it_could(stripe_configured, acme, customer, monkeypatch):
+    """That the test above tests something."""
+    monkeypatch.setattr(sync, "lock_customer", lambda subject: now())
+    assert race(stripe_configured, customer, monkeypatch) == "active"
+
+
+@pytest.mark.chaos
+def test_a_worker_killed_in_the_middle_loses_nothing_and_repeats_nothing(stripe_configured, acme, customer, workers):
+    bought = stripe_configured.subscribe(customer, price())
+    for event in stripe_configured.news():
+        post(event)
+    with held("SELECT 1 FROM accounts_organization WHERE id = %s FOR UPDATE", [acme.pk]):
+        # It has fetched and mirrored, and now waits for the organization to write the grants.
+        first = workers()
+        until(lambda: doing() and waiting_for_a_row(), "the worker is in the middle")
+        first.kill()
+    assert not SubscriptionState.objects.exists()
+    assert WebhookEvent.objects.waiting().exists()
+    second = workers()
+    until(lambda: not WebhookEvent.objects.waiting().exists(), "everything is processed", 45)
+    assert SubscriptionState.objects.get().stripe_subscription_id == bought.id
+    assert EntitlementsManager(acme).entitlements().plan == "pro"
+    assert acme.grants.count() == 1
+    assert Invoice.objects.count() == 1
+    until(lambda: not jobs("billing.tasks.apply_events"), "the queue is empty")
+    second.stop()
+    assert not WebhookEvent.objects.dead().exists()
+
+
+def doing() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing' AND task_name = 'billing.tasks.apply_events'")
+        return bool(cursor.fetchone()[0])
+
+
+def waiting_for_a_row() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
+            "AND query LIKE '%%accounts_organization%%FOR NO KEY UPDATE%%'"
+        )
+        return bool(cursor.fetchone()[0])
