@@ -5,6 +5,7 @@ Any process that remembers something by organization subscribes to `watcher`; wh
 keys, members, organizations and users are written by triggers, so that no code path can forget one; `hurry` then spreads them at once.
 """
 
+import atexit
 import logging
 import os
 import threading
@@ -17,6 +18,7 @@ from uuid import UUID
 
 import psycopg
 from django.db import connections, transaction
+from redis import RedisError
 
 from contextmcp.common import valkey
 
@@ -64,7 +66,7 @@ def hurry() -> None:
 def _publish() -> None:
     client = valkey.client()
     if client is not None:
-        with suppress(*valkey.Unavailable):
+        with suppress(RedisError):  # Whatever is wrong with it: the change is committed, and polling finds it.
             client.publish(valkey.channel(CHANNEL), b"look")
 
 
@@ -150,6 +152,9 @@ class Watcher:
             log.warning("revocations cannot be read: %s", type(error).__name__)
             if self._connection is not None:
                 self._connection.close()
+        except Exception:
+            # Without this thread nothing would be trusted any more; it goes on.
+            log.exception("looking for revocations failed")
 
     def _look(self, connection: psycopg.Connection[Any]) -> None:
         began = time.monotonic()
@@ -183,7 +188,7 @@ class Watcher:
             client = valkey.client()
             if client is None:
                 return
-            with suppress(*valkey.Unavailable), client.pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
+            with suppress(RedisError), client.pubsub(ignore_subscribe_messages=True) as subscription:  # type: ignore[no-untyped-call]
                 subscription.subscribe(valkey.channel(CHANNEL))
                 while not self._stopping.is_set():
                     if subscription.get_message(timeout=POLL_SECONDS):
@@ -201,3 +206,4 @@ def _connect() -> psycopg.Connection[Any]:
 
 watcher = Watcher()
 os.register_at_fork(after_in_child=watcher.after_fork)
+atexit.register(watcher.stop)

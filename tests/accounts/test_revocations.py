@@ -170,6 +170,13 @@ class TestLooking:
         assert len(heard) == 1
         assert "ZeroDivisionError" in caplog.text
 
+    def test_a_chore_that_fails_does_not_stop_the_looking(self, watching, heard, caplog):
+        watching.chore(0, lambda connection: 1 / 0)
+        for _ in range(2):
+            watching._round()
+        assert watching.fresh()
+        assert "ZeroDivisionError" in caplog.text
+
     def test_it_runs_stops_with_its_chores_done_and_runs_again(self, watching, heard, acme):
         done = []
         watching.chore(3600, done.append)
