@@ -21,19 +21,24 @@ def required(name: str, hint: str) -> str:
     return str(value)
 
 
+def text(name: str, default: str = "") -> str:
+    """The variable's value; an empty one, as `.env.example` has them, counts as none."""
+    return str(env.str(name, default="")) or default
+
+
 DEBUG = False
 SECRET_KEY = required("SECRET_KEY", "give a long random string; Django signs sessions with it")
 # Newest first: "2:<hex>,1:<hex>". A key made under an older secret is answered by bcrypt once, then moves to the newest.
 API_KEY_SECRETS = parse_key_secrets(required("API_KEY_SECRETS", 'give "1:" and 64 hexadecimal digits; API keys are recognised with it'))
 API_KEY_BCRYPT_ROUNDS = 12
 # "live" or "test": the kind of API keys this deployment makes and takes.
-KEY_ENVIRONMENT = env.str("KEY_ENVIRONMENT", default="live")
+KEY_ENVIRONMENT = text("KEY_ENVIRONMENT", "live")
 if KEY_ENVIRONMENT not in {"live", "test"}:
     raise ImproperlyConfigured(f'KEY_ENVIRONMENT is "{KEY_ENVIRONMENT}": it must be "live" or "test".')
 
-PUBLIC_URL = env.str("PUBLIC_URL", default="http://localhost:3001").rstrip("/")
-GATE_URL = env.str("GATE_URL", default=PUBLIC_URL).rstrip("/")
-MCP_SERVER_URL = env.str("MCP_SERVER_URL", default=f"{PUBLIC_URL}/mcp")
+PUBLIC_URL = text("PUBLIC_URL", "http://localhost:3001").rstrip("/")
+GATE_URL = text("GATE_URL", PUBLIC_URL).rstrip("/")
+MCP_SERVER_URL = text("MCP_SERVER_URL", f"{PUBLIC_URL}/mcp")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
@@ -113,7 +118,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Valkey or Redis makes things fast; the database alone keeps them right. Without an address everything but rate limits works.
 REDIS_URL = env.str("REDIS_URL", default="")
-CACHE_PREFIX = env.str("CACHE_PREFIX", default="cmcp")
+CACHE_PREFIX = text("CACHE_PREFIX", "cmcp")
 if REDIS_URL:
     CACHES = {
         "default": {
@@ -159,9 +164,9 @@ ACCOUNT_SESSION_REMEMBER = True
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 
-vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+vars().update(env.email_url_config(text("EMAIL_URL", "consolemail://")))
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="ContextMCP <hello@contextmcp.example>")
+DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL", "ContextMCP <hello@contextmcp.example>")
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [

@@ -10,6 +10,10 @@ os.environ.setdefault("PUBLIC_URL", "http://localhost:3001")
 os.environ.setdefault("DATABASE_URL", "postgres://contextmcp@127.0.0.1:1/contextmcp")
 os.environ.setdefault("LOG_LEVEL", "WARNING")
 
+# What a developer's .env says of Stripe, mail and addresses is not the tests' business.
+for _name in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE", "MCP_SERVER_URL", "GATE_URL"):
+    os.environ.setdefault(_name, "")
+
 from .base import *
 
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "main")

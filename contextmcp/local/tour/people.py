@@ -15,7 +15,7 @@ KEY = re.compile(r"cmcp_sk_(?:test|live)_[0-9A-Za-z]+")
 
 def _register(browser: Browser, url: str, email: str, password: str, organization: str) -> None:
     browser.open(f"{url}/accounts/signup/")
-    browser.submit({"email": email, "password1": password, "organization_name": organization})
+    browser.submit({"email": email, "password1": password, "organization": organization})
 
 
 def _first_key(browser: Browser, url: str) -> str:

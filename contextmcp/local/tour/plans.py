@@ -46,7 +46,7 @@ def free(journey: Journey, report: Report) -> bool:
 
 
 def _meter(document: dict[str, Any], feature: str) -> str:
-    found = next((meter for meter in document["meters"] if meter["feature"] == feature), None)
+    found = next((meter for meter in document["usage"] if meter["feature"] == feature), None)
     expect(found is not None, f"{feature} is not in /api/usage/current")
     assert found is not None
     return f"used {found['used']}, included {found['included']}, remaining {found['remaining']}"
