@@ -1,5 +1,40 @@
 """The pages, and the endpoints that join apps."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from .api import views as api
+from .pages import account, billing, keys, start, team
+
+urlpatterns = [
+    path("", start.home, name="home"),
+    path("pricing/", start.pricing_page, name="pricing"),
+    path("welcome/", start.welcome, name="welcome"),
+    path("welcome/key/", start.first_key, name="first-key"),
+    path("account/", account.account, name="account"),
+    path("account/new/", start.new_organization, name="new-organization"),
+    path("account/switch/", start.switch, name="switch-organization"),
+    path("account/keys/", keys.keys, name="keys"),
+    path("account/keys/create/", keys.create_key, name="create-key"),
+    path("account/keys/<uuid:key_id>/rotate/", keys.rotate_key, name="rotate-key-form"),
+    path("account/keys/<uuid:key_id>/revoke/", keys.revoke_key, name="revoke-key-form"),
+    path("account/keys/<uuid:key_id>/adopt/", keys.adopt_key, name="adopt-key-form"),
+    path("account/usage/", account.usage, name="usage"),
+    path("account/team/", team.team, name="team"),
+    path("account/team/invite/", team.invite, name="invite"),
+    path("account/team/invitations/<uuid:invitation_id>/resend/", team.resend, name="resend-invitation-form"),
+    path("account/team/invitations/<uuid:invitation_id>/revoke/", team.revoke, name="revoke-invitation-form"),
+    path("account/team/<uuid:member_id>/role/", team.change_role, name="change-role-form"),
+    path("account/team/<uuid:member_id>/remove/", team.remove, name="remove-member-form"),
+    path("account/billing/", billing.billing, name="billing"),
+    path("account/billing/choose/", billing.choose, name="choose-plan"),
+    path("account/billing/checkout/", billing.checkout, name="checkout"),
+    path("account/billing/portal/", billing.portal, name="portal"),
+    path("account/billing/return/", billing.returned, name="checkout-return"),
+    path("account/settings/", account.settings_page, name="settings"),
+    path("account/settings/change/", account.change_settings, name="change-settings"),
+    path("account/settings/close/", account.close, name="close-organization"),
+    path("invitations/<str:token>/", team.invitation_page, name="invitation"),
+    path("invitations/<str:token>/accept/", team.accept_invitation, name="accept-invitation-form"),
+    path("api/organization", api.OrganizationView.as_view(), name="organization"),
+    path("api/invitations/accept", api.AcceptInvitationView.as_view(), name="accept-invitation"),
+]
