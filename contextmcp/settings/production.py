@@ -1,5 +1,7 @@
 """Production: everything secret is required, everything is over HTTPS."""
 
+from django.core.exceptions import ImproperlyConfigured
+
 from .base import *
 
 ALLOWED_HOSTS = [host for host in required("ALLOWED_HOSTS", "give the public host names, comma-separated").split(",") if host]

@@ -15,7 +15,7 @@ class StripeSide:
 
     def __init__(self, base: str, secret_key: str) -> None:
         self.base = base
-        self.stripe = stripe.StripeClient(secret_key, base_addresses={"api": base})  # type: ignore[typeddict-item]
+        self.stripe = stripe.StripeClient(secret_key, base_addresses={"api": base})
         self.clock = ""
         self.customer = ""
 
