@@ -54,8 +54,8 @@ lock: $(VENV)/.uv ## resolve requirements/*.in anew (ARGS=--upgrade for newer ve
 bench: $(VENV)/.development ## how fast the hot paths are
 	@exec $(PY) -m tests.bench $(ARGS)
 
-soak: $(VENV)/.development ## load for a long time, and nothing may be lost
-	@exec $(PY) -m tests.bench --soak $(ARGS)
+soak: $(VENV)/.development ## the long runs: figures, and an exit code that is not 0 on a miss
+	@exec $(PY) -m tests.soak $(ARGS)
 
 clean: ## stop and forget the local world, and remove the environment
 	@test ! -x $(PY) || $(LOCAL) clean
