@@ -13,7 +13,6 @@ from contextmcp.local.stripe.render import answer
 from contextmcp.local.stripe.routes import check, form, spec
 from contextmcp.local.stripe.routes.match import Match, match
 from contextmcp.local.stripe.simulator import Answer, Request, Simulator, log
-from contextmcp.local.stripe.unit import Unit
 
 KEY = re.compile(r"(sk|rk)_test_[A-Za-z0-9]{24,}")
 TOKEN = re.compile(r"mest_[A-Za-z0-9]+")  # a meter event stream's short-lived token
@@ -87,16 +86,18 @@ def _parameters(found: Match, request: Request) -> tuple[Params, Params, Params]
         "required": [name for name, p in fields.items() if p.get("required")],
         "additionalProperties": False,
     }
+    wanted: dict[str, Any]
     content: dict[str, Any] = operation.get("requestBody", {}).get("content", {})
-    if "application/json" in content:
+    if request.path.startswith("/v2/"):
         try:
             body = json.loads(request.body or "{}")
         except ValueError:
             raise invalid("The request's body is not JSON") from None
-        body = form.coerce(body, content["application/json"]["schema"] | {"additionalProperties": False}, "")
+        wanted = content.get("application/json", {}).get("schema", {"type": "object", "properties": {}})
+        body = form.coerce(body, {**wanted, "additionalProperties": False}, "")
     else:
         first: dict[str, Any] = next(iter(content.values()), {})
-        wanted: dict[str, Any] = first.get("schema", {"type": "object"})
+        wanted = first.get("schema", {"type": "object"})
         text = request.body if found.method == "post" else ""
         raw = form.decode(request.query)
         if found.method == "delete":  # its parameters may come either way, and the document has them in the body
@@ -144,10 +145,5 @@ def _run(sim: Simulator, found: Match, parameters: Params, request_id: str, key:
     given = dict(parameters)
     expand = given.pop("expand", [])
     with sim.unit(request_id, key) as unit:
-        return _after(unit, answer(unit, found.handler(unit, given), expand))
+        return answer(unit, found.handler(unit, given), expand)
     raise AssertionError("a unit of work ends by answering or refusing")
-
-
-def _after(unit: Unit, payload: Obj) -> Obj:
-    unit.flush()
-    return payload

@@ -40,6 +40,9 @@ def view(unit: Unit, obj: Obj) -> Obj:
     if obj.get("deleted"):
         shown.pop("created", None)
         return shown
+    for kind, name in INCLUDES:
+        if kind == obj["object"]:
+            shown.pop(name, None)
     if hook := HOOKS.get(obj["object"]):
         hook(unit, obj, shown)
     return shown
@@ -55,7 +58,7 @@ def answer(unit: Unit, result: Obj, expand: Iterable[str]) -> Obj:
     else:
         shown = view(unit, result)
     for path in expand:
-        if path.count(".") > 3:
+        if len([step for step in path.split(".") if step != "data"]) > 4:
             raise invalid("You cannot expand more than 4 levels of a property.", "expand")
         _expand(unit, shown, path.split("."), path, shown, "")
     return shown
@@ -81,7 +84,9 @@ def _expand(unit: Unit, node: Any, steps: list[str], path: str, owner: Obj, trai
     if step not in node:
         key = (str(owner.get("object")), f"{trail}{step}")
         if key in INCLUDES:
-            node[step] = INCLUDES[key](unit, unit.get(owner.get("id", "")) or owner)
+            found_there = INCLUDES[key](unit, unit.get(owner.get("id", "")) or owner)
+            if found_there is not None or _nullable(*key):
+                node[step] = found_there
         elif not _may_expand(kind, step, node):
             raise invalid(
                 f"This property cannot be expanded ({path}). You may want to try expanding 'data.{path}' instead.",
@@ -102,6 +107,11 @@ def _expand(unit: Unit, node: Any, steps: list[str], path: str, owner: Obj, trai
 def _whole(unit: Unit, item: Any) -> Any:
     found = unit.get(item) if isinstance(item, str) else None
     return view(unit, found) if found else item
+
+
+def _nullable(kind: str, name: str) -> bool:
+    properties = spec.schema(spec.schema_of_object()[kind])["properties"]
+    return bool(properties.get(name, {}).get("nullable"))
 
 
 def _may_expand(kind: str, step: str, node: Obj) -> bool:

@@ -70,7 +70,7 @@ class Simulator:
                 if not refusal.keep:
                     raise
                 kept = refusal
-            unit.flush()
+            unit.finish()
         self._judge_events(unit)
         self.news.set()
         if kept is not None:

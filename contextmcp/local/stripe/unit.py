@@ -50,6 +50,7 @@ class Unit:
     endpoints: tuple[Obj, ...] = ()  # the endpoint given on the command line, which is no object of the API
     live: dict[str, Obj] = field(default_factory=dict)
     loaded: dict[str, str] = field(default_factory=dict)  # as it was when read, or when last told by an event
+    written: dict[str, str] = field(default_factory=dict)  # as the store has it
     dirty: set[str] = field(default_factory=set)
     held: list[Obj] | None = None  # events waiting to be put in Stripe's order
     pretend: int | None = None  # a moment to look ahead from, for a preview
@@ -92,7 +93,7 @@ class Unit:
     def _adopt(self, id: str, body: str) -> Obj:
         if id not in self.live:
             self.live[id] = json.loads(body)
-            self.loaded[id] = body
+            self.loaded[id] = self.written[id] = body
         return self.live[id]
 
     def need(self, kind: str, id: str, param: str | None = None, *, deleted: bool = False) -> Obj:
@@ -109,6 +110,11 @@ class Unit:
     def save(self, obj: Obj) -> None:
         self.dirty.add(obj["id"])
 
+    def finish(self) -> None:
+        """Before the commit: whatever differs from what is written, marked by `save` or not."""
+        self.dirty |= {id for id, obj in self.live.items() if json.dumps(obj) != self.written.get(id)}
+        self.flush()
+
     def flush(self) -> None:
         for id in sorted(self.dirty, key=list(self.live).index) if len(self.dirty) > 1 else self.dirty:
             self._write(self.live[id])
@@ -117,6 +123,8 @@ class Unit:
     def _write(self, obj: Obj) -> None:
         kind = obj["object"]
         parent = ident(PARENT[kind](obj)) if kind in PARENT and not obj.get("deleted") else None
+        body = json.dumps(obj)
+        self.written[obj["id"]] = body
         tag = TAG[kind](obj) if kind in TAG and not obj.get("deleted") else None
         self.store.run(
             "INSERT INTO objects (id, object, created, customer, parent, tag, clock, deleted, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
@@ -131,7 +139,7 @@ class Unit:
                 tag,
                 ident(obj.get("test_clock")),
                 int(bool(obj.get("deleted"))),
-                json.dumps(obj),
+                body,
             ),
         )
 
