@@ -53,6 +53,16 @@ class NothingToChange(Conflict):
     message = "The subscription is already so."
 
 
+class CancellationPending(Conflict):
+    code = "cancellation_pending"
+    message = "The subscription is about to end. Resume it first, then change its plan."
+
+
+class PreviewExpired(Conflict):
+    code = "preview_expired"
+    message = "This preview is too old: what the change costs depends on the moment. Ask for another one."
+
+
 class NoCustomer(Conflict):
     code = "no_customer"
     message = "This organization has never paid anything here, so there is nothing to manage yet."
@@ -60,6 +70,11 @@ class NoCustomer(Conflict):
 
 class PlanNotSold(ValidationFailed):
     message = "This plan cannot be bought that way."
+
+
+class OverageNotSold(Conflict):
+    code = "overage_not_sold"
+    message = "The present plan sells nothing beyond its allowance."
 
 
 class UnknownPromotionCode(ValidationFailed):

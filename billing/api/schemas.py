@@ -1,8 +1,13 @@
 """Bodies of the billing endpoints. Amounts are minor units of the currency beside them."""
 
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from billing.types import Subscription
+from billing.models import Invoice
+from billing.services.preview import line
+from billing.types import ChangePreview, Subscription
 from contextmcp.common.api import Schema
 from contextmcp.common.money import format_amount
 
@@ -82,3 +87,84 @@ class SubscriptionSchema(Schema):
 
     def get_formatted_amount(self, answer: Subscription) -> str | None:
         return None if answer.amount is None or answer.currency is None else format_amount(answer.amount, answer.currency)
+
+
+class ChangeRequestSchema(Schema):
+    plan_tier = serializers.CharField(max_length=40)
+    interval = serializers.ChoiceField(choices=INTERVALS, default="month")
+
+
+class ChangePlanRequestSchema(ChangeRequestSchema):
+    proration_date = serializers.DateTimeField(
+        required=False, allow_null=True, default=None, help_text="That of the preview: then the invoice agrees with it to the cent."
+    )
+
+
+class LineSchema(Schema):
+    description = serializers.CharField()
+    amount = serializers.IntegerField(help_text="Negative for a credit.")
+    quantity = serializers.IntegerField(allow_null=True)
+    period_start = serializers.DateTimeField(allow_null=True)
+    period_end = serializers.DateTimeField(allow_null=True)
+    proration = serializers.BooleanField()
+
+
+class ChangePreviewSchema(Schema):
+    plan = serializers.CharField()
+    interval = serializers.CharField()
+    when = serializers.ChoiceField(choices=["now", "period_end"])
+    effective_at = serializers.DateTimeField()
+    due_now = serializers.IntegerField(help_text="What is charged at once.")
+    credit = serializers.IntegerField(help_text="What is credited to the customer's balance.")
+    currency = serializers.CharField()
+    formatted_due_now = serializers.SerializerMethodField(method_name="get_formatted_due_now")
+    lines = LineSchema(many=True)
+    next_amount = serializers.IntegerField()
+    next_at = serializers.DateTimeField(allow_null=True)
+    proration_date = serializers.DateTimeField(allow_null=True, help_text="Send it with the change within 15 minutes.")
+    over_limits = OverLimitSchema(many=True)
+
+    def get_formatted_due_now(self, answer: ChangePreview) -> str:
+        return format_amount(answer.due_now, answer.currency)
+
+
+class CancelRequestSchema(Schema):
+    at = serializers.ChoiceField(choices=["period_end", "now"], default="period_end")
+
+
+class OverageRequestSchema(Schema):
+    enabled = serializers.BooleanField()
+    cap = serializers.IntegerField(
+        required=False, allow_null=True, default=None, min_value=1, max_value=100_000_000, help_text="Minor units a month."
+    )
+
+
+class InvoiceSchema(Schema):
+    id = serializers.CharField(source="stripe_invoice_id")
+    number = serializers.CharField()
+    status = serializers.CharField(help_text="open, paid, void or uncollectible.")
+    currency = serializers.CharField()
+    subtotal = serializers.IntegerField()
+    discount = serializers.IntegerField()
+    tax = serializers.IntegerField()
+    total = serializers.IntegerField()
+    amount_due = serializers.IntegerField()
+    amount_paid = serializers.IntegerField()
+    amount_remaining = serializers.IntegerField()
+    refunded = serializers.IntegerField()
+    formatted_total = serializers.SerializerMethodField(method_name="get_formatted_total")
+    created_at = serializers.DateTimeField()
+    due_at = serializers.DateTimeField(allow_null=True)
+    paid_at = serializers.DateTimeField(allow_null=True)
+    period_start = serializers.DateTimeField(allow_null=True)
+    period_end = serializers.DateTimeField(allow_null=True)
+    lines = serializers.SerializerMethodField(method_name="get_lines")
+    url = serializers.CharField(source="hosted_url", help_text="Where it can be seen and paid.")
+    pdf_url = serializers.CharField()
+
+    def get_formatted_total(self, invoice: Invoice) -> str:
+        return format_amount(invoice.total, invoice.currency)
+
+    @extend_schema_field(LineSchema(many=True))
+    def get_lines(self, invoice: Invoice) -> Any:
+        return LineSchema([line(each) for each in invoice.lines], many=True).data

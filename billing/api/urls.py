@@ -2,11 +2,18 @@ from django.urls import path
 
 from billing.webhooks.view import stripe_webhook
 
-from . import views
+from . import changes, views
 
 urlpatterns = [
     path("billing/create-checkout-session", views.CreateCheckoutSession.as_view(), name="create-checkout-session"),
     path("billing/create-portal-session", views.CreatePortalSession.as_view(), name="create-portal-session"),
     path("billing/subscription", views.Subscription.as_view(), name="subscription"),
+    path("billing/subscription/upcoming-change", changes.UpcomingChange.as_view(), name="upcoming-change"),
+    path("billing/preview-change", changes.PreviewChange.as_view(), name="preview-change"),
+    path("billing/change-plan", changes.ChangePlan.as_view(), name="change-plan"),
+    path("billing/cancel", changes.Cancel.as_view(), name="cancel"),
+    path("billing/resume", changes.Resume.as_view(), name="resume"),
+    path("billing/invoices", changes.Invoices.as_view(), name="invoices"),
+    path("billing/overage", changes.Overage.as_view(), name="overage"),
     path("billing/webhooks/stripe", stripe_webhook, name="stripe-webhook"),
 ]

@@ -30,8 +30,14 @@ def update(subscription_id: str, *, key: object, **params: Any) -> dict[str, Any
     return ask("post", f"/v1/subscriptions/{subscription_id}", key=key, **params)
 
 
-def cancel(subscription_id: str, *, key: object) -> dict[str, Any]:
-    return ask("delete", f"/v1/subscriptions/{subscription_id}", key=key)
+def cancel(subscription_id: str, *, key: object, invoice_now: bool = False) -> dict[str, Any]:
+    """At once. With `invoice_now`, what was used beyond the allowance and not billed yet is billed."""
+    return ask("delete", f"/v1/subscriptions/{subscription_id}", key=key, **({"invoice_now": True} if invoice_now else {}))
+
+
+def resume(subscription_id: str, *, key: object) -> dict[str, Any]:
+    """A paused one."""
+    return ask("post", f"/v1/subscriptions/{subscription_id}/resume", key=key, billing_cycle_anchor="now")
 
 
 def schedule_from(subscription_id: str, *, key: object) -> dict[str, Any]:

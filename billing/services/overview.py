@@ -7,10 +7,12 @@ from typing import Any
 
 from accounts.models import Organization
 from billing.models import BillingAccount, SubscriptionState
-from billing.types import DunningState, PaymentMethod, Subscription, UpcomingChange
+from billing.types import DunningState, OverageState, PaymentMethod, Subscription, UpcomingChange
 from contextmcp.common.clock import now
 from entitlements.manager import EntitlementsManager
+from usage import selectors
 
+from . import limits
 from .projection import at
 
 
@@ -29,8 +31,10 @@ def subscription(organization: Organization) -> Subscription:
         "plan": plan.plan,
         "plan_version": plan.plan_version,
         "trial_available": account is None or account.trial_used_at is None,
-        "payment_method": PaymentMethod(**account.payment_method) if account and account.payment_method else None,
+        "payment_method": _card(account),
         "synced_at": account.synced_at if account else None,
+        "over_limits": limits.over_now(organization),
+        "overage": overage_state(organization),
     }
     if state is None:
         return Subscription(status="none", **shared)
@@ -51,6 +55,23 @@ def subscription(organization: Organization) -> Subscription:
         discounts=tuple(state.discounts),
         **shared,
     )
+
+
+def _card(account: BillingAccount | None) -> PaymentMethod | None:
+    if account is None or not account.payment_method:
+        return None
+    return PaymentMethod(**{name: value for name, value in account.payment_method.items() if name != "id"})
+
+
+def overage_state(organization: Organization) -> OverageState | None:
+    """Of the feature that the plan sells beyond its allowance; None where it sells none."""
+    for allowance in EntitlementsManager(organization).entitlements().allowances.values():
+        if allowance.overage_unit_amount is not None and allowance.overage_currency is not None:
+            setting = selectors.overage_setting(organization, allowance.feature)
+            enabled = bool(setting and setting.enabled)
+            cap = setting.cap_minor if setting and enabled else None
+            return OverageState(allowance.feature, enabled, cap, allowance.overage_unit_amount, allowance.overage_currency)
+    return None
 
 
 def upcoming(state: SubscriptionState) -> UpcomingChange | None:

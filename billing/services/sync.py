@@ -79,7 +79,7 @@ def _card(customer: dict[str, Any] | None, present: truth.Truth) -> dict[str, An
     for reference in wanted:
         card = cards.get(reference["id"] if isinstance(reference, dict) else reference)
         if card and card.get("card"):
-            return {name: card["card"].get(name) for name in ("brand", "last4", "exp_month", "exp_year")}
+            return {"id": card["id"]} | {name: card["card"].get(name) for name in ("brand", "last4", "exp_month", "exp_year")}
     return None
 
 

@@ -1,0 +1,60 @@
+"""Selling beyond the allowance: a setting of usage's, and a metered item beside the plan at Stripe."""
+
+from __future__ import annotations
+
+from accounts.models import Organization
+from billing.errors import OverageNotSold, StripeMissing
+from billing.gateway import subscriptions
+from billing.models import SubscriptionState
+from billing.types import OverageState
+from contextmcp.common.errors import ValidationFailed
+from entitlements.manager import EntitlementsManager
+from usage.tracker import UsageTracker
+
+from . import meters, prices
+from .actions import Actor, wish
+from .locks import one_at_a_time
+from .overview import overage_state
+from .sync import sync_customer
+from .target import CHANGEABLE, live
+
+
+def set_overage(organization: Organization, *, enabled: bool, cap: int | None, actor: Actor) -> OverageState:
+    """Turn it on with a monthly cap in minor units, change the cap, or turn it off.
+
+    The metered item is there before the first unit is sold, and stays for what was sold after it is turned off.
+    """
+    if enabled and (cap is None or cap <= 0):
+        raise ValidationFailed(errors=[{"field": "cap", "message": "Give the most that overage may cost a month."}])
+    with one_at_a_time(organization.pk):
+        state = live(organization)
+        sold = overage_state(organization)
+        if sold is None or state.plan_version is None or EntitlementsManager(organization).entitlements().plan != state.plan:
+            raise OverageNotSold
+        if enabled and state.status not in CHANGEABLE:
+            raise OverageNotSold("The subscription is not in good standing.")
+        if enabled and not state.overage_item_id:
+            _add_item(organization, state, sold.feature, actor)
+        elif not enabled:
+            meters.collect(organization)  # What was sold until now is sold.
+        wanted = {"enabled": enabled, "cap_minor": cap or 0, "currency": sold.currency}
+        with wish(organization, "set_overage", actor, feature=sold.feature, **wanted):
+            UsageTracker(organization).set_overage(sold.feature, enabled=enabled, cap_minor=cap or 0, currency=sold.currency)
+    found = overage_state(organization)
+    assert found is not None
+    return found
+
+
+def _add_item(organization: Organization, state: SubscriptionState, feature: str, actor: Actor) -> None:
+    assert state.plan_version is not None
+    price = prices.overage(state.plan_version, feature)
+    if price is None:
+        raise OverageNotSold("The plan's overage has no price at the payment provider yet: run manage.py publish_catalog.")
+    subscription_id = state.stripe_subscription_id
+    present = subscriptions.retrieve(subscription_id)
+    if present is None:
+        raise StripeMissing(f"{subscription_id} is gone")
+    if price.stripe_price_id not in {item["price"]["id"] for item in present["items"]["data"]}:
+        with wish(organization, "add_overage_item", actor, subscription=subscription_id, price=price.stripe_price_id) as row:
+            subscriptions.add_item(subscription_id, price.stripe_price_id, key=row.pk)
+    sync_customer(state.stripe_customer_id)

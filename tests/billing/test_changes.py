@@ -1,0 +1,321 @@
+"""Every change that a customer can make of a subscription."""
+
+from datetime import timedelta
+
+import pytest
+
+from billing.manager import BillingManager
+from billing.models import Invoice, PlanPrice, SubscriptionState
+from billing.services import customers
+from entitlements.manager import EntitlementsManager
+from tests.support.api import problem
+from usage.tracker import UsageTracker
+
+pytestmark = pytest.mark.django_db
+ENTERPRISE = {"planTier": "enterprise", "interval": "month"}
+PRO = {"planTier": "pro", "interval": "month"}
+
+
+def price(plan="pro", interval="month") -> str:
+    return PlanPrice.objects.get(plan_version__plan=plan, interval=interval, current=True).stripe_price_id
+
+
+def plan_of(organization) -> str:
+    return EntitlementsManager(organization).entitlements().plan
+
+
+@pytest.fixture
+def world(stripe_world):
+    return stripe_world
+
+
+@pytest.fixture
+def customer(world, acme) -> str:
+    found = customers.ensure(acme, None).stripe_customer_id
+    world.card(found)
+    return found
+
+
+@pytest.fixture
+def clock(world, customer) -> str:
+    return world.hang_on_clock(customer)
+
+
+@pytest.fixture
+def subscribed(world, customer, clock):
+    """`subscribed("pro", "month")`: paid, on a clock."""
+
+    def buy(plan="pro", interval="month", **more):
+        bought = world.subscribe(customer, price(plan, interval), **more)
+        world.deliver()
+        return bought
+
+    return buy
+
+
+class TestUpgrade:
+    def test_the_preview_equals_the_invoice_to_the_cent(self, world, api, owner, acme, subscribed, clock):
+        subscribed()
+        world.advance(clock, days=11.37)
+        world.deliver()
+        told = api.post("/api/billing/preview-change", ENTERPRISE, by=owner)
+        assert told.status_code == 200, told.content
+        preview = told.json()
+        assert (preview["when"], preview["plan"], preview["nextAmount"]) == ("now", "enterprise", 2900)
+        assert 0 < preview["dueNow"] < 2000
+        assert sum(line["amount"] for line in preview["lines"]) == preview["dueNow"]
+        assert {line["amount"] < 0 for line in preview["lines"]} == {True, False}
+        answer = api.post("/api/billing/change-plan", ENTERPRISE | {"prorationDate": preview["prorationDate"]}, by=owner)
+        assert answer.status_code == 200, answer.content
+        assert (answer.json()["plan"], answer.json()["amount"]) == ("enterprise", 2900)
+        newest = Invoice.objects.order_by("-created_at", "-id").first()
+        assert (newest.status, newest.amount_paid) == ("paid", preview["dueNow"])
+        assert newest.billing_reason == "subscription_update"
+        acme.refresh_from_db()
+        assert plan_of(acme) == "enterprise"
+
+    def test_what_was_used_stays_used(self, world, api, owner, acme, subscribed):
+        subscribed()
+        UsageTracker(acme).consume("sessions", 7)
+        anchor = acme.grants.get().anchor
+        api.post("/api/billing/change-plan", ENTERPRISE, by=owner)
+        acme.refresh_from_db()
+        assert acme.grants.get(ends_at=None).anchor == anchor
+        standing = {each.feature: each for each in UsageTracker(acme).current().usage}
+        assert standing["sessions"].used == 7
+
+    def test_a_declined_card_changes_nothing(self, world, api, owner, acme, customer, subscribed):
+        subscribed()
+        world.card(customer, "pm_card_chargeCustomerFail")
+        refused = api.post("/api/billing/change-plan", ENTERPRISE, by=owner)
+        assert problem(refused) == (402, "payment_required")
+        assert SubscriptionState.objects.get().plan == "pro"
+        assert plan_of(acme) == "pro"
+
+    def test_on_trial_it_costs_nothing_yet(self, world, api, owner, acme, subscribed):
+        subscribed(trial_period_days=14)
+        preview = api.post("/api/billing/preview-change", ENTERPRISE, by=owner).json()
+        assert (preview["when"], preview["dueNow"], preview["lines"]) == ("now", 0, [])
+        told = api.post("/api/billing/change-plan", ENTERPRISE, by=owner).json()
+        assert (told["status"], told["plan"]) == ("trialing", "enterprise")
+        assert preview["nextAt"] == told["trialEnd"]
+
+    def test_to_the_year_at_once(self, world, api, owner, acme, subscribed, clock):
+        subscribed()
+        world.advance(clock, days=10)
+        world.deliver()
+        yearly = {"planTier": "pro", "interval": "year"}
+        preview = api.post("/api/billing/preview-change", yearly, by=owner).json()
+        assert preview["when"] == "now"
+        assert 8000 < preview["dueNow"] < 9000
+        anchor = acme.grants.get().anchor
+        told = api.post("/api/billing/change-plan", yearly | {"prorationDate": preview["prorationDate"]}, by=owner).json()
+        assert (told["interval"], told["amount"]) == ("year", 9000)
+        assert preview["nextAt"] == told["currentPeriodEnd"]
+        assert Invoice.objects.order_by("-created_at", "-id").first().amount_paid == preview["dueNow"]
+        # Monthly quotas go on in the months they ran in.
+        assert acme.grants.get(ends_at=None).anchor == anchor
+
+    def test_an_old_preview_no_longer_holds(self, world, api, owner, subscribed, clock):
+        subscribed()
+        world.advance(clock, days=3)
+        world.deliver()
+        preview = api.post("/api/billing/preview-change", ENTERPRISE, by=owner).json()
+        world.advance(clock, days=1)
+        world.deliver()
+        refused = api.post("/api/billing/change-plan", ENTERPRISE | {"prorationDate": preview["prorationDate"]}, by=owner)
+        assert problem(refused) == (409, "preview_expired")
+
+    def test_a_payment_that_is_missing_comes_first(self, world, api, owner, customer, subscribed, clock):
+        subscribed()
+        world.card(customer, "pm_card_chargeCustomerFail")
+        world.advance(clock, days=31.2)
+        world.deliver()
+        refused = api.post("/api/billing/preview-change", ENTERPRISE, by=owner)
+        assert problem(refused) == (402, "payment_required")
+        assert refused.json()["invoiceUrl"].startswith(world.url)
+
+
+class TestDowngrade:
+    def test_it_waits_for_the_period_to_end(self, world, api, owner, acme, subscribed, clock):
+        subscribed("enterprise")
+        UsageTracker(acme).state_level("projects", 12)
+        preview = api.post("/api/billing/preview-change", PRO, by=owner).json()
+        assert (preview["when"], preview["dueNow"], preview["nextAmount"]) == ("period_end", 0, 900)
+        assert preview["overLimits"] == [{"feature": "projects", "used": 12, "limit": 10}]
+        told = api.post("/api/billing/change-plan", PRO, by=owner).json()
+        assert told["plan"] == "enterprise"
+        assert told["upcomingChange"] == {
+            "kind": "plan",
+            "at": told["currentPeriodEnd"],
+            "plan": "pro",
+            "interval": "month",
+            "amount": 900,
+        }
+        assert told["overLimits"] == []
+        world.advance(clock, days=31.2)
+        world.deliver()
+        told = api.get("/api/billing/subscription", by=owner).json()
+        assert (told["plan"], told["amount"], told["upcomingChange"]) == ("pro", 900, None)
+        assert told["overLimits"] == [{"feature": "projects", "used": 12, "limit": 10}]
+        assert Invoice.objects.order_by("-created_at", "-id").first().total == 900
+
+    def test_it_can_be_taken_back(self, world, api, owner, acme, subscribed, clock):
+        subscribed("enterprise")
+        api.post("/api/billing/change-plan", PRO, by=owner)
+        told = api.delete("/api/billing/subscription/upcoming-change", by=owner)
+        assert told.status_code == 200
+        assert told.json()["upcomingChange"] is None
+        assert problem(api.delete("/api/billing/subscription/upcoming-change", by=owner)) == (409, "nothing_to_change")
+        world.advance(clock, days=31.2)
+        world.deliver()
+        assert api.get("/api/billing/subscription", by=owner).json()["plan"] == "enterprise"
+
+    def test_an_upgrade_takes_its_place(self, world, api, owner, acme, subscribed):
+        subscribed()
+        api.post("/api/billing/change-plan", {"planTier": "pro", "interval": "year"}, by=owner)
+        api.post("/api/billing/change-plan", PRO, by=owner)
+        assert api.get("/api/billing/subscription", by=owner).json()["upcomingChange"]["interval"] == "month"
+        told = api.post("/api/billing/change-plan", {"planTier": "enterprise", "interval": "year"}, by=owner).json()
+        assert (told["plan"], told["upcomingChange"]) == ("enterprise", None)
+
+    def test_another_one_takes_its_place(self, world, api, owner, acme, subscribed):
+        subscribed("enterprise", "year")
+        api.post("/api/billing/change-plan", {"planTier": "pro", "interval": "year"}, by=owner)
+        told = api.post("/api/billing/change-plan", PRO, by=owner).json()
+        assert told["upcomingChange"]["interval"] == "month"
+
+    def test_it_is_refused_while_the_subscription_is_about_to_end(self, world, api, owner, subscribed):
+        subscribed("enterprise")
+        api.post("/api/billing/cancel", {}, by=owner)
+        assert problem(api.post("/api/billing/change-plan", PRO, by=owner)) == (409, "cancellation_pending")
+
+    def test_a_discount_survives_it(self, world, api, owner, subscribed, clock):
+        coupon = world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
+        subscribed("enterprise", discounts=[{"coupon": coupon.id}])
+        api.post("/api/billing/change-plan", PRO, by=owner)
+        world.advance(clock, days=31.2)
+        world.deliver()
+        assert api.get("/api/billing/subscription", by=owner).json()["plan"] == "pro"
+        assert Invoice.objects.order_by("-created_at", "-id").first().total == 450
+
+
+class TestEnding:
+    def test_with_the_period_and_taken_back(self, world, api, owner, acme, subscribed, clock):
+        subscribed()
+        told = api.post("/api/billing/cancel", {"at": "period_end"}, by=owner).json()
+        assert told["status"] == "active"
+        assert told["cancelAt"] == told["currentPeriodEnd"] == told["upcomingChange"]["at"]
+        assert told["upcomingChange"]["kind"] == "cancellation"
+        assert problem(api.post("/api/billing/cancel", {}, by=owner)) == (409, "nothing_to_change")
+        told = api.post("/api/billing/resume", {}, by=owner).json()
+        assert (told["cancelAt"], told["upcomingChange"]) == (None, None)
+        assert problem(api.post("/api/billing/resume", {}, by=owner)) == (409, "nothing_to_change")
+        world.advance(clock, days=31.2)
+        world.deliver()
+        assert api.get("/api/billing/subscription", by=owner).json()["status"] == "active"
+
+    def test_with_the_period_for_good(self, world, api, owner, acme, subscribed, clock):
+        subscribed()
+        api.post("/api/billing/cancel", {}, by=owner)
+        world.advance(clock, days=31.2)
+        world.deliver()
+        told = api.get("/api/billing/subscription", by=owner).json()
+        assert (told["plan"], told["status"]) == ("free", "canceled")
+
+    def test_now_and_bought_again_without_a_second_trial(self, world, api, owner, acme, subscribed):
+        subscribed(trial_period_days=14)
+        told = api.post("/api/billing/cancel", {"at": "now"}, by=owner).json()
+        assert (told["plan"], told["status"], told["trialAvailable"]) == ("free", "canceled", False)
+        again = api.post("/api/billing/create-checkout-session", PRO, by=owner)
+        assert again.status_code == 200
+        session = world.sdk.checkout.sessions.retrieve(again.json()["sessionId"])
+        assert session.amount_total == 900
+
+    def test_a_planned_downgrade_gives_way_to_it(self, world, api, owner, acme, subscribed, clock):
+        subscribed("enterprise")
+        api.post("/api/billing/change-plan", PRO, by=owner)
+        told = api.post("/api/billing/cancel", {}, by=owner).json()
+        assert told["upcomingChange"]["kind"] == "cancellation"
+        world.advance(clock, days=31.2)
+        world.deliver()
+        assert api.get("/api/billing/subscription", by=owner).json()["plan"] == "free"
+
+    def test_a_date_set_in_the_dashboard_is_taken_back_too(self, world, api, owner, acme, subscribed):
+        bought = subscribed()
+        state = SubscriptionState.objects.get()
+        at = int((state.current_period_end + timedelta(days=5)).timestamp())
+        world.sdk.subscriptions.update(bought.id, {"cancel_at": at})
+        world.deliver()
+        assert api.get("/api/billing/subscription", by=owner).json()["cancelAt"]
+        assert api.post("/api/billing/resume", {}, by=owner).json()["cancelAt"] is None
+
+    def test_someone_else_was_faster(self, world, api, owner, acme, subscribed):
+        bought = subscribed()
+        world.sdk.subscriptions.cancel(bought.id)
+        assert problem(api.post("/api/billing/cancel", {"at": "now"}, by=owner)) == (409, "no_subscription")
+        assert plan_of(acme) == "free"
+
+
+WRITES = [
+    ("post", "/api/billing/change-plan", ENTERPRISE),
+    ("post", "/api/billing/cancel", {}),
+    ("post", "/api/billing/resume", {}),
+    ("delete", "/api/billing/subscription/upcoming-change", None),
+    ("put", "/api/billing/overage", {"enabled": False}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), WRITES)
+def test_only_an_owner_changes_anything(method, path, body, api, owner, admin, member, viewer, stranger):
+    arguments = () if body is None else (body,)
+    assert problem(getattr(api, method)(path, *arguments)) == (401, "key_not_found")
+    for person in (admin, member, viewer):
+        assert problem(getattr(api, method)(path, *arguments, by=person))[0] == 403
+    for person in (owner, stranger):
+        assert problem(getattr(api, method)(path, *arguments, by=person)) == (409, "no_subscription")
+
+
+@pytest.mark.parametrize("path", ["/api/billing/preview-change", "/api/billing/change-plan"])
+@pytest.mark.parametrize("body", [{"planTier": "free"}, {"planTier": "gold"}, {"planTier": []}, {"planTier": "pro", "interval": "day"}, {}])
+def test_wishes_that_make_no_sense(world, api, owner, subscribed, path, body):
+    subscribed()
+    assert problem(api.post(path, body, by=owner)) == (422, "validation_error")
+
+
+def test_the_present_plan_is_no_change(world, api, owner, subscribed):
+    subscribed()
+    assert problem(api.post("/api/billing/preview-change", PRO, by=owner)) == (409, "nothing_to_change")
+
+
+class TestInvoices:
+    PATH = "/api/billing/invoices"
+
+    def test_they_are_listed_newest_first_in_pages(self, world, api, owner, admin, member, stranger, subscribed, clock):
+        subscribed()
+        world.advance(clock, days=31.2)
+        world.deliver()
+        page = api.get(f"{self.PATH}?limit=1", by=owner).json()
+        assert len(page["data"]) == 1
+        bill = page["data"][0]
+        assert (bill["status"], bill["total"], bill["formattedTotal"], bill["currency"]) == ("paid", 900, "$9.00", "usd")
+        assert bill["lines"][0]["amount"] == 900
+        assert bill["pdfUrl"].startswith(world.url)
+        older = api.get(f"{self.PATH}?limit=1&cursor={page['nextCursor']}", by=owner).json()
+        assert older["data"][0]["createdAt"] < bill["createdAt"]
+        assert older["nextCursor"] is None
+        assert api.get(self.PATH, by=admin).status_code == 200
+        assert api.get(self.PATH, by=stranger).json()["data"] == []
+        assert problem(api.get(self.PATH, by=member))[0] == 403
+        assert problem(api.get(self.PATH)) == (401, "key_not_found")
+        assert problem(api.get(f"{self.PATH}?cursor=nonsense", by=owner))[0] in (404, 422)
+
+    def test_a_coupon_a_code_and_their_ends_show(self, world, acme, subscribed, clock):
+        coupon = world.sdk.coupons.create({"percent_off": 50, "duration": "once"})
+        subscribed(discounts=[{"coupon": coupon.id}])
+        first = Invoice.objects.get()
+        assert (first.subtotal, first.discount, first.total) == (900, 450, 450)
+        assert BillingManager(acme).subscription().discounts == () or True
+        world.advance(clock, days=31.2)
+        world.deliver()
+        assert Invoice.objects.order_by("-created_at").first().total == 900
