@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from psycopg.pq import Format
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 _HEAD = struct.Struct("!iiIii")
 _LENGTH = struct.Struct("!i").pack
+_BIG = struct.Struct("!q").pack
 
 
 class Uuids(list[UUID]): ...
@@ -59,6 +60,11 @@ def microseconds(moment: datetime) -> int:
     """Since 2000, as Postgres counts them."""
     passed = moment - _EPOCH
     return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
+
+
+def moment(passed: int) -> datetime:
+    """And back."""
+    return _EPOCH + timedelta(microseconds=passed)
 
 
 class _Dumper(Dumper):
@@ -107,6 +113,16 @@ _DUMPERS: dict[type[Any], type[Dumper]] = {
     Ints: _IntsDumper,
     Times: _TimesDumper,
 }
+
+
+_RAW: dict[type[Any], Any] = {kind: made(kind).dump for kind, made in _DUMPERS.items()}
+_RAW |= {UUID: lambda value: value.bytes, str: str.encode, datetime: lambda value: _BIG(microseconds(value))}
+
+
+def dumped(value: Any) -> bytes:
+    """The bytes of one parameter, for those who speak to libpq themselves."""
+    raw: bytes = _RAW[type(value)](value)
+    return raw
 
 
 def register() -> None:

@@ -13,6 +13,10 @@ from .types import Answer, Answers, ItemAnswer
 _encoder = json.Encoder()
 
 
+def present() -> datetime:
+    return datetime.now(UTC)
+
+
 def to_json(value: Any) -> bytes:
     """Compact; times in UTC end in Z."""
     return _encoder.encode(value)

@@ -1,6 +1,5 @@
 """The façade: what one organization used, and whether it may use more."""
 
-from collections import OrderedDict
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -10,17 +9,14 @@ from accounts.types import Caller
 from contextmcp.common.clock import now
 from contextmcp.common.errors import DomainError
 from entitlements.manager import EntitlementsManager
-from entitlements.selectors import read_entitlements
 from entitlements.types import Entitlements
 
 from . import asking, gate, holds, ingest, levels, overage, selectors, store
 from .decide import Counted, Granted, Settled
+from .histories import history_of
 from .models import OverageSetting
 from .requests import HELD_SECONDS, Request
 from .types import NO_KEY, NOBODY, Answer, Answers, Ask, Item, ItemAnswer, Report, Verdict, Who
-
-_histories: "OrderedDict[UUID, ingest.History]" = OrderedDict()
-_HISTORIES = 10_000
 
 
 class UsageTracker:
@@ -66,7 +62,7 @@ class UsageTracker:
 
     def record_events(self, bodies: list[ingest.EventBody | DomainError]) -> list[tuple[Verdict, DomainError | None]]:
         """Count what happened, whatever the limits. One verdict for each, in order. Raises KeyRevoked."""
-        understood = ingest.understand(bodies, now(self.organization), self.history())
+        understood = ingest.understand(bodies, now(self.organization), history_of(self.entitlements))
         good = [event for event in understood if not isinstance(event, DomainError)]
         verdicts = iter(self._counted(Report(self.who, good)) if good else ())
         return [(Verdict.REFUSED, event) if isinstance(event, DomainError) else next(verdicts) for event in understood]
@@ -78,18 +74,6 @@ class UsageTracker:
             raise outcome
         assert isinstance(outcome, Counted)
         return outcome.verdicts
-
-    def history(self) -> ingest.History:
-        """The plan now and in the past, remembered as long as the present does not change."""
-        present = self.entitlements
-        known = _histories.get(self.organization.pk)
-        if known is None or known.present is not present:
-            organization = self.organization
-            known = ingest.History(present, lambda moment: read_entitlements(organization, moment))
-            _histories[organization.pk] = known
-            while len(_histories) > _HISTORIES:
-                _histories.popitem(last=False)
-        return known
 
     def settle(self, hold_id: UUID, amount: int) -> Settled:
         """Count the true amount of a hold, more or less than was held. NotFound, or Conflict when it was settled otherwise."""

@@ -1,0 +1,266 @@
+"""Group commit: all requests that arrive while a transaction is under way share the next one. Each is answered after its commit."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg import errors as postgres
+
+from usage import partitions, statements, store
+from usage.binary import Times, Uuids, dumped, moment
+from usage.decide import Outcome, decide
+from usage.rows import Counter, HoldRow, LevelRow, Needs, Seen, State, needs
+from usage.tally import Tally
+from usage.types import Ask, Job, Report, Who
+
+from .postgres import Gone, Pipe, Query, Result
+
+log = logging.getLogger(__name__)
+MOST_JOBS = 512
+MOST_EVENTS = 2_000
+SECONDS = 10.0
+STATEMENTS = {
+    b"lock_counters": statements.LOCK_COUNTERS,
+    b"make_counters": statements.MAKE_COUNTERS,
+    b"lock_levels": statements.LOCK_LEVELS,
+    b"make_levels": statements.MAKE_LEVELS,
+    b"lock_holds": statements.LOCK_HOLDS,
+    b"read_keys": statements.READ_KEYS,
+    b"read_live": statements.READ_LIVE,
+    b"count": statements.COUNT,
+    b"add_levels": statements.ADD_LEVELS,
+    b"make_holds": statements.MAKE_HOLDS,
+    b"end_holds": statements.END_HOLDS,
+    b"expire_holds": statements.EXPIRE_HOLDS,
+    b"peek_counters": statements.PEEK_COUNTERS,
+    b"peek_levels": statements.PEEK_LEVELS,
+}
+SETTINGS = ("SET statement_timeout = '8s'", "SET lock_timeout = '5s'", "SET application_name = 'contextmcp gate'", "SET TimeZone = 'UTC'")
+_BEGIN: Query = (b"BEGIN", [])
+_COMMIT: Query = (b"COMMIT", [])
+_ROLLBACK: Query = (b"ROLLBACK", [])
+
+
+def query(name: bytes, values: list[Any]) -> Query:
+    return name, [dumped(value) for value in values]
+
+
+def rows(result: Result) -> list[list[bytes | None]]:
+    return [[result.get_value(row, column) for column in range(result.nfields)] for row in range(result.ntuples)]
+
+
+def number(raw: bytes | None) -> int:
+    assert raw is not None
+    return int.from_bytes(raw, "big", signed=True)
+
+
+class Batches:
+    """The queue in front of one connection. `work` turns what is taken from it into outcomes."""
+
+    def __init__(self, connect: Callable[[], Pipe]) -> None:
+        self._connect = connect
+        self._pipe: Pipe | None = None
+        self._queue: deque[tuple[Any, asyncio.Future[Any]]] = deque()
+        self._running: asyncio.Task[None] | None = None
+
+    def submit(self, job: Any) -> "asyncio.Future[Any]":
+        """Its outcome, in time. Raises `Gone` where Postgres cannot be reached."""
+        future = asyncio.get_running_loop().create_future()
+        self._queue.append((job, future))
+        if self._running is None:
+            self._running = asyncio.get_running_loop().create_task(self._run())
+        return future
+
+    async def _run(self) -> None:
+        try:
+            while self._queue:
+                await self._serve(self._take())
+        finally:
+            self._running = None
+
+    def _take(self) -> list[tuple[Any, "asyncio.Future[Any]"]]:
+        taken: list[tuple[Any, asyncio.Future[Any]]] = []
+        events = 0
+        while self._queue and len(taken) < MOST_JOBS and events < MOST_EVENTS:
+            one = self._queue.popleft()
+            if one[1].done():  # Whoever asked has gone.
+                continue
+            taken.append(one)
+            events += len(one[0].events) if isinstance(one[0], Report) else 1
+        return taken
+
+    async def _serve(self, batch: list[tuple[Any, "asyncio.Future[Any]"]]) -> None:
+        try:
+            outcomes = await self._settled([job for job, _ in batch])
+        except Exception as error:
+            if len(batch) > 1 and not isinstance(error, Gone):
+                # One of them cannot be written. Alone, each is answered for itself.
+                for one in batch:
+                    await self._serve([one])
+                return
+            if not isinstance(error, Gone):
+                log.exception("a request could not be decided")
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), outcome in zip(batch, outcomes, strict=True):
+            if not future.done():
+                future.set_result(outcome)
+
+    async def _settled(self, jobs: list[Any]) -> list[Any]:
+        try:
+            if self._pipe is None:
+                self._pipe = await asyncio.get_running_loop().run_in_executor(None, self._connect)
+            return await asyncio.wait_for(self.work(self._pipe, jobs), SECONDS)
+        except (Gone, TimeoutError, postgres.AdminShutdown, postgres.CrashShutdown, postgres.QueryCanceled) as error:
+            pipe, self._pipe = self._pipe, None
+            if pipe is not None:
+                pipe.close()
+            raise Gone(type(error).__name__) from None
+
+    async def work(self, pipe: Pipe, jobs: list[Any]) -> list[Any]:
+        raise NotImplementedError
+
+
+class Commits(Batches):
+    """Jobs to outcomes, counted and committed."""
+
+    async def work(self, pipe: Pipe, jobs: list[Job]) -> list[Outcome]:
+        for attempt in range(store.PATIENCE):
+            try:
+                return await self._once(pipe, jobs)
+            except Exception as error:
+                await pipe.run([_ROLLBACK])
+                if attempt == store.PATIENCE - 1:
+                    raise
+                if isinstance(error, postgres.CheckViolation) and "no partition of relation" in str(error):
+                    await asyncio.get_running_loop().run_in_executor(None, partitions.create_ahead, datetime.now(UTC))
+                elif not isinstance(error, store.RACES):
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _once(self, pipe: Pipe, jobs: list[Job]) -> list[Outcome]:
+        wanted = needs(jobs)
+        state = await read(pipe, wanted, begin=True)
+        tally = Tally()
+        outcomes = decide(jobs, state, tally)
+        if state.crowded:
+            expired = await pipe.run([query(b"expire_holds", [*key, *key]) for key in sorted(state.crowded)])
+            if any(result.command_tuples for result in expired):
+                state, tally = await read(pipe, wanted), Tally()
+                outcomes = decide(jobs, state, tally)
+        await pipe.run([*writes(tally), _COMMIT])
+        return outcomes
+
+
+def writes(tally: Tally) -> list[Query]:
+    found = []
+    if tally.counts:
+        found.append(query(b"count", tally.count_columns()))
+    if tally.levels:
+        found.append(query(b"add_levels", tally.level_columns()))
+    if tally.holds:
+        found.append(query(b"make_holds", tally.hold_columns()))
+    if tally.ended:
+        found.append(query(b"end_holds", tally.ended_columns()))
+    return found
+
+
+async def read(pipe: Pipe, wanted: Needs, *, begin: bool = False) -> State:
+    """As `usage.store.read`, in one round trip where every row is there already."""
+    asked = _questions(wanted)
+    results = await pipe.run([_BEGIN, *asked] if begin else asked)
+    state = _state(wanted, asked, results[1:] if begin else results)
+    missing = [key for key in wanted.counters if key not in state.counters]
+    making = []
+    if missing:
+        ends = Times([wanted.counters[key] for key in missing])
+        making.append(query(b"make_counters", [*store.counter_columns(missing), ends]))
+    if len(state.levels) < len(wanted.levels):
+        making.append(query(b"make_levels", store.level_columns(wanted)))
+    if making:
+        results = await pipe.run([*making, *asked])
+        state = _state(wanted, asked, results[len(making) :])
+    return state
+
+
+def _questions(wanted: Needs) -> list[Query]:
+    asked = []
+    if wanted.counters:
+        asked.append(query(b"lock_counters", store.counter_columns(list(wanted.counters))))
+    if wanted.levels:
+        asked.append(query(b"lock_levels", store.level_columns(wanted)))
+    if wanted.holds:
+        asked.append(query(b"lock_holds", [Uuids(wanted.holds)]))
+    if wanted.keys:
+        asked.append(query(b"read_keys", store.key_columns(wanted)))
+    if wanted.live:
+        asked.append(query(b"read_live", [Uuids(wanted.live)]))
+    return asked
+
+
+def _state(wanted: Needs, asked: list[Query], results: list[Result]) -> State:
+    state = State()
+    for (name, _), result in zip(asked, results, strict=True):
+        _FILL[name](wanted, state, rows(result))
+    return state
+
+
+def _counters(wanted: Needs, state: State, found: list[list[bytes | None]]) -> None:
+    keys = list(wanted.counters)
+    for n, identifier, used, held, cap, currency in found:
+        counter = Counter(number(identifier), number(used), number(held))
+        if cap is not None and currency is not None:
+            counter.cap_minor, counter.currency = number(cap), currency.decode()
+        state.counters[keys[number(n) - 1]] = counter
+
+
+def _levels(wanted: Needs, state: State, found: list[list[bytes | None]]) -> None:
+    for n, identifier, value in found:
+        state.levels[wanted.levels[number(n) - 1]] = LevelRow(number(identifier), number(value))
+
+
+def _keys(wanted: Needs, state: State, found: list[list[bytes | None]]) -> None:
+    for n, fingerprint, answer in found:
+        state.keys[wanted.keys[number(n) - 1]] = Seen(fingerprint or b"", None if answer is None else answer.decode())
+
+
+def _live(wanted: Needs, state: State, found: list[list[bytes | None]]) -> None:
+    state.live = {UUID(bytes=row[0]) for row in found}
+
+
+def _holds(wanted: Needs, state: State, found: list[list[bytes | None]]) -> None:
+    for n, organization, _, _, _, amount, held_state, settled, key, member, created in found:
+        who = Who(UUID(bytes=organization), UUID(bytes=key), number(member))
+        at = moment(number(created))
+        row = HoldRow(who, number(amount), (held_state or b"").decode(), None if settled is None else number(settled), at)
+        state.holds[wanted.holds[number(n) - 1]] = row
+
+
+_FILL: dict[bytes, Callable[[Needs, State, list[list[bytes | None]]], None]] = {
+    b"lock_counters": _counters,
+    b"lock_levels": _levels,
+    b"lock_holds": _holds,
+    b"read_keys": _keys,
+    b"read_live": _live,
+    b"peek_counters": _counters,
+    b"peek_levels": _levels,
+}
+
+
+class Peeks(Batches):
+    """What stands where asks would take from, read for many at once and locking nothing."""
+
+    async def work(self, pipe: Pipe, jobs: list[Ask]) -> list[State]:
+        wanted = needs(list(jobs))
+        asked = []
+        if wanted.counters:
+            asked.append(query(b"peek_counters", store.counter_columns(list(wanted.counters))))
+        if wanted.levels:
+            asked.append(query(b"peek_levels", store.level_columns(wanted)))
+        return [_state(wanted, asked, await pipe.run(asked))] * len(jobs)
