@@ -57,12 +57,7 @@ class Gate:
             raise MethodNotAllowed
         headers = scope.headers
         principal = await self._principal(headers)
-        length = headers.get("content-length")
-        if length is not None and length.isdigit() and int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            raise PayloadTooLarge
-        body = await protocol()
-        if len(body) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            raise PayloadTooLarge
+        body = await _body(protocol, headers.get("content-length", ""))
         if self._desk is None:
             self._desk = Desk()
         return await handler(self._desk, Request(principal, headers, body, place))
@@ -81,6 +76,25 @@ class Gate:
             raise found
         assert isinstance(found, Principal)
         return found
+
+
+async def _body(protocol: Any, length: str) -> bytes:
+    """All of it, if it is not too much."""
+    most: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    if length.isdigit() and int(length) <= most:
+        whole: bytes = await protocol()
+        return whole
+    # Somewhat too much is read and thrown away, so that the refusal reaches a client that is still sending.
+    chunks, size = [], 0
+    async for chunk in protocol:
+        size += len(chunk)
+        if size > 4 * most:
+            break
+        if size <= most:
+            chunks.append(chunk)
+    if size > most:
+        raise PayloadTooLarge
+    return b"".join(chunks)
 
 
 def _load(raw: str) -> Principal:
