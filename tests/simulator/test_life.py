@@ -34,7 +34,6 @@ def test_a_trial_is_announced_and_becomes_a_paid_month(shop: Shop) -> None:
 def test_a_short_trial_is_announced_at_once(shop: Shop) -> None:
     customer = shop.customer()
     shop.subscribe(customer, shop.price().id, trial_period_days=1)
-    shop.advance(customer, START + 60)
     assert "customer.subscription.trial_will_end" in shop.told()
 
 
@@ -127,6 +126,15 @@ def test_cancel_at_the_periods_end_and_think_again(shop: Shop) -> None:
     assert (gone.status, gone.ended_at) == ("canceled", shop.end_of(subscription.id))
     assert shop.told("customer.subscription")[-1] == "customer.subscription.deleted"
     assert len(shop.v1.invoices.list({"customer": customer.id}).data) == 1
+
+
+def test_different_intervals_end_at_the_earliest_or_the_latest_end(shop: Shop) -> None:
+    yearly, monthly = shop.price(9000, "year").id, shop.price(100).id
+    for asked, place in (({"cancel_at_period_end": True}, 1), ({"cancel_at": "max_period_end"}, 0)):
+        customer = shop.customer()
+        subscription = shop.subscribe(customer, yearly, monthly)
+        going = shop.v1.subscriptions.update(subscription.id, asked)  # type: ignore[arg-type]
+        assert going.cancel_at == subscription["items"].data[place].current_period_end
 
 
 def test_cancel_now_and_give_the_rest_back(shop: Shop) -> None:

@@ -69,6 +69,15 @@ def next_end(subscription: Obj) -> int:
     return end
 
 
+def end_named(subscription: Obj, chosen: int | str) -> int:
+    """A date to cancel at: given, or the earliest or latest period end (items may have different intervals)."""
+    if isinstance(chosen, int):
+        return chosen
+    ends = [item["current_period_end"] for item in subscription["_items"]]
+    end: int = min(ends) if chosen == "min_period_end" else max(ends)
+    return end
+
+
 def item_view(unit: Unit, item: Obj) -> Obj:
     shown = {key: value for key, value in item.items() if not key.startswith("_")}
     shown["price"] = view(unit, price_of(unit, item))

@@ -1,7 +1,6 @@
 """A changed subscription: other prices, quantities, dates, cards. Money follows by Stripe's rules of proration."""
 
 import copy
-from typing import Any
 
 from contextmcp.local.stripe import collecting, discounts, ending, invoicing, items, jobs, payments, periods, pricing, proration
 from contextmcp.local.stripe.errors import invalid
@@ -89,10 +88,7 @@ def _cancellation(unit: Unit, subscription: Obj, given: Params) -> None:
         subscription["cancel_at_period_end"] = wanted
     if "cancel_at" in given:
         jobs.cancel(unit, subscription, "cancel_at")
-        chosen: Any = given["cancel_at"] or None
-        if chosen in ("min_period_end", "max_period_end", "max_billed_until"):
-            ends = [item["current_period_end"] for item in subscription["_items"]]
-            chosen = min(ends) if chosen == "min_period_end" else max(ends)
+        chosen = items.end_named(subscription, given["cancel_at"]) if given["cancel_at"] else None
         subscription["cancel_at"] = chosen
         subscription["canceled_at"] = now if chosen else None
         subscription["cancellation_details"]["reason"] = "cancellation_requested" if chosen else None

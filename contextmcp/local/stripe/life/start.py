@@ -38,7 +38,6 @@ def make(unit: Unit, customer: Obj, given: Params) -> Obj:
         billing_cycle_anchor=anchor,
         billing_mode=_mode(given.get("billing_mode")),
         billing_schedules=[],
-        cancel_at=given.get("cancel_at") if isinstance(given.get("cancel_at"), int) else None,
         collection_method=given.get("collection_method", "charge_automatically"),
         created=now,
         currency=first["currency"] if first else "usd",
@@ -77,6 +76,9 @@ def _fill(unit: Unit, subscription: Obj, given: Params, rows: list[Params], now:
     if given.get("cancel_at_period_end"):
         subscription["cancel_at_period_end"] = True
         subscription["cancel_at"] = items.next_end(subscription)
+        subscription["canceled_at"] = now
+    elif given.get("cancel_at"):
+        subscription["cancel_at"] = items.end_named(subscription, given["cancel_at"])
         subscription["canceled_at"] = now
     if method := given.get("default_payment_method"):
         subscription["default_payment_method"] = payments.method(unit, method, "default_payment_method")["id"]
@@ -195,7 +197,10 @@ def plan_ahead(unit: Unit, subscription: Obj) -> None:
     now = unit.now(subscription)
     jobs.schedule(unit, "period_roll", subscription, items.next_end(subscription))
     if subscription["status"] == "trialing":
-        jobs.schedule(unit, "trial_will_end", subscription, max(subscription["trial_end"] - REMINDER, now))
+        if subscription["trial_end"] - REMINDER > now:
+            jobs.schedule(unit, "trial_will_end", subscription, subscription["trial_end"] - REMINDER)
+        else:
+            emit(unit, "customer.subscription.trial_will_end", subscription)
     if subscription["cancel_at"] and not subscription["cancel_at_period_end"]:
         jobs.schedule(unit, "cancel_at", subscription, subscription["cancel_at"])
 
