@@ -8,6 +8,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from contextmcp.common.secrets import parse_key_secrets
 
+from .admin import UNFOLD  # noqa: F401
+
 BASE_DIR = Path(__file__).resolve().parents[2]
 env = environ.Env()
 env.read_env(BASE_DIR / ".env")

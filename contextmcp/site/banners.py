@@ -8,13 +8,15 @@ from django.urls import reverse
 
 from accounts.types import Caller
 from billing.manager import BillingManager
-from billing.types import Subscription
+from billing.types import DunningState, OverLimit, Subscription
 from contextmcp.common.clock import now
+from contextmcp.common.money import format_amount
 from entitlements.manager import EntitlementsManager
 from usage.selectors import Standing
 from usage.tracker import UsageTracker
 
 SOON = timedelta(days=3)
+NEAR = 0.8
 
 
 @dataclass(frozen=True)
@@ -31,49 +33,55 @@ class Banner:
 def banners(me: Caller) -> list[Banner]:
     """The most urgent first."""
     organization = me.organization
-    state = BillingManager(organization).subscription()
-    present = now(organization)
-    found = [_money(state, EntitlementsManager(organization).entitlements().owing), _time(state, present)]
-    found += [_use(standing) for standing in UsageTracker(organization).current().usage]
+    billing = BillingManager(organization)
+    state = billing.subscription()
+    owing = EntitlementsManager(organization).entitlements().owing
+    found = [_money(state, billing.dunning(), owing), _time(state, now(organization))]
+    found += [_over(one) for one in billing.over_limits()]
+    found += [_used(standing) for standing in UsageTracker(organization).current().usage]
     pays = "billing:manage" in me.permissions
     return [one if pays else Banner(one.tone, one.text, one.at) for one in found if one]
 
 
-def _money(state: Subscription, owing: str | None) -> Banner | None:
-    billing = reverse("billing")
-    if state.grace_until and state.is_live and state.past_due_since:
-        return Banner("danger", "A payment failed. Your plan goes on until", state.grace_until, billing, "Update the payment method")
+def _money(state: Subscription, dunning: DunningState | None, owing: str | None) -> Banner | None:
+    link = dunning.invoice_url if dunning and dunning.invoice_url else reverse("billing")
+    if dunning and dunning.stage != "over":
+        owed = f" of {format_amount(dunning.amount, dunning.currency)}" if dunning.amount and dunning.currency else ""
+        return Banner("danger", f"A payment{owed} failed. Your plan goes on until", dunning.until, link, "Pay now")
     if owing:
-        text = f"A payment failed and {owing.capitalize()} is on hold. Nothing was deleted."
-        return Banner("danger", text, None, billing, "Update the payment method")
+        return Banner("danger", f"A payment failed, so {owing.capitalize()} is on hold. Nothing was deleted.", None, link, "Pay now")
     if state.status == "incomplete":
-        return Banner("warning", "Your payment is not complete yet.", None, billing, "Complete it")
+        return Banner("warning", "Your payment is not complete yet.", None, link, "Complete it")
     return None
 
 
 def _time(state: Subscription, present: datetime) -> Banner | None:
-    billing = reverse("billing")
+    link = reverse("billing")
     if state.is_live and state.cancel_at:
-        return Banner("warning", "Your plan was cancelled and ends on", state.cancel_at, billing, "Keep it")
+        return Banner("warning", "Your plan was cancelled and ends on", state.cancel_at, link, "Keep it")
     if state.status == "trialing" and state.trial_end and state.trial_end - present <= SOON:
-        return Banner("info", "Your trial ends on", state.trial_end, billing, "See what happens then")
+        return Banner("info", "Your trial ends on", state.trial_end, link, "See what happens then")
     return None
 
 
-def _use(standing: Standing) -> Banner | None:
+def _over(one: OverLimit) -> Banner:
+    text = (
+        f"You have {one.used:,} {_spaced(one.feature)}; your plan includes {one.limit:,}. Nothing was deleted: what is over is read-only."
+    )
+    return Banner("warning", text, None, reverse("pricing"), "See plans")
+
+
+def _used(standing: Standing) -> Banner | None:
     used, included, at = standing.used, standing.included, standing.resets_at
-    if not included or used is None:
+    if not included or used is None or at is None:
         return None
-    name = standing.feature.replace("_", " ")
-    if at is None:
-        if used <= included:
-            return None
-        text = f"You have {used:,} {name}; your plan includes {included:,}. Nothing was deleted: what is over is read-only."
-        return Banner("warning", text, None, reverse("pricing"), "See plans")
+    name, link = _spaced(standing.feature), reverse("pricing")
     if used >= included:
-        return Banner(
-            "warning", f"All {included:,} {name} of this period are used. They start afresh on", at, reverse("pricing"), "Get more"
-        )
-    if used >= 0.8 * included:
-        return Banner("info", f"{used:,} of {included:,} {name} are used. They start afresh on", at, reverse("pricing"), "Get more")
+        return Banner("warning", f"All {included:,} {name} of this period are used. They start afresh on", at, link, "Get more")
+    if used >= NEAR * included:
+        return Banner("info", f"{used:,} of {included:,} {name} are used. They start afresh on", at, link, "Get more")
     return None
+
+
+def _spaced(feature: str) -> str:
+    return feature.replace("_", " ")

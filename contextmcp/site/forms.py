@@ -1,14 +1,17 @@
 """What the pages' forms may say."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from django import forms
 
 from accounts.roles import Role
 from accounts.types import Caller
+from billing.types import OverageState
 from contextmcp.common.clock import now
 from contextmcp.common.errors import ValidationFailed
+from contextmcp.common.money import decimal_amount
 
 LIFETIMES = [("", "Never"), ("30", "In 30 days"), ("90", "In 90 days"), ("365", "In a year")]
 OVERLAPS = [("0", "At once"), ("3600", "In an hour"), ("86400", "In a day"), ("604800", "In a week")]
@@ -79,6 +82,29 @@ class CheckoutForm(forms.Form):
     plan = forms.CharField(max_length=40)
     interval = forms.ChoiceField(choices=[("month", "Monthly"), ("year", "Yearly")])
     promotion_code = forms.CharField(max_length=100, required=False, label="Promotion code")
+
+
+class ChangeForm(CheckoutForm):
+    proration_date = forms.DateTimeField(required=False)
+
+
+class OverageForm(forms.Form):
+    cap = forms.DecimalField(
+        label="At most, a month",
+        min_value=Decimal("0.01"),
+        max_value=Decimal(1_000_000),
+        decimal_places=2,
+        widget=forms.NumberInput(attrs={"step": "0.01", "inputmode": "decimal"}),
+    )
+
+    @classmethod
+    def of(cls, state: OverageState) -> "OverageForm":
+        return cls(initial={"cap": decimal_amount(state.cap or 2000, state.currency)})
+
+    @staticmethod
+    def minor(cap: Decimal, currency: str) -> int:
+        """20.00 to 2000; in yen 20 to 20."""
+        return int(cap / decimal_amount(1, currency))
 
 
 def roles(caller: Caller) -> list[tuple[str, str]]:

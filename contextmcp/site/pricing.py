@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from billing.types import Subscription
 from contextmcp.common.money import format_amount
 from entitlements.catalog import CATALOG, Feature, Plan
 from entitlements.manager import EntitlementsManager
@@ -72,6 +73,28 @@ def amount(feature: Feature, plan: Plan) -> bool | str:
         return "Unlimited"
     unit = f" {feature.unit}" if feature.unit else ""
     return f"{term.value:,}{unit}{PER.get(term.kind, '')}"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A plan and interval one could change to."""
+
+    plan: str
+    title: str
+    interval: str
+    price: str
+
+
+def choices(present: Subscription) -> list[Choice]:
+    """What a subscriber could have instead."""
+    if not present.is_live:
+        return []
+    return [
+        Choice(plan.name, plan.title, price.interval, _short(price.amount, price.currency))
+        for plan in EntitlementsManager.plans()
+        for price in plan.prices
+        if (plan.name, price.interval) != (present.plan, present.interval)
+    ]
 
 
 def _card(plan: Plan, previous: Plan | None) -> Card:

@@ -18,12 +18,6 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   });
 }
 
-// A choice that is all there is to a form sends it.
-for (const select of document.querySelectorAll("select[data-submit]")) {
-  select.form.querySelector("button").hidden = true;
-  select.addEventListener("change", () => select.form.requestSubmit());
-}
-
 // Only one menu is open at a time, and a press elsewhere or Escape closes it.
 const menus = [...document.querySelectorAll("details.menu, details.pop")];
 const close = (except) => menus.forEach((menu) => { if (menu !== except) menu.open = false; });
@@ -35,3 +29,6 @@ document.addEventListener("keydown", (event) => {
   close();
   open?.querySelector("summary").focus();
 });
+
+// On a narrow screen the present tab may be out of sight.
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

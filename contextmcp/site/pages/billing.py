@@ -7,26 +7,34 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.formats import date_format
 from django.views.decorators.http import require_GET
 
 from accounts.types import Caller
 from billing.errors import AlreadySubscribed
 from billing.manager import BillingManager
-from contextmcp.common.clock import now
+from contextmcp.common.errors import DomainError
 from contextmcp.site import pricing
-from contextmcp.site.forms import CheckoutForm, valid
-from contextmcp.site.people import action, page
+from contextmcp.site.forms import ChangeForm, CheckoutForm, OverageForm, valid
+from contextmcp.site.people import action, page, sentence
+
+INVOICES = 24
 
 
 @page
 def billing(request: WSGIRequest, me: Caller) -> HttpResponse:
     me.require(scope="billing:read")
+    manager = BillingManager(me.organization)
+    subscription = manager.subscription()
     context = {
-        "subscription": BillingManager(me.organization).subscription(),
-        "configured": BillingManager.is_configured(),
+        "subscription": subscription,
+        "dunning": manager.dunning(),
+        "over_limits": manager.over_limits(),
+        "invoices": manager.invoices()[:INVOICES],
+        "configured": manager.is_configured(),
         "can_pay": "billing:manage" in me.permissions,
-        "cards": [card for card in pricing.cards() if not card.is_free],
-        "now": now(me.organization),
+        "choices": pricing.choices(subscription),
+        "overage_form": OverageForm.of(subscription.overage) if subscription.overage else None,
     }
     return render(request, "site/billing.html", context)
 
@@ -88,3 +96,66 @@ def returned(request: WSGIRequest, me: Caller) -> HttpResponseBase:
         return redirect("account")
     messages.info(request, "The payment is not complete. Nothing was charged.")
     return redirect("pricing")
+
+
+@page
+def preview(request: WSGIRequest, me: Caller) -> HttpResponseBase:
+    """What a change costs, to the cent, and the button that makes it."""
+    me.require(scope="billing:write", permission="billing:manage")
+    form = CheckoutForm(request.GET)
+    if not form.is_valid():
+        return redirect("billing")
+    manager = BillingManager(me.organization)
+    try:
+        found = manager.preview_change(form.cleaned_data["plan"], form.cleaned_data["interval"])
+    except DomainError as refusal:
+        messages.error(request, sentence(refusal))
+        return redirect("billing")
+    title = next((card.plan.title for card in pricing.cards() if card.plan.name == found.plan), found.plan)
+    return render(request, "site/change.html", {"preview": found, "title": title, "subscription": manager.subscription()})
+
+
+@action("billing")
+def change(request: WSGIRequest, me: Caller) -> HttpResponseBase:
+    me.require(scope="billing:write", permission="billing:manage")
+    given = valid(ChangeForm(request.POST))
+    state = BillingManager(me.organization).change_plan(given["plan"], given["interval"], given["proration_date"], me)
+    waits = state.upcoming_change
+    messages.success(request, "It changes at the end of what is paid." if waits and waits.kind == "plan" else "Your plan has changed.")
+    return redirect("billing")
+
+
+@action("billing")
+def keep_plan(request: WSGIRequest, me: Caller) -> HttpResponseBase:
+    me.require(scope="billing:write", permission="billing:manage")
+    BillingManager(me.organization).keep_plan(me)
+    messages.success(request, "You keep your plan.")
+    return redirect("billing")
+
+
+@action("billing")
+def cancel(request: WSGIRequest, me: Caller) -> HttpResponseBase:
+    me.require(scope="billing:write", permission="billing:manage")
+    state = BillingManager(me.organization).cancel(me)
+    messages.success(request, f"Cancelled. You keep the plan until {date_format(state.cancel_at)}." if state.cancel_at else "Cancelled.")
+    return redirect("billing")
+
+
+@action("billing")
+def resume(request: WSGIRequest, me: Caller) -> HttpResponseBase:
+    me.require(scope="billing:write", permission="billing:manage")
+    BillingManager(me.organization).resume(me)
+    messages.success(request, "Welcome back. Your plan goes on.")
+    return redirect("billing")
+
+
+@action("billing")
+def overage(request: WSGIRequest, me: Caller) -> HttpResponseBase:
+    me.require(scope="billing:write", permission="billing:manage")
+    manager = BillingManager(me.organization)
+    sold = manager.subscription().overage
+    enabled = request.POST.get("enabled") == "on"
+    cap = OverageForm.minor(valid(OverageForm(request.POST))["cap"], sold.currency) if enabled and sold else None
+    state = manager.set_overage(enabled=enabled, cap=cap, actor=me)
+    messages.success(request, "More is allowed, up to your limit." if state.enabled else "Nothing is sold beyond your plan.")
+    return redirect("billing")
