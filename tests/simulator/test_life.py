@@ -68,6 +68,7 @@ def test_a_declined_renewal_is_past_due_until_a_new_card_pays(shop: Shop) -> Non
     assert (invoice.status, invoice.attempt_count, invoice.attempted) == ("open", 1, True)
     assert invoice.next_payment_attempt is not None
     assert shop.v1.subscriptions.retrieve(subscription.id).status == "past_due"
+    assert shop.v1.customers.retrieve(customer.id).delinquent is True
     shop.card(customer.id, "pm_card_visa")
     shop.advance(customer, invoice.next_payment_attempt)
     assert shop.latest(subscription.id).status == "paid"
@@ -194,6 +195,21 @@ def test_paused_collection_asks_for_no_money(shop: Shop, behavior: str, status: 
     shop.v1.subscriptions.update(subscription.id, {"pause_collection": {"behavior": behavior}})  # type: ignore[typeddict-item]
     assert shop.renew(customer, subscription.id).status == status
     assert shop.v1.subscriptions.retrieve(subscription.id).status == "active"
+
+
+def test_collection_resumes_by_itself(shop: Shop) -> None:
+    customer = shop.customer()
+    subscription = shop.subscribe(customer, shop.price().id)
+    pause = {"behavior": "void", "resumes_at": START + 10 * DAY}
+    shop.v1.subscriptions.update(subscription.id, {"pause_collection": pause})  # type: ignore[typeddict-item]
+    assert shop.renew(customer, subscription.id).status == "paid"
+
+
+def test_canceling_what_never_began(shop: Shop) -> None:
+    customer = shop.customer("pm_card_chargeCustomerFail")
+    subscription = shop.subscribe(customer, shop.price().id)
+    assert shop.v1.subscriptions.cancel(subscription.id).status == "incomplete_expired"
+    assert shop.latest(subscription.id).status == "void"
 
 
 def test_a_customer_may_move_onto_a_clock_later(simulator: Running, shop: Shop) -> None:

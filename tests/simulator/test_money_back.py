@@ -157,3 +157,28 @@ def test_cards_refused_when_attached(shop: Shop, token: str, code: str, decline:
         shop.card(customer.id, token)
     assert (refused.value.code, refused.value.json_body["error"].get("decline_code")) == (code, decline)
     assert START
+
+
+def test_promotion_codes_keep_their_restrictions(shop: Shop) -> None:
+    coupon = shop.v1.coupons.create({"percent_off": 10, "duration": "once"})
+    only_first = {"first_time_transaction": True}
+    code = shop.v1.promotion_codes.create(
+        {"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "FIRST", "restrictions": only_first}
+    )
+    customer = shop.customer()
+    price = shop.price(1000).id
+    first = shop.subscribe(customer, price, discounts=[{"promotion_code": code.id}])
+    assert shop.latest(first.id).total == 900
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        shop.subscribe(customer, price, discounts=[{"promotion_code": code.id}])
+    assert refused.value.code == "promotion_code_customer_not_first_time"
+    shop.v1.promotion_codes.update(code.id, {"active": False})
+    with pytest.raises(stripe.InvalidRequestError):
+        shop.subscribe(shop.customer(), price, discounts=[{"promotion_code": code.id}])
+
+
+def test_a_disputed_card_is_disputed_by_itself(simulator: Running, shop: Shop) -> None:
+    customer = shop.customer("pm_card_createDispute")
+    shop.subscribe(customer, shop.price(1000).id)
+    shop.advance(customer, START + 60)
+    assert shop.v1.disputes.list().data[0].status == "needs_response"

@@ -53,4 +53,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    # All state is committed by now; a delivery that hangs on an endpoint which does not answer must not hold the exit up.
+    os._exit(code)

@@ -13,6 +13,7 @@ from contextmcp.local.stripe.render import answer
 from contextmcp.local.stripe.routes import check, form, spec
 from contextmcp.local.stripe.routes.match import Match, match
 from contextmcp.local.stripe.simulator import Answer, Request, Simulator, log
+from contextmcp.local.stripe.store import Store
 
 KEY = re.compile(r"(sk|rk)_test_[A-Za-z0-9]{24,}")
 TOKEN = re.compile(r"mest_[A-Za-z0-9]+")  # a meter event stream's short-lived token
@@ -127,23 +128,29 @@ def _once(sim: Simulator, request: Request, found: Match, parameters: Params, re
                     unsaved=True,
                 )
             return row["status"], json.loads(row["body"]), True
-        status, payload = 200, {}
         try:
-            payload = _run(sim, found, parameters, request_id, key)
+            return 200, _run(sim, found, parameters, request_id, key, fingerprint), False
         except Refusal as refusal:
             if refusal.unsaved:
                 raise
-            status, payload = refusal.status, refusal.body(request_id)
-        sim.store.run("INSERT INTO replays VALUES (?, ?, ?, ?, ?)", (key, fingerprint, status, json.dumps(payload), time.time()))
-        return status, payload, False
+            payload = refusal.body(request_id)
+            _remember(sim.store, key, fingerprint, refusal.status, payload)
+            return refusal.status, payload, False
 
 
-def _run(sim: Simulator, found: Match, parameters: Params, request_id: str, key: str | None) -> Obj:
+def _remember(store: Store, key: str, fingerprint: str, status: int, payload: Obj) -> None:
+    store.run("INSERT INTO replays VALUES (?, ?, ?, ?, ?)", (key, fingerprint, status, json.dumps(payload), time.time()))
+
+
+def _run(sim: Simulator, found: Match, parameters: Params, request_id: str, key: str | None, fingerprint: str = "") -> Obj:
     if found.handler is None:
         operation = f"{found.method.upper()} {found.path}"
         raise Refusal(f"The local simulator does not answer {operation}.", status=501, kind="api_error", unsaved=True)
     given = dict(parameters)
     expand = given.pop("expand", [])
     with sim.unit(request_id, key) as unit:
-        return answer(unit, found.handler(unit, given), expand)
+        payload = answer(unit, found.handler(unit, given), expand)
+        if key:  # in the same transaction: a kill in between must not let a retry do it twice
+            _remember(unit.store, key, fingerprint, 200, payload)
+        return payload
     raise AssertionError("a unit of work ends by answering or refusing")

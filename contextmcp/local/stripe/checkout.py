@@ -98,9 +98,9 @@ def count(unit: Unit, session: Obj) -> None:
 def use_code(unit: Unit, session: Obj, code: str) -> None:
     """A promotion code typed into the page."""
     found = [each for each in unit.find("promotion_code", tag=code.strip().lower()) if each["active"]]
-    if not found or (found[0]["customer"] and found[0]["customer"] != session["customer"]):
+    if not found:
         raise invalid("This code is invalid.", "promotion_code", "promotion_code_invalid")
-    discounts.promotion_of(unit, found[0]["id"])
+    discounts.redeemable(unit, discounts.promotion_of(unit, found[0]["id"]), session["customer"], session["amount_subtotal"])
     session["_discounts"] = [{"promotion_code": found[0]["id"]}]
     count(unit, session)
 

@@ -141,6 +141,10 @@ def collect(unit: Unit, invoice: Obj, *, method: Obj | None = None, authenticate
         emit(unit, "invoice.payment_action_required", invoice)
     emit(unit, "invoice.payment_failed", invoice)
     updated(unit, invoice)
+    customer = unit.need("customer", invoice["customer"])
+    if invoice["_subscription"] and invoice["billing_reason"] != "subscription_create" and not customer["delinquent"]:
+        customer["delinquent"] = True
+        updated(unit, customer)
     standing.failed(unit, invoice)
     return outcome
 

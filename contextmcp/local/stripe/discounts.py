@@ -21,12 +21,27 @@ def promotion_of(unit: Unit, code: str, param: str = "promotion_code") -> Obj:
     return found
 
 
+def redeemable(unit: Unit, code: Obj, customer: str | None, amount: int | None = None) -> None:
+    """Refuse a promotion code whose restrictions this customer or this order does not meet."""
+    limits = code["restrictions"]
+    if code["customer"] and code["customer"] != customer:
+        raise invalid("This promotion code cannot be redeemed by this customer.", "promotion_code", "promotion_code_invalid")
+    if limits["first_time_transaction"] and customer and any(c["paid"] for c in unit.find("charge", customer=customer)):
+        message = "This promotion code cannot be redeemed because the associated customer has prior transactions."
+        raise invalid(message, "promotion_code", "promotion_code_customer_not_first_time")
+    if amount is not None and limits["minimum_amount"] is not None and amount < limits["minimum_amount"]:
+        message = "This promotion code cannot be redeemed because the order is below its minimum amount."
+        raise invalid(message, "promotion_code", "promotion_code_minimum_amount_not_met")
+
+
 def grant(unit: Unit, given: Params, customer: str, *, subscription: str | None = None, session: str | None = None) -> Obj:
     """A discount from `{coupon}` or `{promotion_code}`, counted as one redemption."""
     code = promotion_of(unit, given["promotion_code"]) if given.get("promotion_code") else None
     coupon_id = code["promotion"]["coupon"] if code else given.get("coupon")
     coupon = unit.need("coupon", coupon_id or "", "discounts[0][coupon]")
-    if not coupon["valid"]:
+    if code:
+        redeemable(unit, code, customer)
+    if not coupon["valid"] or (coupon["redeem_by"] is not None and coupon["redeem_by"] <= unit.now(customer)):
         raise invalid(f"Coupon {coupon['id']} is not valid", "coupon", "coupon_expired")
     start = unit.now(customer)
     lasts = coupon["duration"] == "repeating"

@@ -62,6 +62,9 @@ def _plain(unit: Unit, subscription: Obj, given: Params) -> None:
     if "pause_collection" in given:
         chosen = given["pause_collection"]
         subscription["pause_collection"] = {"resumes_at": None, **chosen} if chosen else None
+        jobs.cancel(unit, subscription, "resume_collection")
+        if chosen and chosen.get("resumes_at"):
+            jobs.schedule(unit, "resume_collection", subscription, chosen["resumes_at"])
     for name in ("payment_settings", "cancellation_details", "automatic_tax"):
         if name in given:
             subscription[name] = {**(subscription[name] or {}), **given[name]}
@@ -264,3 +267,9 @@ def _settle(unit: Unit, subscription: Obj, before: Obj, invoice: Obj, given: Par
         raise collecting.refuse_payment(unit, invoice, keep=False)
     if behavior == "pending_if_incomplete":
         postpone(unit, subscription, before, invoice)
+
+
+@jobs.does("resume_collection")
+def _collect_again(unit: Unit, subscription: Obj) -> None:
+    subscription["pause_collection"] = None
+    updated(unit, subscription, "customer.subscription")

@@ -106,7 +106,8 @@ def apply(unit: Unit, subscription: Obj, phase: Obj) -> None:
         wanted["trial_end"] = phase["trial_end"]
     if phase["default_payment_method"]:
         wanted["default_payment_method"] = phase["default_payment_method"]
-    change.change(unit, subscription, wanted)
+    if wanted["items"] or len(wanted) > 2:  # a phase that changes nothing must not bill what waits
+        change.change(unit, subscription, wanted)
 
 
 def _swaps(unit: Unit, subscription: Obj, phase: Obj) -> list[Params]:

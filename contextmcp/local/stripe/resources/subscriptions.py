@@ -35,7 +35,11 @@ def cancel(unit: Unit, p: Params) -> Obj:
     subscription["cancellation_details"] |= p.get("cancellation_details") or {}
     subscription["cancel_at_period_end"] = False
     if subscription["status"] == "incomplete":
-        ending.expire(unit, subscription)
+        first = unit.get(subscription["latest_invoice"] or "")
+        if first is not None and first["status"] == "open":
+            collecting.close(unit, first, "void")  # which ends the subscription too
+        else:
+            ending.expire(unit, subscription)
         return subscription
     if p.get("invoice_now") or p.get("prorate"):
         roll.final_invoice(unit, subscription, prorate=p.get("prorate", False), collect=p.get("invoice_now", False))
