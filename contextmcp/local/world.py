@@ -78,7 +78,8 @@ def build(home: Path, claims: Claims, given: Mapping[str, str]) -> World:
         environment |= {
             "STRIPE_SECRET_KEY": kept["STRIPE_SECRET_KEY"],
             "STRIPE_WEBHOOK_SECRET": kept["STRIPE_WEBHOOK_SECRET"],
-            "STRIPE_API_BASE": f"http://localhost:{stripe_port}",
+            # As the simulator names itself: the pages it sends people to must be those that the content security policy lets forms lead to.
+            "STRIPE_API_BASE": f"http://127.0.0.1:{stripe_port}",
         }
     elif named.get("STRIPE") == "off":
         # Said, not left out: the settings would read it from .env.
