@@ -1,0 +1,74 @@
+"""`python -m tests.bench [MEASURE ...]`: see `--help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from contextmcp.local.services import default_home
+from contextmcp.local.supervisor import Stopped, stop_on_signals
+from tests.bench import table
+from tests.bench.compare import QUICK, Options, Row, say
+from tests.bench.measures import modules
+from tests.bench.servers import world
+from tests.bench.sites import Bench
+
+
+def main(words: list[str]) -> int:
+    known = modules()
+    arguments = parse(words, list(known))
+    if arguments.list:
+        for name, module in known.items():
+            print(f"{name:<10} {(module.__doc__ or '').splitlines()[0]}")
+        return 0
+    options = chosen(arguments)
+    output = arguments.output or default_home() / "bench.json"
+    began, rows = datetime.now(UTC), list[Row]()
+    stop_on_signals()
+    try:
+        with world(default_home() / "bench") as made:
+            bench = Bench(made, options)
+            for name in known:
+                if name in (arguments.measures or known):
+                    since = time.monotonic()
+                    rows += known[name].measure(bench)
+                    table.save(output, rows, options, began)
+                    say(f"{name} took {time.monotonic() - since:.0f} s")
+    except Stopped as stopped:
+        say(f"Stopped: {stopped}")
+        return stopped.code
+    print(table.text(rows))
+    print(f"\nWritten to {output}")
+    return 0
+
+
+def chosen(arguments: argparse.Namespace) -> Options:
+    options = QUICK if arguments.quick else Options()
+    given = {name: getattr(arguments, name) for name in ("rounds", "seconds", "events", "keys", "connections", "gate_workers")}
+    return replace(options, **{name: value for name, value in given.items() if value is not None})
+
+
+def parse(words: list[str], known: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Ratios to baselines, measured in the same run.")
+    parser.add_argument("measures", nargs="*", metavar="MEASURE", help="only these (see --list)")
+    parser.add_argument("--list", action="store_true", help="what there is to measure")
+    parser.add_argument("--quick", action="store_true", help="everything once, in less than a minute; its figures mean nothing")
+    parser.add_argument("--rounds", type=int, help="how often each is measured")
+    parser.add_argument("--seconds", type=float, help="how long a sample takes")
+    parser.add_argument("--events", type=int, help="how many are there before `growth`, `batches` and `reading` begin")
+    parser.add_argument("--keys", type=int, help="how many API keys there are")
+    parser.add_argument("--connections", type=lambda text: tuple(map(int, text.split(","))), help="concurrencies, such as 1,16,64")
+    parser.add_argument("--gate-workers", type=int, help="how many workers the gate has")
+    parser.add_argument("--output", type=Path, help="where the table is written as JSON; by default bench.json in the local home")
+    found = parser.parse_args(words)
+    if unknown := set(found.measures) - set(known):
+        parser.error(f"there is no measure {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

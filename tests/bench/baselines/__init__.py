@@ -1,0 +1,1 @@
+"""What users would pick instead, and what the machine can do."""

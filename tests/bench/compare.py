@@ -1,0 +1,126 @@
+"""Pairing: every subject in turn, round after round; a ratio is taken within each round, and the median of those is told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from statistics import median
+
+from tests.bench.sample import Sample, Subject
+
+
+@dataclass(frozen=True)
+class Options:
+    """How long and how often. `connections` are the concurrencies of those measures that vary them."""
+
+    rounds: int = 3
+    seconds: float = 2.0
+    connections: tuple[int, ...] = (1, 16, 64)
+    sizes: tuple[int, ...] = (1, 100, 1000)
+    organizations: int = 1_000
+    keys: int = 100_000
+    peers: int = 10_000
+    events: int = 10_000_000
+    # As it is shipped: its event loop keeps one core busy, and Postgres another.
+    gate_workers: int = 1
+    quick: bool = False
+
+
+QUICK = Options(rounds=1, seconds=0.15, connections=(4,), sizes=(1, 50), organizations=10, keys=100, peers=100, events=2_000, quick=True)
+
+
+@dataclass
+class Row:
+    """One line of the table. `target` and `stretch` are bounds from performance.md; `at_most` tells on which side they lie."""
+
+    measure: str
+    what: str
+    against: str
+    value: float
+    spread: tuple[float, float]
+    unit: str = "x"
+    target: float | None = None
+    stretch: float | None = None
+    at_most: bool = False
+    figures: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def met(self) -> bool | None:
+        if self.target is None:
+            return None
+        return self.value <= self.target if self.at_most else self.value >= self.target
+
+
+@dataclass
+class Results:
+    """What the subjects of one measure reached, round by round."""
+
+    measure: str
+    samples: dict[str, list[Sample]]
+
+    def ratio(
+        self,
+        what: str,
+        against: str,
+        *,
+        of: str = "rate",
+        target: float | None = None,
+        stretch: float | None = None,
+        at_most: bool = False,
+        told: str = "",
+    ) -> Row:
+        """`what` to `against`. `of` is any figure of a sample."""
+        pairs = zip(self.samples[what], self.samples[against], strict=True)
+        values = [getattr(one, of) / getattr(other, of) for one, other in pairs]
+        return self._row(told or what, against, values, what, "x", target, stretch, at_most)
+
+    def figure(self, what: str, of: str, unit: str, *, target: float | None = None, stretch: float | None = None, told: str = "") -> Row:
+        """An absolute figure, the less the better."""
+        values = [getattr(one, of) for one in self.samples[what]]
+        return self._row(told or what, "", values, what, unit, target, stretch, True)
+
+    def _row(
+        self,
+        told: str,
+        against: str,
+        values: list[float],
+        what: str,
+        unit: str,
+        target: float | None,
+        stretch: float | None,
+        at_most: bool,
+    ) -> Row:
+        figures = {
+            "rate": self.median(what, "rate"),
+            "p50_ms": self.median(what, "p50_ms"),
+            "p99_ms": self.median(what, "p99_ms"),
+            "cpu_us": self.median(what, "cpu_us"),
+            "client_us": self.median(what, "client_us"),
+            "foreign": self.median(what, "foreign"),
+        }
+        if against:
+            figures |= {"against_rate": self.median(against, "rate"), "against_cpu_us": self.median(against, "cpu_us")}
+        return Row(self.measure, told, against, median(values), (min(values), max(values)), unit, target, stretch, at_most, figures)
+
+    def median(self, what: str, of: str) -> float:
+        return median(getattr(one, of) for one in self.samples[what])
+
+
+def interleave(measure: str, subjects: Sequence[Subject], options: Options) -> Results:
+    """Every subject once a round, in an order that changes, so that none always follows the same one."""
+    samples: dict[str, list[Sample]] = {subject.name: [] for subject in subjects}
+    for number in range(options.rounds):
+        order = list(subjects) if number % 2 == 0 else list(reversed(subjects))
+        for subject in order:
+            taken = subject.sample(options.seconds)
+            samples[subject.name].append(taken)
+            say(
+                f"  {measure} {number + 1}/{options.rounds}  {subject.name:<48} {taken.rate:>9,.0f}/s  p50 {taken.p50_ms:7.2f}  "
+                f"p99 {taken.p99_ms:7.2f} ms  cpu {taken.cpu_us:7.1f} us  foreign {taken.foreign:.2f}"
+            )
+    return Results(measure, samples)
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

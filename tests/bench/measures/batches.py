@@ -1,0 +1,56 @@
+"""Events in batches: against Postgres with nothing before it, and DRF with bulk_create; empty tables and grown ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from tests.bench import requests
+from tests.bench.compare import Row, interleave
+from tests.bench.measures.single import PATH
+from tests.bench.sample import Http, RawPostgres, Subject
+from tests.bench.sites import Bench, Product
+
+RAW = "raw binary unnest, one connection"
+BULK = "DRF and bulk_create"
+CONNECTIONS = 4
+# Made before the clock starts, for a second each; a server that outruns them waits for the making.
+READY = 100_000
+
+
+def measure(bench: Bench) -> list[Row]:
+    options = bench.options
+    rows: list[Row] = []
+    raw = RawPostgres(RAW, bench.world, bench.peers.url)
+    for size in options.sizes[1:]:
+        subjects: list[Subject] = [raw, bulk(bench, size)]
+        told = {}
+        for name, product in (("empty", bench.empty), ("grown", bench.grown)):
+            for order, identify in (("random", requests.random_id), ("timed", requests.timed_id)):
+                told[name, order] = f"batches, {order} keys, {name}"
+                subjects.append(batches(bench, product, told[name, order], size, identify))
+        results = interleave(f"batches of {size}", subjects, options)
+        judged = size == max(options.sizes)
+        rows += [
+            results.ratio(told["empty", "random"], RAW, target=0.9 if judged else None),
+            results.ratio(told["empty", "timed"], RAW, target=0.9 if judged else None),
+            results.ratio(told["empty", "random"], BULK, target=8 if judged else None),
+            results.ratio(told["grown", "random"], told["empty", "random"], target=0.8 if judged else None),
+            results.ratio(told["grown", "timed"], told["empty", "timed"], target=0.8 if judged else None),
+            results.ratio(told["grown", "timed"], BULK),
+        ]
+    return rows
+
+
+def batches(bench: Bench, product: Product, told: str, size: int, identify: Callable[[], str]) -> Http:
+    heads = product.heads(product.many())
+    ready = max(2, int(READY * (bench.options.seconds + 0.7) / size))
+    make = partial(requests.batches, PATH, heads, size, identify, ready)
+    expect = b'"accepted":%d,' % size
+    return Http(told, bench.world, product.gate, make, CONNECTIONS, unit=size, expect=expect)
+
+
+def bulk(bench: Bench, size: int) -> Http:
+    ready = max(2, int(20_000 * (bench.options.seconds + 0.7) / size))
+    make = partial(requests.batches, "/events", bench.peers.heads(), size, requests.random_id, ready)
+    return Http(BULK, bench.world, bench.peers.waiting, make, CONNECTIONS, unit=size, expect=b'"accepted":%d}' % size)

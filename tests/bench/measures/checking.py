@@ -1,0 +1,30 @@
+"""Key check: `POST /api/entitlements/check`, the key known to the process, for a feature that is not counted and for one that is."""
+
+from __future__ import annotations
+
+from tests.bench.compare import Row, interleave
+from tests.bench.sample import Http
+from tests.bench.sites import Bench
+from tests.bench.subjects import API_KEY, PLAIN, RSGI, api_key, bare_rsgi, plain
+
+PATH = "/api/entitlements/check"
+
+
+def measure(bench: Bench) -> list[Row]:
+    rows: list[Row] = []
+    product = bench.empty
+    for connections in bench.options.connections:
+        subjects = [plain(bench, connections), bare_rsgi(bench, connections), api_key(bench, connections)]
+        for feature, told in (("team_collaboration", "check"), ("sessions", "check of a quota")):
+            body = b'{"feature":"%s"}' % feature.encode()
+            ready = product.posting(PATH, body, product.many())
+            subjects.append(Http(told, bench.world, product.gate, lambda ready=ready: ready, connections, expect=b'"allowed":true'))
+        results = interleave(f"key check, {connections} connections", subjects, bench.options)
+        judged = connections > 1
+        rows += [
+            results.ratio("check", PLAIN, target=4 if judged else None),
+            results.ratio("check", API_KEY, target=20 if judged else None),
+            results.ratio("check", RSGI, stretch=0.6),
+            results.ratio("check of a quota", PLAIN),
+        ]
+    return rows

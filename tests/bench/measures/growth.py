@@ -1,0 +1,42 @@
+"""The cost of a call and of an event with the many events there, against empty tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from tests.bench import requests
+from tests.bench.compare import Row, interleave
+from tests.bench.measures import checking, gate, reading, single
+from tests.bench.sample import Http
+from tests.bench.sites import Bench, Product
+
+CONNECTIONS = 16
+READ = "current usage"
+
+
+def measure(bench: Bench) -> list[Row]:
+    subjects: list[Http] = []
+    for product in (bench.empty, bench.grown):
+        for what, make in makers(product).items():
+            server = product.web if what == READ else product.gate
+            subjects.append(Http(f"{what}, {product.name}", bench.world, server, make, CONNECTIONS))
+    results = interleave("growth", subjects, bench.options)
+    rows = []
+    for what in makers(bench.empty):
+        empty, grown = f"{what}, empty", f"{what}, grown"
+        rows.append(results.ratio(empty, grown, target=1.2, at_most=True, told=f"cost: {what}, {bench.options.events:,} events"))
+        rows.append(results.ratio(grown, empty, of="cpu_us", at_most=True, told=f"CPU: {what}, {bench.options.events:,} events"))
+    return rows
+
+
+def makers(product: Product) -> dict[str, Callable[[], Iterator[bytes]]]:
+    many = product.many()
+    heads = product.heads(many)
+    read = [requests.request("GET", reading.PATH, headers=head) for head in heads]
+    return {
+        "check of a quota": lambda: product.posting(checking.PATH, gate.BODY, many),
+        "authorize": lambda: product.posting(gate.PATH, gate.BODY, many),
+        "authorize, Idempotency-Key": lambda: requests.keyed(gate.PATH, heads, gate.BODY),
+        "one event": lambda: requests.posts(single.PATH, heads, requests.event),
+        READ: lambda: requests.cycle(read),
+    }

@@ -1,0 +1,49 @@
+"""Ten keys in use, and all of them: one worker, so that each key is known to it after one pass."""
+
+from __future__ import annotations
+
+from tests.bench import requests
+from tests.bench.compare import Row, interleave, say
+from tests.bench.load import Stream, drive
+from tests.bench.measures import checking, gate
+from tests.bench.sample import Http
+from tests.bench.sites import Bench
+
+FEW, ALL = 10, "all"
+
+
+def measure(bench: Bench) -> list[Row]:
+    product = bench.empty
+    server = product.lone_gate()
+    try:
+        _know(
+            server.port,
+            [requests.request("POST", checking.PATH, b'{"feature":"team_collaboration"}', head) for head in product.heads(product.keys)],
+        )
+        subjects = []
+        for what, path, body in (
+            ("check", checking.PATH, b'{"feature":"team_collaboration"}'),
+            ("authorize", gate.PATH, gate.BODY),
+        ):
+            for told, keys in ((f"{what}, 10 keys", product.keys[:FEW]), (f"{what}, {len(product.keys):,} keys", product.keys)):
+                ready = [requests.request("POST", path, body, head) for head in product.heads(keys)]
+                subjects.append(Http(told, bench.world, server, lambda ready=ready: requests.cycle(ready), 16))
+        results = interleave("number of keys", subjects, bench.options)
+        rows = []
+        for few, many in (subjects[:2], subjects[2:]):
+            rows.append(results.ratio(few.name, many.name, target=1.2, at_most=True, told=f"cost: {many.name}"))
+            rows.append(results.ratio(many.name, few.name, of="cpu_us", at_most=True, told=f"CPU: {many.name}"))
+        return rows
+    finally:
+        bench.world.stop(server)
+
+
+def _know(port: int, ready: list[bytes]) -> None:
+    """Once each."""
+    say(f"  presenting {len(ready):,} keys once")
+    left = iter(ready)
+    while True:
+        try:
+            drive([Stream(port, left, 16)], 5.0)
+        except StopIteration:
+            return

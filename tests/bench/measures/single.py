@@ -1,0 +1,30 @@
+"""One event a request, deduplicated, in the rollups, and durable before the answer."""
+
+from __future__ import annotations
+
+from tests.bench import requests
+from tests.bench.compare import Row, interleave
+from tests.bench.sample import Http
+from tests.bench.sites import Bench
+from tests.bench.subjects import GET_OR_CREATE, PLAIN, get_or_create, plain
+
+PATH = "/api/usage/events"
+EVENT = "one event"
+
+
+def measure(bench: Bench) -> list[Row]:
+    rows: list[Row] = []
+    product = bench.empty
+    heads = product.heads(product.many())
+    for connections in bench.options.connections:
+        event = Http(
+            EVENT, bench.world, product.gate, lambda: requests.posts(PATH, heads, requests.event), connections, expect=b'"accepted":1'
+        )
+        subjects = [plain(bench, connections), get_or_create(bench, connections), event]
+        results = interleave(f"single events, {connections} connections", subjects, bench.options)
+        judged = connections > 1
+        rows += [
+            results.ratio(EVENT, PLAIN, target=1 if judged else None, stretch=1.3),
+            results.ratio(EVENT, GET_OR_CREATE, target=12 if judged else None),
+        ]
+    return rows

@@ -1,0 +1,164 @@
+"""One measurement: what was answered, how fast, and what it cost the machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from tests.bench.load import Stream, drive
+from tests.bench.servers import Server, World
+
+TICKS = os.sysconf("SC_CLK_TCK")
+# So much of a core taken by others, and a sample is waited for, and taken again.
+DISTURBED = 0.35
+QUIET_SECONDS = 8.0
+# Under this a sample says nothing anyway, and need not be repeated.
+SERIOUS_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Sample:
+    """`rate` is units (requests, or events) a second. `cpu` is what servers, Postgres and Valkey spent on one, in µs; `client` what we did.
+
+    `foreign` is what everybody else on the machine took meanwhile, in cores.
+    """
+
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    client_us: float
+    foreign: float
+
+
+class Subject(Protocol):
+    """Something to measure, again and again."""
+
+    name: str
+
+    def sample(self, seconds: float) -> Sample: ...
+
+
+@dataclass
+class Http:
+    """A server under one stream of requests, and perhaps a second one that only disturbs."""
+
+    name: str
+    world: World
+    server: Server
+    requests: Callable[[], Iterator[bytes]]
+    connections: int = 16
+    unit: int = 1
+    rate: float | Callable[[], float] | None = None
+    expect: bytes = b""
+    statuses: frozenset[bytes] = frozenset({b"200"})
+    beside: Callable[[], Stream] | None = None
+
+    def sample(self, seconds: float) -> Sample:
+        requests = self.requests()
+        self._drive(requests, min(0.5, seconds))
+        best = None
+        for _ in range(2 if seconds >= SERIOUS_SECONDS else 1):
+            if seconds >= SERIOUS_SECONDS:
+                wait_for_quiet()
+            taken = self._drive(requests, seconds)
+            if best is None or taken.foreign < best.foreign:
+                best = taken
+            if best.foreign < DISTURBED:
+                break
+        assert best is not None
+        return best
+
+    def _drive(self, requests: Iterator[bytes], seconds: float) -> Sample:
+        pace = self.rate() if callable(self.rate) else self.rate
+        stream = Stream(self.server.port, requests, self.connections, pace, self.statuses, self.expect)
+        streams = [stream, self.beside()] if self.beside else [stream]
+        involved = [*self.server.family(), *self.world.backends()]
+        with Meter(involved) as meter:
+            found = drive(streams, seconds)[0]
+        if not found.done:
+            # As slow as the first request after a start may be. A sample of it says so by its figures.
+            found.done, found.latencies = 1, [seconds]
+        units = found.done * self.unit
+        return Sample(
+            rate=units / found.seconds,
+            p50_ms=found.percentile(0.5) * 1e3,
+            p99_ms=found.percentile(0.99) * 1e3,
+            cpu_us=meter.theirs / units * 1e6,
+            client_us=meter.ours / units * 1e6,
+            foreign=meter.foreign,
+        )
+
+
+@dataclass
+class RawPostgres:
+    """Batches into Postgres with no server between, from a process of their own."""
+
+    name: str
+    world: World
+    url: str
+
+    def sample(self, seconds: float) -> Sample:
+        if seconds >= SERIOUS_SECONDS:
+            wait_for_quiet()
+        command = [sys.executable, "-m", "tests.bench.baselines.raw", self.url, str(seconds)]
+        done = subprocess.run(command, env=self.world.environment, capture_output=True, text=True, check=True)
+        told = json.loads(done.stdout)
+        ordered = sorted(told["latencies"])
+        rate = told["events"] / told["seconds"]
+        p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+        return Sample(rate, ordered[len(ordered) // 2] * 1e3, p99 * 1e3, 0.0, 0.0, 0.0)
+
+
+def wait_for_quiet() -> None:
+    """Until nobody else works on this machine, but not for ever."""
+    until = time.monotonic() + QUIET_SECONDS
+    while time.monotonic() < until:
+        with Meter([]) as meter:
+            time.sleep(0.25)
+        if meter.foreign < DISTURBED:
+            return
+
+
+class Meter:
+    """CPU seconds: of the processes given, of this one, and of everybody else."""
+
+    def __init__(self, processes: Iterable[psutil.Process]) -> None:
+        self._processes = list(processes)
+
+    def __enter__(self) -> Meter:
+        self._began = time.perf_counter()
+        self._before = (self._spent(), time.process_time(), _busy())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        spent, own, busy = self._spent(), time.process_time(), _busy()
+        self.theirs = max(0.0, spent - self._before[0])
+        self.ours = own - self._before[1]
+        self.foreign = max(0.0, busy - self._before[2] - self.theirs - self.ours) / (time.perf_counter() - self._began)
+
+    def _spent(self) -> float:
+        return sum(_of(process) for process in self._processes)
+
+
+def _of(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def _busy() -> float:
+    line = Path("/proc/stat").read_text().split("\n", 1)[0]
+    user, nice, system, _, _, irq, softirq, *_ = map(int, line.split()[1:])
+    return (user + nice + system + irq + softirq) / TICKS

@@ -1,0 +1,104 @@
+"""Organizations of the product's with keys, in a process of its own: `python -m tests.bench.seed ORGANIZATIONS KEYS FILE`.
+
+Each has Pro, with limits that no benchmark reaches, yet finite: every check that a limit takes is made.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import django
+
+ENDLESS = 1_000_000_000
+ENDLESS_RATE = 1_000_000_000
+AGE = timedelta(days=60)
+# Made under a secret that is no longer known: bcrypt alone could tell whether a guess is right.
+STALE = 50
+GUESSES = 10_000
+
+
+def main(organizations: int, keys: int, to: Path) -> None:
+    django.setup()
+    from django.utils import timezone
+
+    from accounts import keys as forms
+    from accounts.models import ApiKey, Membership, Organization, User
+    from accounts.roles import SCOPES
+    from entitlements.manager import EntitlementsManager
+    from entitlements.publish import publish
+
+    publish()
+    born = timezone.now() - AGE
+    users = User.objects.bulk_create([User(email=f"owner{n}@bench.example", password="!") for n in range(organizations)], 5_000)
+    made = Organization.objects.bulk_create(
+        [
+            Organization(name=f"Bench {n}", slug=f"bench-{n}", email=f"owner{n}@bench.example", created_at=born)
+            for n in range(organizations)
+        ],
+        5_000,
+    )
+    owners = Membership.objects.bulk_create(
+        [Membership(organization=one, user=user, role="owner") for one, user in zip(made, users, strict=True)], 5_000
+    )
+    for organization in made:
+        manager = EntitlementsManager(organization)
+        manager.grant("pro", "gift", reason="a benchmark", starts_at=born, anchor=born)
+        manager.override("sessions", ENDLESS, reason="a benchmark")
+        manager.override("context_queries", ENDLESS_RATE, reason="a benchmark")
+    period = EntitlementsManager(made[0]).require("sessions").period(timezone.now())
+    # One hash for all: it is asked only about keys of a forgotten secret, and says no.
+    hashed = forms.fingerprints(forms.generate("live")).bcrypt_hash
+
+    def row(number: int, raw: str, version: int) -> ApiKey:
+        owner = owners[number % organizations]
+        return ApiKey(
+            organization_id=owner.organization_id,
+            creator=owner,
+            created_by_id=owner.user_id,
+            public_id=forms.parse(raw).public_id,
+            bcrypt_hash=hashed,
+            hmac=forms.digest(raw),
+            hmac_version=version,
+            name=f"key {number}",
+            scopes=list(SCOPES),
+            environment="live",
+            created_at=born,
+        )
+
+    def guess(raw: str) -> str:
+        """The same public id, another secret."""
+        body = (
+            raw[: forms.PREFIX_LENGTH + forms.PUBLIC_LENGTH]
+            + forms.generate("live")[-forms.SECRET_LENGTH - forms.CHECKSUM_LENGTH : -forms.CHECKSUM_LENGTH]
+        )
+        return body + forms.checksum(body)
+
+    raws = [forms.generate("live") for _ in range(keys)]
+    stale = [forms.generate("live") for _ in range(STALE)]
+    for start in range(0, keys, 5_000):
+        rows = [row(start + n, raw, forms.newest_version()) for n, raw in enumerate(raws[start : start + 5_000])]
+        ApiKey.objects.bulk_create(rows)
+    ApiKey.objects.bulk_create([row(n, raw, 0) for n, raw in enumerate(stale)])
+    to.touch(mode=0o600)
+    to.write_text(
+        json.dumps(
+            {
+                "keys": raws,
+                "organizations": [str(one.pk) for one in made],
+                "period": [period.start.isoformat(), period.end.isoformat()],
+                "guesses": {
+                    "unknown": [forms.generate("live") for _ in range(GUESSES)],
+                    "stale": [guess(stale[n % STALE]) for n in range(GUESSES)],
+                },
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "contextmcp.settings.production")
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

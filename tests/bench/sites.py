@@ -1,0 +1,192 @@
+"""What is measured: the peers' server and the product's, each with its database, made when first asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import psycopg
+
+from contextmcp.local import databases
+from tests.bench import requests
+from tests.bench.compare import Options, say
+from tests.bench.grow import grow
+from tests.bench.servers import Server, World
+
+WEB = "contextmcp.wsgi:application"
+GATE = "contextmcp.gate"
+BASELINES = "tests.bench.baselines"
+WEBHOOK_SECRET = "whsec_" + "b" * 32
+SETTINGS = {
+    "DJANGO_SETTINGS_MODULE": "contextmcp.settings.production",
+    "SECRET_KEY": "bench" * 10,
+    "API_KEY_SECRETS": "1:" + "bc" * 32,
+    "KEY_ENVIRONMENT": "live",
+    "ALLOWED_HOSTS": "127.0.0.1",
+    "PUBLIC_URL": "https://bench.example",
+    "SECURE_SSL_REDIRECT": "false",
+    "EMAIL_URL": "dummymail://",
+    "LOG_LEVEL": "WARNING",
+    # Nothing that is measured calls Stripe; an address that leads nowhere makes sure of it.
+    "STRIPE_SECRET_KEY": "sk_test_" + "b" * 24,
+    "STRIPE_API_BASE": "http://127.0.0.1:9",
+    "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+}
+
+
+@dataclass
+class Peers:
+    """Bare servers, Django, DRF and what builds on them."""
+
+    world: World
+    options: Options
+
+    @cached_property
+    def url(self) -> str:
+        return self.world.database("peers")
+
+    @cached_property
+    def environment(self) -> dict[str, str]:
+        return {"DATABASE_URL": self.url}
+
+    @cached_property
+    def keys(self) -> list[tuple[int, str]]:
+        """Some of the keys there are, with their organizations."""
+        say(f"Preparing the peers: {self.options.peers:,} keys ...")
+        path = self.world.home / "peers.json"
+        self.world.run(f"{BASELINES}.prepare", self.options.peers, path, environment=self.environment)
+        found: list[tuple[int, str]] = json.loads(path.read_text())
+        path.unlink()
+        return found
+
+    @cached_property
+    def bare_wsgi(self) -> Server:
+        return self.world.granian("bare-wsgi", f"{BASELINES}.bare:wsgi", {}, "--blocking-threads", "1")
+
+    @cached_property
+    def bare_asgi(self) -> Server:
+        return self.world.granian("bare-asgi", f"{BASELINES}.bare:asgi", {}, interface="asgi")
+
+    @cached_property
+    def bare_rsgi(self) -> Server:
+        return self.world.granian("bare-rsgi", f"{BASELINES}.bare:Rsgi", {}, "--factory", interface="rsgi")
+
+    @cached_property
+    def quick(self) -> Server:
+        """For views that never wait: one thread a worker is fastest."""
+        return self._django("django", "1")
+
+    @cached_property
+    def waiting(self) -> Server:
+        """For views that wait for the database."""
+        return self._django("django-database", "2")
+
+    def _django(self, name: str, threads: str) -> Server:
+        assert self.keys
+        return self.world.granian(name, f"{BASELINES}.wsgi:application", self.environment, "--blocking-threads", threads)
+
+    def heads(self) -> list[dict[str, str]]:
+        return [{"Authorization": f"Api-Key {key}", "X-Organization": str(number)} for number, key in self.keys]
+
+
+@dataclass
+class Product:
+    """ContextMCP, with every guarantee on, as it is deployed: its web server, and the gate's where there is one."""
+
+    world: World
+    options: Options
+    name: str
+    events: int = 0
+
+    @cached_property
+    def seeded(self) -> dict[str, Any]:
+        """Its organizations and keys; making them makes the database."""
+        count = self.options.keys
+        say(f"Preparing {self.name}: {self.options.organizations:,} organizations, {count:,} keys, {self.events:,} events ...")
+        template = databases.template(self.world.running.database_url, {**SETTINGS, "REDIS_URL": self.world.running.redis_url})
+        url = self.world.database(self.name, template)
+        path = self.world.home / f"{self.name}.json"
+        self.world.run("tests.bench.seed", self.options.organizations, count, path, environment=self._environment(url))
+        found: dict[str, Any] = json.loads(path.read_text())
+        path.unlink()
+        if self.events:
+            grow(url, found["organizations"], (found["period"][0], found["period"][1]), self.events)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
+        return found | {"url": url}
+
+    def _environment(self, url: str) -> dict[str, str]:
+        return {**SETTINGS, "DATABASE_URL": url, "CACHE_PREFIX": f"{self.world.prefix}_{self.name}"}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self._environment(self.seeded["url"])
+
+    @property
+    def keys(self) -> list[str]:
+        """Number n belongs to organization n modulo their count."""
+        keys: list[str] = self.seeded["keys"]
+        return keys
+
+    @cached_property
+    def web(self) -> Server:
+        environment = self.environment
+        return self.world.granian(f"{self.name}-web", WEB, environment, "--blocking-threads", "2")
+
+    @cached_property
+    def gate(self) -> Server:
+        """The gate's own server."""
+        return self._gate(f"{self.name}-gate", self.options.gate_workers)
+
+    def lone_gate(self) -> Server:
+        """One of one worker, for who must know what it remembers. The caller stops it."""
+        return self._gate(f"{self.name}-gate-1", 1)
+
+    def _gate(self, name: str, workers: int) -> Server:
+        command = [sys.executable, "-m", GATE, "--workers", str(workers)]
+        return self.world.serve(name, command, self.environment)
+
+    def one(self) -> list[str]:
+        """The keys of one organization, the busiest."""
+        count = self.options.organizations
+        return self.keys[::count][:10]
+
+    def many(self, count: int = 1_000) -> list[str]:
+        """Keys of as many organizations as there are, at most `count`."""
+        return self.keys[: min(count, self.options.organizations)]
+
+    def heads(self, keys: Sequence[str]) -> list[dict[str, str]]:
+        return [requests.bearer(key) for key in keys]
+
+    def posting(self, path: str, body: bytes, keys: Sequence[str]) -> Iterator[bytes]:
+        """The same request, for one key after the other."""
+        return requests.cycle([requests.request("POST", path, body, head) for head in self.heads(keys)])
+
+    @cached_property
+    def guesses(self) -> dict[str, Iterator[bytes]]:
+        """Keys that look right and are not: `unknown` to all, or of `stale` rows, which only bcrypt can refuse. Each is sent once."""
+        body = b'{"feature":"basic_context"}'
+        return {
+            kind: (requests.request("POST", "/api/entitlements/check", body, requests.bearer(raw)) for raw in raws)
+            for kind, raws in self.seeded["guesses"].items()
+        }
+
+
+@dataclass
+class Bench:
+    """Everything a measure may use."""
+
+    world: World
+    options: Options
+    peers: Peers = field(init=False)
+    empty: Product = field(init=False)
+    grown: Product = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.peers = Peers(self.world, self.options)
+        self.empty = Product(self.world, self.options, "empty")
+        self.grown = Product(self.world, self.options, "grown", self.options.events)

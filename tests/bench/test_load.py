@@ -1,0 +1,91 @@
+"""The load generator, against a server that says what it is told to."""
+
+import itertools
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.bench.load import Stream, UnexpectedAnswer, drive
+from tests.bench.requests import batches, random_id, request, timed_id
+
+GET = request("GET", "/")
+
+
+@contextmanager
+def serving(*answers: bytes) -> Iterator[int]:
+    """Answer each request of a connection with the next of `answers`, the last one for ever; b"" closes it."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for answer in itertools.chain(answers, itertools.repeat(answers[-1])):
+                if not self.request.recv(65536) or not answer:
+                    return
+                # In two pieces, as networks do.
+                self.request.sendall(answer[:20])
+                self.request.sendall(answer[20:])
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        allow_reuse_address = True
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+def answer(status: str = "200 OK", body: bytes = b"{}") -> bytes:
+    return f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+
+
+def test_it_counts_what_is_answered():
+    with serving(answer()) as port:
+        found = drive([Stream(port, itertools.repeat(GET), connections=2)], 0.2)[0]
+    assert found.done == len(found.latencies) > 10
+    assert found.rate == found.done / 0.2
+
+
+@pytest.mark.parametrize("said", [answer("429 Too Many Requests"), answer("500 Oops"), b""])
+def test_an_answer_that_was_not_expected_is_no_result(said):
+    with serving(answer(), said) as port, pytest.raises(UnexpectedAnswer):
+        drive([Stream(port, itertools.repeat(GET), connections=2)], 0.2)
+
+
+def test_a_body_that_was_not_expected_is_no_result_either():
+    with serving(answer(body=b'{"allowed":false}')) as port, pytest.raises(UnexpectedAnswer, match="false"):
+        drive([Stream(port, itertools.repeat(GET), connections=1, expect=b'"allowed":true')], 0.2)
+
+
+def test_a_refusal_may_be_what_is_expected():
+    with serving(answer("401 Unauthorized")) as port:
+        assert drive([Stream(port, itertools.repeat(GET), 1, statuses=frozenset({b"401"}))], 0.1)[0].done
+
+
+def test_a_chunked_answer_ends_with_its_last_chunk():
+    with serving(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n") as port:
+        assert drive([Stream(port, itertools.repeat(GET), 1)], 0.1)[0].done
+
+
+def test_a_pace_is_kept():
+    with serving(answer()) as port:
+        found = drive([Stream(port, itertools.repeat(GET), connections=4, rate=100)], 0.5)[0]
+    assert 30 <= found.done <= 51
+
+
+def test_a_batch_is_never_like_another():
+    made = batches("/x", [{}], 3, random_id, ready=2)
+    assert len({next(made) for _ in range(4)}) == 4
+
+
+@pytest.mark.parametrize(("identify", "version"), [(random_id, "4"), (timed_id, "7")])
+def test_identifiers_are_uuids_of_their_version(identify, version):
+    assert len(identify()) == 36
+    assert identify()[14] == version
+    assert identify() != identify()
