@@ -114,13 +114,14 @@ def change(journey: Journey, report: Report) -> bool:
         return f"{_told(found)}; prorated invoice of ${newest.total / 100:.2f}, {newest.status}"
 
     def cancel() -> str:
-        journey.api.post("/api/billing/cancel", {"when": "period_end"})
-        found = _until(journey, cancelAtPeriodEnd=True)
-        return f"still {found['plan']} until {found['currentPeriodEnd']}"
+        journey.api.post("/api/billing/cancel")
+        found = _subscription(journey)
+        expect(found["cancelAt"], f"it is not canceled: {found}")
+        return f"still {found['plan']}, {found['status']}, until {found['cancelAt']}"
 
     def resume() -> str:
         journey.api.post("/api/billing/resume")
-        return _told(_until(journey, cancelAtPeriodEnd=False, status="active"))
+        return _told(_until(journey, cancelAt=None, status="active"))
 
     return (
         report.step("upgrade to Enterprise at once, prorated", upgrade)
