@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from contextmcp.common.ids import uuid7
+from entitlements.periods import Period
 from entitlements.types import Allowance, Entitlements, Kind
 
 from . import digests
@@ -40,13 +41,28 @@ def ask(
 def part(allowance: Allowance, item: Item, *, at: datetime, members: int = 0) -> Part:
     match allowance.kind:
         case Kind.QUOTA:
-            return Quota(item.feature, item.amount, allowance, allowance.period(at))
+            return Quota(item.feature, item.amount, allowance, period_of(allowance, at))
         case Kind.LIMIT:
             counted = members if item.feature in COUNTED else None
             return Level(item.feature, item.amount, allowance.limit, counted, allowance.on_outage)
         case Kind.RATE:
             return Rate(item.feature, item.amount, allowance.limit, allowance.on_outage)
     return Flag(item.feature, item.amount)
+
+
+_periods: dict[datetime, Period] = {}
+_MOST = 100_000
+
+
+def period_of(allowance: Allowance, at: datetime) -> Period:
+    """The allowance's period at that moment. Most calls fall into the same one as the call before."""
+    known = _periods.get(allowance.anchor)
+    if known is not None and known.start <= at < known.end:
+        return known
+    if len(_periods) >= _MOST:
+        _periods.clear()
+    found = _periods[allowance.anchor] = allowance.period(at)
+    return found
 
 
 def needs_members(request: Request) -> bool:

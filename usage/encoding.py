@@ -29,9 +29,16 @@ def problem(error: DomainError) -> bytes:
 
 def rate_headers(answer: Answer | Answers, at: datetime) -> dict[str, str]:
     """`RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers) of everything in the answer that has a limit."""
-    items = [answer] if isinstance(answer, Answer) else answer.items
-    limited = [item for item in items if item.limit is not None and item.resets_at is not None]
-    return _fields([(item.feature, item.limit, item.remaining, item.resets_at) for item in limited], at)
+    if isinstance(answer, Answer):
+        if answer.limit is None or answer.resets_at is None:
+            return {}
+        name = answer.feature
+        return {
+            "RateLimit": f'"{name}";r={max(0, answer.remaining or 0)};t={_seconds(answer.resets_at, at)}',
+            "RateLimit-Policy": f'"{name}";q={answer.limit}',
+        }
+    limited = [item for item in answer.items if item.limit is not None and item.resets_at is not None]
+    return _fields([(item.feature, item.limit, item.remaining or 0, item.resets_at) for item in limited], at)
 
 
 def refusal_headers(error: DomainError, at: datetime) -> dict[str, str]:
@@ -53,7 +60,8 @@ def _fields(limits: list[tuple[str, Any, Any, Any]], at: datetime) -> dict[str, 
 
 
 def _seconds(moment: datetime, at: datetime) -> int:
-    return max(0, -int(-(moment.astimezone(UTC) - at).total_seconds() // 1))
+    left = moment - at
+    return max(0, left.days * 86_400 + left.seconds + (1 if left.microseconds else 0))
 
 
 def flat(items: list[ItemAnswer], *, single: bool, recorded: bool) -> Answer | Answers:

@@ -11,6 +11,7 @@ from contextmcp.common.errors import DomainError, MalformedRequest, PayloadTooLa
 from entitlements.types import Allowance, Entitlements, Kind
 
 from . import digests
+from .asking import period_of
 from .requests import Feature, decoded, explained, invalid
 from .types import MOST_AT_ONCE, Event
 
@@ -217,7 +218,7 @@ def _understood(body: EventBody, at: datetime, history: History) -> Parsed:  # n
 
 
 def _period(allowance: Allowance, occurred: datetime) -> Any:
-    return allowance.period(occurred) if allowance.kind is Kind.QUOTA else None
+    return period_of(allowance, occurred) if allowance.kind is Kind.QUOTA else None
 
 
 def _sound(text: str) -> bool:

@@ -24,6 +24,7 @@ Headers = list[tuple[str, str]]
 JSON: Headers = [("content-type", "application/json")]
 # Keys that nobody knows wait here, not in the way of those that are known.
 AUTHENTICATING = 4
+MOST_BYTES: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
 Handler = Callable[[Desk, Request], Awaitable[Reply]]
@@ -80,7 +81,7 @@ class Gate:
 
 async def _body(protocol: Any, length: str) -> bytes:
     """All of it, if it is not too much."""
-    most: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    most = MOST_BYTES
     if length.isdigit() and int(length) <= most:
         whole: bytes = await protocol()
         return whole
