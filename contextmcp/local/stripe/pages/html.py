@@ -8,7 +8,7 @@ from contextmcp.local.stripe.simulator import Answer, Request
 STYLE = """
 :root { color-scheme: light; font: 16px/1.5 system-ui, sans-serif; color: #1a1f36; background: #f6f8fb }
 * { box-sizing: border-box } body { margin: 0 } a { color: #4338ca }
-.notice { background: #fff4d6; padding: .4rem 1rem; font-size: .85rem; text-align: center }
+.notice { margin: 0; background: #fff4d6; padding: .4rem 1rem; font-size: .85rem; text-align: center }
 main { display: grid; grid-template-columns: 1fr 1fr; gap: 2rem; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
 main.one { grid-template-columns: 1fr; max-width: 44rem }
 @media (max-width: 44rem) { main { grid-template-columns: 1fr } }
@@ -34,7 +34,7 @@ def e(value: object) -> str:
 def layout(title: str, body: str, *, one: bool = False) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{e(title)}</title><style>{STYLE}</style></head><body>"
+        f'<title>{e(title)}</title><link rel="icon" href="data:,"><style>{STYLE}</style></head><body>'
         f'<p class="notice">Local simulator: no money moves here. Card 4242 4242 4242 4242 pays.</p>'
         f"<main class='{'one' if one else 'two'}'>{body}</main></body></html>"
     )
