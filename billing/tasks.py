@@ -7,9 +7,11 @@ from procrastinate.contrib.django import app
 from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy
 
+from accounts.models import Organization
 from billing.errors import BillingNotConfigured, StripeUnavailable
 
-from .services import apply, housekeeping, mail, sync
+from .gateway.client import is_configured
+from .services import apply, enforcement, housekeeping, mail, meters, reconcile, recovery, sync
 
 QUEUE = "billing"
 TRIES = 8
@@ -50,6 +52,16 @@ def sync_customer(customer_id: str) -> None:
     sync.sync_customer(customer_id)
 
 
+@app.task(name="billing.tasks.pay_open_invoices", queue=QUEUE, retry=PATIENCE)
+def pay_open_invoices(customer_id: str, card_id: str) -> None:
+    recovery.pay_open_invoices(customer_id, card_id)
+
+
+@app.task(name="billing.tasks.enforce_policy", queue=QUEUE, retry=PATIENCE)
+def enforce_policy(customer_id: str, reason: str) -> None:
+    enforcement.enforce(customer_id, reason)
+
+
 @app.periodic(cron="* * * * *")
 @app.task(name="billing.tasks.sweep", queue="keeper", queueing_lock="billing_sweep")
 def sweep(timestamp: int) -> None:
@@ -60,6 +72,26 @@ def sweep(timestamp: int) -> None:
 @app.task(name="billing.tasks.purge", queue="keeper", queueing_lock="billing_purge")
 def purge(timestamp: int) -> None:
     housekeeping.purge()
+
+
+@app.periodic(cron="41 2 * * *")
+@app.task(name="billing.tasks.reconcile", queue="keeper", queueing_lock="billing_reconcile", lock="billing_reconcile")
+def reconcile_everything(timestamp: int) -> None:
+    if is_configured():
+        reconcile.run()
+
+
+@app.task(name="billing.tasks.reconcile_organization", queue=QUEUE, retry=PATIENCE)
+def reconcile_organization(organization_id: str) -> None:
+    reconcile.run(Organization.objects.get(pk=organization_id))
+
+
+@app.periodic(cron="* * * * * */20")
+@app.task(name="billing.tasks.report_overage", queue="keeper", queueing_lock="billing_overage", lock="billing_overage")
+def report_overage(timestamp: int) -> None:
+    if is_configured():
+        meters.collect_all()
+        meters.send()
 
 
 @app.periodic(cron="* * * * * */10")

@@ -142,7 +142,10 @@ class DunningState:
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What `sync_customer` did. `changes` names what differed from what was stored: kind, subject, before, after."""
+    """What `sync_customer` did. `events` counts those that had come by webhook and waited.
+
+    `changes` names what differed from what was stored: kind, subject, as Stripe has it, as it was here.
+    """
 
     customer_id: str
     organization_id: object | None

@@ -1,6 +1,5 @@
 """Subscriptions and the schedules that wait on them."""
 
-from collections.abc import Iterator
 from typing import Any
 
 from billing.errors import StripeMissing
@@ -13,10 +12,6 @@ EXPAND = ["data.schedule", "data.discounts"]
 def of_customer(customer_id: str) -> list[dict[str, Any]]:
     """All of them, ended ones too, schedules and discounts expanded."""
     return list(pages("/v1/subscriptions", customer=customer_id, status="all", expand=EXPAND))
-
-
-def every() -> Iterator[dict[str, Any]]:
-    return pages("/v1/subscriptions", status="all")
 
 
 def retrieve(subscription_id: str) -> dict[str, Any] | None:

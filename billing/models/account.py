@@ -1,5 +1,7 @@
 """Which Stripe customer an organization is."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.utils import timezone
 
@@ -16,6 +18,9 @@ class BillingAccount(models.Model):
     clock_frozen_at = models.DateTimeField(null=True, blank=True, help_text="Where the customer's test clock stood when last seen.")
     synced_at = models.DateTimeField(null=True, blank=True, help_text="When Stripe's present truth was last written here.")
     created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        permissions: ClassVar = [("operate_billing", "Can look at Stripe, reconcile and move subscribers")]
 
     def __str__(self) -> str:
         return self.stripe_customer_id or "no customer yet"

@@ -23,6 +23,7 @@ class MeterReport(models.Model):
     units = models.BigIntegerField()
     identifier = models.CharField(max_length=100, unique=True)
     timestamp = models.DateTimeField()
+    repair = models.BooleanField(default=False, help_text="Made because Stripe's total differed: it says nothing new about what was sold.")
     state = models.CharField(max_length=8, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveIntegerField(default=0)
     first_sent_at = models.DateTimeField(null=True, blank=True, help_text="A repeat is only safe within a day of this.")

@@ -17,6 +17,7 @@ class Notice(models.Model):
     details = models.JSONField(default=dict)
     due_at = models.DateTimeField(default=timezone.now, help_text="By the organization's clock.")
     sent_at = models.DateTimeField(null=True, blank=True)
+    claimed_until = models.DateTimeField(null=True, blank=True, help_text="Somebody is sending it.")
     dropped_at = models.DateTimeField(null=True, blank=True, help_text="It was no longer true when it was due.")
     attempts = models.PositiveIntegerField(default=0)
     error = models.TextField(blank=True)

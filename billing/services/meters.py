@@ -1,8 +1,145 @@
 """Overage on its way to Stripe's meters: collected from usage's counters into an outbox, sent from there."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import structlog
+from django.db import transaction
+from django.db.models import F, Sum
+
 from accounts.models import Organization
+from billing.errors import StripeRejected, StripeUnavailable
+from billing.gateway import metering
+from billing.models import BillingAccount, MeterReport, SubscriptionState
+from contextmcp.common.clock import now
+from entitlements.manager import EntitlementsManager
+from entitlements.periods import Period
+from entitlements.types import Allowance
+from usage import selectors
+
+from .locks import lock_customer
+from .overview import current
+from .publish import event_name
+
+log = structlog.get_logger(__name__)
+# Stripe takes events of the last 35 days, and remembers an identifier for a day.
+OLDEST = timedelta(days=34, hours=23)
+REPEATABLE = timedelta(hours=23)
+TRIES = 8
+BATCH = 200
+
+
+def collect_all() -> int:
+    """Collect for every organization that sells itself overage. Returns how many reports were written."""
+    settings = Organization.objects.filter(overage_settings__enabled=True, closed_at=None).distinct()
+    return sum(collect(organization) for organization in settings.iterator())
 
 
 def collect(organization: Organization) -> int:
-    """Write down what was sold beyond the allowance and is not reported yet."""
-    return 0
+    """Write down what was sold beyond the allowance and is not reported yet. Returns how many reports that took."""
+    account = BillingAccount.objects.filter(organization=organization, customer_deleted_at=None).first()
+    state = current(organization)
+    if account is None or account.stripe_customer_id is None or state is None or not state.overage_item_id or not state.is_live:
+        return 0
+    written = 0
+    for allowance in EntitlementsManager(organization).entitlements().allowances.values():
+        if allowance.overage_unit_amount is None:
+            continue
+        for period in _periods(allowance, state, now(organization)):
+            written += _collect(organization, account.stripe_customer_id, allowance, period)
+    return written
+
+
+def _periods(allowance: Allowance, state: SubscriptionState, present: datetime) -> Iterator[Period]:
+    """The month that runs, and the one before: late events land there."""
+    running = allowance.period(present)
+    before = allowance.period(running.start - timedelta(seconds=1))
+    if before.end > state.started_at:
+        yield before
+    yield running
+
+
+def _collect(organization: Organization, customer_id: str, allowance: Allowance, period: Period) -> int:
+    sold = units_sold(organization, allowance, period)
+    with transaction.atomic():
+        lock_customer(f"meter:{organization.pk}:{allowance.feature}")
+        reports = MeterReport.objects.filter(organization=organization, feature=allowance.feature, period_start=period.start)
+        reported = reports.filter(repair=False).exclude(state=MeterReport.State.DEAD).aggregate(sum=Sum("units"))["sum"] or 0
+        if sold is None or sold == reported:
+            return 0
+        write(organization, customer_id, allowance.feature, period, sold - reported)
+        return 1
+
+
+def units_sold(organization: Organization, allowance: Allowance, period: Period) -> int | None:
+    """Units beyond the allowance that are paid for, up to the cap; None where overage is off, and what was reported stands."""
+    setting = selectors.overage_setting(organization, allowance.feature)
+    if setting is None or not setting.enabled or not allowance.overage_unit_amount:
+        return None
+    units = selectors.overage_units(organization, allowance, period)
+    return min(units, setting.cap_minor // allowance.overage_unit_amount)
+
+
+def write(organization: Organization, customer_id: str, feature: str, period: Period, units: int, *, repair: bool = False) -> MeterReport:
+    """One more report of the period, with a timestamp inside it. Call it under the meter's lock. A correction is negative."""
+    last = MeterReport.objects.filter(organization=organization, feature=feature, period_start=period.start).count()
+    sequence = last + 1
+    return MeterReport.objects.create(
+        organization=organization,
+        feature=feature,
+        stripe_customer_id=customer_id,
+        period_start=period.start,
+        sequence=sequence,
+        units=units,
+        repair=repair,
+        identifier=f"{organization.pk.hex}-{feature}-{int(period.start.timestamp())}-{sequence}",
+        timestamp=min(max(now(organization), period.start), period.end - timedelta(seconds=1)),
+    )
+
+
+def send() -> int:
+    """Send what waits. Returns how many reports Stripe took."""
+    waiting = MeterReport.objects.filter(state=MeterReport.State.PENDING).select_related("organization").order_by("id")
+    return sum(_send(report) for report in waiting[:BATCH])
+
+
+def _send(report: MeterReport) -> bool:
+    present = now()
+    rows = MeterReport.objects.filter(pk=report.pk)
+    if now(report.organization) - report.timestamp > OLDEST:
+        rows.update(state=MeterReport.State.DEAD, error="Too old for Stripe's meters.")
+        return False
+    if report.first_sent_at and present - report.first_sent_at > REPEATABLE:
+        # Nobody can say any more whether it was counted. The comparison with the meter's total finds out, and repairs.
+        rows.update(state=MeterReport.State.SENT, error="Not known to have arrived.")
+        return False
+    rows.filter(first_sent_at=None).update(first_sent_at=present)
+    rows.update(attempts=F("attempts") + 1)
+    try:
+        metering.report(
+            event_name=event_name(report.feature),
+            customer_id=report.stripe_customer_id,
+            value=report.units,
+            identifier=report.identifier,
+            timestamp=int(report.timestamp.timestamp()),
+        )
+    except StripeUnavailable as error:
+        rows.update(error=str(error)[:500])
+        return False
+    except StripeRejected as error:
+        return _rejected(report, error)
+    rows.update(state=MeterReport.State.SENT, sent_at=now(), error="")
+    return True
+
+
+def _rejected(report: MeterReport, error: StripeRejected) -> bool:
+    rows = MeterReport.objects.filter(pk=report.pk)
+    if "identifier" in str(error) and "already" in str(error):
+        rows.update(state=MeterReport.State.SENT, sent_at=now(), error="")
+        return True
+    dead = report.attempts + 1 >= TRIES
+    rows.update(error=str(error)[:500], **({"state": MeterReport.State.DEAD} if dead else {}))
+    log.warning("billing.meter_rejected", report=report.identifier, final=dead)
+    return False

@@ -18,6 +18,16 @@ def sync_later(customer_id: str) -> None:
     app.configure_task("billing.tasks.sync", lock=customer_id, queue=QUEUE).defer(customer_id=customer_id)
 
 
+def pay_later(customer_id: str, card_id: str) -> None:
+    """Have a customer's open invoices paid with a card that is new."""
+    app.configure_task("billing.tasks.pay_open_invoices", lock=customer_id, queue=QUEUE).defer(customer_id=customer_id, card_id=card_id)
+
+
+def enforce_later(customer_id: str, reason: str) -> None:
+    """Have the policy on refunds and disputes carried out."""
+    app.configure_task("billing.tasks.enforce_policy", lock=customer_id, queue=QUEUE).defer(customer_id=customer_id, reason=reason)
+
+
 def queued(subjects: Iterable[str]) -> set[str]:
     """Those of `subjects` that a job waits for or works on."""
     with connection.cursor() as cursor:

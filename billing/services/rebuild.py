@@ -38,17 +38,30 @@ def rebuild(account: BillingAccount) -> list[Change]:
     states = list(account.organization.subscriptions.select_related("plan_version"))
     _attempts(account, documents)
     _trial(account, states)
-    EntitlementsManager(account.organization).replace_grants(Source.SUBSCRIPTION, grants(states))
+    changes += _grant(account, states)
     notices.due(account, states)
     return changes
 
 
+def _grant(account: BillingAccount, states: Iterable[SubscriptionState]) -> list[Change]:
+    """Make the grants what the subscriptions entitle to."""
+    before = _standing(account)
+    EntitlementsManager(account.organization).replace_grants(Source.SUBSCRIPTION, grants(states))
+    after = _standing(account)
+    return [] if before == after else [("grants", str(account.organization_id), after, before)]
+
+
+def _standing(account: BillingAccount) -> list[list[str | None]]:
+    rows = account.organization.grants.filter(source=Source.SUBSCRIPTION).standing(at=now(account.organization)).order_by("id")
+    return [[row.reference, str(row.plan_version), row.ends_at.isoformat() if row.ends_at else None] for row in rows]
+
+
 def grants(states: Iterable[SubscriptionState]) -> list[GrantSpec]:
     """What subscriptions entitle to: trialing and active ones; past_due ones for the grace period; no other, ever."""
-    return [spec for state in states if state.plan_version and (spec := _grant(state))]
+    return [spec for state in states if state.plan_version and (spec := _spec(state))]
 
 
-def _grant(state: SubscriptionState) -> GrantSpec | None:
+def _spec(state: SubscriptionState) -> GrantSpec | None:
     assert state.plan_version is not None
     owing = state.status in ("past_due", "unpaid")
     ends = _ends(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from billing.models import Adjustment, BillingAccount, WebhookEvent
 from billing.types import SyncResult
 from contextmcp.common.clock import now
 
-from . import accounts, truth
+from . import accounts, policy, queue, truth
 from .locks import lock_customer
 from .projection import at
 from .rebuild import rebuild
@@ -21,23 +22,27 @@ from .rebuild import rebuild
 log = structlog.get_logger(__name__)
 
 
-def sync_customer(customer_id: str, *, only_if_waiting: bool = False) -> SyncResult:
+def sync_customer(customer_id: str, *, only_if_waiting: bool = False, dry_run: bool = False) -> SyncResult:
     """Lock the customer, fetch, mirror, rebuild the projection, and tick off the events that waited for it: all or nothing.
 
     Serves webhooks, the return from Checkout, staff's button and reconciliation. With `only_if_waiting` a customer without waiting events
-    is left alone, so that a burst of events costs one fetch. Raises `StripeUnavailable`, `BillingNotConfigured`.
+    is left alone, so that a burst of events costs one fetch. A `dry_run` says what would change, and takes it back.
+    Raises `StripeUnavailable`, `BillingNotConfigured`.
     """
     with transaction.atomic():
         as_of = lock_customer(customer_id)
         # Read before the fetch: whatever Stripe told us until here is older than what it is about to say.
-        waiting = list(WebhookEvent.objects.waiting().filter(subject=customer_id).values_list("pk", flat=True))
+        waiting = dict(WebhookEvent.objects.waiting().filter(subject=customer_id).values_list("pk", "source"))
         if only_if_waiting and not waiting:
             return SyncResult(customer_id, None)
         present = truth.fetch(customer_id, read.subscription_ids(customer_id))
         account = accounts.of_customer(customer_id, present.customer)
         changes = _write(account, present, as_of) if account else ()
         _tick_off(waiting, ours=account is not None)
-        return SyncResult(customer_id, account.organization_id if account else None, len(waiting), tuple(changes))
+        if dry_run:
+            transaction.set_rollback(True)
+        told = sum(source == WebhookEvent.Source.WEBHOOK for source in waiting.values())
+        return SyncResult(customer_id, account.organization_id if account else None, told, tuple(changes))
 
 
 def _write(account: BillingAccount, present: truth.Truth, as_of: datetime) -> list[Any]:
@@ -55,6 +60,8 @@ def _write(account: BillingAccount, present: truth.Truth, as_of: datetime) -> li
         for document in present.subscriptions:
             store.write_subscription(document)
     _note(account, present, as_of)
+    if reason := policy.breach(present.subscriptions, present.charges, present.disputes):
+        queue.enforce_later(present.customer_id, reason)
     changes = rebuild(account)
     if changes:
         log.info("billing.synced", customer=present.customer_id, organization=str(account.organization_id), changes=len(changes))
@@ -64,10 +71,17 @@ def _write(account: BillingAccount, present: truth.Truth, as_of: datetime) -> li
 def _note(account: BillingAccount, present: truth.Truth, as_of: datetime) -> None:
     customer = present.customer
     account.currency = (customer or {}).get("currency") or account.currency
-    account.payment_method = _card(customer, present)
+    card = _card(customer, present)
+    if card and account.payment_method and card["id"] != account.payment_method["id"] and _owes(present):
+        queue.pay_later(present.customer_id, card["id"])
+    account.payment_method = card
     account.customer_deleted_at = None if customer else account.customer_deleted_at or now(account.organization)
     account.synced_at = as_of
     account.save()
+
+
+def _owes(present: truth.Truth) -> bool:
+    return any(invoice["status"] == "open" and invoice["attempted"] for invoice in present.invoices)
 
 
 def _card(customer: dict[str, Any] | None, present: truth.Truth) -> dict[str, Any] | None:
@@ -110,6 +124,6 @@ def _adjustments(account: BillingAccount, present: truth.Truth) -> None:
             )
 
 
-def _tick_off(events: list[int], *, ours: bool) -> None:
+def _tick_off(events: Iterable[int], *, ours: bool) -> None:
     state = WebhookEvent.State.PROCESSED if ours else WebhookEvent.State.IGNORED
     WebhookEvent.objects.filter(pk__in=events).update(state=state, processed_at=now(), error="")

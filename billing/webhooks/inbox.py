@@ -34,7 +34,8 @@ _STORE = """
 WITH stored AS (
     INSERT INTO billing_webhookevent
         (event_id, type, subject, livemode, created, payload, source, state, attempts, error, received_at)
-    VALUES (%(event_id)s, %(type)s, %(subject)s, %(livemode)s, %(created)s, %(payload)s::jsonb, %(source)s, %(state)s, 0, '', now())
+    VALUES (%(event_id)s, %(type)s, %(subject)s, %(livemode)s, %(created)s, %(payload)s::jsonb, %(source)s, %(state)s, 0, '',
+            clock_timestamp())
     ON CONFLICT (event_id) DO NOTHING
     RETURNING id
 )

@@ -1,0 +1,152 @@
+"""Whatever was missed is found, named and put right."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from billing.models import BillingAccount, Drift, Invoice, ReconciliationRun, SubscriptionState, WebhookEvent
+from billing.services import reconcile
+from tests.factories.billing import price_of
+from tests.support.stripe import post, run, work
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _all_was_heard(request):
+    """What publishing the catalogue made was told, too."""
+    if "payer" in request.fixturenames:
+        world = request.getfixturevalue("payer").world
+        world.deliver(world.events())
+
+
+def command(*args: str) -> str:
+    out = StringIO()
+    call_command("reconcile", *args, stdout=out)
+    return out.getvalue()
+
+
+def kinds(row=None) -> set[str]:
+    row = row or ReconciliationRun.objects.first()
+    return set(reconcile.summary(row))
+
+
+def test_nothing_drifted(payer):
+    payer.buy()
+    assert "No drift." in command()
+    row = ReconciliationRun.objects.get()
+    assert row.finished_at and row.customers_compared == 1 and row.events_found == 0
+
+
+def test_events_that_never_came(payer):
+    payer.world.subscribe(payer.customer, price_of())
+    payer.world.news()
+    assert payer.plan == "free"
+    out = command()
+    assert payer.plan == "pro"
+    assert "subscriptionstate_missing" in out
+    assert "event_missed" in out
+    assert {"subscriptionstate_missing", "invoice_missing", "grants", "event_missed"} <= kinds()
+    assert all(Drift.objects.values_list("repaired", flat=True))
+    assert WebhookEvent.objects.filter(source="reconciliation").exists()
+    work()
+    assert not WebhookEvent.objects.waiting().exists()
+    assert "No drift." in command()
+
+
+def test_a_dry_run_names_and_changes_nothing(payer):
+    payer.world.subscribe(payer.customer, price_of())
+    payer.world.news()
+    out = command("--dry-run")
+    assert "subscriptionstate_missing" in out
+    assert payer.plan == "free"
+    assert not SubscriptionState.objects.exists()
+    assert not WebhookEvent.objects.filter(source="reconciliation").exists()
+    assert not any(Drift.objects.values_list("repaired", flat=True))
+
+
+def test_what_was_edited_behind_our_back(payer, acme):
+    payer.buy()
+    SubscriptionState.objects.update(status="canceled")
+    Invoice.objects.update(total=1)
+    reconcile.run(acme)
+    assert {"subscriptionstate_status", "invoice_total"} <= kinds()
+    drift = Drift.objects.get(kind="subscriptionstate_status")
+    assert (drift.expected, drift.found, drift.repaired) == ("active", "canceled", True)
+    assert payer.state.status == "active"
+
+
+def test_an_event_that_waits_is_no_drift(payer):
+    payer.world.subscribe(payer.customer, price_of())
+    for event in payer.world.news():
+        post(event)
+    assert "No drift." in command()
+    assert payer.plan == "pro"
+
+
+def test_duplicates_are_named_and_left_alone(payer, acme):
+    payer.buy()
+    second = payer.world.sdk.customers.create({"metadata": {"djstripe_subscriber": str(acme.pk)}}).id
+    payer.world.subscribe(payer.customer, price_of("enterprise"))
+    payer.world.deliver()
+    command()
+    assert Drift.objects.get(kind="duplicate_customer").expected == sorted([payer.customer, second])
+    duplicate = Drift.objects.get(kind="duplicate_subscription")
+    assert len(duplicate.expected) == 2 and not duplicate.repaired
+    assert BillingAccount.objects.get().stripe_customer_id == payer.customer
+    # Two live ones: the better plan counts, none is taken away.
+    assert payer.plan == "enterprise"
+
+
+def test_a_price_that_stands_for_nothing_here_is_named(payer):
+    foreign = payer.world.sdk.prices.create(
+        {"product": "contextmcp_pro", "unit_amount": 700, "currency": "usd", "recurring": {"interval": "month"}}
+    )
+    payer.world.subscribe(payer.customer, foreign.id)
+    payer.world.deliver()
+    command()
+    assert Drift.objects.get(kind="unknown_price").subject == foreign.id
+    assert payer.plan == "free"
+
+
+def test_one_organization_by_slug_or_id(payer, acme, stranger):
+    payer.buy()
+    assert "1 customers compared" in command("--organization", acme.slug)
+    assert "1 customers compared" in command("--organization", str(acme.pk))
+    assert "0 customers compared" in command("--organization", stranger.organization.slug)
+    with pytest.raises(CommandError, match="no organization"):
+        command("--organization", "nobody")
+
+
+def test_the_next_run_looks_from_where_the_last_began(payer):
+    payer.buy()
+    first = reconcile.run()
+    reconcile.run(payer.organization)
+    reconcile.run(dry_run=True)
+    second = reconcile.run()
+    assert second.events_since == first.started_at - reconcile.OVERLAP
+
+
+def test_a_stripe_that_is_down_leaves_an_unfinished_run(payer):
+    payer.buy()
+    payer.world.control("down", on=True)
+    with pytest.raises(CommandError, match="does not answer"):
+        command()
+    payer.world.control("down", on=False)
+    row = ReconciliationRun.objects.get()
+    assert row.finished_at is None and "StripeUnavailable" in row.error
+
+
+def test_without_a_key_the_nightly_run_is_silent(db):
+    run("billing.tasks.reconcile", timestamp=0)
+    assert not ReconciliationRun.objects.exists()
+    with pytest.raises(CommandError, match="not configured"):
+        command()
+
+
+def test_the_nightly_run_and_the_button(payer, acme):
+    payer.buy()
+    run("billing.tasks.reconcile", timestamp=0)
+    run("billing.tasks.reconcile_organization", organization_id=str(acme.pk))
+    assert ReconciliationRun.objects.filter(finished_at__isnull=False).count() == 2

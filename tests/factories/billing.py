@@ -1,0 +1,67 @@
+"""Organizations that pay, at the simulator."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from accounts.models import Organization
+from billing.models import BillingAccount, PlanPrice, SubscriptionState
+from billing.services import customers
+from entitlements.manager import EntitlementsManager
+from tests.support.stripe import Stripe
+
+DECLINES = "pm_card_chargeCustomerFail"
+
+
+def price_of(plan: str = "pro", interval: str = "month") -> str:
+    """The price that is asked for a plan now."""
+    return PlanPrice.objects.get(plan_version__plan=plan, interval=interval, feature="", current=True).stripe_price_id
+
+
+def plan_of(organization: Organization) -> str:
+    organization.refresh_from_db()
+    return EntitlementsManager(organization).entitlements().plan
+
+
+@dataclass
+class Payer:
+    """An organization with a customer, a card and a test clock."""
+
+    world: Stripe
+    organization: Organization
+    customer: str
+    clock: str
+
+    @classmethod
+    def make(cls, world: Stripe, organization: Organization, *, clock: bool = True) -> "Payer":
+        customer = customers.ensure(organization, None).stripe_customer_id
+        assert customer
+        world.card(customer)
+        return cls(world, organization, customer, world.hang_on_clock(customer) if clock else "")
+
+    def buy(self, plan: str = "pro", interval: str = "month", **more: Any) -> Any:
+        bought = self.world.subscribe(self.customer, price_of(plan, interval), **more)
+        self.world.deliver()
+        self.organization.refresh_from_db()
+        return bought
+
+    def later(self, days: float) -> None:
+        """Time passes, and its news arrive."""
+        self.world.advance(self.clock, days=days)
+        self.world.deliver()
+        self.organization.refresh_from_db()
+
+    def declines(self) -> None:
+        """From now on nothing can be charged."""
+        self.world.card(self.customer, DECLINES)
+
+    @property
+    def account(self) -> BillingAccount:
+        return BillingAccount.objects.get(organization=self.organization)
+
+    @property
+    def state(self) -> SubscriptionState:
+        return SubscriptionState.objects.get(organization=self.organization)
+
+    @property
+    def plan(self) -> str:
+        return plan_of(self.organization)
