@@ -74,7 +74,9 @@ def replace(organization: Organization, source: str, wanted: Iterable[GrantSpec]
                 news |= _adjust(usable, spec, actor)
                 kept.append(usable)
             elif not over or spec.owing:
-                begun = present if same else spec.starts_at or present
+                # What it stood for before, this plan or another, ends now at the latest: history must not show two plans at a time.
+                known = same or any(row.reference == spec.reference for row in rows if spec.reference and not over)
+                begun = present if known else spec.starts_at or present
                 kept.append(_create(organization, source, changed(spec, starts_at=begun), actor))
                 news = True
         for row in rows:
