@@ -1,0 +1,104 @@
+"""A real Chromium, and pages that tell what went wrong in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from contextmcp.local.services import default_home
+from tests.support.worlds import world
+from tests.world import chromium
+
+__all__ = ["world"]
+QUIET = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WIDE, NARROW = 1280, 390
+# Text that a scroll box or an ellipsis hides is not in the way; what makes the page itself wider is.
+OVERFLOW = """() => {
+  const wide = document.documentElement.clientWidth;
+  if (document.documentElement.scrollWidth <= wide) return [];
+  const outside = [...document.body.querySelectorAll("*")].filter((each) => each.getBoundingClientRect().right > wide + 1);
+  return outside.slice(0, 5).map((each) => each.outerHTML.slice(0, 160)).concat(`${document.documentElement.scrollWidth} > ${wide}`);
+}"""
+
+
+@pytest.fixture(scope="module")
+def chromium_browser() -> Iterator[Browser]:
+    """Not for longer than a module: while its loop runs in this thread, Django refuses the database to other tests."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def person(chromium_browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Visitor]]:
+    """`person(scheme="dark")` sits down at a browser without cookies."""
+    sitting: list[Visitor] = []
+
+    def sit_down(**options: Any) -> Visitor:
+        sitting.append(Visitor(chromium_browser, **options))
+        return sitting[-1]
+
+    yield sit_down
+    for each in sitting:
+        each.context.close()
+
+
+class Visitor:
+    """A page in a context of its own. `wrong` collects what the browser complained about."""
+
+    def __init__(self, browser: Browser, *, width: int = WIDE, scheme: str = "light") -> None:
+        options: dict[str, Any] = {"color_scheme": scheme, "reduced_motion": "reduce"}
+        self.context: BrowserContext = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        self.context.set_default_timeout(15_000)
+        self.scheme = scheme
+        self.page: Page = self.context.new_page()
+        self.wrong: list[str] = []
+        self.page.on("console", lambda said: self._complain(said.type, said.text))
+        self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
+        self.page.on("requestfailed", lambda request: self.wrong.append(f"failed: {request.url} {request.failure}"))
+
+    def _complain(self, kind: str, text: str) -> None:
+        # What a refused form answers is told by its status, and shown on the page.
+        if kind in {"error", "warning"} and "status of 402" not in text:
+            self.wrong.append(f"{self.page.url} {kind}: {text}")
+
+    def take_over(self, cookies: Any, url: str) -> None:
+        """Go on with the session of a client that signed in without a browser."""
+        self.context.add_cookies([{"name": each.name, "value": each.value, "url": url} for each in cookies.jar if each.value])
+
+    def resize(self, width: int) -> None:
+        self.page.set_viewport_size({"width": width, "height": 900})
+
+    def overflow(self) -> list[str]:
+        found: list[str] = self.page.evaluate(OVERFLOW)
+        return found
+
+    def barriers(self) -> list[str]:
+        """What axe calls serious or critical, with the place."""
+        found = Axe().run(self.page).response["violations"]
+        return [
+            f"{each['id']} at {node['target']}: {node['failureSummary']}"
+            for each in found
+            if each["impact"] in {"serious", "critical"}
+            for node in each["nodes"][:3]
+        ]
+
+    def shoot(self, name: str, *, whole: bool = True) -> Path:
+        """Into the home's folder of screenshots, for somebody to look at."""
+        path = default_home() / "screenshots" / f"{name}-{self.page.viewport_size['width']}-{self.scheme}.png"  # type: ignore[index]
+        self.page.screenshot(path=path, full_page=whole)
+        return path

@@ -1,0 +1,135 @@
+"""Every page a person can open, on a desk and in a hand, by day and by night: nothing sticks out, nothing complains, nobody is shut out."""
+
+import re
+
+import pytest
+from django.urls import get_resolver
+
+from tests.browser.conftest import NARROW, WIDE
+from tests.support.customers import sign_up
+
+pytestmark = pytest.mark.browser
+SIGNED_OUT = {
+    "pricing": "/pricing/",
+    "account_login": "/accounts/login/",
+    "account_signup": "/accounts/signup/",
+    "account_reset_password": "/accounts/password/reset/",
+    "account_reset_password_done": "/accounts/password/reset/done/",
+    "account_email_verification_sent": "/accounts/confirm-email/",
+    "nothing-here": "/there-is-no-such-page",
+    "invitation-that-is-over": "/invitations/none/",
+}
+SIGNED_IN = {
+    "pricing": "/pricing/",
+    "welcome": "/welcome/",
+    "account": "/account/",
+    "keys": "/account/keys/",
+    "usage": "/account/usage/",
+    "team": "/account/team/",
+    "billing": "/account/billing/",
+    "choose-plan": "/account/billing/choose/?plan=enterprise&interval=year",
+    "preview-change": "/account/billing/change/?plan=enterprise&interval=month",
+    "settings": "/account/settings/",
+    "new-organization": "/account/new/",
+    "account_email": "/accounts/email/",
+    "account_change_password": "/accounts/password/change/",
+    "account_logout": "/accounts/logout/",
+    "mfa_index": "/accounts/2fa/",
+}
+# They send on, take forms only, or need a link from a mail; the journeys go through them.
+ELSEWHERE = {
+    "home",
+    "first-key",
+    "checkout-return",
+    "invitation",
+    "account_confirm_email",
+    "account_confirm_login_code",
+    "account_reset_password_from_key",
+    "account_reset_password_from_key_done",
+    "account_set_password",
+    "account_inactive",
+    "account_reauthenticate",
+}
+FORMS_ONLY = re.compile(
+    r"-form$|^(create-key|invite|checkout|portal|switch-organization|make-change|keep-plan|cancel-plan|resume-plan"
+    r"|change-settings|close-organization)$"
+)
+
+
+@pytest.fixture(scope="module")
+def member(world):
+    """An owner whose pages have something on them."""
+    ada = sign_up(world, "Analytical Engines and Difference Machines of Marylebone")
+    ada.subscribe("pro")
+    for amount in (3, 940):
+        ada.api.post("/api/usage/authorize", {"feature": "sessions", "amount": amount})
+    ada.in_session("PUT", "/api/usage/levels/projects", {"value": 10})
+    ada.make_key("A key with a name as long as a customer thinks fit, for the machine in the cellar of the old house")
+    ada.invite("viewer").close()
+    ada.api.post("/api/organization/invitations", {"email": "grace.brewster.murray.hopper@compilers.example", "role": "admin"})
+    yield ada
+    ada.close()
+
+
+def look(visitor, name):
+    """All that is wrong with the page in front of the visitor. Axe sees the wide page by day and the narrow one by night."""
+    found = []
+    for width in (WIDE, NARROW):
+        visitor.resize(width)
+        found += [f"{name} at {width}: sticks out: {each}" for each in visitor.overflow()]
+        if (width == WIDE) == (visitor.scheme == "light"):
+            found += [f"{name} at {width}: {each}" for each in visitor.barriers()]
+        visitor.shoot(name)
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_for_everybody(person, world, scheme):
+    visitor = person(scheme=scheme)
+    found = []
+    for name, path in SIGNED_OUT.items():
+        visitor.page.goto(world.url + path)
+        found += look(visitor, f"out-{name}")
+    assert found + complaints(visitor) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_for_members(person, world, member, scheme):
+    visitor = person(scheme=scheme)
+    visitor.take_over(member.browser.client.cookies, world.url)
+    found = []
+    for name, path in SIGNED_IN.items():
+        answer = visitor.page.goto(world.url + path)
+        assert answer.status == 200, f"{path} answered {answer.status}"
+        found += look(visitor, f"in-{name}")
+    assert found + complaints(visitor) == []
+
+
+def test_the_page_about_the_api_renders(person, world):
+    visitor = person()
+    visitor.page.goto(f"{world.url}/api/docs")
+    visitor.page.locator("#operations-Identity-whoami, .opblock").first.wait_for()
+    assert visitor.page.locator(".opblock").count() >= 29
+    visitor.shoot("out-docs", whole=False)
+    assert visitor.wrong == []
+
+
+def complaints(visitor):
+    """A page that says "not found" with its status is no complaint."""
+    return [each for each in visitor.wrong if "status of 404" not in each]
+
+
+def test_no_page_is_forgotten():
+    """A page that is added is added here too."""
+    names = {name for name in get_resolver().reverse_dict if isinstance(name, str)}
+    site = {name for name in names if not name.startswith(("mfa_", "rest", "djstripe"))}
+    told = {*SIGNED_OUT, *SIGNED_IN, *ELSEWHERE}
+    pages = {name for name in site if not FORMS_ONLY.search(name) and not is_api(name)}
+    assert pages - told == set()
+
+
+def is_api(name):
+    patterns = get_resolver().reverse_dict.getlist(name)
+    return all(
+        possibility[0][0].startswith(("api/", "livez", "readyz", "metrics", "admin")) for each in patterns for possibility in [each[0]]
+    )
