@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils.encoding import force_str
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -139,4 +140,7 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    return _page(request, ServerError())
+    """A page that asks nobody: what failed may be what the ordinary ones ask."""
+    if request.path.startswith("/api/"):
+        return response(ServerError())
+    return HttpResponse(render_to_string("500.html", {"error": ServerError()}), status=500)

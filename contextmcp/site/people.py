@@ -29,11 +29,11 @@ def member_of(request: WSGIRequest) -> Caller | None:
 
 
 def sentence(refusal: DomainError) -> str:
-    """What to tell a person: of a form's errors the first, else the refusal's own words."""
+    """What to tell a person: of a form's errors the first, else the refusal's own words. What only an operator can mend stays general."""
     if isinstance(refusal, ValidationFailed):
         for error in refusal.details.get("errors", []):
             return str(error["message"])
-    return refusal.text
+    return refusal.message if refusal.status == 503 else refusal.text
 
 
 def refused(request: WSGIRequest, refusal: DomainError) -> HttpResponse:

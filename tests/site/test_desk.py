@@ -1,0 +1,67 @@
+"""The operator's desk."""
+
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Permission
+
+from accounts.models import Invitation, User
+from billing.models import SubscriptionState, WebhookEvent
+from contextmcp.common.clock import now
+from contextmcp.site import desk
+from usage.tracker import UsageTracker
+
+
+@pytest.fixture
+def staff(db, sign_in):
+    return sign_in(User.objects.create_superuser("staff@example.com", "x"))
+
+
+def figures(page):
+    return {figure.title: figure for figure in page.context["figures"]}
+
+
+def test_it_counts_what_there_is(staff, acme, owner):
+    Invitation.objects.create(organization=acme, email="a@b.example", token_digest=b"1", expires_at=now() - timedelta(1))
+    UsageTracker(acme).consume("sessions", 7)
+    found = figures(staff.get("/admin/"))
+    assert found["Organizations"].value == "1"
+    assert (found["Invitations pending"].value, found["Invitations pending"].note) == ("1", "1 of them expired")
+    assert found["Sessions, 30 days"].value == "7"
+    assert (found["Active subscriptions"].value, found["Inbox backlog"].value) == ("0", "0")
+    assert found["Inbox backlog"].tone == ""
+
+
+def test_it_shows_trouble(staff, acme):
+    SubscriptionState.objects.create(
+        organization=acme, stripe_subscription_id="sub_1", stripe_customer_id="cus_1", status="past_due", started_at=now(), anchor=now()
+    )
+    WebhookEvent.objects.create(event_id="evt_1", type="x", payload={}, received_at=now() - timedelta(minutes=5))
+    found = figures(staff.get("/admin/"))
+    assert (found["Active subscriptions"].value, found["Active subscriptions"].tone) == ("1", "warn")
+    assert (found["Inbox backlog"].value, found["Inbox backlog"].tone) == ("1", "warn")
+    WebhookEvent.objects.create(event_id="evt_2", type="x", payload={}, state="dead")
+    assert figures(staff.get("/admin/"))["Inbox backlog"].tone == "bad"
+
+
+def test_the_menu_holds_what_one_may_look_at(db, sign_in):
+    user = User.objects.create_user("helper@example.com", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_organization"))
+    page = sign_in(user).get("/admin/").text
+    assert 'href="/admin/accounts/organization/"' in page
+    assert 'href="/admin/accounts/apikey/"' not in page
+
+
+@pytest.mark.parametrize("who", ["owner", "admin", "member", "viewer", "nobody"])
+def test_members_have_no_business_there(people, sign_in, who):
+    assert sign_in(people[who]).get("/admin/").url.startswith("/admin/login/")
+
+
+@pytest.mark.parametrize(("kind", "badge"), [("live", ["Live", "danger"]), ("test", ["Test", "info"])])
+def test_it_says_whether_it_is_live(settings, kind, badge):
+    settings.KEY_ENVIRONMENT = kind
+    assert desk.environment(None) == badge
+
+
+def test_what_has_no_list_has_no_link(db):
+    assert desk.changelist("common.nothing") == ""
