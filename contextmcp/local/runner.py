@@ -62,8 +62,13 @@ def product(world: World) -> list[Definition]:
     """The product itself, as it would be deployed."""
     granian = (PYTHON, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(world.port), "--no-ws")
     threads = ("--blocking-threads", "16", "--backpressure", "64", "contextmcp.wsgi:application")
+    gate = (PYTHON, "-m", "contextmcp.gate", "--port", str(world.gate_port))
     worker = (*MANAGE, "procrastinate", "worker", "--shutdown-graceful-timeout", "5")
-    return [Definition("web", (*granian, *threads), world.port), Definition("worker", worker)]
+    return [
+        Definition("web", (*granian, *threads), world.port),
+        Definition("gate", gate, world.gate_port),
+        Definition("worker", worker),
+    ]
 
 
 def run(home: Path) -> int:
@@ -203,6 +208,7 @@ def announce(world: World) -> None:
         "Product": world.url,
         "  sign in as": f"{owner['ownerEmail']} / {owner['ownerPassword']}" if owner.get("ownerEmail") else "",
         "  API key": owner.get("apiKey", ""),
+        "Gate": f"{world.gate_url}/api/usage/authorize",
         "Admin": world.admin_url,
         "  sign in as ": f"{world.admin_email} / {world.admin_password}",
         "Mail": world.mail_url,

@@ -13,6 +13,7 @@ from pathlib import Path
 from contextmcp.local.ports import Claims
 
 WEB_PORT = 3001
+GATE_PORT = 3100
 STRIPE_PORT = 3200
 MAIL_PORT = 3300
 SMTP_PORT = 3400
@@ -27,6 +28,7 @@ class World:
     url: str
     mail_url: str
     port: int
+    gate_port: int
     smtp_port: int
     mail_port: int
     # None: there is no simulator, because STRIPE_SECRET_KEY was given or STRIPE=off.
@@ -37,6 +39,10 @@ class World:
     admin_email: str
     admin_password: str
     environment: dict[str, str] = field(repr=False)
+
+    @property
+    def gate_url(self) -> str:
+        return self.environment["GATE_URL"]
 
     @property
     def admin_url(self) -> str:
@@ -62,6 +68,7 @@ def build(home: Path, claims: Claims, given: Mapping[str, str]) -> World:
     kept = generated_secrets(home)
     port = claims.exactly(int(named["PORT"])) if "PORT" in named else claims.first_free(WEB_PORT)
     url = named.get("PUBLIC_URL", f"http://localhost:{port}").rstrip("/")
+    gate_port = claims.first_free(GATE_PORT)
     mail_port, smtp_port = claims.first_free(MAIL_PORT), claims.first_free(SMTP_PORT)
     simulated = "STRIPE_SECRET_KEY" not in named and named.get("STRIPE") != "off"
     stripe_port = claims.first_free(STRIPE_PORT) if simulated else None
@@ -69,6 +76,7 @@ def build(home: Path, claims: Claims, given: Mapping[str, str]) -> World:
         "DJANGO_SETTINGS_MODULE": "contextmcp.settings.local",
         "SECRET_KEY": kept["SECRET_KEY"],
         "API_KEY_SECRETS": kept["API_KEY_SECRETS"],
+        "GATE_URL": f"http://localhost:{gate_port}",
         "EMAIL_URL": f"smtp://127.0.0.1:{smtp_port}",
         **named,
         "PORT": str(port),
@@ -89,6 +97,7 @@ def build(home: Path, claims: Claims, given: Mapping[str, str]) -> World:
         url=url,
         mail_url=f"http://localhost:{mail_port}",
         port=port,
+        gate_port=gate_port,
         smtp_port=smtp_port,
         mail_port=mail_port,
         stripe_port=stripe_port,

@@ -143,9 +143,9 @@ class Api:
     def close(self) -> None:
         self.client.close()
 
-    def call(self, method: str, path: str, body: Any = None, *, key: str = "") -> httpx.Response:
+    def call(self, method: str, path: str, body: Any = None, *, key: str = "", base: str = "") -> httpx.Response:
         headers = {"Authorization": f"Bearer {key or self.key}"}
-        return self.client.request(method, self.base + path, json=body, headers=headers)
+        return self.client.request(method, (base or self.base) + path, json=body, headers=headers)
 
     def get(self, path: str) -> Any:
         """The JSON of a 2xx answer; anything else is a `PageError` that quotes it."""

@@ -47,7 +47,7 @@ def main(world: World, once: bool = False) -> bool:
 def _told(world: World, journey: Journey) -> dict[str, str]:
     return {
         "url": world.url,
-        "gateUrl": world.environment.get("GATE_URL", world.url),
+        "gateUrl": world.gate_url,
         "adminUrl": world.admin_url,
         "mailUrl": world.mail_url,
         "stripeUrl": world.stripe_url or "",
