@@ -10,12 +10,13 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from billing import checks  # noqa: F401, PLC0415 - models exist only now
+        from billing import checks, metrics  # noqa: F401, PLC0415 - models exist only now
         from billing.gateway.client import configure  # noqa: PLC0415
         from billing.mirror import admin, remedies  # noqa: PLC0415
 
         configure()
         remedies.apply()
         admin.register()
+        metrics.register()
         if not settings.STRIPE_SECRET_KEY:
             log.warning("STRIPE_SECRET_KEY is not set: everything works but billing, which answers billing_not_configured.")

@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import admin
 from djstripe import event_handlers
-from djstripe.models import Event
+from djstripe.models import Event, Price
 from djstripe.models.base import StripeModel
 from djstripe.signals import WEBHOOK_SIGNALS
 
@@ -15,6 +15,7 @@ TESTED_WITH = "2.11."
 def apply() -> None:
     """Called once, when all apps are ready."""
     _keep_no_keys()
+    _keep_no_copies()
     _deafen()
     _close_admin()
 
@@ -26,6 +27,11 @@ def _keep_no_keys() -> None:
 
 def _nobody(cls: type[StripeModel], data: Any, api_key: Any = None, livemode: Any = None) -> None:
     return None
+
+
+def _keep_no_copies() -> None:
+    # It would keep the product as it was inside each price's document, where no later event of the product's reaches it.
+    Price.expand_fields = [name for name in Price.expand_fields if name != "product"]
 
 
 def _deafen() -> None:

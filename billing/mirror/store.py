@@ -52,13 +52,15 @@ def write_customer(
 
 
 def write_subscription(subscription: dict[str, Any]) -> None:
-    """With its items, and its schedule where that is expanded."""
+    """With its items, and its schedule where that is expanded. One that was released or is over tells nothing any more, and goes."""
     schedule = subscription.get("schedule")
     if isinstance(schedule, dict):
         row = write(subscription | {"schedule": schedule["id"]})
         write(schedule)
     else:
         row = write(subscription)
+    kept = schedule["id"] if isinstance(schedule, dict) else schedule
+    models.SubscriptionSchedule.objects.filter(subscription=row).exclude(id=kept).delete()
     present = [item["id"] for item in subscription["items"]["data"]]
     models.SubscriptionItem.objects.filter(subscription=row).exclude(id__in=present).delete()
 

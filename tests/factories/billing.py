@@ -14,7 +14,8 @@ DECLINES = "pm_card_chargeCustomerFail"
 
 def price_of(plan: str = "pro", interval: str = "month") -> str:
     """The price that is asked for a plan now."""
-    return PlanPrice.objects.get(plan_version__plan=plan, interval=interval, feature="", current=True).stripe_price_id
+    rows = PlanPrice.objects.filter(plan_version__plan=plan, interval=interval, current=True)
+    return rows.latest("plan_version__version").stripe_price_id
 
 
 def plan_of(organization: Organization) -> str:

@@ -1,0 +1,197 @@
+"""Selling beyond the allowance, and telling Stripe's meter what was sold."""
+
+from datetime import timedelta
+
+import pytest
+
+from billing.models import Drift, Invoice, MeterReport
+from billing.services import meter_check, meters, reconcile
+from tests.support.api import problem
+from tests.support.stripe import run
+from usage.tracker import UsageTracker
+
+pytestmark = pytest.mark.django_db
+PATH = "/api/billing/overage"
+ON = {"enabled": True, "cap": 2000}
+
+
+@pytest.fixture
+def pro(payer, api, owner):
+    """On Pro, with overage up to $20 a month."""
+    payer.buy()
+    answer = api.put(PATH, ON, by=owner)
+    assert answer.status_code == 200, answer.content
+    payer.world.deliver()
+    return payer
+
+
+def use(organization, sessions: int) -> None:
+    UsageTracker(organization).consume("sessions", sessions)
+
+
+def total(payer) -> int:
+    meter = payer.world.sdk.billing.meters.list().data[0]
+    start = int(payer.state.anchor.timestamp()) // 60 * 60
+    listed = payer.world.sdk.billing.meters.event_summaries.list(
+        meter.id, {"customer": payer.customer, "start_time": start, "end_time": start + 32 * 86_400}
+    )
+    return int(sum(each.aggregated_value for each in listed.data))
+
+
+def report(payer) -> None:
+    run("billing.tasks.report_overage", timestamp=0)
+
+
+def test_it_adds_a_metered_item_and_says_so(pro, api, owner):
+    assert pro.state.overage_item_id
+    told = api.get("/api/billing/subscription", by=owner).json()["overage"]
+    assert told == {"feature": "sessions", "enabled": True, "cap": 2000, "unitAmount": 2, "currency": "usd"}
+    assert api.put(PATH, ON | {"cap": 500}, by=owner).json()["cap"] == 500
+    assert len(pro.world.sdk.subscriptions.retrieve(pro.state.stripe_subscription_id)["items"].data) == 2
+
+
+def test_only_what_goes_beyond_is_reported_and_billed(pro, acme):
+    use(acme, 1000)
+    report(pro)
+    assert not MeterReport.objects.exists()
+    use(acme, 130)
+    report(pro)
+    report(pro)
+    made = MeterReport.objects.get()
+    assert (made.units, made.state, made.sequence) == (130, "sent", 1)
+    use(acme, 20)
+    report(pro)
+    assert total(pro) == 150
+    pro.later(31.2)
+    newest = Invoice.objects.order_by("-created_at", "-id").first()
+    assert newest.total == 900 + 150 * 2
+    assert {line["amount"] for line in newest.lines} == {900, 300}
+
+
+def test_beside_a_yearly_price_it_is_billed_by_the_month(payer, api, owner, acme):
+    payer.buy("pro", "year")
+    assert api.put(PATH, ON, by=owner).status_code == 200
+    payer.world.deliver()
+    use(acme, 1010)
+    report(payer)
+    payer.later(31.2)
+    newest = Invoice.objects.order_by("-created_at", "-id").first()
+    assert newest.total == 20
+
+
+def test_the_cap_holds_for_what_comes_late(pro, acme, api, owner):
+    api.put(PATH, {"enabled": True, "cap": 10}, by=owner)
+    use(acme, 1000)
+    tracker = UsageTracker(acme)
+    from usage.ingest import EventBody  # noqa: F401 - the shape of a late event
+
+    use(acme, 5)
+    report(pro)
+    assert total(pro) == 5
+    assert meters.units_sold(acme, tracker.entitlements.allowances["sessions"], period_of(pro)) == 5
+
+
+def period_of(payer):
+    from contextmcp.common.clock import now
+    from entitlements.manager import EntitlementsManager
+
+    allowance = EntitlementsManager(payer.organization).entitlements().allowances["sessions"]
+    return allowance.period(now(payer.organization))
+
+
+def test_a_stripe_that_is_away_gets_it_later_and_once(pro, acme):
+    use(acme, 1010)
+    pro.world.control("down", on=True)
+    meters.collect(acme)
+    assert meters.send() == 0
+    assert MeterReport.objects.get().state == "pending"
+    pro.world.control("down", on=False)
+    assert meters.send() == 1
+    # As if the answer had been lost.
+    MeterReport.objects.update(state="pending")
+    assert meters.send() == 1
+    assert total(pro) == 10
+
+
+def test_what_stripe_no_longer_takes_is_given_up(pro, acme):
+    use(acme, 1010)
+    meters.collect(acme)
+    MeterReport.objects.update(timestamp=pro.state.anchor - timedelta(days=40))
+    assert meters.send() == 0
+    assert MeterReport.objects.get().state == "dead"
+
+
+def test_a_repeat_that_stripe_would_count_twice_is_not_sent(pro, acme):
+    use(acme, 1010)
+    meters.collect(acme)
+    MeterReport.objects.update(first_sent_at=pro.state.anchor - timedelta(days=2))
+    assert meters.send() == 0
+    assert MeterReport.objects.get().state == "sent"
+    # Whether it had arrived is found out by comparing, and put right.
+    assert [found[1:] for found in meter_check.compare(acme, dry_run=True)] == [(10, 0)]
+    reconcile.run(acme)
+    assert Drift.objects.get(kind="meter_total").repaired
+    meters.send()
+    assert total(pro) == 10
+    assert meters.collect(acme) == 0
+    assert list(meter_check.compare(acme, dry_run=False, settled=timedelta())) == []
+
+
+def test_too_much_at_stripe_is_taken_back(pro, acme):
+    use(acme, 1010)
+    report(pro)
+    MeterReport.objects.update(sent_at=pro.state.anchor - timedelta(days=1))
+    UsageTracker(acme)
+    pro.world.sdk.billing.meter_events.create(
+        {
+            "event_name": "contextmcp_sessions_overage",
+            "payload": {"stripe_customer_id": pro.customer, "value": "7"},
+            "timestamp": int(MeterReport.objects.get().timestamp.timestamp()),
+        }
+    )
+    assert total(pro) == 17
+    reconcile.run(acme)
+    meters.send()
+    assert total(pro) == 10
+    assert meters.collect(acme) == 0
+
+
+def test_turning_it_off_keeps_what_was_sold(pro, acme, api, owner):
+    use(acme, 1003)
+    assert api.put(PATH, {"enabled": False}, by=owner).json()["enabled"] is False
+    report(pro)
+    assert total(pro) == 3
+
+
+def test_a_plan_without_overage_drops_the_item(pro, acme, api, owner):
+    assert api.post("/api/billing/change-plan", {"planTier": "enterprise", "interval": "month"}, by=owner).status_code == 200
+    assert pro.state.overage_item_id == ""
+    assert problem(api.put(PATH, ON, by=owner)) == (409, "overage_not_sold")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"enabled": True}, {"enabled": True, "cap": 0}, {"enabled": True, "cap": "much"}, {"enabled": "perhaps", "cap": 5}, [1]],
+)
+def test_wishes_that_make_no_sense(payer, api, owner, body):
+    payer.buy()
+    assert problem(api.put(PATH, body, by=owner)) == (422, "validation_error")
+
+
+def test_a_subscription_in_arrears_sells_nothing_more(payer, api, owner):
+    payer.buy(trial_period_days=14)
+    payer.declines()
+    payer.later(14.1)
+    assert problem(api.put(PATH, ON, by=owner)) == (409, "overage_not_sold")
+
+
+def test_without_a_price_at_stripe_it_is_refused(payer, api, owner):
+    from billing.models import PlanPrice
+
+    payer.buy()
+    PlanPrice.objects.filter(interval="overage").delete()
+    assert problem(api.put(PATH, ON, by=owner)) == (409, "overage_not_sold")
+
+
+def test_without_a_key_nothing_is_reported(db):
+    run("billing.tasks.report_overage", timestamp=0)

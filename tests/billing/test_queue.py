@@ -1,0 +1,170 @@
+"""The inbox at full strength: failures, backoff, dead letters, replays, retention."""
+
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.db import connection
+from django.test import override_settings
+from prometheus_client import generate_latest
+
+from billing import tasks
+from billing.errors import StripeUnavailable
+from billing.models import SubscriptionState, WebhookEvent
+from billing.services import apply, housekeeping, sync
+from contextmcp.common.clock import now
+from tests.factories.billing import Payer, price_of
+from tests.support.stripe import jobs, post, run, work
+
+pytestmark = pytest.mark.django_db
+
+
+def context(attempts=0, lock="cus_1"):
+    return SimpleNamespace(job=SimpleNamespace(id=1, attempts=attempts, lock=lock))
+
+
+def decide(error, attempts, lock="cus_1"):
+    return tasks.PATIENCE.get_retry_decision(exception=error, job=context(attempts, lock).job)
+
+
+def test_tries_are_spaced_and_end():
+    waits = [decide(ValueError(), attempts) for attempts in range(9)]
+    assert all(waits[:7]) and waits[7:] == [None, None]
+    spaces = [(each.retry_at - now()).total_seconds() for each in waits[:7]]
+    assert spaces == sorted(spaces)
+    assert waits[0].lock == "cus_1:again"
+    assert decide(ValueError(), 1, "cus_1:again").lock == "cus_1:again"
+    assert decide(ValueError(), 1, None).lock is None
+
+
+def test_while_stripe_is_away_there_is_no_end():
+    late = decide(StripeUnavailable(), 5000)
+    assert timedelta(seconds=25) < late.retry_at - now() < timedelta(seconds=31)
+
+
+def test_a_poison_event_does_not_keep_others_waiting(stripe_world, payer, stranger, monkeypatch):
+    other = Payer.make(stripe_world, stranger.organization)
+    stripe_world.subscribe(payer.customer, price_of())
+    stripe_world.subscribe(other.customer, price_of())
+    for event in stripe_world.news():
+        post(event)
+    real = sync.truth.fetch
+
+    def poisoned(customer_id, known):
+        if customer_id == payer.customer:
+            raise ValueError("poison")
+        return real(customer_id, known)
+
+    monkeypatch.setattr(sync.truth, "fetch", poisoned)
+    for attempt in range(tasks.TRIES):
+        with pytest.raises(ValueError, match="poison"):
+            tasks.apply_events.func(context(attempt), subject=payer.customer)
+    tasks.apply_events.func(context(), subject=other.customer)
+    assert other.plan == "pro"
+    dead = WebhookEvent.objects.dead()
+    assert {event.subject for event in dead} == {payer.customer}
+    assert all("ValueError: poison" in event.error and event.attempts == tasks.TRIES for event in dead)
+    monkeypatch.undo()
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM procrastinate_jobs")
+    assert apply.replay(list(dead)) == 1
+    assert work() == 1
+    assert payer.plan == "pro"
+    assert not WebhookEvent.objects.dead().exists()
+
+
+def test_ten_minutes_without_stripe_catch_up_by_themselves(payer, api, owner):
+    payer.buy()
+    payer.world.sdk.subscriptions.update(payer.state.stripe_subscription_id, {"cancel_at_period_end": True})
+    events = payer.world.news()
+    payer.world.control("down", on=True)
+    for event in events:
+        assert post(event).status_code == 200
+    with pytest.raises(StripeUnavailable):
+        tasks.apply_events.func(context(), subject=payer.customer)
+    waiting = WebhookEvent.objects.waiting().filter(subject=payer.customer)
+    assert waiting.exists() and all("StripeUnavailable" in event.error for event in waiting)
+    assert api.get("/api/billing/subscription", by=owner).json()["plan"] == "pro"
+    payer.world.control("down", on=False)
+    work()
+    assert SubscriptionState.objects.get().cancel_at
+
+
+def test_what_waits_without_a_job_is_queued_again(payer):
+    payer.world.subscribe(payer.customer, price_of())
+    for event in payer.world.news():
+        post(event)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM procrastinate_jobs")
+    run("billing.tasks.sweep", timestamp=0)
+    assert not jobs()
+    WebhookEvent.objects.update(received_at=now() - timedelta(minutes=2))
+    run("billing.tasks.sweep", timestamp=0)
+    assert payer.customer in {args.get("subject") for _, _, args in jobs()}
+    assert housekeeping.requeue_forgotten() == 0
+    work()
+    assert payer.plan == "pro"
+
+
+def test_old_events_go_and_dead_ones_stay(payer):
+    payer.buy()
+    dead = WebhookEvent.objects.first()
+    WebhookEvent.objects.filter(pk=dead.pk).update(state="dead")
+    total = WebhookEvent.objects.count()
+    WebhookEvent.objects.update(received_at=now() - timedelta(days=91))
+    run("billing.tasks.purge", timestamp=0)
+    assert list(WebhookEvent.objects.all()) == [dead]
+    assert total > 1
+
+
+def test_events_about_the_catalogue_are_mirrored(stripe_world):
+    from djstripe.models import Coupon, Product
+
+    made = stripe_world.sdk.products.create({"name": "Something"})
+    coupon = stripe_world.sdk.coupons.create({"percent_off": 5, "duration": "once"})
+    stripe_world.deliver()
+    assert Product.objects.filter(id=made.id).exists()
+    assert Coupon.objects.filter(id=coupon.id).exists()
+    stripe_world.sdk.coupons.delete(coupon.id)
+    stripe_world.deliver()
+    assert not Coupon.objects.filter(id=coupon.id).exists()
+
+
+def test_someone_elses_refund_is_ignored(stripe_world):
+    event = {
+        "id": "evt_1",
+        "object": "event",
+        "type": "refund.created",
+        "created": 1_800_000_000,
+        "data": {"object": {"object": "refund", "id": "re_1", "charge": "ch_none"}},
+    }
+    stripe_world.deliver([event, event | {"id": "evt_2", "data": {"object": {"object": "refund", "id": "re_2", "charge": None}}}])
+    assert set(WebhookEvent.objects.filter(subject__in=["re_1", "re_2"]).values_list("state", flat=True)) == {"ignored"}
+
+
+def test_the_lag_is_measured(payer):
+    payer.world.subscribe(payer.customer, price_of())
+    for event in payer.world.news():
+        post(event)
+    WebhookEvent.objects.update(received_at=now() - timedelta(seconds=90))
+    text = generate_latest().decode()
+    waiting = next(line for line in text.splitlines() if line.startswith('billing_inbox_events{state="pending"}'))
+    assert float(waiting.split()[-1]) > 5
+    lag = next(line for line in text.splitlines() if line.startswith("billing_inbox_lag_seconds "))
+    assert 89 < float(lag.split()[-1]) < 120
+
+
+def test_without_a_key_events_wait(payer):
+    payer.world.subscribe(payer.customer, price_of())
+    for event in payer.world.news():
+        post(event)
+    with override_settings(STRIPE_SECRET_KEY=""), pytest.raises(Exception, match="billing_not_configured"):
+        work()
+    assert WebhookEvent.objects.waiting().exists()
+
+
+def test_every_job_of_a_service_is_a_task():
+    from procrastinate.contrib.django import app
+
+    for name in ("apply_events", "sync", "pay_open_invoices", "enforce_policy", "reconcile_organization"):
+        assert f"billing.tasks.{name}" in app.tasks
