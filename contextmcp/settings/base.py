@@ -108,7 +108,6 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-FORMS_URLFIELD_ASSUME_HTTPS = True
 
 DATABASES = {"default": env.db_url_config(required("DATABASE_URL", "give a postgres:// address"))}
 DATABASES["default"].update(
