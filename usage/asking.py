@@ -34,7 +34,7 @@ def ask(
     if key is None:
         return Ask(who, at, parts, request.single, b"", None, hold)
     said = [(item.feature, item.amount) for item in request.items]
-    fingerprint = digests.of_request(*said) if hold is None else digests.of_request(*said, "hold")
+    fingerprint = digests.of_request(said, "" if hold is None else "\nhold")
     return Ask(who, at, parts, request.single, fingerprint, digests.of_key(key), hold)
 
 

@@ -1,7 +1,6 @@
 """Whole columns to Postgres as binary arrays. psycopg's own list dumper looks at every element; these know what they hold."""
 
 import struct
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -19,6 +18,9 @@ _BIG = struct.Struct("!q").pack
 
 
 class Uuids(list[UUID]): ...
+
+
+class RawUuids(list[bytes]): ...
 
 
 class Texts(list[str]): ...
@@ -48,12 +50,24 @@ def _whole(element: int, values: list[int]) -> bytes:
     return _head(element, len(values)) + _fixed(len(values)).pack(*words)
 
 
-def _varied(element: int, values: Iterable[bytes], length: int) -> bytes:
-    chunks = [_head(element, length)]
+def _varied(element: int, values: list[bytes]) -> bytes:
+    head = _head(element, len(values))
+    if not values:
+        return head
+    lengths = set(map(len, values))
+    if len(lengths) == 1:
+        # Digests and the like: one C call for all of them.
+        length = _LENGTH(lengths.pop())
+        return head + length + length.join(values)
+    chunks = [head]
     for value in values:
         chunks.append(_LENGTH(len(value)))
         chunks.append(value)
     return b"".join(chunks)
+
+
+def _repeated(element: int, value: bytes, length: int) -> bytes:
+    return _head(element, length) + (_LENGTH(len(value)) + value) * length
 
 
 def microseconds(moment: datetime) -> int:
@@ -75,21 +89,32 @@ class _UuidsDumper(_Dumper):
     oid = 2951
 
     def dump(self, obj: Uuids) -> Buffer:
-        return _varied(2950, [value.bytes for value in obj], len(obj))
+        if obj and obj.count(obj[0]) == len(obj):
+            return _repeated(2950, obj[0].bytes, len(obj))
+        return _varied(2950, [value.bytes for value in obj])
+
+
+class _RawUuidsDumper(_Dumper):
+    oid = 2951
+
+    def dump(self, obj: RawUuids) -> Buffer:
+        return _varied(2950, obj)
 
 
 class _TextsDumper(_Dumper):
     oid = 1009
 
     def dump(self, obj: Texts) -> Buffer:
-        return _varied(25, [value.encode() for value in obj], len(obj))
+        if obj and obj.count(obj[0]) == len(obj):
+            return _repeated(25, obj[0].encode(), len(obj))
+        return _varied(25, [value.encode() for value in obj])
 
 
 class _BlobsDumper(_Dumper):
     oid = 1001
 
     def dump(self, obj: Blobs) -> Buffer:
-        return _varied(17, obj, len(obj))
+        return _varied(17, obj)
 
 
 class _IntsDumper(_Dumper):
@@ -108,6 +133,7 @@ class _TimesDumper(_Dumper):
 
 _DUMPERS: dict[type[Any], type[Dumper]] = {
     Uuids: _UuidsDumper,
+    RawUuids: _RawUuidsDumper,
     Texts: _TextsDumper,
     Blobs: _BlobsDumper,
     Ints: _IntsDumper,

@@ -4,6 +4,7 @@ An executor (`usage.store`, or the gate's) reads and locks what `rows.needs` nam
 transaction. A batch of one and a batch of hundreds take the same way.
 """
 
+from datetime import datetime
 from uuid import UUID
 
 from msgspec import Struct
@@ -79,14 +80,14 @@ def _outcome(job: Job, state: State, tally: Tally) -> Outcome:
     if isinstance(job, Ask):
         return _authorize(job, state, tally)
     if isinstance(job, Report):
-        return Counted([_count(job.who, event, state, tally) for event in job.events])
+        return Counted(_count(job, state, tally))
     return _settle(job, state, tally)
 
 
 def _authorize(ask: Ask, state: State, tally: Tally) -> Outcome:
     organization = ask.who.organization_id
     if ask.digest is not None:
-        seen = state.keys.get((organization, ask.digest))
+        seen = state.keys.get(organization.bytes + ask.digest)
         if seen is not None:
             return repeated(ask, seen)
     items: list[ItemAnswer] = []
@@ -100,8 +101,9 @@ def _authorize(ask: Ask, state: State, tally: Tally) -> Outcome:
     _write(ask, state, tally)
     if ask.digest is not None:
         text = granted.body.decode()
-        state.keys[organization, ask.digest] = Seen(ask.fingerprint, text)
-        tally.key(organization, ask.digest, ask.fingerprint, text)
+        key = organization.bytes + ask.digest
+        state.keys[key] = Seen(ask.fingerprint, text)
+        tally.key(key, ask.fingerprint, text)
     return granted
 
 
@@ -195,22 +197,45 @@ def _write(ask: Ask, state: State, tally: Tally) -> None:
             tally.level(state.levels[ask.who.organization_id, part.feature].id, _change(part))
 
 
-def _count(who: Who, event: Event, state: State, tally: Tally) -> tuple[Verdict, DomainError | None]:
-    organization = who.organization_id
-    if event.digest is not None:
-        seen = state.keys.get((organization, event.digest))
-        if seen is not None:
-            if seen.fingerprint == event.fingerprint:
-                return Verdict.DUPLICATE, None
-            return Verdict.REFUSED, IdempotencyConflict("This idempotency key was already used with another event.")
-        state.keys[organization, event.digest] = Seen(event.fingerprint, None)
-        tally.key(organization, event.digest, event.fingerprint, "")
-    tally.event(who, event.feature, event.amount, event.occurred_at, event.digest or b"", event.reason, event.properties)
-    if event.period is not None:
-        counter = state.counters[organization, event.feature, event.period.start]
-        counter.used += event.amount
-        tally.count(counter.id, event.amount, 0)
-    return Verdict.ACCEPTED, None
+_ACCEPTED = (Verdict.ACCEPTED, None)
+_DUPLICATE = (Verdict.DUPLICATE, None)
+
+
+def _count(report: Report, state: State, tally: Tally) -> list[tuple[Verdict, DomainError | None]]:
+    keys, prefix = state.keys, report.who.organization_id.bytes
+    verdicts: list[tuple[Verdict, DomainError | None]] = []
+    accepted: list[Event] = []
+    for event in report.events:
+        if event.digest is not None:
+            key = prefix + event.digest
+            seen = keys.get(key)
+            if seen is not None:
+                verdicts.append(_DUPLICATE if seen.fingerprint == event.fingerprint else _conflict())
+                continue
+            keys[key] = Seen(event.fingerprint, None)
+            tally.key(key, event.fingerprint, "")
+        accepted.append(event)
+        verdicts.append(_ACCEPTED)
+    if accepted:
+        tally.report(report.who, accepted)
+        _count_periods(report.who, accepted, state, tally)
+    return verdicts
+
+
+def _conflict() -> tuple[Verdict, DomainError | None]:
+    return Verdict.REFUSED, IdempotencyConflict("This idempotency key was already used with another event.")
+
+
+def _count_periods(who: Who, events: list[Event], state: State, tally: Tally) -> None:
+    totals: dict[tuple[str, datetime], int] = {}
+    for event in events:
+        if event.period is not None:
+            place = (event.feature, event.period.start)
+            totals[place] = totals.get(place, 0) + event.amount
+    for (feature, start), amount in totals.items():
+        counter = state.counters[who.organization_id, feature, start]
+        counter.used += amount
+        tally.count(counter.id, amount, 0)
 
 
 def _settle(job: Settlement, state: State, tally: Tally) -> Outcome:

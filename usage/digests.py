@@ -19,13 +19,13 @@ def of_key(key: str) -> bytes:
     return blake2b(text, digest_size=16).digest()
 
 
-def of_request(*said: object) -> bytes:
-    """Equal for equal requests."""
-    return blake2b(repr(said).encode("utf-8", "surrogatepass"), digest_size=8).digest()
+def of_request(items: list[tuple[str, int]], mark: str = "") -> bytes:
+    """Equal for equal requests. `mark` tells apart what means something else with the same items."""
+    said = "\n".join([f"{feature} {amount}" for feature, amount in items])
+    return blake2b((said + mark).encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
 def of_event(feature: str, amount: int, occurred_at: str | None, reason: str) -> bytes:
     """An event that says no more than a feature and an amount is the same thing as an `authorize` of them."""
-    if occurred_at is None and not reason:
-        return of_request((feature, amount))
-    return of_request((feature, amount), occurred_at, reason)
+    said = f"{feature} {amount}" if occurred_at is None and not reason else f"{feature} {amount}\n{occurred_at}\n{reason}"
+    return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).digest()

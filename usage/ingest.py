@@ -33,7 +33,7 @@ Parsed = Event | DomainError
 _NONE = Raw(b"null")
 
 
-class EventBody(Struct, forbid_unknown_fields=True, rename="camel"):
+class EventBody(Struct, forbid_unknown_fields=True, rename="camel", gc=False):
     feature: Feature
     amount: Change = 1
     idempotency_key: Key | None = None
@@ -81,25 +81,34 @@ _raw = msgspec.json.Decoder(Raw)
 
 
 class History:
-    """What the plan was at any moment of the last 35 days. The past is read only when an event is late enough to need it."""
+    """What the plan was at any moment of the last weeks. The past is read only when an event is late enough to need it."""
 
     def __init__(self, present: Entitlements, read: Callable[[datetime], Entitlements]) -> None:
         self.present = present
         self._read = read
         self._past: list[Entitlements] = []
+        # From when on the present is the answer. At first all that is known is that it was when it was read.
+        self._since = present.since or datetime.min.replace(tzinfo=UTC)
 
     def covers(self, moment: datetime) -> bool:
         """Whether `at` answers without reading."""
-        since = self.present.since
-        return since is None or moment >= since or any(one.holds_at(moment) for one in self._past)
+        return moment >= self._since or any(one.holds_at(moment) for one in self._past)
 
     def at(self, moment: datetime) -> Entitlements:
-        if self.present.since is None or moment >= self.present.since:
+        if moment >= self._since:
             return self.present
         for known in self._past:
             if known.holds_at(moment):
                 return known
-        found = self._read(moment)
+        # From the oldest an event may be, change by change: whoever comes later in these weeks finds it read.
+        found = self._read(moment - LATEST)
+        while not found.holds_at(moment) and found.changes_at is not None:
+            self._past.append(found)
+            found = self._read(found.changes_at)
+        if found.holds_at(self._since):
+            # Nothing changed between then and now.
+            self._since = found.since or moment
+            return self.present
         self._past.append(found)
         return found
 
@@ -190,7 +199,7 @@ def _understood(body: EventBody, at: datetime, history: History) -> Parsed:  # n
         return invalid("reason", "A correction needs a reason.")
     if "\x00" in reason or not _sound(reason):
         return invalid("reason", "This text cannot be stored.")
-    occurred, said = at, None
+    occurred, said, then = at, None, history.present
     if body.occurred_at is not None:
         # Compared before it is converted: the first and last days of the calendar exist in some zones only.
         if body.occurred_at < at - LATEST:
@@ -198,8 +207,8 @@ def _understood(body: EventBody, at: datetime, history: History) -> Parsed:  # n
         if body.occurred_at > at + EARLIEST:
             return invalid("occurredAt", "This is more than 5 minutes ahead.")
         occurred = body.occurred_at.astimezone(UTC)
-        said = occurred.isoformat()
-    allowance = history.at(occurred).allowances.get(body.feature) or history.present.allowances.get(body.feature)
+        said, then = occurred.isoformat(), history.at(occurred)
+    allowance = then.allowances.get(body.feature) or history.present.allowances.get(body.feature)
     if allowance is None or allowance.kind not in (Kind.QUOTA, Kind.RATE):
         return invalid("feature", f"There is no meter named {body.feature[:64]!r}.")
     properties = _text(body.properties)

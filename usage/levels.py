@@ -34,4 +34,4 @@ def give_back(who: Who, entitlements: Entitlements, feature: str, amount: int, *
     """What to decide. Conflict when less than that is in use."""
     part = GiveBack(feature, amount, _check(entitlements, feature), entitlements.allowances[feature].on_outage)
     digest = None if key is None else digests.of_key(key)
-    return Ask(who, at, [part], True, digests.of_request((feature, amount), "release"), digest)
+    return Ask(who, at, [part], True, digests.of_request([(feature, amount)], "\nrelease"), digest)

@@ -116,8 +116,8 @@ def check(body: bytes) -> Item:
 
 
 def idempotency_key(key: str | None) -> str | None:
-    if key is not None and not (1 <= len(key) <= 255 and key.isprintable()):
-        raise invalid("Idempotency-Key", "Give 1 to 255 printable characters.")
+    if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+        raise invalid("Idempotency-Key", "Give 1 to 255 printable ASCII characters.")
     return key
 
 

@@ -8,7 +8,8 @@ from msgspec import Struct, field
 from .types import NO_KEY, Ask, CounterKey, GiveBack, Job, Level, Part, Quota, Report, Who
 
 LevelKey = tuple[UUID, str]
-DigestKey = tuple[UUID, bytes]
+# The organization's 16 bytes, then the digest's: hashed and sorted without any Python code.
+DigestKey = bytes
 
 
 class Counter(Struct):
@@ -26,7 +27,7 @@ class LevelRow(Struct):
     value: int
 
 
-class Seen(Struct):
+class Seen(Struct, gc=False):
     """An idempotency key that was used."""
 
     fingerprint: bytes
@@ -80,18 +81,18 @@ def needs(jobs: list[Job]) -> Needs:
         live.add(who.key_id)
         if isinstance(job, Ask):
             if job.digest is not None:
-                keys.add((organization, job.digest))
+                keys.add(organization.bytes + job.digest)
             for part in job.parts:
                 if isinstance(part, Quota):
                     counters[organization, part.feature, part.period.start] = part.period.end
                 elif in_row(part):
                     levels.add((organization, part.feature))
         elif isinstance(job, Report):
-            for event in job.events:
-                if event.period is not None:
-                    counters[organization, event.feature, event.period.start] = event.period.end
-                if event.digest is not None:
-                    keys.add((organization, event.digest))
+            for feature, period in {(event.feature, event.period) for event in job.events}:
+                if period is not None:
+                    counters[organization, feature, period.start] = period.end
+            prefix = organization.bytes
+            keys.update([prefix + event.digest for event in job.events if event.digest is not None])
         else:
             counters[organization, job.feature, job.period.start] = job.period.end
             holds.add(job.hold_id)

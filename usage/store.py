@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg import errors as postgres
 
 from . import partitions, statements
-from .binary import Blobs, Texts, Times, Uuids
+from .binary import Blobs, RawUuids, Texts, Times, Uuids
 from .decide import Outcome, decide
 from .rows import Counter, HoldRow, LevelRow, Needs, Seen, State, needs
 from .tally import Tally
@@ -110,7 +110,7 @@ def level_columns(wanted: Needs) -> list[Any]:
 
 
 def key_columns(wanted: Needs) -> list[Any]:
-    return [Uuids([key[0] for key in wanted.keys]), Blobs([key[1] for key in wanted.keys])]
+    return [RawUuids([key[:16] for key in wanted.keys]), Blobs([key[16:] for key in wanted.keys])]
 
 
 def expire(run: Run, state: State) -> bool:

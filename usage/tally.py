@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from .binary import Blobs, Ints, Texts, Times, Uuids
-from .types import HoldFor, Quota, Who
+from .binary import Blobs, Ints, RawUuids, Texts, Times, Uuids
+from .types import Event, HoldFor, Quota, Who
 
 _Bucket = tuple[UUID, str, datetime, str, UUID, int]
 
@@ -16,7 +16,7 @@ class Tally:
     def __init__(self) -> None:
         self.organizations, self.features, self.amounts, self.times = Uuids(), Texts(), Ints(), Times()
         self.keys, self.members, self.digests, self.reasons, self.properties = Uuids(), Ints(), Blobs(), Texts(), Texts()
-        self.seen: list[tuple[UUID, bytes, bytes, str]] = []
+        self.seen: list[tuple[bytes, bytes, str]] = []
         self.counters: dict[int, list[int]] = {}
         self.hours: dict[tuple[UUID, datetime, str, UUID, int], list[int]] = {}
         self.levels: dict[int, int] = {}
@@ -43,8 +43,31 @@ class Tally:
             total[0] += amount
             total[1] += 1
 
-    def key(self, organization: UUID, digest: bytes, fingerprint: bytes, answer: str) -> None:
-        self.seen.append((organization, digest, fingerprint, answer))
+    def report(self, who: Who, events: list[Event]) -> None:
+        """Many events of one caller, column by column."""
+        count = len(events)
+        self.organizations += [who.organization_id] * count
+        self.keys += [who.key_id] * count
+        self.members += [who.member_id] * count
+        self.features += [event.feature for event in events]
+        self.amounts += [event.amount for event in events]
+        self.times += [event.occurred_at for event in events]
+        self.digests += [event.digest or b"" for event in events]
+        self.reasons += [event.reason for event in events]
+        self.properties += [event.properties for event in events]
+        hours: dict[tuple[str, datetime], list[int]] = {}
+        for event in events:
+            at = event.occurred_at
+            total = hours.setdefault((event.feature, at.replace(minute=0, second=0, microsecond=0)), [0, 0])
+            total[0] += event.amount
+            total[1] += 1
+        for (feature, start), (amount, number) in hours.items():
+            total = self.hours.setdefault((who.organization_id, start, feature, who.key_id, who.member_id), [0, 0])
+            total[0] += amount
+            total[1] += number
+
+    def key(self, key: bytes, fingerprint: bytes, answer: str) -> None:
+        self.seen.append((key, fingerprint, answer))
 
     def count(self, counter: int, used: int, held: int) -> None:
         change = self.counters.setdefault(counter, [0, 0])
@@ -69,10 +92,10 @@ class Tally:
         seen = sorted(self.seen)
         counters = sorted(self.counters.items())
         return [
-            Uuids([one[0] for one in seen]),
+            RawUuids([one[0][:16] for one in seen]),
+            Blobs([one[0][16:] for one in seen]),
             Blobs([one[1] for one in seen]),
-            Blobs([one[2] for one in seen]),
-            Texts([one[3] for one in seen]),
+            Texts([one[2] for one in seen]),
             self.organizations,
             self.features,
             self.amounts,

@@ -104,7 +104,7 @@ class Ask(Struct):
         return self.digest is not None or any(isinstance(part, Quota | Level | GiveBack) for part in self.parts)
 
 
-class Event(Struct):
+class Event(Struct, gc=False):
     """Something that happened and is to be counted, whatever the limit. `period` is None where the meter has no quota."""
 
     feature: str
