@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from contextmcp.common.clock import now
 from contextmcp.common.errors import DomainError
@@ -60,8 +61,8 @@ class PlanVersionAdmin(Kept):
 class GrantForm(forms.ModelForm):  # type: ignore[type-arg]
     """What staff say of a grant; the manager gives it."""
 
-    source = forms.ChoiceField(choices=[(source.value, source.value) for source in GIVEN_BY_HAND])
-    reason = forms.CharField(max_length=200, help_text="The organization's history shows it.")
+    source = forms.ChoiceField(choices=[(source.value, source.value) for source in GIVEN_BY_HAND], widget=UnfoldAdminSelectWidget)
+    reason = forms.CharField(max_length=200, help_text="The organization's history shows it.", widget=UnfoldAdminTextInputWidget)
 
     class Meta:
         model = Grant
@@ -123,8 +124,15 @@ class GrantAdmin(Kept):
 
 
 class OverrideForm(forms.ModelForm):  # type: ignore[type-arg]
-    feature = forms.ChoiceField(choices=[(feature.name, f"{feature.title} ({feature.kind})") for feature in CATALOG.features])
-    reason = forms.CharField(max_length=200)
+    feature = forms.ChoiceField(
+        choices=[(feature.name, f"{feature.title} ({feature.kind})") for feature in CATALOG.features], widget=UnfoldAdminSelectWidget
+    )
+    value = forms.JSONField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="true or false for a flag, a whole number for anything else; empty is unlimited.",
+    )
+    reason = forms.CharField(max_length=200, widget=UnfoldAdminTextInputWidget)
 
     class Meta:
         model = Override

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.db.models import Count, Sum
 from django.http import HttpRequest
+from django.template.defaultfilters import pluralize
 from django.urls import NoReverseMatch, reverse
 
 from accounts.models import AuditEvent, Invitation, Organization
@@ -87,6 +88,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     figures = [_organizations(present), _subscriptions(), _invitations(present), _usage(present), _inbox(present)]
     newest = Organization.objects.filter(closed_at=None).annotate(people=Count("memberships"))[:8]
     return context | {
+        "title": "Desk",
         "figures": figures,
         "newest": newest,
         "events": AuditEvent.objects.select_related("organization", "actor_user")[:10],
@@ -118,7 +120,10 @@ def _usage(present: datetime) -> Figure:
     month = UsageSummary.objects.filter(grain="d", feature="sessions", bucket__gte=present - MONTH)
     said = month.aggregate(amount=Sum("amount"), organizations=Count("organization_id", distinct=True))
     return Figure(
-        "Sessions, 30 days", f"{said['amount'] or 0:,}", f"by {said['organizations']:,} organizations", changelist("usage.usagecounter")
+        "Sessions, 30 days",
+        f"{said['amount'] or 0:,}",
+        f"in {said['organizations']:,} organization{pluralize(said['organizations'])}",
+        changelist("usage.usagecounter"),
     )
 
 

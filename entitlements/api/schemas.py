@@ -18,7 +18,7 @@ class PriceSchema(Schema):
     currency = serializers.CharField()
 
 
-class OverageSchema(Schema):
+class OveragePriceSchema(Schema):
     unit_amount = serializers.IntegerField(help_text="What one unit over the limit costs, in minor units.")
     currency = serializers.CharField()
 
@@ -29,7 +29,7 @@ class PlanFeatureSchema(Schema):
     kind = serializers.ChoiceField(KINDS)
     included = serializers.BooleanField()
     limit = serializers.IntegerField(allow_null=True, help_text="Null for a flag, and for what has no limit.")
-    overage = OverageSchema(allow_null=True)
+    overage = OveragePriceSchema(allow_null=True)
 
 
 class PlanSchema(Schema):
@@ -51,7 +51,7 @@ class AllowanceSchema(Schema):
     enabled = serializers.BooleanField()
     limit = serializers.IntegerField(allow_null=True, help_text="Null for a flag, and for what has no limit.")
     overridden = serializers.BooleanField(help_text="Whether this organization has it differently from its plan.")
-    overage = OverageSchema(allow_null=True)
+    overage = OveragePriceSchema(allow_null=True)
     on_outage = serializers.ChoiceField(["refuse", "allow"], help_text="What a call gets while the database cannot be reached.")
 
 
