@@ -15,7 +15,8 @@ from accounts.principals import MISS, cache
 from accounts.types import Principal
 from contextmcp.common.errors import DomainError, MethodNotAllowed, NotFound, PayloadTooLarge
 from contextmcp.common.problems import CONTENT_TYPE, ServerError
-from usage import encoding
+from usage import encoding, store
+from usage.errors import TemporarilyUnavailable
 
 from .desk import Desk, Reply, Request
 
@@ -72,7 +73,13 @@ class Gate:
         raw = raw.strip()
         found = cache.get(raw)
         if found is MISS:
-            found = await asyncio.get_running_loop().run_in_executor(self._threads, _load, raw)
+            try:
+                found = await asyncio.get_running_loop().run_in_executor(self._threads, _load, raw)
+            except store.Unreachable:
+                # Whom this process knew a moment ago it still knows; what counts durably cannot happen without Postgres anyway.
+                found = cache.get(raw, stale=True)
+                if found is MISS:
+                    raise TemporarilyUnavailable(retry_after=1) from None
         if isinstance(found, DomainError):
             raise found
         assert isinstance(found, Principal)

@@ -113,6 +113,9 @@ class Batches:
                 future.set_result(outcome)
 
     async def _settled(self, jobs: list[Any]) -> list[Any]:
+        if self._pipe is not None and self._pipe.broken:  # While nobody asked.
+            self._pipe.close()
+            self._pipe = None
         try:
             if self._pipe is None:
                 self._pipe = await asyncio.get_running_loop().run_in_executor(None, self._connect)

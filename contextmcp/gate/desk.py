@@ -19,7 +19,7 @@ from accounts.types import Principal
 from contextmcp.common.errors import DomainError, UnsupportedMediaType, ValidationFailed
 from entitlements.manager import EntitlementsManager
 from entitlements.types import Entitlements
-from usage import asking, decide, gate, holds, ingest, limits, rates, requests, results
+from usage import asking, decide, gate, holds, ingest, limits, rates, requests, results, store
 from usage.encoding import rate_headers, to_json
 from usage.errors import RateLimited, TemporarilyUnavailable
 from usage.histories import history_of
@@ -69,15 +69,32 @@ class Desk:
         self._threads = ThreadPoolExecutor(4, "gate-rows")
 
     async def _in_thread(self, work: Callable[..., T], *values: Any) -> T:
+        """For what asks Django's ORM."""
+
         def run() -> T:
             close_old_connections()
             return work(*values)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
+    async def _found(self, work: Callable[..., T], *values: Any) -> T:
+        """The same where there is no going on without Postgres."""
+        try:
+            return await self._in_thread(work, *values)
+        except store.Unreachable:
+            raise TemporarilyUnavailable(retry_after=1) from None
+
     async def _entitlements(self, principal: Principal, at: datetime) -> Entitlements:
         kept = EntitlementsManager.cached(principal.organization_id, at)
-        return kept if kept is not None else await self._in_thread(_read_entitlements, principal.organization_id)
+        if kept is not None:
+            return kept
+        try:
+            return await self._in_thread(_read_entitlements, principal.organization_id)
+        except store.Unreachable:
+            kept = EntitlementsManager.cached(principal.organization_id, at, stale=True)
+            if kept is None:
+                raise TemporarilyUnavailable(retry_after=1) from None
+            return kept
 
     async def authorize(self, request: Request) -> Reply:
         principal = request.principal
@@ -96,7 +113,7 @@ class Desk:
         entitlements = await self._entitlements(principal, at)
         members = 0
         if asking.needs_members(wanted):
-            members = await self._in_thread(_members, principal.organization_id)
+            members = await self._found(_members, principal.organization_id)
         return asking.ask(_who(principal), entitlements, wanted, at=at, real=real, key=key, members=members)
 
     async def _granted(self, ask: Ask) -> decide.Granted:
@@ -105,7 +122,7 @@ class Desk:
         try:
             taken = await self._take(ask, wanted) if wanted else None
         except RateLimited as refusal:
-            return await self._in_thread(gate.repeat_or, ask, refusal)
+            return await self._found(gate.repeat_or, ask, refusal)
         if not ask.durable:
             return decide.grant(ask, [limits.still_answer(part) for part in ask.parts if isinstance(part, Rate | Flag)])
         outcome: decide.Outcome | None = None
@@ -185,7 +202,7 @@ class Desk:
         if all(isinstance(one, DomainError) or one.occurred_at is None or history.covers(one.occurred_at) for one in bodies):
             understood = ingest.understand(bodies, at, history)
         else:
-            understood = await self._in_thread(ingest.understand, bodies, at, history)
+            understood = await self._found(ingest.understand, bodies, at, history)
         good = [event for event in understood if not isinstance(event, DomainError)]
         verdicts = iter(await self._reported(Report(_who(principal), good)) if good else ())
         said = [(Verdict.REFUSED, event) if isinstance(event, DomainError) else next(verdicts) for event in understood]
@@ -220,7 +237,7 @@ class Desk:
         _json(request)
         assert request.place is not None
         amount = read(request.body)
-        job = await self._in_thread(holds.settlement, _who(request.principal), request.place, amount)
+        job = await self._found(holds.settlement, _who(request.principal), request.place, amount)
         return Reply(200, [_JSON], to_json(await self._committed(job)))
 
 

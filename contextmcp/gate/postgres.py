@@ -32,6 +32,8 @@ class Pipe:
         if connection.status != ConnStatus.OK:
             raise Gone(connection.get_error_message())
         self._connection = connection
+        # Kept: a broken connection does not tell any more, yet the loop must forget it.
+        self._socket = connection.socket
         for setting in settings:
             self._must(connection.exec_(setting.encode()))
         for name, statement in statements.items():
@@ -40,6 +42,7 @@ class Pipe:
         connection.enter_pipeline_mode()
         self._waiting: asyncio.Future[list[Result]] | None = None
         self._results: list[Result] = []
+        self.broken = False
 
     @staticmethod
     def _must(result: Result) -> None:
@@ -47,7 +50,8 @@ class Pipe:
             raise errors.lookup(bytes(result.error_field(pq.DiagnosticField.SQLSTATE) or b"XX000").decode())(result.get_error_message())
 
     def close(self) -> None:
-        asyncio.get_running_loop().remove_reader(self._connection.socket)
+        if not self.broken:
+            self._fail(Gone("closed"))
         self._connection.finish()
 
     async def run(self, queries: list[Query]) -> list[Result]:
@@ -63,9 +67,9 @@ class Pipe:
                 else:
                     connection.send_query_prepared(name, values, [1] * len(values), 1)
             connection.pipeline_sync()
-            loop.add_reader(connection.socket, self._readable)
+            loop.add_reader(self._socket, self._readable)
             if connection.flush():
-                loop.add_writer(connection.socket, self._writable)
+                loop.add_writer(self._socket, self._writable)
         except errors.Error as error:
             raise Gone(str(error)) from None
         results = await self._waiting
@@ -78,7 +82,7 @@ class Pipe:
             # What the server answers meanwhile must be read, or both sides wait for each other for ever.
             self._connection.consume_input()
             if not self._connection.flush():
-                asyncio.get_running_loop().remove_writer(self._connection.socket)
+                asyncio.get_running_loop().remove_writer(self._socket)
         except errors.Error as error:
             self._fail(error)
 
@@ -86,14 +90,21 @@ class Pipe:
         connection = self._connection
         try:
             connection.consume_input()
+            ended = False
             while not connection.is_busy():
                 result = connection.get_result()
-                if result is None:  # The end of one statement's results.
+                if result is None:  # The end of one statement's results; twice, of all that came.
+                    if ended:
+                        break
+                    ended = True
                     continue
+                ended = False
                 if result.status == ExecStatus.PIPELINE_SYNC:
                     self._finish()
                     return
                 self._results.append(result)
+            if connection.status != ConnStatus.OK:
+                self._fail(Gone(connection.get_error_message()))
         except errors.Error as error:
             self._fail(error)
 
@@ -103,9 +114,10 @@ class Pipe:
             waiting.set_result(self._results)
 
     def _fail(self, error: BaseException) -> None:
+        self.broken = True
         loop = asyncio.get_running_loop()
-        loop.remove_reader(self._connection.socket)
-        loop.remove_writer(self._connection.socket)
+        loop.remove_reader(self._socket)
+        loop.remove_writer(self._socket)
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(Gone(str(error)))
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.http import HttpResponse
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
 
 from contextmcp.common.clock import now
@@ -12,7 +12,7 @@ from usage import encoding, requests
 from usage.gate import verdict
 
 from .base import UsageView, answer, key_of, raw
-from .schemas import AuthorizeSchema, DecisionSchema, GrantedSchema, ItemSchema
+from .schemas import AuthorizeSchema, AuthorizeSeveralSchema, DecisionSchema, GrantedSchema, ItemSchema, ReserveSchema
 
 _RESET = "2026-07-01T09:30:00Z"
 _GRANTED = {
@@ -54,7 +54,11 @@ class Authorize(UsageView):
             "Key, plan, rate and quota in one call. Counts what it names, all of it, or refuses with one code per reason and counts "
             "nothing. Needs the scope `usage:write`."
         ),
-        request=AuthorizeSchema,
+        request=PolymorphicProxySerializer(
+            component_name="AuthorizeOneOrSeveral",
+            serializers=[AuthorizeSchema, ReserveSchema, AuthorizeSeveralSchema],
+            resource_type_field_name=None,
+        ),
         responses=GrantedSchema,
         examples=[
             OpenApiExample("One session", {"feature": "sessions"}, request_only=True),

@@ -6,13 +6,14 @@ from typing import Any
 
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
 from contextmcp.common.clock import now
 from usage import selectors
-from usage.spans import Span, span
+from usage.spans import MOST_ROWS, Span, span
 
 from .base import UsageView, answer, refuse_parameters
 from .schemas import CurrentSchema, HistorySchema
@@ -35,6 +36,14 @@ _CURRENT = {
             "windowSeconds": None,
         }
     ],
+}
+_HISTORY = {
+    "interval": "day",
+    "groupBy": "meter",
+    "since": "2026-06-01T00:00:00Z",
+    "until": "2026-06-08T12:00:00Z",
+    "data": [{"start": "2026-06-01T00:00:00Z", "feature": "sessions", "amount": 12, "events": 12, "keyId": None, "memberId": None}],
+    "nextCursor": None,
 }
 
 
@@ -82,11 +91,11 @@ def _lines(rows: Iterator[selectors.Total]) -> Iterator[str]:
 _PARAMETERS = [
     OpenApiParameter("interval", str, enum=["hour", "day", "month"], description="day unless said."),
     OpenApiParameter("groupBy", str, enum=["meter", "key", "member"], description="meter unless said; each is told by meter too."),
-    OpenApiParameter("feature", str, description="Only this one."),
-    OpenApiParameter("since", str, description="ISO 8601; from the beginning of the interval it lies in."),
-    OpenApiParameter("until", str, description="ISO 8601; not included."),
-    OpenApiParameter("limit", int, description="1 to 1,000 rows a page."),
-    OpenApiParameter("cursor", str),
+    OpenApiParameter("feature", {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$"}, description="Only this one."),
+    OpenApiParameter("since", OpenApiTypes.DATETIME, description="ISO 8601; from the beginning of the interval it lies in."),
+    OpenApiParameter("until", OpenApiTypes.DATETIME, description="ISO 8601; not included."),
+    OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}, description="How many rows a page holds."),
+    OpenApiParameter("cursor", str, description="`nextCursor` of the page before."),
     OpenApiParameter("format", str, enum=["json", "csv"], description="csv streams everything, without pages."),
 ]
 
@@ -100,6 +109,7 @@ class History(UsageView):
         summary="What was used over time",
         description="Totals by hour, day or month, as JSON in pages or (`Accept: text/csv`) streamed as CSV. Needs the scope `usage:read`.",
         parameters=_PARAMETERS,
+        examples=[OpenApiExample("By day", _HISTORY, response_only=True)],
         responses={(200, "application/json"): HistorySchema, (200, "text/csv"): OpenApiResponse(str, description="The same, as CSV.")},
     )
     def get(self, request: Request) -> HttpResponseBase:

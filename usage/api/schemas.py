@@ -1,31 +1,76 @@
 """The bodies of usage's endpoints, as the OpenAPI document tells them. Reading is `usage.requests`' and `usage.ingest`'s work."""
 
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from contextmcp.common.api import Schema
+from entitlements.catalog import CATALOG
 from usage.requests import MOST_HELD_SECONDS
-from usage.types import MOST_AT_ONCE, Kind, Verdict
+from usage.types import MOST_AT_ONCE, MOST_ITEMS, Kind, Verdict
 
 _KINDS = [kind.value for kind in Kind]
+
+
+def _names(*kinds: Kind) -> dict[str, Any]:
+    """The names there are, for the document; the tracker refuses others in its own words."""
+    return {"type": "string", "enum": [feature.name for feature in CATALOG.features if feature.kind in kinds]}
+
+
+@extend_schema_field(_names(*Kind))
+class FeatureField(serializers.CharField):
+    """Anything of the catalogue."""
+
+
+@extend_schema_field(_names(Kind.QUOTA, Kind.RATE))
+class MeterField(serializers.CharField):
+    """What is counted by the month or by the minute."""
 
 
 def _amount(**options: object) -> serializers.IntegerField:
     return serializers.IntegerField(min_value=1, max_value=MOST_AT_ONCE, **options)  # type: ignore[arg-type]
 
 
+@extend_schema_field(_names(Kind.QUOTA))
+class QuotaField(serializers.CharField):
+    """What is counted by the month, and so can be held."""
+
+
+@extend_schema_field({"type": "boolean", "const": True, "description": "Reserve it; settle the true amount later."})
+class YesField(serializers.BooleanField): ...
+
+
+@extend_schema_field({"type": "boolean", "const": False})
+class NoField(serializers.BooleanField): ...
+
+
 class ItemSchema(Schema):
-    feature = serializers.CharField(min_length=1, max_length=64)
+    feature = FeatureField()
     amount = _amount(required=False, default=1)
 
 
 class AuthorizeSchema(Schema):
-    feature = serializers.CharField(min_length=1, max_length=64, required=False)
+    feature = FeatureField()
     amount = _amount(required=False)
-    hold = serializers.BooleanField(required=False, default=False, help_text="Reserve it; settle the true amount later.")
+    hold = NoField(required=False)
+
+
+class ReserveSchema(Schema):
+    """An estimate, to be settled later."""
+
+    feature = QuotaField()
+    amount = _amount(required=False)
+    hold = YesField()
     hold_seconds = serializers.IntegerField(
         min_value=1, max_value=MOST_HELD_SECONDS, required=False, help_text="When the hold expires by itself. 900 unless said."
     )
-    items = ItemSchema(many=True, required=False, help_text="Instead of feature: 1 to 20, all of them or none.")
+
+
+class AuthorizeSeveralSchema(Schema):
+    """All of them or none."""
+
+    items = serializers.ListField(child=ItemSchema(), min_length=1, max_length=MOST_ITEMS)
 
 
 class GrantedItemSchema(Schema):
@@ -77,7 +122,7 @@ class DecisionSchema(Schema):
 
 
 class EventSchema(Schema):
-    feature = serializers.CharField(min_length=1, max_length=64, help_text="A meter: what is counted by the month or by the minute.")
+    feature = MeterField(help_text="A meter: what is counted by the month or by the minute.")
     amount = serializers.IntegerField(
         min_value=-MOST_AT_ONCE,
         max_value=MOST_AT_ONCE,

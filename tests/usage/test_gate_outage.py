@@ -1,0 +1,87 @@
+"""The gate while Postgres or Valkey is away, and when they are back."""
+
+import os
+import time
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from django.db import connection
+from psycopg import sql
+
+from tests.factories.accounts import OrganizationFactory, Person, UserFactory
+from tests.factories.usage import UsageCounterFactory
+from tests.support.gates import Http, gate_process
+from usage.models import UsageCounter
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
+AUTHORIZE = "/api/usage/authorize"
+BOTH = {"items": [{"feature": "sessions"}, {"feature": "session_creation"}]}
+
+
+@pytest.fixture
+def acme():
+    organization = OrganizationFactory(owner=UserFactory())
+    return Person(organization.memberships.select_related("organization", "user").get())
+
+
+def doors(*, open_):
+    """Shut, the database takes no connections, and those of others are ended."""
+    connection.close()
+    name = connection.settings_dict["NAME"]
+    address = urlsplit(os.environ["DATABASE_URL"])._replace(path="/postgres").geturl()
+    with psycopg.connect(address, autocommit=True) as outside:
+        outside.execute(sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}").format(sql.Identifier(name), sql.Literal(open_)))
+        if not open_:
+            outside.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+
+
+def test_without_postgres_it_says_so_and_afterwards_goes_on(acme):
+    with gate_process() as gate:
+        client = Http(gate.port)
+        key = acme.key
+        assert client.post(AUTHORIZE, BOTH, key=key)[0] == 200
+        time.sleep(0.7)  # What was read before the first news of the process came is not remembered.
+        assert client.post(AUTHORIZE, {"feature": "basic_context"}, key=key)[0] == 200
+        doors(open_=False)
+        try:
+            for wait in (0, 1.5):  # Before and after what it remembers stops being fresh.
+                time.sleep(wait)
+                status, headers, said = client.post(AUTHORIZE, BOTH, key=key)
+                assert (status, said["code"], headers["retry-after"]) == (503, "temporarily_unavailable", "1")
+                assert client.post("/api/usage/events", {"feature": "sessions"}, key=key)[0] == 503
+                assert client.post("/api/entitlements/check", {"feature": "sessions"}, key=key)[2]["code"] == "temporarily_unavailable"
+                assert client.post(AUTHORIZE, {"feature": "basic_context"}, key=key)[0] == 200
+                assert client.post(AUTHORIZE, {"feature": "team_members"}, key=key)[0] == 503
+            said = client.post(AUTHORIZE, {"feature": "session_creation"}, key=key)[2]
+            assert said["used"] == 2  # What was refused meanwhile gave its rate back.
+            assert client.post(AUTHORIZE, BOTH, key=key[:-1] + "A")[0] == 401
+        finally:
+            doors(open_=True)
+        assert client.post(AUTHORIZE, BOTH, key=key)[0] == 200
+    assert UsageCounter.objects.get(organization=acme.organization).used == 2
+
+
+def test_without_valkey_quotas_are_exact_and_rates_let_pass(acme):
+    UsageCounterFactory(organization=acme.organization, used=48)
+    with gate_process(REDIS_URL="unix:///nowhere/valkey.sock") as gate:
+        client = Http(gate.port)
+        statuses = [client.post(AUTHORIZE, BOTH, key=acme.key)[0] for _ in range(4)]
+        assert statuses == [200, 200, 429, 429]
+        began = time.monotonic()
+        for _ in range(15):
+            assert client.post(AUTHORIZE, {"feature": "session_creation"}, key=acme.key)[0] == 200
+        assert time.monotonic() - began < 3
+
+
+def test_a_connection_that_was_cut_is_made_anew(acme):
+    with gate_process() as gate:
+        client = Http(gate.port)
+        assert client.post(AUTHORIZE, {"feature": "sessions"}, key=acme.key)[0] == 200
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'contextmcp gate'")
+            assert cursor.rowcount >= 1
+        time.sleep(0.1)
+        statuses = [client.post(AUTHORIZE, {"feature": "sessions"}, key=acme.key)[0] for _ in range(2)]
+        assert statuses[1] == 200
+        assert UsageCounter.objects.get(organization=acme.organization).used == 1 + statuses.count(200)
