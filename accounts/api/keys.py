@@ -33,6 +33,7 @@ _KEY = {
     "rotatedFrom": None,
 }
 _NEW_KEY = OpenApiExample("A new key", {**_KEY, "key": "cmcp_sk_live_7Hq2Zp…"}, response_only=True)
+_OLD_KEY = OpenApiExample("A key", _KEY, response_only=True)
 _ME = OpenApiExample(
     "A member's key",
     {
@@ -124,7 +125,7 @@ class Keys(GenericAPIView[Any]):
     serializer_class = KeySchema
     pagination_class = Page
 
-    @extend_schema(operation_id="list_keys", tags=["Identity"], responses=KeySchema(many=True))
+    @extend_schema(operation_id="list_keys", tags=["Identity"], responses=KeySchema(many=True), examples=[_OLD_KEY])
     def get(self, request: Request) -> Response:
         """The keys you may manage: your own; for admins and owners everyone's."""
         actor = caller(request)
@@ -149,7 +150,7 @@ class Key(GenericAPIView[Any]):
 class AdoptKey(GenericAPIView[Any]):
     serializer_class = KeySchema
 
-    @extend_schema(operation_id="adopt_key", tags=["Identity"], request=None, responses=KeySchema)
+    @extend_schema(operation_id="adopt_key", tags=["Identity"], request=None, responses=KeySchema, examples=[_OLD_KEY])
     def post(self, request: Request, key_id: UUID) -> Response:
         """Take over a key that stopped because whoever made it left. It keeps the scopes that your role allows."""
         actor = caller(request)

@@ -28,13 +28,24 @@ _INVITATION = OpenApiExample(
     },
     response_only=True,
 )
+_MEMBER = OpenApiExample(
+    "An admin",
+    {
+        "id": "0197f3c2-6f0a-7d3e-9c54-2a1b7e60d9aa",
+        "email": "grace@acme.example",
+        "name": "Grace",
+        "role": "admin",
+        "createdAt": "2026-06-01T09:00:00Z",
+    },
+    response_only=True,
+)
 
 
 class Members(GenericAPIView[Any]):
     serializer_class = MemberSchema
     pagination_class = Page
 
-    @extend_schema(operation_id="list_members", tags=["Team"], responses=MemberSchema(many=True))
+    @extend_schema(operation_id="list_members", tags=["Team"], responses=MemberSchema(many=True), examples=[_MEMBER])
     def get(self, request: Request) -> Response:
         """Everyone in the organization, newest first."""
         actor = caller(request)
@@ -51,7 +62,7 @@ class Member(GenericAPIView[Any]):
         tags=["Team"],
         request=ChangeRoleSchema,
         responses=MemberSchema,
-        examples=[OpenApiExample("Promote", {"role": "admin"}, request_only=True)],
+        examples=[OpenApiExample("Promote", {"role": "admin"}, request_only=True), _MEMBER],
     )
     def patch(self, request: Request, member_id: UUID) -> Response:
         """Change a member's role. Only an owner makes or unmakes owners, and the last owner stays one."""
@@ -74,7 +85,7 @@ class Invitations(GenericAPIView[Any]):
     serializer_class = InviteSchema
     pagination_class = Page
 
-    @extend_schema(operation_id="list_invitations", tags=["Team"], responses=InvitationSchema(many=True))
+    @extend_schema(operation_id="list_invitations", tags=["Team"], responses=InvitationSchema(many=True), examples=[_INVITATION])
     def get(self, request: Request) -> Response:
         """Invitations neither accepted nor revoked."""
         actor = caller(request)

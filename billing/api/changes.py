@@ -26,6 +26,42 @@ from .schemas import (
 )
 from .views import SUBSCRIPTION_EXAMPLE, reader, spender, valid
 
+INVOICE_EXAMPLE = OpenApiExample(
+    "A month of Pro, paid",
+    {
+        "id": "in_1MtHbELkdIwHu7ixl4OzzPMv",
+        "number": "8F3A2C1D-0002",
+        "status": "paid",
+        "currency": "usd",
+        "subtotal": 900,
+        "discount": 0,
+        "tax": 0,
+        "total": 900,
+        "amountDue": 900,
+        "amountPaid": 900,
+        "amountRemaining": 0,
+        "refunded": 0,
+        "formattedTotal": "$9.00",
+        "createdAt": "2026-06-15T09:00:00Z",
+        "dueAt": None,
+        "paidAt": "2026-06-15T10:00:00Z",
+        "periodStart": "2026-06-15T09:00:00Z",
+        "periodEnd": "2026-07-15T09:00:00Z",
+        "lines": [
+            {
+                "description": "ContextMCP Pro (at $9.00 / month)",
+                "amount": 900,
+                "quantity": 1,
+                "periodStart": "2026-06-15T09:00:00Z",
+                "periodEnd": "2026-07-15T09:00:00Z",
+                "proration": False,
+            }
+        ],
+        "url": "https://invoice.stripe.com/i/acct_1/test_a1B2",
+        "pdfUrl": "https://pay.stripe.com/invoice/acct_1/test_a1B2/pdf",
+    },
+    response_only=True,
+)
 PREVIEW_EXAMPLE = OpenApiExample(
     "To Enterprise, halfway through a month",
     {
@@ -165,7 +201,7 @@ class Invoices(GenericAPIView[Invoice]):
     pagination_class = Page
     queryset = Invoice.objects.none()
 
-    @extend_schema(operation_id="invoices", tags=["Billing"], responses=InvoiceSchema(many=True))
+    @extend_schema(operation_id="invoices", tags=["Billing"], responses=InvoiceSchema(many=True), examples=[INVOICE_EXAMPLE])
     def get(self, request: Request) -> Response:
         """Invoices, the newest first: totals, lines, status, and where to see, pay and download them."""
         actor = reader(request)

@@ -10,12 +10,21 @@ from billing.services.preview import line
 from billing.types import ChangePreview, Subscription
 from contextmcp.common.api import Schema
 from contextmcp.common.money import format_amount
+from entitlements.catalog import CATALOG
 
 INTERVALS = ["month", "year"]
 
 
+@extend_schema_field({"type": "string", "enum": [plan.name for plan in CATALOG.plans if plan.prices], "examples": ["pro"]})
+class PlanField(serializers.CharField):
+    """A plan that is sold. Another name is refused where plans are chosen, with the names there are."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=40, **options)
+
+
 class CheckoutRequestSchema(Schema):
-    plan_tier = serializers.CharField(max_length=40, help_text="pro or enterprise.")
+    plan_tier = PlanField()
     interval = serializers.ChoiceField(choices=INTERVALS, default="month")
     promotion_code = serializers.CharField(required=False, allow_blank=True, max_length=100, default="")
 
@@ -90,7 +99,7 @@ class SubscriptionSchema(Schema):
 
 
 class ChangeRequestSchema(Schema):
-    plan_tier = serializers.CharField(max_length=40)
+    plan_tier = PlanField()
     interval = serializers.ChoiceField(choices=INTERVALS, default="month")
 
 

@@ -75,7 +75,11 @@ class CreateCheckoutSession(GenericAPIView[Any]):
         responses=CheckoutSessionSchema,
         examples=[
             OpenApiExample("Pro by the month", {"planTier": "pro", "interval": "month"}, request_only=True),
-            OpenApiExample("Where to pay", {"sessionId": "cs_test_a1B2c3", "url": "https://checkout.stripe.com/c/pay/cs_test_a1B2c3"}),
+            OpenApiExample(
+                "Where to pay",
+                {"sessionId": "cs_test_a1B2c3", "url": "https://checkout.stripe.com/c/pay/cs_test_a1B2c3"},
+                response_only=True,
+            ),
         ],
     )
     def post(self, request: Request) -> Response:

@@ -12,7 +12,7 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.parsers import BaseParser
 from rest_framework.response import Response
 
-from .errors import MalformedRequest, NotFound
+from .errors import MalformedRequest, NotFound, ValidationFailed
 
 
 def camel(name: str) -> str:
@@ -77,6 +77,24 @@ class Page(CursorPagination):
     page_size_query_param = "limit"
     ordering: Any = ("-created_at", "-id")
 
+    def get_page_size(self, request: Any) -> int | None:
+        """A `limit` that is no number, or none that is taken, is told instead of being passed over."""
+        given = request.query_params.get(self.page_size_query_param)
+        if given is None:
+            return self.page_size
+        if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= self.max_page_size):
+            message = f"Give a whole number from 1 to {self.max_page_size}."
+            raise ValidationFailed(errors=[{"field": self.page_size_query_param, "message": message}])
+        return int(given)
+
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        size = {"type": "integer", "minimum": 1, "maximum": self.max_page_size, "default": self.page_size}
+        cursor = {"type": "string", "minLength": 1}
+        return [
+            {"name": "cursor", "in": "query", "schema": cursor, "description": "`nextCursor` or `previousCursor` of another page."},
+            {"name": "limit", "in": "query", "schema": size, "description": "How many a page holds."},
+        ]
+
     def paginate_queryset(self, queryset: Any, request: Any, view: Any = None) -> Any:
         """A cursor that was made up may hold anything, such as a date that is none."""
         try:
@@ -94,7 +112,7 @@ class Page(CursorPagination):
         )
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
-        cursor = {"type": ["string", "null"]}
+        cursor = {"type": ["string", "null"], "example": None}
         return {
             "type": "object",
             "required": ["data", "nextCursor", "previousCursor"],

@@ -32,8 +32,8 @@ def once(
     key = request.headers.get(HEADER)
     if key is None:
         return act()
-    if not 1 <= len(key) <= 255 or not key.isprintable():
-        raise ValidationFailed(errors=[{"field": HEADER, "message": "Give 1 to 255 printable characters."}])
+    if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
+        raise ValidationFailed(errors=[{"field": HEADER, "message": "Give 1 to 255 printable ASCII characters."}])
     if atomic:
         with transaction.atomic():
             _lock(owner, key, "pg_try_advisory_xact_lock")

@@ -180,6 +180,8 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "contextmcp.common.openapi.Schema",
     "EXCEPTION_HANDLER": "contextmcp.common.problems.handle",
     "UNAUTHENTICATED_USER": None,
+    # OPTIONS is a method like the others that an address does not take: the document says what each takes.
+    "DEFAULT_METADATA_CLASS": None,
     "DATETIME_FORMAT": "iso-8601",
 }
 SPECTACULAR_SETTINGS = {
@@ -194,6 +196,10 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {},
     "COMPONENT_SPLIT_REQUEST": True,
+    # What a PATCH here must name, it must name.
+    "COMPONENT_SPLIT_PATCH": False,
+    "POSTPROCESSING_HOOKS": ["contextmcp.common.openapi.closed_bodies"],
+    "GET_LIB_DOC_EXCLUDES": "contextmcp.common.openapi.undescribed",
 }
 
 STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
