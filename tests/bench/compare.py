@@ -96,6 +96,7 @@ class Results:
             "p50_ms": self.median(what, "p50_ms"),
             "p99_ms": self.median(what, "p99_ms"),
             "cpu_us": self.median(what, "cpu_us"),
+            "behind_us": self.median(what, "behind_us"),
             "client_us": self.median(what, "client_us"),
             "foreign": self.median(what, "foreign"),
         }
@@ -117,7 +118,7 @@ def interleave(measure: str, subjects: Sequence[Subject], options: Options) -> R
             samples[subject.name].append(taken)
             say(
                 f"  {measure} {number + 1}/{options.rounds}  {subject.name:<48} {taken.rate:>9,.0f}/s  p50 {taken.p50_ms:7.2f}  "
-                f"p99 {taken.p99_ms:7.2f} ms  cpu {taken.cpu_us:7.1f} us  foreign {taken.foreign:.2f}"
+                f"p99 {taken.p99_ms:7.2f} ms  cpu {taken.cpu_us:7.1f} us, {taken.behind_us:6.1f} behind  foreign {taken.foreign:.2f}"
             )
     return Results(measure, samples)
 

@@ -62,6 +62,16 @@ class _Connection:
         self.read = b""
 
 
+def present(port: int, requests: list[bytes], connections: int = 16) -> None:
+    """Send each once."""
+    left = iter(requests)
+    while True:
+        try:
+            drive([Stream(port, left, min(connections, len(requests)))], PATIENCE)
+        except StopIteration:
+            return
+
+
 @dataclass
 class _Pace:
     """The due times of a paced stream, and its connections that are free."""

@@ -20,22 +20,23 @@ from tests.bench.servers import Server, World
 TICKS = os.sysconf("SC_CLK_TCK")
 # So much of a core taken by others, and a sample is waited for, and taken again.
 DISTURBED = 0.35
-QUIET_SECONDS = 8.0
+# Of waiting, all in all.
+QUIET_SECONDS = 120.0
 # Under this a sample says nothing anyway, and need not be repeated.
 SERIOUS_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Sample:
-    """`rate` is units (requests, or events) a second. `cpu` is what servers, Postgres and Valkey spent on one, in µs; `client` what we did.
-
-    `foreign` is what everybody else on the machine took meanwhile, in cores.
+    """`rate` is units (requests, or events) a second. `cpu_us` is what servers, Postgres and Valkey spent on one, `behind_us` the share of
+    the last two, `client_us` what we did. `foreign` is what everybody else on the machine took meanwhile, in cores.
     """
 
     rate: float
     p50_ms: float
     p99_ms: float
     cpu_us: float
+    behind_us: float
     client_us: float
     foreign: float
 
@@ -67,13 +68,13 @@ class Http:
         requests = self.requests()
         self._drive(requests, min(0.5, seconds))
         best = None
-        for _ in range(2 if seconds >= SERIOUS_SECONDS else 1):
-            if seconds >= SERIOUS_SECONDS:
-                wait_for_quiet()
+        for _ in range(2):
+            quiet = wait_for_quiet() if seconds >= SERIOUS_SECONDS else False
             taken = self._drive(requests, seconds)
             if best is None or taken.foreign < best.foreign:
                 best = taken
-            if best.foreign < DISTURBED:
+            if best.foreign < DISTURBED or not quiet:
+                # Where it is never quiet, a second one would be no better.
                 break
         assert best is not None
         return best
@@ -82,8 +83,7 @@ class Http:
         pace = self.rate() if callable(self.rate) else self.rate
         stream = Stream(self.server.port, requests, self.connections, pace, self.statuses, self.expect)
         streams = [stream, self.beside()] if self.beside else [stream]
-        involved = [*self.server.family(), *self.world.backends()]
-        with Meter(involved) as meter:
+        with Meter(self.server.family(), self.world.backends()) as meter:
             found = drive(streams, seconds)[0]
         if not found.done:
             # As slow as the first request after a start may be. A sample of it says so by its figures.
@@ -93,7 +93,8 @@ class Http:
             rate=units / found.seconds,
             p50_ms=found.percentile(0.5) * 1e3,
             p99_ms=found.percentile(0.99) * 1e3,
-            cpu_us=meter.theirs / units * 1e6,
+            cpu_us=(meter.served + meter.behind) / units * 1e6,
+            behind_us=meter.behind / units * 1e6,
             client_us=meter.ours / units * 1e6,
             foreign=meter.foreign,
         )
@@ -116,38 +117,46 @@ class RawPostgres:
         ordered = sorted(told["latencies"])
         rate = told["events"] / told["seconds"]
         p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
-        return Sample(rate, ordered[len(ordered) // 2] * 1e3, p99 * 1e3, 0.0, 0.0, 0.0)
+        return Sample(rate, ordered[len(ordered) // 2] * 1e3, p99 * 1e3, 0.0, 0.0, 0.0, 0.0)
 
 
-def wait_for_quiet() -> None:
-    """Until nobody else works on this machine, but not for ever."""
-    until = time.monotonic() + QUIET_SECONDS
-    while time.monotonic() < until:
-        with Meter([]) as meter:
+def wait_for_quiet() -> bool:
+    """Until nobody else works on this machine; whether it came to that. Gives up for good when it was in vain for long enough."""
+    while _patience.left > 0:
+        with Meter() as meter:
             time.sleep(0.25)
         if meter.foreign < DISTURBED:
-            return
+            return True
+        _patience.left -= 0.25
+    return False
+
+
+@dataclass
+class _Patience:
+    left: float = QUIET_SECONDS
+
+
+_patience = _Patience()
 
 
 class Meter:
-    """CPU seconds: of the processes given, of this one, and of everybody else."""
+    """CPU seconds: of the server, of what is behind it, of this process, and (in cores) of everybody else."""
 
-    def __init__(self, processes: Iterable[psutil.Process]) -> None:
-        self._processes = list(processes)
+    def __init__(self, server: Iterable[psutil.Process] = (), backends: Iterable[psutil.Process] = ()) -> None:
+        self._server, self._backends = list(server), list(backends)
 
     def __enter__(self) -> Meter:
         self._began = time.perf_counter()
-        self._before = (self._spent(), time.process_time(), _busy())
+        self._before = self._look()
         return self
 
     def __exit__(self, *_: object) -> None:
-        spent, own, busy = self._spent(), time.process_time(), _busy()
-        self.theirs = max(0.0, spent - self._before[0])
-        self.ours = own - self._before[1]
-        self.foreign = max(0.0, busy - self._before[2] - self.theirs - self.ours) / (time.perf_counter() - self._began)
+        took = [after - before for after, before in zip(self._look(), self._before, strict=True)]
+        self.served, self.behind, self.ours, busy = (max(0.0, one) for one in took)
+        self.foreign = max(0.0, busy - self.served - self.behind - self.ours) / (time.perf_counter() - self._began)
 
-    def _spent(self) -> float:
-        return sum(_of(process) for process in self._processes)
+    def _look(self) -> tuple[float, float, float, float]:
+        return sum(map(_of, self._server)), sum(map(_of, self._backends)), time.process_time(), _busy()
 
 
 def _of(process: psutil.Process) -> float:

@@ -38,7 +38,7 @@ def test_every_measure_runs_and_the_table_is_written(tmp_path):
 
 
 def sample(rate: float) -> Sample:
-    return Sample(rate=rate, p50_ms=1.0, p99_ms=2.0, cpu_us=3.0, client_us=4.0, foreign=0.0)
+    return Sample(rate=rate, p50_ms=1.0, p99_ms=2.0, cpu_us=3.0, behind_us=1.0, client_us=4.0, foreign=0.0)
 
 
 def test_a_ratio_is_the_median_of_the_rounds_and_not_the_ratio_of_medians():

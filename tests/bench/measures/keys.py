@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from tests.bench import requests
-from tests.bench.compare import Row, interleave, say
-from tests.bench.load import Stream, drive
+from tests.bench.compare import Row, interleave
+from tests.bench.load import present
 from tests.bench.measures import checking, gate
 from tests.bench.sample import Http
 from tests.bench.sites import Bench
 
-FEW, ALL = 10, "all"
+FEW = 10
 
 
 def measure(bench: Bench) -> list[Row]:
     product = bench.empty
     server = product.lone_gate()
     try:
-        _know(
+        present(
             server.port,
             [requests.request("POST", checking.PATH, b'{"feature":"team_collaboration"}', head) for head in product.heads(product.keys)],
         )
@@ -36,14 +36,3 @@ def measure(bench: Bench) -> list[Row]:
         return rows
     finally:
         bench.world.stop(server)
-
-
-def _know(port: int, ready: list[bytes]) -> None:
-    """Once each."""
-    say(f"  presenting {len(ready):,} keys once")
-    left = iter(ready)
-    while True:
-        try:
-            drive([Stream(port, left, 16)], 5.0)
-        except StopIteration:
-            return
