@@ -32,6 +32,19 @@ class Party:
         return self.customers[-1]
 
 
+class Discounts:
+    """One of each kind: once, for two months, for ever; the first also by a code."""
+
+    def __init__(self, world: Stripe) -> None:
+        made = [
+            world.sdk.coupons.create({"percent_off": 25, "duration": "once"}),
+            world.sdk.coupons.create({"amount_off": 300, "currency": "usd", "duration": "repeating", "duration_in_months": 2}),
+            world.sdk.coupons.create({"percent_off": 10, "duration": "forever"}),
+        ]
+        self.coupons = [coupon.id for coupon in made]
+        world.sdk.promotion_codes.create({"code": "WELCOME", "promotion": {"type": "coupon", "coupon": made[0].id}})
+
+
 class Scene:
     """What happens at Stripe, without the product."""
 
@@ -42,18 +55,9 @@ class Scene:
             (row.plan_version.plan, row.interval): row.stripe_price_id
             for row in PlanPrice.objects.filter(current=True).select_related("plan_version")
         }
-        self.codes = self._discounts()
+        self.codes = Discounts(world).coupons
         self.parties = [self._join(each) for each in organization_ids]
         self.refused = 0
-
-    def _discounts(self) -> list[str]:
-        coupons = [
-            self.sdk.coupons.create({"percent_off": 25, "duration": "once"}),
-            self.sdk.coupons.create({"amount_off": 300, "currency": "usd", "duration": "repeating", "duration_in_months": 2}),
-            self.sdk.coupons.create({"percent_off": 10, "duration": "forever"}),
-        ]
-        self.sdk.promotion_codes.create({"code": "WELCOME", "promotion": {"type": "coupon", "coupon": coupons[0].id}})
-        return [coupon.id for coupon in coupons]
 
     def _join(self, organization_id: str) -> Party:
         clock = self.sdk.test_helpers.test_clocks.create({"frozen_time": int(time.time())})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from billing.models import PlanPrice
 from billing.services import publish
 from tests.convergence import history, rows, worlds
 from tests.convergence.scene import Scene
@@ -36,14 +37,8 @@ class Outcome:
 
 def run(world: Stripe, draws: list[tuple[int, int]], *, finals: str = "cancel", chaos: tuple[Chaos, ...] = (LATE, AFTERWARDS)) -> Outcome:
     """Perform it at an empty Stripe, play it in order and in every other way; everything must end alike."""
-    world.server.reset()
-    world.delivered.clear()
-    rows.forget()
-    publish.publish()
     began = time.monotonic()
-    outcome = Outcome(
-        history.perform(Scene(world, [str(OrganizationFactory().pk) for _ in range(history.ORGANIZATIONS)]), draws, finals=finals)
-    )
+    outcome = Outcome(perform(world, draws, finals=finals))
     outcome.seconds["performed"] = time.monotonic() - began
     ordered = _play(outcome, Chaos(), "in order")
     for way in chaos:
@@ -53,6 +48,17 @@ def run(world: Stripe, draws: list[tuple[int, int]], *, finals: str = "cancel", 
         outcome.compared += len(ordered.rows)
         outcome.problems += [f"seed {way.seed}: {each}" for each in rows.differences(ordered.rows, other.rows)]
     return outcome
+
+
+def perform(world: Stripe, draws: list[tuple[int, int]], *, finals: str = "cancel") -> history.History:
+    """At an empty Stripe with the catalogue published, by organizations of its own."""
+    world.server.reset()
+    world.delivered.clear()
+    rows.forget()
+    PlanPrice.objects.all().delete()
+    publish.publish()
+    organizations = [str(OrganizationFactory().pk) for _ in range(history.ORGANIZATIONS)]
+    return history.perform(Scene(world, organizations), draws, finals=finals)
 
 
 def _play(outcome: Outcome, chaos: Chaos, name: str) -> World:

@@ -53,7 +53,7 @@ def play(history: History, chaos: Chaos) -> World:
     CACHE.reset()
     cache.reset()
     world, dice = World(), Random(chaos.seed)
-    for number, (step, events) in enumerate(_deliveries(history, chaos, dice, world)):
+    for number, (step, events) in enumerate(deliveries(history, chaos, dice, world)):
         history.scene.restore(step.photograph)
         began = _moment()
         for event in events:
@@ -67,9 +67,14 @@ def play(history: History, chaos: Chaos) -> World:
     work_off()
     _check(history, history.steps[-1], len(history.steps), world)
     _check_past(history, world)
-    world.rows = rows.dump() | rows.standing_grants() | rows.inbox()
+    world.rows = ending()
     world.history = rows.grants() | rows.notices()
     return world
+
+
+def ending() -> rows.Rows:
+    """Everything that is a function of Stripe's present truth."""
+    return rows.dump() | rows.standing_grants() | rows.inbox()
 
 
 def work_off() -> None:
@@ -81,7 +86,7 @@ def work_off() -> None:
     work(limit=5000)
 
 
-def _deliveries(history: History, chaos: Chaos, dice: Random, world: World) -> Iterator[tuple[Step, list[Event]]]:
+def deliveries(history: History, chaos: Chaos, dice: Random, world: World) -> Iterator[tuple[Step, list[Event]]]:
     """What arrives while Stripe is as it was after each step."""
     backlog: list[Event] = []
     for step in history.steps:

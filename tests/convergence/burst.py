@@ -1,0 +1,109 @@
+"""A thousand events at once, a few of them poison: how long until all is worked off, and who had to wait for whom."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+
+from django.db import connection, connections
+
+from billing.models import SubscriptionState, WebhookEvent
+from billing.services import customers
+from tests.convergence.racing import awake
+from tests.factories.accounts import OrganizationFactory
+from tests.factories.billing import price_of
+from tests.support.stripe import Stripe, post
+from tests.support.workers import Worker
+
+SENDERS = 8
+
+
+@dataclass
+class Burst:
+    """Seconds to take the events in, and to work them off; `jobs` is how many it took."""
+
+    events: int
+    customers: int
+    taken_in: float = 0.0
+    drained_in: float = 0.0
+    dead: int = 0
+    waiting: int = 0
+    poisoned: list[str] = field(default_factory=list)
+    entitled: int = 0
+
+
+def subscribers(world: Stripe, number: int) -> list[str]:
+    """That many customers with a subscription each, of which the product has not heard yet."""
+    made = []
+    for _ in range(number):
+        customer = str(customers.ensure(OrganizationFactory(), None).stripe_customer_id)
+        world.card(customer)
+        world.subscribe(customer, price_of())
+        made.append(customer)
+    return made
+
+
+def poison(world: Stripe, customer: str) -> None:
+    """From now on Stripe says something of this customer that cannot be stored: a currency of ten letters."""
+    store = world.server.sim.store
+    with store.lock:
+        for row in store.all("SELECT id, body FROM objects WHERE customer = ? AND object = 'subscription'", (customer,)):
+            spoilt = json.dumps(json.loads(row["body"]) | {"currency": "x" * 10})
+            store.run("UPDATE objects SET body = ? WHERE id = ?", (spoilt, row["id"]))
+
+
+def cure(world: Stripe, customer: str) -> None:
+    store = world.server.sim.store
+    with store.lock:
+        store.run("UPDATE objects SET body = replace(body, ?, 'usd') WHERE customer = ? AND object = 'subscription'", ("x" * 10, customer))
+
+
+def send(world: Stripe, found: list[str], start: Callable[[], Worker], *, events: int, poisoned: int = 0, workers: int = 1) -> Burst:
+    """Post `events` events about `found`, from several senders at once, in an order that mixes everybody; then wait."""
+    burst = Burst(events, len(found), poisoned=found[:poisoned])
+    for customer in burst.poisoned:
+        poison(world, customer)
+    told = [event for event in world.news() if _customer(event) in set(found)]
+    told.sort(key=lambda event: event["id"])
+    # A shortage is made up for by events that say the same under other names, as Stripe's updates do.
+    chosen = [event | {"id": f"{event['id']}{number}"} for number, event in enumerate(islice(cycle(told), events))]
+    awake([start() for _ in range(workers)])
+    began = time.monotonic()
+    with ThreadPoolExecutor(SENDERS) as senders:
+        assert set(senders.map(_send, chosen)) == {200}
+        list(senders.map(lambda _: connections.close_all(), range(SENDERS)))
+    burst.taken_in = time.monotonic() - began
+    others = WebhookEvent.objects.waiting().exclude(subject__in=burst.poisoned)
+    while others.exists():
+        assert time.monotonic() - began < 300, f"{others.count()} events still wait"
+        time.sleep(0.05)
+    burst.drained_in = time.monotonic() - began
+    burst.dead = WebhookEvent.objects.dead().count()
+    burst.waiting = WebhookEvent.objects.waiting().count()
+    burst.entitled = SubscriptionState.objects.filter(status="active", organization__grants__ends_at=None).distinct().count()
+    return burst
+
+
+def _customer(event: dict) -> str:
+    thing = event["data"]["object"]
+    return thing["id"] if thing["object"] == "customer" else str(thing.get("customer"))
+
+
+def _send(event: dict) -> int:
+    return int(post(event).status_code)
+
+
+def complaints() -> set[tuple[str, bool, str]]:
+    """Of what still waits: whose, whether it was tried, and the error that it names."""
+    rows = WebhookEvent.objects.waiting().values_list("subject", "attempts", "error")
+    return {(subject, attempts > 0, error.partition(":")[0]) for subject, attempts, error in rows}
+
+
+def jobs_run() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM procrastinate_jobs WHERE queue_name = 'billing' AND status = 'succeeded'")
+        return int(cursor.fetchone()[0])

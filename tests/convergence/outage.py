@@ -1,0 +1,107 @@
+"""Stripe away for a while: what still answers, what is taken in, and how long everything takes to catch up by itself."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from django.test import Client
+
+from billing.models import SubscriptionState, WebhookEvent
+from tests.convergence.racing import awake
+from tests.factories.accounts import OrganizationFactory, Person, UserFactory
+from tests.factories.billing import Payer
+from tests.support.api import Api
+from tests.support.stripe import Stripe, post
+from tests.support.workers import Worker
+
+# Each of these is answered from the mirror.
+READS = ("/api/billing/subscription", "/api/billing/invoices", "/api/entitlements", "/api/organization", "/api/usage/current")
+PAGES = ("/account/", "/account/billing/", "/pricing/")
+
+
+@dataclass
+class Outage:
+    """What was answered in the meantime (path and status: how often), and when all was well again after Stripe was back."""
+
+    seconds: float = 0.0
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
+    slowest: float = 0.0
+    accepted: int = 0
+    early: int = 0
+    caught_up_in: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+
+
+def run(world: Stripe, start: Callable[[], Worker], *, seconds: float, organizations: int = 3, rounds: int = 3) -> Outage:
+    """End every subscription, go away before the news are out, and ask for everything `rounds` times within the `seconds` it takes."""
+    found = Outage()
+    payers = [_payer(world) for _ in range(organizations)]
+    awake([start()])
+    for payer in payers:
+        live = world.sdk.subscriptions.list({"customer": payer.customer}).data[0]
+        world.sdk.subscriptions.cancel(live.id)
+    news = world.news()
+    began = time.monotonic()
+    world.control("down", on=True, seconds=3600)
+    for number in range(rounds):
+        for event in news[number::rounds]:
+            found.accepted += post(event).status_code == 200
+        for payer in payers:
+            _ask(found, payer)
+        time.sleep(max(0.0, began + seconds * (number + 1) / rounds - time.monotonic()))
+    found.seconds = time.monotonic() - began
+    found.early = WebhookEvent.objects.filter(event_id__in=[event["id"] for event in news], state="processed").count()
+    world.control("down", on=False)
+    back = time.monotonic()
+    while WebhookEvent.objects.waiting().exists():
+        if time.monotonic() - back > 90:
+            found.wrong.append(f"{WebhookEvent.objects.waiting().count()} events still wait 90 s after Stripe is back")
+            break
+        time.sleep(0.05)
+    found.caught_up_in = time.monotonic() - back
+    _judge(found, payers, len(news))
+    return found
+
+
+def _payer(world: Stripe) -> Payer:
+    payer = Payer.make(world, OrganizationFactory(owner=UserFactory()), clock=False)
+    payer.buy()
+    return payer
+
+
+def _ask(found: Outage, payer: Payer) -> None:
+    person = Person(payer.organization.memberships.select_related("organization", "user").get())
+    api, browser = Api(), Client()
+    browser.force_login(person.user)
+    for path in READS:
+        _note(found, path, lambda path=path: api.get(path, by=person))
+    for path in PAGES:
+        _note(found, path, lambda path=path: browser.get(path))
+    wish = {"planTier": "enterprise", "interval": "month"}
+    _note(found, "/api/billing/change-plan", lambda: api.post("/api/billing/change-plan", wish, by=person))
+
+
+def _note(found: Outage, path: str, ask: Callable[[], object]) -> None:
+    began = time.monotonic()
+    answer = ask()
+    found.slowest = max(found.slowest, time.monotonic() - began)
+    found.answers[path, answer.status_code] += 1  # type: ignore[attr-defined]
+
+
+def _judge(found: Outage, payers: list[Payer], news: int) -> None:
+    for (path, status), times in found.answers.items():
+        wanted = 503 if path.endswith("change-plan") else 200
+        if status != wanted:
+            found.wrong.append(f"{path} answered {status} {times} times while Stripe was away")
+    if found.accepted != news:
+        found.wrong.append(f"{news - found.accepted} of {news} deliveries were refused")
+    if found.early:
+        found.wrong.append(f"{found.early} events counted as worked off while nothing could be fetched")
+    if WebhookEvent.objects.dead().exists():
+        found.wrong.append("there are dead letters")
+    for payer in payers:
+        if payer.plan != "free" or SubscriptionState.objects.get(organization=payer.organization).status != "canceled":
+            found.wrong.append(f"{payer.organization.name} did not catch up")
