@@ -25,12 +25,12 @@ local ring, width = tonumber(ARGV[1]) + 1, tonumber(ARGV[2])
 local time = redis.call('TIME')
 local ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local slot = math.floor(ms / width)
-local form = '>' .. string.rep('I4', ring + 2)
+local form = '>I8' .. string.rep('I4', ring + 1)
 -- A state is {last slot, total, count of each slot of the ring}.
 local function read(key)
   local raw = redis.call('GET', key)
   local state
-  if raw and #raw == 4 * (ring + 2) then
+  if raw and #raw == 4 * (ring + 3) then
     state = {struct.unpack(form, raw)}
   else
     state = {slot, 0}
