@@ -1,0 +1,87 @@
+"""`python -m tests.soak [RUN ...]`: the long runs. Prints their figures; the exit code is 1 when one of them misses what was promised."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+
+from contextmcp.local.services import default_home
+from contextmcp.local.supervisor import Stopped, stop_on_signals
+from tests.soak import prepare, runs
+from tests.soak.figures import Figures
+from tests.soak.options import Options, say
+
+
+def main(words: list[str]) -> int:
+    arguments = _parse(words)
+    if arguments.list:
+        for name in runs.NAMES:
+            print(f"{name:<12} {runs.purpose(name)}")
+        return 0
+    options = Options(seed=arguments.seed, scale=arguments.scale, logs=default_home() / "soak")
+    stop_on_signals()
+    found: dict[str, Figures] = {}
+    try:
+        prepare.begin()
+        for name in runs.NAMES:
+            if name in (arguments.runs or runs.NAMES):
+                found[name] = _run(name, options)
+                _save(arguments.output, options, found)
+    except Stopped as stopped:
+        say(f"Stopped: {stopped}")
+        return stopped.code
+    if options.scale < 1:
+        say("These were smaller runs than those that were promised.")
+    missed = [name for name, figures in found.items() if not figures.met]
+    print(f"Missed: {', '.join(missed)}" if missed else "All that was promised holds.")
+    return 1 if missed else 0
+
+
+def _run(name: str, options: Options) -> Figures:
+    say(f"{name}: {runs.purpose(name)}")
+    began = time.monotonic()
+    try:
+        figures = runs.load(name)(options)
+    except Exception:
+        figures = Figures()
+        figures.none("accidents", [traceback.format_exc()])
+    figures.tell("seconds", time.monotonic() - began)
+    print(_text(name, figures), flush=True)
+    return figures
+
+
+def _text(name: str, figures: Figures) -> str:
+    width = max(len(figure.what) for figure in figures.figures)
+    lines = [name]
+    for figure in figures.figures:
+        mark = {True: "ok", False: "MISSED", None: ""}[figure.met]
+        lines.append(f"  {figure.what:<{width}}  {figure.value:>14}  {figure.bound:<18} {mark}".rstrip())
+    return "\n".join([*lines, *(f"    {line}" for line in figures.details)])
+
+
+def _save(output: Path, options: Options, found: dict[str, Figures]) -> None:
+    output.parent.mkdir(parents=True, exist_ok=True)
+    told = {name: [asdict(figure) for figure in figures.figures] for name, figures in found.items()}
+    output.write_text(json.dumps({"seed": options.seed, "scale": options.scale, "runs": told}, indent=2) + "\n")
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description="The long runs.")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="only these (see --list)")
+    parser.add_argument("--list", action="store_true", help="what there is to run")
+    parser.add_argument("--seed", type=int, default=1, help="another seed, other histories")
+    parser.add_argument("--scale", type=float, default=1.0, help="how much of each: 0.01 tries a run out")
+    parser.add_argument("--output", type=Path, default=default_home() / "soak.json", help="where the figures are written as JSON")
+    found = parser.parse_args(words)
+    if unknown := set(found.runs) - set(runs.NAMES):
+        parser.error(f"there is no run {', '.join(sorted(unknown))}; there are {', '.join(runs.NAMES)}")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

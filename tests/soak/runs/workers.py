@@ -1,0 +1,44 @@
+"""The same with two to four real workers that race, and are killed by `kill -9` at random moments."""
+
+from __future__ import annotations
+
+from random import Random
+
+from tests.convergence import racing, rows, trial, worlds
+from tests.convergence.worlds import Chaos
+from tests.soak import stage
+from tests.soak.figures import Figures
+from tests.soak.options import Options, say
+
+RACES = 6
+ACTIONS = 30
+
+
+def run(options: Options) -> Figures:
+    problems, killed, deliveries, dead, slowest = list[str](), 0, 0, 0, 0.0
+    races, actions = options.many(RACES), options.many(ACTIONS, least=6)
+    with stage.stripe() as world:
+        for number in range(races):
+            dice = Random(f"{options.seed}:{number}")
+            told = trial.perform(world, [(0, dice.randrange(2**16)) for _ in range(actions)])
+            chaos = Chaos(seed=number, copies=3, drop=0.2, shuffle=True, late=True)
+            with stage.workers(world, options.logs / f"workers-{number}") as start:
+                race = racing.run(told, start, workers=2 + number % 3, kills=options.many(5), chaos=chaos, pace=0.5)
+            ordered = worlds.play(told, Chaos())
+            found = ordered.wrong + rows.differences(ordered.rows, race.world.rows)
+            killed, deliveries, dead = killed + race.killed, deliveries + race.world.deliveries, dead + race.dead
+            slowest = max(slowest, race.drained_in)
+            problems += found
+            say(
+                f"  {number + 1}: {2 + number % 3} workers, {race.killed} killed, {race.world.deliveries} deliveries, {len(found)} problems"
+            )
+            if found:
+                say("\n".join([*found[:20], told.told()]))
+    figures = Figures()
+    figures.tell("races", races)
+    figures.tell("deliveries", deliveries)
+    figures.at_least("workers killed", killed, races)
+    figures.tell("seconds until the queue was empty, at most", slowest)
+    figures.at_most("dead letters", dead, 0)
+    figures.none("differences to the run in order", problems)
+    return figures
