@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,6 +20,8 @@ from .schemas import (
     ChangeRequestSchema,
     InvoiceSchema,
     NothingSchema,
+    OverageOffSchema,
+    OverageOnSchema,
     OverageRequestSchema,
     OverageSchema,
     SubscriptionSchema,
@@ -215,7 +217,9 @@ class Overage(GenericAPIView[Any]):
     @extend_schema(
         operation_id="set_overage",
         tags=["Billing"],
-        request=OverageRequestSchema,
+        request=PolymorphicProxySerializer(
+            component_name="OverageOnOrOff", serializers=[OverageOnSchema, OverageOffSchema], resource_type_field_name=None
+        ),
         responses=OverageSchema,
         examples=[
             OpenApiExample("Up to $20 a month", {"enabled": True, "cap": 2000}, request_only=True),

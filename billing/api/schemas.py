@@ -141,6 +141,28 @@ class CancelRequestSchema(Schema):
     at = serializers.ChoiceField(choices=["period_end", "now"], default="period_end")
 
 
+@extend_schema_field({"type": "boolean", "const": True})
+class OnField(serializers.BooleanField): ...
+
+
+@extend_schema_field({"type": "boolean", "const": False})
+class OffField(serializers.BooleanField): ...
+
+
+class OverageOnSchema(Schema):
+    """For the document: turning it on takes a cap."""
+
+    enabled = OnField()
+    cap = serializers.IntegerField(min_value=1, max_value=100_000_000, help_text="Minor units a month.")
+
+
+class OverageOffSchema(Schema):
+    """For the document."""
+
+    enabled = OffField()
+    cap = serializers.IntegerField(required=False, allow_null=True, min_value=1, max_value=100_000_000)
+
+
 class OverageRequestSchema(Schema):
     enabled = serializers.BooleanField()
     cap = serializers.IntegerField(

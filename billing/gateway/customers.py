@@ -22,10 +22,6 @@ def retrieve(customer_id: str) -> dict[str, Any] | None:
         return None
 
 
-def update(customer_id: str, *, key: object, **params: Any) -> dict[str, Any]:
-    return ask("post", f"/v1/customers/{customer_id}", key=key, **params)
-
-
 def every() -> Any:
     return pages("/v1/customers")
 
@@ -40,10 +36,6 @@ def clock(clock_id: str) -> dict[str, Any] | None:
         return ask("get", f"/v1/test_helpers/test_clocks/{clock_id}")
     except StripeMissing:
         return None
-
-
-def create_clock(*, key: object, frozen_time: int, name: str) -> dict[str, Any]:
-    return ask("post", "/v1/test_helpers/test_clocks", key=key, frozen_time=frozen_time, name=name)
 
 
 def portal(customer_id: str, *, key: object, return_url: str) -> dict[str, Any]:

@@ -7,10 +7,6 @@ from typing import Any
 from djstripe import models
 
 
-def customer(customer_id: str) -> dict[str, Any] | None:
-    return _one(models.Customer, customer_id)
-
-
 def subscriptions(customer_id: str) -> list[dict[str, Any]]:
     rows = models.Subscription.objects.filter(customer_id=customer_id).order_by("id")
     schedules = {row.id: row.stripe_data for row in models.SubscriptionSchedule.objects.filter(customer__id=customer_id)}
@@ -23,8 +19,3 @@ def subscription_ids(customer_id: str) -> list[str]:
 
 def invoices(customer_id: str) -> list[dict[str, Any]]:
     return [row.stripe_data for row in models.Invoice.objects.filter(customer_id=customer_id).order_by("id")]
-
-
-def _one(model: Any, object_id: str) -> dict[str, Any] | None:
-    row = model.objects.filter(id=object_id).first()
-    return row.stripe_data if row else None

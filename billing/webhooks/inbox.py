@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import msgspec
-from django.db import DataError, connection
+import psycopg
+from django.db import connection
 
 from contextmcp.common.errors import MalformedRequest
 
@@ -30,17 +31,16 @@ class Event(msgspec.Struct):
 
 # One round trip, for events come in bursts. The job exists exactly when the event is new: procrastinate's own function is called for the
 # row that was stored, and for nothing else.
-_STORE = """
+_STORE = b"""
 WITH stored AS (
     INSERT INTO billing_webhookevent
         (event_id, type, subject, livemode, created, payload, source, state, attempts, error, received_at)
-    VALUES (%(event_id)s, %(type)s, %(subject)s, %(livemode)s, %(created)s, %(payload)s::jsonb, %(source)s, %(state)s, 0, '',
-            clock_timestamp())
+    VALUES ($1, $2, $3, $4, $5, $6::jsonb, $7, $8, 0, '', clock_timestamp())
     ON CONFLICT (event_id) DO NOTHING
     RETURNING id
 )
-SELECT CASE WHEN %(state)s = 'pending' THEN procrastinate_defer_jobs_v1(ARRAY[
-    ROW(%(queue)s, %(task)s, 0, %(subject)s, NULL, jsonb_build_object('subject', %(subject)s::text), NULL)::procrastinate_job_to_defer_v1
+SELECT CASE WHEN $8 = 'pending' THEN procrastinate_defer_jobs_v1(ARRAY[
+    ROW($9::text, $10::text, 0, $3::text, NULL, jsonb_build_object('subject', $3::text), NULL)::procrastinate_job_to_defer_v1
 ]) END
 FROM stored
 """
@@ -72,25 +72,39 @@ def parse(body: bytes) -> Event:
 def store(event: Event, text: str, *, source: str = "webhook") -> bool:
     """Keep the event and queue its subject. False where it was known already; then nothing is queued. `text` is the event as JSON."""
     subject = subject_of(event)
-    values: dict[str, Any] = {
-        "event_id": event.id,
-        "type": event.type,
-        "subject": subject,
-        "livemode": event.livemode,
-        "created": datetime.fromtimestamp(event.created, UTC),
+    values = [
+        event.id,
+        event.type,
+        subject,
+        event.livemode,
+        datetime.fromtimestamp(event.created, UTC),
         # Postgres keeps no NUL character in JSON.
-        "payload": text.replace("\\u0000", ""),
-        "source": source,
-        "state": "pending" if subject else "ignored",
-        "queue": QUEUE,
-        "task": TASK,
-    }
+        text.replace("\\u0000", ""),
+        source,
+        "pending" if subject else "ignored",
+        QUEUE,
+        TASK,
+    ]
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(_STORE, values)
-            return cursor.fetchone() is not None
-    except (DataError, ValueError) as error:
+        return _execute(values) is not None
+    except psycopg.DataError as error:
         raise MalformedRequest("This is not an event of Stripe's.") from error
+
+
+def _execute(values: list[Any]) -> Any:
+    """On Django's connection, but with psycopg's own cursor: it prepares the statement, and asks no question before it.
+
+    Storing is repeatable, so a connection that turns out to be dead is simply replaced, once.
+    """
+    connection.ensure_connection()
+    try:
+        return psycopg.RawCursor(connection.connection).execute(_STORE, values, prepare=True).fetchone()
+    except (psycopg.OperationalError, psycopg.InterfaceError):
+        if connection.in_atomic_block:
+            raise
+        connection.close()
+        connection.ensure_connection()
+        return psycopg.RawCursor(connection.connection).execute(_STORE, values, prepare=True).fetchone()
 
 
 def subject_of(event: Event) -> str:

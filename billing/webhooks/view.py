@@ -1,5 +1,6 @@
 """POST /api/billing/webhooks/stripe. No framework, no call to Stripe: verify, store, 200."""
 
+import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
@@ -10,6 +11,7 @@ from contextmcp.common import errors, problems
 
 from . import inbox, signature
 
+log = structlog.get_logger(__name__)
 BODY_LIMIT = 256 * 1024
 RECEIVED = Counter("stripe_webhooks_total", "Webhook deliveries by outcome", ["outcome"])
 

@@ -7,6 +7,7 @@ import pytest
 from django.test import override_settings
 
 from billing.models import WebhookEvent
+from billing.webhooks import inbox
 from tests.support.api import problem
 from tests.support.stripe import OLD_WEBHOOK_SECRET, WEBHOOK_SECRET, jobs, post, sign
 
@@ -47,10 +48,13 @@ def test_a_duplicate_is_answered_and_costs_nothing():
     assert len(jobs()) == 1
 
 
-def test_the_answer_costs_one_statement(django_assert_num_queries):
-    post(event())
-    with django_assert_num_queries(1):
+def test_the_answer_costs_one_statement_and_no_call_to_stripe(django_assert_num_queries, monkeypatch):
+    statements = []
+    execute = inbox._execute
+    monkeypatch.setattr(inbox, "_execute", lambda values: statements.append(values) or execute(values))
+    with override_settings(STRIPE_SECRET_KEY=""), django_assert_num_queries(0):  # beside the one
         assert post(event(2)).status_code == 200
+    assert len(statements) == 1
 
 
 @pytest.mark.parametrize(
