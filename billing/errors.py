@@ -77,7 +77,10 @@ class OverageNotSold(Conflict):
     message = "The present plan sells nothing beyond its allowance."
 
 
-class UnknownPromotionCode(ValidationFailed):
+class UnknownPromotionCode(Conflict):
+    """What is sent is well-formed; whether such a code stands is Stripe's present word."""
+
+    code = "promotion_code_unknown"
     message = "There is no such promotion code, or it is no longer valid."
 
 

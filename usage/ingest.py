@@ -190,8 +190,8 @@ def understand(bodies: list[EventBody | DomainError], at: datetime, history: His
 
 def _understood(body: EventBody, at: datetime, history: History) -> Parsed:  # noqa: PLR0911 - one line a reason
     key = body.idempotency_key
-    if key is not None and not key.isprintable():
-        return invalid("idempotencyKey", "Give printable characters.")
+    if key is not None and not (key.isascii() and key.isprintable()):
+        return invalid("idempotencyKey", "Give printable ASCII characters.")
     if body.amount == 0:
         return invalid("amount", "Give an amount other than 0.")
     reason = body.reason or ""

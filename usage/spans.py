@@ -10,6 +10,8 @@ from uuid import UUID
 import msgspec
 from msgspec import Struct
 
+from contextmcp.common.errors import NotFound
+
 from .requests import invalid
 from .types import NO_KEY, NOBODY
 
@@ -109,5 +111,5 @@ def _place(said: Mapping[str, str]) -> Place | None:
         if "\x00" in place.feature or place.start.tzinfo is None or abs(place.member_id) >= 2**63:
             raise ValueError
     except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError):
-        raise invalid("cursor", "This is no cursor of ours.") from None
+        raise NotFound("There is no such page.") from None
     return place

@@ -66,7 +66,24 @@ class Schema(serializers.Serializer[Any]):
             text = json.dumps(data, default=str)
             if "\\u0000" in text:
                 raise serializers.ValidationError({"non_field_errors": ["A NUL character cannot be stored."]})
+            wrong = {name: said for name, field in self.fields.items() if (said := _wrong_type(field, data.get(name)))}
+            if wrong:
+                raise serializers.ValidationError(wrong)
         return super().to_internal_value(data)
+
+
+def _wrong_type(field: Any, value: Any) -> str | None:
+    """JSON has types of its own: "3" is no number and 1 is not true, although a form could not say it better."""
+    if value is None:
+        return None
+    if isinstance(field, serializers.BooleanField):
+        return None if isinstance(value, bool) else "Give true or false."
+    if isinstance(field, serializers.IntegerField):
+        whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        return None if whole and not isinstance(value, bool) else "Give a whole number."
+    if isinstance(field, serializers.CharField | serializers.ChoiceField | serializers.DateTimeField | serializers.UUIDField):
+        return None if isinstance(value, str) else "Give text."
+    return None
 
 
 class Page(CursorPagination):
@@ -89,9 +106,13 @@ class Page(CursorPagination):
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         size = {"type": "integer", "minimum": 1, "maximum": self.max_page_size, "default": self.page_size}
-        cursor = {"type": "string", "minLength": 1}
         return [
-            {"name": "cursor", "in": "query", "schema": cursor, "description": "`nextCursor` or `previousCursor` of another page."},
+            {
+                "name": "cursor",
+                "in": "query",
+                "schema": {"type": "string"},
+                "description": "`nextCursor` or `previousCursor` of another page.",
+            },
             {"name": "limit", "in": "query", "schema": size, "description": "How many a page holds."},
         ]
 

@@ -34,10 +34,16 @@ def undescribed() -> list[type]:
 
 
 def closed_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """A hook: request bodies say that a field they do not name is refused."""
+    """A hook: request bodies say that a field they do not name is refused, and that they must be there."""
     for name, component in result.get("components", {}).get("schemas", {}).items():
         if name.endswith("Request") and component.get("type") == "object":
             component.setdefault("additionalProperties", False)
+    for operation in (each for methods in result["paths"].values() for each in methods.values()):
+        media = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+        name = media.get("schema", {}).get("$ref", "").rpartition("/")[2]
+        # Of a choice between bodies the generator cannot tell that one of them has to be there.
+        if "oneOf" in result["components"]["schemas"].get(name, ()):
+            operation["requestBody"]["required"] = True
     return result
 
 

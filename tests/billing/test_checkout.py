@@ -94,7 +94,7 @@ class TestOneClick:
         assert api.post(PATH, PRO | {"promotionCode": "HALF"}, by=owner).status_code == 200
         assert sessions(stripe_world)[0].amount_total == 0
         assert CheckoutAttempt.objects.get().request["discounts"]
-        assert problem(api.post(PATH, PRO | {"promotionCode": "NONE"}, by=owner)) == (422, "validation_error")
+        assert problem(api.post(PATH, PRO | {"promotionCode": "NONE"}, by=owner)) == (409, "promotion_code_unknown")
 
     def test_taxes_are_switched_on_by_setting(self, stripe_world, api, owner, settings):
         settings.STRIPE_AUTOMATIC_TAX = True

@@ -168,9 +168,6 @@ def test_csv_is_streamed(api, owner, acme):
         "limit=0",
         "limit=x",
         "limit=1001",
-        "cursor=%00",
-        "cursor=abc",
-        "cursor=kw",
         "surprise=1",
         "since=2026-03-02T00:00:00Z&until=2026-03-01T00:00:00Z",
         "feature=%00",
@@ -180,6 +177,11 @@ def test_csv_is_streamed(api, owner, acme):
 )
 def test_a_question_that_makes_no_sense_is_refused(api, owner, query):
     assert problem(api.get(f"{HISTORY}?{query}", by=owner)) == (422, "validation_error")
+
+
+@pytest.mark.parametrize("cursor", ["%00", "abc", "kw"])
+def test_a_made_up_cursor_leads_nowhere(api, owner, cursor):
+    assert problem(api.get(f"{HISTORY}?cursor={cursor}", by=owner)) == (404, "not_found")
 
 
 @pytest.mark.parametrize("path", [CURRENT, HISTORY])

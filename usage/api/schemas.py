@@ -7,6 +7,7 @@ from rest_framework import serializers
 
 from contextmcp.common.api import Schema
 from entitlements.catalog import CATALOG
+from usage.asking import COUNTED
 from usage.requests import MOST_HELD_SECONDS
 from usage.types import MOST_AT_ONCE, MOST_ITEMS, Kind, Verdict
 
@@ -16,6 +17,11 @@ _KINDS = [kind.value for kind in Kind]
 def _names(*kinds: Kind) -> dict[str, Any]:
     """The names there are, for the document; the tracker refuses others in its own words."""
     return {"type": "string", "enum": [feature.name for feature in CATALOG.features if feature.kind in kinds]}
+
+
+def level_names() -> dict[str, Any]:
+    named = _names(Kind.LIMIT)
+    return {**named, "enum": [name for name in named["enum"] if name not in COUNTED]}
 
 
 @extend_schema_field(_names(*Kind))
@@ -130,7 +136,7 @@ class EventSchema(Schema):
         default=1,
         help_text="Negative: a correction, which needs a reason.",
     )
-    idempotency_key = serializers.CharField(min_length=1, max_length=255, required=False, allow_null=True)
+    idempotency_key = serializers.RegexField(r"^[ -~]+$", min_length=1, max_length=255, required=False, allow_null=True)
     occurred_at = serializers.DateTimeField(
         required=False, allow_null=True, help_text="At most 35 days ago, at most 5 minutes ahead; now unless said."
     )
@@ -138,8 +144,19 @@ class EventSchema(Schema):
     properties = serializers.DictField(required=False, allow_null=True, help_text="Kept as it is; at most 4,096 bytes.")
 
 
+@extend_schema_field(
+    {
+        "type": "array",
+        "minItems": 1,
+        "items": {"anyOf": [{"$ref": "#/components/schemas/EventSchemaRequest"}, {}]},
+        "description": "1 to 1,000. Each is answered for itself: what is no event is refused alone.",
+    }
+)
+class EventsField(serializers.ListField): ...
+
+
 class EventsSchema(Schema):
-    events = EventSchema(many=True, help_text="1 to 1,000.")
+    events = EventsField()
 
 
 class EventResultSchema(Schema):

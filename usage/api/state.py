@@ -3,13 +3,13 @@
 from uuid import UUID
 
 from django.http import HttpResponse
-from drf_spectacular.utils import OpenApiExample, extend_schema
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
 from rest_framework.request import Request
 
 from usage import requests
 
 from .base import UsageView, answer, key_of, raw
-from .schemas import GiveBackSchema, GrantedItemSchema, GrantedSchema, LevelSchema, SettledSchema, SettleSchema
+from .schemas import GiveBackSchema, GrantedItemSchema, GrantedSchema, LevelSchema, SettledSchema, SettleSchema, level_names
 
 _SETTLED = {"id": "0197f3c2-6f0a-7d3e-9c54-2a1b7e60d9aa", "feature": "sessions", "state": "settled", "held": 5, "settled": 3}
 _LEVEL = {"feature": "projects", "kind": "limit", "amount": 3, "used": 3, "limit": 10, "remaining": 7, "overage": 0, "resetsAt": None}
@@ -55,9 +55,13 @@ class ReleaseHold(UsageView):
         return answer(tracker.release_hold(hold_id))
 
 
+_FEATURE = OpenApiParameter("feature", level_names(), OpenApiParameter.PATH, description="What is in use, not used up.")
+
+
 class StateLevel(UsageView):
     @extend_schema(
         operation_id="state_level",
+        parameters=[_FEATURE],
         tags=["Usage"],
         summary="Say how much of a level is in use",
         description="The truth, even above the limit. Needs the scope `usage:write`.",
@@ -75,6 +79,7 @@ class ReleaseLevel(UsageView):
 
     @extend_schema(
         operation_id="release_level",
+        parameters=[_FEATURE],
         tags=["Usage"],
         summary="Give back part of a level",
         description="Refused with `conflict` when less than that is in use. Needs the scope `usage:write`.",
