@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from accounts.models import Organization
@@ -10,6 +11,10 @@ from accounts.revocations import watcher
 from entitlements.cache import CACHE
 from tests.factories.accounts import MembershipFactory, OrganizationFactory, Person, UserFactory
 from tests.support.api import Api
+
+# A busy machine makes an example slow, not wrong.
+hypothesis.settings.register_profile("house", deadline=None)
+hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")
