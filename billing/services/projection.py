@@ -45,7 +45,7 @@ def subscription_fields(document: Document, invoices: Iterable[Document], prices
     plan_item, overage_item = _items(document)
     price = plan_item["price"] if plan_item else {}
     known = prices.get(price.get("id", ""))
-    since = past_due_since(document, invoices) if document["status"] in ("past_due", "unpaid") else None
+    since = past_due_since(document, invoices)
     return {
         "stripe_customer_id": _id(document["customer"]),
         "status": document["status"],
@@ -99,18 +99,25 @@ def _discount(discount: Document) -> dict[str, Any]:
     }
 
 
-def past_due_since(document: Document, invoices: Iterable[Document]) -> datetime:
-    """When the payment that is still missing first failed: the oldest open invoice that was attempted.
+def past_due_since(document: Document, invoices: Iterable[Document]) -> datetime | None:
+    """When the payment that is still missing first failed: the oldest open invoice that was attempted. None where none is missing.
 
-    Not "when we first heard of it": that would differ with the order in which events come.
+    Not "when we first heard of it": that would differ with the order in which events come. One that was canceled for want of payment
+    keeps it: its grace period was over when it was over, not when Stripe gave up.
     """
+    if document["status"] not in ("past_due", "unpaid", "canceled"):
+        return None
     owed = [
         invoice["status_transitions"]["finalized_at"] or invoice["created"]
         for invoice in invoices
         if subscription_of(invoice) == document["id"] and invoice["status"] in ("open", "uncollectible") and invoice["attempted"]
     ]
-    start = min(owed, default=document["items"]["data"][0]["current_period_start"] if document["items"]["data"] else document["start_date"])
-    return at(start)
+    if owed:
+        return at(min(owed))
+    if document["status"] == "canceled":
+        return None
+    items = document["items"]["data"]
+    return at(items[0]["current_period_start"] if items else document["start_date"])
 
 
 def upcoming_change(document: Document, prices: Prices) -> dict[str, Any] | None:

@@ -81,7 +81,8 @@ def _spec(state: SubscriptionState) -> GrantSpec | None:
 def _ends(state: SubscriptionState) -> Any:
     """When the grant of this subscription ends or ended; None: not foreseeable, or never entitled."""
     if state.status == "canceled":
-        return state.ended_at
+        # Given up by Stripe weeks after the last payment: access was over with the grace period.
+        return min(filter(None, [state.ended_at, state.grace_until]))
     if state.status == "past_due":
         return min(filter(None, [state.grace_until, state.cancel_at]))
     if state.status == "unpaid":

@@ -25,6 +25,7 @@ class Step:
     events: list[dict[str, Any]]
     photograph: bytes
     expected: dict[str, str]
+    moments: dict[str, int]  # what time it is for each organization
 
 
 @dataclass
@@ -80,4 +81,6 @@ def _note(history: History, actor: int | None, name: str) -> None:
     changed = scene.parties if actor is None else [scene.parties[actor]]
     expected = dict(history.steps[-1].expected) if history.steps else {}
     expected |= {party.organization_id: standing.plan(scene, party) for party in changed}
-    history.steps.append(Step(actor, name, scene.news(), scene.photograph(), expected))
+    moments = dict(history.steps[-1].moments) if history.steps else {}
+    moments |= {party.organization_id: scene.now(party) for party in changed}
+    history.steps.append(Step(actor, name, scene.news(), scene.photograph(), expected, moments))

@@ -58,7 +58,9 @@ def run(history: History, start: Callable[[], Worker], *, workers: int, kills: i
         worker.stop()
     race.dead = WebhookEvent.objects.dead().count()
     last = history.steps[-1]
-    history.steps.append(Step(None, "the workers' own doing", history.scene.news(), history.scene.photograph(), last.expected))
+    history.steps.append(
+        Step(None, "the workers' own doing", history.scene.news(), history.scene.photograph(), last.expected, last.moments)
+    )
     reconciling.reconcile()
     worlds.work_off()
     race.world.rows = worlds.ending()

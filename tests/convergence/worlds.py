@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -15,11 +16,13 @@ from accounts.principals import cache
 from billing.models import BillingAccount, SubscriptionState
 from entitlements.cache import CACHE
 from entitlements.manager import EntitlementsManager
-from tests.convergence import reconciling, rows
+from tests.convergence import reconciling, rows, standing
 from tests.convergence.history import History, Step
 from tests.support.stripe import jobs, post, work
 
 Event = dict[str, Any]
+# Seconds after the fact, by the organization's clock, in which the news of a step are worked off.
+GLANCE = 90
 LISTENING = ("billing.tasks.apply_events", "billing.tasks.sync")
 
 
@@ -67,6 +70,8 @@ def play(history: History, chaos: Chaos) -> World:
     work_off()
     _check(history, history.steps[-1], len(history.steps), world)
     _check_past(history, world)
+    if chaos == Chaos():
+        _check_record(history, world)
     world.rows = ending()
     world.history = rows.grants() | rows.notices()
     return world
@@ -141,6 +146,23 @@ def _check_past(history: History, world: World) -> None:
                 if last and (last.ends_at is None or last.ends_at > grant.starts_at):
                     world.wrong.append(f"{last} until {last.ends_at} and {grant} from {grant.starts_at} at a time, by {state}")
                 last = grant
+
+
+def _check_record(history: History, world: World) -> None:
+    """Told in order, the grants on record say of every former moment what was true then: a support question has one answer."""
+    for party in history.scene.parties:
+        grants = list(Organization.objects.get(pk=party.organization_id).grants.select_related("plan_version"))
+        for step, after in pairwise(history.steps):
+            moment = step.moments[party.organization_id]
+            if after.moments[party.organization_id] - moment < 2 * GLANCE:
+                continue
+            world.checks += 1
+            at = datetime.fromtimestamp(moment + GLANCE, UTC)
+            held = [grant.plan_version.plan for grant in grants if grant.starts_at <= at and (grant.ends_at is None or grant.ends_at > at)]
+            had = max(held, key=standing.RANKS.index, default="free")
+            wanted = step.expected[party.organization_id]
+            if had != wanted:
+                world.wrong.append(f"at {at:%Y-%m-%d %H:%M} ({step.name}) {party.organization_id} had {wanted}, but {had} is on record")
 
 
 def _moment() -> datetime:

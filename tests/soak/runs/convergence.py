@@ -36,7 +36,7 @@ def run(options: Options) -> Figures:
 
 def _slim(outcome: Outcome) -> Outcome:
     """Its photographs are large, and done with."""
-    outcome.history.steps = [type(step)(step.actor, step.name, step.events, b"", {}) for step in outcome.history.steps]
+    outcome.history.steps = [type(step)(step.actor, step.name, step.events, b"", {}, {}) for step in outcome.history.steps]
     return outcome
 
 
