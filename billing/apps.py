@@ -10,7 +10,7 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from billing import checks, metrics  # noqa: F401, PLC0415 - models exist only now
+        from billing import checks, metrics, receivers  # noqa: F401, PLC0415 - models exist only now
         from billing.gateway.client import configure  # noqa: PLC0415
         from billing.mirror import admin, remedies  # noqa: PLC0415
 

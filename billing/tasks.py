@@ -62,6 +62,11 @@ def enforce_policy(customer_id: str, reason: str) -> None:
     enforcement.enforce(customer_id, reason)
 
 
+@app.task(name="billing.tasks.end_subscription", queue=QUEUE, retry=PATIENCE)
+def end_subscription(organization_id: str) -> None:
+    enforcement.end_everything(Organization.objects.get(pk=organization_id))
+
+
 @app.periodic(cron="* * * * *")
 @app.task(name="billing.tasks.sweep", queue="keeper", queueing_lock="billing_sweep")
 def sweep(timestamp: int) -> None:

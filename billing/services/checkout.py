@@ -10,7 +10,7 @@ from django.db import transaction
 
 from accounts.audit import record
 from accounts.models import Organization
-from billing.errors import AlreadySubscribed, StripeMissing, StripeRejected, StripeUnavailable, UnknownPromotionCode, UnknownSession
+from billing.errors import AlreadySubscribed, StripeMissing, StripeRejected, UnknownPromotionCode, UnknownSession
 from billing.gateway import checkout, subscriptions
 from billing.models import BillingAccount, CheckoutAttempt, PlanPrice
 from billing.models.subscriptions import ENDED
@@ -30,15 +30,24 @@ def begin(organization: Organization, plan: str, interval: str, promotion_code: 
     Raises `AlreadySubscribed`, `PlanNotSold`, `UnknownPromotionCode`, `StripeUnavailable`, `BillingNotConfigured`.
     """
     with one_at_a_time(organization.pk):
-        price = prices.for_sale(plan, interval)
-        _refuse_subscribed(organization)
-        account = customers.ensure(organization, actor)
-        attempt = _open_attempt(account, plan, interval, promotion_code)
-        if attempt is None:
-            # Stripe may know of a subscription whose event has not come yet.
-            _refuse_subscribed_at_stripe(account)
-            attempt = _attempt(account, price, promotion_code, actor)
-        return _session(attempt)
+        try:
+            return _begin(organization, plan, interval, promotion_code, actor)
+        except StripeMissing:
+            # The customer was deleted at Stripe and we had not heard of it. Now we have, and the next one is made.
+            sync_customer(str(customers.existing(organization).stripe_customer_id))
+            return _begin(organization, plan, interval, promotion_code, actor)
+
+
+def _begin(organization: Organization, plan: str, interval: str, promotion_code: str, actor: Actor) -> CheckoutSession:
+    price = prices.for_sale(plan, interval)
+    _refuse_subscribed(organization)
+    account = customers.ensure(organization, actor)
+    attempt = _open_attempt(account, plan, interval, promotion_code)
+    if attempt is None:
+        # Stripe may know of a subscription whose event has not come yet.
+        _refuse_subscribed_at_stripe(account)
+        attempt = _attempt(account, price, promotion_code, actor)
+    return _session(attempt)
 
 
 def _refuse_subscribed(organization: Organization) -> None:
@@ -49,12 +58,7 @@ def _refuse_subscribed(organization: Organization) -> None:
 
 def _refuse_subscribed_at_stripe(account: BillingAccount) -> None:
     customer_id = str(account.stripe_customer_id)
-    try:
-        found = subscriptions.of_customer(customer_id)
-    except StripeMissing:
-        # The customer was deleted at Stripe and we had not heard of it.
-        sync_customer(customer_id)
-        raise StripeUnavailable(retry_after=1) from None
+    found = subscriptions.of_customer(customer_id)
     if any(each["status"] not in (*ENDED, "incomplete") for each in found):
         sync_customer(customer_id)
         raise AlreadySubscribed

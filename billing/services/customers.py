@@ -1,12 +1,13 @@
 """The one customer of an organization at Stripe."""
 
 from accounts.models import Organization
-from billing.errors import NoCustomer
+from billing.errors import NoCustomer, StripeMissing
 from billing.gateway import customers
 from billing.models import BillingAccount, BillingAction
 
 from . import accounts
 from .actions import Actor, wish
+from .sync import sync_customer
 
 
 def ensure(organization: Organization, actor: Actor, *, test_clock: str = "") -> BillingAccount:
@@ -42,7 +43,11 @@ def portal(organization: Organization, actor: Actor, return_url: str) -> str:
     """A fresh address of Stripe's portal, where cards are changed and invoices found."""
     account = existing(organization)
     row = BillingAction.objects.create(organization=organization, kind="open_portal")
-    session = customers.portal(str(account.stripe_customer_id), key=row.pk, return_url=return_url)
+    try:
+        session = customers.portal(str(account.stripe_customer_id), key=row.pk, return_url=return_url)
+    except StripeMissing as error:
+        sync_customer(str(account.stripe_customer_id))
+        raise NoCustomer from error
     row.state = BillingAction.State.DONE
     row.save(update_fields=["state"])
     return str(session["url"])

@@ -1,6 +1,7 @@
-"""Carrying out the policy on refunds and disputes."""
+"""Ending subscriptions that nobody asked to end: by the policy on refunds and disputes, or because the organization is gone."""
 
 from accounts.audit import record
+from accounts.models import Organization
 from billing.errors import NoSubscription
 from billing.models import BillingAccount
 
@@ -17,3 +18,12 @@ def enforce(customer_id: str, reason: str) -> None:
     except NoSubscription:
         return
     record(f"billing.{reason}", organization=account.organization, actor=None, target=f"billing:{account.organization_id}")
+
+
+def end_everything(organization: Organization) -> None:
+    """End what still runs of an organization that was closed."""
+    while organization.subscriptions.live().exists():
+        try:
+            change.cancel(organization, None, at_once=True)
+        except NoSubscription:
+            return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from accounts.models import Organization
-from billing.errors import OverageNotSold, StripeMissing
+from billing.errors import NoSubscription, OverageNotSold
 from billing.gateway import subscriptions
 from billing.models import SubscriptionState
 from billing.types import OverageState
@@ -52,8 +52,9 @@ def _add_item(organization: Organization, state: SubscriptionState, feature: str
         raise OverageNotSold("The plan's overage has no price at the payment provider yet: run manage.py publish_catalog.")
     subscription_id = state.stripe_subscription_id
     present = subscriptions.retrieve(subscription_id)
-    if present is None:
-        raise StripeMissing(f"{subscription_id} is gone")
+    if present is None or present["ended_at"]:
+        sync_customer(state.stripe_customer_id)
+        raise NoSubscription
     if price.stripe_price_id not in {item["price"]["id"] for item in present["items"]["data"]}:
         with wish(organization, "add_overage_item", actor, subscription=subscription_id, price=price.stripe_price_id) as row:
             subscriptions.add_item(subscription_id, price.stripe_price_id, key=row.pk)

@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from accounts.models import Organization
+from billing.errors import NoSubscription, StripeRejected
 from billing.gateway import invoices
 from billing.types import ChangePreview, Line
 from contextmcp.common.clock import now
 
 from . import limits
 from .projection import at, line_fields
+from .sync import sync_customer
 from .target import Target, choose
 
 
@@ -32,15 +34,7 @@ def preview(organization: Organization, plan: str, interval: str) -> ChangePrevi
     if target.when == "period_end" or target.on_trial:
         return ChangePreview(due_now=0, credit=0, lines=(), next_at=_first_charge(target), **regular)
     moment = now(organization).replace(microsecond=0)
-    document = invoices.preview(
-        customer=target.state.stripe_customer_id,
-        subscription=target.state.stripe_subscription_id,
-        subscription_details={
-            "items": items(target),
-            "proration_behavior": "always_invoice",
-            "proration_date": int(moment.timestamp()),
-        },
-    )
+    document = _asked(target, moment)
     return ChangePreview(
         due_now=max(0, document["amount_due"]),
         credit=max(0, -document["total"]),
@@ -49,6 +43,23 @@ def preview(organization: Organization, plan: str, interval: str) -> ChangePrevi
         proration_date=moment,
         **regular,
     )
+
+
+def _asked(target: Target, moment: datetime) -> dict[str, Any]:
+    try:
+        return invoices.preview(
+            customer=target.state.stripe_customer_id,
+            subscription=target.state.stripe_subscription_id,
+            subscription_details={
+                "items": items(target),
+                "proration_behavior": "always_invoice",
+                "proration_date": int(moment.timestamp()),
+            },
+        )
+    except StripeRejected as error:
+        # It is no longer as we knew it.
+        sync_customer(target.state.stripe_customer_id)
+        raise NoSubscription from error
 
 
 def items(target: Target) -> list[dict[str, Any]]:

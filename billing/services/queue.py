@@ -28,6 +28,11 @@ def enforce_later(customer_id: str, reason: str) -> None:
     app.configure_task("billing.tasks.enforce_policy", lock=customer_id, queue=QUEUE).defer(customer_id=customer_id, reason=reason)
 
 
+def end_later(organization_id: str) -> None:
+    """Have the subscriptions of a closed organization ended."""
+    app.configure_task("billing.tasks.end_subscription", queue=QUEUE).defer(organization_id=organization_id)
+
+
 def queued(subjects: Iterable[str]) -> set[str]:
     """Those of `subjects` that a job waits for or works on."""
     with connection.cursor() as cursor:

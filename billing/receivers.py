@@ -1,0 +1,17 @@
+"""News from below that cost money if they were not heard."""
+
+from typing import Any
+
+from django.dispatch import receiver
+
+from accounts.models import Organization
+from accounts.signals import organization_closed
+
+from .services import queue
+
+
+@receiver(organization_closed)
+def end_subscription(sender: object, organization: Organization, **kwargs: Any) -> None:
+    """A closed organization pays nothing more. In the closing transaction the job is written; Stripe is asked by a worker."""
+    if organization.subscriptions.live().exists():
+        queue.end_later(str(organization.pk))
