@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 
-from .models import OverageSetting, UsageCounter, UsageHold, UsageLevel
+from .models import OverageSetting, UsageAlert, UsageCounter, UsageHold, UsageLevel, WebhookDelivery, WebhookEndpoint
 
 
 class ReadOnly(ModelAdmin):  # type: ignore[misc]
@@ -50,3 +50,28 @@ class UsageHoldAdmin(ReadOnly):
 class OverageSettingAdmin(ReadOnly):
     list_display = ["organization", "feature", "enabled", "cap_minor", "currency", "updated_at"]
     list_filter = ["enabled"]
+
+
+@admin.register(UsageAlert)
+class UsageAlertAdmin(ReadOnly):
+    list_display = ["organization", "feature", "kind", "used", "included", "period_start", "created_at"]
+    list_filter = ["kind", "feature"]
+
+
+@admin.register(WebhookEndpoint)
+class WebhookEndpointAdmin(ReadOnly):
+    """Never its secret: not even encrypted."""
+
+    list_display = ["url", "organization", "event_types", "enabled", "disabled_reason", "created_at"]
+    list_filter = ["enabled"]
+    search_fields = [*ReadOnly.search_fields, "url"]
+    exclude = ["secret"]
+
+
+@admin.register(WebhookDelivery)
+class WebhookDeliveryAdmin(ReadOnly):
+    list_display = ["id", "event_type", "endpoint", "state", "attempts", "last_status", "last_error", "next_attempt_at", "created_at"]
+    list_filter = ["state", "event_type", "last_error"]
+    list_select_related = ["endpoint__organization"]
+    search_fields = ["endpoint__organization__name", "endpoint__organization__slug", "endpoint__url"]
+    exclude = ["claimed_until"]

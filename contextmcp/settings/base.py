@@ -223,6 +223,9 @@ DJSTRIPE_SUBSCRIBER_MODEL_MIGRATION_DEPENDENCY = "0001_initial"
 DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
 MIGRATION_MODULES = {"djstripe": "billing.djstripe_migrations"}
 
+# Webhooks to customers go over https to the public internet alone. True lets them go anywhere, over http too: for tests and a local world.
+WEBHOOKS_ALLOW_PRIVATE = bool(text("WEBHOOKS_ALLOW_PRIVATE")) and env.bool("WEBHOOKS_ALLOW_PRIVATE")
+
 # Postgres is the queue. Hearts beat fast, so that the job of a killed worker is taken up again within seconds.
 PROCRASTINATE_IMPORT_PATHS = ["contextmcp.tasks"]
 PROCRASTINATE_WORKER_DEFAULTS = {

@@ -11,6 +11,8 @@ if not PUBLIC_URL.startswith("https://"):
 required("EMAIL_URL", "give an address such as smtp+tls://user:password@host:587; invitations and receipts are mailed")
 if STRIPE_SECRET_KEY and not STRIPE_WEBHOOK_SECRETS:
     raise ImproperlyConfigured("STRIPE_WEBHOOK_SECRET is not set: Stripe's events cannot be told from forged ones without it.")
+if WEBHOOKS_ALLOW_PRIVATE:
+    raise ImproperlyConfigured("WEBHOOKS_ALLOW_PRIVATE is set: in production webhooks never go to private addresses.")
 SECURE_SSL_REDIRECT = env.bool("SECURE_SSL_REDIRECT", default=True)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31_536_000

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import events, gate, reports, state
+from . import events, gate, reports, state, webhooks
 
 urlpatterns = [
     path("entitlements/check", gate.Check.as_view(), name="check"),
@@ -12,4 +12,8 @@ urlpatterns = [
     path("usage/holds/<uuid:hold_id>/release", state.ReleaseHold.as_view(), name="release-hold"),
     path("usage/levels/<str:feature>", state.StateLevel.as_view(), name="level"),
     path("usage/levels/<str:feature>/release", state.ReleaseLevel.as_view(), name="release-level"),
+    path("webhook-endpoints", webhooks.Endpoints.as_view(), name="webhook-endpoints"),
+    path("webhook-endpoints/<uuid:endpoint_id>", webhooks.Endpoint.as_view(), name="webhook-endpoint"),
+    path("webhook-endpoints/<uuid:endpoint_id>/test", webhooks.TestEndpoint.as_view(), name="test-webhook-endpoint"),
+    path("webhook-endpoints/<uuid:endpoint_id>/deliveries", webhooks.Deliveries.as_view(), name="webhook-deliveries"),
 ]
