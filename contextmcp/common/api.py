@@ -63,13 +63,21 @@ class Schema(serializers.Serializer[Any]):
             unknown = sorted(set(map(str, data)) - set(self.fields))
             if unknown:
                 raise serializers.ValidationError(dict.fromkeys(unknown, "There is no such field."))
-            text = json.dumps(data, default=str)
-            if "\\u0000" in text:
-                raise serializers.ValidationError({"non_field_errors": ["A NUL character cannot be stored."]})
+            text = json.dumps(data, default=str, ensure_ascii=False)
+            if "\\u0000" in text or not _encodable(text):
+                raise serializers.ValidationError({"non_field_errors": ["A NUL character or half a surrogate pair cannot be stored."]})
             wrong = {name: said for name, field in self.fields.items() if (said := _wrong_type(field, data.get(name)))}
             if wrong:
                 raise serializers.ValidationError(wrong)
         return super().to_internal_value(data)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _wrong_type(field: Any, value: Any) -> str | None:

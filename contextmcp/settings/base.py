@@ -198,7 +198,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     # What a PATCH here must name, it must name.
     "COMPONENT_SPLIT_PATCH": False,
-    "POSTPROCESSING_HOOKS": ["contextmcp.common.openapi.closed_bodies"],
+    "POSTPROCESSING_HOOKS": ["contextmcp.common.openapi.closed_bodies", "usage.api.openapi.or_an_array"],
     "GET_LIB_DOC_EXCLUDES": "contextmcp.common.openapi.undescribed",
 }
 
@@ -222,6 +222,9 @@ DJSTRIPE_SUBSCRIBER_MODEL = "accounts.Organization"
 DJSTRIPE_SUBSCRIBER_MODEL_MIGRATION_DEPENDENCY = "0001_initial"
 DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
 MIGRATION_MODULES = {"djstripe": "billing.djstripe_migrations"}
+
+# The folder where calls that were granted while Postgres was away wait until they are counted. Empty: none, and the answers say so.
+USAGE_SPOOL_DIR = text("USAGE_SPOOL_DIR")
 
 # Webhooks to customers go over https to the public internet alone. True lets them go anywhere, over http too: for tests and a local world.
 WEBHOOKS_ALLOW_PRIVATE = bool(text("WEBHOOKS_ALLOW_PRIVATE")) and env.bool("WEBHOOKS_ALLOW_PRIVATE")

@@ -25,7 +25,9 @@ class Events(UsageView):
             "it; it lands in the period it happened in, up to 35 days back. Needs the scope `usage:write`."
         ),
         request=PolymorphicProxySerializer(
-            component_name="EventOrEvents", serializers=[EventSchema, EventsSchema], resource_type_field_name=None
+            component_name="EventOrEvents",
+            serializers=[EventSchema, EventsSchema],
+            resource_type_field_name=None,
         ),
         responses=EventsResultSchema,
         examples=[

@@ -144,14 +144,15 @@ class EventSchema(Schema):
     properties = serializers.DictField(required=False, allow_null=True, help_text="Kept as it is; at most 4,096 bytes.")
 
 
-@extend_schema_field(
-    {
-        "type": "array",
-        "minItems": 1,
-        "items": {"anyOf": [{"$ref": "#/components/schemas/EventSchemaRequest"}, {}]},
-        "description": "1 to 1,000. Each is answered for itself: what is no event is refused alone.",
-    }
-)
+EVENTS: dict[str, Any] = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"anyOf": [{"$ref": "#/components/schemas/EventSchemaRequest"}, {}]},
+    "description": "1 to 1,000. Each is answered for itself: what is no event is refused alone.",
+}
+
+
+@extend_schema_field(EVENTS)
 class EventsField(serializers.ListField): ...
 
 
