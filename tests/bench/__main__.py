@@ -13,6 +13,7 @@ from contextmcp.local.services import default_home
 from contextmcp.local.supervisor import Stopped, stop_on_signals
 from tests.bench import table
 from tests.bench.compare import QUICK, Options, Row, say
+from tests.bench.load import UnexpectedAnswer
 from tests.bench.measures import modules
 from tests.bench.servers import world
 from tests.bench.sites import Bench
@@ -27,7 +28,7 @@ def main(words: list[str]) -> int:
         return 0
     options = chosen(arguments)
     output = arguments.output or default_home() / "bench.json"
-    began, rows = datetime.now(UTC), list[Row]()
+    began, rows, failed = datetime.now(UTC), list[Row](), list[str]()
     stop_on_signals()
     try:
         with world(default_home() / "bench") as made:
@@ -35,7 +36,11 @@ def main(words: list[str]) -> int:
             for name in known:
                 if name in (arguments.measures or known):
                     since = time.monotonic()
-                    rows += known[name].measure(bench)
+                    try:
+                        rows += known[name].measure(bench)
+                    except (UnexpectedAnswer, RuntimeError) as error:
+                        say(f"{name} could not be measured: {error}")
+                        failed.append(name)
                     table.save(output, rows, options, began)
                     say(f"{name} took {time.monotonic() - since:.0f} s")
     except Stopped as stopped:
@@ -43,7 +48,9 @@ def main(words: list[str]) -> int:
         return stopped.code
     print(table.text(rows))
     print(f"\nWritten to {output}")
-    return 0
+    if failed:
+        print(f"Could not be measured: {', '.join(failed)}")
+    return 1 if failed else 0
 
 
 def chosen(arguments: argparse.Namespace) -> Options:

@@ -87,7 +87,7 @@ class Http:
             found = drive(streams, seconds)[0]
         if not found.done:
             # As slow as the first request after a start may be. A sample of it says so by its figures.
-            found.done, found.latencies = 1, [seconds]
+            found.done, found.latencies = 1, found.latencies or [seconds]
         units = found.done * self.unit
         return Sample(
             rate=units / found.seconds,

@@ -171,6 +171,11 @@ class Product:
         """Keys of as many organizations as there are, at most `count`."""
         return self.keys[: min(count, self.options.organizations)]
 
+    @cached_property
+    def unmet(self) -> Iterator[str]:
+        """Keys that no server has met yet, from the end; all over again where there are too few."""
+        return itertools.cycle(reversed(self.keys))
+
     def heads(self, keys: Sequence[str]) -> list[dict[str, str]]:
         return [requests.bearer(key) for key in keys]
 

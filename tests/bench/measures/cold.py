@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from tests.bench import requests
 from tests.bench.compare import Row, interleave
 from tests.bench.load import Stream
 from tests.bench.measures.checking import PATH
@@ -16,15 +19,20 @@ GUESSED = {
 GUESSES = 100.0
 BODY = b'{"feature":"team_collaboration"}'
 CONNECTIONS = 16
+COLD = "a key's first check"
+COLD_GUESSED = {kind: told.replace("check", COLD, 1) for kind, told in GUESSED.items()}
+COLD_RATE = 20.0
 REFUSALS = frozenset({b"401", b"429", b"503"})
 
 
 def measure(bench: Bench) -> list[Row]:
     # Unhurried, so that the guesses' own share of the machine is not what is measured.
     pace = 0.3 * interleave("guessed keys, capacity", [warm(bench, None)], bench.options).median(WARM, "rate")
-    subjects = [warm(bench, pace), *(disturbed(bench, kind, pace) for kind in GUESSED)]
+    subjects = [warm(bench, pace), *(beside(bench, kind, warm(bench, pace, told)) for kind, told in GUESSED.items())]
     results = interleave("guessed keys", subjects, bench.options)
-    rows = []
+    first = [cold(bench, COLD), *(beside(bench, kind, cold(bench, told)) for kind, told in COLD_GUESSED.items())]
+    met = interleave("new keys", first, bench.options)
+    rows = [met.ratio(told, COLD, of="p99_ms", at_most=True, told=f"p99: {told}") for told in COLD_GUESSED.values()]
     for told in GUESSED.values():
         rows.append(results.ratio(told, WARM, of="p99_ms", target=1.5, stretch=1.0, at_most=True, told=f"p99: {told}"))
         rows.append(results.ratio(told, WARM, of="p50_ms", at_most=True, told=f"p50: {told}"))
@@ -44,7 +52,19 @@ def warm(bench: Bench, pace: float | None, name: str = WARM) -> Http:
     )
 
 
-def disturbed(bench: Bench, kind: str, pace: float) -> Http:
-    product, subject = bench.empty, warm(bench, pace, GUESSED[kind])
-    subject.beside = lambda: Stream(product.gate.port, product.guesses[kind], 32, GUESSES, REFUSALS)
+def cold(bench: Bench, name: str) -> Http:
+    """A good key that the gate has never met, 20 times a second."""
+    product = bench.empty
+
+    def firsts() -> Iterator[bytes]:
+        for key in product.unmet:
+            yield requests.request("POST", PATH, BODY, requests.bearer(key))
+
+    return Http(name, bench.world, product.gate, firsts, CONNECTIONS, rate=COLD_RATE, expect=b'"allowed":true')
+
+
+def beside(bench: Bench, kind: str, subject: Http) -> Http:
+    """The same with guesses coming in."""
+    product = bench.empty
+    subject.beside = lambda: Stream(product.gate.port, product.guesses[kind], 32, GUESSES, REFUSALS, awaited=False)
     return subject
