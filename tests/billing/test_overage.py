@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from billing.errors import StripeRejected
 from billing.models import Drift, Invoice, MeterReport
 from billing.services import meter_check, meters, reconcile
 from tests.support.api import problem
@@ -195,3 +196,38 @@ def test_without_a_price_at_stripe_it_is_refused(payer, api, owner):
 
 def test_without_a_key_nothing_is_reported(db):
     run("billing.tasks.report_overage", timestamp=0)
+
+
+def test_a_report_that_stripe_refuses_is_tried_and_given_up(pro, acme, monkeypatch):
+    use(acme, 1010)
+    meters.collect(acme)
+    MeterReport.objects.update(stripe_customer_id="cus_none")
+    monkeypatch.setattr(meters, "metering", Refusing(StripeRejected("No such customer", "resource_missing")))
+    for _ in range(meters.TRIES):
+        assert meters.send() == 0
+    made = MeterReport.objects.get()
+    assert (made.state, made.attempts) == ("dead", meters.TRIES)
+    assert "No such customer" in made.error
+    assert meters.send() == 0
+
+
+def test_one_that_stripe_knows_already_has_arrived(pro, acme, monkeypatch):
+    use(acme, 1010)
+    meters.collect(acme)
+    monkeypatch.setattr(meters, "metering", Refusing(StripeRejected("An event already exists with identifier x")))
+    assert meters.send() == 1
+    assert MeterReport.objects.get().state == "sent"
+
+
+class Refusing:
+    def __init__(self, error):
+        self.error = error
+
+    def report(self, **given):
+        raise self.error
+
+
+def test_without_a_subscription_there_is_nothing_to_collect(payer, acme):
+    assert meters.collect(acme) == 0
+    payer.buy()
+    assert meters.collect(acme) == 0

@@ -91,7 +91,7 @@ def test_a_worker_killed_in_the_middle_loses_nothing_and_repeats_nothing(stripe_
     with held("SELECT 1 FROM accounts_organization WHERE id = %s FOR UPDATE", [acme.pk]):
         # It has fetched and mirrored, and now waits for the organization to write the grants.
         first = workers()
-        until(lambda: doing() and waiting_for_a_row(), "the worker is in the middle")
+        until(lambda: doing() and waiting_for_a_row(), "the worker is in the middle", 60)
         first.kill()
     assert not SubscriptionState.objects.exists()
     assert WebhookEvent.objects.waiting().exists()
