@@ -51,7 +51,7 @@ class DeliverySchema(Schema):
     event_type = serializers.ChoiceField(choices=(*EVENT_TYPES, TEST))
     state = serializers.ChoiceField(choices=WebhookDelivery.State.values)
     attempts = serializers.IntegerField(min_value=0)
-    next_attempt_at = serializers.SerializerMethodField()
+    next_attempt_at = serializers.SerializerMethodField("get_next_attempt_at")
     last_status = serializers.IntegerField(allow_null=True, help_text="The HTTP status that was answered last.")
     last_error = serializers.CharField(
         help_text=(

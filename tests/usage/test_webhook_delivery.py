@@ -1,0 +1,316 @@
+"""Messages to customers: signed, retried, sent once each, and never to where they must not go."""
+
+import asyncio
+import json
+import socket
+import time
+from datetime import timedelta
+
+import httpcore
+import pytest
+from django.test import override_settings
+from django.utils import timezone
+from standardwebhooks.webhooks import WebhookVerificationError
+
+from tests.support import receiver as receivers
+from usage import tasks
+from usage.models import WebhookDelivery, WebhookEndpoint
+from usage.webhooks import addresses, delivery, outbox, secrets, sending, signing
+from usage.webhooks.manager import WebhookManager
+
+pytestmark = pytest.mark.django_db
+SPIKE = {"feature": "sessions", "used": 7, "period_start": timezone.now()}
+
+
+@pytest.fixture
+def anywhere(settings):
+    settings.WEBHOOKS_ALLOW_PRIVATE = True
+
+
+@pytest.fixture
+def receiver(anywhere):
+    with receivers.running() as found:
+        yield found
+
+
+@pytest.fixture
+def endpoint(owner, receiver):
+    made, made.known = WebhookManager(owner.organization).add(owner.caller, receiver.url)
+    return made
+
+
+def sent_at_once(endpoint):
+    outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE)
+    delivery.deliver_due()
+    return WebhookDelivery.objects.latest("created_at")
+
+
+def test_a_message_arrives_signed_as_the_standard_says(endpoint, receiver):
+    told = sent_at_once(endpoint)
+    (body,) = receiver.verified(endpoint.known)
+    assert body["type"] == "usage.spike"
+    assert body["data"]["feature"] == "sessions" and body["data"]["periodStart"].endswith("Z")
+    (taken,) = receiver.taken
+    assert taken.headers["webhook-id"] == told.message_id
+    assert abs(int(taken.headers["webhook-timestamp"]) - time.time()) < 5
+    assert taken.headers["content-type"] == "application/json"
+    assert (told.state, told.attempts, told.last_status, told.last_error) == ("delivered", 1, 204, "")
+    assert told.finished_at and told.claimed_until is None
+
+
+def test_another_secret_or_a_changed_body_does_not_verify(endpoint, receiver):
+    sent_at_once(endpoint)
+    with pytest.raises(WebhookVerificationError):
+        receiver.verified(signing.new_secret())
+    (taken,) = receiver.taken
+    receiver.taken[0] = receivers.Taken(taken.path, taken.headers, taken.body.replace(b'"used":7', b'"used":8'))
+    with pytest.raises(WebhookVerificationError):
+        receiver.verified(endpoint.known)
+
+
+def test_the_signature_is_that_of_the_standards_own_example():
+    secret, stamp = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 1614265330
+    body = b'{"test": 2432232314}'
+    made = signing.headers(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", stamp, body)
+    assert made["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+
+def test_only_who_asked_for_it_is_told(owner, stranger, endpoint, receiver):
+    WebhookEndpoint.objects.filter(pk=endpoint.pk).update(event_types=["usage.threshold_reached"])
+    WebhookManager(stranger.organization).add(stranger.caller, receiver.url)
+    assert outbox.announce(owner.organization, outbox.SPIKE, SPIKE) == 0
+    assert outbox.announce(owner.organization, outbox.THRESHOLD, SPIKE) == 1
+    WebhookEndpoint.objects.filter(pk=endpoint.pk).update(enabled=False)
+    assert outbox.announce(owner.organization, outbox.THRESHOLD, SPIKE) == 0
+
+
+def test_a_failure_is_tried_again_later_and_later_under_the_same_id(endpoint, receiver):
+    receiver.answers = [500, 404, 301, 429] + [503] * 4
+    told = sent_at_once(endpoint)
+    waits = []
+    while told.state == "pending":
+        assert delivery.deliver_due() == 0
+        waits.append((told.next_attempt_at - timezone.now()).total_seconds())
+        WebhookDelivery.objects.update(next_attempt_at=timezone.now())
+        delivery.deliver_due()
+        told.refresh_from_db()
+    assert (told.state, told.attempts, told.last_status) == ("failed", 8, 503)
+    assert waits == sorted(waits) and waits[0] < 6 and sum(waits) > 15 * 3600
+    assert len({each.headers["webhook-id"] for each in receiver.taken}) == 1
+    assert len(receiver.verified(endpoint.known)) == 8
+    WebhookDelivery.objects.update(next_attempt_at=timezone.now())
+    assert delivery.deliver_due() == 0
+
+
+def test_it_is_told_once_it_listens_again(endpoint, receiver):
+    receiver.answers = [503]
+    assert sent_at_once(endpoint).state == "pending"
+    WebhookDelivery.objects.update(next_attempt_at=timezone.now())
+    tasks.deliver_webhooks.func(timestamp=0)
+    assert WebhookDelivery.objects.get().state == "delivered"
+
+
+def test_an_endpoint_that_is_gone_is_told_nothing_more(endpoint, receiver):
+    receiver.answers = [410]
+    assert sent_at_once(endpoint).state == "failed"
+    endpoint.refresh_from_db()
+    assert not endpoint.enabled and "410" in endpoint.disabled_reason
+    assert outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE) == 0
+
+
+def test_what_waits_for_a_closed_organization_is_not_sent(endpoint, receiver):
+    outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE)
+    type(endpoint.organization).objects.update(closed_at=timezone.now())
+    delivery.deliver_due()
+    told = WebhookDelivery.objects.get()
+    assert (told.state, told.last_error, receiver.taken) == ("failed", "endpoint_disabled", [])
+
+
+def test_no_redirect_is_followed(endpoint, receiver):
+    receiver.answers, receiver.redirect = [302], f"{receiver.url}/elsewhere"
+    told = sent_at_once(endpoint)
+    assert (told.state, told.last_status) == ("pending", 302)
+    assert len(receiver.taken) == 1
+
+
+def test_one_that_hangs_is_left_after_a_while_and_holds_up_nobody_else(owner, endpoint, receiver, monkeypatch):
+    monkeypatch.setattr(sending, "SECONDS", 0.5)
+    with receivers.running() as quick:
+        WebhookManager(owner.organization).add(owner.caller, quick.url)
+        receiver.answers = [3] * 8
+        for _ in range(8):
+            outbox.announce(owner.organization, outbox.SPIKE, SPIKE)
+        started = time.monotonic()
+        delivery.deliver_due(rounds=2)
+        assert time.monotonic() - started < 4
+        assert len(quick.taken) == 8
+    assert set(WebhookDelivery.objects.filter(state="pending").values_list("last_error", flat=True)) == {"timeout"}
+
+
+def test_a_body_without_end_is_not_read(owner, anywhere):
+    server = socket.create_server(("127.0.0.1", 0))
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n" + b"x" * 1000
+
+    async def once():
+        sent = asyncio.ensure_future(
+            sending.send(sending.Parcel(f"http://127.0.0.1:{server.getsockname()[1]}/", signing.new_secret(), "msg_1", b"{}"))
+        )
+        connection = (await asyncio.to_thread(server.accept))[0]
+        with connection:
+            await asyncio.to_thread(connection.recv, 65536)
+            connection.sendall(answer)
+            return await sent
+
+    with server:
+        assert asyncio.run(once()).taken
+
+
+@pytest.mark.parametrize("said", [b"SSH-2.0-x\r\n", b"HTTP/1.1 \xff\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nA: " + b"a" * 300_000])
+def test_what_is_no_http_is_a_failure_like_others(said):
+    with override_settings(WEBHOOKS_ALLOW_PRIVATE=True), socket.create_server(("127.0.0.1", 0)) as server:
+
+        async def once():
+            url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+            sent = asyncio.ensure_future(sending.send(sending.Parcel(url, signing.new_secret(), "msg_1", b"{}")))
+            connection = (await asyncio.to_thread(server.accept))[0]
+            await asyncio.to_thread(connection.recv, 65536)
+            connection.sendall(said)
+            connection.shutdown(socket.SHUT_WR)
+            result = await sent
+            connection.close()
+            return result
+
+        assert asyncio.run(once()).error in ("bad_answer", "no_connection")
+
+
+def attempt(url):
+    return asyncio.run(sending.send(sending.Parcel(url, signing.new_secret(), "msg_1", b"{}")))
+
+
+def test_nobody_there_and_no_such_name_are_failures(anywhere, receiver):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    assert attempt(f"http://127.0.0.1:{port}/").error == "no_connection"
+    assert attempt("http://nobody.invalid/").error == "unknown_host"
+    assert attempt(f"http://{'a' * 64}.example/").error == "unknown_host"
+    assert attempt(f"https://127.0.0.1:{receiver.port}/").error == "tls_failed"
+
+
+@pytest.mark.parametrize(
+    "address",
+    """0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 127.0.0.1 127.8.9.1 169.254.169.254 172.16.0.1 172.31.255.255 192.0.0.1 192.0.0.8 192.0.0.192
+    192.0.2.1 192.88.99.1 192.168.0.1 198.18.0.1 198.51.100.1 203.0.113.1 224.0.0.1 239.1.1.1 240.0.0.1 255.255.255.255 168.63.129.16
+    :: ::1 ::127.0.0.1 ::ffff:127.0.0.1 ::ffff:8.8.8.8 ::ffff:169.254.169.254 64:ff9b::7f00:1 64:ff9b::a9fe:a9fe 64:ff9b:1::1 100::1
+    2001::1 2001:10::1 2001:20::1 2001:db8::1 2002:7f00:1:: 2002:a9fe:a9fe:: 2002:a00:1:: 3fff::1 5f00::1 fc00::1 fd00:ec2::254
+    fe80::1 fe80::1%eth0 fec0::1 ff02::1 x 1""".split(),
+)
+def test_what_is_not_the_public_internet_is_refused(address):
+    assert not addresses.is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address", "1.1.1.1 8.8.8.8 93.184.215.14 172.32.0.1 2606:4700::1111 2a00:1450::1 64:ff9b::808:808 2002:808:808::".split()
+)
+def test_what_is_public_is_not(address):
+    assert addresses.is_public(address)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0"])
+def test_a_call_inside_is_refused_whatever_it_is_written_as(host):
+    with receivers.running() as inside:
+        assert attempt(f"http://{host}:{inside.port}/").error == "address_refused"
+        assert inside.taken == []
+
+
+def dialled(monkeypatch, *answers):
+    """What would be connected to, when the resolver says these things in turn."""
+    calls, queue = [], list(answers)
+
+    async def resolve(host, port):
+        return queue.pop(0)
+
+    async def connect(self, host, *rest):
+        calls.append(host)
+        raise httpcore.ConnectError
+
+    monkeypatch.setattr(sending, "resolve", resolve)
+    monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
+    return calls, queue
+
+
+def test_a_name_that_changes_its_mind_is_called_where_it_was_checked(monkeypatch):
+    calls, queue = dialled(monkeypatch, ["93.184.215.14"], ["127.0.0.1"])
+    assert attempt("https://rebinding.example/").error == "no_connection"
+    assert (calls, queue) == (["93.184.215.14"], [["127.0.0.1"]])
+
+
+def test_a_name_that_also_leads_inside_is_not_called_at_all(monkeypatch):
+    calls, _ = dialled(monkeypatch, ["93.184.215.14", "10.0.0.1"])
+    assert attempt("https://both.example/").error == "address_refused"
+    assert calls == []
+
+
+def test_every_checked_address_is_tried(monkeypatch):
+    calls, _ = dialled(monkeypatch, ["93.184.215.14", "2606:4700::1111"])
+    assert attempt("https://two.example/").error == "no_connection"
+    assert calls == ["93.184.215.14", "2606:4700::1111"]
+
+
+def test_an_address_that_was_good_for_tests_is_not_called_where_it_is_not(endpoint, receiver, settings):
+    settings.WEBHOOKS_ALLOW_PRIVATE = False
+    told = sent_at_once(endpoint)
+    assert (told.state, told.last_error, receiver.taken) == ("pending", "address_refused", [])
+
+
+def test_a_claimed_message_is_another_workers_until_the_claim_runs_out(endpoint, receiver):
+    outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE)
+    WebhookDelivery.objects.update(claimed_until=timezone.now() + timedelta(seconds=30))
+    assert delivery.deliver_due() == 0
+    WebhookDelivery.objects.update(claimed_until=timezone.now() - timedelta(seconds=1))
+    assert delivery.deliver_due() == 1
+
+
+def test_secrets_outlive_the_rotation_of_the_servers(endpoint, receiver, settings):
+    old = settings.API_KEY_SECRETS
+    settings.API_KEY_SECRETS = {2: b"n" * 32, **old}
+    assert delivery.renew_secrets() == 1
+    assert delivery.renew_secrets() == 0
+    settings.API_KEY_SECRETS = {2: b"n" * 32}
+    assert sent_at_once(endpoint).state == "delivered"
+    settings.API_KEY_SECRETS = {3: b"x" * 32}
+    assert delivery.renew_secrets() == 0
+    told = sent_at_once(endpoint)
+    assert (told.state, told.last_error) == ("failed", "secret_unreadable")
+    with pytest.raises(secrets.Unreadable):
+        secrets.unseal(WebhookEndpoint.objects.get().secret)
+
+
+def test_what_was_told_long_ago_is_forgotten_and_what_waits_is_not(endpoint):
+    done = sent_at_once(endpoint)
+    outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE)
+    WebhookDelivery.objects.update(created_at=timezone.now() - timedelta(days=31))
+    tasks.keep_webhooks.func(timestamp=0)
+    assert WebhookDelivery.objects.count() == 1 and not WebhookDelivery.objects.filter(pk=done.pk).exists()
+
+
+def test_a_message_rolls_back_with_what_it_tells(endpoint):
+    from django.db import transaction
+
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE)
+        raise ZeroDivisionError
+    assert not WebhookDelivery.objects.exists()
+
+
+def test_the_worker_is_told_to_look_at_once_and_only_once(endpoint, django_capture_on_commit_callbacks):
+    from tests.support.stripe import jobs
+
+    with django_capture_on_commit_callbacks(execute=True):
+        outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE)
+    assert [name for _, name, _ in jobs(outbox.TASK)] == [outbox.TASK]
+
+
+def test_the_body_is_stored_as_it_is_sent(endpoint, receiver):
+    told = sent_at_once(endpoint)
+    assert receiver.taken[0].body.decode() == told.body
+    assert json.loads(told.body)["type"] == "usage.spike"
