@@ -6,6 +6,7 @@ import pytest
 from djstripe import models as mirror
 
 from billing.manager import BillingManager
+from billing.mirror import store
 from billing.models import BillingAccount, Invoice, Notice, PlanPrice, SubscriptionState, WebhookEvent
 from billing.services import customers
 from billing.services.sync import sync_customer
@@ -198,6 +199,34 @@ def test_a_customer_deleted_at_stripe_is_free_and_may_come_back(world, acme, cus
     again = customers.ensure(acme, None)
     assert again.stripe_customer_id != customer
     assert again.customer_deleted_at is None
+
+
+def test_a_deleted_customers_plan_is_over_by_its_own_clock(world, acme, customer):
+    clock = world.hang_on_clock(customer)
+    world.subscribe(customer, price())
+    world.advance(clock, days=20)
+    world.deliver()
+    assert plan_of(acme) == "pro"
+    world.sdk.customers.delete(customer)
+    world.deliver()
+    acme.refresh_from_db()
+    assert plan_of(acme) == "free"
+    assert now(acme) - datetime.now(UTC) > timedelta(days=19)
+
+
+def test_a_sync_of_the_former_customer_leaves_the_new_one_alone(world, acme, customer, monkeypatch):
+    """It read the account before the organization got its new customer, and writes after that."""
+    world.subscribe(customer, price())
+    world.deliver()
+    write = store.write_customer
+
+    def meanwhile(*args, **kwargs):
+        write(*args, **kwargs)
+        BillingAccount.objects.update(stripe_customer_id="cus_new")
+
+    monkeypatch.setattr(store, "write_customer", meanwhile)
+    sync_customer(customer)
+    assert BillingAccount.objects.get().stripe_customer_id == "cus_new"
 
 
 def test_someone_elses_customer_is_none_of_ours(world):

@@ -189,7 +189,7 @@ def wakes_a_paused_one(scene: Scene, party: Party, sight: Sight, dice: Random) -
     scene.sdk.subscriptions.resume(sight.live.id, {"billing_cycle_anchor": "now"})
 
 
-@action(1, lambda sight: not sight.gone)
+@action(2, lambda sight: not sight.gone)
 def is_deleted_at_stripe(scene: Scene, party: Party, sight: Sight, dice: Random) -> None:
     scene.sdk.customers.delete(party.customer)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -13,6 +13,9 @@ from tests.convergence import actions, standing
 from tests.convergence.scene import Scene
 
 ORGANIZATIONS = 3
+# Stripe lists nothing of a deleted customer, so what was never heard of it stays unknown; and the product makes a new customer for an
+# organization only when it knows that the former is gone. Neither happens within a day of what went before.
+BY_DAY = ("is_deleted_at_stripe", "comes_back")
 AT_LEAST = 30
 
 
@@ -26,6 +29,8 @@ class Step:
     photograph: bytes
     expected: dict[str, str]
     moments: dict[str, int]  # what time it is for each organization
+    joined: list[tuple[str, str]] = field(default_factory=list)  # organizations that got this customer, which the product knows: it asked
+    night: bool = False  # a reconciliation follows, whatever was told
 
 
 @dataclass
@@ -70,6 +75,8 @@ def perform(scene: Scene, draws: list[tuple[int, int]], *, finals: str = "cancel
         sight = actions.look(scene, party)
         able = [each for each in actions.ACTIONS if each.possible(sight)]
         chosen = dice.choices(able, [each.weight for each in able])[0]
+        if chosen.name in BY_DAY:
+            history.steps[-1] = replace(history.steps[-1], night=True)
         chosen.do(scene, party, sight, dice)
         _note(history, actor, chosen.name)
     history.days = max(scene.now(party) - began[party.clock] for party in scene.parties) / 86_400
@@ -83,4 +90,5 @@ def _note(history: History, actor: int | None, name: str) -> None:
     expected |= {party.organization_id: standing.plan(scene, party) for party in changed}
     moments = dict(history.steps[-1].moments) if history.steps else {}
     moments |= {party.organization_id: scene.now(party) for party in changed}
-    history.steps.append(Step(actor, name, scene.news(), scene.photograph(), expected, moments))
+    new = [(party.organization_id, party.customer) for party in changed if name in ("they join", "comes_back")]
+    history.steps.append(Step(actor, name, scene.news(), scene.photograph(), expected, moments, new))

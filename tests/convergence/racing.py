@@ -42,11 +42,13 @@ def run(history: History, start: Callable[[], Worker], *, workers: int, kills: i
     awake(running)
     doomed = set(dice.sample(range(1, len(history.steps)), min(kills, len(history.steps) - 1)))
     for number, (step, events) in enumerate(worlds.deliveries(history, chaos, dice, race.world)):
-        history.scene.restore(step.photograph)
+        worlds.arrive(history, step)
         for event in events:
             assert post(event).status_code == 200
             race.world.deliveries += 1
         time.sleep(dice.random() * pace)
+        if step.night:
+            reconciling.reconcile()
         if number in doomed:
             running.pop(dice.randrange(len(running))).kill()
             race.killed += 1

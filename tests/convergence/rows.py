@@ -94,7 +94,10 @@ def notices() -> Rows:
 
 
 def inbox() -> Rows:
-    return {f"Event {row['event_id']}": row["state"] for row in WebhookEvent.objects.values("event_id", "state")}
+    """Dealt with or not. Whether an event was of use depends on when its customer became ours."""
+    return {
+        f"Event {row['event_id']}": row["state"] in ("processed", "ignored") for row in WebhookEvent.objects.values("event_id", "state")
+    }
 
 
 def _plain(row: dict[str, Any], left_out: set[str]) -> dict[str, Any]:

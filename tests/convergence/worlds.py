@@ -18,7 +18,7 @@ from entitlements.cache import CACHE
 from entitlements.manager import EntitlementsManager
 from tests.convergence import reconciling, rows, standing
 from tests.convergence.history import History, Step
-from tests.support.stripe import jobs, post, work
+from tests.support.stripe import jobs, post, run
 
 Event = dict[str, Any]
 # Seconds after the fact, by the organization's clock, in which the news of a step are worked off.
@@ -57,7 +57,7 @@ def play(history: History, chaos: Chaos) -> World:
     cache.reset()
     world, dice = World(), Random(chaos.seed)
     for number, (step, events) in enumerate(deliveries(history, chaos, dice, world)):
-        history.scene.restore(step.photograph)
+        arrive(history, step)
         began = _moment()
         for event in events:
             assert post(event).status_code == 200
@@ -65,6 +65,9 @@ def play(history: History, chaos: Chaos) -> World:
             if dice.random() < 0.2:
                 work_off()
         work_off()
+        if step.night:
+            reconciling.reconcile()
+            work_off()
         _check(history, step, number, world, since=None if chaos == Chaos() else began)
     reconciling.reconcile()
     work_off()
@@ -77,6 +80,14 @@ def play(history: History, chaos: Chaos) -> World:
     return world
 
 
+def arrive(history: History, step: Step) -> None:
+    """Stripe is as it was then, and the product as it made itself: with the customers that it had asked for."""
+    history.scene.restore(step.photograph)
+    for organization_id, customer in step.joined:
+        made = {"stripe_customer_id": customer, "customer_deleted_at": None}
+        BillingAccount.objects.update_or_create(organization_id=organization_id, defaults=made)
+
+
 def ending() -> rows.Rows:
     """Everything that is a function of Stripe's present truth."""
     return rows.dump() | rows.standing_grants() | rows.inbox()
@@ -84,11 +95,12 @@ def ending() -> rows.Rows:
 
 def work_off() -> None:
     """What the workers do with news. What the product does at Stripe by itself is left out: here Stripe's history is given."""
-    for number, name, _ in jobs():
-        if name not in LISTENING:
+    while found := jobs():
+        for number, name, arguments in found:
             with connection.cursor() as cursor:
                 cursor.execute("DELETE FROM procrastinate_jobs WHERE id = %s", [number])
-    work(limit=5000)
+            if name in LISTENING:
+                run(name, **arguments)
 
 
 def deliveries(history: History, chaos: Chaos, dice: Random, world: World) -> Iterator[tuple[Step, list[Event]]]:
@@ -101,6 +113,7 @@ def deliveries(history: History, chaos: Chaos, dice: Random, world: World) -> It
             else:
                 backlog += [event] * chaos.copies
         if chaos.afterwards:
+            yield step, []
             continue
         if chaos.shuffle:
             dice.shuffle(backlog)
