@@ -8,9 +8,15 @@ import hashlib
 import secrets
 import threading
 import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
+
+import psycopg
+from django.db import connection
+from msgspec import Struct
 
 from contextmcp.common.clock import now
 from contextmcp.common.errors import DomainError
@@ -42,6 +48,41 @@ _NEVER = float("inf")
 _MEMORY_SECRET = secrets.token_bytes(32)
 # A change heard of under any of these kinds may concern a key.
 KINDS = frozenset({"key", "member", "organization", "start", "fork"})
+
+
+class FoundOrganization(Struct):
+    pk: UUID
+    created_at: datetime
+    closed_at: datetime | None
+    clock_offset: timedelta
+
+
+class FoundUser(Struct):
+    is_active: bool
+
+
+class FoundCreator(Struct):
+    pk: UUID
+    user_id: int
+    role: str
+    user: FoundUser
+
+
+class Found(Struct):
+    """An API key's row, as far as it matters here; its names are the model's."""
+
+    pk: UUID
+    bcrypt_hash: str
+    hmac: bytes
+    hmac_version: int
+    scopes: list[str]
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    organization: FoundOrganization
+    creator: FoundCreator | None
+
+
+R = TypeVar("R", ApiKey, Found)
 
 
 class PrincipalCache:
@@ -91,16 +132,19 @@ class PrincipalCache:
 
     def load(self, raw: str) -> Principal:
         """Ask the database, and remember. Raises the refusal. Blocks: for the database; after a rotation of the secret, once for bcrypt."""
-        return self.load_row(raw)[0]
+        return self._load(raw, _found)[0]
 
     def load_row(self, raw: str) -> tuple[Principal, ApiKey]:
         """The same with the row: its organization, and its creator's membership and user, at hand."""
+        return self._load(raw, lambda public_id: _rows().filter(public_id=public_id).first())
+
+    def _load(self, raw: str, find: Callable[[str], R | None]) -> tuple[Principal, R]:
         presented = keys.parse(raw)
         watcher.start()
         # What is read from here on may be overtaken by a revocation. If one is heard of meanwhile, nothing is remembered.
         changes = self._changes
         try:
-            row = _rows().filter(public_id=presented.public_id).first()
+            row = find(presented.public_id)
             if row is None:
                 raise KeyNotFound
             verifier.verify(raw, row)
@@ -173,7 +217,32 @@ def _rows() -> Any:
     return ApiKey.objects.select_related("organization", "creator__user")
 
 
-def admit(row: ApiKey) -> Principal:
+# Only what `admit` and the verifier look at, prepared on the server: a fifth of what the rows cost through the ORM.
+_FIND = """
+SELECT key.id, key.bcrypt_hash, key.hmac, key.hmac_version, key.scopes, key.expires_at, key.revoked_at,
+    organization.id, organization.created_at, organization.closed_at, organization.clock_offset,
+    creator.id, creator.user_id, creator.role, person.is_active
+FROM accounts_apikey AS key
+JOIN accounts_organization AS organization ON organization.id = key.organization_id
+LEFT JOIN accounts_membership AS creator ON creator.id = key.creator_id
+LEFT JOIN accounts_user AS person ON person.id = creator.user_id
+WHERE key.public_id = %s
+"""
+
+
+def _found(public_id: str) -> "Found | None":
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        cursor: psycopg.Cursor[Any] = psycopg.Cursor(connection.connection)
+        row = cursor.execute(_FIND, [public_id], prepare=True).fetchone()
+    if row is None:
+        return None
+    creator = None if row[11] is None else FoundCreator(row[11], row[12], row[13], FoundUser(row[14]))
+    return Found(*row[:7], FoundOrganization(*row[7:11]), creator)
+
+
+def admit(row: "ApiKey | Found") -> Principal:
     """Whom a proven key speaks for at present. Raises `KeyRevoked`, `KeyExpired` or `PermissionDenied`."""
     organization, creator = row.organization, row.creator
     if row.revoked_at is not None:

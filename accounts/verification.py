@@ -3,6 +3,7 @@
 import os
 import threading
 from concurrent.futures import Future
+from typing import Any, Protocol
 
 from django.conf import settings
 
@@ -17,6 +18,15 @@ WAITING = 8
 WAIT_SECONDS = 10.0
 
 
+class Row(Protocol):
+    """A key's row, or as much of it as matters here."""
+
+    pk: Any
+    bcrypt_hash: str
+    hmac: Any
+    hmac_version: int
+
+
 class Verifier:
     """bcrypt in few threads, and once for any number of simultaneous requests with the same key."""
 
@@ -28,7 +38,7 @@ class Verifier:
         self._slots = threading.Semaphore(THREADS)
         self._flights: dict[bytes, Future[bool]] = {}
 
-    def verify(self, raw: str, row: ApiKey) -> None:
+    def verify(self, raw: str, row: Row) -> None:
         """Raise `KeyNotFound` unless `raw` is this row's key, `VerificationBusy` if it would take too long to find out."""
         if row.hmac_version in settings.API_KEY_SECRETS:
             # A guess fails here, at no cost, under any secret still known.
@@ -39,7 +49,7 @@ class Verifier:
         if not self._ask_bcrypt(raw, row):
             raise KeyNotFound
 
-    def _ask_bcrypt(self, raw: str, row: ApiKey) -> bool:
+    def _ask_bcrypt(self, raw: str, row: Row) -> bool:
         digest = keys.digest(raw)
         with self._lock:
             flight = self._flights.get(digest)
@@ -55,7 +65,7 @@ class Verifier:
         except TimeoutError:
             raise VerificationBusy(retry_after=1) from None
 
-    def _fly(self, flight: Future[bool], digest: bytes, raw: str, row: ApiKey) -> None:
+    def _fly(self, flight: Future[bool], digest: bytes, raw: str, row: Row) -> None:
         try:
             if not self._slots.acquire(timeout=WAIT_SECONDS):
                 raise TimeoutError
@@ -73,7 +83,7 @@ class Verifier:
                 del self._flights[digest]
 
 
-def _remember(row: ApiKey, digest: bytes) -> None:
+def _remember(row: Row, digest: bytes) -> None:
     """From now on the newest secret's HMAC answers for this key."""
     changed = ApiKey.objects.filter(pk=row.pk, hmac_version=row.hmac_version)
     changed.update(hmac=digest, hmac_version=keys.newest_version())

@@ -6,6 +6,7 @@ from threading import Lock
 from uuid import UUID
 
 from .resolve import Offer
+from .terms import Plan
 from .types import Entitlements
 
 CAPACITY = 20_000
@@ -28,6 +29,7 @@ class EntitlementsCache:
         self._news = 0
         self._kept: OrderedDict[UUID, Entitlements] = OrderedDict()
         self._offer: Offer | None = None
+        self._terms: dict[int, Plan] = {}
 
     def get(self, organization_id: UUID, at: datetime) -> Entitlements | None:
         """The kept copy, if it still is the answer at that moment."""
@@ -58,6 +60,13 @@ class EntitlementsCache:
             if ticket == self._news:
                 self._offer = offer
 
+    def terms(self, version_id: int) -> Plan | None:
+        """A published version's terms, read before. They never change, so all who hold it share one copy."""
+        return self._terms.get(version_id)
+
+    def put_terms(self, version_id: int, plan: Plan) -> None:
+        self._terms[version_id] = plan
+
     def forget(self, organization_id: UUID | None) -> None:
         """One organization's copy, or with None all of them and the offer."""
         with self._lock:
@@ -65,6 +74,7 @@ class EntitlementsCache:
             if organization_id is None:
                 self._kept.clear()
                 self._offer = None
+                self._terms = {}
             else:
                 self._kept.pop(organization_id, None)
 

@@ -18,7 +18,7 @@ from contextmcp.common.problems import CONTENT_TYPE, ServerError
 from usage import encoding, store
 from usage.errors import TemporarilyUnavailable
 
-from .desk import Desk, Reply, Request
+from .desk import Desk, Reply, Request, read_entitlements
 
 log = logging.getLogger(__name__)
 Headers = list[tuple[str, str]]
@@ -107,7 +107,10 @@ async def _body(protocol: Any, length: str) -> bytes:
 
 def _load(raw: str) -> Principal:
     close_old_connections()
-    return cache.load(raw)
+    principal = cache.load(raw)
+    # Whoever asks needs these next; here they cost no second way to a thread and back.
+    read_entitlements(principal)
+    return principal
 
 
 def refused(refusal: DomainError) -> Reply:

@@ -19,10 +19,11 @@ from accounts.types import Principal
 from contextmcp.common.errors import DomainError, UnsupportedMediaType, ValidationFailed
 from entitlements.manager import EntitlementsManager
 from entitlements.types import Entitlements
-from usage import asking, decide, gate, holds, ingest, limits, rates, requests, results, store
+from usage import asking, decide, gate, holds, ingest, limits, outage, rates, requests, results, store
 from usage.encoding import rate_headers, to_json
 from usage.errors import RateLimited, TemporarilyUnavailable
 from usage.histories import history_of
+from usage.spool import keeper
 from usage.types import Ask, Flag, Item, ItemAnswer, Rate, Report, Verdict, Who
 
 from .batch import SETTINGS, STATEMENTS, Commits, Peeks
@@ -67,6 +68,11 @@ class Desk:
         self._peeks = Peeks(lambda: Pipe(where, STATEMENTS, SETTINGS))
         self._valkey = Valkey(settings.REDIS_URL) if settings.REDIS_URL else None
         self._threads = ThreadPoolExecutor(4, "gate-rows")
+        self._spoolers: ThreadPoolExecutor | None = None
+        if (place := keeper.folder()) is not None:
+            # As many as may share one wait for the disk.
+            self._spoolers = ThreadPoolExecutor(64, "gate-spool")
+            keeper.SPOOL.start(place)
 
     async def _in_thread(self, work: Callable[..., T], *values: Any) -> T:
         """For what asks Django's ORM."""
@@ -89,7 +95,7 @@ class Desk:
         if kept is not None:
             return kept
         try:
-            return await self._in_thread(_read_entitlements, principal.organization_id)
+            return await self._in_thread(read_entitlements, principal)
         except store.Unreachable:
             kept = EntitlementsManager.cached(principal.organization_id, at, stale=True)
             if kept is None:
@@ -134,10 +140,14 @@ class Desk:
         return gate.granted(outcome)
 
     async def _counted(self, ask: Ask) -> decide.Outcome:
+        outage.prepare(ask)
         try:
             outcome: decide.Outcome = await self._commits.submit(ask)
         except Gone as error:
-            return gate.outage(ask, error)
+            if self._spoolers is None or outage.refuses(ask):
+                return outage.answer(ask, error)
+            # It waits for the disk.
+            return await asyncio.get_running_loop().run_in_executor(self._spoolers, outage.answer, ask, error)
         return outcome
 
     async def _take(self, ask: Ask, wanted: list[Rate], *, peek: bool = False) -> rates.Taken | None:
@@ -258,8 +268,12 @@ def _json(request: Request, *types: str) -> None:
         raise UnsupportedMediaType(f"Send {' or '.join(known)}.")
 
 
-def _read_entitlements(organization_id: UUID) -> Entitlements:
-    return EntitlementsManager(Organization.objects.get(pk=organization_id)).entitlements()
+def read_entitlements(principal: Principal) -> Entitlements:
+    """Blocks. What it takes of the organization is in the principal; whether that is closed is read."""
+    organization = Organization(
+        pk=principal.organization_id, created_at=principal.organization_created_at, clock_offset=principal.clock_offset
+    )
+    return EntitlementsManager(organization).entitlements()
 
 
 def _members(organization_id: UUID) -> int:
