@@ -8,4 +8,6 @@ class UsageConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from . import checks  # noqa: F401, PLC0415 - they import models, which exist only now
+
         binary.register()

@@ -27,6 +27,7 @@ from .types import (
     HoldAnswer,
     ItemAnswer,
     Job,
+    Kept,
     Kind,
     Level,
     Part,
@@ -75,6 +76,8 @@ def decide(jobs: list[Job], state: State, tally: Tally) -> list[Outcome]:
 
 
 def _outcome(job: Job, state: State, tally: Tally) -> Outcome:
+    if isinstance(job, Kept):
+        return _make_good(job, state, tally)
     if job.who.key_id != NO_KEY and job.who.key_id not in state.live:
         return KeyRevoked()
     if isinstance(job, Ask):
@@ -195,6 +198,29 @@ def _write(ask: Ask, state: State, tally: Tally) -> None:
                 tally.count(counter.id, 0, part.amount)
         elif in_row(part):
             tally.level(state.levels[ask.who.organization_id, part.feature].id, _change(part))
+
+
+def _make_good(job: Kept, state: State, tally: Tally) -> Outcome:
+    """It was granted, so it counts: past the limit, and for a key that is revoked by now."""
+    organization = job.who.organization_id
+    key = organization.bytes + job.digest
+    seen = state.keys.get(key)
+    if seen is not None:
+        return Granted(job.answer.encode()) if seen.fingerprint == job.fingerprint else IdempotencyConflict()
+    for take in job.takes:
+        if take.period is None:
+            row = state.levels[organization, take.feature]
+            change = max(take.amount, -row.value)
+            row.value += change
+            tally.level(row.id, change)
+        else:
+            counter = state.counters[organization, take.feature, take.period.start]
+            counter.used += take.amount
+            tally.event(job.who, take.feature, take.amount, job.at, job.digest, "", "")
+            tally.count(counter.id, take.amount, 0)
+    state.keys[key] = Seen(job.fingerprint, job.answer)
+    tally.key(key, job.fingerprint, job.answer)
+    return Granted(job.answer.encode())
 
 
 _ACCEPTED = (Verdict.ACCEPTED, None)

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.conf import settings
 
-from contextmcp.common.errors import DomainError, IdempotencyConflict
+from contextmcp.common.errors import DomainError, IdempotencyConflict, TemporarilyUnavailable
 
 __all__ = [
     "IdempotencyConflict",
@@ -50,11 +50,3 @@ class RateLimited(Refusal):
 
     code = "rate_limited"
     message = "Too many of these within a minute."
-
-
-class TemporarilyUnavailable(DomainError):
-    """What would decide this cannot be reached, and the feature's declared policy is to refuse then. Details: feature, retry_after."""
-
-    code = "temporarily_unavailable"
-    status = 503
-    message = "This cannot be decided at the moment. Try again shortly."

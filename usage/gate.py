@@ -5,13 +5,12 @@ Then quotas and levels, in one transaction. Whatever is refused there gives the 
 """
 
 from contextmcp.common.errors import DomainError
-from entitlements.types import Kind
 
-from . import decide, limits, rates, store
+from . import decide, limits, outage, rates, store
 from .encoding import to_json
-from .errors import RateLimited, TemporarilyUnavailable
+from .errors import RateLimited
 from .rows import Counter, State
-from .types import Ask, Flag, GiveBack, ItemAnswer, Level, Part, Quota, Rate
+from .types import Ask, Flag, ItemAnswer, Level, Part, Quota, Rate
 
 
 def authorize(ask: Ask) -> decide.Granted:
@@ -34,10 +33,11 @@ def authorize(ask: Ask) -> decide.Granted:
 
 
 def _executed(ask: Ask) -> decide.Outcome:
+    outage.prepare(ask)
     try:
         return store.execute([ask])[0]
     except store.Unreachable as error:
-        return outage(ask, error)
+        return outage.answer(ask, error)
 
 
 def rates_of(ask: Ask) -> list[Rate]:
@@ -64,28 +64,6 @@ def repeat_or(ask: Ask, refusal: RateLimited) -> decide.Granted:
     if seen is None:
         raise refusal
     return granted(decide.repeated(ask, seen))
-
-
-def outage(ask: Ask, error: BaseException | None = None) -> decide.Granted:
-    """Postgres cannot be reached. Granted without counting if every feature's declared policy is to allow, and the answer says so."""
-    for part in ask.parts:
-        if _policy(part) != "allow":
-            raise TemporarilyUnavailable(feature=part.feature, retry_after=1) from error
-    return decide.grant(ask, [_uncounted(part) for part in ask.parts], recorded=False)
-
-
-def _policy(part: Part) -> str:
-    if isinstance(part, Quota):
-        return part.allowance.on_outage
-    return part.on_outage if isinstance(part, Level | GiveBack) else "allow"
-
-
-def _uncounted(part: Part) -> ItemAnswer:
-    if isinstance(part, Quota):
-        return ItemAnswer(part.feature, Kind.QUOTA, part.amount, None, part.allowance.limit, None, 0, part.period.end)
-    if isinstance(part, Level | GiveBack):
-        return ItemAnswer(part.feature, Kind.LIMIT, part.amount, None, part.limit)
-    return limits.still_answer(part)
 
 
 def check(ask: Ask) -> ItemAnswer:

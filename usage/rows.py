@@ -5,7 +5,7 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
-from .types import NO_KEY, Ask, CounterKey, GiveBack, Job, Level, Part, Quota, Report, Who
+from .types import NO_KEY, Ask, CounterKey, GiveBack, Job, Kept, Level, Part, Quota, Report, Who
 
 LevelKey = tuple[UUID, str]
 # The organization's 16 bytes, then the digest's: hashed and sorted without any Python code.
@@ -78,7 +78,8 @@ def needs(jobs: list[Job]) -> Needs:
     for job in jobs:
         who = job.who
         organization = who.organization_id
-        live.add(who.key_id)
+        if not isinstance(job, Kept):
+            live.add(who.key_id)
         if isinstance(job, Ask):
             if job.digest is not None:
                 keys.add(organization.bytes + job.digest)
@@ -93,6 +94,10 @@ def needs(jobs: list[Job]) -> Needs:
                     counters[organization, feature, period.start] = period.end
             prefix = organization.bytes
             keys.update([prefix + event.digest for event in job.events if event.digest is not None])
+        elif isinstance(job, Kept):
+            keys.add(organization.bytes + job.digest)
+            levels.update((organization, take.feature) for take in job.takes if take.period is None)
+            counters.update(((organization, take.feature, take.period.start), take.period.end) for take in job.takes if take.period)
         else:
             counters[organization, job.feature, job.period.start] = job.period.end
             holds.add(job.hold_id)

@@ -8,6 +8,7 @@ from procrastinate.contrib.django import app
 from . import holds, partitions
 from .alerts import letters, news
 from .alerts.look import forget_watches, look
+from .spool import keeper
 from .webhooks import delivery, outbox
 
 
@@ -16,6 +17,14 @@ from .webhooks import delivery, outbox
 def expire_holds(timestamp: int) -> None:
     """Give back what nobody settled. Decisions do it themselves when room is short; this is for what is shown."""
     holds.expire_due()
+
+
+@app.periodic(cron="* * * * *")
+@app.task(name="usage.replay_spool", queueing_lock="usage.replay_spool", pass_context=False)
+def replay_spool(timestamp: int) -> None:
+    """Count what processes that are gone left behind. Those that live do it themselves, at once."""
+    if (place := keeper.folder()) is not None:
+        keeper.SPOOL.replay(place)
 
 
 @app.periodic(cron="17 3 * * *")

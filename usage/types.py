@@ -134,7 +134,26 @@ class Settlement(Struct):
     amount: int | None
 
 
-Job = Ask | Report | Settlement
+class Taken(Struct, frozen=True):
+    """`period` of None: a level's."""
+
+    feature: str
+    amount: int
+    period: Period | None
+
+
+class Kept(Struct):
+    """An `authorize` that was granted while Postgres was away and lay in a spool since: counted whatever the limit, once under its key."""
+
+    who: Who
+    at: datetime
+    takes: list[Taken]
+    fingerprint: bytes
+    digest: bytes
+    answer: str
+
+
+Job = Ask | Report | Settlement | Kept
 
 
 class ItemAnswer(Struct, rename="camel"):

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.handlers.wsgi import WSGIRequest
 from django.core.signals import request_finished, request_started
 
-from contextmcp.common.problems import ServerError
+from contextmcp.common.problems import ServerError, translate
 from contextmcp.common.problems import response as problem
 
 from .view import log, stripe_webhook
@@ -24,10 +24,10 @@ def in_front(application: WSGI) -> WSGI:
         request_started.send(sender=serve, environ=environ)
         try:
             answer = stripe_webhook(WSGIRequest(environ))
-        except Exception:
+        except Exception as error:
             # What Django's handler would do: said in the log, told to nobody.
             log.exception("billing.webhook_failed")
-            answer = problem(ServerError())
+            answer = problem(translate(error) or ServerError())
         finally:
             request_finished.send(sender=serve)
         start_response(f"{answer.status_code} {answer.reason_phrase}", list(answer.items()))

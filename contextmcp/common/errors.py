@@ -71,6 +71,14 @@ class Conflict(DomainError):
     message = "The present state does not allow this."
 
 
+class TemporarilyUnavailable(DomainError):
+    """What would decide this cannot be reached. Details: retry_after, and feature where it is about one."""
+
+    code = "temporarily_unavailable"
+    status = 503
+    message = "This cannot be decided at the moment. Try again shortly."
+
+
 def until(moment: datetime, present: datetime) -> int:
     """Whole seconds from `present` to `moment`, at least 1: the value of `retry_after`."""
     return max(1, -int(-(moment - present).total_seconds() // 1))

@@ -1,10 +1,12 @@
 """Every error leaves as `application/problem+json` (RFC 9457): `type`, `title`, `status`, `code`, `detail`, then the refusal's details."""
 
 import json
+import sys
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.template.loader import render_to_string
@@ -101,7 +103,19 @@ def translate(exception: Exception) -> errors.DomainError | None:  # noqa: PLR09
             return errors.UnsupportedMediaType()
         case RequestDataTooBig():
             return errors.PayloadTooLarge()
+        case OperationalError() | InterfaceError() if _unreachable(exception):
+            return errors.TemporarilyUnavailable("The database cannot be reached at the moment. Try again shortly.", retry_after=1)
     return None
+
+
+# Shut down, crashed, starting; too many connections.
+_AWAY = {"57P01", "57P02", "57P03", "53300"}
+
+
+def _unreachable(exception: DatabaseError | InterfaceError) -> bool:
+    """Whether the database is away; not that it was asked something it cannot do. A connection that is lost tells no state."""
+    state = getattr(exception.__cause__, "sqlstate", None)
+    return state is None or state.startswith("08") or state in _AWAY
 
 
 def _fields(detail: Any, path: str = "") -> Any:
@@ -141,6 +155,8 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """A page that asks nobody: what failed may be what the ordinary ones ask."""
+    exception = sys.exc_info()[1]
+    error = (isinstance(exception, Exception) and translate(exception)) or ServerError()
     if request.path.startswith("/api/"):
-        return response(ServerError())
-    return HttpResponse(render_to_string("500.html", {"error": ServerError()}), status=500)
+        return response(error)
+    return HttpResponse(render_to_string("500.html", {"error": error}), status=error.status, headers=headers(error))

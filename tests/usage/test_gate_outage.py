@@ -12,6 +12,7 @@ from psycopg import sql
 from tests.factories.accounts import OrganizationFactory, Person, UserFactory
 from tests.factories.usage import UsageCounterFactory
 from tests.support.gates import Http, gate_process
+from tests.support.workers import until
 from usage.models import UsageCounter
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
@@ -60,6 +61,36 @@ def test_without_postgres_it_says_so_and_afterwards_goes_on(acme):
             doors(open_=True)
         assert client.post(AUTHORIZE, BOTH, key=key)[0] == 200
     assert UsageCounter.objects.get(organization=acme.organization).used == 2
+
+
+def test_what_may_be_had_meanwhile_is_spooled_and_counted_once_by_whoever_comes_next(acme, tmp_path):
+    """The gate that spooled it is killed while Postgres is away, and the next one while it counts or soon after."""
+    loose = {"DJANGO_SETTINGS_MODULE": "tests.support.loose", "USAGE_SPOOL_DIR": str(tmp_path)}
+    call = {"feature": "sessions"}
+    with gate_process(**loose) as gate:
+        client = Http(gate.port)
+        assert client.post(AUTHORIZE, call, key=acme.key)[2]["used"] == 1
+        time.sleep(0.7)
+        assert client.post(AUTHORIZE, call, key=acme.key, idempotency_key="first")[2]["used"] == 2
+        doors(open_=False)
+        try:
+            for name in ("first", "second", "second", "third"):
+                status, _, said = client.post(AUTHORIZE, call, key=acme.key, idempotency_key=name)
+                assert (status, said["recorded"], said["used"]) == (200, True, None)
+            for _ in range(5):
+                assert client.post(AUTHORIZE, {"items": [call, {"feature": "session_creation"}]}, key=acme.key)[2]["recorded"] is True
+            assert client.post(AUTHORIZE, call | {"hold": True}, key=acme.key)[0] == 503
+            assert client.post(AUTHORIZE, {"feature": "projects"}, key=acme.key)[0] == 503
+        finally:
+            gate.kill()
+            doors(open_=True)
+    assert len(list(tmp_path.iterdir())) == 1
+    for _ in range(2):
+        with gate_process(**loose) as gate:
+            assert Http(gate.port).post(AUTHORIZE, {"feature": "basic_context"}, key=acme.key)[0] == 200
+            until(lambda: not list(tmp_path.iterdir()), "the spool is empty")
+            gate.kill()
+    assert UsageCounter.objects.get(organization=acme.organization).used == 2 + 2 + 5
 
 
 def test_without_valkey_quotas_are_exact_and_rates_let_pass(acme):

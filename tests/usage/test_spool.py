@@ -1,0 +1,344 @@
+"""What is granted while Postgres is away waits on the disk, and is counted once."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+from django.db import OperationalError, connection
+
+from accounts.principals import cache
+from entitlements import catalog, selectors
+from entitlements.cache import CACHE
+from tests.factories.accounts import OrganizationFactory
+from tests.factories.usage import UsageCounterFactory, UsageLevelFactory
+from tests.support.gates import REPOSITORY, environment
+from tests.support.loose import loosened
+from usage import outage, store
+from usage.checks import spool_can_be_written
+from usage.errors import TemporarilyUnavailable
+from usage.models import EventKey, UsageCounter, UsageEvent, UsageLevel
+from usage.rebuild import differences
+from usage.requests import Request
+from usage.spool import files, keeper, lines
+from usage.tasks import replay_spool
+from usage.tracker import UsageTracker
+from usage.types import Item
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def org(monkeypatch):
+    monkeypatch.setattr(selectors, "CATALOG", loosened(catalog.CATALOG))
+    CACHE.reset()
+    yield OrganizationFactory()
+    CACHE.reset()
+
+
+@pytest.fixture
+def place(tmp_path, settings, monkeypatch):
+    """A spool of the test's own, that counts when it is told to."""
+    settings.USAGE_SPOOL_DIR = str(tmp_path)
+    spool = keeper.Spool()
+    monkeypatch.setattr(spool, "start", lambda place: None)
+    monkeypatch.setattr(keeper, "SPOOL", spool)
+    yield tmp_path
+    spool.stop()
+
+
+@pytest.fixture
+def postgres(monkeypatch):
+    """Decisions find it, or do not. `there` as long as the test says so."""
+    real, found = store.execute, SimpleNamespace(there=False)
+
+    def execute(jobs):
+        if not found.there:
+            raise OperationalError("server closed the connection unexpectedly")
+        return real(jobs)
+
+    monkeypatch.setattr(store, "execute", execute)
+    return found
+
+
+def call(org, *items, key=None, tracker=None):
+    said = [Item(*item) if isinstance(item, tuple) else Item(item) for item in items]
+    return (tracker or UsageTracker(org)).authorize(Request(said, single=False), key)
+
+
+def used(org):
+    return sum(UsageCounter.objects.filter(organization=org).values_list("used", flat=True))
+
+
+def test_it_is_counted_once_when_postgres_is_back(org, place, postgres):
+    granted = call(org, ("sessions", 3), "best_practices")
+    assert granted.answer.recorded is True
+    assert [item.used for item in granted.answer.items] == [None, None]
+    assert used(org) == 0
+    postgres.there = True
+    assert keeper.SPOOL.replay(place) == 1
+    assert keeper.SPOOL.replay(place) == 0
+    assert used(org) == 3
+    assert UsageLevel.objects.get(organization=org).value == 1
+    assert UsageEvent.objects.get(organization=org).amount == 3
+    assert differences(str(org.pk)) == 0
+    assert not list(place.iterdir())
+
+
+def test_it_counts_past_the_limit_where_it_belongs(org, place, postgres):
+    UsageCounterFactory(organization=org, used=50)
+    call(org, ("sessions", 5))
+    postgres.there = True
+    keeper.SPOOL.replay(place)
+    assert used(org) == 55
+
+
+def test_a_key_is_good_for_one_however_often_it_was_asked_and_whatever_came_of_the_first(org, place, postgres):
+    """The commit happened though its answer was lost; the caller asks again meanwhile, and once more afterwards."""
+    postgres.there = True
+    first = call(org, "sessions", key="a").body
+    postgres.there = False
+    for _ in range(2):
+        assert call(org, "sessions", key="a").answer.recorded is True
+        assert call(org, "sessions", key="b").answer.recorded is True
+    postgres.there = True
+    assert keeper.SPOOL.replay(place) == 4
+    assert used(org) == 2
+    assert call(org, "sessions", key="a").body == first
+    again = call(org, "sessions", key="b")
+    assert (again.replayed, b'"recorded":true' in again.body) == (True, True)
+    assert used(org) == 2
+
+
+def test_without_a_key_too_a_commit_whose_answer_was_lost_is_not_counted_again(org, place, monkeypatch):
+    real = store.execute
+
+    def lost(jobs):
+        real(jobs)
+        raise OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr(store, "execute", lost)
+    assert call(org, "sessions").answer.recorded is True
+    monkeypatch.setattr(store, "execute", real)
+    assert keeper.SPOOL.replay(place) == 1
+    assert used(org) == 1
+
+
+def test_what_was_acknowledged_under_a_key_of_something_else_counts_all_the_same(org, place, postgres):
+    call(org, ("sessions", 2), key="k")
+    call(org, ("sessions", 5), key="k")
+    postgres.there = True
+    assert keeper.SPOOL.replay(place) == 2
+    assert used(org) == 7
+
+
+def test_giving_back_is_kept_too_and_never_leaves_less_than_nothing(org, place, postgres):
+    UsageLevelFactory(organization=org, feature="best_practices", value=3)
+    for amount in (2, 2):
+        assert UsageTracker(org).release("best_practices", amount).answer.recorded is True
+    postgres.there = True
+    keeper.SPOOL.replay(place)
+    assert UsageLevel.objects.get(organization=org).value == 0
+
+
+@pytest.mark.parametrize("items", [["projects"], ["sessions", "projects"]])
+def test_what_declares_nothing_is_refused(org, place, postgres, items):
+    with pytest.raises(TemporarilyUnavailable) as refusal:
+        call(org, *items)
+    assert refusal.value.details == {"feature": "projects", "retry_after": 1}
+    assert not list(place.iterdir())
+
+
+def test_a_hold_is_refused_it_promises_to_remember(org, place, postgres):
+    with pytest.raises(TemporarilyUnavailable):
+        UsageTracker(org).hold("sessions", 2)
+
+
+def test_without_a_spool_the_answer_says_that_nothing_was_recorded(org, place, postgres, settings):
+    settings.USAGE_SPOOL_DIR = ""
+    assert call(org, "sessions").answer.recorded is False
+    replay_spool(0)
+    assert not list(place.iterdir())
+
+
+def test_a_disk_that_takes_nothing_is_said_too_and_what_follows_goes_to_another_file(org, place, postgres, monkeypatch):
+    call(org, "sessions")
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    assert call(org, "sessions").answer.recorded is False
+    monkeypatch.setattr(os, "fsync", real)
+    assert call(org, "sessions").answer.recorded is True
+    assert len(files.waiting(place)) == 2
+    monkeypatch.setattr(keeper, "Writer", lambda place: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
+    keeper.SPOOL.seal()
+    assert call(org, "sessions").answer.recorded is False
+
+
+def test_calls_at_once_share_the_wait_for_the_disk(org, place, postgres, monkeypatch):
+    waits, real = [], os.fsync
+
+    def slow(file):
+        waits.append(file)
+        real(file)
+
+    tracker = UsageTracker(org)
+    asks = [tracker._ask(Request([Item("sessions")])) for _ in range(200)]
+    for ask in asks:
+        outage.prepare(ask)
+    monkeypatch.setattr(os, "fsync", slow)
+    with ThreadPoolExecutor(32) as pool:
+        assert all(granted.answer.recorded for granted in pool.map(outage.answer, asks))
+    assert len(waits) < 200
+    postgres.there = True
+    assert keeper.SPOOL.replay(place) == 200
+    assert used(org) == 200
+    assert EventKey.objects.filter(organization_id=org.pk).count() == 200
+
+
+def test_a_torn_last_line_is_left_out_and_a_torn_one_in_the_middle_is_put_aside(org, place, postgres):
+    for number in range(3):
+        call(org, "sessions", key=str(number))
+    keeper.SPOOL.seal()
+    (path,) = files.waiting(place)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-7])
+    postgres.there = True
+    assert keeper.SPOOL.replay(place) == 2
+    assert (used(org), list(place.iterdir())) == (2, [])
+    path.write_bytes(b"0" + whole[1:])
+    assert keeper.SPOOL.replay(place) == 2
+    assert used(org) == 3
+    assert [left.suffix for left in place.iterdir()] == [".damaged"]
+
+
+@pytest.mark.parametrize("line", [b"", b"\n", b"zzzzzzzz {}\n", b"00000000 {}\n", b"a3830a1b {}\n"])
+def test_what_is_no_line_is_none(line):
+    assert lines.read(line) is None
+
+
+def test_what_cannot_be_counted_is_put_aside_with_its_file_and_the_others_count(org, place, postgres):
+    gone = OrganizationFactory()
+    call(org, "sessions")
+    call(gone, "sessions")
+    call(org, "sessions")
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute("DELETE FROM accounts_membership WHERE organization_id = %s", [gone.pk])
+        cursor.execute("DELETE FROM accounts_organization WHERE id = %s", [gone.pk])
+        cursor.execute("SET session_replication_role = DEFAULT")
+    postgres.there = True
+    assert keeper.SPOOL.replay(place) == 3
+    assert used(org) == 2
+    assert [left.suffix for left in place.iterdir()] == [".damaged"]
+
+
+def test_postgres_may_go_away_again_in_the_middle(org, place, postgres, monkeypatch):
+    call(org, "sessions")
+    assert keeper.SPOOL.replay(place) == 0
+    assert len(files.waiting(place)) == 1
+    monkeypatch.setattr(store, "cursor", lambda: (_ for _ in ()).throw(OperationalError("gone")))
+    assert keeper.SPOOL.replay(place) == 0
+    monkeypatch.undo()
+
+
+def test_a_file_that_another_writes_or_counts_is_left_alone(org, place, postgres):
+    call(org, "sessions")
+    postgres.there = True
+    other = keeper.Spool()
+    assert other.replay(place) == 0
+    (path,) = files.waiting(place)
+    keeper.SPOOL.seal()
+    with files.adopted(path) as mine, files.adopted(path) as theirs:
+        assert (len(mine), theirs) == (1, None)
+    with files.adopted(place / "none.spool") as found:
+        assert found is None
+    assert other.replay(place) == 1
+    assert used(org) == 1
+
+
+def test_the_worker_counts_what_the_dead_left_behind(org, place, postgres):
+    call(org, "sessions")
+    keeper.SPOOL.stop()
+    postgres.there = True
+    replay_spool(0)
+    assert used(org) == 1
+
+
+def test_a_process_counts_its_own_by_itself(org, tmp_path, postgres, settings, monkeypatch):
+    settings.USAGE_SPOOL_DIR = str(tmp_path)
+    monkeypatch.setattr(keeper, "LOOK_SECONDS", 0.02)
+    spool = keeper.Spool()
+    monkeypatch.setattr(keeper, "SPOOL", spool)
+    try:
+        call(org, "sessions")
+        postgres.there = True
+        for _ in range(500):
+            if used(org):
+                break
+            spool._stopping.wait(0.02)
+    finally:
+        spool.stop()
+    assert used(org) == 1
+
+
+def test_a_fork_leaves_the_parents_file_alone(org, place, postgres):
+    call(org, "sessions")
+    postgres.there = True
+    child = os.fork()
+    if child == 0:
+        keeper.SPOOL.after_fork()
+        os._exit(0 if keeper.SPOOL._writer is None else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert keeper.Spool().replay(place) == 0
+    assert keeper.SPOOL.replay(place) == 1
+
+
+KILLED = """
+    import os, signal, sys
+    import django
+    django.setup()
+    from pathlib import Path
+    from usage import store
+    from usage.spool import keeper, replay
+    replay.BATCH = 10
+    real, times = store.execute, iter(range(100))
+    def execute(jobs):
+        if sys.argv[2] == "before" and next(times) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        found = real(jobs)
+        if sys.argv[2] == "after" and next(times) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
+    store.execute = execute
+    keeper.SPOOL.replay(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_killed_in_the_middle_of_counting_it_loses_and_doubles_nothing(org, place, postgres, when):
+    for number in range(95):
+        call(org, ("sessions", 1 + number % 3))
+    keeper.SPOOL.seal()
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(place), when]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment(), check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert used(org) == sum(1 + number % 3 for number in range(30 if when == "before" else 40))
+    postgres.there = True
+    assert keeper.SPOOL.replay(place) == 95
+    assert used(org) == sum(1 + number % 3 for number in range(95))
+    assert UsageEvent.objects.filter(organization=org).count() == 95
+    assert differences(str(org.pk)) == 0
+
+
+def test_a_folder_that_is_none_is_said_before_the_start(tmp_path, settings):
+    settings.USAGE_SPOOL_DIR = str(tmp_path)
+    assert spool_can_be_written() == []
+    settings.USAGE_SPOOL_DIR = str(tmp_path / "nowhere")
+    assert [found.id for found in spool_can_be_written()] == ["usage.E001"]
+    settings.USAGE_SPOOL_DIR = ""
+    assert spool_can_be_written() == []
+    cache.reset()
