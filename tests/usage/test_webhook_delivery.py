@@ -196,21 +196,22 @@ def test_nobody_there_and_no_such_name_are_failures(anywhere, receiver):
     assert attempt(f"https://127.0.0.1:{receiver.port}/").error == "tls_failed"
 
 
-@pytest.mark.parametrize(
-    "address",
-    """0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 127.0.0.1 127.8.9.1 169.254.169.254 172.16.0.1 172.31.255.255 192.0.0.1 192.0.0.8 192.0.0.192
+INSIDE = """
+    0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 127.0.0.1 127.8.9.1 169.254.169.254 172.16.0.1 172.31.255.255 192.0.0.1 192.0.0.8 192.0.0.192
     192.0.2.1 192.88.99.1 192.168.0.1 198.18.0.1 198.51.100.1 203.0.113.1 224.0.0.1 239.1.1.1 240.0.0.1 255.255.255.255 168.63.129.16
     :: ::1 ::127.0.0.1 ::ffff:127.0.0.1 ::ffff:8.8.8.8 ::ffff:169.254.169.254 64:ff9b::7f00:1 64:ff9b::a9fe:a9fe 64:ff9b:1::1 100::1
     2001::1 2001:10::1 2001:20::1 2001:db8::1 2002:7f00:1:: 2002:a9fe:a9fe:: 2002:a00:1:: 3fff::1 5f00::1 fc00::1 fd00:ec2::254
-    fe80::1 fe80::1%eth0 fec0::1 ff02::1 x 1""".split(),
-)
+    fe80::1 fe80::1%eth0 fec0::1 ff02::1 x 1
+"""
+OUTSIDE = "1.1.1.1 8.8.8.8 93.184.215.14 172.32.0.1 2606:4700::1111 2a00:1450::1 64:ff9b::808:808 2002:808:808::"
+
+
+@pytest.mark.parametrize("address", INSIDE.split())
 def test_what_is_not_the_public_internet_is_refused(address):
     assert not addresses.is_public(address)
 
 
-@pytest.mark.parametrize(
-    "address", "1.1.1.1 8.8.8.8 93.184.215.14 172.32.0.1 2606:4700::1111 2a00:1450::1 64:ff9b::808:808 2002:808:808::".split()
-)
+@pytest.mark.parametrize("address", OUTSIDE.split())
 def test_what_is_public_is_not(address):
     assert addresses.is_public(address)
 

@@ -30,7 +30,7 @@ BATCH = 100
 # One endpoint that hangs holds up a few messages of its own, not everybody's.
 PER_ENDPOINT = 5
 # Longer than any attempt lasts.
-CLAIM = timedelta(seconds=sending.SECONDS * 3)
+CLAIM = timedelta(seconds=sending.SECONDS * 2)
 KEEP = timedelta(days=30)
 
 
