@@ -22,6 +22,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 DISTURBED = 0.35
 # Of waiting, all in all.
 QUIET_SECONDS = 120.0
+# For a server to be done with requests nobody waits for any more.
+FINISH_SECONDS = 30.0
 # Under this a sample says nothing anyway, and need not be repeated.
 SERIOUS_SECONDS = 1.0
 
@@ -77,7 +79,18 @@ class Http:
                 # Where it is never quiet, a second one would be no better.
                 break
         assert best is not None
+        if self.beside:
+            self._let_finish()
         return best
+
+    def _let_finish(self) -> None:
+        """What was given up is still being worked on, and would be in the next one's way."""
+        until = time.monotonic() + FINISH_SECONDS
+        while time.monotonic() < until:
+            with Meter(self.server.family()) as meter:
+                time.sleep(0.5)
+            if meter.served < 0.05:
+                return
 
     def _drive(self, requests: Iterator[bytes], seconds: float) -> Sample:
         pace = self.rate() if callable(self.rate) else self.rate
