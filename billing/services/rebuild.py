@@ -14,7 +14,7 @@ from contextmcp.common.clock import now
 from entitlements.manager import EntitlementsManager
 from entitlements.types import GrantSpec, Source
 
-from . import notices, prices, projection
+from . import announce, notices, prices, projection
 
 Change = tuple[str, str, Any, Any]
 
@@ -40,6 +40,7 @@ def rebuild(account: BillingAccount) -> list[Change]:
     _trial(account, states)
     changes += _grant(account, states)
     notices.due(account, states)
+    announce.changed(account.organization, states, changes)
     return changes
 
 

@@ -12,11 +12,13 @@ from billing.types import DunningState, OverLimit, Subscription
 from contextmcp.common.clock import now
 from contextmcp.common.money import format_amount
 from entitlements.manager import EntitlementsManager
+from usage.alerts import selectors as alerts
+from usage.models import UsageAlert
 from usage.selectors import Standing
 from usage.tracker import UsageTracker
 
 SOON = timedelta(days=3)
-NEAR = 0.8
+HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,9 @@ def banners(me: Caller) -> list[Banner]:
     owing = EntitlementsManager(organization).entitlements().owing
     found = [_money(state, billing.dunning(), owing), _time(state, now(organization))]
     found += [_over(one) for one in billing.over_limits()]
-    found += [_used(standing) for standing in UsageTracker(organization).current().usage]
+    found += [_spike(alert) for alert in alerts.recent_spikes(organization)[:1]]
+    reached = alerts.reached(organization)
+    found += [_used(standing, reached.get(standing.feature, 0)) for standing in UsageTracker(organization).current().usage]
     pays = "billing:manage" in me.permissions
     return [one if pays else Banner(one.tone, one.text, one.at) for one in found if one]
 
@@ -71,15 +75,31 @@ def _over(one: OverLimit) -> Banner:
     return Banner("warning", text, None, reverse("pricing"), "See plans")
 
 
-def _used(standing: Standing) -> Banner | None:
+def _spike(alert: UsageAlert) -> Banner:
+    usual = f"{alert.usual:,.0f}" if alert.usual is not None else "far fewer"
+    text = f"{alert.used:,} {_spaced(alert.feature)} within an hour, where {usual} are usual. See which key it was. It happened on"
+    return Banner("warning", text, alert.happened_at, reverse("usage"), "See the usage")
+
+
+def _used(standing: Standing, reached: int) -> Banner | None:
+    """Of a quota from half of it; of a level what was warned of in this period, for as long as it is so (what is over is told already)."""
     used, included, at = standing.used, standing.included, standing.resets_at
-    if not included or used is None or at is None:
+    if not included or used is None:
         return None
     name, link = _spaced(standing.feature), reverse("pricing")
+    if at is None:
+        told = reached and used * 100 >= reached * included and used <= included
+        return Banner("info", f"{used:,} of {included:,} {name} are in use.", None, link, "Get more") if told else None
     if used >= included:
         return Banner("warning", f"All {included:,} {name} of this period are used. They start afresh on", at, link, "Get more")
-    if used >= NEAR * included:
-        return Banner("info", f"{used:,} of {included:,} {name} are used. They start afresh on", at, link, "Get more")
+    if used >= HALF * included:
+        return Banner(
+            "info",
+            f"{used:,} of {included:,} {name} are used. They start afresh on",
+            at,
+            link,
+            "Get more",
+        )
     return None
 
 

@@ -39,7 +39,14 @@ MENU = {
         "billing.reconciliationrun": "fact_check",
         "billing.drift": "difference",
     },
-    "Usage": {"usage.usagecounter": "speed", "usage.usagelevel": "stacks", "usage.overagesetting": "add_shopping_cart"},
+    "Usage": {
+        "usage.usagecounter": "speed",
+        "usage.usagelevel": "stacks",
+        "usage.overagesetting": "add_shopping_cart",
+        "usage.usagealert": "notifications",
+        "usage.webhookendpoint": "webhook",
+        "usage.webhookdelivery": "outbox",
+    },
     "Record": {"accounts.auditevent": "history"},
 }
 

@@ -179,9 +179,10 @@ def theirs(owner):
     if not hasattr(owner, "ids"):
         key = owner.make_key("Theirs")["id"]
         invitation = owner.api.post("/api/organization/invitations", {"email": f"{uuid.uuid4()}@example.com"})["id"]
-        member = owner.api.get("/api/organization/members")["data"][0]["id"]
+        members = owner.api.get("/api/organization/members")["data"]
+        member = next(each["id"] for each in members if each["email"] == owner.email)
         hold = owner.api.post("/api/usage/authorize", {"feature": "sessions", "hold": True})["hold"]["id"]
-        endpoint = owner.api.post("/api/webhook-endpoints", {"url": "https://example.com/hooks"})["id"]
+        endpoint = owner.api.post("/api/webhook-endpoints", {"url": "https://acme.example/hooks"})["id"]
         owner.ids = {"endpoint_id": endpoint, "key_id": key, "invitation_id": invitation, "member_id": member, "hold_id": hold}
     return owner.ids
 

@@ -22,8 +22,8 @@ CHECKS = [
     checks.negative_data_rejection,
     checks.positive_data_acceptance,
 ]
-# What a schema cannot say: a time that is past, or before another one.
-BEYOND = {checks.positive_data_acceptance: {"generate_key", "usage_history", "record_events"}}
+# What a schema cannot say: a time that is past, or before another one; an address that can be called.
+BEYOND = {checks.positive_data_acceptance: {"generate_key", "usage_history", "record_events", "create_webhook_endpoint"}}
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from contextmcp.common.api import Schema
@@ -10,10 +11,13 @@ from usage.webhooks.addresses import MOST_LENGTH
 from usage.webhooks.outbox import EVENT_TYPES, TEST
 
 
+@extend_schema_field({"type": "string", "format": "uri", "minLength": 1, "maxLength": MOST_LENGTH})
+class AddressField(serializers.CharField):
+    """Judged by the manager, in words of its own."""
+
+
 class NewEndpointSchema(Schema):
-    url = serializers.CharField(
-        min_length=1, max_length=MOST_LENGTH, trim_whitespace=False, help_text="An https:// address on the public internet."
-    )
+    url = AddressField(min_length=1, max_length=MOST_LENGTH, trim_whitespace=False, help_text="An https:// address on the public internet.")
     event_types = serializers.ListField(
         child=serializers.ChoiceField(choices=EVENT_TYPES),
         required=False,

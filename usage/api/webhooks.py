@@ -113,7 +113,7 @@ class TestEndpoint(WebhookView):
         tags=["Webhooks"],
         request=None,
         responses={202: DeliverySchema},
-        examples=[OpenApiExample("Queued", _TEST, response_only=True)],
+        examples=[OpenApiExample("Queued", _TEST, response_only=True, status_codes=["202"])],
     )
     def post(self, request: Request, endpoint_id: UUID) -> Response:
         """Send a message of the type endpoint.test, at once."""
