@@ -25,10 +25,12 @@ def environment(**more: str) -> dict[str, str]:
 
 
 class GateProcess:
-    def __init__(self, *, workers: int = 1, **more: str) -> None:
-        self.port = free_port()
-        command = [sys.executable, "-m", "contextmcp.gate", "--port", str(self.port), "--workers", str(workers)]
-        self.process = subprocess.Popen(command, cwd=REPOSITORY, env=environment(**more), start_new_session=True)
+    def __init__(self, *, workers: int = 1, port: int = 0, **more: str) -> None:
+        self.port = port or free_port()
+        self.process = subprocess.Popen(self.command(workers), cwd=REPOSITORY, env=environment(**more), start_new_session=True)
+
+    def command(self, workers: int) -> list[str]:
+        return [sys.executable, "-m", "contextmcp.gate", "--port", str(self.port), "--workers", str(workers)]
 
     def wait(self, patience: float = 20) -> "GateProcess":
         until = time.monotonic() + patience
@@ -53,6 +55,15 @@ class GateProcess:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(5)
+
+
+class WebProcess(GateProcess):
+    """Django, as it is deployed: it takes the same calls."""
+
+    def command(self, workers: int) -> list[str]:
+        where = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", str(workers), "--backlog", "2048"]
+        how = ["--interface", "wsgi", "--blocking-threads", "8", "--no-ws", "--no-access-log", "--log-level", "warning"]
+        return [sys.executable, "-m", "granian", *how, *where, "contextmcp.wsgi:application"]
 
 
 def free_port() -> int:
