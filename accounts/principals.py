@@ -239,7 +239,8 @@ def _found(public_id: str) -> "Found | None":
     if row is None:
         return None
     creator = None if row[11] is None else FoundCreator(row[11], row[12], row[13], FoundUser(row[14]))
-    return Found(*row[:7], FoundOrganization(*row[7:11]), creator)
+    own: tuple[Any, ...] = (*row[:7], FoundOrganization(*row[7:11]), creator)
+    return Found(*own)
 
 
 def admit(row: "ApiKey | Found") -> Principal:

@@ -1,6 +1,7 @@
 """What callers send, checked. Both servers read bodies here, so both refuse the same things in the same words."""
 
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -148,3 +149,10 @@ def read(kind: type[T], body: bytes) -> T:
     """Any of the small bodies. None at all reads as an empty object."""
     decoder: msgspec.json.Decoder[T] = _bodies.get(kind) or _bodies.setdefault(kind, msgspec.json.Decoder(kind))
     return decoded(decoder, body or b"{}")
+
+
+def refuse_parameters(names: Iterable[str]) -> None:
+    """Where none of these is known."""
+    unknown = list(dict.fromkeys(names))
+    if unknown:
+        raise ValidationFailed(errors=[{"field": name[:64], "message": "There is no such parameter."} for name in unknown])

@@ -12,8 +12,9 @@ from accounts.selectors import team_members_count
 from entitlements.periods import Period
 from entitlements.types import RATE_WINDOW_SECONDS, Allowance, Entitlements, Kind
 
-from . import store
-from .asking import COUNTED
+from . import statements, store
+from .asking import COUNTED, period_of
+from .binary import Times, Uuids
 from .models import OverageSetting, UsageCounter, UsageLevel
 from .spans import Span
 from .types import NO_KEY, NOBODY
@@ -64,20 +65,23 @@ def level(organization: Organization, feature: str) -> int:
     return row.value if row else 0
 
 
-_CURRENT = """
-SELECT feature, used, held FROM usage_counters WHERE organization_id = %b AND period_start = %b
-UNION ALL SELECT feature, value, -1 FROM usage_levels WHERE organization_id = %b
-UNION ALL SELECT '', count(*), -2 FROM accounts_membership WHERE organization_id = %b
-"""
-
-
 def current(entitlements: Entitlements, at: datetime) -> Current:
     """Every meter, level and limit of an organization, in one query."""
-    organization_id = entitlements.organization_id
-    period = next(one for one in entitlements.allowances.values()).period(at)
+    period = period_at(entitlements, at)
+    values = [Uuids([entitlements.organization_id]), Times([period.start])]
+    rows = store.cursor().execute(statements.STANDING, values, prepare=True, binary=True)
+    return told(entitlements, period, [(feature, amount, held) for _, feature, amount, held in rows])
+
+
+def period_at(entitlements: Entitlements, at: datetime) -> Period:
+    """The one all its quotas are in."""
+    return period_of(next(iter(entitlements.allowances.values())), at)
+
+
+def told(entitlements: Entitlements, period: Period, rows: list[tuple[str, int, int]]) -> Current:
+    """What the rows of STANDING say."""
     counters: dict[str, tuple[int, int]] = {}
     levels: dict[str, int] = {}
-    rows = store.cursor().execute(_CURRENT, [organization_id, period.start, organization_id, organization_id], prepare=True)
     for feature, amount, held in rows:
         if held >= 0:
             counters[feature] = (amount, held)
@@ -86,7 +90,7 @@ def current(entitlements: Entitlements, at: datetime) -> Current:
     usage = [
         _standing(allowance, counters, levels, period) for allowance in entitlements.allowances.values() if allowance.kind is not Kind.FLAG
     ]
-    return Current(organization_id, entitlements.plan, period.start, period.end, usage)
+    return Current(entitlements.organization_id, entitlements.plan, period.start, period.end, usage)
 
 
 def _standing(allowance: Allowance, counters: dict[str, tuple[int, int]], levels: dict[str, int], period: Period) -> Standing:

@@ -120,3 +120,17 @@ WHERE due.total IS NOT NULL AND organization_id = %b AND feature = %b AND period
 
 PEEK_COUNTERS = LOCK_COUNTERS.replace("FOR NO KEY UPDATE", "")
 PEEK_LEVELS = LOCK_LEVELS.replace("FOR NO KEY UPDATE", "")
+
+# How everything stands, of many organizations: counters, levels (held is -1) and how many members there are (-2).
+STANDING = """
+SELECT wanted.n, found.feature, found.amount, found.held
+FROM unnest(%b::uuid[], %b::timestamptz[]) WITH ORDINALITY AS wanted (organization_id, period_start, n)
+CROSS JOIN LATERAL (
+    SELECT feature::text, used, held FROM usage_counters
+    WHERE organization_id = wanted.organization_id AND period_start = wanted.period_start
+    UNION ALL
+    SELECT feature::text, value, -1 FROM usage_levels WHERE organization_id = wanted.organization_id
+    UNION ALL
+    SELECT '', count(*), -2 FROM accounts_membership WHERE organization_id = wanted.organization_id
+) AS found (feature, amount, held)
+"""

@@ -1,10 +1,9 @@
-"""Requests in, answers out: the gate as an RSGI application (granian's own interface, half as costly as ASGI)."""
+"""Requests in, answers out."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -13,18 +12,19 @@ from django.db import close_old_connections
 from accounts.errors import InvalidKeyFormat, Unauthenticated
 from accounts.principals import MISS, cache
 from accounts.types import Principal
-from contextmcp.common.errors import DomainError, MethodNotAllowed, NotFound, PayloadTooLarge
+from contextmcp.common.errors import DomainError, MalformedRequest, MethodNotAllowed, NotFound, PayloadTooLarge
 from contextmcp.common.problems import CONTENT_TYPE, ServerError
 from usage import encoding, store
 from usage.errors import TemporarilyUnavailable
 
-from .desk import Desk, Reply, Request, read_entitlements
+from .desk import Desk, Request, read_entitlements
+from .http import Asked, Headers, Reply
 
 log = logging.getLogger(__name__)
-Headers = list[tuple[str, str]]
 JSON: Headers = [("content-type", "application/json")]
 # Keys that nobody knows wait here, not in the way of those that are known.
 AUTHENTICATING = 4
+BAD_REQUEST = 400
 MOST_BYTES: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
@@ -38,31 +38,28 @@ class Gate:
         self._desk: Desk | None = None
         self._threads = ThreadPoolExecutor(AUTHENTICATING, "gate-keys")
 
-    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
-        if scope.proto != "http":
-            protocol.close(1008)
-            return
+    async def answer(self, asked: Asked) -> Reply:
+        """Whatever happens, an answer."""
         try:
-            reply = await self._answer(scope, protocol)
+            return await self._answer(asked)
         except DomainError as refusal:
-            reply = refused(refusal)
+            return refused(refusal)
         except Exception:
-            log.exception("the gate failed on %s", scope.path)
-            reply = refused(ServerError())
-        protocol.response_bytes(reply.status, reply.headers, reply.body)
+            log.exception("the gate failed on %s", asked.path)
+            return refused(ServerError())
 
-    async def _answer(self, scope: Any, protocol: Any) -> Reply:
-        handler, place = route(scope.path)
+    async def _answer(self, asked: Asked) -> Reply:
+        handler, place = route(asked.path)
         if handler is None:
             return Reply(200, JSON, b'{"status": "ok"}')
-        if scope.method != "POST":
+        if asked.method != ("GET" if handler is Desk.current else "POST"):
             raise MethodNotAllowed
-        headers = scope.headers
-        principal = await self._principal(headers)
-        body = await _body(protocol, headers.get("content-length", ""))
+        principal = await self._principal(asked.headers)
+        if asked.too_large:
+            raise PayloadTooLarge
         if self._desk is None:
             self._desk = Desk()
-        return await handler(self._desk, Request(principal, headers, body, place))
+        return await handler(self._desk, Request(principal, asked.headers, asked.body, place, asked.query))
 
     async def _principal(self, headers: Mapping[str, str]) -> Principal:
         scheme, _, raw = headers.get("authorization", "").strip().partition(" ")
@@ -86,25 +83,6 @@ class Gate:
         return found
 
 
-async def _body(protocol: Any, length: str) -> bytes:
-    """All of it, if it is not too much."""
-    most = MOST_BYTES
-    if length.isdigit() and int(length) <= most:
-        whole: bytes = await protocol()
-        return whole
-    # Somewhat too much is read and thrown away, so that the refusal reaches a client that is still sending.
-    chunks, size = [], 0
-    async for chunk in protocol:
-        size += len(chunk)
-        if size > 4 * most:
-            break
-        if size <= most:
-            chunks.append(chunk)
-    if size > most:
-        raise PayloadTooLarge
-    return b"".join(chunks)
-
-
 def _load(raw: str) -> Principal:
     close_old_connections()
     principal = cache.load(raw)
@@ -119,10 +97,19 @@ def refused(refusal: DomainError) -> Reply:
     return Reply(refusal.status, headers, encoding.problem(refusal))
 
 
+def unreadable(status: int) -> Reply:
+    """Where there is no request to answer."""
+    refusal = MalformedRequest() if status == BAD_REQUEST else PayloadTooLarge()
+    found = refused(refusal)
+    found.status = status
+    return found
+
+
 ROUTES: dict[str, Handler] = {
     "/api/usage/authorize": Desk.authorize,
     "/api/entitlements/check": Desk.check,
     "/api/usage/events": Desk.events,
+    "/api/usage/current": Desk.current,
 }
 _HOLDS = "/api/usage/holds/"
 _ENDINGS: dict[str, Handler] = {"settle": Desk.settle, "release": Desk.release}

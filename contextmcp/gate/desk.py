@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from django.conf import settings
@@ -19,14 +20,15 @@ from accounts.types import Principal
 from contextmcp.common.errors import DomainError, UnsupportedMediaType, ValidationFailed
 from entitlements.manager import EntitlementsManager
 from entitlements.types import Entitlements
-from usage import asking, decide, gate, holds, ingest, limits, outage, rates, requests, results, store
+from usage import asking, decide, gate, holds, ingest, limits, outage, rates, requests, results, selectors, store
 from usage.encoding import rate_headers, to_json
 from usage.errors import RateLimited, TemporarilyUnavailable
 from usage.histories import history_of
 from usage.spool import keeper
 from usage.types import Ask, Flag, Item, ItemAnswer, Rate, Report, Verdict, Who
 
-from .batch import SETTINGS, STATEMENTS, Commits, Peeks
+from .batch import SETTINGS, STATEMENTS, Commits, Peeks, Standing
+from .http import Reply
 from .postgres import Gone, Pipe
 from .valkey import Unavailable, Valkey
 
@@ -42,12 +44,7 @@ class Request(Struct):
     headers: Mapping[str, str]
     body: bytes
     place: UUID | None
-
-
-class Reply(Struct):
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
+    query: str = ""
 
 
 def address() -> bytes:
@@ -199,6 +196,19 @@ class Desk:
         except Gone:
             raise TemporarilyUnavailable(feature=item.feature, retry_after=1) from None
         return gate.standing(one, gate.would(ask, state))
+
+    async def current(self, request: Request) -> Reply:
+        principal = request.principal
+        principal.require(scope="usage:read")
+        requests.refuse_parameters(name for name, _ in parse_qsl(request.query, keep_blank_values=True))
+        at = _times(principal)[1]
+        entitlements = await self._entitlements(principal, at)
+        period = selectors.period_at(entitlements, at)
+        try:
+            rows = await self._peeks.submit(Standing(principal.organization_id, period.start))
+        except Gone:
+            raise TemporarilyUnavailable(retry_after=1) from None
+        return Reply(200, [_JSON], to_json(selectors.told(entitlements, period, rows)))
 
     async def events(self, request: Request) -> Reply:
         principal = request.principal

@@ -42,6 +42,7 @@ class Pipe:
         connection.enter_pipeline_mode()
         self._waiting: asyncio.Future[list[Result]] | None = None
         self._results: list[Result] = []
+        self._read = False
         self.broken = False
 
     @staticmethod
@@ -54,8 +55,14 @@ class Pipe:
             self._fail(Gone("closed"))
         self._connection.finish()
 
+    def give_up(self) -> None:
+        """It takes too long: whoever waits gets `Gone`, and the connection is of no use any more."""
+        self._fail(Gone("no answer in time"))
+
     async def run(self, queries: list[Query]) -> list[Result]:
         """A result for each. The first that failed is raised as psycopg's error for it; those after it did not happen."""
+        if self.broken:
+            raise Gone("broken")
         loop = asyncio.get_running_loop()
         connection = self._connection
         self._waiting = loop.create_future()
@@ -67,7 +74,10 @@ class Pipe:
                 else:
                     connection.send_query_prepared(name, values, [1] * len(values), 1)
             connection.pipeline_sync()
-            loop.add_reader(self._socket, self._readable)
+            if not self._read:
+                # Made in a thread, it meets its loop here. From then on it is read whenever there is something.
+                self._read = True
+                loop.add_reader(self._socket, self._readable)
             if connection.flush():
                 loop.add_writer(self._socket, self._writable)
         except errors.Error as error:

@@ -130,6 +130,21 @@ def test_both_tell_the_same_times(gate, api):
     assert second == first
 
 
+def test_both_tell_the_same_of_how_it_stands(gate, api):
+    here, path, client = person(now()), "/api/usage/current", Http(gate.port)
+    api.post(AUTHORIZE, {"items": [{"feature": "sessions", "amount": 7}, {"feature": "projects"}]}, by=here)
+    api.post(AUTHORIZE, {"feature": "sessions", "amount": 2, "hold": True}, by=here)
+    said = client.request("GET", path, key=here.key)
+    assert said[0] == 200
+    assert said[2] == api.get(path, by=here).json()
+    standing = {one["feature"]: one for one in said[2]["usage"]}
+    assert (standing["sessions"]["used"], standing["sessions"]["held"], standing["team_members"]["used"]) == (7, 2, 1)
+    assert client.request("GET", f"{path}?x=1&y&x=2", key=here.key)[2]["errors"] == api.get(f"{path}?x=1&y&x=2", by=here).json()["errors"]
+    assert client.request("GET", path)[0] == api.get(path).status_code == 401
+    writing = key_of(here.membership, ["usage:write"])
+    assert client.request("GET", path, key=writing)[2]["code"] == "insufficient_scope"
+
+
 def test_both_refuse_the_same_callers(gate, api):
     here = person(now())
     good = here.key
@@ -193,5 +208,6 @@ def test_other_addresses_and_methods(gate):
     client = Http(gate.port)
     assert client.request("GET", "/livez")[::2] == (200, {"status": "ok"})
     assert client.request("GET", AUTHORIZE)[2]["code"] == "method_not_allowed"
-    for path in ("/", "/api/usage/current", "/api/usage/holds/x/settle", f"/api/usage/holds/{uuid4()}/eat", "/api/usage/holds/"):
+    assert client.post("/api/usage/current")[2]["code"] == "method_not_allowed"
+    for path in ("/", "/api/usage/history", "/api/usage/holds/x/settle", f"/api/usage/holds/{uuid4()}/eat", "/api/usage/holds/"):
         assert client.post(path)[2]["code"] == "not_found"

@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 from accounts.authentication import caller
 from accounts.types import Caller
 from contextmcp.common.clock import now
-from contextmcp.common.errors import DomainError, UnsupportedMediaType, ValidationFailed
+from contextmcp.common.errors import DomainError, UnsupportedMediaType
 from usage import encoding, requests
 from usage.ingest import JSON
 from usage.tracker import UsageTracker
@@ -56,6 +56,4 @@ def answer(value: Any, headers: Mapping[str, str] | None = None) -> HttpResponse
 
 
 def refuse_parameters(request: Request, *known: str) -> None:
-    unknown = [name for name in request.query_params if name not in known]
-    if unknown:
-        raise ValidationFailed(errors=[{"field": name[:64], "message": "There is no such parameter."} for name in unknown])
+    requests.refuse_parameters(name for name in request.query_params if name not in known)

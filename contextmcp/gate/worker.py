@@ -1,0 +1,51 @@
+"""`python -m contextmcp.gate.worker SOCKET PARENT`: one process that serves, on a listening socket and under a parent it was given."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+
+import django
+import uvloop
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "contextmcp.settings.production")
+django.setup()
+
+from .app import MOST_BYTES, Gate, unreadable  # noqa: E402 - Django must be set up first
+from .http import Connection, Site  # noqa: E402
+
+BACKLOG = 2048
+# As long as a transaction of ours may take.
+ENDING_SECONDS = 10.0
+
+
+async def serve(listening: socket.socket, parent: int) -> None:
+    loop = asyncio.get_running_loop()
+    site = Site(Gate().answer, unreadable, MOST_BYTES)
+    server = await loop.create_server(lambda: Connection(site), sock=listening, backlog=BACKLOG)
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    # Nobody writes to it: it ends when the parent does, however that came about.
+    loop.add_reader(parent, ended.set)
+    await ended.wait()
+    loop.remove_reader(parent)
+    server.close()
+    await site.end(ENDING_SECONDS)
+
+
+def main() -> None:
+    listening, parent = int(sys.argv[1]), int(sys.argv[2])
+    # What is there now stays; looking through it again and again, or after every few hundred objects of a batch, finds nothing.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    uvloop.run(serve(socket.socket(fileno=listening), parent))
+    logging.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""The gate's HTTP: what clients may send in odd pieces, in too great a hurry, or not at all."""
+
+import json
+import socket
+import time
+
+import psutil
+import pytest
+
+from tests.factories.accounts import OrganizationFactory, Person, UserFactory
+from tests.support.gates import gate_process
+
+pytestmark = pytest.mark.django_db(transaction=True)
+LIFE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.fixture
+def gate(transactional_db):
+    with gate_process() as made:
+        yield made
+
+
+def talk(port, *pieces, pause=0.0, whole=True):
+    """Everything the server says until it closes, or has nothing more to say."""
+    with socket.create_connection(("127.0.0.1", port), 10) as one:
+        said = b""
+        try:
+            for piece in pieces:
+                one.sendall(piece)
+                time.sleep(pause)
+        except OSError:
+            pass
+        one.settimeout(5 if whole else 1)
+        try:
+            while got := one.recv(65_536):
+                said += got
+        except (TimeoutError, ConnectionResetError):
+            pass
+        return said
+
+
+def test_requests_in_one_piece_are_answered_in_order(gate):
+    said = talk(gate.port, LIFE * 9 + b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert said.count(b"HTTP/1.1 200 OK") == 9
+    assert said.rindex(b"HTTP/1.1 404") > said.rindex(b"HTTP/1.1 200 OK")
+    assert b"connection: close" in said[said.rindex(b"HTTP/1.1 404") :]
+
+
+def test_a_request_in_many_pieces_or_chunks_is_one(gate):
+    raw, body = Person(OrganizationFactory(owner=UserFactory()).memberships.get()).key, json.dumps({"feature": "sessions"}).encode()
+    head = f"POST /api/usage/authorize?x=1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {raw}\r\nConnection: close\r\n"
+    plain = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    assert b'"used":1' in talk(gate.port, *(plain[at : at + 40] for at in range(0, len(plain), 40)), pause=0.005)
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:5], body[5:])) + b"0\r\n\r\n"
+    waits = f"{head}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n".encode()
+    said = talk(gate.port, waits, chunks, pause=0.1)
+    assert said.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
+    assert b'"used":2' in said
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"nonsense\r\n\r\n", 400),
+        (b"POST /livez HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST /livez HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"GET /livez HTTP/1.1\r\n" + b"X-Long: " + b"x" * 70_000 + b"\r\n\r\n", 431),
+        (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", 431),
+        (b"POST /livez HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n" + b" " * 11_000_000, 413),
+    ],
+)
+def test_what_cannot_be_read_is_refused_and_the_connection_ends(gate, sent, status):
+    said = talk(gate.port, sent)
+    assert said == b"" or said.startswith(b"HTTP/1.1 %d " % status)  # A reset may overtake the answer to who goes on sending.
+    assert b"connection: close" in said or said == b""
+    if status != 413:
+        assert said
+    assert b"200 OK" in talk(gate.port, LIFE, whole=False)
+
+
+def test_old_clients_head_and_offers_of_other_protocols(gate):
+    assert talk(gate.port, b"GET /livez HTTP/1.0\r\n\r\n").endswith(b'{"status": "ok"}')
+    assert talk(gate.port, b"HEAD /livez HTTP/1.1\r\nConnection: close\r\n\r\n").endswith(b"\r\n\r\n")
+    said = talk(gate.port, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_worker_that_dies_is_started_anew_and_none_outlives_its_parent(gate):
+    (worker,) = psutil.Process(gate.process.pid).children()
+    worker.kill()
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        children = psutil.Process(gate.process.pid).children()
+        if children and children[0].pid != worker.pid and b"200 OK" in talk(gate.port, LIFE, whole=False):
+            break
+        time.sleep(0.2)
+    (worker,) = psutil.Process(gate.process.pid).children()
+    gate.process.kill()
+    gate.process.wait(5)
+    psutil.wait_procs([worker], timeout=10)
+    assert not worker.is_running()
