@@ -306,6 +306,6 @@ def test_old_watches_go(acme):
     use(acme, 3)
     UsageTracker(acme).state_level("best_practices", 3)
     tasks.look_for_alerts.func(timestamp=0)
-    UsageWatch.objects.exclude(period_start=NO_PERIOD).update(period_start=timezone.now() - timedelta(days=121))
+    UsageWatch.objects.exclude(period_start=NO_PERIOD).update(period_start=timezone.now() - timedelta(days=63))
     tasks.keep_webhooks.func(timestamp=0)
     assert set(UsageWatch.objects.values_list("period_start", flat=True)) == {NO_PERIOD}

@@ -22,7 +22,7 @@ from .sources import Changed
 # A look shortly after the full hour still sees the hour that ended.
 LATE = timedelta(minutes=1)
 MOST_BATCHES = 1_000
-KEEP = timedelta(days=120)
+KEEP = timedelta(days=62)
 
 
 def look() -> int:
