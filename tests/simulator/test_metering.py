@@ -117,3 +117,19 @@ def test_the_stream_has_a_host_of_its_own_and_lands_here_too(shop: Shop, client:
     streaming.v2.billing.meter_event_stream.create({"events": [event, event]})  # type: ignore[typeddict-item]
     window = {"customer": customer.id, "start_time": START, "end_time": START + DAY}
     assert [each.aggregated_value for each in shop.v1.billing.meters.event_summaries.list(meter.id, window).data] == [21]  # type: ignore[arg-type]
+
+
+def test_what_is_reported_while_the_invoice_is_a_draft_is_on_it(shop: Shop) -> None:
+    """And what is reported afterwards is on none."""
+    customer = shop.customer()
+    metered = shop.price(2, recurring={"usage_type": "metered", "meter": shop.meter().id})
+    subscription = shop.subscribe(customer, shop.price(900).id, metered.id)
+    end = shop.end_of(subscription.id)
+    use(shop, customer.id, 10, "a", START + 60)
+    shop.advance(customer, end + 300)
+    assert amounts(shop.latest(subscription.id)) == [900, 20]
+    use(shop, customer.id, 5, "b", end - 1)
+    shop.advance(customer, end + 2 * 3600)
+    assert amounts(shop.latest(subscription.id)) == [900, 30]
+    use(shop, customer.id, 7, "c", end - 1)
+    assert amounts(shop.renew(customer, subscription.id)) == [900, 0]

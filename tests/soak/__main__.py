@@ -23,7 +23,13 @@ def main(words: list[str]) -> int:
         for name in runs.NAMES:
             print(f"{name:<12} {runs.purpose(name)}")
         return 0
-    options = Options(seed=arguments.seed, scale=arguments.scale, logs=default_home() / "soak")
+    options = Options(
+        seed=arguments.seed,
+        scale=arguments.scale,
+        logs=default_home() / "soak",
+        organizations=arguments.organizations,
+        size=arguments.size,
+    )
     stop_on_signals()
     found: dict[str, Figures] = {}
     try:
@@ -76,6 +82,8 @@ def _parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="what there is to run")
     parser.add_argument("--seed", type=int, default=1, help="another seed, other histories")
     parser.add_argument("--scale", type=float, default=1.0, help="how much of each: 0.01 tries a run out")
+    parser.add_argument("--organizations", type=int, default=0, help="how many the run `year` has; 1,000 if not said")
+    parser.add_argument("--size", type=int, default=0, help="how many events the run `durable` sends; 100,000 if not said")
     parser.add_argument("--output", type=Path, default=default_home() / "soak.json", help="where the figures are written as JSON")
     found = parser.parse_args(words)
     if unknown := set(found.runs) - set(runs.NAMES):

@@ -14,6 +14,8 @@ class Options:
     seed: int = 1
     scale: float = 1.0
     logs: Path = field(default_factory=Path)
+    organizations: int = 0  # of the run `year`; 0 is as many as were promised, by `scale`
+    size: int = 0  # events of the run `durable`; the same
 
     def many(self, number: int, least: int = 1) -> int:
         return max(least, round(number * self.scale))

@@ -1,6 +1,6 @@
 """Invoices after the draft: finalized, paid, retried, voided."""
 
-from contextmcp.local.stripe import discounts, dunning, jobs, payments, standing
+from contextmcp.local.stripe import discounts, dunning, jobs, payments, proration, standing
 from contextmcp.local.stripe.errors import Refusal
 from contextmcp.local.stripe.events import emit, updated
 from contextmcp.local.stripe.invoicing import need_draft, total
@@ -15,6 +15,7 @@ def finalize(unit: Unit, invoice: Obj) -> Obj:
     """Number it, use the customer's balance, ask for what is left. Nothing left means paid at once."""
     need_draft(invoice)
     jobs.cancel(unit, invoice, "finalize")
+    proration.count_again(unit, invoice)
     total(unit, invoice)
     now = unit.now(invoice)
     customer = unit.need("customer", invoice["customer"])

@@ -105,6 +105,28 @@ def arrears(unit: Unit, subscription: Obj, item: Obj, start: int, end: int) -> l
     return [subscription_line(subscription, item, price, charge, name, start, end) for charge in pricing.charges(price, quantity)]
 
 
+def count_again(unit: Unit, invoice: Obj) -> None:
+    """What was reported for the past period since the draft was made counts until the invoice is final."""
+    subscription = unit.get(invoice["_subscription"] or "")
+    if subscription is None:
+        return
+    metered = {item["id"]: item for item in subscription["_items"] if pricing.is_metered(items.price_of(unit, item))}
+    fresh: dict[tuple[str, int, int], list[Obj]] = {}
+    lines: list[Obj] = []
+    for line in invoice["_lines"]:
+        identifier = ((line["parent"] or {}).get("subscription_item_details") or {}).get("subscription_item", "")
+        start, end = line["period"]["start"], line["period"]["end"]
+        if identifier not in metered:
+            lines.append(line)
+            continue
+        place = (identifier, start, end)
+        if place not in fresh:
+            fresh[place] = arrears(unit, subscription, metered[identifier], start, end)
+            fresh[place][0]["id"] = line["id"]
+            lines += fresh[place]
+    invoice["_lines"] = lines
+
+
 def advance(unit: Unit, subscription: Obj, item: Obj, start: int, end: int, grid: tuple[int, int]) -> list[Obj]:
     """The lines of a licensed item for the time to come; a part of them if the period is shorter than the grid's."""
     price = items.price_of(unit, item)

@@ -14,7 +14,7 @@ from tests.soak.figures import Figures
 from tests.soak.options import Options
 
 Run = Callable[[Options], Figures]
-NAMES = ("convergence", "workers", "amounts", "burst", "outage", "exact")
+NAMES = ("convergence", "workers", "amounts", "burst", "outage", "exact", "year")
 
 
 def purpose(name: str) -> str:

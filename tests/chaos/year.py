@@ -1,0 +1,181 @@
+"""Organizations through many months on test clocks: what their invoices say of overage, against a calculation from the raw events alone."""
+
+from __future__ import annotations
+
+import calendar
+import math
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+from django.db import connection
+
+from billing.manager import BillingManager
+from billing.models import Invoice, MeterReport, PlanPrice
+from contextmcp.common.clock import now
+from tests.factories.accounts import OrganizationFactory, UserFactory
+from tests.factories.billing import Payer
+from tests.support.stripe import DAY, Stripe, run
+from usage.ingest import EventBody
+from usage.tracker import UsageTracker
+
+# Said here once more on purpose: what a customer reads on the pricing page.
+INCLUDED, CENTS = 1000, 2
+CAPS = (500, 2_000, 1_000_000)
+PACE = timedelta(hours=1)
+
+
+@dataclass
+class Year:
+    organizations: int = 0
+    months: int = 0
+    events: int = 0
+    lines: int = 0
+    billed: int = 0  # minor units
+    capped: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Party:
+    """One organization: how it pays, the most it will pay for overage a month, and when it began."""
+
+    payer: Payer
+    interval: str
+    cap: int
+    began: int
+    dice: Random
+    number: int = 0
+
+    def month(self, number: int) -> int:
+        """The start of its nth month: the day it began, or the month's last where there is no such day."""
+        first = datetime.fromtimestamp(self.began, UTC)
+        years, month = divmod(first.month - 1 + number, 12)
+        day = min(first.day, calendar.monthrange(first.year + years, month + 1)[1])
+        return int(first.replace(year=first.year + years, month=month + 1, day=day).timestamp())
+
+
+def play(world: Stripe, organizations: int, months: int, seed: int) -> Year:
+    """Every month: events at any time of it, some of them said late; then it ends, and while its invoice is a draft the rest comes in."""
+    year = Year(organizations, months)
+    parties = [_party(world, number, Random(f"{seed}:{number}")) for number in range(organizations)]
+    for month in range(months):
+        for party in parties:
+            _use(party, month, year)
+        run("billing.tasks.report_overage", timestamp=0)
+        for party in parties:
+            world.advance(party.payer.clock, to=party.month(month + 1) + 300)
+        _hear(world, parties)
+        for party in parties:
+            _use_late(party, month, year)
+        run("billing.tasks.report_overage", timestamp=0)
+        for party in parties:
+            world.advance(party.payer.clock, days=2 / 24)
+        _hear(world, parties)
+    for party in parties:
+        _compare(world, party, months, year)
+    year.wrong += [f"{report} is {report.state}: {report.error}" for report in MeterReport.objects.exclude(state="sent")]
+    return year
+
+
+def _party(world: Stripe, number: int, dice: Random) -> Party:
+    organization = OrganizationFactory(name=f"Party {number}", owner=UserFactory())
+    payer = Payer.make(world, organization, clock=False)
+    # On any day of a month, so that some begin on its 29th, 30th or 31st.
+    began = int(datetime.now(UTC).timestamp()) + dice.randrange(28 * DAY)
+    payer.clock = world.hang_on_clock(payer.customer, at=began)
+    interval = dice.choice(["month", "month", "year"])
+    payer.buy("pro", interval)
+    cap = dice.choice(CAPS)
+    BillingManager(organization).set_overage(enabled=True, cap=cap)
+    _hear(world, [])
+    started = int(payer.state.anchor.timestamp())
+    return Party(payer, interval, cap, started, dice)
+
+
+def _hear(world: Stripe, parties: list[Party]) -> None:
+    world.deliver()
+    for party in parties:
+        party.payer.organization.refresh_from_db()
+
+
+def _use(party: Party, month: int, year: Year) -> None:
+    """Over the allowance in most months. The clock goes on to the middle of the month, or nearly to its end."""
+    start, end = party.month(month), party.month(month + 1)
+    middle = start + int((end - start) * party.dice.uniform(0.3, 0.95))
+    party.payer.world.advance(party.payer.clock, to=max(middle, start + 7300))
+    _hear(party.payer.world, [party])
+    present = int(now(party.payer.organization).timestamp())
+    wanted = party.dice.choice([200, 990, 1000, 1001, 1100, 1249, 1260, 2300])
+    _record(party, year, [(party.dice.randrange(start, present), amount) for amount in _parts(party.dice, wanted)])
+
+
+def _use_late(party: Party, month: int, year: Year) -> None:
+    """The next month has begun. What is said now happened in the last hours of the old one, at its last moment, or in the new one."""
+    end = party.month(month + 1)
+    moments = [end - party.dice.randrange(1, 7200), end - 1, end, end + 60]
+    _record(party, year, [(moment, party.dice.randrange(1, 40)) for moment in moments])
+
+
+def _parts(dice: Random, wanted: int) -> list[int]:
+    cuts = sorted(dice.randrange(1, wanted) for _ in range(4))
+    parts = [after - before for before, after in zip([0, *cuts], [*cuts, wanted], strict=True)]
+    return [*(part for part in parts if part), 7, -7]
+
+
+def _record(party: Party, year: Year, said: list[tuple[int, int]]) -> None:
+    bodies: list[Any] = []
+    for moment, amount in said:
+        party.number += 1
+        at = datetime.fromtimestamp(moment, UTC)
+        reason = "counted twice" if amount < 0 else None
+        bodies.append(EventBody("sessions", amount, f"{party.number}", at, reason))
+    party.dice.shuffle(bodies)
+    verdicts = UsageTracker(party.payer.organization).record_events(bodies)
+    year.wrong += [f"an event was refused: {error}" for _, error in verdicts if error]
+    year.events += len(bodies)
+
+
+def _compare(world: Stripe, party: Party, months: int, year: Year) -> None:
+    """At Stripe, and in our own list of invoices."""
+    listed = world.sdk.invoices.list({"customer": party.payer.customer, "limit": 100}).auto_paging_iter()
+    at_stripe = {invoice.id: [line for line in invoice.lines.data if _metered(line)] for invoice in listed}
+    billed: dict[int, int] = {}
+    for invoice, lines in at_stripe.items():
+        for line in lines:
+            billed[line.period.start] = billed.get(line.period.start, 0) + line.amount
+            year.lines += 1
+        ours = Invoice.objects.filter(stripe_invoice_id=invoice).first()
+        if ours is None or ours.status != "paid":
+            year.wrong.append(f"{party.payer.organization.name}: {invoice} is {ours and ours.status} here")
+    for month in range(months):
+        wanted = _owed(party, month, year)
+        got = billed.pop(party.month(month), 0)
+        year.billed += got
+        if got != wanted:
+            year.wrong.append(
+                f"{party.payer.organization.name} ({party.interval}, cap {party.cap}) month {month}: billed {got}, the events say {wanted}"
+            )
+    if odd := {start: amount for start, amount in billed.items() if amount}:
+        year.wrong.append(f"{party.payer.organization.name}: billed for months that are none: {odd}")
+
+
+def _metered(line: Any) -> bool:
+    price = line.pricing.price_details.price if line.pricing and line.pricing.price_details else None
+    return PlanPrice.objects.filter(stripe_price_id=price, interval=PlanPrice.OVERAGE).exists()
+
+
+def _owed(party: Party, month: int, year: Year) -> int:
+    """From the raw events, by nothing of the product's but their table."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT amount, occurred_at FROM usage_events WHERE organization_id = %s AND feature = 'sessions'",
+            [party.payer.organization.pk],
+        )
+        rows = cursor.fetchall()
+    start, end = party.month(month), party.month(month + 1)
+    used = sum(amount for amount, at in rows if start <= math.floor(at.timestamp()) < end)
+    over = max(0, used - INCLUDED)
+    year.capped += over * CENTS > party.cap
+    return min(over, party.cap // CENTS) * CENTS
