@@ -100,24 +100,26 @@ def _discount(discount: Document) -> dict[str, Any]:
 
 
 def past_due_since(document: Document, invoices: Iterable[Document]) -> datetime | None:
-    """When the payment that is still missing first failed: the oldest open invoice that was attempted. None where none is missing.
+    """When the payment that is still missing first failed. None where none is missing.
 
-    Not "when we first heard of it": that would differ with the order in which events come. One that was canceled for want of payment
-    keeps it: its grace period was over when it was over, not when Stripe gave up.
+    That is the oldest invoice tried in vain since one was paid: a debt from before then did not keep Stripe from going on, and must not
+    cost the next failure its grace period. Not "when we first heard of it": that would differ with the order in which events come.
+    One that was canceled for want of payment keeps it: access was over with the grace period, not when Stripe gave up.
     """
     if document["status"] not in ("past_due", "unpaid", "canceled"):
         return None
-    owed = [
-        invoice["status_transitions"]["finalized_at"] or invoice["created"]
-        for invoice in invoices
-        if subscription_of(invoice) == document["id"] and invoice["status"] in ("open", "uncollectible") and invoice["attempted"]
-    ]
-    if owed:
-        return at(min(owed))
-    if document["status"] == "canceled":
-        return None
-    items = document["items"]["data"]
-    return at(items[0]["current_period_start"] if items else document["start_date"])
+    since = None
+    for invoice in sorted(invoices, key=lambda each: each["created"]):
+        if subscription_of(invoice) != document["id"]:
+            continue
+        if invoice["status"] == "paid":
+            since = None
+        elif invoice["status"] in ("open", "uncollectible") and invoice["attempted"]:
+            since = since or invoice["status_transitions"]["finalized_at"] or invoice["created"]
+    if since is None and document["status"] != "canceled":
+        items = document["items"]["data"]
+        since = items[0]["current_period_start"] if items else document["start_date"]
+    return moment(since)
 
 
 def upcoming_change(document: Document, prices: Prices) -> dict[str, Any] | None:

@@ -64,11 +64,14 @@ def replace(organization: Organization, source: str, wanted: Iterable[GrantSpec]
         present = now(organization)
         rows = list(organization.grants.filter(source=source).select_related("plan_version").order_by("-starts_at", "-id"))
         kept: list[Grant] = []
+        ended: dict[str, datetime] = {}
         news = False
         for spec in wanted:
             version = version_of(spec.plan, spec.version)
             same = [row for row in rows if (row.reference, row.plan_version_id) == (spec.reference, version.pk) and row not in kept]
             over = spec.ends_at is not None and spec.ends_at <= present
+            if spec.reference and spec.ends_at and over:
+                ended[spec.reference] = spec.ends_at
             usable = next((row for row in same if over or _stands(row, present)), None)
             if usable:
                 news |= _adjust(usable, spec, actor)
@@ -81,7 +84,8 @@ def replace(organization: Organization, source: str, wanted: Iterable[GrantSpec]
                 news = True
         for row in rows:
             if row not in kept:
-                news |= _let_go(row, present, actor)
+                # Where it is known when it was over, that is when its former plan was over too.
+                news |= _let_go(row, present, ended.get(row.reference, present), actor)
         if news:
             announce(organization.id)
     return kept
@@ -122,9 +126,9 @@ def _adjust(grant: Grant, spec: GrantSpec, actor: Actor) -> bool:
     return True
 
 
-def _let_go(grant: Grant, present: datetime, actor: Actor) -> bool:
+def _let_go(grant: Grant, present: datetime, at: datetime, actor: Actor) -> bool:
     if _stands(grant, present):
-        _end(grant, present, actor)
+        _end(grant, at, actor)
         return True
     if grant.owing:
         # The debt was paid or given up; the row keeps its dates.

@@ -33,17 +33,20 @@ def _entitles(scene: Scene, party: Party, subscription: Any) -> bool:
 
 
 def _first_failure(scene: Scene, party: Party, subscription: Any) -> int:
-    """By the charges: when the card was first declined for a bill that is still open."""
+    """By the charges: when the card was first declined for a bill that is still open, since the last one that was paid."""
     failed = [charge for charge in scene.charges(party) if charge.status == "failed"]
-    moments = []
-    for invoice in scene.invoices(party):
+    moments: list[int] = []
+    for invoice in reversed(scene.invoices(party)):
         details = invoice.parent and invoice.parent.subscription_details
-        if not details or details.subscription != subscription.id or invoice.status not in ("open", "uncollectible"):
+        if not details or details.subscription != subscription.id:
             continue
-        payments = scene.sdk.invoice_payments.list({"invoice": invoice.id}).data
-        intents = {each.payment.payment_intent for each in payments}
-        moments += [charge.created for charge in failed if charge.payment_intent in intents]
-        if invoice.attempted and not moments:
-            # Nothing to charge, because there was no card: the attempt was at finalization.
-            moments.append(invoice.status_transitions.finalized_at)
+        if invoice.status == "paid":
+            moments = []
+        elif invoice.status in ("open", "uncollectible") and invoice.attempted:
+            payments = scene.sdk.invoice_payments.list({"invoice": invoice.id}).data
+            intents = {each.payment.payment_intent for each in payments}
+            # Nothing to charge where there was no card: the attempt was at finalization.
+            moments += [charge.created for charge in failed if charge.payment_intent in intents] or [
+                invoice.status_transitions.finalized_at
+            ]
     return min(moments, default=subscription["items"].data[0].current_period_start)

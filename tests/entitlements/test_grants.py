@@ -130,6 +130,13 @@ class TestWanted:
         assert enterprise.starts_at >= pro.ends_at
         assert manager.entitlements().anchor == anchor
 
+    def test_a_former_plan_is_over_when_what_it_stood_for_was(self, manager, acme):
+        """It changed its plan and ended, and both were heard of later."""
+        ended = now(acme) - DAY
+        self.replace(manager, GrantSpec("enterprise", reference="sub-1", starts_at=now(acme) - 9 * DAY))
+        self.replace(manager, GrantSpec("pro", reference="sub-1", starts_at=now(acme) - 9 * DAY, ends_at=ended))
+        assert Grant.objects.get().ends_at == ended
+
     def test_one_that_ended_is_not_opened_again(self, manager, acme):
         self.replace(manager, GrantSpec("pro", reference="sub-1", starts_at=now(acme) - 9 * DAY))
         self.replace(manager)
