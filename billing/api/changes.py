@@ -26,7 +26,7 @@ from .schemas import (
     OverageSchema,
     SubscriptionSchema,
 )
-from .views import SUBSCRIPTION_EXAMPLE, reader, spender, valid
+from .views import SUBSCRIPTION_EXAMPLE, reader, require_stripe, spender, valid
 
 INVOICE_EXAMPLE = OpenApiExample(
     "A month of Pro, paid",
@@ -120,6 +120,7 @@ class PreviewChange(GenericAPIView[Any]):
     def post(self, request: Request) -> Response:
         """What a change of plan or interval will cost, to the cent, and when it takes effect. It changes nothing."""
         actor = reader(request)
+        require_stripe()
         wanted = valid(ChangeRequestSchema, request)
         found = BillingManager(actor.organization).preview_change(wanted["plan_tier"], wanted["interval"])
         return Response(ChangePreviewSchema(found).data)

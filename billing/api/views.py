@@ -9,6 +9,7 @@ from rest_framework.response import Response
 
 from accounts.authentication import caller
 from accounts.types import Caller
+from billing.errors import BillingNotConfigured
 from billing.manager import BillingManager
 from contextmcp.common.api import Schema
 from contextmcp.common.idempotency import once
@@ -45,10 +46,16 @@ SUBSCRIPTION_EXAMPLE = OpenApiExample(
 
 
 def spender(request: Request) -> Caller:
-    """Who may spend the organization's money."""
+    """Who may spend the organization's money. Without Stripe nobody can, and that is said before what else may be in the way."""
     actor = caller(request)
     actor.require(scope="billing:write", permission="billing:manage")
+    require_stripe()
     return actor
+
+
+def require_stripe() -> None:
+    if not BillingManager.is_configured():
+        raise BillingNotConfigured
 
 
 def reader(request: Request) -> Caller:

@@ -79,6 +79,7 @@ def run(home: Path) -> int:
             databases.create(running.database_url, "contextmcp", databases.template(running.database_url, environment))
         # What a demo told of itself is no longer true.
         (home / "demo.json").unlink(missing_ok=True)
+        world.save()
         with Supervisor(home / "logs", echo=True) as supervisor:
             bring_up(supervisor, world, own_database=running.postgres is not None)
             announce(world)

@@ -267,7 +267,7 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
-def test_only_an_owner_changes_anything(method, path, body, api, owner, admin, member, viewer, stranger):
+def test_only_an_owner_changes_anything(world, method, path, body, api, owner, admin, member, viewer, stranger):
     arguments = () if body is None else (body,)
     assert problem(getattr(api, method)(path, *arguments)) == (401, "key_not_found")
     for person in (admin, member, viewer):

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
@@ -12,7 +13,12 @@ from tests.support.worlds import Running, running
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[Services]:
-    with services.running(default_home() / f"chaos-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}") as found:
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        # The test run's own are named there, and others look for them after us.
+        for name in ("DATABASE_URL", "REDIS_URL"):
+            patch.delenv(name)
+        found = stack.enter_context(services.running(default_home() / f"chaos-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"))
+        patch.undo()
         yield found
 
 

@@ -9,7 +9,6 @@ import time
 import httpx
 import pytest
 
-from contextmcp.local import services
 from tests.support.customers import sign_up
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
@@ -128,7 +127,7 @@ def test_postgres_killed_and_restarted_in_the_middle(world, owner, own):
         os.kill(postmaster.pid, signal.SIGKILL)
         time.sleep(0.5)
         assert httpx.get(f"{world.url}/readyz", timeout=20).status_code == 503
-        services.start(own.postgres.data.parents[1])
+        own.postgres.start()
         callers.until(20)
     assert callers.interrupted
     assert callers.refused == []

@@ -18,7 +18,7 @@ import pytest
 
 from contextmcp.local import databases, ports, processes, runner
 from contextmcp.local import world as worlds
-from contextmcp.local.services import default_home
+from contextmcp.local.services import Services, default_home
 from contextmcp.local.world import World
 
 # What a process needs of ours; the rest of the environment is what these tests run in, not what they are about.
@@ -132,31 +132,33 @@ class Running:
 
 
 @contextmanager
-def database(name: str) -> Iterator[tuple[str, bool]]:
-    """A database of its own on the test run's server, and whether it is migrated already."""
-    url = os.environ["DATABASE_URL"]
-    migrated = os.environ.get("CONTEXTMCP_TEST_TEMPLATES") == "1"
+def database(name: str, url: str, *, migrated: bool) -> Iterator[str]:
+    """A database of its own on that server, migrated or empty."""
     # The tests' own template: it has the same migrations, and a second one would drive it out.
     template = databases.template(url, {"DJANGO_SETTINGS_MODULE": "contextmcp.settings.test"}) if migrated else None
     # By this form of name a later run knows what a killed one left.
     name = f"test_run_{os.getpid()}_{secrets.token_hex(3)}_{name}"
     try:
-        yield databases.create(url, name, template), migrated
+        yield databases.create(url, name, template)
     finally:
         databases.drop(url, name)
 
 
 @contextmanager
-def running(name: str, *, without: Sequence[str] = (), **given: str) -> Iterator[Running]:
-    """A world of this name, all of its processes up but those in `without`. `given` is added to what they find in their environment."""
+def running(name: str, *, own: Services | None = None, **given: str) -> Iterator[Running]:
+    """A world of this name with all of its processes up, on the test run's servers or on its `own`, which a test may then kill.
+
+    `given` is added to what they find in their environment; an empty value stays one.
+    """
     home = default_home() / f"world-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-{name}"
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         environment = {each: os.environ[each] for each in PASSED_ON if each in os.environ}
-        migrated = False
-        if "DATABASE_URL" not in given:
-            environment["DATABASE_URL"], migrated = stack.enter_context(database(name))
-        environment |= {"REDIS_URL": os.environ["REDIS_URL"], "CACHE_PREFIX": f"{os.environ['CONTEXTMCP_TEST_KEY_PREFIX']}:{name}", **given}
+        url, redis = (own.database_url, own.redis_url) if own else (os.environ["DATABASE_URL"], os.environ["REDIS_URL"])
+        # A server of the user's keeps no template of ours.
+        migrated = own is not None or os.environ.get("CONTEXTMCP_TEST_TEMPLATES") == "1"
+        environment["DATABASE_URL"] = stack.enter_context(database(name, url, migrated=migrated))
+        environment |= {"REDIS_URL": redis, "CACHE_PREFIX": f"{os.environ['CONTEXTMCP_TEST_KEY_PREFIX']}:{name}", **given}
         claims = stack.enter_context(ports.claims())
         built = worlds.build(home, claims, environment)
         # An empty value counts as none there; here it is a setting.
@@ -167,7 +169,7 @@ def running(name: str, *, without: Sequence[str] = (), **given: str) -> Iterator
         stack.callback(world.stop)
         world.start(*(each.name for each in runner.helpers(built)))
         world.prepare(migrated=migrated)
-        world.start(*(each.name for each in runner.product(built) if each.name not in without))
+        world.start(*(each.name for each in runner.product(built)))
         built.save()
         yield world
 

@@ -1,0 +1,82 @@
+"""`make demo ONCE=1`, as it is called: the tour through a world of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from contextmcp.local import services
+from contextmcp.local.runner import REPOSITORY
+from tests.local.conftest import belonging_to
+from tests.support.worlds import PASSED_ON
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
+TOLD = {
+    "url",
+    "gateUrl",
+    "adminUrl",
+    "mailUrl",
+    "stripeUrl",
+    "apiKey",
+    "webhookSecret",
+    "stripeSecretKey",
+    "ownerEmail",
+    "ownerPassword",
+    "adminEmail",
+    "adminPassword",
+    "organizationId",
+    "freeApiKey",
+}
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """`demo(NAME="value")` walks it once more in the same home. The servers stay up in between: only the first start is slow."""
+    home = services.default_home() / f"demo-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+    environment = {each: os.environ[each] for each in PASSED_ON if each in os.environ} | {"CONTEXTMCP_HOME": str(home)}
+
+    def walk(**given):
+        command = [sys.executable, "-m", "contextmcp.local", "demo", "--once"]
+        done = subprocess.run(command, cwd=REPOSITORY, env=environment | given, capture_output=True, text=True, timeout=280, check=False)
+        return done, home
+
+    with services.running(home):
+        yield walk
+    assert belonging_to(home) == []
+
+
+def test_every_step_holds_and_it_tells_where_everything_is(demo):
+    done, home = demo()
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert "✗" not in done.stdout
+    assert done.stdout.count("✓") >= 21
+    told = json.loads((home / "demo.json").read_text())
+    assert {name for name, value in told.items() if value} >= TOLD
+    assert told["apiKey"] != told["freeApiKey"]
+    assert (home / "demo.json").stat().st_mode & 0o077 == 0
+    assert product_of(home) == []
+
+
+def test_a_step_that_fails_makes_it_fail(demo):
+    """Without any days of grace a declined renewal ends access at once, and the tour says that it does."""
+    done, home = demo(BILLING_GRACE_DAYS="0")
+    assert done.returncode == 1
+    assert "✗" in done.stdout.split("Months go by")[1]
+    assert "failed:" in done.stdout
+    assert product_of(home) == []
+
+
+def product_of(home):
+    """What still runs of it but the servers, which the fixture keeps."""
+    names = ("granian", "procrastinate", "contextmcp.local.stripe", "contextmcp.local.mail", "contextmcp.gate", "contextmcp.local tour")
+    found = []
+    for each in belonging_to(home):
+        line = " ".join(each.cmdline())
+        found += [line] if any(name in line for name in names) else []
+    world = json.loads((home / "world.json").read_text())
+    ports = {world[name] for name in world if name.endswith("port")}
+    found += [str(each) for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN and each.laddr.port in ports]
+    return found
