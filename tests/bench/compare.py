@@ -102,7 +102,9 @@ class Results:
         }
         if against:
             figures |= {"against_rate": self.median(against, "rate"), "against_cpu_us": self.median(against, "cpu_us")}
-        return Row(self.measure, told, against, median(values), (min(values), max(values)), unit, target, stretch, at_most, figures)
+        # A row with a name of its own says in it what is compared.
+        shown = against if told == what else ""
+        return Row(self.measure, told, shown, median(values), (min(values), max(values)), unit, target, stretch, at_most, figures)
 
     def median(self, what: str, of: str) -> float:
         return median(getattr(one, of) for one in self.samples[what])

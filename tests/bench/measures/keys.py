@@ -31,8 +31,8 @@ def measure(bench: Bench) -> list[Row]:
         results = interleave("number of keys", subjects, bench.options)
         rows = []
         for few, many in (subjects[:2], subjects[2:]):
-            rows.append(results.ratio(few.name, many.name, target=1.2, at_most=True, told=f"cost: {many.name}"))
-            rows.append(results.ratio(many.name, few.name, of="cpu_us", at_most=True, told=f"CPU: {many.name}"))
+            rows.append(results.ratio(few.name, many.name, target=1.2, at_most=True, told=f"cost: {many.name} to {FEW}"))
+            rows.append(results.ratio(many.name, few.name, of="cpu_us", at_most=True, told=f"CPU: {many.name} to {FEW}"))
         return rows
     finally:
         bench.world.stop(server)
