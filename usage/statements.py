@@ -17,8 +17,8 @@ LEFT JOIN usage_overage_settings AS setting
 """
 
 MAKE_COUNTERS = """
-INSERT INTO usage_counters (organization_id, feature, period_start, period_end, used, held, warned)
-SELECT organization_id, feature, period_start, period_end, 0, 0, 0
+INSERT INTO usage_counters (organization_id, feature, period_start, period_end, used, held)
+SELECT organization_id, feature, period_start, period_end, 0, 0
 FROM unnest(%b::uuid[], %b::text[], %b::timestamptz[], %b::timestamptz[]) AS wanted (organization_id, feature, period_start, period_end)
 ORDER BY organization_id, feature, period_start
 ON CONFLICT DO NOTHING

@@ -40,8 +40,8 @@ ON CONFLICT (organization_id, grain, bucket, feature, key_id, member_id)
     DO UPDATE SET amount = summary.amount + excluded.amount, events = summary.events + excluded.events
 """
 _COUNTERS = """
-INSERT INTO usage_counters (organization_id, feature, period_start, period_end, used, held, warned)
-SELECT organization_id, 'sessions', {start}::timestamptz, {end}::timestamptz, count(*), 0, 0
+INSERT INTO usage_counters (organization_id, feature, period_start, period_end, used, held)
+SELECT organization_id, 'sessions', {start}::timestamptz, {end}::timestamptz, count(*), 0
 FROM fresh WHERE at >= {start}::timestamptz GROUP BY 1
 ON CONFLICT (organization_id, feature, period_start) DO UPDATE SET used = usage_counters.used + excluded.used
 """

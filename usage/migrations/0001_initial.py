@@ -92,7 +92,6 @@ class Migration(migrations.Migration):
                 ('period_end', models.DateTimeField()),
                 ('used', models.BigIntegerField(default=0)),
                 ('held', models.BigIntegerField(default=0, help_text='Reserved by holds that are neither settled, released nor expired.')),
-                ('warned', models.PositiveSmallIntegerField(default=0, help_text='The highest threshold, in per cent, that was warned of.')),
                 ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='usage_counters', to='accounts.organization')),
             ],
             options={

@@ -15,7 +15,6 @@ class UsageCounter(models.Model):
     period_end = models.DateTimeField()
     used = models.BigIntegerField(default=0)
     held = models.BigIntegerField(default=0, help_text="Reserved by holds that are neither settled, released nor expired.")
-    warned = models.PositiveSmallIntegerField(default=0, help_text="The highest threshold, in per cent, that was warned of.")
 
     class Meta:
         db_table = "usage_counters"
