@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import calendar
+import json
 import math
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from random import Random
 from typing import Any
 
@@ -23,7 +24,6 @@ from usage.tracker import UsageTracker
 # Said here once more on purpose: what a customer reads on the pricing page.
 INCLUDED, CENTS = 1000, 2
 CAPS = (500, 2_000, 1_000_000)
-PACE = timedelta(hours=1)
 
 
 @dataclass
@@ -62,6 +62,9 @@ def play(world: Stripe, organizations: int, months: int, seed: int) -> Year:
     parties = [_party(world, number, Random(f"{seed}:{number}")) for number in range(organizations)]
     for month in range(months):
         for party in parties:
+            _go_on(party, month)
+        _hear(world, parties)
+        for party in parties:
             _use(party, month, year)
         run("billing.tasks.report_overage", timestamp=0)
         for party in parties:
@@ -95,17 +98,32 @@ def _party(world: Stripe, number: int, dice: Random) -> Party:
 
 
 def _hear(world: Stripe, parties: list[Party]) -> None:
-    world.deliver()
+    world.deliver(_news(world))
     for party in parties:
         party.payer.organization.refresh_from_db()
 
 
-def _use(party: Party, month: int, year: Year) -> None:
-    """Over the allowance in most months. The clock goes on to the middle of the month, or nearly to its end."""
+def _news(world: Stripe) -> list[dict[str, Any]]:
+    """As `world.news()`, which reads all that ever happened each time: too much over a year."""
+    found: list[dict[str, Any]] = []
+    for event in world.sdk.events.list({"limit": 100}).auto_paging_iter():
+        if event.id in world.delivered:
+            break
+        found.append(json.loads(str(event)))
+    world.delivered.update(event["id"] for event in found)
+    return found[::-1]
+
+
+def _go_on(party: Party, month: int) -> None:
+    """To the middle of the month, or nearly to its end."""
     start, end = party.month(month), party.month(month + 1)
     middle = start + int((end - start) * party.dice.uniform(0.3, 0.95))
     party.payer.world.advance(party.payer.clock, to=max(middle, start + 7300))
-    _hear(party.payer.world, [party])
+
+
+def _use(party: Party, month: int, year: Year) -> None:
+    """Over the allowance in most months."""
+    start = party.month(month)
     present = int(now(party.payer.organization).timestamp())
     wanted = party.dice.choice([200, 990, 1000, 1001, 1100, 1249, 1260, 2300])
     _record(party, year, [(party.dice.randrange(start, present), amount) for amount in _parts(party.dice, wanted)])

@@ -14,7 +14,7 @@ from tests.soak.figures import Figures
 from tests.soak.options import Options
 
 Run = Callable[[Options], Figures]
-NAMES = ("convergence", "workers", "amounts", "burst", "outage", "exact", "year")
+NAMES = ("convergence", "workers", "amounts", "burst", "outage", "exact", "durable", "year")
 
 
 def purpose(name: str) -> str:
