@@ -1,0 +1,172 @@
+"""Who may do what: every operation of the document by everybody, over HTTP. An operation that is not in the table fails."""
+
+import json
+
+import httpx
+import pytest
+
+from tests.contract.document import operations
+from tests.contract.test_bad_input import address, refused, theirs
+from tests.support.customers import sign_up
+
+OPERATIONS = operations()
+OPEN = {"listPlans"}
+# Anybody who is signed in, whether a member of anything or not.
+SIGNED_IN = {"accept_invitation"}
+EVERYONE = ("owner", "admin", "member", "viewer")
+USERS = ("owner", "admin", "member")
+MANAGERS = ("owner", "admin")
+OWNERS = ("owner",)
+MAY = {
+    "whoami": EVERYONE,
+    "get_organization": EVERYONE,
+    "list_keys": EVERYONE,
+    "list_members": EVERYONE,
+    "getEntitlements": EVERYONE,
+    "check": EVERYONE,
+    "current_usage": EVERYONE,
+    "usage_history": EVERYONE,
+    "generate_key": USERS,
+    "rotate_key": USERS,
+    "revoke_key": USERS,
+    "authorize": USERS,
+    "record_events": USERS,
+    "settle_hold": USERS,
+    "release_hold": USERS,
+    "state_level": USERS,
+    "release_level": USERS,
+    "adopt_key": MANAGERS,
+    "list_invitations": MANAGERS,
+    "invite": MANAGERS,
+    "resend_invitation": MANAGERS,
+    "revoke_invitation": MANAGERS,
+    "change_role": MANAGERS,
+    "remove_member": MANAGERS,
+    "subscription": MANAGERS,
+    "invoices": MANAGERS,
+    "create_checkout_session": OWNERS,
+    "create_portal_session": OWNERS,
+    "preview_change": MANAGERS,
+    "change_plan": OWNERS,
+    "cancel_subscription": OWNERS,
+    "resume_subscription": OWNERS,
+    "keep_plan": OWNERS,
+    "set_overage": OWNERS,
+    "list_webhook_endpoints": OWNERS,
+    "create_webhook_endpoint": OWNERS,
+    "delete_webhook_endpoint": OWNERS,
+    "list_webhook_deliveries": OWNERS,
+    "test_webhook_endpoint": OWNERS,
+}
+MEMBERS_ONLY = [each for each in OPERATIONS if each.name in MAY]
+
+
+def by_name(operation):
+    return operation.name
+
+
+@pytest.fixture(scope="module")
+def people(world, owner):
+    """Everybody with a session of their own; the stranger owns another organization."""
+    found = {
+        "owner": owner,
+        **{role: owner.invite(role) for role in ("admin", "member", "viewer")},
+        "stranger": sign_up(world, "Elsewhere"),
+    }
+    yield found
+    for name, each in found.items():
+        if name != "owner":
+            each.close()
+
+
+def of_theirs(operation, owner):
+    """The operation's address with ids of the owner's."""
+    path = operation.path.replace("{feature}", "projects")
+    for name, value in theirs(owner).items():
+        path = path.replace("{" + name + "}", value)
+    return path
+
+
+def test_the_table_names_every_operation():
+    assert {each.name for each in OPERATIONS} == {*MAY, *OPEN, *SIGNED_IN}
+
+
+@pytest.mark.parametrize("operation", MEMBERS_ONLY, ids=by_name)
+def test_whoever_may_not_is_refused_and_nothing_happens(operation, people, owner):
+    path, body = of_theirs(operation, owner), operation.example
+    if operation.name == "rotate_key":
+        body = {"keyId": theirs(owner)["key_id"]}
+    before = standing(owner)
+    for role in EVERYONE:
+        if role not in MAY[operation.name]:
+            answer = people[role].in_session(operation.method, path, body)
+            # What they may not even see is not there.
+            assert refused(answer, 403, 404) in {"permission_denied", "insufficient_scope", "not_found"}, role
+    assert standing(owner) == before
+
+
+@pytest.mark.parametrize("operation", MEMBERS_ONLY, ids=by_name)
+def test_whoever_may_is_let_through(operation, people):
+    """To an object that is not there, or with a body that says too much: what it does is told elsewhere."""
+    for role in MAY[operation.name]:
+        body = None if operation.example is None else {**operation.example, "surprise": 1}
+        answer = people[role].in_session(operation.method, address(operation), body)
+        if operation.body is None and "_id}" not in operation.path:
+            assert answer.status_code in (200, 409), (role, answer.text)
+        else:
+            assert answer.status_code in (200, 404, 409, 422), (role, answer.status_code, answer.text)
+
+
+@pytest.mark.parametrize("operation", MEMBERS_ONLY, ids=by_name)
+def test_a_stranger_finds_nothing_of_it(operation, people, owner):
+    if "_id}" in operation.path:
+        answer = people["stranger"].in_session(operation.method, of_theirs(operation, owner), operation.example)
+        assert refused(answer, 404) == "not_found"
+    elif operation.method == "GET":
+        answer = people["stranger"].in_session("GET", address(operation))
+        assert answer.status_code == 200
+        assert owner.email not in answer.text
+        assert all(one not in answer.text for one in theirs(owner).values())
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=by_name)
+def test_nobody_is_asked_who_they_are(operation, world):
+    answer = httpx.request(operation.method, world.url + address(operation), json=operation.example)
+    if operation.name in OPEN:
+        assert answer.status_code == 200
+    else:
+        refused(answer, 401)
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if not each.is_open and each.method != "GET"], ids=by_name)
+def test_a_session_without_its_csrf_token_does_nothing(operation, people, world):
+    """Another site's page has the cookie's company, not the token."""
+    cookies = {"sessionid": people["owner"].browser.client.cookies["sessionid"]}
+    answer = httpx.request(operation.method, world.url + address(operation), json=operation.example, cookies=cookies)
+    assert refused(answer, 403) == "permission_denied"
+
+
+@pytest.mark.parametrize("operation", [each for each in MEMBERS_ONLY if each.name not in {"whoami", "rotate_key"}], ids=by_name)
+def test_a_key_without_the_scope_is_refused(operation, owner, key_without):
+    body = json.dumps(operation.example).encode() if operation.example else b""
+    needs_reading = "organization:read" if operation.path.startswith(("/api/usage", "/api/entitlements", "/api/billing")) else "usage:read"
+    headers = {"Authorization": f"Bearer {key_without[needs_reading]}", "Content-Type": "application/json"}
+    answer = httpx.request(operation.method, owner.world.url + of_theirs(operation, owner), content=body, headers=headers)
+    assert refused(answer, 403, 404) in {"insufficient_scope", "not_found"}
+
+
+@pytest.fixture(scope="module")
+def key_without(owner):
+    """By the only scope they have: one of another room than the operation's."""
+    return {scope: owner.make_key(scope, scopes=[scope])["key"] for scope in ("organization:read", "usage:read")}
+
+
+def standing(owner):
+    """What somebody who may not could have changed."""
+    told = [
+        owner.api.get(path)
+        for path in ("/api/organization/members", "/api/organization/invitations", "/api/billing/subscription", "/api/usage/current")
+    ]
+    keys = [{**one, "lastUsedAt": None} for one in owner.api.get("/api/auth/keys")["data"]]
+    return told, sorted(keys, key=lambda one: one["id"])
