@@ -65,7 +65,7 @@ def test_without_postgres_it_says_so_and_afterwards_goes_on(acme):
 
 def test_what_may_be_had_meanwhile_is_spooled_and_counted_once_by_whoever_comes_next(acme, tmp_path):
     """The gate that spooled it is killed while Postgres is away, and the next one while it counts or soon after."""
-    loose = {"DJANGO_SETTINGS_MODULE": "tests.support.loose", "USAGE_SPOOL_DIR": str(tmp_path)}
+    loose = {"DJANGO_SETTINGS_MODULE": "tests.support.loose_settings", "USAGE_SPOOL_DIR": str(tmp_path)}
     call = {"feature": "sessions"}
     with gate_process(**loose) as gate:
         client = Http(gate.port)
