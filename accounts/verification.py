@@ -11,8 +11,8 @@ from . import keys
 from .errors import KeyNotFound, VerificationBusy
 from .models import ApiKey
 
-# bcrypt takes a third of a second of a core; two at a time leave the rest of the machine to keys that need none.
-THREADS = 2
+# bcrypt takes a third of a second of a core; half of the cores at most, so that keys that need none keep the rest.
+THREADS = max(1, (os.cpu_count() or 1) // 2)
 # Those who wait hold a thread of their server each. Guessed keys must not be able to take them all.
 WAITING = 8
 WAIT_SECONDS = 10.0

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import close_old_connections
 
+from accounts import verification
 from accounts.errors import InvalidKeyFormat, Unauthenticated
 from accounts.principals import MISS, cache
 from accounts.types import Principal
@@ -22,8 +23,9 @@ from .http import Asked, Headers, Reply
 
 log = logging.getLogger(__name__)
 JSON: Headers = [("content-type", "application/json")]
-# Keys that nobody knows wait here, not in the way of those that are known.
-AUTHENTICATING = 4
+# Keys that nobody knows wait here, not in the way of those that are known. More threads than may wait for bcrypt: guesses at keys of a
+# secret that was rotated away fill those places and are then told to come back, while first calls of good keys still find a thread.
+AUTHENTICATING = verification.THREADS + verification.WAITING + 4
 BAD_REQUEST = 400
 MOST_BYTES: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
