@@ -11,6 +11,9 @@ WORKERS ?= 2
 # Arguments for pytest, as in `make test ARGS="tests/local -k mail"`.
 ARGS ?=
 
+# The whole suite also says how much of the four apps it reached; part of it, named in ARGS, does not.
+COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=95
+
 .DEFAULT_GOAL := help
 .PHONY: help demo run stop test check fmt lock bench soak clean
 .DELETE_ON_ERROR:
@@ -28,7 +31,7 @@ stop: $(VENV)/.local ## stop what `make demo` or `make run` left running elsewhe
 	@$(LOCAL) stop
 
 test: $(VENV)/.development ## all tests, on servers of their own
-	@exec $(PY) -m pytest $(if $(filter-out 0,$(WORKERS)),-n $(WORKERS)) $(ARGS)
+	@exec $(PY) -m pytest $(if $(filter-out 0,$(WORKERS)),-n $(WORKERS)) $(or $(ARGS),$(COVERAGE))
 
 check: $(VENV)/.development ## format, lint, types, import contracts, missing migrations, system checks
 	@failed=; export DJANGO_SETTINGS_MODULE=contextmcp.settings.test; \
