@@ -1,0 +1,23 @@
+"""Answers kept for repeats, and how long."""
+
+from datetime import timedelta
+
+import pytest
+
+from contextmcp.common.clock import now
+from contextmcp.common.models import IdempotencyRecord
+from contextmcp.common.tasks import KEEP, forget_answers
+
+pytestmark = pytest.mark.django_db
+
+
+def kept(key: str, age: timedelta) -> None:
+    record = IdempotencyRecord.objects.create(owner="o", key=key, fingerprint="f", status=200, response={})
+    IdempotencyRecord.objects.filter(pk=record.pk).update(created_at=now() - age)
+
+
+def test_answers_are_forgotten_a_week_later_and_not_before() -> None:
+    kept("old", KEEP + timedelta(minutes=1))
+    kept("young", KEEP - timedelta(minutes=1))
+    forget_answers(0)
+    assert list(IdempotencyRecord.objects.values_list("key", flat=True)) == ["young"]
