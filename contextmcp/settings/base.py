@@ -1,32 +1,26 @@
-"""What every deployment shares. It fails closed: `required` stops start-up with a sentence that names the variable."""
-
-from pathlib import Path
+"""What every deployment shares. It fails closed: what is missing or malformed stops start-up with a sentence that names it."""
 
 import environ
 from csp.constants import NONCE, NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
 
 from contextmcp.common.secrets import parse_key_secrets
 
 from .admin import UNFOLD  # noqa: F401
+from .environment import (
+    CACHE_SCHEMES,
+    DATABASE_SCHEMES,
+    MAIL_SCHEMES,
+    REPOSITORY,
+    address,
+    choice,
+    number,
+    required,
+    several,
+    switch,
+    text,
+)
 
-BASE_DIR = Path(__file__).resolve().parents[2]
-env = environ.Env()
-env.read_env(BASE_DIR / ".env")
-
-
-def required(name: str, hint: str) -> str:
-    """The variable's value, or stop with a sentence saying which one is missing."""
-    value = env.str(name, default="")
-    if not value:
-        raise ImproperlyConfigured(f"{name} is not set: {hint}.")
-    return str(value)
-
-
-def text(name: str, default: str = "") -> str:
-    """The variable's value; an empty one, as `.env.example` has them, counts as none."""
-    return str(env.str(name, default="")) or default
-
+BASE_DIR = REPOSITORY
 
 DEBUG = False
 SECRET_KEY = required("SECRET_KEY", "give a long random string; Django signs sessions with it")
@@ -34,14 +28,12 @@ SECRET_KEY = required("SECRET_KEY", "give a long random string; Django signs ses
 API_KEY_SECRETS = parse_key_secrets(required("API_KEY_SECRETS", 'give "1:" and 64 hexadecimal digits; API keys are recognised with it'))
 API_KEY_BCRYPT_ROUNDS = 12
 # "live" or "test": the kind of API keys this deployment makes and takes.
-KEY_ENVIRONMENT = text("KEY_ENVIRONMENT", "live")
-if KEY_ENVIRONMENT not in {"live", "test"}:
-    raise ImproperlyConfigured(f'KEY_ENVIRONMENT is "{KEY_ENVIRONMENT}": it must be "live" or "test".')
+KEY_ENVIRONMENT = choice("KEY_ENVIRONMENT", "live", ["live", "test"])
 
 PUBLIC_URL = text("PUBLIC_URL", "http://localhost:3001").rstrip("/")
 GATE_URL = text("GATE_URL", PUBLIC_URL).rstrip("/")
 MCP_SERVER_URL = text("MCP_SERVER_URL", f"{PUBLIC_URL}/mcp")
-ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[])
+ALLOWED_HOSTS = several("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
 INSTALLED_APPS = [
@@ -109,16 +101,18 @@ STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 
-DATABASES = {"default": env.db_url_config(required("DATABASE_URL", "give a postgres:// address"))}
+DATABASES = {
+    "default": environ.Env.db_url_config(address("DATABASE_URL", required("DATABASE_URL", "give a postgres:// address"), DATABASE_SCHEMES))
+}
 DATABASES["default"].update(
     CONN_MAX_AGE=None,
     CONN_HEALTH_CHECKS=True,
-    TEST={"NAME": env.str("TEST_DATABASE_NAME", default=None)},
+    TEST={"NAME": text("TEST_DATABASE_NAME") or None},
 )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Valkey or Redis makes things fast; the database alone keeps them right. Without an address everything but rate limits works.
-REDIS_URL = env.str("REDIS_URL", default="")
+REDIS_URL = text("REDIS_URL") and address("REDIS_URL", text("REDIS_URL"), CACHE_SCHEMES)
 CACHE_PREFIX = text("CACHE_PREFIX", "cmcp")
 if REDIS_URL:
     CACHES = {
@@ -165,7 +159,7 @@ ACCOUNT_SESSION_REMEMBER = True
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 
-vars().update(env.email_url_config(text("EMAIL_URL", "consolemail://")))
+vars().update(environ.Env.email_url_config(address("EMAIL_URL", text("EMAIL_URL", "consolemail://"), MAIL_SCHEMES)))
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL", "ContextMCP <hello@contextmcp.example>")
 
@@ -202,22 +196,22 @@ SPECTACULAR_SETTINGS = {
     "GET_LIB_DOC_EXCLUDES": "contextmcp.common.openapi.undescribed",
 }
 
-STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
+STRIPE_SECRET_KEY = text("STRIPE_SECRET_KEY")
 # Two while one rolls: "whsec_new,whsec_old".
-STRIPE_WEBHOOK_SECRETS = env.list("STRIPE_WEBHOOK_SECRET", default=[])
-STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="").rstrip("/")
+STRIPE_WEBHOOK_SECRETS = several("STRIPE_WEBHOOK_SECRET")
+STRIPE_API_BASE = text("STRIPE_API_BASE").rstrip("/")
 STRIPE_API_VERSION = "2026-05-27.dahlia"
-STRIPE_AUTOMATIC_TAX = env.bool("STRIPE_AUTOMATIC_TAX", default=False)
+STRIPE_AUTOMATIC_TAX = switch("STRIPE_AUTOMATIC_TAX", False)
 STRIPE_LIVE_MODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
 STRIPE_PRICE_IDS = {
-    ("pro", "month"): env.str("STRIPE_PRO_MONTHLY_PRICE_ID", default=""),
-    ("pro", "year"): env.str("STRIPE_PRO_YEARLY_PRICE_ID", default=""),
-    ("enterprise", "month"): env.str("STRIPE_ENTERPRISE_MONTHLY_PRICE_ID", default=""),
-    ("enterprise", "year"): env.str("STRIPE_ENTERPRISE_YEARLY_PRICE_ID", default=""),
+    ("pro", "month"): text("STRIPE_PRO_MONTHLY_PRICE_ID"),
+    ("pro", "year"): text("STRIPE_PRO_YEARLY_PRICE_ID"),
+    ("enterprise", "month"): text("STRIPE_ENTERPRISE_MONTHLY_PRICE_ID"),
+    ("enterprise", "year"): text("STRIPE_ENTERPRISE_YEARLY_PRICE_ID"),
 }
-BILLING_GRACE_DAYS = env.int("BILLING_GRACE_DAYS", default=7)
+BILLING_GRACE_DAYS = number("BILLING_GRACE_DAYS", 7, least=0)
 # What a lost dispute, or a refund of everything, does to the subscription: "keep" it, or "cancel" it at once.
-BILLING_REFUND_POLICY = env.str("BILLING_REFUND_POLICY", default="keep")
+BILLING_REFUND_POLICY = text("BILLING_REFUND_POLICY", "keep")
 DJSTRIPE_SUBSCRIBER_MODEL = "accounts.Organization"
 DJSTRIPE_SUBSCRIBER_MODEL_MIGRATION_DEPENDENCY = "0001_initial"
 DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
@@ -227,12 +221,12 @@ MIGRATION_MODULES = {"djstripe": "billing.djstripe_migrations"}
 USAGE_SPOOL_DIR = text("USAGE_SPOOL_DIR")
 
 # Webhooks to customers go over https to the public internet alone. True lets them go anywhere, over http too: for tests and a local world.
-WEBHOOKS_ALLOW_PRIVATE = bool(text("WEBHOOKS_ALLOW_PRIVATE")) and env.bool("WEBHOOKS_ALLOW_PRIVATE")
+WEBHOOKS_ALLOW_PRIVATE = switch("WEBHOOKS_ALLOW_PRIVATE", False)
 
 # Postgres is the queue. Hearts beat fast, so that the job of a killed worker is taken up again within seconds.
 PROCRASTINATE_IMPORT_PATHS = ["contextmcp.tasks"]
 PROCRASTINATE_WORKER_DEFAULTS = {
-    "concurrency": env.int("WORKER_CONCURRENCY", default=4),
+    "concurrency": number("WORKER_CONCURRENCY", 4, least=1),
     "update_heartbeat_interval": 2,
     "stalled_worker_timeout": 8,
     "fetch_job_polling_interval": 2,
@@ -262,4 +256,4 @@ CONTENT_SECURITY_POLICY = {
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 LOGGING_CONFIG = "contextmcp.common.logs.configure"
-LOGGING = {"level": env.str("LOG_LEVEL", default="INFO"), "json": env.bool("LOG_JSON", default=True)}
+LOGGING = {"level": choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]), "json": switch("LOG_JSON", True)}

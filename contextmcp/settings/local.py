@@ -6,8 +6,9 @@ os.environ.setdefault("KEY_ENVIRONMENT", "test")
 os.environ.setdefault("LOG_JSON", "false")
 
 from .base import *
+from .environment import switch
 
-DEBUG = env.bool("DEBUG", default=False)
+DEBUG = switch("DEBUG", False)
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -15,4 +16,4 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = True
-WEBHOOKS_ALLOW_PRIVATE = env.bool("WEBHOOKS_ALLOW_PRIVATE") if text("WEBHOOKS_ALLOW_PRIVATE") else True
+WEBHOOKS_ALLOW_PRIVATE = switch("WEBHOOKS_ALLOW_PRIVATE", True)
