@@ -2,9 +2,12 @@
 
 from decimal import Decimal
 
+from babel.numbers import format_currency
+
+from . import locale
+
 # Stripe's list of currencies whose smallest unit is the unit itself.
 ZERO_DECIMAL = frozenset(["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"])
-SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 
 
 def decimal_amount(minor: int, currency: str) -> Decimal:
@@ -13,8 +16,7 @@ def decimal_amount(minor: int, currency: str) -> Decimal:
 
 
 def format_amount(minor: int, currency: str) -> str:
-    """900, "usd" to "$9.00"; -500, "sek" to "-5.00 SEK"."""
-    sign = "-" if minor < 0 else ""
-    number = f"{abs(decimal_amount(minor, currency)):,}"
-    symbol = SYMBOLS.get(currency.lower())
-    return f"{sign}{symbol}{number}" if symbol else f"{sign}{number} {currency.upper()}"
+    """900, "usd" to "$9.00" for an American reader and to "9,00 $" for a German one."""
+    amount = decimal_amount(minor, currency)
+    # Not quantized: where CLDR gives a currency fewer digits than Stripe charges in, the cents are shown all the same.
+    return str(format_currency(amount, currency.upper(), locale=locale.current.get(), decimal_quantization=False))

@@ -1,5 +1,6 @@
 """The catalogue as the pricing page shows it."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -112,7 +113,8 @@ def _card(plan: Plan, previous: Plan | None) -> Card:
 
 
 def _short(minor: int, currency: str) -> str:
-    return format_amount(minor, currency).removesuffix(".00")
+    """Without cents where there are none: "$9" in New York, "9 $" in Berlin."""
+    return re.sub(r"[.,]00(?!\d)", "", format_amount(minor, currency))
 
 
 def _highlights(plan: Plan) -> Iterator[str]:

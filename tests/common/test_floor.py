@@ -5,20 +5,34 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from django.http import HttpRequest, HttpResponse
 
 from contextmcp.common.clock import now
 from contextmcp.common.errors import until
 from contextmcp.common.ids import uuid7
+from contextmcp.common.locale import LocaleMiddleware
 from contextmcp.common.logs import mask
 from contextmcp.common.money import format_amount
 
 
 @pytest.mark.parametrize(
-    ("minor", "currency", "told"),
-    [(900, "usd", "$9.00"), (-500, "usd", "-$5.00"), (123456789, "eur", "€1,234,567.89"), (900, "jpy", "¥900"), (1050, "sek", "10.50 SEK")],
+    ("language", "minor", "currency", "told"),
+    [
+        ("", 900, "usd", "$9.00"),
+        ("en-US,en;q=0.9", -500, "usd", "-$5.00"),
+        ("en-US", 123456789, "eur", "€1,234,567.89"),
+        ("en-US", 900, "jpy", "¥900"),
+        ("de-DE,de;q=0.9,en;q=0.8", 123456789, "eur", "1.234.567,89\xa0€"),
+        ("sv", 1050, "sek", "10,50\xa0kr"),
+        ("xx-YY, *", 900, "usd", "$9.00"),
+    ],
 )
-def test_money_is_told_in_its_own_units(minor: int, currency: str, told: str) -> None:
-    assert format_amount(minor, currency) == told
+def test_money_is_told_in_its_own_units_as_the_reader_writes_them(language: str, minor: int, currency: str, told: str) -> None:
+    asked = HttpRequest()
+    asked.META["HTTP_ACCEPT_LANGUAGE"] = language
+    answer = LocaleMiddleware(lambda request: HttpResponse(format_amount(minor, currency)))(asked)
+    assert answer.content.decode() == told
+    assert format_amount(900, "usd") == "$9.00"
 
 
 def test_identifiers_come_in_order_of_time() -> None:
