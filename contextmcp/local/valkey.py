@@ -41,32 +41,35 @@ class Valkey:
     def start(self) -> None:
         """Serve, starting the server if it does not run; returns once it answers."""
         if self.process is None:
-            for folder in {self.folder, self.socket.parent}:
-                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-                if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
-                    raise ServiceError(f"{folder} belongs to someone else; remove it, or set CONTEXTMCP_HOME to another folder.")
-            self.socket.unlink(missing_ok=True)
-            options = {
-                "port": "0",
-                "unixsocket": str(self.socket),
-                "unixsocketperm": "700",
-                "save": "",
-                "appendonly": "no",
-                "dir": str(self.folder),
-                "logfile": str(self.log),
-                # The command line is how the server is known again.
-                "set-proc-title": "no",
-            }
-            words = [word for name, value in options.items() for word in (f"--{name}", value)]
-            self._child = subprocess.Popen(
-                [str(binary()), *words],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            self.pid_file.write_text(f"{self._child.pid}\n")
+            self._spawn()
         self._wait_until_ready()
+
+    def _spawn(self) -> None:
+        for folder in {self.folder, self.socket.parent}:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+                raise ServiceError(f"{folder} belongs to someone else; remove it, or set CONTEXTMCP_HOME to another folder.")
+        self.socket.unlink(missing_ok=True)
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "unixsocketperm": "700",
+            "save": "",
+            "appendonly": "no",
+            "dir": str(self.folder),
+            "logfile": str(self.log),
+            # The command line is how the server is known again.
+            "set-proc-title": "no",
+        }
+        words = [word for name, value in options.items() for word in (f"--{name}", value)]
+        self._child = subprocess.Popen(
+            [str(binary()), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self.pid_file.write_text(f"{self._child.pid}\n")
 
     def stop(self) -> None:
         process = self.process
@@ -88,6 +91,9 @@ class Valkey:
         while time.monotonic() < until:
             if self._child is not None and self._child.poll() is not None:
                 break
+            if self._child is None and self.process is None:
+                # The one that was found running was dying: a kill takes a moment on a busy machine.
+                self._spawn()
             try:
                 with socket.socket(socket.AF_UNIX) as probe:
                     probe.settimeout(1)

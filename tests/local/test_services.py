@@ -96,8 +96,10 @@ def test_it_recovers_when_everything_was_killed(home: Path) -> None:
     with services.running(home) as found:
         with psycopg.connect(found.database_url.replace("/contextmcp?", "/postgres?"), autocommit=True) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
-        for process in belonging_to(home):
+        dying = belonging_to(home)
+        for process in dying:
             process.kill()
+        psutil.wait_procs(dying, timeout=10)
         with services.running(home) as again:
             assert ask(again, "SELECT answer FROM kept") == 42
             assert redis.Redis.from_url(again.redis_url).ping()
