@@ -74,7 +74,7 @@ def replace(organization: Organization, source: str, wanted: Iterable[GrantSpec]
                 ended[spec.reference] = spec.ends_at
             usable = next((row for row in same if over or _stands(row, present)), None)
             if usable:
-                news |= _adjust(usable, spec, actor)
+                news |= _adjust(usable, _not_longer(spec, usable) if over else spec, actor)
                 kept.append(usable)
             elif not over or spec.owing:
                 # What it stood for before, this plan or another, ends now at the latest: history must not show two plans at a time.
@@ -89,6 +89,12 @@ def replace(organization: Organization, source: str, wanted: Iterable[GrantSpec]
         if news:
             announce(organization.id)
     return kept
+
+
+def _not_longer(spec: GrantSpec, grant: Grant) -> GrantSpec:
+    """Nor is one that ended drawn out: what it stood for may have gone on, access did not."""
+    assert spec.ends_at is not None
+    return changed(spec, ends_at=min(grant.ends_at or spec.ends_at, spec.ends_at))
 
 
 def _stands(grant: Grant, at: datetime) -> bool:

@@ -71,7 +71,7 @@ def perform(scene: Scene, draws: list[tuple[int, int]], *, finals: str = "cancel
     for place, (who, number) in enumerate(draws):
         # Mixed with the place, so that hypothesis's favourite, a list of zeros, is a history as well.
         actor = (who + place) % len(scene.parties)
-        party, dice = scene.parties[actor], Random(f"{place}:{number}")
+        party, dice = scene.parties[actor], Random(f"{finals}:{place}:{number}")
         sight = actions.look(scene, party)
         able = [each for each in actions.ACTIONS if each.possible(sight)]
         chosen = dice.choices(able, [each.weight for each in able])[0]

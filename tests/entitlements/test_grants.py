@@ -137,6 +137,14 @@ class TestWanted:
         self.replace(manager, GrantSpec("pro", reference="sub-1", starts_at=now(acme) - 9 * DAY, ends_at=ended))
         assert Grant.objects.get().ends_at == ended
 
+    def test_one_that_ended_is_not_drawn_out(self, manager, acme):
+        """Paused first, canceled later: it had nothing in between."""
+        self.replace(manager, GrantSpec("pro", reference="sub-1", starts_at=now(acme) - 9 * DAY, ends_at=now(acme) + DAY))
+        Grant.objects.update(ends_at=now(acme) - 5 * DAY)
+        before = Grant.objects.get().ends_at
+        self.replace(manager, GrantSpec("pro", reference="sub-1", starts_at=now(acme) - 9 * DAY, ends_at=now(acme) - DAY))
+        assert Grant.objects.get().ends_at == before
+
     def test_one_that_ended_is_not_opened_again(self, manager, acme):
         self.replace(manager, GrantSpec("pro", reference="sub-1", starts_at=now(acme) - 9 * DAY))
         self.replace(manager)
