@@ -35,6 +35,8 @@ class Databases:
             with suppress(databases.MigrationFailed):
                 environment = {"DJANGO_SETTINGS_MODULE": SETTINGS}
                 connection.settings_dict["TEST"]["TEMPLATE"] = databases.template(os.environ["DATABASE_URL"], environment)
+                # Looking through all migrations only to find them done takes longer than many a test file.
+                connection.settings_dict["TEST"]["MIGRATE"] = False
 
 
 def pytest_configure(config: pytest.Config) -> None:
