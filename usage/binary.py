@@ -35,6 +35,10 @@ class Ints(list[int]): ...
 class Times(list[datetime]): ...
 
 
+class Moments(list[int]):
+    """The same, in microseconds since 2000."""
+
+
 @lru_cache(256)
 def _fixed(length: int) -> struct.Struct:
     return struct.Struct("!" + "iq" * length)
@@ -131,6 +135,13 @@ class _TimesDumper(_Dumper):
         return _whole(1184, [microseconds(value) for value in obj])
 
 
+class _MomentsDumper(_Dumper):
+    oid = 1185
+
+    def dump(self, obj: Moments) -> Buffer:
+        return _whole(1184, obj)
+
+
 _DUMPERS: dict[type[Any], type[Dumper]] = {
     Uuids: _UuidsDumper,
     RawUuids: _RawUuidsDumper,
@@ -138,6 +149,7 @@ _DUMPERS: dict[type[Any], type[Dumper]] = {
     Blobs: _BlobsDumper,
     Ints: _IntsDumper,
     Times: _TimesDumper,
+    Moments: _MomentsDumper,
 }
 
 

@@ -25,7 +25,7 @@ def of_request(items: list[tuple[str, int]], mark: str = "") -> bytes:
     return blake2b((said + mark).encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def of_event(feature: str, amount: int, occurred_at: str | None, reason: str) -> bytes:
+def of_event(feature: str, amount: int, occurred_at: int | None, reason: str) -> bytes:
     """An event that says no more than a feature and an amount is the same thing as an `authorize` of them."""
     said = f"{feature} {amount}" if occurred_at is None and not reason else f"{feature} {amount}\n{occurred_at}\n{reason}"
     return blake2b(said.encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -8,10 +8,11 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from contextmcp.common.errors import DomainError, MalformedRequest, PayloadTooLarge, ValidationFailed
-from entitlements.types import Allowance, Entitlements, Kind
+from entitlements.types import Entitlements, Kind
 
 from . import digests
 from .asking import period_of
+from .binary import microseconds
 from .requests import Feature, decoded, explained, invalid
 from .types import MOST_AT_ONCE, Event
 
@@ -31,6 +32,7 @@ Parsed = Event | DomainError
 
 
 _NONE = Raw(b"null")
+_METERED = (Kind.QUOTA, Kind.RATE)
 
 
 class EventBody(Struct, forbid_unknown_fields=True, rename="camel", gc=False):
@@ -185,49 +187,47 @@ def _from_cloud(event: CloudEvent) -> EventBody:
 
 def understand(bodies: list[EventBody | DomainError], at: datetime, history: History) -> list[Parsed]:
     """Each event with its period, or why it is refused. `at` is the organization's time."""
-    return [body if isinstance(body, DomainError) else _understood(body, at, history) for body in bodies]
+    oldest, newest = at - LATEST, at + EARLIEST
+    return [body if isinstance(body, DomainError) else _understood(body, at, oldest, newest, history) for body in bodies]
 
 
-def _understood(body: EventBody, at: datetime, history: History) -> Parsed:  # noqa: PLR0911 - one line a reason
-    key = body.idempotency_key
+def _understood(body: EventBody, at: datetime, oldest: datetime, newest: datetime, history: History) -> Parsed:  # noqa: PLR0911 - one line a reason
+    key, reason = body.idempotency_key, body.reason or ""
     if key is not None and not (key.isascii() and key.isprintable()):
         return invalid("idempotencyKey", "Give printable ASCII characters.")
     if body.amount == 0:
         return invalid("amount", "Give an amount other than 0.")
-    reason = body.reason or ""
     if body.amount < 0 and not reason.strip():
         return invalid("reason", "A correction needs a reason.")
-    if "\x00" in reason or not _sound(reason):
+    if reason and ("\x00" in reason or not _sound(reason)):
         return invalid("reason", "This text cannot be stored.")
-    occurred, said, then = at, None, history.present
+    occurred, then = body.occurred_at or at, history.present
     if body.occurred_at is not None:
         # Compared before it is converted: the first and last days of the calendar exist in some zones only.
-        if body.occurred_at < at - LATEST:
+        if occurred < oldest:
             return invalid("occurredAt", "This is more than 35 days ago; its period is closed.")
-        if body.occurred_at > at + EARLIEST:
+        if occurred > newest:
             return invalid("occurredAt", "This is more than 5 minutes ahead.")
-        occurred = body.occurred_at.astimezone(UTC)
-        said, then = occurred.isoformat(), history.at(occurred)
+        if occurred.tzinfo is not UTC:
+            occurred = occurred.astimezone(UTC)
+        then = history.at(occurred)
     allowance = then.allowances.get(body.feature) or history.present.allowances.get(body.feature)
-    if allowance is None or allowance.kind not in (Kind.QUOTA, Kind.RATE):
+    if allowance is None or allowance.kind not in _METERED:
         return invalid("feature", f"There is no meter named {body.feature[:64]!r}.")
-    properties = _text(body.properties)
-    if len(properties) > MOST_PROPERTIES or (properties and not isinstance(body, CloudBody) and properties[0] != "{"):
+    properties = "" if body.properties is _NONE else _text(body.properties)
+    if properties and (len(properties) > MOST_PROPERTIES or (properties[0] != "{" and not isinstance(body, CloudBody))):
         return invalid("properties", f"Give an object of at most {MOST_PROPERTIES} bytes, in UTF-8.")
+    moment = microseconds(occurred)
     return Event(
         body.feature,
         body.amount,
-        occurred,
-        digests.of_event(body.feature, body.amount, said, reason),
+        moment,
+        digests.of_event(body.feature, body.amount, None if body.occurred_at is None else moment, reason),
         None if key is None else digests.of_key(key),
         reason,
         properties,
-        _period(allowance, occurred),
+        period_of(allowance, occurred) if allowance.kind is Kind.QUOTA else None,
     )
-
-
-def _period(allowance: Allowance, occurred: datetime) -> Any:
-    return period_of(allowance, occurred) if allowance.kind is Kind.QUOTA else None
 
 
 def _sound(text: str) -> bool:
@@ -240,8 +240,6 @@ def _sound(text: str) -> bool:
 
 def _text(raw: Raw) -> str:
     """As it was sent; nothing for null, and something no one accepts for what is not UTF-8."""
-    if raw is _NONE:
-        return ""
     try:
         text = bytes(raw).decode()
     except UnicodeDecodeError:

@@ -69,6 +69,11 @@ def in_row(part: Part) -> bool:
     return isinstance(part, GiveBack) or (isinstance(part, Level) and part.counted is None)
 
 
+def _by_number(key: CounterKey) -> tuple[int, str, datetime]:
+    """As the key itself, but UUIDs compare themselves in Python."""
+    return key[0].int, key[1], key[2]
+
+
 def needs(jobs: list[Job]) -> Needs:
     counters: dict[CounterKey, datetime] = {}
     levels: set[LevelKey] = set()
@@ -103,7 +108,7 @@ def needs(jobs: list[Job]) -> Needs:
             holds.add(job.hold_id)
     live.discard(NO_KEY)
     return Needs(
-        counters=dict(sorted(counters.items())) if len(counters) > 1 else counters,
+        counters={key: counters[key] for key in sorted(counters, key=_by_number)} if len(counters) > 1 else counters,
         levels=sorted(levels),
         keys=sorted(keys),
         holds=sorted(holds),

@@ -4,21 +4,23 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from .binary import Blobs, Ints, RawUuids, Texts, Times, Uuids
+from .binary import Blobs, Ints, Moments, RawUuids, Texts, Times, Uuids, microseconds
 from .types import Event, HoldFor, Quota, Who
 
-_Bucket = tuple[UUID, str, datetime, str, UUID, int]
+_Bucket = tuple[UUID, str, int, str, UUID, int]
+# In microseconds; those since 2000 began with a whole one of each.
+HOUR, DAY = 3_600_000_000, 86_400_000_000
 
 
 class Tally:
     """Filled by `decide`; its `..._columns` are the parameters of the statements of the same name."""
 
     def __init__(self) -> None:
-        self.organizations, self.features, self.amounts, self.times = Uuids(), Texts(), Ints(), Times()
+        self.organizations, self.features, self.amounts, self.times = Uuids(), Texts(), Ints(), Moments()
         self.keys, self.members, self.digests, self.reasons, self.properties = Uuids(), Ints(), Blobs(), Texts(), Texts()
         self.seen: list[tuple[bytes, bytes, str]] = []
         self.counters: dict[int, list[int]] = {}
-        self.hours: dict[tuple[UUID, datetime, str, UUID, int], list[int]] = {}
+        self.hours: dict[tuple[UUID, int, str, UUID, int], list[int]] = {}
         self.levels: dict[int, int] = {}
         self.holds: list[tuple[HoldFor, Who, Quota, datetime]] = []
         self.ended: list[tuple[UUID, str, int]] = []
@@ -29,13 +31,14 @@ class Tally:
         self.organizations.append(who.organization_id)
         self.features.append(feature)
         self.amounts.append(amount)
-        self.times.append(at)
+        moment = microseconds(at)
+        self.times.append(moment)
         self.keys.append(who.key_id)
         self.members.append(who.member_id)
         self.digests.append(digest)
         self.reasons.append(reason)
         self.properties.append(properties)
-        hour = (who.organization_id, at.replace(minute=0, second=0, microsecond=0), feature, who.key_id, who.member_id)
+        hour = (who.organization_id, moment // HOUR, feature, who.key_id, who.member_id)
         total = self.hours.get(hour)
         if total is None:
             self.hours[hour] = [amount, 1]
@@ -55,12 +58,15 @@ class Tally:
         self.digests += [event.digest or b"" for event in events]
         self.reasons += [event.reason for event in events]
         self.properties += [event.properties for event in events]
-        hours: dict[tuple[str, datetime], list[int]] = {}
+        hours: dict[tuple[str, int], list[int]] = {}
         for event in events:
-            at = event.occurred_at
-            total = hours.setdefault((event.feature, at.replace(minute=0, second=0, microsecond=0)), [0, 0])
-            total[0] += event.amount
-            total[1] += 1
+            place = (event.feature, event.occurred_at // HOUR)
+            total = hours.get(place)
+            if total is None:
+                hours[place] = [event.amount, 1]
+            else:
+                total[0] += event.amount
+                total[1] += 1
         for (feature, start), (amount, number) in hours.items():
             total = self.hours.setdefault((who.organization_id, start, feature, who.key_id, who.member_id), [0, 0])
             total[0] += amount
@@ -90,7 +96,7 @@ class Tally:
 
     def count_columns(self) -> list[Any]:
         seen = sorted(self.seen)
-        counters = sorted(self.counters.items())
+        counters = self.counters.items()
         return [
             RawUuids([one[0][:16] for one in seen]),
             Blobs([one[0][16:] for one in seen]),
@@ -114,15 +120,16 @@ class Tally:
     def _summary_columns(self) -> list[Any]:
         buckets: dict[_Bucket, list[int]] = {}
         for (organization, hour, feature, key, member), (amount, events) in self.hours.items():
-            buckets[organization, "h", hour, feature, key, member] = [amount, events]
-            total = buckets.setdefault((organization, "d", hour.replace(hour=0), feature, key, member), [0, 0])
+            buckets[organization, "h", hour * HOUR, feature, key, member] = [amount, events]
+            day = hour * HOUR // DAY * DAY
+            total = buckets.setdefault((organization, "d", day, feature, key, member), [0, 0])
             total[0] += amount
             total[1] += events
-        rows = sorted(buckets.items())
+        rows = buckets.items()
         return [
             Uuids([row[0] for row, _ in rows]),
             Texts([row[1] for row, _ in rows]),
-            Times([row[2] for row, _ in rows]),
+            Moments([row[2] for row, _ in rows]),
             Texts([row[3] for row, _ in rows]),
             Uuids([row[4] for row, _ in rows]),
             Ints([row[5] for row, _ in rows]),

@@ -105,11 +105,14 @@ class Ask(Struct):
 
 
 class Event(Struct, gc=False):
-    """Something that happened and is to be counted, whatever the limit. `period` is None where the meter has no quota."""
+    """Something that happened and is to be counted, whatever the limit. `period` is None where the meter has no quota.
+
+    `occurred_at` is in microseconds since 2000, as Postgres counts them: a datetime is slow to print and to round.
+    """
 
     feature: str
     amount: int
-    occurred_at: datetime
+    occurred_at: int
     fingerprint: bytes
     digest: bytes | None = None
     reason: str = ""

@@ -48,6 +48,10 @@ SETTINGS = (
     "SET TimeZone = 'UTC'",
     # One plan for a hundred rows and for one: by the primary keys, whatever the tables' size. Planning anew costs more than it finds.
     "SET plan_cache_mode = 'force_generic_plan'",
+    # A plan made while a table is small would read all of it, and be kept while it grows: minutes, until Postgres analyzes it.
+    "SET enable_seqscan = off",
+    "SET enable_hashjoin = off",
+    "SET enable_mergejoin = off",
     "SET jit = off",
 )
 _BEGIN: Query = (b"BEGIN", [])

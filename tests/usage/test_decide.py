@@ -11,6 +11,7 @@ from accounts.errors import KeyRevoked
 from contextmcp.common.errors import NotFound
 from entitlements.periods import Period
 from entitlements.types import Allowance, Kind
+from usage.binary import microseconds
 from usage.decide import Counted, Granted, Settled, decide
 from usage.errors import IdempotencyConflict, LimitReached, OverageCapReached, QuotaExceeded
 from usage.rows import Counter, HoldRow, LevelRow, Seen, State, needs
@@ -21,6 +22,7 @@ ORGANIZATION = UUID(int=7)
 KEY = UUID(int=8)
 WHO = Who(ORGANIZATION, KEY, 1)
 NOW = datetime(2026, 3, 31, 23, 59, tzinfo=UTC)
+MOMENT = microseconds(NOW)
 PERIOD = Period(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC))
 COUNTER = (ORGANIZATION, "sessions", PERIOD.start)
 
@@ -82,7 +84,7 @@ def test_what_is_admitted_fits_and_what_is_written_is_what_was_said(jobs, used, 
 
 @given(st.lists(st.tuples(st.integers(-9, 9).filter(bool), st.none() | st.sampled_from([b"1" * 16, b"2" * 16])), max_size=25))
 def test_events_are_never_refused_for_a_limit_and_each_key_counts_once(amounts):
-    events = [Event("sessions", amount, NOW, b"%8d" % amount, digest, period=PERIOD) for amount, digest in amounts]
+    events = [Event("sessions", amount, MOMENT, b"%8d" % amount, digest, period=PERIOD) for amount, digest in amounts]
     found, tally = state(50), Tally()
     (counted,) = decide([Report(WHO, events)], found, tally)
     accepted = [event for event, (verdict, _) in zip(events, counted.verdicts, strict=True) if verdict is Verdict.ACCEPTED]
@@ -140,9 +142,11 @@ def test_a_hold_is_settled_once():
 def test_what_is_needed_is_sorted_so_that_batches_lock_in_one_order():
     later = Period(PERIOD.end, PERIOD.end + timedelta(days=30))
     jobs = [
-        Report(WHO, [Event("sessions", 1, NOW, b"", b"9" * 16, period=later), Event("sessions", 1, NOW, b"", b"1" * 16, period=PERIOD)]),
+        Report(
+            WHO, [Event("sessions", 1, MOMENT, b"", b"9" * 16, period=later), Event("sessions", 1, MOMENT, b"", b"1" * 16, period=PERIOD)]
+        ),
         ask(digest=b"5" * 16, level=1),
-        Report(WHO, [Event("context_queries", 1, NOW, b"")]),
+        Report(WHO, [Event("context_queries", 1, MOMENT, b"")]),
         Settlement(Who(ORGANIZATION), UUID(int=3), "sessions", PERIOD, 1),
     ]
     wanted = needs(jobs)

@@ -1,0 +1,22 @@
+"""The gate's statements are planned once. A plan that reads a whole table would be kept while the table grows."""
+
+import pytest
+from django.db import connection
+
+from contextmcp.gate.batch import SETTINGS, STATEMENTS
+from contextmcp.gate.postgres import numbered
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", [name.decode() for name in STATEMENTS])
+def test_no_statement_reads_a_table_from_end_to_end(name):
+    statement = STATEMENTS[name.encode()]
+    nothing = ", ".join(["NULL"] * statement.count("%b"))
+    with connection.cursor() as cursor:
+        for setting in SETTINGS:
+            cursor.execute(setting.replace("SET ", "SET LOCAL ", 1))
+        cursor.execute(f"PREPARE {name} AS {numbered(statement).decode()}")
+        cursor.execute(f"EXPLAIN EXECUTE {name}({nothing})")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+        cursor.execute(f"DEALLOCATE {name}")
+    assert "Seq Scan" not in plan and "Hash Join" not in plan and "Merge Join" not in plan, plan
