@@ -3,12 +3,15 @@
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from billing.errors import StripeRejected
 from billing.models import Drift, Invoice, MeterReport
 from billing.services import meter_check, meters, reconcile
 from tests.support.api import problem
 from tests.support.stripe import run
+from usage.errors import OverageCapReached
+from usage.ingest import EventBody
 from usage.tracker import UsageTracker
 
 pytestmark = pytest.mark.django_db
@@ -80,24 +83,28 @@ def test_beside_a_yearly_price_it_is_billed_by_the_month(payer, api, owner, acme
     assert newest.total == 20
 
 
-def test_the_cap_holds_for_what_comes_late(pro, acme, api, owner):
+def test_the_cap_holds(pro, acme, api, owner):
     api.put(PATH, {"enabled": True, "cap": 10}, by=owner)
-    use(acme, 1000)
-    tracker = UsageTracker(acme)
-    from usage.ingest import EventBody  # noqa: F401 - the shape of a late event
-
-    use(acme, 5)
+    use(acme, 1005)
     report(pro)
     assert total(pro) == 5
-    assert meters.units_sold(acme, tracker.entitlements.allowances["sessions"], period_of(pro)) == 5
+    with pytest.raises(OverageCapReached):
+        use(acme, 1)
 
 
-def period_of(payer):
-    from contextmcp.common.clock import now
-    from entitlements.manager import EntitlementsManager
-
-    allowance = EntitlementsManager(payer.organization).entitlements().allowances["sessions"]
-    return allowance.period(now(payer.organization))
+def test_what_comes_after_the_invoice_is_counted_and_said_but_billed_nowhere(pro, acme):
+    use(acme, 1010)
+    report(pro)
+    began = pro.state.anchor
+    pro.later(31.2)
+    late = EventBody("sessions", 4, "late", began + timedelta(days=3))
+    assert UsageTracker(acme).record_events([late]) == [("accepted", None)]
+    with capture_logs() as said:
+        report(pro)
+    assert [(each["event"], each["units"]) for each in said if each["log_level"] == "warning"] == [("billing.overage_after_invoice", 4)]
+    assert total(pro) == 14
+    pro.later(31)
+    assert [invoice.total for invoice in Invoice.objects.order_by("created_at", "id")][-2:] == [900 + 10 * 2, 900]
 
 
 def test_a_stripe_that_is_away_gets_it_later_and_once(pro, acme):
