@@ -8,9 +8,9 @@ from djstripe import models
 
 
 def subscriptions(customer_id: str) -> list[dict[str, Any]]:
-    rows = models.Subscription.objects.filter(customer_id=customer_id).order_by("id")
-    schedules = {row.id: row.stripe_data for row in models.SubscriptionSchedule.objects.filter(customer__id=customer_id)}
-    return [row.stripe_data | {"schedule": schedules.get(row.stripe_data.get("schedule"))} for row in rows]
+    found = models.Subscription.objects.filter(customer_id=customer_id).order_by("id").values_list("stripe_data", flat=True)
+    schedules = dict(models.SubscriptionSchedule.objects.filter(customer__id=customer_id).values_list("id", "stripe_data"))
+    return [document | {"schedule": schedules.get(document.get("schedule"))} for document in found]
 
 
 def subscription_ids(customer_id: str) -> list[str]:
@@ -18,4 +18,4 @@ def subscription_ids(customer_id: str) -> list[str]:
 
 
 def invoices(customer_id: str) -> list[dict[str, Any]]:
-    return [row.stripe_data for row in models.Invoice.objects.filter(customer_id=customer_id).order_by("id")]
+    return list(models.Invoice.objects.filter(customer_id=customer_id).order_by("id").values_list("stripe_data", flat=True))

@@ -6,7 +6,6 @@ import structlog
 from django.db import transaction
 from django.db.models import F, QuerySet
 
-from accounts.models import Organization
 from billing.gateway import invoices
 from billing.mirror import store
 from billing.models import BillingAccount, WebhookEvent
@@ -38,10 +37,6 @@ def _apply_object(subject: str, thing: dict[str, object], events: QuerySet[Webho
     state = WebhookEvent.State.PROCESSED
     if kind in store.CATALOG_KINDS:
         store.fetch(kind, subject)
-    elif kind == "test_helpers.test_clock":
-        clocked = Organization.objects.filter(test_clock_id=subject)
-        for customer in BillingAccount.objects.filter(organization__in=clocked).values_list("stripe_customer_id", flat=True):
-            queue.sync_later(str(customer))
     elif (customer := _owner(kind, thing)) and _known(customer, events):
         state = WebhookEvent.State.PROCESSED
     elif customer:
@@ -61,7 +56,13 @@ def _known(customer: str, events: QuerySet[WebhookEvent]) -> bool:
 
 
 def _owner(kind: str, thing: dict[str, object]) -> str:
-    """Whose refund, dispute or payment it is."""
+    """Whose refund, dispute, payment or test clock it is. A clock may have several customers: the others are synced apart."""
+    if kind == "test_helpers.test_clock":
+        clocked = BillingAccount.objects.filter(organization__test_clock_id=thing["id"], stripe_customer_id__isnull=False)
+        customer, *others = [*clocked.values_list("stripe_customer_id", flat=True), ""]
+        for other in filter(None, others):
+            queue.sync_later(other)
+        return str(customer)
     if kind == "invoice_payment":
         found = invoices.invoice(str(thing["invoice"]))
     else:

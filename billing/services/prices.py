@@ -17,11 +17,8 @@ from .projection import KnownPrice
 
 def known() -> dict[str, KnownPrice]:
     """Every price that stands for something here, by its id at Stripe."""
-    rows = PlanPrice.objects.select_related("plan_version")
-    return {
-        row.stripe_price_id: KnownPrice(row.plan_version_id, row.plan_version.plan, row.plan_version.version, row.interval, row.amount)
-        for row in rows
-    }
+    columns = ("stripe_price_id", "plan_version_id", "plan_version__plan", "plan_version__version", "interval", "amount")
+    return {price: KnownPrice(*fields) for price, *fields in PlanPrice.objects.values_list(*columns)}
 
 
 def for_sale(plan: str, interval: str, version: int | None = None) -> PlanPrice:

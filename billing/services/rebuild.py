@@ -26,14 +26,11 @@ def rebuild(account: BillingAccount) -> list[Change]:
     bills = read.invoices(customer_id)
     grace = timedelta(days=settings.BILLING_GRACE_DAYS)
     known = prices.known()
-    changes: list[Change] = []
-    for document in documents:
-        fields = projection.subscription_fields(document, bills, known, grace)
-        changes += _put(SubscriptionState, account, "stripe_subscription_id", document["id"], fields)
+    subscriptions = {each["id"]: projection.subscription_fields(each, bills, known, grace) for each in documents}
+    changes = _put(SubscriptionState, account, "stripe_subscription_id", subscriptions)
     refunds = _refunded(account)
-    for bill in bills:
-        fields = projection.invoice_fields(bill, refunds.get(bill["id"], 0))
-        changes += _put(Invoice, account, "stripe_invoice_id", bill["id"], fields)
+    invoices = {each["id"]: projection.invoice_fields(each, refunds.get(each["id"], 0)) for each in bills}
+    changes += _put(Invoice, account, "stripe_invoice_id", invoices)
     changes += _drop_gone(account, {bill["id"] for bill in bills})
     states = list(account.organization.subscriptions.select_related("plan_version"))
     _attempts(account, documents)
@@ -53,7 +50,12 @@ def _grant(account: BillingAccount, states: Iterable[SubscriptionState]) -> list
 
 
 def _standing(account: BillingAccount) -> list[list[str | None]]:
-    rows = account.organization.grants.filter(source=Source.SUBSCRIPTION).standing(at=now(account.organization)).order_by("id")
+    rows = (
+        account.organization.grants.filter(source=Source.SUBSCRIPTION)
+        .standing(at=now(account.organization))
+        .select_related("plan_version")
+        .order_by("id")
+    )
     return [[row.reference, str(row.plan_version), row.ends_at.isoformat() if row.ends_at else None] for row in rows]
 
 
@@ -93,12 +95,21 @@ def _ends(state: SubscriptionState) -> Any:
     return state.cancel_at
 
 
-def _put(model: Any, account: BillingAccount, key: str, value: str, fields: dict[str, Any]) -> list[Change]:
-    """Make the row equal to `fields`, and say what differed."""
-    row = model.objects.filter(**{key: value}).first()
-    if row is None:
-        model.objects.create(**{key: value}, organization=account.organization, **fields)
-        return [(f"{model._meta.model_name}_missing", value, fields.get("status"), None)]
+def _put(model: Any, account: BillingAccount, key: str, wanted: dict[str, dict[str, Any]]) -> list[Change]:
+    """Make the rows equal to what is wanted of each, and say what differed."""
+    rows = {getattr(row, key): row for row in model.objects.filter(**{f"{key}__in": list(wanted)})}
+    changes: list[Change] = []
+    for value, fields in wanted.items():
+        row = rows.get(value)
+        if row is None:
+            model.objects.create(**{key: value}, organization=account.organization, **fields)
+            changes.append((f"{model._meta.model_name}_missing", value, fields.get("status"), None))
+        else:
+            changes += _update(row, value, fields)
+    return changes
+
+
+def _update(row: Any, value: str, fields: dict[str, Any]) -> list[Change]:
     different = {name: new for name, new in fields.items() if getattr(row, name) != new}
     if not different:
         return []
@@ -106,7 +117,7 @@ def _put(model: Any, account: BillingAccount, key: str, value: str, fields: dict
     for name, new in different.items():
         setattr(row, name, new)
     row.save(update_fields=list(different))
-    return [(f"{model._meta.model_name}_{name}", value, different[name], before[name]) for name in different]
+    return [(f"{row._meta.model_name}_{name}", value, different[name], before[name]) for name in different]
 
 
 def _drop_gone(account: BillingAccount, present: set[str]) -> list[Change]:
@@ -114,7 +125,8 @@ def _drop_gone(account: BillingAccount, present: set[str]) -> list[Change]:
     if account.customer_deleted_at:
         return []  # Stripe lists nothing of a deleted customer; what was billed stays on record.
     changes: list[Change] = [("invoice_gone", row.stripe_invoice_id, None, row.status) for row in gone]
-    gone.delete()
+    if changes:
+        gone.delete()
     return changes
 
 

@@ -53,7 +53,7 @@ def run(world: Stripe, draws: list[tuple[int, int]], *, finals: str = "cancel", 
 def perform(world: Stripe, draws: list[tuple[int, int]], *, finals: str = "cancel") -> history.History:
     """At an empty Stripe with the catalogue published, by organizations of its own."""
     world.server.reset()
-    world.delivered.clear()
+    world.heard = ""
     rows.forget()
     PlanPrice.objects.all().delete()
     publish.publish()
