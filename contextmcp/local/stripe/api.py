@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from contextmcp.local.stripe.errors import Refusal, invalid
-from contextmcp.local.stripe.kinds import Obj, Params, new_id
+from contextmcp.local.stripe.kinds import Obj, Params, new_id, read, written
 from contextmcp.local.stripe.render import answer
 from contextmcp.local.stripe.routes import check, form, spec
 from contextmcp.local.stripe.routes.match import Match, match
@@ -50,7 +50,7 @@ def respond(sim: Simulator, request: Request) -> Answer:
 
 
 def _json(status: int, payload: Obj, headers: dict[str, str]) -> Answer:
-    return Answer(status, json.dumps(payload).encode(), {"Content-Type": "application/json", **headers})
+    return Answer(status, written(payload).encode(), {"Content-Type": "application/json", **headers})
 
 
 def _note(sim: Simulator, request: Request, refusal: Refusal) -> None:
@@ -127,7 +127,7 @@ def _once(sim: Simulator, request: Request, found: Match, parameters: Params, re
                     kind="idempotency_error",
                     unsaved=True,
                 )
-            return row["status"], json.loads(row["body"]), True
+            return row["status"], read(row["body"]), True
         try:
             return 200, _run(sim, found, parameters, request_id, key, fingerprint), False
         except Refusal as refusal:
@@ -139,7 +139,7 @@ def _once(sim: Simulator, request: Request, found: Match, parameters: Params, re
 
 
 def _remember(store: Store, key: str, fingerprint: str, status: int, payload: Obj) -> None:
-    store.run("INSERT INTO replays VALUES (?, ?, ?, ?, ?)", (key, fingerprint, status, json.dumps(payload), time.time()))
+    store.run("INSERT INTO replays VALUES (?, ?, ?, ?, ?)", (key, fingerprint, status, written(payload), time.time()))
 
 
 def _run(sim: Simulator, found: Match, parameters: Params, request_id: str, key: str | None, fingerprint: str = "") -> Obj:

@@ -1,11 +1,10 @@
 """What Stripe tells: an event is written with the change it tells of, its payload frozen, and with it what must be delivered."""
 
-import json
 import random
 import time
 from typing import Any
 
-from contextmcp.local.stripe.kinds import Obj, new_id
+from contextmcp.local.stripe.kinds import Obj, new_id, read, written
 from contextmcp.local.stripe.render import view
 from contextmcp.local.stripe.routes import spec
 from contextmcp.local.stripe.shape import blank
@@ -18,12 +17,12 @@ def emit(unit: Unit, kind: str, obj: Obj, *, previous: Obj | None = None) -> Obj
     data: Obj = {"object": now}
     if kind.endswith(".updated") and previous is None:
         before = unit.loaded.get(obj["id"])
-        previous = difference(view(unit, json.loads(before)), now) if before else {}
+        previous = difference(view(unit, read(before)), now) if before else {}
         if before and not previous:
             return None
     if previous is not None:
         data["previous_attributes"] = previous
-    unit.loaded[obj["id"]] = json.dumps(obj)
+    unit.loaded[obj["id"]] = written(obj)
     event = blank(
         "event",
         id=new_id("evt", 24),

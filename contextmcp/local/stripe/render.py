@@ -1,11 +1,10 @@
 """From stored objects to answers: private keys dropped, embedded objects filled in, `expand` followed."""
 
-import copy
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from contextmcp.local.stripe.errors import invalid
-from contextmcp.local.stripe.kinds import Obj
+from contextmcp.local.stripe.kinds import Obj, copied
 from contextmcp.local.stripe.routes import spec
 from contextmcp.local.stripe.unit import Unit
 
@@ -36,7 +35,7 @@ def includes(kind: str, name: str) -> Callable[[Include], Include]:
 
 
 def view(unit: Unit, obj: Obj) -> Obj:
-    shown: Obj = copy.deepcopy({key: value for key, value in obj.items() if not key.startswith("_")})
+    shown: Obj = copied({key: value for key, value in obj.items() if not key.startswith("_")})
     if obj.get("deleted"):
         shown.pop("created", None)
         return shown

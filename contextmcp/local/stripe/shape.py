@@ -1,11 +1,9 @@
 """New objects with every property Stripe's document asks for, so that a resource only says what is particular to it."""
 
-import copy
 import functools
-import json
 from typing import Any
 
-from contextmcp.local.stripe.kinds import Obj
+from contextmcp.local.stripe.kinds import Obj, copied, read, written
 from contextmcp.local.stripe.routes import spec
 
 
@@ -13,7 +11,7 @@ def _default(schema: dict[str, Any]) -> Any:
     if schema.get("nullable"):
         return None
     if "$ref" in schema:
-        return json.loads(_template(schema["$ref"].rsplit("/", 1)[1]))
+        return read(_template(schema["$ref"].rsplit("/", 1)[1]))
     if "anyOf" in schema:
         return _default(schema["anyOf"][0])
     kind = schema.get("type")
@@ -32,13 +30,13 @@ def _skeleton(schema: dict[str, Any]) -> Obj:
 
 @functools.cache
 def _template(name: str) -> str:
-    return json.dumps(_skeleton(spec.schema(name)))
+    return written(_skeleton(spec.schema(name)))
 
 
 def blank(name: str, /, **values: Any) -> Obj:
     """An object of the schema `name`: what may be null is null, what must be there is there, `values` on top."""
-    made: Obj = json.loads(_template(name))
-    made.update(copy.deepcopy(values))
+    made: Obj = read(_template(name))
+    made.update(copied(values))
     return made
 
 

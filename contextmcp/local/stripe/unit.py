@@ -1,13 +1,12 @@
 """One unit of work: the objects a request (or a due job) reads and changes, written back together or not at all."""
 
-import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from contextmcp.local.stripe.errors import missing
-from contextmcp.local.stripe.kinds import Obj, ident
+from contextmcp.local.stripe.kinds import Obj, ident, read, written
 from contextmcp.local.stripe.store import Store
 
 # Where an object hangs, for the lists that are asked for: the column `parent`.
@@ -92,7 +91,7 @@ class Unit:
 
     def _adopt(self, id: str, body: str) -> Obj:
         if id not in self.live:
-            self.live[id] = json.loads(body)
+            self.live[id] = read(body)
             self.loaded[id] = self.written[id] = body
         return self.live[id]
 
@@ -112,7 +111,7 @@ class Unit:
 
     def finish(self) -> None:
         """Before the commit: whatever differs from what is written, marked by `save` or not."""
-        self.dirty |= {id for id, obj in self.live.items() if json.dumps(obj) != self.written.get(id)}
+        self.dirty |= {id for id, obj in self.live.items() if written(obj) != self.written.get(id)}
         self.flush()
 
     def flush(self) -> None:
@@ -123,7 +122,7 @@ class Unit:
     def _write(self, obj: Obj) -> None:
         kind = obj["object"]
         parent = ident(PARENT[kind](obj)) if kind in PARENT and not obj.get("deleted") else None
-        body = json.dumps(obj)
+        body = written(obj)
         self.written[obj["id"]] = body
         tag = TAG[kind](obj) if kind in TAG and not obj.get("deleted") else None
         self.store.run(
@@ -143,15 +142,24 @@ class Unit:
             ),
         )
 
-    def find(self, kind: str, *, oldest_first: bool = False, where: str = "", arguments: Iterable[Any] = (), **columns: Any) -> list[Obj]:
+    def find(
+        self,
+        kind: str,
+        *,
+        oldest_first: bool = False,
+        where: str = "",
+        arguments: Iterable[Any] = (),
+        most: int | None = None,
+        **columns: Any,
+    ) -> list[Obj]:
         """Objects of a kind that are not deleted, newest first, by the columns customer, parent, tag and clock."""
         self.flush()
         asked = {name: value for name, value in columns.items() if value is not None}
         terms = "".join(f" AND {name} = ?" for name in asked)
         order = "" if oldest_first else " DESC"
         rows = self.store.all(
-            f"SELECT id, body FROM objects WHERE object = ? AND deleted = 0{terms}{where} ORDER BY seq{order}",
-            (kind, *asked.values(), *arguments),
+            f"SELECT id, body FROM objects WHERE object = ? AND deleted = 0{terms}{where} ORDER BY seq{order} LIMIT ?",
+            (kind, *asked.values(), *arguments, -1 if most is None else most),
         )
         return [self._adopt(row["id"], row["body"]) for row in rows]
 

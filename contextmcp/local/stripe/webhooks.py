@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
-from contextmcp.local.stripe.kinds import Obj
+from contextmcp.local.stripe.kinds import Obj, read
 from contextmcp.local.stripe.simulator import Simulator, log
 
 AT_ONCE = 8
@@ -98,14 +98,14 @@ class Courier:
             if endpoint["id"] == id:
                 return endpoint
         row = self.sim.store.one("SELECT body FROM objects WHERE id = ? AND deleted = 0", (id,))
-        found: Obj | None = json.loads(row["body"]) if row else None
+        found: Obj | None = read(row["body"]) if row else None
         if found is not None:
             found["secret"] = found["_secret"]
         return found
 
     def _event(self, id: str) -> Obj | None:
         row = self.sim.store.one("SELECT body FROM objects WHERE id = ?", (id,))
-        return json.loads(row["body"]) if row else None
+        return read(row["body"]) if row else None
 
     def _post(self, endpoint: Obj, event: Obj) -> int:
         body = json.dumps(event, indent=2).encode()

@@ -1,7 +1,5 @@
 """Events, newest first, as they were told."""
 
-import json
-
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.kinds import Obj, Params
 from contextmcp.local.stripe.lists import page
@@ -28,11 +26,19 @@ def index(unit: Unit, p: Params) -> Obj:
     created = p.get("created")
     if isinstance(created, dict) and "gte" in created:  # the usual question; a long history is not read whole for it
         where += f" AND created >= {int(created['gte'])}"
-    return page("/v1/events", unit.find("event", where=where, arguments=arguments), p)
+    # A long history is not read whole for a page of it: the event that it begins after, the page itself, and one more.
+    if after := p.get("starting_after"):
+        where += " AND seq <= (SELECT seq FROM objects WHERE id = ?)"
+        arguments.append(after)
+    if before := p.get("ending_before"):
+        where += " AND seq >= (SELECT seq FROM objects WHERE id = ?)"
+        arguments.append(before)
+    plain = not before and (created is None or (isinstance(created, dict) and set(created) == {"gte"}))
+    most = p.get("limit", 10) + 2 if plain else None
+    return page("/v1/events", unit.find("event", where=where, arguments=arguments, most=most), p)
 
 
 @embeds("event")
 def _embed(unit: Unit, event: Obj, shown: Obj) -> None:
     row = unit.store.one("SELECT COUNT(*) AS left FROM deliveries WHERE event = ? AND state = 'pending'", (event["id"],))
     shown["pending_webhooks"] = row["left"] if row else 0
-    shown["data"] = json.loads(json.dumps(event["data"]))
