@@ -19,7 +19,8 @@ from contextmcp.local import databases
 from contextmcp.local.stripe import running
 from entitlements.cache import CACHE
 from tests import world as servers
-from tests.support.stripe import SECRET_KEY, WEBHOOK_SECRET, Stripe
+from tests.soak import share
+from tests.support.stripe import SECRET_KEY, WEBHOOK_SECRET, Stripe, warm_up
 from tests.support.workers import Worker
 
 
@@ -27,7 +28,7 @@ from tests.support.workers import Worker
 def database() -> Iterator[None]:
     """A migrated one of this run's own. Its name says whose it is, so that a killed run's is cleared away by the next."""
     url = os.environ["DATABASE_URL"]
-    name = "test_" + urlsplit(url).path.removeprefix("/")
+    name = "_".join(filter(None, ["test", urlsplit(url).path.removeprefix("/"), os.environ.get(share.PLACE)]))
     environment = {"DJANGO_SETTINGS_MODULE": servers.SETTINGS}
     databases.drop(url, name)
     if os.environ.get("CONTEXTMCP_TEST_TEMPLATES") == "1":
@@ -54,6 +55,7 @@ def stripe() -> Iterator[Stripe]:
         running(secret_key=SECRET_KEY) as server,
         override_settings(STRIPE_SECRET_KEY=SECRET_KEY, STRIPE_API_BASE=server.base_url, STRIPE_WEBHOOK_SECRETS=[WEBHOOK_SECRET]),
     ):
+        warm_up(server)
         gateway.configure()
         yield Stripe(server)
 

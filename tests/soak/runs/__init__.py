@@ -9,11 +9,8 @@ import ast
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from tests.soak.figures import Figures
-from tests.soak.options import Options
-
-Run = Callable[[Options], Figures]
 NAMES = ("convergence", "workers", "amounts", "burst", "outage", "exact", "durable", "year")
 
 
@@ -23,7 +20,7 @@ def purpose(name: str) -> str:
     return (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
 
 
-def load(name: str) -> Run:
+def load(name: str, function: str = "run") -> Callable[..., Any]:
     """Call it when the servers run and Django is set up (`prepare.begin`)."""
-    run: Run = import_module(f"{__name__}.{name}").run
-    return run
+    found: Callable[..., Any] = getattr(import_module(f"{__name__}.{name}"), function)
+    return found
