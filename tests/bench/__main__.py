@@ -31,7 +31,7 @@ def main(words: list[str]) -> int:
     began, rows, failed = datetime.now(UTC), list[Row](), list[str]()
     stop_on_signals()
     try:
-        with world(default_home() / "bench") as made:
+        with world(default_home() / "bench", options.web_workers) as made:
             bench = Bench(made, options)
             for name in known:
                 if name in (arguments.measures or known):

@@ -52,6 +52,7 @@ class World:
     running: services.Services
     ports: Claims
     prefix: str
+    web_workers: int
     servers: list[Server] = field(default_factory=list)
 
     @property
@@ -68,9 +69,10 @@ class World:
         databases.drop(self.running.database_url, f"{self.prefix}_{name}")
 
     def granian(self, name: str, application: str, environment: Mapping[str, str], *options: str, interface: str = "wsgi") -> Server:
-        """The server the product ships with, two workers: one for each core of the machine that the targets were set on."""
-        command = [sys.executable, "-m", "granian", "--no-access-log", "--log-level", "warning", "--no-ws", "--workers", "2"]
-        return self.serve(name, [*command, "--interface", interface, *options, application], environment)
+        """The server the product ships with."""
+        command = [sys.executable, "-m", "granian", "--no-access-log", "--log-level", "warning", "--no-ws"]
+        shape = ["--workers", str(self.web_workers), "--interface", interface]
+        return self.serve(name, [*command, *shape, *options, application], environment)
 
     def serve(self, name: str, command: list[str], environment: Mapping[str, str]) -> Server:
         """Start it with `--host` and `--port`, and wait until it answers."""
@@ -139,7 +141,7 @@ def _await(server: Server, log: Path) -> None:
 
 
 @contextmanager
-def world(home: Path) -> Iterator[World]:
+def world(home: Path, web_workers: int) -> Iterator[World]:
     """Start Postgres and Valkey under `home`; afterwards stop everything and drop the databases made."""
     # Servers of the user's own may hold what must not be loaded.
     for name in ("DATABASE_URL", "REDIS_URL"):
@@ -147,7 +149,7 @@ def world(home: Path) -> Iterator[World]:
     postgres.SETTINGS.update(SETTINGS)
     prefix = f"bench_{os.getpid()}_{secrets.token_hex(2)}"
     with services.running(home) as running, claims() as ports:
-        made = World(home, running, ports, prefix)
+        made = World(home, running, ports, prefix, web_workers)
         _drop_leftovers(running.database_url)
         try:
             yield made

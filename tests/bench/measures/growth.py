@@ -11,15 +11,13 @@ from tests.bench.sample import Http
 from tests.bench.sites import Bench, Product
 
 CONNECTIONS = 16
-READ = "current usage"
 
 
 def measure(bench: Bench) -> list[Row]:
     subjects: list[Http] = []
     for product in (bench.empty, bench.grown):
         for what, make in makers(product).items():
-            server = product.web if what == READ else product.gate
-            subjects.append(Http(f"{what}, {product.name}", bench.world, server, make, CONNECTIONS))
+            subjects.append(Http(f"{what}, {product.name}", bench.world, product.gate, make, CONNECTIONS))
     results = interleave("growth", subjects, bench.options)
     rows = []
     for what in makers(bench.empty):
@@ -38,5 +36,5 @@ def makers(product: Product) -> dict[str, Callable[[], Iterator[bytes]]]:
         "authorize": lambda: product.posting(gate.PATH, gate.BODY, many),
         "authorize, Idempotency-Key": lambda: requests.keyed(gate.PATH, heads, gate.BODY),
         "one event": lambda: requests.posts(single.PATH, heads, requests.event),
-        READ: lambda: requests.cycle(read),
+        "current usage": lambda: requests.cycle(read),
     }

@@ -12,6 +12,7 @@ PATH = "/api/usage/current"
 ORM = "DRF and ORM over hours"
 CURRENT = "current usage"
 HEAVY = "current usage, the busiest organization"
+DJANGO = "current usage, Django answering"
 
 
 def measure(bench: Bench) -> list[Row]:
@@ -23,8 +24,9 @@ def measure(bench: Bench) -> list[Row]:
         subjects = [
             plain(bench, connections),
             Http(ORM, bench.world, bench.peers.waiting, lambda: requests.cycle(peers), connections, expect=b'"sessions"'),
-            Http(CURRENT, bench.world, product.web, lambda: requests.cycle(many), connections, expect=b'"sessions"'),
-            Http(HEAVY, bench.world, product.web, lambda: requests.cycle(one), connections, expect=b'"sessions"'),
+            Http(CURRENT, bench.world, product.gate, lambda: requests.cycle(many), connections, expect=b'"sessions"'),
+            Http(HEAVY, bench.world, product.gate, lambda: requests.cycle(one), connections, expect=b'"sessions"'),
+            Http(DJANGO, bench.world, product.web, lambda: requests.cycle(many), connections, expect=b'"sessions"'),
         ]
         results = interleave(f"reading, {connections} connections", subjects, bench.options)
         judged = connections > 1
@@ -32,5 +34,6 @@ def measure(bench: Bench) -> list[Row]:
             results.ratio(CURRENT, PLAIN, target=0.45 if judged else None, stretch=0.6),
             results.ratio(CURRENT, ORM, target=3 if judged else None),
             results.ratio(HEAVY, PLAIN, target=0.45 if judged else None, stretch=0.6),
+            results.ratio(DJANGO, PLAIN),
         ]
     return rows

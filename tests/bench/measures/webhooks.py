@@ -11,6 +11,8 @@ from tests.bench.subjects import PLAIN, plain
 PATH = "/api/billing/webhooks/stripe"
 INSERT = "a view that inserts one row"
 ANSWER = "webhook answer"
+# What was promised of the slowest answers was promised for so many at once.
+SENDERS = 16
 
 
 def measure(bench: Bench) -> list[Row]:
@@ -25,5 +27,8 @@ def measure(bench: Bench) -> list[Row]:
         rows += [
             results.ratio(ANSWER, PLAIN, target=0.28 if connections > 1 else None, stretch=0.35),
             results.ratio(ANSWER, INSERT),
+            results.ratio(
+                ANSWER, INSERT, of="p99_ms", target=3 if connections == SENDERS else None, at_most=True, told=f"p99: {ANSWER} to {INSERT}"
+            ),
         ]
     return rows
