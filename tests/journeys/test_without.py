@@ -34,7 +34,7 @@ def owner(alone):
     ada.close()
 
 
-@pytest.mark.parametrize("process", ["web", "worker", "gate"])
+@pytest.mark.parametrize("process", ["web", "worker"])
 def test_each_process_says_once_that_there_is_no_stripe(alone, process):
     assert alone.log(process).count("STRIPE_SECRET_KEY is not set") == 1
 
