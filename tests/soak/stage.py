@@ -20,7 +20,7 @@ from contextmcp.local.stripe import running
 from entitlements.cache import CACHE
 from tests import world as servers
 from tests.soak import share
-from tests.support.stripe import SECRET_KEY, WEBHOOK_SECRET, Stripe, warm_up
+from tests.support.stripe import SECRET_KEY, WEBHOOK_SECRET, Stripe
 from tests.support.workers import Worker
 
 
@@ -55,7 +55,6 @@ def stripe() -> Iterator[Stripe]:
         running(secret_key=SECRET_KEY) as server,
         override_settings(STRIPE_SECRET_KEY=SECRET_KEY, STRIPE_API_BASE=server.base_url, STRIPE_WEBHOOK_SECRETS=[WEBHOOK_SECRET]),
     ):
-        warm_up(server)
         gateway.configure()
         yield Stripe(server)
 

@@ -166,13 +166,7 @@ def run(name: str, **args: Any) -> None:
 @pytest.fixture(scope="session")
 def stripe_server() -> Iterator[Running]:
     with running(secret_key=SECRET_KEY) as server:
-        warm_up(server)
         yield server
-
-
-def warm_up(server: Running) -> None:
-    """The very first question has the document parsed; on a busy machine that may take longer than the product waits for Stripe."""
-    requests.get(f"{server.base_url}/v1/prices", auth=(SECRET_KEY, ""), timeout=60)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from contextmcp.local.stripe import api, control, pages, resources, webhooks
+from contextmcp.local.stripe.routes.match import prepare
 from contextmcp.local.stripe.simulator import Answer, Request, Simulator
 
 log = logging.getLogger("contextmcp.local.stripe")
@@ -19,6 +20,8 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def __init__(self, sim: Simulator, port: int = 0, host: str = "127.0.0.1") -> None:
+        # Before anybody can connect: read for the very first time it takes seconds, longer than a client of Stripe's waits.
+        prepare()
         super().__init__((host, port), Handler)
         self.sim = sim
         sim.base_url = f"http://{host}:{self.server_address[1]}"

@@ -40,6 +40,11 @@ def _table() -> list[tuple[re.Pattern[str], str]]:
     return [(re.compile("^" + re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path) + "$"), path) for path in paths]
 
 
+def prepare() -> None:
+    """Read the document now rather than with the first request."""
+    _table()
+
+
 @functools.lru_cache(maxsize=4096)
 def _find(path: str) -> tuple[str, dict[str, str]] | None:
     for pattern, template in _table():
