@@ -8,7 +8,7 @@ LOCKS := requirements
 LOCAL := $(PY) -m contextmcp.local
 # How much `make test` runs at a time: one more than two cores, for many tests wait. WORKERS=0 runs it in one process.
 WORKERS ?= 3
-PYTEST = $(PY) -m pytest $(if $(filter-out 0,$(WORKERS)),-n $(WORKERS) --dist worksteal)
+PYTEST = $(PY) -m pytest $(if $(filter-out 0,$(WORKERS)),-n $(WORKERS) --dist loadscope)
 # Arguments for pytest, as in `make test ARGS="tests/local -k mail"`.
 ARGS ?=
 

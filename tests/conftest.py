@@ -11,6 +11,9 @@ from accounts.revocations import watcher
 from entitlements.cache import CACHE
 from tests.factories.accounts import MembershipFactory, OrganizationFactory, Person, UserFactory
 from tests.support.api import Api
+from tests.support.worlds import world
+
+__all__ = ["world"]
 
 # A busy machine makes an example slow, not wrong.
 hypothesis.settings.register_profile("house", deadline=None)

@@ -11,10 +11,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from contextmcp.local.services import default_home
-from tests.support.worlds import world
 from tests.world import chromium
 
-__all__ = ["world"]
 QUIET = (
     "--no-sandbox",
     "--disable-gpu",

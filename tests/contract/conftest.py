@@ -5,9 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.customers import Customer, sign_up
-from tests.support.worlds import Running, world
-
-__all__ = ["world"]
+from tests.support.worlds import Running
 
 
 @pytest.fixture(scope="module")
