@@ -4,7 +4,6 @@ import struct
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
-from uuid import UUID
 
 from psycopg import adapters
 from psycopg.abc import Buffer
@@ -17,10 +16,7 @@ _LENGTH = struct.Struct("!i").pack
 _BIG = struct.Struct("!q").pack
 
 
-class Uuids(list[UUID]): ...
-
-
-class RawUuids(list[bytes]): ...
+class Uuids(list[bytes]): ...
 
 
 class Texts(list[str]): ...
@@ -94,14 +90,7 @@ class _UuidsDumper(_Dumper):
 
     def dump(self, obj: Uuids) -> Buffer:
         if obj and obj.count(obj[0]) == len(obj):
-            return _repeated(2950, obj[0].bytes, len(obj))
-        return _varied(2950, [value.bytes for value in obj])
-
-
-class _RawUuidsDumper(_Dumper):
-    oid = 2951
-
-    def dump(self, obj: RawUuids) -> Buffer:
+            return _repeated(2950, obj[0], len(obj))
         return _varied(2950, obj)
 
 
@@ -144,7 +133,6 @@ class _MomentsDumper(_Dumper):
 
 _DUMPERS: dict[type[Any], type[Dumper]] = {
     Uuids: _UuidsDumper,
-    RawUuids: _RawUuidsDumper,
     Texts: _TextsDumper,
     Blobs: _BlobsDumper,
     Ints: _IntsDumper,
@@ -154,7 +142,7 @@ _DUMPERS: dict[type[Any], type[Dumper]] = {
 
 
 _RAW: dict[type[Any], Any] = {kind: made(kind).dump for kind, made in _DUMPERS.items()}
-_RAW |= {UUID: lambda value: value.bytes, str: str.encode, datetime: lambda value: _BIG(microseconds(value))}
+_RAW |= {bytes: bytes, str: str.encode, datetime: lambda value: _BIG(microseconds(value))}
 
 
 def dumped(value: Any) -> bytes:

@@ -18,7 +18,7 @@ from .limits import level_answer, level_standing, quota_answer, still_answer
 from .rows import LevelRow, Seen, State, in_row
 from .tally import Tally
 from .types import (
-    NO_KEY,
+    KEYLESS,
     Answer,
     Answers,
     Ask,
@@ -78,7 +78,7 @@ def decide(jobs: list[Job], state: State, tally: Tally) -> list[Outcome]:
 def _outcome(job: Job, state: State, tally: Tally) -> Outcome:
     if isinstance(job, Kept):
         return _make_good(job, state, tally)
-    if job.who.key_id != NO_KEY and job.who.key_id not in state.live:
+    if job.who.key != KEYLESS and job.who.key not in state.live:
         return KeyRevoked()
     if isinstance(job, Ask):
         return _authorize(job, state, tally)
@@ -88,9 +88,9 @@ def _outcome(job: Job, state: State, tally: Tally) -> Outcome:
 
 
 def _authorize(ask: Ask, state: State, tally: Tally) -> Outcome:
-    organization = ask.who.organization_id
+    organization = ask.who.organization
     if ask.digest is not None:
-        seen = state.keys.get(organization.bytes + ask.digest)
+        seen = state.keys.get(organization + ask.digest)
         if seen is not None:
             return repeated(ask, seen)
     items: list[ItemAnswer] = []
@@ -104,7 +104,7 @@ def _authorize(ask: Ask, state: State, tally: Tally) -> Outcome:
     _write(ask, state, tally)
     if ask.digest is not None:
         text = granted.body.decode()
-        key = organization.bytes + ask.digest
+        key = organization + ask.digest
         state.keys[key] = Seen(ask.fingerprint, text)
         tally.key(key, ask.fingerprint, text)
     return granted
@@ -140,7 +140,7 @@ def _kind(part: Part) -> Kind:
 def _take(ask: Ask, part: Part, state: State) -> ItemAnswer | DomainError:
     """Take it in `state`, or say why not."""
     if isinstance(part, Quota):
-        key = (ask.who.organization_id, part.feature, part.period.start)
+        key = (ask.who.organization, part.feature, part.period.start)
         counter = state.counters[key]
         answer = quota_answer(part, counter, ask.at)
         if isinstance(answer, DomainError):
@@ -153,13 +153,13 @@ def _take(ask: Ask, part: Part, state: State) -> ItemAnswer | DomainError:
             counter.held += part.amount
         return answer
     if isinstance(part, Level):
-        row = LevelRow(0, part.counted) if part.counted is not None else state.levels[ask.who.organization_id, part.feature]
+        row = LevelRow(0, part.counted) if part.counted is not None else state.levels[ask.who.organization, part.feature]
         taken = level_answer(part, row.value)
         if not isinstance(taken, DomainError):
             row.value += part.amount
         return taken
     if isinstance(part, GiveBack):
-        return _give_back(part, state.levels[ask.who.organization_id, part.feature])
+        return _give_back(part, state.levels[ask.who.organization, part.feature])
     return still_answer(part)
 
 
@@ -177,19 +177,19 @@ def _give_back(part: GiveBack, row: LevelRow) -> ItemAnswer | DomainError:
 def _put_back(ask: Ask, parts: list[Part], state: State) -> None:
     for part in parts:
         if isinstance(part, Quota):
-            counter = state.counters[ask.who.organization_id, part.feature, part.period.start]
+            counter = state.counters[ask.who.organization, part.feature, part.period.start]
             if ask.hold is None:
                 counter.used -= part.amount
             else:
                 counter.held -= part.amount
         elif in_row(part):
-            state.levels[ask.who.organization_id, part.feature].value -= _change(part)
+            state.levels[ask.who.organization, part.feature].value -= _change(part)
 
 
 def _write(ask: Ask, state: State, tally: Tally) -> None:
     for part in ask.parts:
         if isinstance(part, Quota):
-            counter = state.counters[ask.who.organization_id, part.feature, part.period.start]
+            counter = state.counters[ask.who.organization, part.feature, part.period.start]
             if ask.hold is None:
                 tally.event(ask.who, part.feature, part.amount, ask.at, ask.digest or b"", "", "")
                 tally.count(counter.id, part.amount, 0)
@@ -197,13 +197,13 @@ def _write(ask: Ask, state: State, tally: Tally) -> None:
                 tally.hold(ask.hold, ask.who, part, ask.at)
                 tally.count(counter.id, 0, part.amount)
         elif in_row(part):
-            tally.level(state.levels[ask.who.organization_id, part.feature].id, _change(part))
+            tally.level(state.levels[ask.who.organization, part.feature].id, _change(part))
 
 
 def _make_good(job: Kept, state: State, tally: Tally) -> Outcome:
     """It was granted, so it counts: past the limit, and for a key that is revoked by now."""
-    organization = job.who.organization_id
-    key = organization.bytes + job.digest
+    organization = job.who.organization
+    key = organization + job.digest
     seen = state.keys.get(key)
     if seen is not None:
         return Granted(job.answer.encode()) if seen.fingerprint == job.fingerprint else IdempotencyConflict()
@@ -228,7 +228,7 @@ _DUPLICATE = (Verdict.DUPLICATE, None)
 
 
 def _count(report: Report, state: State, tally: Tally) -> list[tuple[Verdict, DomainError | None]]:
-    keys, prefix = state.keys, report.who.organization_id.bytes
+    keys, prefix = state.keys, report.who.organization
     verdicts: list[tuple[Verdict, DomainError | None]] = []
     accepted: list[Event] = []
     for event in report.events:
@@ -259,14 +259,14 @@ def _count_periods(who: Who, events: list[Event], state: State, tally: Tally) ->
             place = (event.feature, event.period.start)
             totals[place] = totals.get(place, 0) + event.amount
     for (feature, start), amount in totals.items():
-        counter = state.counters[who.organization_id, feature, start]
+        counter = state.counters[who.organization, feature, start]
         counter.used += amount
         tally.count(counter.id, amount, 0)
 
 
 def _settle(job: Settlement, state: State, tally: Tally) -> Outcome:
     row = state.holds.get(job.hold_id)
-    if row is None or row.who.organization_id != job.who.organization_id:
+    if row is None or row.who.organization != job.who.organization:
         return NotFound()
     wanted, amount = ("released", 0) if job.amount is None else ("settled", job.amount)
     if row.state in {"settled", "released"}:
@@ -276,7 +276,7 @@ def _settle(job: Settlement, state: State, tally: Tally) -> Outcome:
     if row.state == "expired" and wanted == "released":
         return Settled(id=job.hold_id, feature=job.feature, state="expired", held=row.amount, settled=0)
     # What was used was used: the truth is counted even if it is more than was held, and even after the hold expired.
-    counter = state.counters[job.who.organization_id, job.feature, job.period.start]
+    counter = state.counters[job.who.organization, job.feature, job.period.start]
     held = row.amount if row.state == "held" else 0
     counter.held -= held
     counter.used += amount

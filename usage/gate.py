@@ -60,7 +60,7 @@ def repeat_or(ask: Ask, refusal: RateLimited) -> decide.Granted:
     """A repeat answers as the first did, however full the window is by now."""
     if ask.digest is None:
         raise refusal
-    seen = store.seen(ask.who.organization_id, ask.digest)
+    seen = store.seen(ask.who.organization, ask.digest)
     if seen is None:
         raise refusal
     return granted(decide.repeated(ask, seen))
@@ -84,7 +84,7 @@ def _would(ask: Ask) -> ItemAnswer:
 def would(ask: Ask, state: State) -> ItemAnswer:
     """The same of what Postgres decides, given what stands there."""
     one = ask.parts[0]
-    organization = ask.who.organization_id
+    organization = ask.who.organization
     answer: ItemAnswer | DomainError
     if isinstance(one, Quota):
         counter = state.counters.get((organization, one.feature, one.period.start)) or Counter(0, 0, 0)

@@ -6,8 +6,9 @@ Valkey's, so the clocks of our processes do not matter. Windows run in real time
 """
 
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from msgspec import Struct
@@ -16,7 +17,7 @@ from contextmcp.common import valkey
 from entitlements.types import RATE_WINDOW_SECONDS
 
 from .errors import RateLimited, TemporarilyUnavailable
-from .types import NO_KEY, Rate, Who
+from .types import KEYLESS, Rate, Who
 
 SLOTS = 30
 SLOT_MS = RATE_WINDOW_SECONDS * 1000 // SLOTS
@@ -123,11 +124,16 @@ def windows(who: Who, rates: list[Rate]) -> list[Window]:
     for rate in rates:
         if rate.limit is None:
             continue
-        found.append(Window(valkey.key(who.organization_id, "rate", rate.feature), rate, rate.limit, "organization"))
-        if who.key_id != NO_KEY and share < 1:
+        found.append(Window(_name(who.organization, rate.feature), rate, rate.limit, "organization"))
+        if who.key != KEYLESS and share < 1:
             limit = max(1, int(rate.limit * share))
-            found.append(Window(valkey.key(who.organization_id, "rate", rate.feature, who.key_id), rate, limit, "key"))
+            found.append(Window(_name(who.organization, rate.feature, who.key), rate, limit, "key"))
     return found
+
+
+@lru_cache(100_000)
+def _name(organization: bytes, feature: str, *key: bytes) -> str:
+    return valkey.key(UUID(bytes=organization), "rate", feature, *(UUID(bytes=each) for each in key))
 
 
 def arguments(wanted: list[Window], *, peek: bool = False) -> tuple[list[str], list[int]]:

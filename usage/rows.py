@@ -5,9 +5,10 @@ from uuid import UUID
 
 from msgspec import Struct, field
 
-from .types import NO_KEY, Ask, CounterKey, GiveBack, Job, Kept, Level, Part, Quota, Report, Who
+from .types import KEYLESS, Ask, CounterKey, GiveBack, Job, Kept, Level, Part, Quota, Report, Who
 
-LevelKey = tuple[UUID, str]
+# The organization and the feature.
+LevelKey = tuple[bytes, str]
 # The organization's 16 bytes, then the digest's: hashed and sorted without any Python code.
 DigestKey = bytes
 
@@ -49,7 +50,7 @@ class State(Struct):
     levels: dict[LevelKey, LevelRow] = field(default_factory=dict)
     keys: dict[DigestKey, Seen] = field(default_factory=dict)
     holds: dict[UUID, HoldRow] = field(default_factory=dict)
-    live: set[UUID] = field(default_factory=set)
+    live: set[bytes] = field(default_factory=set)
     # Counters that refused while something was held: holds among it may have expired.
     crowded: set[CounterKey] = field(default_factory=set)
 
@@ -61,7 +62,7 @@ class Needs(Struct):
     levels: list[LevelKey]
     keys: list[DigestKey]
     holds: list[UUID]
-    live: list[UUID]
+    live: list[bytes]
 
 
 def in_row(part: Part) -> bool:
@@ -69,25 +70,20 @@ def in_row(part: Part) -> bool:
     return isinstance(part, GiveBack) or (isinstance(part, Level) and part.counted is None)
 
 
-def _by_number(key: CounterKey) -> tuple[int, str, datetime]:
-    """As the key itself, but UUIDs compare themselves in Python."""
-    return key[0].int, key[1], key[2]
-
-
 def needs(jobs: list[Job]) -> Needs:
     counters: dict[CounterKey, datetime] = {}
     levels: set[LevelKey] = set()
     keys: set[DigestKey] = set()
     holds: set[UUID] = set()
-    live: set[UUID] = set()
+    live: set[bytes] = set()
     for job in jobs:
         who = job.who
-        organization = who.organization_id
+        organization = who.organization
         if not isinstance(job, Kept):
-            live.add(who.key_id)
+            live.add(who.key)
         if isinstance(job, Ask):
             if job.digest is not None:
-                keys.add(organization.bytes + job.digest)
+                keys.add(organization + job.digest)
             for part in job.parts:
                 if isinstance(part, Quota):
                     counters[organization, part.feature, part.period.start] = part.period.end
@@ -97,18 +93,18 @@ def needs(jobs: list[Job]) -> Needs:
             for feature, period in {(event.feature, event.period) for event in job.events}:
                 if period is not None:
                     counters[organization, feature, period.start] = period.end
-            prefix = organization.bytes
+            prefix = organization
             keys.update([prefix + event.digest for event in job.events if event.digest is not None])
         elif isinstance(job, Kept):
-            keys.add(organization.bytes + job.digest)
+            keys.add(organization + job.digest)
             levels.update((organization, take.feature) for take in job.takes if take.period is None)
             counters.update(((organization, take.feature, take.period.start), take.period.end) for take in job.takes if take.period)
         else:
             counters[organization, job.feature, job.period.start] = job.period.end
             holds.add(job.hold_id)
-    live.discard(NO_KEY)
+    live.discard(KEYLESS)
     return Needs(
-        counters={key: counters[key] for key in sorted(counters, key=_by_number)} if len(counters) > 1 else counters,
+        counters=dict(sorted(counters.items())) if len(counters) > 1 else counters,
         levels=sorted(levels),
         keys=sorted(keys),
         holds=sorted(holds),

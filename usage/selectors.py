@@ -68,7 +68,7 @@ def level(organization: Organization, feature: str) -> int:
 def current(entitlements: Entitlements, at: datetime) -> Current:
     """Every meter, level and limit of an organization, in one query."""
     period = period_at(entitlements, at)
-    values = [Uuids([entitlements.organization_id]), Times([period.start])]
+    values = [Uuids([entitlements.organization_id.bytes]), Times([period.start])]
     rows = store.cursor().execute(statements.STANDING, values, prepare=True, binary=True)
     return told(entitlements, period, [(feature, amount, held) for _, feature, amount, held in rows])
 

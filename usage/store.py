@@ -10,7 +10,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from psycopg import errors as postgres
 
 from . import partitions, statements
-from .binary import Blobs, RawUuids, Texts, Times, Uuids
+from .binary import Blobs, Texts, Times, Uuids
 from .decide import Outcome, decide
 from .rows import Counter, HoldRow, LevelRow, Needs, Seen, State, needs
 from .tally import Tally
@@ -79,14 +79,14 @@ def read(run: Run, wanted: Needs) -> State:
             run(statements.MAKE_LEVELS, level_columns(wanted), prepare=True)
             _lock_levels(run, wanted, state)
     if wanted.holds:
-        rows = run(statements.LOCK_HOLDS, [Uuids(wanted.holds)], prepare=True, binary=True)
+        rows = run(statements.LOCK_HOLDS, [Uuids([hold.bytes for hold in wanted.holds])], prepare=True, binary=True)
         for n, organization, _, _, _, amount, held_state, settled, key, member, created in rows:
-            state.holds[wanted.holds[n - 1]] = HoldRow(Who(organization, key, member), amount, held_state, settled, created)
+            state.holds[wanted.holds[n - 1]] = HoldRow(Who.of(organization, key, member), amount, held_state, settled, created)
     if wanted.keys:
         for n, fingerprint, answer in run(statements.READ_KEYS, key_columns(wanted), prepare=True, binary=True):
             state.keys[wanted.keys[n - 1]] = Seen(fingerprint, answer)
     if wanted.live:
-        state.live = {row[0] for row in run(statements.READ_LIVE, [Uuids(wanted.live)], prepare=True, binary=True)}
+        state.live = {row[0].bytes for row in run(statements.READ_LIVE, [Uuids(wanted.live)], prepare=True, binary=True)}
     return state
 
 
@@ -110,14 +110,15 @@ def level_columns(wanted: Needs) -> list[Any]:
 
 
 def key_columns(wanted: Needs) -> list[Any]:
-    return [RawUuids([key[:16] for key in wanted.keys]), Blobs([key[16:] for key in wanted.keys])]
+    return [Uuids([key[:16] for key in wanted.keys]), Blobs([key[16:] for key in wanted.keys])]
 
 
 def expire(run: Run, state: State) -> bool:
     """End the due holds of counters that refused; whether that gave anything back."""
     given = False
     for key in sorted(state.crowded):
-        given |= run(statements.EXPIRE_HOLDS, [*key, *key], prepare=True).rowcount > 0
+        named = [UUID(bytes=key[0]), *key[1:]]
+        given |= run(statements.EXPIRE_HOLDS, [*named, *named], prepare=True).rowcount > 0
     return given
 
 
@@ -132,9 +133,9 @@ def write(run: Run, tally: Tally) -> None:
         run(statements.END_HOLDS, tally.ended_columns(), prepare=True)
 
 
-def seen(organization_id: UUID, digest: bytes) -> Seen | None:
+def seen(organization: bytes, digest: bytes) -> Seen | None:
     """What was answered under an idempotency key, if anything was."""
-    row = cursor().execute(statements.READ_KEYS, [Uuids([organization_id]), Blobs([digest])], prepare=True, binary=True).fetchone()
+    row = cursor().execute(statements.READ_KEYS, [Uuids([organization]), Blobs([digest])], prepare=True, binary=True).fetchone()
     return Seen(row[1], row[2]) if row else None
 
 

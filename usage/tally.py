@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from .binary import Blobs, Ints, Moments, RawUuids, Texts, Times, Uuids, microseconds
+from .binary import Blobs, Ints, Moments, Texts, Times, Uuids, microseconds
 from .types import Event, HoldFor, Quota, Who
 
-_Bucket = tuple[UUID, str, int, str, UUID, int]
+_Bucket = tuple[bytes, str, int, str, bytes, int]
 # In microseconds; those since 2000 began with a whole one of each.
 HOUR, DAY = 3_600_000_000, 86_400_000_000
 
@@ -20,25 +20,25 @@ class Tally:
         self.keys, self.members, self.digests, self.reasons, self.properties = Uuids(), Ints(), Blobs(), Texts(), Texts()
         self.seen: list[tuple[bytes, bytes, str]] = []
         self.counters: dict[int, list[int]] = {}
-        self.hours: dict[tuple[UUID, int, str, UUID, int], list[int]] = {}
+        self.hours: dict[tuple[bytes, int, str, bytes, int], list[int]] = {}
         self.levels: dict[int, int] = {}
         self.holds: list[tuple[HoldFor, Who, Quota, datetime]] = []
-        self.ended: list[tuple[UUID, str, int]] = []
+        self.ended: list[tuple[bytes, str, int]] = []
 
     def event(  # noqa: PLR0917 - once for every event: keywords would cost
         self, who: Who, feature: str, amount: int, at: datetime, digest: bytes, reason: str, properties: str
     ) -> None:
-        self.organizations.append(who.organization_id)
+        self.organizations.append(who.organization)
         self.features.append(feature)
         self.amounts.append(amount)
         moment = microseconds(at)
         self.times.append(moment)
-        self.keys.append(who.key_id)
-        self.members.append(who.member_id)
+        self.keys.append(who.key)
+        self.members.append(who.member)
         self.digests.append(digest)
         self.reasons.append(reason)
         self.properties.append(properties)
-        hour = (who.organization_id, moment // HOUR, feature, who.key_id, who.member_id)
+        hour = (who.organization, moment // HOUR, feature, who.key, who.member)
         total = self.hours.get(hour)
         if total is None:
             self.hours[hour] = [amount, 1]
@@ -49,9 +49,9 @@ class Tally:
     def report(self, who: Who, events: list[Event]) -> None:
         """Many events of one caller, column by column."""
         count = len(events)
-        self.organizations += [who.organization_id] * count
-        self.keys += [who.key_id] * count
-        self.members += [who.member_id] * count
+        self.organizations += [who.organization] * count
+        self.keys += [who.key] * count
+        self.members += [who.member] * count
         self.features += [event.feature for event in events]
         self.amounts += [event.amount for event in events]
         self.times += [event.occurred_at for event in events]
@@ -68,7 +68,7 @@ class Tally:
                 total[0] += event.amount
                 total[1] += 1
         for (feature, start), (amount, number) in hours.items():
-            total = self.hours.setdefault((who.organization_id, start, feature, who.key_id, who.member_id), [0, 0])
+            total = self.hours.setdefault((who.organization, start, feature, who.key, who.member), [0, 0])
             total[0] += amount
             total[1] += number
 
@@ -87,7 +87,7 @@ class Tally:
         self.holds.append((hold, who, quota, at))
 
     def end_hold(self, hold: UUID, state: str, amount: int) -> None:
-        self.ended.append((hold, state, amount))
+        self.ended.append((hold.bytes, state, amount))
 
     @property
     def counts(self) -> bool:
@@ -98,7 +98,7 @@ class Tally:
         seen = sorted(self.seen)
         counters = self.counters.items()
         return [
-            RawUuids([one[0][:16] for one in seen]),
+            Uuids([one[0][:16] for one in seen]),
             Blobs([one[0][16:] for one in seen]),
             Blobs([one[1] for one in seen]),
             Texts([one[2] for one in seen]),
@@ -144,14 +144,14 @@ class Tally:
     def hold_columns(self) -> list[Any]:
         rows = self.holds
         return [
-            Uuids([hold.id for hold, _, _, _ in rows]),
-            Uuids([who.organization_id for _, who, _, _ in rows]),
+            Uuids([hold.id.bytes for hold, _, _, _ in rows]),
+            Uuids([who.organization for _, who, _, _ in rows]),
             Texts([quota.feature for _, _, quota, _ in rows]),
             Times([quota.period.start for _, _, quota, _ in rows]),
             Times([quota.period.end for _, _, quota, _ in rows]),
             Ints([quota.amount for _, _, quota, _ in rows]),
-            Uuids([who.key_id for _, who, _, _ in rows]),
-            Ints([who.member_id for _, who, _, _ in rows]),
+            Uuids([who.key for _, who, _, _ in rows]),
+            Ints([who.member for _, who, _, _ in rows]),
             Times([at for _, _, _, at in rows]),
             Times([hold.expires_at for hold, _, _, _ in rows]),
         ]

@@ -24,11 +24,11 @@ class UsageTracker:
 
     def __init__(self, organization: Organization, who: Who | None = None) -> None:
         self.organization = organization
-        self.who = who or Who(organization.pk)
+        self.who = who or Who.of(organization.pk)
 
     @classmethod
     def of(cls, caller: Caller) -> "UsageTracker":
-        who = Who(
+        who = Who.of(
             caller.organization.pk,
             caller.key.pk if caller.key else NO_KEY,
             caller.user.pk if caller.user else NOBODY,

@@ -11,18 +11,31 @@ from entitlements.types import Allowance, Kind
 
 from .models.summaries import NO_KEY, NOBODY
 
-__all__ = ["NOBODY", "NO_KEY", "Kind", "Period"]
+__all__ = ["KEYLESS", "NOBODY", "NO_KEY", "Kind", "Period"]
+
+KEYLESS = NO_KEY.bytes
 
 MOST_AT_ONCE = 1_000_000_000
 MOST_ITEMS = 20
 
 
 class Who(Struct, frozen=True):
-    """On whose account something is counted. `key_id` and `member_id` are NO_KEY and NOBODY where there is none."""
+    """On whose account something is counted. `key` and `member` are KEYLESS and NOBODY where there is none.
 
-    organization_id: UUID
-    key_id: UUID = NO_KEY
-    member_id: int = NOBODY
+    Ids are the 16 bytes of their UUIDs, here and wherever a decision looks something up: UUID objects hash and compare in Python.
+    """
+
+    organization: bytes
+    key: bytes = KEYLESS
+    member: int = NOBODY
+
+    @classmethod
+    def of(cls, organization: UUID, key: UUID = NO_KEY, member: int = NOBODY) -> "Who":
+        return cls(organization.bytes, key.bytes, member)
+
+    @property
+    def organization_id(self) -> UUID:
+        return UUID(bytes=self.organization)
 
 
 class Item(Struct, frozen=True):
@@ -76,7 +89,8 @@ class Flag(Struct):
     amount: int = 1
 
 
-CounterKey = tuple[UUID, str, datetime]
+# The organization, the feature and when the period began.
+CounterKey = tuple[bytes, str, datetime]
 Part = Quota | Level | GiveBack | Rate | Flag
 
 

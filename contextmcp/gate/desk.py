@@ -27,10 +27,11 @@ from usage.histories import history_of
 from usage.spool import keeper
 from usage.types import Ask, Flag, Item, ItemAnswer, Rate, Report, Verdict, Who
 
-from .batch import SETTINGS, STATEMENTS, Commits, Peeks, Standing
+from .batch import Commits, Peeks, Standing
 from .http import Reply
 from .postgres import Gone, Pipe
 from .valkey import Unavailable, Valkey
+from .wire import SETTINGS, STATEMENTS
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -205,7 +206,7 @@ class Desk:
         entitlements = await self._entitlements(principal, at)
         period = selectors.period_at(entitlements, at)
         try:
-            rows = await self._peeks.submit(Standing(principal.organization_id, period.start))
+            rows = await self._peeks.submit(Standing(principal.organization_id.bytes, period.start))
         except Gone:
             raise TemporarilyUnavailable(retry_after=1) from None
         return Reply(200, [_JSON], to_json(selectors.told(entitlements, period, rows)))
@@ -262,7 +263,7 @@ class Desk:
 
 
 def _who(principal: Principal) -> Who:
-    return Who(principal.organization_id, principal.key_id, principal.user_id)
+    return Who.of(principal.organization_id, principal.key_id, principal.user_id)
 
 
 def _times(principal: Principal) -> tuple[datetime, datetime]:

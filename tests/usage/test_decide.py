@@ -18,8 +18,8 @@ from usage.rows import Counter, HoldRow, LevelRow, Seen, State, needs
 from usage.tally import Tally
 from usage.types import Ask, Event, HoldFor, Level, Quota, Report, Settlement, Verdict, Who
 
-ORGANIZATION = UUID(int=7)
-KEY = UUID(int=8)
+ORGANIZATION = UUID(int=7).bytes
+KEY = UUID(int=8).bytes
 WHO = Who(ORGANIZATION, KEY, 1)
 NOW = datetime(2026, 3, 31, 23, 59, tzinfo=UTC)
 MOMENT = microseconds(NOW)
@@ -136,7 +136,7 @@ def test_a_hold_is_settled_once():
     assert other.code == "conflict"
     assert isinstance(unknown, NotFound)
     assert (found.counters[COUNTER].used, found.counters[COUNTER].held) == (3, 0)
-    assert tally.ended == [(hold_id, "settled", 3)]
+    assert tally.ended == [(hold_id.bytes, "settled", 3)]
 
 
 def test_what_is_needed_is_sorted_so_that_batches_lock_in_one_order():
@@ -159,7 +159,7 @@ def test_what_is_needed_is_sorted_so_that_batches_lock_in_one_order():
 @pytest.mark.parametrize("answer", [None, '{"allowed":true}'])
 def test_a_key_seen_before_is_answered_from_what_was_kept(answer):
     found = state()
-    found.keys[ORGANIZATION.bytes + b"1" * 16] = Seen(b"f", answer)
+    found.keys[ORGANIZATION + b"1" * 16] = Seen(b"f", answer)
     (outcome,) = decide([ask(digest=b"1" * 16)], found, Tally())
     assert isinstance(outcome, Granted)
     assert outcome.replayed

@@ -3,8 +3,8 @@
 import pytest
 from django.db import connection
 
-from contextmcp.gate.batch import SETTINGS, STATEMENTS
 from contextmcp.gate.postgres import numbered
+from contextmcp.gate.wire import SETTINGS, STATEMENTS
 
 
 @pytest.mark.django_db

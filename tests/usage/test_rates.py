@@ -22,7 +22,7 @@ def quick(monkeypatch):
     """A window of a tenth of a second in five slots."""
     monkeypatch.setattr(rates, "SLOTS", 5)
     monkeypatch.setattr(rates, "SLOT_MS", 20)
-    return Who(uuid4())
+    return Who.of(uuid4())
 
 
 def take(who, amount=1):

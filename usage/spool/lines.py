@@ -43,7 +43,8 @@ def of_ask(ask: Ask, body: bytes) -> bytes:
         elif in_row(part):
             takes.append(_Take(part.feature, -part.amount if isinstance(part, GiveBack) else part.amount))
     who = ask.who
-    said = _encoder.encode(_Line(who.organization_id, ask.at, ask.digest, ask.fingerprint, body.decode(), takes, who.key_id, who.member_id))
+    organization, key = UUID(bytes=who.organization), UUID(bytes=who.key)
+    said = _encoder.encode(_Line(organization, ask.at, ask.digest, ask.fingerprint, body.decode(), takes, key, who.member))
     return b"%08x %s\n" % (crc32(said), said)
 
 
@@ -57,4 +58,4 @@ def read(line: bytes) -> Kept | None:
     except (ValueError, msgspec.MsgspecError):
         return None
     takes = [Taken(one.feature, one.amount, Period(one.start, one.end) if one.start and one.end else None) for one in found.takes]
-    return Kept(Who(found.organization, found.key, found.member), found.at, takes, found.fingerprint, found.digest, found.answer)
+    return Kept(Who.of(found.organization, found.key, found.member), found.at, takes, found.fingerprint, found.digest, found.answer)
