@@ -1,0 +1,103 @@
+"""Connections to the gate on which nothing happens, on which a request never ends, and which are there when the server ends."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from contextmcp.gate import http
+from contextmcp.gate.http import Connection, Reply, Site
+
+PATIENCE = 10
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    for name, seconds in {"IDLE_SECONDS": 0.3, "SLOW_SECONDS": 0.6, "SWEEP_SECONDS": 0.05}.items():
+        monkeypatch.setattr(http, name, seconds)
+
+
+async def answer(asked):
+    """After as many seconds as the query says."""
+    await asyncio.sleep(float(asked.query))
+    return Reply(200, [], b"done")
+
+
+@asynccontextmanager
+async def served():
+    site = Site(answer, lambda status: Reply(status, [], b""), 1000)
+    server = await asyncio.get_running_loop().create_server(lambda: Connection(site), "127.0.0.1", 0)
+    try:
+        yield site, server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await site.end(1)
+
+
+async def connect(port, sent):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sent)
+    await writer.drain()
+    return reader, writer
+
+
+def ask(seconds):
+    return f"GET /?{seconds} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+async def to_its_end(reader, writer):
+    said = await asyncio.wait_for(reader.read(), PATIENCE)
+    writer.close()
+    return said
+
+
+def test_what_idles_is_closed_and_what_is_asked_in_time_is_answered():
+    async def main():
+        async with served() as (_, port):
+            reader, writer = await connect(port, ask(0))
+            for _ in range(4):
+                await asyncio.wait_for(reader.readuntil(b"done"), PATIENCE)
+                await asyncio.sleep(0.1)
+                writer.write(ask(0))
+            assert (await to_its_end(reader, writer)).endswith(b"done")
+
+    asyncio.run(main())
+
+
+def test_a_request_that_does_not_end_is_closed_but_an_answer_may_take_its_time():
+    async def main():
+        async with served() as (_, port):
+            slow, patient = await connect(port, b"GET / HTTP/1.1\r\nHost:"), await connect(port, ask(1.5))
+            assert await to_its_end(*slow) == b""
+            assert (await asyncio.wait_for(patient[0].readuntil(b"done"), PATIENCE)).startswith(b"HTTP/1.1 200 OK")
+            patient[1].close()
+
+    asyncio.run(main())
+
+
+def test_a_server_that_ends_answers_what_was_asked_and_closes_what_idles():
+    async def main():
+        async with served() as (site, port):
+            asked, idle = await connect(port, ask(0.2) + ask(0)), await connect(port, b"")
+            while not site.tasks:
+                await asyncio.sleep(0.01)
+            await site.end(PATIENCE)
+            said = await to_its_end(*asked)
+            assert said.count(b"200 OK") == 1
+            assert b"connection: close" in said
+            assert await to_its_end(*idle) == b""
+            assert not site.connections
+
+    asyncio.run(main())
+
+
+def test_what_takes_longer_than_a_server_waits_is_cut_off():
+    async def main():
+        async with served() as (site, port):
+            asked = await connect(port, ask(30))
+            while not site.tasks:
+                await asyncio.sleep(0.01)
+            await site.end(0.1)
+            assert await to_its_end(*asked) == b""
+
+    asyncio.run(main())
