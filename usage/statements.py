@@ -2,6 +2,9 @@
 
 Locks are always taken in one order: counters, levels, holds, idempotency keys, summaries, and within each by key. Whoever still meets a
 deadlock, or loses a race for an idempotency key, rolls back and decides anew.
+
+Rows are looked up one by one, by LATERAL and LIMIT (or a lock): so the plan is the same whatever the tables' size was when it was made.
+Joined freely, all of a small table is read for each row and compared; that plan is kept, and so is done to a big one.
 """
 
 LOCK_COUNTERS = """
@@ -52,15 +55,26 @@ CROSS JOIN LATERAL (SELECT * FROM usage_holds WHERE id = wanted.id FOR NO KEY UP
 READ_KEYS = """
 SELECT wanted.n, seen.fingerprint, seen.answer
 FROM unnest(%b::uuid[], %b::bytea[]) WITH ORDINALITY AS wanted (organization_id, digest, n)
-JOIN usage_event_keys AS seen ON seen.organization_id = wanted.organization_id AND seen.digest = wanted.digest
+CROSS JOIN LATERAL (
+    SELECT fingerprint, answer FROM usage_event_keys
+    WHERE organization_id = wanted.organization_id AND digest = wanted.digest
+    LIMIT 1
+) AS seen
 """
 
 # What is counted durably is counted for a key that is good in the same transaction, whatever this process remembers of it.
 READ_LIVE = """
-SELECT api_key.id FROM accounts_apikey AS api_key
-JOIN accounts_organization AS organization ON organization.id = api_key.organization_id
-WHERE api_key.id = ANY(%b::uuid[]) AND api_key.revoked_at IS NULL AND api_key.creator_id IS NOT NULL AND organization.closed_at IS NULL
-    AND (api_key.expires_at IS NULL OR api_key.expires_at > now() + organization.clock_offset)
+SELECT wanted.id
+FROM unnest(%b::uuid[]) AS wanted (id)
+CROSS JOIN LATERAL (
+    SELECT organization_id, expires_at FROM accounts_apikey
+    WHERE id = wanted.id AND revoked_at IS NULL AND creator_id IS NOT NULL
+    LIMIT 1
+) AS api_key
+CROSS JOIN LATERAL (
+    SELECT clock_offset FROM accounts_organization WHERE id = api_key.organization_id AND closed_at IS NULL LIMIT 1
+) AS organization
+WHERE api_key.expires_at IS NULL OR api_key.expires_at > now() + organization.clock_offset
 """
 
 COUNT = """
@@ -78,7 +92,8 @@ WITH seen AS (
 ), counter AS (
     UPDATE usage_counters SET used = usage_counters.used + new.used, held = usage_counters.held + new.held
     FROM unnest(%b::bigint[], %b::bigint[], %b::bigint[]) AS new (id, used, held)
-    WHERE usage_counters.id = new.id
+    CROSS JOIN LATERAL (SELECT ctid AS place FROM usage_counters WHERE id = new.id LIMIT 1) AS found
+    WHERE usage_counters.ctid = found.place
 )
 INSERT INTO usage_summaries AS summary (organization_id, grain, bucket, feature, key_id, member_id, amount, events)
 SELECT * FROM unnest(%b::uuid[], %b::text[], %b::timestamptz[], %b::text[], %b::uuid[], %b::bigint[], %b::bigint[], %b::bigint[])
@@ -90,7 +105,9 @@ ON CONFLICT (organization_id, grain, bucket, feature, key_id, member_id)
 
 ADD_LEVELS = """
 UPDATE usage_levels SET value = usage_levels.value + new.amount, updated_at = now()
-FROM unnest(%b::bigint[], %b::bigint[]) AS new (id, amount) WHERE usage_levels.id = new.id
+FROM unnest(%b::bigint[], %b::bigint[]) AS new (id, amount)
+CROSS JOIN LATERAL (SELECT ctid AS place FROM usage_levels WHERE id = new.id LIMIT 1) AS found
+WHERE usage_levels.ctid = found.place
 """
 
 MAKE_HOLDS = """
@@ -103,7 +120,9 @@ FROM unnest(%b::uuid[], %b::uuid[], %b::text[], %b::timestamptz[], %b::timestamp
 
 END_HOLDS = """
 UPDATE usage_holds SET state = ended.state, settled_amount = ended.amount
-FROM unnest(%b::uuid[], %b::text[], %b::bigint[]) AS ended (id, state, amount) WHERE usage_holds.id = ended.id
+FROM unnest(%b::uuid[], %b::text[], %b::bigint[]) AS ended (id, state, amount)
+CROSS JOIN LATERAL (SELECT ctid AS place FROM usage_holds WHERE id = ended.id LIMIT 1) AS found
+WHERE usage_holds.ctid = found.place
 """
 
 # Of one counter, already locked. Gives back what it held.
@@ -118,8 +137,8 @@ FROM (SELECT sum(amount)::bigint AS total FROM due) AS due
 WHERE due.total IS NOT NULL AND organization_id = %b AND feature = %b AND period_start = %b
 """
 
-PEEK_COUNTERS = LOCK_COUNTERS.replace("FOR NO KEY UPDATE", "")
-PEEK_LEVELS = LOCK_LEVELS.replace("FOR NO KEY UPDATE", "")
+PEEK_COUNTERS = LOCK_COUNTERS.replace("FOR NO KEY UPDATE", "LIMIT 1")
+PEEK_LEVELS = LOCK_LEVELS.replace("FOR NO KEY UPDATE", "LIMIT 1")
 
 # How everything stands, of many organizations: counters, levels (held is -1) and how many members there are (-2).
 STANDING = """

@@ -37,6 +37,8 @@ SETTINGS = (
     "SET plan_cache_mode = 'force_generic_plan'",
     # A plan made while a table is small would read all of it, and be kept while it grows: minutes, until Postgres analyzes it.
     "SET enable_seqscan = off",
+    "SET enable_bitmapscan = off",
+    "SET enable_material = off",
     "SET enable_hashjoin = off",
     "SET enable_mergejoin = off",
     "SET jit = off",

@@ -1,4 +1,4 @@
-"""What Django cannot declare: partitions. 0001 made plain tables, which are still empty; they are replaced by partitioned ones."""
+"""What Django cannot declare: partitions, checks, settings of storage. 0001 made plain tables, which are still empty; two are made anew."""
 
 from datetime import UTC, datetime
 
@@ -32,7 +32,7 @@ CREATE TABLE usage_event_keys (
     recorded_at timestamptz NOT NULL,
     answer text,
     PRIMARY KEY (organization_id, digest)
-) PARTITION BY HASH (organization_id);
+);
 CREATE INDEX usage_event_keys_by_time ON usage_event_keys USING brin (recorded_at);
 """
 HOT = """
@@ -41,17 +41,11 @@ ALTER TABLE usage_counters SET (fillfactor = 50, autovacuum_vacuum_scale_factor 
 ALTER TABLE usage_levels SET (fillfactor = 50);
 ALTER TABLE usage_summaries SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
 """
-HASHES = 8
 
 
 def forwards(apps, schema_editor):
-    statements = [EVENTS, *(partitions.create_statement(month) for month in partitions.ahead(datetime.now(UTC))), KEYS]
-    for remainder in range(HASHES):
-        statements.append(
-            f"CREATE TABLE usage_event_keys_{remainder} PARTITION OF usage_event_keys"
-            f" FOR VALUES WITH (MODULUS {HASHES}, REMAINDER {remainder})"
-        )
-    for statement in [*statements, HOT]:
+    months = (partitions.create_statement(month) for month in partitions.ahead(datetime.now(UTC)))
+    for statement in (EVENTS, *months, KEYS, HOT):
         schema_editor.execute(statement)
 
 
