@@ -5,6 +5,8 @@ Loaded by `-p tests.spread`.
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,7 +32,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WholeFiles:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    _tell_apart(items)
     items.sort(key=_rank)
+
+
+def _tell_apart(items: list[pytest.Item]) -> None:
+    """The scheduler knows tests by their ids, and would run one of those that share it: schemathesis makes one for each operation."""
+    for item in items:
+        if label := getattr(item, "operation_label", None):
+            item._id = replace(item._id, params=label)  # type: ignore[attr-defined]
+    counts = Counter(item.nodeid for item in items)
+    if shared := [name for name, count in counts.items() if count > 1]:
+        raise pytest.UsageError(f"Several tests share an id: {', '.join(shared)}")
 
 
 def _rank(item: pytest.Item) -> int:
