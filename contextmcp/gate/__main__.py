@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 
+from . import door
+
 ENDING_SECONDS = 15.0
 # A worker that ends at once does so again; starting it over and over would only burn the machine.
 PAUSE_SECONDS = 1.0
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """One socket for all workers: whoever is free takes the next connection."""
+    """One socket for all workers: see `door`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     made = socket.socket(family, socket.SOCK_STREAM)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -29,37 +31,38 @@ class Parent:
     def __init__(self, listening: socket.socket, count: int) -> None:
         self._listening, self._count = listening, count
         self._alive, self._held = os.pipe()
-        self._workers: list[subprocess.Popen[bytes]] = []
+        self._connections = door.counts(count)
+        # By their place.
+        self._workers: dict[int, subprocess.Popen[bytes]] = {}
         self._ending = False
 
-    def start(self) -> None:
-        shared = (self._listening.fileno(), self._alive)
-        command = [sys.executable, "-m", "contextmcp.gate.worker", *map(str, shared)]
-        self._workers.append(subprocess.Popen(command, pass_fds=shared))  # noqa: S603 - our own module
+    def start(self, place: int) -> None:
+        shared = (self._listening.fileno(), self._alive, self._connections.fileno())
+        command = [sys.executable, "-m", "contextmcp.gate.worker", *map(str, shared), str(place)]
+        self._workers[place] = subprocess.Popen(command, pass_fds=shared)  # noqa: S603 - our own module
 
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
-        for _ in range(self._count):
-            self.start()
+        for place in range(self._count):
+            self.start(place)
         while not self._ending:
             time.sleep(PAUSE_SECONDS)
-            gone = [worker for worker in self._workers if worker.poll() is not None]
-            for worker in gone:
+            gone = [(place, worker) for place, worker in self._workers.items() if worker.poll() is not None]
+            for place, worker in gone:
                 sys.stderr.write(f"a worker of the gate ended with {worker.returncode}\n")
-                self._workers.remove(worker)
                 if not self._ending:
-                    self.start()
+                    self.start(place)
         self._await()
 
     def _end(self, number: int, _: object) -> None:
         self._ending = True
-        for worker in self._workers:
+        for worker in self._workers.values():
             worker.terminate()
 
     def _await(self) -> None:
         until = time.monotonic() + ENDING_SECONDS
-        for worker in self._workers:
+        for worker in self._workers.values():
             try:
                 worker.wait(max(0.1, until - time.monotonic()))
             except subprocess.TimeoutExpired:

@@ -85,8 +85,9 @@ class Site:
 class Connection(asyncio.Protocol):
     """One client's. httptools calls the `on_` methods."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, site: Site, left: Callable[[], None] = lambda: None) -> None:
+        """`left` is called when it is gone."""
+        self._site, self._left = site, left
         self._parser = httptools.HttpRequestParser(self)
         self._transport: Any = None
         self._waiting: deque[Asked] = deque()
@@ -105,6 +106,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         # What is under way goes on: it may be counted already.
         self._site.connections.discard(self)
+        self._left()
         self._transport = None
         self._waiting.clear()
 

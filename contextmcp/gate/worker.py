@@ -19,17 +19,17 @@ settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app in APPS
 django.setup()
 
 from .app import MOST_BYTES, Gate, unreadable  # noqa: E402 - Django must be set up first
+from .door import Door  # noqa: E402
 from .http import Connection, Site  # noqa: E402
 
-BACKLOG = 2048
 # As long as a transaction of ours may take.
 ENDING_SECONDS = 10.0
 
 
-async def serve(listening: socket.socket, parent: int) -> None:
+async def serve(listening: socket.socket, parent: int, connections: int, place: int) -> None:
     loop = asyncio.get_running_loop()
     site = Site(Gate().answer, unreadable, MOST_BYTES)
-    server = await loop.create_server(lambda: Connection(site), sock=listening, backlog=BACKLOG)
+    door = Door(listening, connections, place, lambda door: Connection(site, door.left))
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
@@ -37,17 +37,17 @@ async def serve(listening: socket.socket, parent: int) -> None:
     loop.add_reader(parent, ended.set)
     await ended.wait()
     loop.remove_reader(parent)
-    server.close()
+    door.close()
     await site.end(ENDING_SECONDS)
 
 
 def main() -> None:
-    listening, parent = int(sys.argv[1]), int(sys.argv[2])
+    listening, parent, connections, place = map(int, sys.argv[1:5])
     # What is there now stays; looking through it again and again, or after every few hundred objects of a batch, finds nothing.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    uvloop.run(serve(socket.socket(fileno=listening), parent))
+    uvloop.run(serve(socket.socket(fileno=listening), parent, connections, place))
     logging.shutdown()
 
 

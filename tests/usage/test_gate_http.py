@@ -85,6 +85,32 @@ def test_old_clients_head_and_offers_of_other_protocols(gate):
     assert said.startswith(b"HTTP/1.1 200 OK")
 
 
+def clients(gate, number):
+    """So many connections that were served, and how many each worker has."""
+    made = []
+    for _ in range(number):
+        made.append(socket.create_connection(("127.0.0.1", gate.port), 10))
+        made[-1].sendall(LIFE)
+        assert made[-1].recv(100).startswith(b"HTTP/1.1 200 OK")
+    shares = []
+    for worker in psutil.Process(gate.process.pid).children():
+        established = [one for one in worker.net_connections() if one.status == psutil.CONN_ESTABLISHED]
+        shares.append(sum(one.laddr.port == gate.port for one in established))
+    for each in made:
+        each.close()
+    return sorted(shares)
+
+
+def test_workers_share_their_clients_evenly(transactional_db):
+    with gate_process(workers=2) as gate:
+        until = time.monotonic() + 20
+        while clients(gate, 2) != [1, 1]:  # The second one starts.
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        time.sleep(0.2)
+        assert clients(gate, 8) == [4, 4]
+
+
 def test_a_worker_that_dies_is_started_anew_and_none_outlives_its_parent(gate):
     (worker,) = psutil.Process(gate.process.pid).children()
     worker.kill()
