@@ -226,6 +226,7 @@ WEBHOOKS_ALLOW_PRIVATE = switch("WEBHOOKS_ALLOW_PRIVATE", False)
 
 # Postgres is the queue. Hearts beat fast, so that the job of a killed worker is taken up again within seconds.
 PROCRASTINATE_IMPORT_PATHS = ["contextmcp.tasks"]
+PROCRASTINATE_ON_APP_READY = "contextmcp.listening.install"
 PROCRASTINATE_WORKER_DEFAULTS = {
     "concurrency": number("WORKER_CONCURRENCY", 4, least=1),
     "update_heartbeat_interval": 2,

@@ -1,0 +1,55 @@
+"""What the worker listens with, while Postgres comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import psycopg
+import pytest
+from procrastinate.contrib.django import app
+
+from contextmcp import listening
+from contextmcp.listening import Listener
+from contextmcp.local import services
+
+pytestmark = pytest.mark.chaos
+
+
+def test_workers_listen_with_it() -> None:
+    assert type(app.connector.get_worker_connector()) is Listener  # type: ignore[attr-defined]
+
+
+def test_it_hears_again_after_postgres_was_away(home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(listening, "RETRY_SECONDS", 0.1)
+    with services.running(home) as found:
+        postgres = found.postgres
+        assert postgres
+        heard: list[str] = []
+
+        async def hear(*, channel: str, payload: str) -> None:
+            heard.append(payload)
+
+        async def until_heard(word: str) -> None:
+            async with asyncio.timeout(30):
+                while word not in heard:
+                    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+                        connection.execute("SELECT pg_notify('news', %s)", [word])
+                    await asyncio.sleep(0.1)
+
+        async def main() -> None:
+            listener = Listener(conninfo=postgres.url("postgres"))
+            await listener.open_async()
+            listens = asyncio.create_task(listener.listen_notify(hear, ["news"]))
+            await until_heard("before")
+            postgres.kill()
+            async with asyncio.timeout(30):
+                while "cannot be listened to" not in caplog.text:
+                    await asyncio.sleep(0.05)
+            postgres.start()
+            await until_heard("after")
+            assert not listens.done()
+            listens.cancel()
+            await listener.close_async()
+
+        asyncio.run(main())
