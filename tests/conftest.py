@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from django.db import connection
+from pytest_django import DjangoDbBlocker
 
 from accounts.models import Organization
 from accounts.principals import cache
@@ -32,6 +34,17 @@ def _nothing_remembered() -> None:
     """What an earlier test's rows taught the process says nothing about this one's."""
     cache.reset()
     CACHE.reset()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_queued(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """What a test commits is flushed after it, but not the queue: Django knows those tables for procrastinate's."""
+    yield
+    marker = request.node.get_closest_marker("django_db")
+    if (marker and marker.kwargs.get("transaction")) or "transactional_db" in request.fixturenames:
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            for table in ("procrastinate_periodic_defers", "procrastinate_events", "procrastinate_jobs"):
+                cursor.execute(f"DELETE FROM {table}")
 
 
 @pytest.fixture
