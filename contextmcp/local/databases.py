@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
-import redis
 from psycopg import sql
 
 from contextmcp.local import processes
@@ -108,6 +107,8 @@ def fingerprint(settings: str) -> str:
 
 def forget_keys(url: str, prefix: str) -> None:
     """Delete the keys of one run from a cache that others use too."""
+    import redis  # noqa: PLC0415 - as dear as all else that a start imports, and seldom needed
+
     with suppress(redis.RedisError), redis.Redis.from_url(url, socket_timeout=5) as client:
         keys = list(client.scan_iter(match=f"*{prefix}*", count=1000))
         for start in range(0, len(keys), 1000):

@@ -1,4 +1,4 @@
-"""Fill a local database, in one process because starting Django costs a second: migrate, a superuser, the catalogue."""
+"""Fill a local database: migrate, a superuser, the catalogue. With `--then-work` as a worker begins: starting Django twice is dear."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import sys
 
 import django
 from django.contrib.auth import get_user_model
-from django.core.management import call_command, get_commands
+from django.core.management import call_command, execute_from_command_line, get_commands
+
+from contextmcp.local.runner import PREPARED, WORK
 
 # Run in this order, each if the product has it; each may be repeated.
 COMMANDS = ("publish_catalog",)
@@ -25,6 +27,9 @@ def main() -> None:
     for name in COMMANDS:
         if name in get_commands():
             call_command(name, verbosity=0)
+    print(PREPARED, flush=True)
+    if "--then-work" in sys.argv:
+        execute_from_command_line(["manage.py", *WORK])
 
 
 if __name__ == "__main__":

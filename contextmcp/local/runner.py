@@ -28,7 +28,10 @@ from contextmcp.local.world import World
 
 PYTHON = sys.executable
 MANAGE = (PYTHON, str(REPOSITORY / "manage.py"))
+WORK = ("procrastinate", "worker", "--shutdown-graceful-timeout", "5")
 PREPARE = (PYTHON, "-m", "contextmcp.local.prepare")
+# What it says when that is done.
+PREPARED = "The database is prepared."
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,10 @@ def product(world: World) -> list[Definition]:
     granian = (PYTHON, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(world.port), "--no-ws")
     threads = ("--blocking-threads", "16", "--backpressure", "64", "contextmcp.wsgi:application")
     gate = (PYTHON, "-m", "contextmcp.gate", "--port", str(world.gate_port))
-    worker = (*MANAGE, "procrastinate", "worker", "--shutdown-graceful-timeout", "5")
     return [
         Definition("web", (*granian, *threads), world.port),
         Definition("gate", gate, world.gate_port),
-        Definition("worker", worker),
+        Definition("worker", (*MANAGE, *WORK)),
     ]
 
 
@@ -105,19 +107,18 @@ def demo(home: Path, *, once: bool) -> int:
 
 
 def bring_up(supervisor: Supervisor, world: World, *, own_database: bool, migrated: bool = False) -> None:
-    """With the tables there already, the product starts while the catalogue is published."""
-    start(supervisor, helpers(world), world.environment)
+    """With the tables there already, the servers start while the catalogue is published: by the worker, before it works."""
+    servers = [each for each in product(world) if each.port]
+    start(supervisor, helpers(world) + (servers if migrated else []), world.environment)
     await_ports(supervisor, helpers(world))
     environment = dict(world.environment)
     if own_database:
         environment |= {"CONTEXTMCP_ADMIN_EMAIL": world.admin_email, "CONTEXTMCP_ADMIN_PASSWORD": world.admin_password}
-    if migrated:
-        start(supervisor, product(world), world.environment)
-    if supervisor.run("prepare", (*PREPARE, *(["--migrated"] if migrated else [])), environment, shown=False):
-        raise Stopped("The database could not be prepared.", 1)
+    worker = supervisor.start("worker", (*PREPARE, "--then-work", *(["--migrated"] if migrated else [])), environment)
+    supervisor.until(lambda: PREPARED in worker.log.read_text(errors="replace"), "The database", patience=600)
     if not migrated:
-        start(supervisor, product(world), world.environment)
-    await_ports(supervisor, product(world))
+        start(supervisor, servers, world.environment)
+    await_ports(supervisor, servers)
     supervisor.until(lambda: answers(f"http://127.0.0.1:{world.port}/livez"), "The web server")
 
 

@@ -22,10 +22,10 @@ from contextmcp.local import __main__, databases, runner, world
 from contextmcp.local.runner import PYTHON, Definition
 world.WEB_PORT, world.STRIPE_PORT, world.MAIL_PORT, world.SMTP_PORT = 27000, 27100, 27200, 27300
 os.environ["STRIPE"] = "off"
-runner.PREPARE = (PYTHON, "-c", "")
+PREPARED = f"import time; print({runner.PREPARED!r}, flush=True); time.sleep(60)"
+runner.PREPARE = (PYTHON, "-c", PREPARED, os.environ["CONTEXTMCP_HOME"])
 runner.product = lambda world: [
     Definition("web", (PYTHON, "-m", "http.server", "--bind", "127.0.0.1", "--directory", world.home, str(world.port)), world.port),
-    Definition("worker", (PYTHON, "-c", "import time; time.sleep(60)", world.home)),
 ]
 runner.tour = lambda supervisor, world, once: supervisor.run("tour", (PYTHON, "-c", TOUR), world.environment) == 0 and bool(world.save())
 databases.template = lambda url, env: None
@@ -119,7 +119,7 @@ def test_two_homes_serve_side_by_side(home: Path, python: Python) -> None:
 def test_when_the_worker_dies_everything_stops(home: Path, python: Python) -> None:
     runner = start(python, "demo")
     until_serving(runner)
-    (worker,) = [process for process in belonging_to(home) if "import time; time.sleep(60)" in process.cmdline()]
+    (worker,) = [process for process in belonging_to(home) if any("time.sleep(60)" in word for word in process.cmdline()[2:3])]
     worker.kill()
     assert runner.wait(20) == 1
     assert runner.stdout and "worker ended with -9" in runner.stdout.read()

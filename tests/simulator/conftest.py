@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import stripe
 
-from contextmcp.local.stripe import Running, running
+from contextmcp.local.stripe.running import Running, running
 from tests.simulator.shop import Shop
 
 

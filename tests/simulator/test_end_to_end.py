@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 import stripe
 
-from contextmcp.local.stripe import Running
-from contextmcp.local.stripe.running import KEY
+from contextmcp.local.stripe.running import KEY, Running
 from tests.simulator.shop import Shop
 
 SCENARIOS = sorted(path.name for path in (files("billing_e2e") / "scenarios").iterdir() if path.name.endswith(".yml"))

@@ -4,7 +4,7 @@ import pytest
 import requests
 import stripe
 
-from contextmcp.local.stripe import Running
+from contextmcp.local.stripe.running import Running
 from tests.simulator.shop import START, Shop, amounts
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import requests
 import stripe
 
-from contextmcp.local.stripe import Running
-from contextmcp.local.stripe.running import KEY
+from contextmcp.local.stripe.running import KEY, Running
 from tests.simulator.shop import Shop, pay
 
 ROOT = Path(__file__).resolve().parents[2]

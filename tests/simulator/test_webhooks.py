@@ -12,7 +12,7 @@ import pytest
 import requests
 import stripe
 
-from contextmcp.local.stripe import Running, running
+from contextmcp.local.stripe.running import Running, running
 from tests.simulator.shop import Shop
 
 SECRET = "whsec_" + "x" * 32

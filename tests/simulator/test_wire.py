@@ -4,8 +4,7 @@ import pytest
 import requests
 import stripe
 
-from contextmcp.local.stripe import Running
-from contextmcp.local.stripe.running import KEY
+from contextmcp.local.stripe.running import KEY, Running
 from tests.simulator.shop import Shop
 
 

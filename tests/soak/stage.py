@@ -16,7 +16,7 @@ from accounts.principals import cache
 from accounts.revocations import watcher
 from billing.gateway import client as gateway
 from contextmcp.local import databases
-from contextmcp.local.stripe import running
+from contextmcp.local.stripe.running import running
 from entitlements.cache import CACHE
 from tests import world as servers
 from tests.soak import share

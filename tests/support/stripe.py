@@ -19,7 +19,7 @@ from procrastinate.contrib.django import app
 from billing.gateway import client as gateway
 from billing.services import publish
 from billing.webhooks.front import PATH, in_front
-from contextmcp.local.stripe import Running, running
+from contextmcp.local.stripe.running import Running, running
 
 SECRET_KEY = "sk_test_" + "simulated" * 4
 WEBHOOK_SECRET = "whsec_" + "first" * 6

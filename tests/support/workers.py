@@ -18,7 +18,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from contextmcp.local.stripe import Running
+from contextmcp.local.stripe.running import Running
 from tests.support.stripe import SECRET_KEY, WEBHOOK_SECRET
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,5 +1,1 @@
 """A stateful Stripe for the local world: real HTTP, driven by the real SDK, judged by Stripe's own document."""
-
-from contextmcp.local.stripe.running import Running, running
-
-__all__ = ["Running", "running"]

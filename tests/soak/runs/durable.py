@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.test import override_settings
 
 from billing.gateway import client as gateway
-from contextmcp.local.stripe import running
+from contextmcp.local.stripe.running import running
 from tests.chaos import durable, places
 from tests.soak.figures import Figures
 from tests.soak.options import Options
