@@ -10,7 +10,7 @@ from django.utils.text import slugify
 from accounts import audit, revocations
 from accounts.models import ApiKey, Invitation, Membership, Organization, User
 from accounts.roles import Role
-from accounts.signals import organization_closed
+from accounts.signals import organization_changed, organization_closed
 from accounts.types import Caller
 from contextmcp.common.clock import now
 from contextmcp.common.errors import NotFound, ValidationFailed
@@ -94,3 +94,4 @@ def update(organization: Organization, actor: Caller | User | None, *, name: str
         after = {"name": name, "email": email}
         if after != before:
             audit.record("organization.changed", organization=row, actor=actor, target=row.pk, before=before, after=after)
+            organization_changed.send(sender=Organization, organization=row)

@@ -14,6 +14,10 @@ def create(*, key: object, organization_id: object, name: str, email: str, test_
     return ask("post", "/v1/customers", key=key, name=name, email=email, metadata={SUBSCRIBER: str(organization_id)}, **clock)
 
 
+def update(customer_id: str, *, key: object, name: str, email: str) -> dict[str, Any]:
+    return ask("post", f"/v1/customers/{customer_id}", key=key, name=name, email=email)
+
+
 def retrieve(customer_id: str) -> dict[str, Any] | None:
     """With its default card expanded; None where there never was one. A deleted customer comes back as `{"id", "deleted": true}`."""
     try:

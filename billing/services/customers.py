@@ -7,6 +7,7 @@ from billing.models import BillingAccount, BillingAction
 
 from . import accounts
 from .actions import Actor, wish
+from .locks import one_at_a_time
 from .sync import sync_customer
 
 
@@ -31,12 +32,37 @@ def ensure(organization: Organization, actor: Actor, *, test_clock: str = "") ->
     return account
 
 
+def known(organization: Organization) -> BillingAccount | None:
+    """Its account, if there is somebody at Stripe."""
+    accounts = BillingAccount.objects.filter(organization=organization, customer_deleted_at=None)
+    return accounts.exclude(stripe_customer_id=None).exclude(stripe_customer_id="").first()
+
+
 def existing(organization: Organization) -> BillingAccount:
     """Its account, or `NoCustomer` where there is nobody at Stripe to manage."""
-    account = BillingAccount.objects.filter(organization=organization).first()
-    if account is None or not account.stripe_customer_id or account.customer_deleted_at:
+    account = known(organization)
+    if account is None:
         raise NoCustomer
     return account
+
+
+def introduce(organization_id: str) -> None:
+    """Tell Stripe the organization's name and billing address as they are now. Whoever comes late tells no older ones."""
+    with one_at_a_time(organization_id):
+        organization = Organization.objects.get(pk=organization_id)
+        account = known(organization)
+        if account is None:
+            return
+        said = {"name": organization.name, "email": organization.email}
+        # A key of its own each time: an old answer, replayed, would hide that the name has changed back since.
+        row = BillingAction.objects.create(organization=organization, kind="introduce", parameters=said)
+        try:
+            customers.update(str(account.stripe_customer_id), key=row.pk, **said)
+        except StripeMissing:
+            sync_customer(str(account.stripe_customer_id))
+            return
+        row.state = BillingAction.State.DONE
+        row.save(update_fields=["state"])
 
 
 def portal(organization: Organization, actor: Actor, return_url: str) -> str:

@@ -5,6 +5,7 @@ from django.core.checks import run_checks
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from accounts.manager import AuthManager
 from billing.errors import NoSubscription, StripeUnavailable
 from billing.gateway import checkout as checkout_gateway
 from billing.gateway import invoices as invoice_gateway
@@ -43,8 +44,6 @@ def test_settings_that_would_fail_later_are_said_at_start(settings):
 
 
 def test_a_closed_organization_pays_nothing_more(payer, acme, owner):
-    from accounts.manager import AuthManager
-
     payer.buy()
     AuthManager(acme).close(owner.user)
     work()
@@ -53,11 +52,32 @@ def test_a_closed_organization_pays_nothing_more(payer, acme, owner):
 
 
 def test_closing_without_a_subscription_asks_nobody(acme, owner):
-    from accounts.manager import AuthManager
-
     AuthManager(acme).close(owner.user)
     assert work() == 0
     enforcement.end_everything(acme)
+
+
+def test_stripe_bills_who_the_organization_is_now(payer, acme, owner):
+    manager = AuthManager(acme)
+    for name, email in [("Acme Rockets", "bills@acme.example"), ("Acme", "owner@acme.example"), ("Acme Rockets", "bills@acme.example")]:
+        manager.update(owner, name=name, email=email)
+        assert work() == 1
+        customer = payer.world.sdk.customers.retrieve(payer.customer)
+        assert (customer.name, customer.email) == (name, email)
+    manager.update(owner, name="Acme Rockets", email="bills@acme.example")
+    assert work() == 0
+
+
+def test_an_organization_nobody_bills_is_renamed_alone(acme, owner):
+    AuthManager(acme).update(owner, name="Acme Rockets", email="bills@acme.example")
+    assert work() == 0
+
+
+def test_a_customer_deleted_unheard_is_noticed_when_renamed(payer, acme, owner):
+    payer.world.sdk.customers.delete(payer.customer)
+    AuthManager(acme).update(owner, name="Acme Rockets", email="bills@acme.example")
+    work()
+    assert payer.account.customer_deleted_at is not None
 
 
 def test_a_policy_that_comes_late_finds_nothing_to_end(payer):

@@ -73,6 +73,12 @@ class TestInviting:
 
 
 class TestMembers:
+    def test_leaving_is_offered_to_whoever_may(self, owner, member, acme, sign_in):
+        assert "Leave it" in sign_in(member).get(reverse("team")).text
+        assert "Leave it" not in sign_in(owner).get(reverse("team")).text
+        Membership.objects.filter(pk=member.membership.pk).update(role="owner")
+        assert "Leave it" in sign_in(owner).get(reverse("team")).text
+
     def test_a_role_is_changed(self, owner, member, sign_in):
         page = sign_in(owner).post(reverse("change-role-form", args=[member.membership.pk]), {"role": "admin"}, follow=True).text
         assert "is admin now" in page

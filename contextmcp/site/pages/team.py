@@ -14,6 +14,7 @@ from accounts.authentication import SESSION_ORGANIZATION
 from accounts.errors import SeatLimitReached
 from accounts.manager import AuthManager
 from accounts.models import User
+from accounts.roles import Role
 from accounts.types import Caller
 from contextmcp.common.clock import now
 from contextmcp.common.errors import DomainError
@@ -32,6 +33,7 @@ def team(request: WSGIRequest, me: Caller) -> HttpResponse:
         "members": members,
         "invitations": list(manager.invitations()) if may_manage else [],
         "may_manage": may_manage,
+        "may_leave": any(member.role == Role.OWNER and member.pk != me.membership_id for member in members),
         "form": InviteForm(me),
         "roles": roles(me),
         "limit": limit,
