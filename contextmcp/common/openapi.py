@@ -48,7 +48,18 @@ def closed_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 
 class Schema(AutoSchema):
-    """drf-spectacular's, with a `default` problem response everywhere and `Idempotency-Key` on every POST of a view that takes it."""
+    """drf-spectacular's, with a `default` problem response everywhere and `Idempotency-Key` on every POST of a view that takes it.
+
+    A docstring's first sentence is the summary, unless `extend_schema` gives another; what follows is the description.
+    """
+
+    def get_summary(self) -> str | None:
+        return super().get_summary() or super().get_description().partition(". ")[0].removesuffix(".")
+
+    def get_description(self) -> str:  # type: ignore[override]  # drf-spectacular asks without path and method
+        whole = super().get_description()
+        first, _, rest = whole.partition(". ")
+        return rest if self.get_summary() == first.removesuffix(".") else whole
 
     def get_override_parameters(self) -> list[Any]:
         return [IDEMPOTENCY_KEY] if self.method == "POST" and getattr(self.view, "idempotent", False) else []

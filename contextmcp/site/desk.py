@@ -11,6 +11,7 @@ from django.db.models import Count, Sum
 from django.http import HttpRequest
 from django.template.defaultfilters import pluralize
 from django.urls import NoReverseMatch, reverse
+from django.utils.text import capfirst
 
 from accounts.models import AuditEvent, Invitation, Organization
 from billing.manager import BillingManager
@@ -79,7 +80,7 @@ def _item(request: HttpRequest, label: str, icon: str) -> dict[str, str] | None:
     found = admin.site._registry.get(model)
     if found is None or not found.has_view_permission(request):
         return None
-    return {"title": str(model._meta.verbose_name_plural).capitalize(), "icon": icon, "link": changelist(label)}
+    return {"title": capfirst(str(model._meta.verbose_name_plural)), "icon": icon, "link": changelist(label)}
 
 
 def changelist(label: str) -> str:

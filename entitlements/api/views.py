@@ -24,7 +24,7 @@ class PlansView(APIView):
     permission_classes = [AllowAny]
 
     @extend_schema(
-        operation_id="listPlans",
+        operation_id="list_plans",
         summary="The public catalogue",
         description="Every plan on offer with its prices, trial, limits and features. Needs no key.",
         auth=[],
@@ -67,7 +67,7 @@ class PlansView(APIView):
 
 class EntitlementsView(APIView):
     @extend_schema(
-        operation_id="getEntitlements",
+        operation_id="get_entitlements",
         summary="Everything the organization may do",
         description="Needs the scope `entitlements:read`. With the last `ETag` as `If-None-Match` it answers 304 while nothing changed.",
         parameters=[OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER)],

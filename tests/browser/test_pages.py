@@ -114,6 +114,18 @@ def test_the_page_about_the_api_renders(person, world):
     assert visitor.wrong == []
 
 
+def test_a_refusal_has_room_around_it(person, world):
+    visitor = person()
+    visitor.page.goto(f"{world.url}/accounts/login/")
+    visitor.page.fill("[name=login]", "nobody@acme.example")
+    visitor.page.fill("[name=password]", "not a password of anybody's")
+    visitor.page.press("[name=password]", "Enter")
+    note = visitor.page.locator(".note.error")
+    note.wait_for()
+    visitor.shoot("out-refused")
+    assert note.evaluate("note => parseFloat(getComputedStyle(note).paddingLeft)") >= 12
+
+
 def complaints(visitor):
     """A page that says "not found" with its status is no complaint."""
     return [each for each in visitor.wrong if "status of 404" not in each]

@@ -10,7 +10,7 @@ from tests.contract.test_bad_input import address, refused, theirs
 from tests.support.customers import sign_up
 
 OPERATIONS = operations()
-OPEN = {"listPlans"}
+OPEN = {"list_plans"}
 # Anybody who is signed in, whether a member of anything or not.
 SIGNED_IN = {"accept_invitation"}
 EVERYONE = ("owner", "admin", "member", "viewer")
@@ -22,7 +22,7 @@ MAY = {
     "get_organization": EVERYONE,
     "list_keys": EVERYONE,
     "list_members": EVERYONE,
-    "getEntitlements": EVERYONE,
+    "get_entitlements": EVERYONE,
     "check": EVERYONE,
     "current_usage": EVERYONE,
     "usage_history": EVERYONE,

@@ -106,7 +106,7 @@ class TestMembers:
         assert "1 of 1 seat<" in page
         assert "see plans with more" in page
         EntitlementsManager(owner.organization).grant("enterprise", reason="x")
-        assert "as many as you like" in sign_in(owner).get(reverse("team")).text
+        assert "1 member, unlimited seats" in sign_in(owner).get(reverse("team")).text
 
 
 class TestAccepting:
