@@ -22,6 +22,7 @@ def test_workers_listen_with_it() -> None:
 
 def test_it_hears_again_after_postgres_was_away(home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(listening, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(listening, "PATIENCE_SECONDS", 0.5)
     with services.running(home) as found:
         postgres = found.postgres
         assert postgres
@@ -38,7 +39,7 @@ def test_it_hears_again_after_postgres_was_away(home: Path, monkeypatch: pytest.
                     await asyncio.sleep(0.1)
 
         async def main() -> None:
-            listener = Listener(conninfo=postgres.url("postgres"))
+            listener = Listener.patient(conninfo=postgres.url("postgres"))
             await listener.open_async()
             listens = asyncio.create_task(listener.listen_notify(hear, ["news"]))
             await until_heard("before")
@@ -46,7 +47,13 @@ def test_it_hears_again_after_postgres_was_away(home: Path, monkeypatch: pytest.
             async with asyncio.timeout(30):
                 while "cannot be listened to" not in caplog.text:
                     await asyncio.sleep(0.05)
+            asks = asyncio.create_task(listener.execute_query_one_async("SELECT 1 AS one"))
+            async with asyncio.timeout(30):
+                while caplog.text.count("waits for a connection") < 2:
+                    await asyncio.sleep(0.05)
             postgres.start()
+            async with asyncio.timeout(30):
+                assert await asks == {"one": 1}
             await until_heard("after")
             assert not listens.done()
             listens.cancel()
