@@ -126,9 +126,9 @@ async def http(mailbox: Mailbox, reader: asyncio.StreamReader, writer: asyncio.S
 
 def page(mailbox: Mailbox) -> str:
     items = "".join(item(mail) for mail in reversed(mailbox.mails)) or "<p>No mail yet. Reload after something was sent.</p>"
-    style = """body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem;color:#1f2933}
-        header p{margin:0;color:#52606d}
-        article{border:1px solid #cbd2d9;border-radius:8px;padding:1rem;margin:1rem 0} h2{margin:0;font-size:1.1rem}
+    style = """:root{color-scheme:light dark} body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}
+        header p{margin:0;opacity:.75} iframe{background:#fff}
+        article{overflow-wrap:anywhere;border:1px solid #8a949e;border-radius:8px;padding:1rem;margin:1rem 0} h2{margin:0;font-size:1.1rem}
         pre{white-space:pre-wrap;font:inherit} iframe{width:100%;height:22rem;border:1px solid #cbd2d9}"""
     return f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
         <title>Local mail</title><style>{style}</style><h1>Local mail</h1>
