@@ -70,9 +70,11 @@ class GrantForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["starts_at"].required = False
-        self.fields["starts_at"].help_text = "Empty: now."
-        self.fields["starts_at"].initial = None
+        # One that is only looked at has no fields.
+        if starts_at := self.fields.get("starts_at"):
+            starts_at.required = False
+            starts_at.help_text = "Empty: now."
+            starts_at.initial = None
 
     def clean(self) -> dict[str, Any]:
         given: dict[str, Any] = super().clean() or self.cleaned_data

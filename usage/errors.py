@@ -42,7 +42,7 @@ class OverageCapReached(Refusal):
     """Details also: cap_minor, currency."""
 
     code = "overage_cap_reached"
-    message = "What you set aside for use beyond your plan is spent for this period."
+    message = "What is left of your plan, and of what you set aside for use beyond it, does not cover this."
 
 
 class RateLimited(Refusal):

@@ -29,18 +29,21 @@ def quota_answer(part: Quota, counter: Counter, at: datetime) -> ItemAnswer | Do
         return ItemAnswer(part.feature, Kind.QUOTA, part.amount, total, None, None, 0, resets)
     if total <= limit:
         return ItemAnswer(part.feature, Kind.QUOTA, part.amount, total, limit, limit - total, 0, resets)
+    left = max(0, limit - before)
     told: dict[str, Any] = {
         "feature": part.feature,
         "amount": part.amount,
         "limit": limit,
         "used": before,
-        "remaining": max(0, limit - before),
+        "remaining": left,
         "resets_at": resets,
-        "retry_after": until(resets, at),
     }
+    # More than the limit at once does not fit into any period: waiting does not help.
+    if part.amount <= limit:
+        told["retry_after"] = until(resets, at)
     sold = units_sold(part.allowance.overage_unit_amount, part.allowance.overage_currency, counter)
     if sold is None:
-        return QuotaExceeded(**told)
+        return QuotaExceeded(f"You asked for {part.amount}, and {left} of {limit} are left this period." if left else None, **told)
     if total > limit + sold:
         return OverageCapReached(**told, cap_minor=counter.cap_minor, currency=counter.currency)
     return ItemAnswer(part.feature, Kind.QUOTA, part.amount, total, limit, 0, total - limit, resets)

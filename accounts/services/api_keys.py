@@ -35,6 +35,8 @@ def generate(actor: Caller, name: str, scopes: list[str] | None, expires_at: dat
     actor.require(scope="keys:write")
     wanted = sorted(set(actor.scopes - {"keys:write"}) if scopes is None else _known(scopes))
     _within(actor, wanted)
+    if not wanted:
+        raise ValidationFailed(errors=[{"field": "scopes", "message": "Name at least one: there is none to take over but keys:write."}])
     if expires_at is not None and expires_at <= now(actor.organization):
         raise ValidationFailed(errors=[{"field": "expiresAt", "message": "This is in the past."}])
     return _store(actor, name=name, scopes=wanted, expires_at=_no_later(actor, expires_at))
@@ -59,7 +61,10 @@ def rotate(actor: Caller, key_id: UUID | None, overlap: timedelta) -> tuple[ApiK
             raise Conflict(f"This API key is {old.status(present)} already. Make a new one.")
         if old.successors.filter(revoked_at=None).exists():
             raise Conflict("This API key was rotated already. Rotate its successor, or revoke that first.")
-        until = old.expires_at if itself else _no_later(actor, old.expires_at)
+        # Its own expiry is the end of an overlap once it was rotated; what it was to live before, its successor was given.
+        first = old.successors.order_by("created_at").first()
+        until = first.expires_at if first else old.expires_at
+        until = until if itself else _no_later(actor, until)
         new, raw = _store(actor, name=old.name, scopes=old.scopes, expires_at=until, rotated_from=old)
         ends = present + overlap
         if old.expires_at is None or ends < old.expires_at:

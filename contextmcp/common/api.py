@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 from django.core.exceptions import ValidationError
 from django.db import DataError
 from rest_framework import serializers
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.pagination import CursorPagination
 from rest_framework.parsers import BaseParser
 from rest_framework.response import Response
@@ -44,6 +45,17 @@ class StrictJSONParser(BaseParser):
             return json.loads(stream.read().decode(), parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise MalformedRequest from error
+
+
+class Negotiation(DefaultContentNegotiation):
+    """A `format` that an address has not is a wrong parameter, not an address that is not there."""
+
+    def filter_renderers(self, renderers: Any, format: str) -> Any:
+        found = [renderer for renderer in renderers if renderer.format == format]
+        if not found:
+            known = " or ".join(renderer.format for renderer in renderers)
+            raise ValidationFailed(errors=[{"field": "format", "message": f"Give {known}."}])
+        return found
 
 
 class Schema(serializers.Serializer[Any]):

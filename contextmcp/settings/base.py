@@ -76,6 +76,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "contextmcp.site.unreadable.UnreadableMiddleware",
 ]
 ROOT_URLCONF = "contextmcp.urls"
 WSGI_APPLICATION = "contextmcp.wsgi.application"
@@ -172,6 +173,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["contextmcp.common.api.StrictJSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "contextmcp.common.api.Negotiation",
     "DEFAULT_SCHEMA_CLASS": "contextmcp.common.openapi.Schema",
     "EXCEPTION_HANDLER": "contextmcp.common.problems.handle",
     "UNAUTHENTICATED_USER": None,

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from accounts.authentication import current_membership
 from accounts.types import Caller
-from contextmcp.common.errors import DomainError, ValidationFailed
+from contextmcp.common.errors import Conflict, DomainError, ValidationFailed
 
 View = Callable[..., HttpResponseBase]
 
@@ -59,6 +59,12 @@ def page(view: View) -> View:
     return shown
 
 
+def _still_shown(request: WSGIRequest, caller: Caller) -> None:
+    """What a form of one organization says is not done to another, chosen meanwhile in another tab."""
+    if request.POST.get("acting_for", str(caller.organization.pk)) != str(caller.organization.pk):
+        raise Conflict(f"That page was of another organization. You work in {caller.organization.name} now, and nothing was changed.")
+
+
 def action(back: str) -> Callable[[View], View]:
     """What a form does: `view(request, caller, ...)`. A refusal is told on the page named `back`."""
 
@@ -72,6 +78,7 @@ def action(back: str) -> Callable[[View], View]:
             if caller is None:
                 return redirect("new-organization")
             try:
+                _still_shown(request, caller)
                 return view(request, caller, *args, **kwargs)
             except DomainError as refusal:
                 if refusal.status == 404:

@@ -77,6 +77,10 @@ class TestGenerate:
         sooner = ends - timedelta(days=1)
         assert datetime.fromisoformat(api.post(GENERATE, {"name": "a", "expiresAt": sooner}, by=short).json()["expiresAt"]) == sooner
 
+    def test_a_key_is_good_for_something(self, api, owner):
+        maker = key_of(owner.membership, ["keys:write"])
+        assert problem(api.post(GENERATE, {"name": "child"}, by=maker)) == (422, "validation_error")
+
     def test_a_key_without_keys_write_makes_none(self, api, owner):
         assert problem(api.post(GENERATE, {"name": "a"}, by=key_of(owner.membership, ["usage:read"]))) == (403, "insufficient_scope")
 
@@ -200,6 +204,11 @@ class TestList:
             found += [key["name"] for key in page["data"]]
             cursor = page["nextCursor"]
         assert found == names[::-1]
+
+    def test_a_format_it_has_not_is_a_wrong_parameter(self, api, owner):
+        answer = api.get(f"{LIST}?format=xml", by=owner)
+        assert problem(answer) == (422, "validation_error")
+        assert answer.json()["errors"] == [{"field": "format", "message": "Give json."}]
 
     @pytest.mark.parametrize(
         "query", ["cursor=x", "cursor=cD1ub25zZW5zZQ==", "cursor=cD0A", "cursor=bz0tMQ==", "limit=a", "limit=-1", "limit=1e9"]

@@ -56,6 +56,13 @@ class TestRotate:
         assert api.delete(f"{LIST}/{made['id']}", by=owner).status_code == 204
         assert api.post(ROTATE, by=owner).status_code == 201
 
+    def test_its_second_successor_lives_as_long_as_the_first_would(self, api, owner):
+        ends = now() + timedelta(days=30)
+        for raw, lives in [(owner.key, None), (key_of(owner.membership, ["usage:read"], expires_at=ends), ends)]:
+            first = api.post(ROTATE, {"overlapSeconds": 60}, by=raw).json()
+            api.delete(f"{LIST}/{first['id']}", by=owner)
+            assert _row(api.post(ROTATE, {"overlapSeconds": 60}, by=raw).json()["key"]).expires_at == lives
+
     def test_a_session_names_the_key(self, api, member):
         raw = key_of(member.membership, ["usage:read"])
         api.client.force_login(member.user)

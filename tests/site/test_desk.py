@@ -9,6 +9,7 @@ from accounts.models import Invitation, User
 from billing.models import SubscriptionState, WebhookEvent
 from contextmcp.common.clock import now
 from contextmcp.site import desk
+from entitlements.manager import EntitlementsManager
 from usage.tracker import UsageTracker
 
 
@@ -65,3 +66,23 @@ def test_it_says_whether_it_is_live(settings, kind, badge):
 
 def test_what_has_no_list_has_no_link(db):
     assert desk.changelist("common.nothing") == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "posted"),
+    [
+        ("accounts/apikey/?environment__exact=%00", None),
+        ("accounts/auditevent/?created_at__year=99999999999999999999", None),
+        ("accounts/organization/", {"action": "close", "_selected_action": "x"}),
+        ("entitlements/grant/add/", {"organization": "x"}),
+        ("autocomplete/?app_label=entitlements&model_name=grant&field_name=organization&term=%00", None),
+    ],
+)
+def test_what_nobody_could_read_is_no_fault_of_ours(staff, path, posted):
+    answer = staff.get(f"/admin/{path}") if posted is None else staff.post(f"/admin/{path}", posted)
+    assert answer.status_code == 400
+
+
+def test_a_grant_can_be_looked_at(staff, acme):
+    grant = EntitlementsManager(acme).grant("pro", reason="A gift")
+    assert "A gift" in staff.get(f"/admin/entitlements/grant/{grant.pk}/change/").text

@@ -135,6 +135,23 @@ class TestOrganizations:
         assert page.status_code == 200
         assert "This field is required" in page.text
 
+    def test_a_form_acts_for_the_organization_it_showed(self, owner, sign_in):
+        """Two tabs: what was shown of one must not be done to the other."""
+        client = sign_in(owner)
+        shown = client.get(reverse("settings")).text
+        acting_for = re.search(r'name="acting_for" value="([^"]+)"', shown)[1]
+        assert acting_for == str(owner.organization.pk)
+        other = AuthManager.create_organization(owner.user, "Second")
+        client.post("/account/switch/", {"organization": str(other.pk)})
+        answer = client.post(reverse("change-settings"), {"acting_for": acting_for, "name": "Acme 2", "email": "a@b.example"}, follow=True)
+        assert "You work in Second now" in answer.text
+        other.refresh_from_db()
+        assert other.name == "Second"
+        client.post("/account/switch/", {"organization": acting_for})
+        client.post(reverse("change-settings"), {"acting_for": acting_for, "name": "Acme 2", "email": "a@b.example"})
+        owner.organization.refresh_from_db()
+        assert owner.organization.name == "Acme 2"
+
     def test_switching_goes_to_ones_own_alone(self, owner, stranger, sign_in):
         client = sign_in(owner)
         other = AuthManager.create_organization(owner.user, "Other")

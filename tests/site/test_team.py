@@ -185,6 +185,11 @@ class TestAcceptingOverHttp:
         again = self.post(client, {"token": token}, **{"Idempotency-Key": "k"})
         assert (again.status_code, again.json()) == (201, first.json())
 
+    def test_a_key_is_told_to_be_no_person(self, owner, token, client):
+        answer = self.post(client, {"token": token}, Authorization=f"Bearer {owner.key}")
+        assert problem(answer) == (401, "key_not_found")
+        assert "a key cannot" in answer.json()["detail"]
+
     @pytest.mark.parametrize("who", ["owner", "admin", "member", "viewer", "stranger"])
     def test_others_do_not(self, people, token, sign_in, who):
         assert problem(self.post(sign_in(people[who]), {"token": token})) == (403, "permission_denied")

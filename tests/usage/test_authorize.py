@@ -69,6 +69,17 @@ def test_an_amount_is_counted_whole_or_not_at_all(api, owner, acme):
     assert api.post(URL, {"feature": "sessions", "amount": 5}, by=owner).json()["remaining"] == 0
 
 
+def test_what_is_left_is_told_and_waiting_only_where_it_helps(api, owner, acme):
+    UsageCounterFactory(organization=acme, used=26)
+    some = api.post(URL, {"feature": "sessions", "amount": 40}, by=owner)
+    assert "24 of 50 are left" in some.json()["detail"]
+    assert "Retry-After" in some
+    never = api.post(URL, {"feature": "sessions", "amount": 51}, by=owner)
+    assert problem(never) == (429, "quota_exceeded")
+    assert "retryAfter" not in never.json()
+    assert "Retry-After" not in never
+
+
 def test_a_flag_of_the_plan_is_allowed_and_another_is_not(api, owner, acme):
     assert api.post(URL, {"feature": "basic_context"}, by=owner).json()["allowed"] is True
     response = api.post(URL, {"feature": "git_integration"}, by=owner)

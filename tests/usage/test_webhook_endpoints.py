@@ -88,6 +88,8 @@ def test_a_repeated_creation_makes_one_and_shows_no_secret_again(api, owner):
         "https://printer.local/",
         "https://intranet/",
         "https://a..example/",
+        "https://[x",
+        "https://a%5Bx.example/",
         "https://acme.example\\@localhost/",
         "https://" + "a" * 64 + ".example/",
         "https://acme.example/" + "a" * 2048,

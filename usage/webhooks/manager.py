@@ -1,5 +1,6 @@
 """The façade: where an organization is told of what happens."""
 
+import re
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -18,6 +19,8 @@ from usage.requests import invalid
 from . import addresses, outbox, secrets, signing
 
 MOST_ENDPOINTS = 10
+# What a name or an address is made of, once other alphabets are written in ASCII.
+_HOST = re.compile(rb"[A-Za-z0-9._:-]+")
 
 
 class WebhookManager:
@@ -81,7 +84,9 @@ def check_url(text: str) -> str:
         raise invalid("url", "Give an address such as https://example.com/hooks.")
     try:
         url = httpx.URL(text)
-        plausible = bool(url.host) and url.scheme in ("https", "http") and (url.port is None or 1 <= url.port <= 65_535)
+        plausible = (
+            bool(_HOST.fullmatch(url.raw_host)) and url.scheme in ("https", "http") and (url.port is None or 1 <= url.port <= 65_535)
+        )
     except (httpx.InvalidURL, ValueError):
         plausible = False
     if not plausible:

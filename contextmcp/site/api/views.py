@@ -1,11 +1,14 @@
 """Endpoints that join apps: the organization's summary, and accepting an invitation."""
 
+from typing import NoReturn
+
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import SignedInAuthentication, caller
+from accounts.errors import Unauthenticated
 from accounts.manager import AuthManager
 from accounts.models import User
 from accounts.selectors import team_members_count
@@ -66,6 +69,9 @@ class OrganizationView(APIView):
 class AcceptInvitationView(APIView):
     idempotent = True
     authentication_classes = [SignedInAuthentication]
+
+    def permission_denied(self, request: Request, message: str | None = None, code: str | None = None) -> NoReturn:
+        raise Unauthenticated("Sign in: a person accepts an invitation, a key cannot.")
 
     @extend_schema(
         operation_id="accept_invitation",
