@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from django.db import transaction
-from django.db.models import F, Sum
+from django.db.models import F, QuerySet, Sum
 
 from accounts.models import Organization
 from billing.errors import StripeRejected, StripeUnavailable
@@ -39,8 +39,11 @@ def collect_all() -> int:
     return sum(collect(organization) for organization in settings.iterator())
 
 
-def collect(organization: Organization) -> int:
-    """Write down what was sold beyond the allowance and is not reported yet. Returns how many reports that took."""
+def collect(organization: Organization, *, cap_minor: int = 0) -> int:
+    """Write down what was sold beyond the allowance and is not reported yet. Returns how many reports that took.
+
+    `cap_minor`: the cap that held until now, where it has just been lowered or overage turned off: what was sold under it is owed.
+    """
     account = BillingAccount.objects.filter(organization=organization, customer_deleted_at=None).first()
     state = current(organization)
     if account is None or account.stripe_customer_id is None or state is None or not state.overage_item_id or not state.is_live:
@@ -50,8 +53,14 @@ def collect(organization: Organization) -> int:
         if allowance.overage_unit_amount is None:
             continue
         for period in _periods(allowance, state, now(organization)):
-            written += _collect(organization, account.stripe_customer_id, allowance, period)
+            written += _collect(organization, account.stripe_customer_id, allowance, period, cap_minor)
     return written
+
+
+def settle(organization: Organization) -> None:
+    """Report all that was sold, before the metered item goes: nothing could be billed afterwards."""
+    collect(organization)
+    send(organization)
 
 
 def _periods(allowance: Allowance, state: SubscriptionState, present: datetime) -> Iterator[Period]:
@@ -63,13 +72,13 @@ def _periods(allowance: Allowance, state: SubscriptionState, present: datetime) 
     yield running
 
 
-def _collect(organization: Organization, customer_id: str, allowance: Allowance, period: Period) -> int:
+def _collect(organization: Organization, customer_id: str, allowance: Allowance, period: Period, cap_minor: int) -> int:
     # Looked at first without the lock: mostly nothing was sold since the last look.
-    if not _missing(organization, allowance, period):
+    if not _missing(organization, allowance, period, cap_minor):
         return 0
     with transaction.atomic():
         lock_customer(f"meter:{organization.pk}:{allowance.feature}")
-        missing = _missing(organization, allowance, period)
+        missing = _missing(organization, allowance, period, cap_minor)
         if not missing:
             return 0
         write(organization, customer_id, allowance.feature, period, missing)
@@ -80,28 +89,31 @@ def _collect(organization: Organization, customer_id: str, allowance: Allowance,
     return 1
 
 
-def _missing(organization: Organization, allowance: Allowance, period: Period) -> int:
-    """Units sold and not reported yet; negative where a correction took some back."""
-    sold = units_sold(organization, allowance, period)
-    if sold is None:
-        return 0
-    reports = MeterReport.objects.filter(organization=organization, feature=allowance.feature, period_start=period.start)
-    return sold - (reports.filter(repair=False).exclude(state=MeterReport.State.DEAD).aggregate(sum=Sum("units"))["sum"] or 0)
-
-
-def units_sold(organization: Organization, allowance: Allowance, period: Period) -> int | None:
-    """Units beyond the allowance that are paid for, up to the cap; None where overage is off, and what was reported stands."""
+def _missing(organization: Organization, allowance: Allowance, period: Period, cap_minor: int) -> int:
+    """Units sold and not reported yet; negative where a correction of the usage took some back."""
     setting = selectors.overage_setting(organization, allowance.feature)
-    if setting is None or not setting.enabled or not allowance.overage_unit_amount:
-        return None
+    cap = max(cap_minor, setting.cap_minor if setting and setting.enabled else 0)
+    if not cap or not allowance.overage_unit_amount:
+        return 0  # Overage is off; what was reported stands.
+    told = reported(organization, allowance.feature, period)
     units = selectors.overage_units(organization, allowance, period)
-    return min(units, setting.cap_minor // allowance.overage_unit_amount)
+    # A cap that was lowered takes nothing back: what was sold under a higher one stays sold.
+    return min(units, max(cap // allowance.overage_unit_amount, told)) - told
+
+
+def reports(organization: Organization, feature: str, period: Period) -> QuerySet[MeterReport]:
+    return MeterReport.objects.filter(organization=organization, feature=feature, period_start=period.start)
+
+
+def reported(organization: Organization, feature: str, period: Period) -> int:
+    """Units that Stripe's meter shows, if nothing went wrong on the way."""
+    said = reports(organization, feature, period).filter(repair=False).exclude(state=MeterReport.State.DEAD)
+    return said.aggregate(sum=Sum("units"))["sum"] or 0
 
 
 def write(organization: Organization, customer_id: str, feature: str, period: Period, units: int, *, repair: bool = False) -> MeterReport:
     """One more report of the period, with a timestamp inside it. Call it under the meter's lock. A correction is negative."""
-    last = MeterReport.objects.filter(organization=organization, feature=feature, period_start=period.start).count()
-    sequence = last + 1
+    sequence = reports(organization, feature, period).count() + 1
     return MeterReport.objects.create(
         organization=organization,
         feature=feature,
@@ -111,13 +123,25 @@ def write(organization: Organization, customer_id: str, feature: str, period: Pe
         units=units,
         repair=repair,
         identifier=f"{organization.pk.hex}-{feature}-{int(period.start.timestamp())}-{sequence}",
-        timestamp=min(max(now(organization), period.start), period.end - timedelta(seconds=1)),
+        timestamp=min(max(now(organization), period.start), _last_second(period)),
     )
 
 
-def send() -> int:
-    """Send what waits. Returns how many reports Stripe took."""
+def whole_minute(moment: datetime) -> int:
+    """The second in which the minute of that moment began: Stripe sums over whole minutes."""
+    return int(moment.timestamp()) // 60 * 60
+
+
+def _last_second(period: Period) -> datetime:
+    """Of the last minute that lies in the period alone: in a minute that two periods share, the next one would count it too."""
+    return datetime.fromtimestamp(whole_minute(period.end) - 1, UTC)
+
+
+def send(organization: Organization | None = None) -> int:
+    """Send what waits, of everybody or of one. Returns how many reports Stripe took."""
     waiting = MeterReport.objects.filter(state=MeterReport.State.PENDING).select_related("organization").order_by("id")
+    if organization is not None:
+        waiting = waiting.filter(organization=organization)
     return sum(_send(report) for report in waiting[:BATCH])
 
 

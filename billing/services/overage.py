@@ -31,15 +31,19 @@ def set_overage(organization: Organization, *, enabled: bool, cap: int | None, a
         sold = overage_state(organization)
         if sold is None or state.plan_version is None or EntitlementsManager(organization).entitlements().plan != state.plan:
             raise OverageNotSold
+        if enabled and state.status == "trialing":
+            # Stripe bills nothing of what a meter counts in a trial: it would be sold for nothing.
+            raise OverageNotSold("Nothing is sold beyond the allowance before the trial is over.")
         if enabled and state.status not in CHANGEABLE:
             raise OverageNotSold("The subscription is not in good standing.")
         if enabled and not state.overage_item_id:
             _add_item(organization, state, sold.feature, actor)
-        elif not enabled:
-            meters.collect(organization)  # What was sold until now is sold.
+        meters.collect(organization)
         wanted = {"enabled": enabled, "cap_minor": cap or 0, "currency": sold.currency}
         with wish(organization, "set_overage", actor, feature=sold.feature, **wanted):
             UsageTracker(organization).set_overage(sold.feature, enabled=enabled, cap_minor=cap or 0, currency=sold.currency)
+        # What was sold until now is sold, under the cap that held: also what was used between the first look and the change.
+        meters.collect(organization, cap_minor=sold.cap or 0)
     found = overage_state(organization)
     assert found is not None
     return found

@@ -6,8 +6,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from billing.errors import StripeRejected
+from billing.gateway import metering
 from billing.models import Drift, Invoice, MeterReport
 from billing.services import meter_check, meters, reconcile
+from contextmcp.common.clock import now
 from tests.support.api import problem
 from tests.support.stripe import run
 from usage.errors import OverageCapReached
@@ -162,6 +164,94 @@ def test_too_much_at_stripe_is_taken_back(pro, acme):
     meters.send()
     assert total(pro) == 10
     assert meters.collect(acme) == 0
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_lower_cap_takes_nothing_back(pro, acme, api, owner, seen):
+    use(acme, 1500)
+    if seen:
+        report(pro)
+    assert api.put(PATH, ON | {"cap": 2}, by=owner).status_code == 200
+    report(pro)
+    assert total(pro) == 500
+    with pytest.raises(OverageCapReached):
+        use(acme, 1)
+    pro.later(31.2)
+    assert Invoice.objects.order_by("id").last().total == 900 + 1000
+
+
+def test_a_correction_takes_back_what_it_corrects_whatever_the_cap(pro, acme, api, owner):
+    use(acme, 1500)
+    api.put(PATH, ON | {"cap": 2}, by=owner)
+    assert UsageTracker(acme).record_events([EventBody(feature="sessions", amount=-100, reason="counted twice")]) == [("accepted", None)]
+    report(pro)
+    assert total(pro) == 400
+
+
+def test_what_was_used_between_the_last_look_and_turning_it_off_is_owed(pro, acme, api, owner, monkeypatch):
+    collect, looks = meters.collect, []
+
+    def busy(organization, **given):
+        found = collect(organization, **given)
+        if not looks:
+            use(acme, 1003)
+        looks.append(found)
+        return found
+
+    monkeypatch.setattr(meters, "collect", busy)
+    api.put(PATH, {"enabled": False}, by=owner)
+    report(pro)
+    assert total(pro) == 3
+
+
+def test_in_a_trial_nothing_is_sold_beyond_the_allowance(payer, api, owner):
+    payer.buy(trial_period_days=14)
+    assert problem(api.put(PATH, ON, by=owner)) == (409, "overage_not_sold")
+
+
+def test_what_is_not_reported_yet_is_no_difference(pro, acme):
+    use(acme, 1100)
+    reconcile.run(acme)
+    report(pro)
+    assert total(pro) == 100
+    assert not Drift.objects.exists()
+
+
+def test_of_two_comparisons_at_once_one_repairs(pro, acme):
+    use(acme, 1010)
+    report(pro)
+    MeterReport.objects.update(sent_at=now() - timedelta(hours=1))
+    told = MeterReport.objects.get()
+    given = {"stripe_customer_id": pro.customer, "value": "7"}
+    pro.world.sdk.billing.meter_events.create(
+        {"event_name": "contextmcp_sessions_overage", "payload": given, "timestamp": int(told.timestamp.timestamp())}
+    )
+    total_at_stripe, first = metering.total, []
+
+    def total_and_another(*args, **given):
+        found = total_at_stripe(*args, **given)
+        if not first:
+            first.append(found)
+            list(meter_check.compare(acme, dry_run=False))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metering, "total", total_and_another)
+        assert list(meter_check.compare(acme, dry_run=False)) == []
+    meters.send()
+    assert total(pro) == 10
+
+
+def test_what_is_reported_late_is_not_taken_for_the_next_months(pro, acme):
+    """The two months share a minute at Stripe, unless the subscription began on a whole one."""
+    use(acme, 1010)
+    pro.later(31)
+    report(pro)
+    acme.refresh_from_db()
+    use(acme, 1020)
+    report(pro)
+    MeterReport.objects.update(sent_at=now() - timedelta(hours=1))
+    assert list(meter_check.compare(acme, dry_run=True)) == []
 
 
 def test_turning_it_off_keeps_what_was_sold(pro, acme, api, owner):
