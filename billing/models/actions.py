@@ -49,7 +49,7 @@ class BillingActionQuerySet(models.QuerySet["BillingAction"]):
 
 
 class BillingAction(models.Model):
-    """Any other wish: a customer, a plan change, a cancellation. An unfinished one with the same parameters is taken up again."""
+    """Any other wish: a customer, a plan change, a cancellation. An unfinished one is taken up again if the next wish is the same."""
 
     class State(models.TextChoices):
         PENDING = "pending"

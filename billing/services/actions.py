@@ -21,13 +21,25 @@ def person(actor: Actor) -> User | None:
     return actor.user if isinstance(actor, Caller) else actor
 
 
+def new(organization: Organization, kind: str, actor: Actor, **parameters: Any) -> BillingAction:
+    """A row with a key of its own, after which nothing older is taken up again.
+
+    Cancelled with the answer lost, resumed, cancelled again: the old key would get the old answer, and nothing would end.
+    """
+    BillingAction.objects.unfinished().filter(organization=organization).update(
+        state=BillingAction.State.FAILED, error="superseded", finished_at=now()
+    )
+    return BillingAction.objects.create(organization=organization, kind=kind, parameters=parameters, created_by=person(actor))
+
+
 @contextmanager
 def wish(organization: Organization, kind: str, actor: Actor, **parameters: Any) -> Iterator[BillingAction]:
-    """The row to ask Stripe with; done when the block ends well. One whose answer got lost is taken up again with the same key."""
+    """The row to ask Stripe with; done when the block ends well.
+
+    One whose answer got lost is taken up again with the same key, unless something else was wished since.
+    """
     unfinished = BillingAction.objects.unfinished().filter(organization=organization, kind=kind, parameters=parameters)
-    row = unfinished.filter(created_at__gt=now() - SAME_WISH_WITHIN).first()
-    if row is None:
-        row = BillingAction.objects.create(organization=organization, kind=kind, parameters=parameters, created_by=person(actor))
+    row = unfinished.filter(created_at__gt=now() - SAME_WISH_WITHIN).first() or new(organization, kind, actor, **parameters)
     try:
         yield row
     except StripeUnavailable:

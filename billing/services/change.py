@@ -29,6 +29,9 @@ def change(organization: Organization, plan: str, interval: str, proration_date:
         target = choose(organization, plan, interval)
         moment = _moment(target, proration_date)
         wanted = {"subscription": target.state.stripe_subscription_id, "price": target.price.stripe_price_id, "when": target.when}
+        if moment:
+            # A fresh preview is another wish: Stripe refuses a key that comes back with another date.
+            wanted["proration_date"] = moment.isoformat()
         try:
             with wish(organization, "change_plan", actor, plan=plan, interval=interval, **wanted) as row:
                 if target.when == "now":

@@ -5,7 +5,7 @@ from billing.errors import NoCustomer, StripeMissing
 from billing.gateway import customers
 from billing.models import BillingAccount, BillingAction
 
-from . import accounts
+from . import accounts, actions
 from .actions import Actor, wish
 from .locks import one_at_a_time
 from .sync import sync_customer
@@ -68,7 +68,8 @@ def introduce(organization_id: str) -> None:
 def portal(organization: Organization, actor: Actor, return_url: str) -> str:
     """A fresh address of Stripe's portal, where cards are changed and invoices found."""
     account = existing(organization)
-    row = BillingAction.objects.create(organization=organization, kind="open_portal")
+    # What is changed there comes after everything that was wished here.
+    row = actions.new(organization, "open_portal", actor)
     try:
         session = customers.portal(str(account.stripe_customer_id), key=row.pk, return_url=return_url)
     except StripeMissing as error:
