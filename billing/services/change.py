@@ -122,6 +122,8 @@ def keep_plan(organization: Organization, actor: Actor) -> None:
 def cancel(organization: Organization, actor: Actor, *, at_once: bool) -> None:
     """Let it end with what is paid for, or end it now. Nothing is refunded by itself."""
     with one_at_a_time(organization.pk):
+        # A schedule that is over or released meanwhile could not be released.
+        sync_customer(live(organization).stripe_customer_id)
         state = live(organization)
         if state.cancel_at and not at_once:
             raise NothingToChange("The subscription is already about to end.")

@@ -59,11 +59,12 @@ def choose(organization: Organization, plan: str, interval: str) -> Target:
         raise PaymentRequired(reason=state.status, invoice_url=owed.hosted_url if owed else None)
     if (state.plan, state.interval) == (plan, interval):
         raise NothingToChange
+    if state.cancel_at:
+        # Whether at once or later: what was paid for it would end with the subscription.
+        raise CancellationPending
     on_trial = state.status == "trialing"
     rise = (CATALOG.rank(plan), interval == "year") > (CATALOG.rank(state.plan), state.interval == "year")
     if rise or on_trial:
         return Target(state, price, "now", now(organization), on_trial)
-    if state.cancel_at:
-        raise CancellationPending
     assert state.current_period_end is not None
     return Target(state, price, "period_end", state.current_period_end, on_trial)

@@ -1,0 +1,51 @@
+"""Changes of what is about to change by itself: cancellations, planned downgrades, and those we have not heard of."""
+
+import pytest
+
+from billing.models import Invoice
+from billing.services.sync import sync_customer
+from tests.support.api import problem
+
+pytestmark = pytest.mark.django_db
+CHANGE, CANCEL, STANDING = "/api/billing/change-plan", "/api/billing/cancel", "/api/billing/subscription"
+PRO, YEARLY = {"planTier": "pro"}, {"planTier": "enterprise", "interval": "year"}
+
+
+@pytest.mark.parametrize("path", ["/api/billing/preview-change", CHANGE])
+def test_what_is_about_to_end_is_not_raised(payer, api, owner, path):
+    payer.buy()
+    api.post(CANCEL, {}, by=owner)
+    bills = Invoice.objects.count()
+    assert problem(api.post(path, YEARLY, by=owner)) == (409, "cancellation_pending")
+    payer.world.deliver()
+    assert (Invoice.objects.count(), payer.state.plan) == (bills, "pro")
+
+
+def test_an_end_set_by_date_is_not_overtaken_by_a_longer_interval(payer, api, owner):
+    bought = payer.buy()
+    payer.world.sdk.subscriptions.update(bought.id, {"cancel_at": bought.created + 40 * 86_400})
+    assert problem(api.post(CHANGE, {"planTier": "pro", "interval": "year"}, by=owner)) == (409, "cancellation_pending")
+
+
+def test_leaving_does_not_depend_on_what_was_heard_of_a_schedule(payer, api, owner):
+    payer.buy("enterprise")
+    api.post(CHANGE, PRO, by=owner)
+    payer.world.sdk.subscription_schedules.release(payer.state.schedule_id)
+    assert api.post(CANCEL, {}, by=owner).json()["upcomingChange"]["kind"] == "cancellation"
+
+
+def test_leaving_after_a_downgrade_that_was_not_heard_of(payer, api, owner):
+    payer.buy("enterprise")
+    api.post(CHANGE, PRO, by=owner)
+    payer.world.deliver()
+    payer.world.advance(payer.clock, days=40)
+    payer.world.advance(payer.clock, days=30)
+    assert api.post(CANCEL, {}, by=owner).json()["plan"] == "pro"
+
+
+def test_a_cancellation_in_the_dashboard_is_heard_of_first(payer, api, owner):
+    bought = payer.buy()
+    payer.world.sdk.subscriptions.update(bought.id, {"cancel_at_period_end": True})
+    assert problem(api.post(CANCEL, {}, by=owner)) == (409, "nothing_to_change")
+    sync_customer(payer.customer)
+    assert payer.state.cancel_at
