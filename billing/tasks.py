@@ -11,7 +11,7 @@ from accounts.models import Organization
 from billing.errors import BillingNotConfigured, StripeUnavailable
 
 from .gateway.client import is_configured
-from .services import apply, customers, enforcement, housekeeping, mail, meters, reconcile, recovery, sync
+from .services import apply, checkout, customers, enforcement, housekeeping, mail, meters, reconcile, recovery, sync
 
 QUEUE = "billing"
 TRIES = 8
@@ -65,6 +65,11 @@ def enforce_policy(customer_id: str, reason: str) -> None:
 @app.task(name="billing.tasks.end_subscription", queue=QUEUE, retry=PATIENCE)
 def end_subscription(organization_id: str) -> None:
     enforcement.end_everything(Organization.objects.get(pk=organization_id))
+
+
+@app.task(name="billing.tasks.close_checkout", queue=QUEUE, retry=PATIENCE)
+def close_checkout(organization_id: str) -> None:
+    checkout.close(Organization.objects.get(pk=organization_id))
 
 
 @app.task(name="billing.tasks.introduce", queue=QUEUE, retry=PATIENCE)

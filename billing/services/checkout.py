@@ -58,25 +58,27 @@ def _refuse_subscribed(organization: Organization) -> None:
 
 def _refuse_subscribed_at_stripe(account: BillingAccount) -> None:
     customer_id = str(account.stripe_customer_id)
-    found = subscriptions.of_customer(customer_id)
-    if any(each["status"] not in (*ENDED, "incomplete") for each in found):
+    found = {each["id"]: each["status"] for each in subscriptions.of_customer(customer_id)}
+    running = any(status not in (*ENDED, "incomplete") for status in found.values())
+    heard_of = account.organization.subscriptions.filter(stripe_subscription_id__in=found).count()
+    if running or heard_of < len(found):
+        # One that is over counts, too: its trial is used up.
         sync_customer(customer_id)
+        account.refresh_from_db()
+    if running:
         raise AlreadySubscribed
 
 
 def _open_attempt(account: BillingAccount, plan: str, interval: str, promotion_code: str) -> CheckoutAttempt | None:
     """The attempt of the same choice that can still be paid. Any other one is closed."""
-    attempt = CheckoutAttempt.objects.filter(organization=account.organization, state__in=[State.PREPARING, State.OPEN]).first()
+    attempt = _waiting(account.organization)
     if attempt is None:
         return None
     same = (attempt.plan, attempt.interval, attempt.promotion_code) == (plan, interval, promotion_code)
     same = same and attempt.request.get("customer") == account.stripe_customer_id
-    if attempt.session_id is None:
-        # Stripe may have made its session before we went down. Asking again with the same key tells, and makes it ours to close.
-        if same:
-            return attempt
-        _session(attempt)
-    session = checkout.retrieve(str(attempt.session_id)) if same else checkout.expire(str(attempt.session_id), key=f"{attempt.pk}-expire")
+    if same and attempt.session_id is None:
+        return attempt
+    session = checkout.retrieve(str(attempt.session_id)) if same else _expire(attempt)
     if session and session["status"] == "complete":
         sync_customer(str(account.stripe_customer_id))
         raise AlreadySubscribed
@@ -85,6 +87,30 @@ def _open_attempt(account: BillingAccount, plan: str, interval: str, promotion_c
     attempt.state = State.EXPIRED
     attempt.save(update_fields=["state"])
     return None
+
+
+def _waiting(organization: Organization) -> CheckoutAttempt | None:
+    return CheckoutAttempt.objects.filter(organization=organization, state__in=[State.PREPARING, State.OPEN]).first()
+
+
+def _expire(attempt: CheckoutAttempt) -> dict[str, Any]:
+    if attempt.session_id is None:
+        # Stripe may have made its session before we went down. Asking again with the same key tells, and makes it ours to close.
+        _session(attempt)
+    return checkout.expire(str(attempt.session_id), key=f"{attempt.pk}-expire")
+
+
+def close(organization: Organization) -> None:
+    """Close the page that is still open, so that nobody pays for a second subscription there."""
+    with one_at_a_time(organization.pk):
+        attempt = _waiting(organization)
+        if attempt is None:
+            return
+        if _expire(attempt)["status"] == "complete":
+            sync_customer(str(customers.existing(organization).stripe_customer_id))
+        else:
+            attempt.state = State.EXPIRED
+            attempt.save(update_fields=["state"])
 
 
 def _attempt(account: BillingAccount, price: PlanPrice, promotion_code: str, actor: Actor) -> CheckoutAttempt:

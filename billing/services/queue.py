@@ -33,6 +33,11 @@ def end_later(organization_id: str) -> None:
     app.configure_task("billing.tasks.end_subscription", queue=QUEUE).defer(organization_id=organization_id)
 
 
+def close_checkout_later(organization_id: str) -> None:
+    """Have the Checkout page that is still open closed."""
+    app.configure_task("billing.tasks.close_checkout", queue=QUEUE).defer(organization_id=organization_id)
+
+
 def introduce_later(organization_id: str) -> None:
     """Have Stripe told the organization's name and billing address."""
     app.configure_task("billing.tasks.introduce", queue=QUEUE).defer(organization_id=organization_id)

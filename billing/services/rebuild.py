@@ -9,12 +9,12 @@ from django.db import models as orm
 
 from billing.mirror import read
 from billing.models import Adjustment, BillingAccount, CheckoutAttempt, Invoice, SubscriptionState
-from billing.models.subscriptions import ENTITLING
+from billing.models.subscriptions import ENDED, ENTITLING
 from contextmcp.common.clock import now
 from entitlements.manager import EntitlementsManager
 from entitlements.types import GrantSpec, Source
 
-from . import announce, notices, prices, projection
+from . import announce, notices, prices, projection, queue
 
 Change = tuple[str, str, Any, Any]
 
@@ -141,6 +141,9 @@ def _attempts(account: BillingAccount, documents: Iterable[dict[str, Any]]) -> N
     bought = [each["metadata"].get("checkout_attempt") for each in documents]
     waiting.filter(pk__in=[each for each in bought if each]).update(state=states.COMPLETED)
     waiting.filter(expires_at__lte=now(account.organization)).update(state=states.EXPIRED)
+    if any(each["status"] not in (*ENDED, "incomplete") for each in documents) and waiting.exists():
+        # Subscribed some other way, in the dashboard for one: the page that is open would sell a second subscription.
+        queue.close_checkout_later(str(account.organization_id))
 
 
 def _trial(account: BillingAccount, states: Iterable[SubscriptionState]) -> None:

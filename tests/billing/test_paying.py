@@ -5,10 +5,14 @@ import time
 import pytest
 import requests
 
+from billing.errors import StripeUnavailable
+from billing.gateway import checkout as checkout_gateway
 from billing.manager import BillingManager
 from billing.models import CheckoutAttempt, SubscriptionState
-from tests.factories.billing import plan_of
+from billing.services import checkout
+from tests.factories.billing import plan_of, price_of
 from tests.support.api import problem
+from tests.support.stripe import work
 
 pytestmark = pytest.mark.django_db
 PATH = "/api/billing/create-checkout-session"
@@ -92,3 +96,45 @@ def test_the_second_time_there_is_no_trial(stripe_world, api, owner, acme):
     told = BillingManager(acme).subscription()
     assert (told.status, told.interval, told.trial_end) == ("active", "year", None)
     assert BillingManager(acme).invoices().filter(total=9000, status="paid").count() == 1
+
+
+def test_a_trial_that_was_not_heard_of_is_used_up_all_the_same(payer, api, owner):
+    bought = payer.world.subscribe(payer.customer, price_of(), trial_period_days=14)
+    payer.world.sdk.subscriptions.cancel(bought.id)
+    assert api.post(PATH, PRO, by=owner).status_code == 200
+    assert "trial_period_days" not in CheckoutAttempt.objects.get().request["subscription_data"]
+
+
+def test_a_page_left_open_sells_no_second_subscription(payer, api, owner):
+    session = api.post(PATH, PRO, by=owner).json()
+    payer.buy("enterprise")
+    work()
+    assert payer.world.sdk.checkout.sessions.retrieve(session["sessionId"]).status == "expired"
+    assert CheckoutAttempt.objects.get().state == "expired"
+    pay(session["url"])
+    payer.world.deliver()
+    assert payer.organization.subscriptions.live().count() == 1
+
+
+def test_a_page_whose_making_got_lost_is_closed_as_well(payer, api, owner, monkeypatch):
+    create = checkout_gateway.create
+
+    def lost(**options):
+        create(**options)
+        raise StripeUnavailable
+
+    monkeypatch.setattr(checkout_gateway, "create", lost)
+    assert api.post(PATH, PRO, by=owner).status_code == 503
+    monkeypatch.setattr(checkout_gateway, "create", create)
+    payer.buy("enterprise")
+    work()
+    assert [each.status for each in payer.world.sdk.checkout.sessions.list().data] == ["expired"]
+
+
+def test_a_page_that_was_paid_first_is_not_closed(payer, api, owner):
+    """Both are live then; staff see it, and nothing is given up by itself."""
+    session = api.post(PATH, PRO, by=owner).json()
+    pay(session["url"])
+    checkout.close(payer.organization)
+    assert CheckoutAttempt.objects.get().state == "completed"
+    assert payer.plan == "pro"
