@@ -8,11 +8,14 @@ from . import locale
 
 # Stripe's list of currencies whose smallest unit is the unit itself.
 ZERO_DECIMAL = frozenset(["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"])
+# And of those whose unit has a thousand of them.
+THREE_DECIMAL = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
 
 
 def decimal_amount(minor: int, currency: str) -> Decimal:
-    """900, "usd" to Decimal("9.00"); 900, "jpy" to Decimal("900")."""
-    return Decimal(minor) if currency.lower() in ZERO_DECIMAL else Decimal(minor).scaleb(-2)
+    """900, "usd" to Decimal("9.00"); 900, "jpy" to Decimal("900"); 900, "kwd" to Decimal("0.900")."""
+    code = currency.lower()
+    return Decimal(minor).scaleb(0 if code in ZERO_DECIMAL else -3 if code in THREE_DECIMAL else -2)
 
 
 def format_amount(minor: int, currency: str) -> str:

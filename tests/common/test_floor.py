@@ -23,6 +23,7 @@ from contextmcp.common.money import format_amount
         ("en-US", 123456789, "eur", "€1,234,567.89"),
         ("en-US", 900, "jpy", "¥900"),
         ("de-DE,de;q=0.9,en;q=0.8", 123456789, "eur", "1.234.567,89\xa0€"),
+        ("sv", 900, "kwd", "0,900\xa0KWD"),
         ("sv", 1050, "sek", "10,50\xa0kr"),
         ("xx-YY, *", 900, "usd", "$9.00"),
     ],
