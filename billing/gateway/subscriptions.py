@@ -40,6 +40,11 @@ def schedule_from(subscription_id: str, *, key: object) -> dict[str, Any]:
     return ask("post", "/v1/subscription_schedules", key=key, from_subscription=subscription_id)
 
 
+def retrieve_schedule(schedule_id: str) -> dict[str, Any]:
+    """Also one that is released or over: it still says what was planned."""
+    return ask("get", f"/v1/subscription_schedules/{schedule_id}")
+
+
 def update_schedule(schedule_id: str, *, key: object, **params: Any) -> dict[str, Any]:
     return ask("post", f"/v1/subscription_schedules/{schedule_id}", key=key, **params)
 

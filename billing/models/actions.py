@@ -60,6 +60,7 @@ class BillingAction(models.Model):
     organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="billing_actions")
     kind = models.CharField(max_length=40)
     parameters = models.JSONField(default=dict)
+    released_schedule = models.CharField(max_length=128, blank=True)  # to be put back if a payment is declined
     state = models.CharField(max_length=8, choices=State.choices, default=State.PENDING)
     error = models.CharField(max_length=500, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")

@@ -10,7 +10,7 @@ from billing.errors import NoSubscription, NothingToChange, PreviewExpired, Stri
 from billing.gateway import subscriptions
 from billing.models import BillingAction
 
-from . import preview
+from . import preview, schedule
 from .actions import Actor, wish
 from .locks import one_at_a_time
 from .sync import sync_customer
@@ -37,7 +37,7 @@ def change(organization: Organization, plan: str, interval: str, proration_date:
                 if target.when == "now":
                     _at_once(target, moment, row)
                 else:
-                    _at_period_end(target, row)
+                    schedule.plan(target, row)
         finally:
             # Also where the payment failed: Stripe may have tried, and says so on an invoice.
             sync_customer(state.stripe_customer_id)
@@ -53,57 +53,15 @@ def _moment(target: Target, proration_date: datetime | None) -> datetime | None:
 
 
 def _at_once(target: Target, moment: datetime | None, row: BillingAction) -> None:
-    if target.state.schedule_id:
-        subscriptions.release_schedule(target.state.schedule_id, key=f"{row.pk}-release")
-    subscriptions.update(
-        target.state.stripe_subscription_id,
-        key=row.pk,
-        items=preview.items(target),
-        proration_behavior="none" if target.on_trial else "always_invoice",
-        payment_behavior="error_if_incomplete",
-        **({"proration_date": int(moment.timestamp())} if moment else {}),
-    )
-
-
-def _at_period_end(target: Target, row: BillingAction) -> None:
-    subscription = subscriptions.retrieve(target.state.stripe_subscription_id)
-    schedule = (subscription or {}).get("schedule")
-    if not schedule:
-        schedule = subscriptions.schedule_from(target.state.stripe_subscription_id, key=f"{row.pk}-schedule")
-    present = next(phase for phase in schedule["phases"] if phase["start_date"] == schedule["current_phase"]["start_date"])
-    subscriptions.update_schedule(
-        schedule["id"],
-        key=row.pk,
-        end_behavior="release",
-        proration_behavior="none",
-        phases=[
-            _phase(present) | {"start_date": present["start_date"], "end_date": schedule["current_phase"]["end_date"]},
-            {
-                "items": _next_items(target, present),
-                "proration_behavior": "none",
-                "duration": {"interval": target.price.interval, "interval_count": 1},
-            },
-        ],
-    )
-
-
-def _phase(phase: dict[str, Any]) -> dict[str, Any]:
-    """What a phase is, in the words that set it. What is not repeated would be lost."""
-    kept: dict[str, Any] = {"items": [_item(item) for item in phase["items"]], "proration_behavior": "none"}
-    discounts = [each["discount"] for each in phase.get("discounts") or [] if each.get("discount")]
-    return kept | ({"discounts": [{"discount": each} for each in discounts]} if discounts else {})
-
-
-def _item(item: dict[str, Any]) -> dict[str, Any]:
-    return {"price": item["price"]} | ({"quantity": item["quantity"]} if item.get("quantity") else {})
-
-
-def _next_items(target: Target, present: dict[str, Any]) -> list[dict[str, Any]]:
-    """The plan's item at its new price; a metered one stays where the new plan sells beyond its allowance, too."""
-    wanted: list[dict[str, Any]] = [{"price": target.price.stripe_price_id, "quantity": 1}]
-    if target.state.overage_item_id and not target.drops_overage:
-        wanted += [_item(item) for item in present["items"] if item["price"] != target.state.stripe_price_id]
-    return wanted
+    with schedule.set_aside(target, row):
+        subscriptions.update(
+            target.state.stripe_subscription_id,
+            key=row.pk,
+            items=preview.items(target),
+            proration_behavior="none" if target.on_trial else "always_invoice",
+            payment_behavior="error_if_incomplete",
+            **({"proration_date": int(moment.timestamp())} if moment else {}),
+        )
 
 
 def keep_plan(organization: Organization, actor: Actor) -> None:

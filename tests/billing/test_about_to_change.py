@@ -2,6 +2,8 @@
 
 import pytest
 
+from billing.errors import StripeUnavailable
+from billing.gateway import subscriptions
 from billing.models import Invoice
 from billing.services.sync import sync_customer
 from tests.support.api import problem
@@ -49,3 +51,46 @@ def test_a_cancellation_in_the_dashboard_is_heard_of_first(payer, api, owner):
     assert problem(api.post(CANCEL, {}, by=owner)) == (409, "nothing_to_change")
     sync_customer(payer.customer)
     assert payer.state.cancel_at
+
+
+@pytest.fixture
+def downgrading(payer, api, owner):
+    """On Enterprise until the period ends, then on Pro; and no card that pays."""
+    payer.buy("enterprise")
+    api.post(CHANGE, PRO, by=owner)
+    payer.declines()
+    return payer
+
+
+def test_a_declined_upgrade_leaves_the_planned_downgrade(downgrading, api, owner):
+    planned = api.get(STANDING, by=owner).json()["upcomingChange"]
+    for _ in range(2):
+        assert problem(api.post(CHANGE, YEARLY, by=owner)) == (402, "payment_required")
+        assert api.get(STANDING, by=owner).json()["upcomingChange"] == planned
+    downgrading.world.card(downgrading.customer)
+    downgrading.later(31.2)
+    assert (downgrading.state.plan, Invoice.objects.order_by("-created_at", "-id").first().total) == ("pro", 900)
+    downgrading.later(31.2)
+    assert (downgrading.state.plan, downgrading.state.schedule_id) == ("pro", "")
+
+
+def test_it_leaves_it_also_if_the_first_answer_got_lost(downgrading, api, owner, monkeypatch):
+    planned = api.get(STANDING, by=owner).json()["upcomingChange"]
+    with monkeypatch.context() as patch:
+        patch.setattr(subscriptions, "update", unavailable)
+        assert api.post(CHANGE, YEARLY, by=owner).status_code == 503
+    assert problem(api.post(CHANGE, YEARLY, by=owner)) == (402, "payment_required")
+    assert api.get(STANDING, by=owner).json()["upcomingChange"] == planned
+
+
+def test_a_planned_change_that_cannot_be_kept_is_said_to_be_lost(downgrading, api, owner, monkeypatch):
+    monkeypatch.setattr(subscriptions, "update_schedule", unavailable)
+    refused = api.post(CHANGE, YEARLY, by=owner)
+    assert problem(refused) == (402, "payment_required")
+    assert "plan it again" in refused.json()["detail"]
+    assert refused.json()["reason"]
+    assert api.get(STANDING, by=owner).json()["upcomingChange"] is None
+
+
+def unavailable(*args, **params):
+    raise StripeUnavailable
