@@ -20,10 +20,12 @@ log = structlog.get_logger(__name__)
 
 def plan(target: Target, row: BillingAction) -> None:
     """Have the change made when what is paid for is over, instead of any that was planned before."""
-    subscription = subscriptions.retrieve(target.state.stripe_subscription_id)
-    schedule = (subscription or {}).get("schedule")
+    subscription = subscriptions.retrieve(target.state.stripe_subscription_id) or {}
+    schedule = subscription.get("schedule")
     if not schedule:
         schedule = subscriptions.schedule_from(target.state.stripe_subscription_id, key=f"{row.pk}-schedule")
+    # By the discount's own id, so that it ends when it would have ended. A phase that does not name it would lose it.
+    discounts = {"discounts": [{"discount": each} for each in subscription.get("discounts") or []]}
     present = next(phase for phase in schedule["phases"] if phase["start_date"] == schedule["current_phase"]["start_date"])
     subscriptions.update_schedule(
         schedule["id"],
@@ -31,8 +33,9 @@ def plan(target: Target, row: BillingAction) -> None:
         end_behavior="release",
         proration_behavior="none",
         phases=[
-            _phase(present) | {"start_date": present["start_date"], "end_date": schedule["current_phase"]["end_date"]},
-            {
+            _phase(present) | discounts | {"start_date": present["start_date"], "end_date": schedule["current_phase"]["end_date"]},
+            discounts
+            | {
                 "items": _next_items(target, present),
                 "proration_behavior": "none",
                 "duration": {"interval": target.price.interval, "interval_count": 1},

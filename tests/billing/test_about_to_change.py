@@ -74,6 +74,17 @@ def test_a_declined_upgrade_leaves_the_planned_downgrade(downgrading, api, owner
     assert (downgrading.state.plan, downgrading.state.schedule_id) == ("pro", "")
 
 
+def test_it_leaves_its_discount_as_well(payer, api, owner):
+    coupon = payer.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
+    payer.buy("enterprise", discounts=[{"coupon": coupon.id}])
+    api.post(CHANGE, PRO, by=owner)
+    payer.declines()
+    assert problem(api.post(CHANGE, YEARLY, by=owner)) == (402, "payment_required")
+    payer.world.card(payer.customer)
+    payer.later(31.2)
+    assert (payer.state.plan, Invoice.objects.order_by("-created_at", "-id").first().total) == ("pro", 450)
+
+
 def test_it_leaves_it_also_if_the_first_answer_got_lost(downgrading, api, owner, monkeypatch):
     planned = api.get(STANDING, by=owner).json()["upcomingChange"]
     with monkeypatch.context() as patch:

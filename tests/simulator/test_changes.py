@@ -213,3 +213,35 @@ def test_a_schedule_may_be_let_go(shop: Shop) -> None:
     with pytest.raises(stripe.InvalidRequestError):
         shop.v1.subscription_schedules.release(schedule.id)
     assert shop.told("subscription_schedule") == ["subscription_schedule.created", "subscription_schedule.released"]
+
+
+def test_a_phase_has_the_discounts_it_names_and_no_others(shop: Shop) -> None:
+    coupon = shop.v1.coupons.create({"percent_off": 50, "duration": "forever"})
+    dear, cheap = shop.price(2000).id, shop.price(1000).id
+    totals = []
+    for named in (True, False):
+        customer = shop.customer()
+        subscription = shop.subscribe(customer, dear, discounts=[{"coupon": coupon.id}])
+        schedule = shop.v1.subscription_schedules.create({"from_subscription": subscription.id})
+        present = schedule.phases[0]
+        discount = present.discounts[0].discount
+        assert [discount] == subscription.discounts
+        here = {"discounts": [{"discount": discount}]}
+        first = phase(dear, start_date=present.start_date, end_date=present.end_date, **here)
+        phases: Any = [first, phase(cheap, **(here if named else {}))]
+        shop.v1.subscription_schedules.update(schedule.id, {"phases": phases})
+        totals.append(shop.renew(customer, subscription.id).total)
+    assert totals == [500, 1000]
+
+
+def test_a_phase_does_not_bring_back_a_discount_that_is_over(shop: Shop) -> None:
+    coupon = shop.v1.coupons.create({"percent_off": 50, "duration": "repeating", "duration_in_months": 1})
+    dear, cheap = shop.price(2000).id, shop.price(1000).id
+    customer = shop.customer()
+    subscription = shop.subscribe(customer, dear, discounts=[{"coupon": coupon.id}])
+    named = {"discounts": [{"discount": subscription.discounts[0]}]}
+    schedule = shop.v1.subscription_schedules.create({"from_subscription": subscription.id})
+    phases: Any = [phase(dear, start_date=START, end_date=shop.end_of(subscription.id), **named), phase(cheap, **named)]
+    shop.v1.subscription_schedules.update(schedule.id, {"phases": phases})
+    assert shop.renew(customer, subscription.id).total == 1000
+    assert shop.v1.subscriptions.retrieve(subscription.id).discounts == []

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from contextmcp.local.stripe import ending, items, jobs, periods, pricing
+from contextmcp.local.stripe import discounts, ending, items, jobs, periods, pricing
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit, updated
 from contextmcp.local.stripe.kinds import Obj, Params
@@ -22,6 +22,7 @@ def from_subscription(unit: Unit, subscription: Obj) -> Obj:
     return blank(
         "subscription_schedule_phase_configuration",
         currency=subscription["currency"],
+        discounts=[{"coupon": None, "discount": each, "promotion_code": None} for each in subscription["discounts"]],
         end_date=items.next_end(subscription),
         items=rows,
         metadata={},
@@ -100,14 +101,21 @@ def apply(unit: Unit, subscription: Obj, phase: Obj) -> None:
         wanted["proration_behavior"] = "none"
     if phase["metadata"]:
         wanted["metadata"] = phase["metadata"]
-    if phase["discounts"]:
-        wanted["discounts"] = [{name: value for name, value in row.items() if value} for row in phase["discounts"]]
+    named = _standing(unit, phase["discounts"], now)
+    if [row.get("discount") for row in named] != subscription["discounts"]:
+        wanted["discounts"] = named
     if phase.get("trial_end") and phase["trial_end"] > now and phase["trial_end"] != subscription["trial_end"]:
         wanted["trial_end"] = phase["trial_end"]
     if phase["default_payment_method"]:
         wanted["default_payment_method"] = phase["default_payment_method"]
     if wanted["items"] or len(wanted) > 2:  # a phase that changes nothing must not bill what waits
         change.change(unit, subscription, wanted)
+
+
+def _standing(unit: Unit, named: list[Obj], now: int) -> list[Params]:
+    """A phase has the discounts it names and no others; those that are spent or over are not brought back."""
+    rows = [{name: value for name, value in row.items() if value} for row in named]
+    return [row for row in rows if "discount" not in row or discounts.standing(unit, [row["discount"]], now)]
 
 
 def _swaps(unit: Unit, subscription: Obj, phase: Obj) -> list[Params]:
