@@ -92,7 +92,8 @@ def _ends(state: SubscriptionState) -> Any:
         # It entitles no more. Where grace was over before Stripe gave up, the grant keeps that end, and says that money is owed.
         present = now(state.organization)
         return state.grace_until if state.grace_until and state.grace_until <= present else None
-    return state.cancel_at
+    # One that never was paid for, or is paused, may have an end by date as well.
+    return state.cancel_at if state.status in ENTITLING else None
 
 
 def _put(model: Any, account: BillingAccount, key: str, wanted: dict[str, dict[str, Any]]) -> list[Change]:

@@ -55,6 +55,10 @@ class Payer:
         """From now on nothing can be charged."""
         self.world.card(self.customer, DECLINES)
 
+    def no_cards(self) -> None:
+        for card in self.world.sdk.payment_methods.list({"customer": self.customer}).data:
+            self.world.sdk.payment_methods.detach(card.id)
+
     @property
     def account(self) -> BillingAccount:
         return BillingAccount.objects.get(organization=self.organization)
