@@ -1,5 +1,6 @@
 """Storing an event and queueing the work it makes, in one statement and so in one transaction."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -8,6 +9,9 @@ import psycopg
 from django.db import connection
 
 from contextmcp.common.errors import MalformedRequest
+
+# A NUL as JSON writes it. Pairs of backslashes before it are characters of the text, and stay; behind half a pair it is text itself.
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 QUEUE = "billing"
 TASK = "billing.tasks.apply_events"
@@ -79,7 +83,7 @@ def store(event: Event, text: str, *, source: str = "webhook") -> bool:
         event.livemode,
         datetime.fromtimestamp(event.created, UTC),
         # Postgres keeps no NUL character in JSON.
-        text.replace("\\u0000", ""),
+        _NUL.sub(r"\1", text) if "\\u0000" in text else text,
         source,
         "pending" if subject else "ignored",
         QUEUE,

@@ -131,6 +131,17 @@ def test_a_nul_character_is_survived():
     assert WebhookEvent.objects.get().payload["note"] == "ab"
 
 
+@pytest.mark.parametrize("name", ["Acme \\u0000x", "\\u0000", "a\\\\u0000", "C:\\temp"])
+def test_a_name_that_only_looks_like_one_is_kept(name):
+    assert post(json.dumps(event(note=name))).status_code == 200
+    assert WebhookEvent.objects.get().payload["note"] == name
+
+
+def test_both_in_one_name():
+    assert post(json.dumps(event(note="\0\\\0\0u0000\\u0000\0"))).status_code == 200
+    assert WebhookEvent.objects.get().payload["note"] == "\\u0000\\u0000"
+
+
 def test_only_post_is_taken(client):
     assert problem(client.get(PATH)) == (405, "method_not_allowed")
 
