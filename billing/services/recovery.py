@@ -14,15 +14,18 @@ log = structlog.get_logger(__name__)
 
 
 def pay_open_invoices(customer_id: str, card_id: str) -> int:
-    """Pay with the card that is the default now. Returns how many invoices were paid.
+    """Pay for what still runs with the card that is the default now. Returns how many invoices were paid.
 
+    What is owed for a subscription that is over stays with staff: nobody who comes back expects to be charged for it.
     The key says what is meant: this invoice by this card, once. The same card is not tried again from here.
     """
     account = BillingAccount.objects.select_related("organization").filter(stripe_customer_id=customer_id).first()
     if account is None or (account.payment_method or {}).get("id") != card_id:
         return 0
     paid = 0
-    for invoice in account.organization.invoices.filter(status="open", attempted=True, amount_remaining__gt=0):
+    live = account.organization.subscriptions.live().filter(stripe_customer_id=customer_id).values("stripe_subscription_id")
+    owed = account.organization.invoices.filter(status="open", attempted=True, amount_remaining__gt=0, stripe_subscription_id__in=live)
+    for invoice in owed:
         try:
             invoices.pay(invoice.stripe_invoice_id, key=f"pay-{invoice.stripe_invoice_id}-{card_id}")
         except (PaymentRequired, StripeRejected) as error:

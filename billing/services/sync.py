@@ -11,12 +11,13 @@ from django.db import transaction
 
 from billing.mirror import read, store
 from billing.models import Adjustment, BillingAccount, WebhookEvent
+from billing.models.subscriptions import ENDED
 from billing.types import SyncResult
 from contextmcp.common.clock import now
 
 from . import accounts, policy, queue, truth
 from .locks import lock_customer
-from .projection import at
+from .projection import at, subscription_of
 from .rebuild import rebuild
 
 log = structlog.get_logger(__name__)
@@ -73,7 +74,8 @@ def _note(account: BillingAccount, present: truth.Truth, as_of: datetime) -> Non
     customer = present.customer
     account.currency = (customer or {}).get("currency") or account.currency
     card = _card(customer, present)
-    if card and account.payment_method and card["id"] != account.payment_method["id"] and _owes(present):
+    # New is what was not there at the last look, be it instead of another or of none. At the first look it may be what was declined.
+    if account.synced_at and card and card["id"] != (account.payment_method or {}).get("id") and _owes(present):
         queue.pay_later(present.customer_id, card["id"])
     account.payment_method = card
     account.customer_deleted_at = None if customer else account.customer_deleted_at or now(account.organization)
@@ -85,11 +87,13 @@ def _note(account: BillingAccount, present: truth.Truth, as_of: datetime) -> Non
 
 
 def _owes(present: truth.Truth) -> bool:
-    return any(invoice["status"] == "open" and invoice["attempted"] for invoice in present.invoices)
+    """Whether something that still runs waits for a payment."""
+    live = {each["id"] for each in present.subscriptions if each["status"] not in ENDED}
+    return any(each["status"] == "open" and each["attempted"] and subscription_of(each) in live for each in present.invoices)
 
 
 def _card(customer: dict[str, Any] | None, present: truth.Truth) -> dict[str, Any] | None:
-    """What pays: the live subscription's own card, else the customer's default, else the only one there is."""
+    """What pays: the live subscription's own card, else the customer's default. Stripe charges no other, even where there is one."""
     cards = {card["id"]: card for card in present.payment_methods}
     live = [each for each in present.subscriptions if not each["ended_at"]]
     wanted = [each.get("default_payment_method") for each in live]
