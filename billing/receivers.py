@@ -14,7 +14,7 @@ from .services import queue
 @receiver(organization_closed)
 def end_subscription(sender: object, organization: Organization, **kwargs: Any) -> None:
     """A closed organization pays nothing more. In the closing transaction the job is written; Stripe is asked by a worker."""
-    if organization.subscriptions.live().exists():
+    if BillingAccount.objects.filter(organization=organization).exists():
         queue.end_later(str(organization.pk))
 
 

@@ -29,8 +29,10 @@ def enforce_later(customer_id: str, reason: str) -> None:
 
 
 def end_later(organization_id: str) -> None:
-    """Have the subscriptions of a closed organization ended."""
-    app.configure_task("billing.tasks.end_subscription", queue=QUEUE).defer(organization_id=organization_id)
+    """Have the subscriptions of a closed organization ended, unless that is under way: it looks at Stripe, and would queue itself again."""
+    lock = f"closed:{organization_id}"
+    if not queued([lock, f"{lock}:again"]):
+        app.configure_task("billing.tasks.end_subscription", lock=lock, queue=QUEUE).defer(organization_id=organization_id)
 
 
 def close_checkout_later(organization_id: str) -> None:

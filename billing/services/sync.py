@@ -65,6 +65,9 @@ def _write(account: BillingAccount, present: truth.Truth, as_of: datetime) -> li
     if reason := policy.breach(present.subscriptions, present.charges, present.disputes):
         queue.enforce_later(present.customer_id, reason)
     changes = rebuild(account)
+    # The organization is locked since its grants were written: either its closing finds what runs, or this does.
+    if account.organization.subscriptions.live().filter(organization__closed_at__isnull=False).exists():
+        queue.end_later(str(account.organization_id))
     if changes:
         log.info("billing.synced", customer=present.customer_id, organization=str(account.organization_id), changes=len(changes))
     return changes
