@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,7 +16,7 @@ from django.db import transaction
 from prometheus_client import Counter as Metric
 
 from accounts.models import Organization
-from billing.errors import StripeUnavailable
+from billing.errors import BillingNotConfigured, StripeUnavailable
 from billing.gateway import customers, events
 from billing.models import BillingAccount, Drift, ReconciliationRun, SubscriptionState, WebhookEvent
 from billing.types import SyncResult
@@ -31,6 +33,7 @@ OVERLAP = timedelta(hours=1)
 FIRST_WINDOW = timedelta(days=29)
 # Once a run over everybody has found this many customers unreachable in a row, Stripe is down and the run ends.
 GIVE_UP_AFTER = 3
+ERROR_LENGTH = 500
 
 
 def run(organization: Organization | None = None, *, dry_run: bool = False) -> ReconciliationRun:
@@ -99,13 +102,26 @@ class _Comparison:
                 self._drift("duplicate_customer", str(organization_id), sorted(found), None, organization_id, repaired=False)
         return sorted(customer_id for found in of.values() for customer_id in found)
 
+    @contextmanager
+    def _named(self, subject: str) -> Iterator[None]:
+        """What goes wrong with one is named, and the others are compared all the same; without Stripe nothing can be."""
+        try:
+            yield
+        except (StripeUnavailable, BillingNotConfigured):
+            raise
+        except Exception as error:
+            log.exception("billing.comparison_failed", subject=subject)
+            told = f"{type(error).__name__}: {error}"[:ERROR_LENGTH].replace("\0", "")
+            self._drift("error", subject, None, told, self.row.organization_id, repaired=False)
+
     def _customer(self, customer_id: str) -> None:
-        result = self._synced(customer_id)
-        self.row.customers_compared += 1
-        if result.events or result.organization_id is None:
-            return  # It was only a matter of time, or it is none of ours.
-        for kind, subject, expected, found in result.changes:
-            self._drift(kind, subject, expected, found, result.organization_id)
+        with self._named(customer_id):
+            result = self._synced(customer_id)
+            self.row.customers_compared += 1
+            if result.events or result.organization_id is None:
+                return  # It was only a matter of time, or it is none of ours.
+            for kind, subject, expected, found in result.changes:
+                self._drift(kind, subject, expected, found, result.organization_id)
 
     def _synced(self, customer_id: str) -> SyncResult:
         for again in range(GIVE_UP_AFTER):
@@ -133,21 +149,24 @@ class _Comparison:
     def _missed_events(self) -> None:
         assert self.row.events_since is not None
         for document in events.since(int(self.row.events_since.timestamp())):
-            if WebhookEvent.objects.filter(event_id=document["id"]).exists():
-                continue
-            self.row.events_found += 1
-            text = json.dumps(document)
-            event = inbox.parse(text.encode())
-            subject = inbox.subject_of(event)
-            if not self.row.dry_run:
-                with transaction.atomic():
-                    inbox.store(event, text, source=WebhookEvent.Source.RECONCILIATION)
-            if subject:
-                self._drift("event_missed", event.id, event.type, None, None)
+            if not WebhookEvent.objects.filter(event_id=document["id"]).exists():
+                self.row.events_found += 1
+                with self._named(document["id"]):
+                    self._missed(document)
+
+    def _missed(self, document: dict[str, Any]) -> None:
+        text = json.dumps(document)
+        event = inbox.parse(text.encode())
+        if not self.row.dry_run:
+            with transaction.atomic():
+                inbox.store(event, text, source=WebhookEvent.Source.RECONCILIATION)
+        if inbox.subject_of(event):
+            self._drift("event_missed", event.id, event.type, None, None)
 
     def _meter(self, organization: Organization) -> None:
-        for subject, expected, found in meter_check.compare(organization, dry_run=self.row.dry_run):
-            self._drift("meter_total", subject, expected, found, organization.pk)
+        with self._named(f"meters of {organization.pk}"):
+            for subject, expected, found in meter_check.compare(organization, dry_run=self.row.dry_run):
+                self._drift("meter_total", subject, expected, found, organization.pk)
 
     def _drift(self, kind: str, subject: str, expected: Any, found: Any, organization_id: Any, *, repaired: bool = True) -> None:
         DRIFTS.labels(kind).inc()

@@ -6,9 +6,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from billing.models import BillingAccount, Drift, Invoice, ReconciliationRun, SubscriptionState, WebhookEvent
-from billing.services import reconcile
-from tests.factories.billing import price_of
+from billing.services import meter_check, reconcile, truth
+from tests.factories.billing import Payer, price_of
 from tests.support.stripe import post, run, work
+from usage.models import OverageSetting
 
 pytestmark = pytest.mark.django_db
 
@@ -136,6 +137,54 @@ def test_a_stripe_that_is_down_leaves_an_unfinished_run(payer):
     payer.world.control("down", on=False)
     row = ReconciliationRun.objects.get()
     assert row.finished_at is None and "StripeUnavailable" in row.error
+
+
+class TestOneThatGoesWrong:
+    """It is named, and the others are compared all the same."""
+
+    def breaks(self, monkeypatch, module, name, *bad) -> None:
+        """From now on that function fails for one of those it is called with."""
+        real = getattr(module, name)
+
+        def call(first, *args, **options):
+            if first in bad:
+                raise KeyError("odd")
+            return real(first, *args, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    def named(self) -> str:
+        assert ReconciliationRun.objects.get().finished_at
+        drift = Drift.objects.get(kind="error")
+        assert drift.found and not drift.repaired
+        return drift.subject
+
+    def test_a_customer(self, payer, stranger, monkeypatch):
+        other = Payer.make(payer.world, stranger.organization)
+        first, second = sorted([payer, other], key=lambda each: each.customer)
+        payer.world.subscribe(second.customer, price_of())
+        self.breaks(monkeypatch, truth, "fetch", first.customer)
+        reconcile.run()
+        assert self.named() == first.customer
+        assert second.plan == "pro"
+
+    def test_an_event(self, payer, monkeypatch):
+        payer.world.subscribe(payer.customer, price_of())
+        since = reconcile.events.since
+        monkeypatch.setattr(reconcile.events, "since", lambda moment: [{"id": "evt_odd"}, *since(moment)])
+        reconcile.run()
+        assert self.named() == "evt_odd"
+        assert WebhookEvent.objects.filter(source="reconciliation", type="customer.subscription.created").exists()
+
+    def test_a_meter(self, acme, stranger, stripe_world, monkeypatch):
+        for organization in (acme, stranger.organization):
+            OverageSetting.objects.create(organization=organization, feature="sessions", enabled=True, cap_minor=100, currency="usd")
+        compared = []
+        monkeypatch.setattr(meter_check, "compare", lambda organization, dry_run: compared.append(organization) or ())
+        self.breaks(monkeypatch, meter_check, "compare", acme)
+        reconcile.run()
+        assert str(acme.pk) in self.named()
+        assert compared == [stranger.organization]
 
 
 def test_without_a_key_the_nightly_run_is_silent(db):
