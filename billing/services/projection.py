@@ -42,7 +42,7 @@ def subscription_of(invoice: Document) -> str:
 
 def subscription_fields(document: Document, invoices: Iterable[Document], prices: Prices, grace: timedelta) -> dict[str, Any]:
     """The columns of `SubscriptionState`. Periods stand on the items since 2025; the plan's item is the one that is not metered."""
-    plan_item, overage_item = _items(document)
+    plan_item, overage_item = _items(document, prices)
     price = plan_item["price"] if plan_item else {}
     known = prices.get(price.get("id", ""))
     since = past_due_since(document, invoices)
@@ -75,15 +75,16 @@ def subscription_fields(document: Document, invoices: Iterable[Document], prices
     }
 
 
-def _items(document: Document) -> tuple[Document | None, Document | None]:
-    plan = overage = None
-    for item in document["items"]["data"]:
-        metered = (item["price"].get("recurring") or {}).get("usage_type") == "metered"
-        if metered:
-            overage = overage or item
-        else:
-            plan = plan or item
-    return plan, overage
+def _items(document: Document, prices: Prices) -> tuple[Document | None, Document | None]:
+    """The plan's item, ours before any that was added in the dashboard, and our metered one: a meter of another kind counts nothing here."""
+    items = document["items"]["data"]
+    ours = [item for item in items if item["price"]["id"] in prices]
+    plan = next((item for item in [*ours, *items] if not _metered(item)), None)
+    return plan, next(filter(_metered, ours), None)
+
+
+def _metered(item: Document) -> bool:
+    return (item["price"].get("recurring") or {}).get("usage_type") == "metered"
 
 
 def _discount(discount: Document) -> dict[str, Any]:
@@ -127,7 +128,7 @@ def upcoming_change(document: Document, prices: Prices) -> dict[str, Any] | None
     schedule = document.get("schedule")
     if not isinstance(schedule, Mapping) or schedule["status"] != "active" or not schedule.get("current_phase"):
         return None
-    plan_item, _ = _items(document)
+    plan_item, _ = _items(document, prices)
     boundary = schedule["current_phase"]["end_date"]
     for phase in schedule["phases"]:
         if phase["start_date"] < boundary:

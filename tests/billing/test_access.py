@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from contextmcp.common.clock import now
+from tests.factories.billing import price_of
 
 pytestmark = pytest.mark.django_db
 
@@ -40,3 +41,28 @@ class TestAnEndByDateEntitlesToNothing:
         payer.world.deliver()
         assert payer.state.status == "paused" and payer.state.cancel_at
         assert payer.plan == "free"
+
+
+class TestWhatElseIsOnTheSubscription:
+    def price(self, payer, **recurring) -> str:
+        chosen = {"currency": "usd", "unit_amount": 500, "product_data": {"name": "Onboarding"}}
+        return payer.world.sdk.prices.create(chosen | {"recurring": {"interval": "month", **recurring}}).id
+
+    def buy(self, payer, *prices: str) -> None:
+        payer.world.sdk.subscriptions.create({"customer": payer.customer, "items": [{"price": each} for each in prices]})
+        payer.world.deliver()
+
+    def test_does_not_stand_for_the_plan(self, payer):
+        self.buy(payer, self.price(payer), price_of())
+        assert payer.plan == "pro"
+        assert payer.state.unit_amount == 900
+
+    def test_nor_for_overage(self, payer, api, owner):
+        given = {"display_name": "Hours", "event_name": "hours", "default_aggregation": {"formula": "sum"}}
+        meter = payer.world.sdk.billing.meters.create(given)
+        self.buy(payer, price_of(), self.price(payer, usage_type="metered", meter=meter.id))
+        assert payer.state.overage_item_id == ""
+        assert api.put("/api/billing/overage", {"enabled": True, "cap": 2000}, by=owner).status_code == 200
+        payer.world.deliver()
+        items = payer.world.sdk.subscriptions.retrieve(payer.state.stripe_subscription_id)["items"].data
+        assert payer.state.overage_item_id == items[2].id
