@@ -6,7 +6,7 @@ from django.conf import settings
 
 from billing.errors import BillingNotConfigured, PlanNotSold
 from billing.gateway import catalog
-from billing.models import PlanPrice
+from billing.models import PlanPrice, SubscriptionState
 from entitlements.catalog import CATALOG
 from entitlements.errors import UnknownPlan
 from entitlements.manager import EntitlementsManager
@@ -53,10 +53,15 @@ def overage(plan_version: PlanVersion, feature: str) -> PlanPrice | None:
 
 
 def adopt(plan_version: PlanVersion, interval: str, price_id: str) -> PlanPrice:
-    """A price made elsewhere stands for this plan version from now on. It is looked up at Stripe once."""
+    """A price made elsewhere stands for this plan version from now on. It is looked up at Stripe once.
+
+    Raises `BillingNotConfigured` where it is no such price, or has subscribers who bought something else with it.
+    """
     row = PlanPrice.objects.filter(stripe_price_id=price_id).first()
     if row is not None and row.plan_version_id == plan_version.pk and row.interval == interval:
         return row if row.current else replace_current(row)
+    if taken := bought_as(price_id, plan_version.plan, plan_version.version, interval):
+        raise BillingNotConfigured(f"The price id configured for {plan_version} by the {interval} {taken}.")
     price = catalog.price(price_id)
     if price is None or (price.get("recurring") or {}).get("interval") != interval:
         raise BillingNotConfigured(
@@ -74,6 +79,15 @@ def adopt(plan_version: PlanVersion, interval: str, price_id: str) -> PlanPrice:
             currency=price["currency"],
         )
     )
+
+
+def bought_as(price_id: str, plan: str, version: int, interval: str) -> str:
+    """What else a price was bought as, if it was: its subscribers keep what they bought, so it cannot stand for this as well."""
+    row = PlanPrice.objects.select_related("plan_version").filter(stripe_price_id=price_id).first()
+    if row is None or (row.plan_version.plan, row.plan_version.version, row.interval) == (plan, version, interval):
+        return ""
+    bought = SubscriptionState.objects.filter(stripe_price_id=price_id).exists()
+    return f"was bought as {row.plan_version} by the {row.interval}: make another one" if bought else ""
 
 
 def replace_current(row: PlanPrice) -> PlanPrice:

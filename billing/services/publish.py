@@ -101,6 +101,8 @@ class _Publisher:
     def _plan_price(self, plan: Plan, interval: str, amount: int, currency: str) -> Step:
         named = settings.STRIPE_PRICE_IDS.get((plan.name, interval))
         if named:
+            if taken := prices.bought_as(named, plan.name, plan.version, interval):
+                return Step("price", f"{plan.name}/{interval}", "conflict", f"{named}, from the environment, {taken}")
             if not self.dry_run:
                 prices.adopt(self._version(plan), interval, named)
             return Step("price", f"{plan.name}/{interval}", "same", f"{named}, from the environment")

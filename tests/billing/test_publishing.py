@@ -2,11 +2,16 @@
 
 from io import StringIO
 
+import msgspec
 import pytest
 from django.core.management import call_command
 
+from billing.errors import BillingNotConfigured
+from billing.manager import BillingManager
 from billing.models import PlanPrice
-from billing.services import publish
+from billing.services import prices, publish
+from entitlements.catalog import CATALOG
+from tests.factories.billing import price_of
 
 
 def command(*args: str) -> str:
@@ -18,8 +23,8 @@ def command(*args: str) -> str:
 @pytest.mark.django_db
 def test_it_makes_products_prices_and_the_meter_once(stripe_configured):
     assert "+ price pro/month: 900 usd" in command()
-    prices = {price.lookup_key: price for price in stripe_configured.sdk.prices.list({"limit": 100}).data}
-    assert {key: price.unit_amount for key, price in prices.items()} == {
+    made = {price.lookup_key: price for price in stripe_configured.sdk.prices.list({"limit": 100}).data}
+    assert {key: price.unit_amount for key, price in made.items()} == {
         "contextmcp_pro_month": 900,
         "contextmcp_pro_year": 9000,
         "contextmcp_enterprise_month": 2900,
@@ -28,7 +33,7 @@ def test_it_makes_products_prices_and_the_meter_once(stripe_configured):
     }
     meter = stripe_configured.sdk.billing.meters.list().data[0]
     assert meter.event_name == "contextmcp_sessions_overage"
-    assert prices["contextmcp_pro_sessions_overage"].recurring.meter == meter.id
+    assert made["contextmcp_pro_sessions_overage"].recurring.meter == meter.id
     assert "0 of" in command()
     assert PlanPrice.objects.count() == 5
     assert len(stripe_configured.sdk.prices.list({"limit": 100}).data) == 5
@@ -41,3 +46,25 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(stripe_configured):
     assert not PlanPrice.objects.exists()
     publish.publish()
     assert "= price pro/month" in command("--dry-run")
+
+
+class TestAPriceFromTheEnvironmentInANewVersion:
+    @pytest.fixture
+    def raised(self, payer, settings):
+        """The catalogue with another version of Pro, whose price by the month stays the same."""
+        settings.STRIPE_PRICE_IDS = {("pro", "month"): price_of()}
+        plans = tuple(msgspec.structs.replace(each, version=2) if each.name == "pro" else each for each in CATALOG.plans)
+        return msgspec.structs.replace(CATALOG, plans=plans)
+
+    def test_it_goes_on_standing_for_what_was_bought_with_it(self, payer, acme, raised):
+        payer.buy()
+        assert "conflict" in {step.state for step in publish.difference(raised)}
+        publish.publish(raised)
+        BillingManager(acme).sync()
+        assert payer.state.plan_version.version == 1
+        with pytest.raises(BillingNotConfigured, match="make another one"):
+            prices.for_sale("pro", "month")
+
+    def test_it_may_stand_for_another_while_nobody_bought_it(self, payer, raised):
+        publish.publish(raised)
+        assert prices.for_sale("pro", "month").plan_version.version == 2
