@@ -8,6 +8,11 @@ from .models import OverageSetting
 from .requests import invalid
 
 
+def stop_overage(organization: Organization) -> None:
+    """Of everything. The caps stay, for who looks at them."""
+    OverageSetting.objects.filter(organization=organization, enabled=True).update(enabled=False)
+
+
 def set_overage(organization: Organization, feature: str, *, enabled: bool, cap_minor: int, currency: str) -> OverageSetting:
     """Takes effect with the next decision. Turning it off, or a lower cap, takes nothing back that was used."""
     allowance = EntitlementsManager(organization).require(feature)

@@ -100,3 +100,7 @@ class UsageTracker:
     def set_overage(self, feature: str, *, enabled: bool, cap_minor: int, currency: str) -> OverageSetting:
         """Buy beyond the allowance, for at most `cap_minor` a period; or stop."""
         return overage.set_overage(self.organization, feature, enabled=enabled, cap_minor=cap_minor, currency=currency)
+
+    def stop_overage(self) -> None:
+        """Buy nothing more beyond the allowance of anything."""
+        overage.stop_overage(self.organization)

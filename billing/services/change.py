@@ -10,7 +10,7 @@ from billing.errors import NoSubscription, NothingToChange, PreviewExpired, Stri
 from billing.gateway import subscriptions
 from billing.models import BillingAction
 
-from . import preview, schedule
+from . import meters, preview, schedule
 from .actions import Actor, wish
 from .locks import one_at_a_time
 from .sync import sync_customer
@@ -35,6 +35,8 @@ def change(organization: Organization, plan: str, interval: str, proration_date:
         try:
             with wish(organization, "change_plan", actor, plan=plan, interval=interval, **wanted) as row:
                 if target.when == "now":
+                    if not target.sells_overage:
+                        meters.settle(organization)
                     _at_once(target, moment, row)
                 else:
                     schedule.plan(target, row)
@@ -89,6 +91,8 @@ def cancel(organization: Organization, actor: Actor, *, at_once: bool) -> None:
         with wish(organization, "cancel", actor, **parameters) as row:
             if state.schedule_id:
                 subscriptions.release_schedule(state.schedule_id, key=f"{row.pk}-release")
+            if at_once:
+                meters.settle(organization)
             try:
                 if at_once:
                     subscriptions.cancel(state.stripe_subscription_id, key=row.pk, invoice_now=bool(state.overage_item_id))

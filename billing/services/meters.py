@@ -29,6 +29,7 @@ OLDEST = timedelta(days=34, hours=23)
 REPEATABLE = timedelta(hours=23)
 # How long a renewal's invoice stays a draft, which takes up what still comes in.
 DRAFT = timedelta(hours=1)
+LONGEST_MONTH = timedelta(days=31)
 TRIES = 8
 BATCH = 200
 
@@ -70,6 +71,12 @@ def _periods(allowance: Allowance, state: SubscriptionState, present: datetime) 
     if before.end > state.started_at:
         yield before
     yield running
+
+
+def owed(organization: Organization) -> bool:
+    """Whether what was reported may wait for its invoice: a metered item that went would take it along, unbilled."""
+    last = organization.meter_reports.exclude(state=MeterReport.State.DEAD).order_by("timestamp").last()
+    return last is not None and now(organization) < last.timestamp + LONGEST_MONTH + DRAFT
 
 
 def _collect(organization: Organization, customer_id: str, allowance: Allowance, period: Period, cap_minor: int) -> int:

@@ -14,7 +14,7 @@ from usage.tracker import UsageTracker
 from . import meters, prices
 from .actions import Actor, wish
 from .locks import one_at_a_time
-from .overview import overage_state
+from .overview import current, overage_state
 from .sync import sync_customer
 from .target import CHANGEABLE, live
 
@@ -47,6 +47,17 @@ def set_overage(organization: Organization, *, enabled: bool, cap: int | None, a
     found = overage_state(organization)
     assert found is not None
     return found
+
+
+def tidy(organization: Organization) -> None:
+    """Take the metered item off a plan that sells nothing beyond its allowance, once all that was sold before is billed."""
+    with one_at_a_time(organization.pk):
+        state = current(organization)
+        if state is None or not state.is_live or not state.overage_item_id or overage_state(organization) or meters.owed(organization):
+            return
+        with wish(organization, "remove_overage_item", None, item=state.overage_item_id) as row:
+            subscriptions.remove_item(state.overage_item_id, key=row.pk)
+        sync_customer(state.stripe_customer_id)
 
 
 def _add_item(organization: Organization, state: SubscriptionState, feature: str, actor: Actor) -> None:

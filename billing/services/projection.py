@@ -76,7 +76,7 @@ def subscription_fields(document: Document, invoices: Iterable[Document], prices
 
 
 def _items(document: Document, prices: Prices) -> tuple[Document | None, Document | None]:
-    """The plan's item, ours before any that was added in the dashboard, and our metered one: a meter of another kind counts nothing here."""
+    """The plan's item, ours before any that was added in the dashboard, and our metered one: other meters count nothing here."""
     items = document["items"]["data"]
     ours = [item for item in items if item["price"]["id"] in prices]
     plan = next((item for item in [*ours, *items] if not _metered(item)), None)

@@ -13,6 +13,7 @@ from billing.models.subscriptions import ENDED, ENTITLING
 from contextmcp.common.clock import now
 from entitlements.manager import EntitlementsManager
 from entitlements.types import GrantSpec, Source
+from usage.tracker import UsageTracker
 
 from . import announce, notices, prices, projection, queue
 
@@ -35,6 +36,7 @@ def rebuild(account: BillingAccount) -> list[Change]:
     states = list(account.organization.subscriptions.select_related("plan_version"))
     _attempts(account, documents)
     _trial(account, states)
+    _overage(account, states)
     changes += _grant(account, states)
     notices.due(account, states)
     announce.changed(account.organization, states, changes)
@@ -145,6 +147,12 @@ def _attempts(account: BillingAccount, documents: Iterable[dict[str, Any]]) -> N
     if any(each["status"] not in (*ENDED, "incomplete") for each in documents) and waiting.exists():
         # Subscribed some other way, in the dashboard for one: the page that is open would sell a second subscription.
         queue.close_checkout_later(str(account.organization_id))
+
+
+def _overage(account: BillingAccount, states: Iterable[SubscriptionState]) -> None:
+    """Nothing is sold beyond the allowance without a metered item that bills it: whoever subscribes anew turns it on anew."""
+    if not any(state.is_live and state.overage_item_id for state in states):
+        UsageTracker(account.organization).stop_overage()
 
 
 def _trial(account: BillingAccount, states: Iterable[SubscriptionState]) -> None:

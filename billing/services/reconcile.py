@@ -23,7 +23,7 @@ from billing.types import SyncResult
 from billing.webhooks import inbox
 from contextmcp.common.clock import now
 
-from . import accounts, meter_check, prices
+from . import accounts, meter_check, overage, prices
 from .sync import sync_customer
 
 log = structlog.get_logger(__name__)
@@ -165,6 +165,8 @@ class _Comparison:
 
     def _meter(self, organization: Organization) -> None:
         with self._named(f"meters of {organization.pk}"):
+            if not self.row.dry_run:
+                overage.tidy(organization)
             for subject, expected, found in meter_check.compare(organization, dry_run=self.row.dry_run):
                 self._drift("meter_total", subject, expected, found, organization.pk)
 

@@ -11,7 +11,7 @@ from billing.models import PlanPrice, SubscriptionState
 from contextmcp.common.clock import now
 from entitlements.catalog import CATALOG
 
-from . import prices
+from . import meters, prices
 from .overview import current
 
 # A change is paid at once; where a payment is missing already, that one comes first.
@@ -33,10 +33,14 @@ class Target:
         return self.price.plan_version.plan
 
     @property
+    def sells_overage(self) -> bool:
+        """Whether the new plan, too, sells beyond its allowance."""
+        return PlanPrice.objects.filter(plan_version=self.price.plan_version, interval=PlanPrice.OVERAGE).exists()
+
+    @property
     def drops_overage(self) -> bool:
-        """Whether the new plan sells nothing beyond its allowance, so that the metered item has to go."""
-        sold = PlanPrice.objects.filter(plan_version=self.price.plan_version, interval=PlanPrice.OVERAGE)
-        return bool(self.state.overage_item_id) and not sold.exists()
+        """Whether the metered item goes: with a plan that sells nothing beyond, once nothing that was sold waits for its invoice."""
+        return bool(self.state.overage_item_id) and not self.sells_overage and not meters.owed(self.state.organization)
 
 
 def live(organization: Organization) -> SubscriptionState:

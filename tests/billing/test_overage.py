@@ -10,9 +10,10 @@ from billing.gateway import metering
 from billing.models import Drift, Invoice, MeterReport
 from billing.services import meter_check, meters, reconcile
 from contextmcp.common.clock import now
+from tests.factories.billing import price_of
 from tests.support.api import problem
 from tests.support.stripe import run
-from usage.errors import OverageCapReached
+from usage.errors import OverageCapReached, QuotaExceeded
 from usage.ingest import EventBody
 from usage.tracker import UsageTracker
 
@@ -265,6 +266,42 @@ def test_a_plan_without_overage_drops_the_item(pro, acme, api, owner):
     assert api.post("/api/billing/change-plan", {"planTier": "enterprise", "interval": "month"}, by=owner).status_code == 200
     assert pro.state.overage_item_id == ""
     assert problem(api.put(PATH, ON, by=owner)) == (409, "overage_not_sold")
+
+
+def lines(organization):
+    return [(line["description"], line["amount"]) for invoice in organization.invoices.all() for line in invoice.lines]
+
+
+def test_an_upgrade_leaves_the_item_until_what_was_sold_is_billed(pro, acme, api, owner):
+    use(acme, 1100)
+    assert api.post("/api/billing/change-plan", {"planTier": "enterprise", "interval": "month"}, by=owner).status_code == 200
+    assert total(pro) == 100
+    assert pro.state.overage_item_id
+    pro.later(31.2)
+    assert 200 in [amount for _, amount in lines(acme)]
+    pro.later(31.2)
+    acme.refresh_from_db()
+    reconcile.run()
+    assert pro.state.overage_item_id == ""
+    assert [amount for _, amount in lines(acme)].count(200) == 1
+
+
+def test_ending_now_reports_what_was_sold_until_now(pro, acme, api, owner):
+    use(acme, 1100)
+    assert api.post("/api/billing/cancel", {"at": "now"}, by=owner).status_code == 200
+    assert total(pro) == 100
+
+
+def test_whoever_subscribes_anew_sells_nothing_before_it_is_turned_on(pro, acme, api, owner):
+    api.post("/api/billing/cancel", {"at": "now"}, by=owner)
+    pro.world.deliver()
+    pro.world.subscribe(pro.customer, price_of())
+    pro.world.deliver()
+    acme.refresh_from_db()
+    use(acme, 1000)
+    with pytest.raises(QuotaExceeded):
+        use(acme, 1)
+    assert api.get("/api/billing/subscription", by=owner).json()["overage"]["enabled"] is False
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ class Command(BaseCommand):
             self.stdout.write(str(step))
         conflicts = [step for step in steps if step.state == "conflict"]
         if conflicts:
-            raise CommandError("What was published or bought never changes: raise the version, or name another price, of what is marked with !.")
+            raise CommandError(
+                "What was published or bought never changes: raise the version of what is marked with !, or name another price."
+            )
         if not is_configured():
             self.stdout.write("STRIPE_SECRET_KEY is not set: nothing is made at Stripe.")
         if options["dry_run"]:
