@@ -1,9 +1,11 @@
-"""The sign-up form: an address, a password, and the name of an organization to own."""
+"""The sign-up form: an address, a password, and the name of an organization to own; and the form for further addresses."""
 
 from typing import Any
 
 from allauth.account.adapter import get_adapter
+from allauth.account.forms import AddEmailForm as AllauthAddEmailForm
 from allauth.account.forms import SignupForm as AllauthSignupForm
+from allauth.account.models import EmailAddress
 from allauth.core import context
 from django import forms
 from django.contrib import messages
@@ -16,6 +18,15 @@ from . import audit
 from .adapter import SESSION_INVITATION
 from .manager import AuthManager
 from .models import User
+
+
+class AddEmailForm(AllauthAddEmailForm):  # type: ignore[misc]
+    """Only beside an address that is confirmed. Who signed up with somebody else's could leave a way back in beside it."""
+
+    def clean_email(self) -> str:
+        if not EmailAddress.objects.filter(user=self.user, verified=True).exists():
+            raise forms.ValidationError(f"Confirm {self.user.email} first: the link is in your mail.")
+        return str(super().clean_email())
 
 
 class SignupForm(AllauthSignupForm):  # type: ignore[misc]

@@ -54,13 +54,14 @@ end
 TAKE = (
     _HEAD
     + """
-local states = {}
+-- A call may name a rate more than once: then it takes the sum.
+local states, wanted = {}, {}
 for n, key in ipairs(KEYS) do
   local amount, limit = tonumber(ARGV[1 + 2 * n]), tonumber(ARGV[2 + 2 * n])
-  local state = read(key)
-  if state[2] + amount > limit then
-    local wait, left = -1, state[2]
-    if amount <= limit then
+  local state, before = states[key] or read(key), wanted[key] or 0
+  if state[2] + before + amount > limit then
+    local wait, left = -1, state[2] + before
+    if before + amount <= limit then
       for old = state[1] - ring + 1, state[1] do
         left = left - state[old % ring + 3]
         if left + amount <= limit then wait = (old + ring) * width - ms break end
@@ -68,11 +69,11 @@ for n, key in ipairs(KEYS) do
     end
     return {0, n, state[2], wait}
   end
-  states[n] = state
+  states[key], wanted[key] = state, before + amount
 end
 local answer = {1, slot}
 for n, key in ipairs(KEYS) do
-  local amount, state = tonumber(ARGV[1 + 2 * n]), states[n]
+  local amount, state = tonumber(ARGV[1 + 2 * n]), states[key]
   local i = slot % ring + 3
   state[2] = state[2] + amount
   state[i] = state[i] + amount

@@ -5,7 +5,8 @@ from functools import cache
 import redis
 from django.conf import settings
 
-Unavailable = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError)
+# A server that is full, read-only or out of disk answers with an error of its own. (A forgotten script is loaded again by the client.)
+Unavailable = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ResponseError)
 
 
 @cache

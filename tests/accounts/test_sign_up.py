@@ -41,6 +41,18 @@ def test_the_address_is_confirmed_by_its_link(client, mailoutbox):
     assert User.objects.get().emailaddress_set.get().verified
 
 
+def test_a_second_address_needs_a_confirmed_first_one(client, mailoutbox):
+    """Or whoever signs up with the address of another, and adds one of their own, is back in after its owner has taken over."""
+    client.post("/accounts/signup/", FORM)
+    first = mailoutbox.pop()
+    page = client.post("/accounts/email/", {"action_add": "", "email": "other@example.com"}).text
+    assert "Confirm ada@new.example first" in page
+    assert not mailoutbox
+    client.post(re.search(r"http://localhost:3001(/accounts/confirm-email/\S+)", first.body)[1])
+    client.post("/accounts/email/", {"action_add": "", "email": "other@example.com"})
+    assert [mail.to for mail in mailoutbox] == [["other@example.com"]]
+
+
 def test_links_in_mails_ignore_the_host_header(client, mailoutbox):
     client.post("/accounts/signup/", FORM, headers={"Host": "127.0.0.1"})
     assert "127.0.0.1" not in mailoutbox[0].body

@@ -58,6 +58,16 @@ def test_members_have_no_business_there(people, sign_in, who):
     assert sign_in(people[who]).get("/admin/").url.startswith("/admin/login/")
 
 
+def test_staff_sign_in_as_everybody_does(client, db):
+    """With the second factor, and with a limit to how often one may try."""
+    User.objects.create_superuser("staff@example.com", "a good password")
+    tried = client.post("/admin/login/?next=/admin/", {"username": "staff@example.com", "password": "a good password"})
+    assert tried.url.startswith("/accounts/login/?next=")
+    assert client.get("/admin/").status_code == 302
+    client.post("/accounts/login/?next=/admin/", {"login": "staff@example.com", "password": "a good password"})
+    assert client.get("/admin/").status_code == 200
+
+
 @pytest.mark.parametrize(("kind", "badge"), [("live", ["Live", "danger"]), ("test", ["Test", "info"])])
 def test_it_says_whether_it_is_live(settings, kind, badge):
     settings.KEY_ENVIRONMENT = kind

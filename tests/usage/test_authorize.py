@@ -144,6 +144,23 @@ def test_the_same_feature_twice_in_one_call_is_added_up(api, owner, acme):
     assert api.post(URL, {"items": [{"feature": "sessions"}, {"feature": "sessions"}]}, by=owner).json()["items"][1]["remaining"] == 0
 
 
+def test_the_same_rate_twice_in_one_call_is_added_up(api, owner):
+    body = {"items": [{"feature": "context_queries", "amount": 12}] * 2}
+    first = api.post(URL, body, by=owner).json()
+    assert [item["used"] for item in first["items"]] == [12, 24]
+    assert problem(api.post(URL, body, by=owner)) == (429, "rate_limited")
+    assert api.post(URL, {"feature": "context_queries", "amount": 6}, by=owner).json()["used"] == 30
+    never = api.post(URL, {"items": [{"feature": "context_queries", "amount": 30}] * 20}, by=owner)
+    assert problem(never) == (429, "rate_limited")
+
+
+@pytest.mark.parametrize("key", ["01 02 03 04 7" + "a" * 19, "0197f3c2-6f0a-7d3e-9c54-2a1b7e60d9aa", "0" * 12 + "7" + "g" * 19])
+def test_any_printable_key_is_remembered(api, owner, acme, key):
+    for _ in range(2):
+        assert api.post(URL, {"feature": "sessions"}, by=owner, idempotency_key=key).status_code == 200
+    assert used(acme) == 1
+
+
 def test_a_level_is_taken(api, owner, acme):
     said = api.post(URL, {"feature": "projects"}, by=owner).json()
     assert (said["kind"], said["used"], said["limit"], said["remaining"], said["resetsAt"]) == ("limit", 1, 1, 0, None)
