@@ -40,6 +40,12 @@ def subscription_of(invoice: Document) -> str:
     return _id((parent.get("subscription_details") or {}).get("subscription"))
 
 
+def paid_by(invoices: Iterable[Document]) -> dict[str, Document]:
+    """The invoice that each payment intent paid."""
+    payments = ((payment["payment"], invoice) for invoice in invoices for payment in (invoice.get("payments") or {}).get("data", []))
+    return {payment["payment_intent"]: invoice for payment, invoice in payments if payment.get("payment_intent")}
+
+
 def subscription_fields(document: Document, invoices: Iterable[Document], prices: Prices, grace: timedelta) -> dict[str, Any]:
     """The columns of `SubscriptionState`. Periods stand on the items since 2025; the plan's item is the one that is not metered."""
     plan_item, overage_item = _items(document, prices)
@@ -103,8 +109,9 @@ def _discount(discount: Document) -> dict[str, Any]:
 def past_due_since(document: Document, invoices: Iterable[Document]) -> datetime | None:
     """When the payment that is still missing first failed. None where none is missing.
 
-    That is the oldest invoice tried in vain since one was paid: a debt from before then did not keep Stripe from going on, and must not
-    cost the next failure its grace period. Not "when we first heard of it": that would differ with the order in which events come.
+    That is the oldest invoice tried in vain, or overdue, since one was paid: a debt from before then did not keep Stripe from going on,
+    and must not cost the next failure its grace period. Not "when we first heard of it": that would differ with the order in which
+    events come.
     One that was canceled for want of payment keeps it: access was over with the grace period, not when Stripe gave up.
     """
     if document["status"] not in ("past_due", "unpaid", "canceled"):
@@ -115,12 +122,20 @@ def past_due_since(document: Document, invoices: Iterable[Document]) -> datetime
             continue
         if invoice["status"] == "paid":
             since = None
-        elif invoice["status"] in ("open", "uncollectible") and invoice["attempted"]:
-            since = since or invoice["status_transitions"]["finalized_at"] or invoice["created"]
+        elif invoice["status"] in ("open", "uncollectible"):
+            since = since or _missed_at(invoice)
     if since is None and document["status"] != "canceled":
         items = document["items"]["data"]
         since = items[0]["current_period_start"] if items else document["start_date"]
     return moment(since)
+
+
+def _missed_at(invoice: Document) -> int | None:
+    """When its payment failed. One that was sent to be paid by a date is not late before then, and not tried."""
+    if invoice["collection_method"] == "send_invoice":
+        due: int | None = invoice["due_date"]
+        return due
+    return (invoice["status_transitions"]["finalized_at"] or invoice["created"]) if invoice["attempted"] else None
 
 
 def upcoming_change(document: Document, prices: Prices) -> dict[str, Any] | None:

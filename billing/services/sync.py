@@ -17,7 +17,7 @@ from contextmcp.common.clock import now
 
 from . import accounts, policy, queue, truth
 from .locks import lock_customer
-from .projection import at, subscription_of
+from .projection import at, paid_by, subscription_of
 from .rebuild import rebuild
 
 log = structlog.get_logger(__name__)
@@ -62,7 +62,7 @@ def _write(account: BillingAccount, present: truth.Truth, as_of: datetime) -> li
         for document in present.subscriptions:
             store.write_subscription(document)
     _note(account, present, as_of)
-    if reason := policy.breach(present.subscriptions, present.charges, present.disputes):
+    if reason := policy.breach(present.subscriptions, present.invoices, present.charges, present.disputes):
         queue.enforce_later(present.customer_id, reason)
     changes = rebuild(account)
     # The organization is locked since its grants were written: either its closing finds what runs, or this does.
@@ -110,12 +110,8 @@ def _card(customer: dict[str, Any] | None, present: truth.Truth) -> dict[str, An
 
 def _adjustments(account: BillingAccount, present: truth.Truth) -> None:
     """Refunds, disputes and credit notes, each with the invoice it belongs to."""
-    paid_by = {
-        payment["payment"].get("payment_intent"): invoice["id"]
-        for invoice in present.invoices
-        for payment in (invoice.get("payments") or {}).get("data", [])
-    }
-    invoice_of = {charge["id"]: paid_by.get(charge.get("payment_intent"), "") for charge in present.charges}
+    invoices = {intent: invoice["id"] for intent, invoice in paid_by(present.invoices).items()}
+    invoice_of = {charge["id"]: invoices.get(charge["payment_intent"], "") for charge in present.charges}
     for kind, things in (("refund", present.refunds), ("dispute", present.disputes), ("credit_note", present.credit_notes)):
         for thing in things:
             charge = thing.get("charge") or ""

@@ -10,8 +10,10 @@ from billing.services.projection import past_due_since
 DAY = 86_400
 
 
-def invoice(day: int, status: str, *, attempted: bool = True, subscription: str = "sub_1") -> dict[str, Any]:
+def invoice(day: int, status: str, *, attempted: bool = True, subscription: str = "sub_1", due: int | None = None) -> dict[str, Any]:
     return {
+        "collection_method": "send_invoice" if due else "charge_automatically",
+        "due_date": due and due * DAY + 3600,
         "created": day * DAY,
         "status": status,
         "attempted": attempted,
@@ -50,6 +52,10 @@ class TestPastDueSince:
     def test_one_that_is_over_keeps_it_unless_it_was_paid(self):
         assert since("canceled", invoice(20, "open")) == 20
         assert since("canceled", invoice(10, "open"), invoice(20, "paid")) is None
+
+    def test_what_is_sent_to_be_paid_by_a_date_is_missed_on_that_date(self):
+        assert since("past_due", invoice(20, "open", attempted=False, due=50)) == 50
+        assert since("past_due", invoice(20, "open", due=50), invoice(51, "open", due=81)) == 50
 
     @pytest.mark.parametrize("status", ["active", "trialing", "incomplete", "incomplete_expired", "paused"])
     def test_nothing_is_missing_otherwise(self, status):
