@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from djstripe import models
@@ -19,3 +20,8 @@ def subscription_ids(customer_id: str) -> list[str]:
 
 def invoices(customer_id: str) -> list[dict[str, Any]]:
     return list(models.Invoice.objects.filter(customer_id=customer_id).order_by("id").values_list("stripe_data", flat=True))
+
+
+def mirrored_invoices(invoice_ids: Iterable[str]) -> set[str]:
+    """Those that are here, whoever's they are."""
+    return set(models.Invoice.objects.filter(id__in=list(invoice_ids)).values_list("id", flat=True))

@@ -124,13 +124,13 @@ def _update(row: Any, value: str, fields: dict[str, Any]) -> list[Change]:
 
 
 def _drop_gone(account: BillingAccount, present: set[str]) -> list[Change]:
-    gone = account.organization.invoices.exclude(stripe_invoice_id__in=present)
-    if account.customer_deleted_at:
-        return []  # Stripe lists nothing of a deleted customer; what was billed stays on record.
-    changes: list[Change] = [("invoice_gone", row.stripe_invoice_id, None, row.status) for row in gone]
-    if changes:
-        gone.delete()
-    return changes
+    """What the mirror has no more. It keeps the bills of a customer that was deleted or replaced: what was billed stays on record."""
+    rows = account.organization.invoices.exclude(stripe_invoice_id__in=present)
+    kept = read.mirrored_invoices(row.stripe_invoice_id for row in rows)
+    gone = [row for row in rows if row.stripe_invoice_id not in kept]
+    if gone:
+        account.organization.invoices.filter(pk__in=[row.pk for row in gone]).delete()
+    return [("invoice_gone", row.stripe_invoice_id, None, row.status) for row in gone]
 
 
 def _refunded(account: BillingAccount) -> dict[str, int]:

@@ -199,6 +199,8 @@ def test_a_customer_deleted_at_stripe_is_free_and_may_come_back(world, acme, cus
     again = customers.ensure(acme, None)
     assert again.stripe_customer_id != customer
     assert again.customer_deleted_at is None
+    sync_customer(again.stripe_customer_id)
+    assert Invoice.objects.count() == 1
 
 
 def test_a_deleted_customers_plan_is_over_by_its_own_clock(world, acme, customer):
