@@ -49,6 +49,27 @@ def test_grace_runs_out_with_a_letter_at_the_start_halfway_and_the_day_before(pa
     assert letters() == []
 
 
+def test_heard_of_late_only_the_letter_of_that_day_is_sent(payer):
+    payer.buy(trial_period_days=14)
+    payer.declines()
+    payer.world.news()
+    payer.world.advance(payer.clock, days=14.1 + 5)
+    payer.world.deliver()
+    payer.organization.refresh_from_db()
+    assert letters() == ["A payment is still missing"]
+    payer.later(5)
+    assert letters() == ["ContextMCP Pro ends tomorrow", "ContextMCP Pro is paused"]
+
+
+def test_heard_of_after_grace_it_is_only_said_that_it_is_over(payer):
+    payer.buy(trial_period_days=14)
+    payer.declines()
+    payer.world.advance(payer.clock, days=14.1 + 9)
+    payer.world.deliver()
+    payer.organization.refresh_from_db()
+    assert letters() == ["ContextMCP Pro is paused"]
+
+
 def test_a_new_card_pays_what_the_old_one_did_not(payer, acme):
     payer.buy(trial_period_days=14)
     payer.declines()
@@ -136,6 +157,17 @@ def test_the_end_of_a_trial_is_told_three_days_before_unless_it_was_cancelled(pa
     payer.world.sdk.subscriptions.update(bought.id, {"cancel_at_period_end": True})
     payer.later(3)
     assert letters() == ["ContextMCP Pro has ended"]
+
+
+def test_who_cancels_a_trial_and_resumes_is_told_of_its_end_all_the_same(payer, api, owner):
+    payer.buy(trial_period_days=14)
+    api.post("/api/billing/cancel", {}, by=owner)
+    payer.later(11.5)
+    assert letters() == []
+    api.post("/api/billing/resume", {}, by=owner)
+    assert [title[:18] for title in letters()] == ["Your trial ends on"]
+    payer.later(0.5)
+    assert letters() == []
 
 
 def test_a_mail_server_that_fails_is_tried_again(payer, monkeypatch):
