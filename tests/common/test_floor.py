@@ -3,15 +3,18 @@
 import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
 
 from contextmcp.common.clock import now
 from contextmcp.common.errors import until
 from contextmcp.common.ids import uuid7
 from contextmcp.common.locale import LocaleMiddleware
 from contextmcp.common.logs import mask
+from contextmcp.common.middleware import address_of
 from contextmcp.common.money import format_amount
 
 
@@ -58,3 +61,24 @@ def test_waiting_is_rounded_up_and_never_nothing() -> None:
     present = datetime(2026, 1, 1, tzinfo=UTC)
     assert until(present + timedelta(seconds=1.2), present) == 2
     assert until(present - timedelta(seconds=5), present) == 1
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "address"),
+    [
+        (0, "6.6.6.6", "10.0.0.1"),
+        (1, "6.6.6.6", "6.6.6.6"),
+        (1, "1.1.1.1, 6.6.6.6", "6.6.6.6"),
+        (2, "1.1.1.1, 6.6.6.6, 10.0.0.9", "6.6.6.6"),
+        (2, "6.6.6.6", "10.0.0.1"),
+        (1, "", "10.0.0.1"),
+        (1, "nonsense", "10.0.0.1"),
+        (1, "2001:db8::1", "2001:db8::1"),
+    ],
+)
+def test_a_clients_address_is_what_our_own_proxies_say(
+    rf: RequestFactory, settings: Any, proxies: int, forwarded: str, address: str
+) -> None:
+    settings.TRUSTED_PROXIES = proxies
+    request = rf.get("/", REMOTE_ADDR="10.0.0.1", headers={"X-Forwarded-For": forwarded} if forwarded else {})
+    assert address_of(request) == address
