@@ -95,9 +95,12 @@ class Connection(asyncio.Protocol):
         self._since = site.loop.time()
         self._begun = self._refused = self._full = False
         self._url = b""
-        self._head = self._size = 0
+        self._head = self._size = self._unread = 0
+        # Of a body that comes although another protocol was offered.
+        self._owed = 0
         self._headers: dict[str, str] = {}
-        self._body: list[bytes] = []
+        self._headers_read = False
+        self._body: bytes | bytearray = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
@@ -127,20 +130,43 @@ class Connection(asyncio.Protocol):
         if self._answering or self._waiting:
             return
         if self._site.ending or now - self._since > (SLOW_SECONDS if self._begun else IDLE_SECONDS):
+            if self._transport is not None and (self._full or self._transport.is_closing()):
+                # It does not read its answers, so that they would never all be written.
+                self._transport.abort()
             self.close()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        # The parser keeps a header to itself until it is whole, and so does not tell how long it has grown.
+        self._unread += len(data)
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
+            if self._owed:
+                self._late_body(data)
+            else:
+                self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offered:
             # Answered as if it had not been offered, and then no more: what follows may be of another protocol.
+            if self._owed:
+                self._late_body(data[offered.args[0] :])
+                return
             self._refused = True
             if not self._answering:
                 self.close()
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, _TooMuch):
             self._refuse(431 if self._head > MOST_HEAD else 413 if self._size > self._site.most_bytes else 400)
+        else:
+            if self._unread > MOST_HEAD:
+                self._refuse(431)
+
+    def _late_body(self, data: bytes) -> None:
+        """Java's client for one offers HTTP/2 with every POST; the parser then leaves the body to us."""
+        body = data[: self._owed]
+        self.on_body(body)
+        self._owed -= len(body)
+        if not self._owed:
+            self._refused = True
+            self._complete()
 
     def _refuse(self, status: int) -> None:
         """What cannot be read cannot be answered in order either; what came before it is."""
@@ -153,8 +179,9 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._begun, self._since = True, self._site.loop.time()
-        self._url, self._headers, self._body = b"", {}, []
+        self._url, self._headers, self._body = b"", {}, b""
         self._head = self._size = 0
+        self._headers_read = False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -162,6 +189,8 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._grown(len(name) + len(value))
+        if self._headers_read:
+            return  # Behind a body: nothing that we go by may stand there (RFC 9110, 6.5.1).
         # The first of several counts.
         self._headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
 
@@ -171,26 +200,39 @@ class Connection(asyncio.Protocol):
             raise _TooMuch
 
     def on_headers_complete(self) -> None:
+        self._headers_read, self._unread = True, 0
         if self._headers.get("expect", "").lower() == "100-continue" and not self._answering:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
+        self._unread = 0
         if self._size <= self._site.most_bytes:
-            self._body.append(body)
+            if not self._body:
+                self._body = body
+            else:
+                if isinstance(self._body, bytes):
+                    self._body = bytearray(self._body)
+                self._body += body
         elif self._size > 4 * self._site.most_bytes:
             # Somewhat too much is read and thrown away, so that the refusal reaches a client that is still sending. This is not somewhat.
             raise _TooMuch
 
     def on_message_complete(self) -> None:
+        if self._parser.should_upgrade() and (length := self._headers.get("content-length", "0")).isdecimal():
+            self._owed = int(length)
+        if not self._owed:
+            self._complete()
+
+    def _complete(self) -> None:
         self._begun = False
-        body = self._body
+        self._unread = 0
         path, _, query = self._url.decode("latin-1").partition("?")
         asked = Asked(
             self._parser.get_method().decode("latin-1"),
             unquote(path) if "%" in path else path,
             self._headers,
-            body[0] if len(body) == 1 else b"".join(body),
+            bytes(self._body),
             query,
             self._size > self._site.most_bytes,
             self._parser.should_keep_alive(),

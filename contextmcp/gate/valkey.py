@@ -42,11 +42,18 @@ class _Connection(asyncio.Protocol):
         self._reader.feed(data)
         while (answer := self._reader.gets()) is not False:
             self._answered += 1
+            if not self._waiting:
+                # Nobody asked: so it says that it has too many clients, before it hangs up.
+                self.close()
+                return
             future = self._waiting.popleft()
             if not future.done():
                 future.set_result(answer)
 
     def send(self, *words: Any) -> "asyncio.Future[Any]":
+        if self.closed:
+            # Whoever waits there now would wait for ever.
+            raise Unavailable("the connection was lost")
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         if not self._out:

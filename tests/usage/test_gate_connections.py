@@ -1,7 +1,8 @@
 """Connections to the gate on which nothing happens, on which a request never ends, and which are there when the server ends."""
 
 import asyncio
-from contextlib import asynccontextmanager
+import socket
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -60,6 +61,54 @@ def test_what_idles_is_closed_and_what_is_asked_in_time_is_answered():
                 await asyncio.sleep(0.1)
                 writer.write(ask(0))
             assert (await to_its_end(reader, writer)).endswith(b"done")
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET / HTTP/1.1\r\nX-Endless: ",
+        b"GET / HTTP/1.1\r\nX-",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Endless: ",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+    ],
+)
+def test_what_grows_without_end_is_refused_while_it_grows(monkeypatch, begun):
+    monkeypatch.setattr(http, "SLOW_SECONDS", 600)
+
+    async def main():
+        async with served() as (site, port):
+            reader, writer = await connect(port, begun)
+            said = b""
+            # A reset may overtake the answer to who goes on sending.
+            with suppress(ConnectionError):
+                for _ in range(4 * http.MOST_HEAD // 4096):
+                    writer.write(b"x" * 4096)
+                    await writer.drain()
+                    await asyncio.sleep(0.001)
+                said = await to_its_end(reader, writer)
+            assert said == b"" or said.startswith(b"HTTP/1.1 431")
+            assert not site.connections
+
+    asyncio.run(main())
+
+
+def test_who_does_not_read_the_answers_is_cut_off():
+    async def main():
+        async with served() as (site, port):
+            one = socket.socket()
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            one.connect(("127.0.0.1", port))
+            one.setblocking(False)
+            with suppress(BlockingIOError):
+                for _ in range(100_000):
+                    one.send(ask(0) * 500)
+                    await asyncio.sleep(0)
+            async with asyncio.timeout(PATIENCE):
+                while site.connections:
+                    await asyncio.sleep(0.05)
+            one.close()
 
     asyncio.run(main())
 

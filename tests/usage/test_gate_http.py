@@ -85,6 +85,23 @@ def test_old_clients_head_and_offers_of_other_protocols(gate):
     assert said.startswith(b"HTTP/1.1 200 OK")
 
 
+def test_a_body_comes_whole_although_another_protocol_was_offered(gate):
+    """Java's own client offers HTTP/2 with every request."""
+    raw, body = Person(OrganizationFactory(owner=UserFactory()).memberships.get()).key, json.dumps({"feature": "sessions"}).encode()
+    head = f"POST /api/usage/authorize HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {raw}\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+    head += f"Upgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    assert b'"used":1' in talk(gate.port, head.encode() + body)
+    assert b'"used":2' in talk(gate.port, head.encode(), body[:5], body[5:], pause=0.05)
+    assert b'"used":3' in talk(gate.port, head.encode() + body + LIFE)
+
+
+def test_what_stands_behind_a_body_is_no_header(gate):
+    raw, body = Person(OrganizationFactory(owner=UserFactory()).memberships.get()).key, json.dumps({"feature": "sessions"}).encode()
+    head = b"POST /api/usage/authorize HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    behind = f"0\r\nAuthorization: Bearer {raw}\r\n\r\n".encode()
+    assert talk(gate.port, head + b"%x\r\n%s\r\n" % (len(body), body) + behind, whole=False).startswith(b"HTTP/1.1 401")
+
+
 def clients(gate, number):
     """So many connections that were served, and how many each worker has."""
     made = []
