@@ -58,8 +58,11 @@ def create_ahead(present: datetime) -> list[str]:
 
 def expired(present: datetime) -> list[str]:
     """Partitions that ended longer than the retention ago."""
-    limit = present - RETENTION
-    return [partition for partition in existing() if following(_month(partition)) <= limit]
+    return [partition for partition in existing() if _is_expired(partition, present)]
+
+
+def _is_expired(partition: str, present: datetime) -> bool:
+    return following(_month(partition)) <= present - RETENTION
 
 
 def _month(partition: str) -> datetime:
@@ -67,15 +70,28 @@ def _month(partition: str) -> datetime:
     return datetime(int(year), int(month), 1, tzinfo=UTC)
 
 
-def detach_expired(present: datetime, *, drop: bool = True) -> list[str]:
-    """Detach them without blocking reads or writes, then drop them. Must not run inside a transaction."""
-    gone = expired(present)
+def detach_expired(present: datetime) -> list[str]:
+    """Detach them without blocking reads or writes, then drop them. Must not run inside a transaction.
+
+    What a former run that was interrupted left half detached, or detached and not dropped, goes first.
+    """
     with connection.cursor() as cursor:
-        for partition in gone:
+        cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass AND inhdetachpending", [PARENT])
+        for (partition,) in cursor.fetchall():
+            cursor.execute(f"ALTER TABLE {PARENT} DETACH PARTITION {partition} FINALIZE")
+        for partition in expired(present):
             cursor.execute(f"ALTER TABLE {PARENT} DETACH PARTITION {partition} CONCURRENTLY")
-            if drop:
-                cursor.execute(f"DROP TABLE {partition}")
+        gone = [partition for partition in _detached() if _is_expired(partition, present)]
+        for partition in gone:
+            cursor.execute(f"DROP TABLE {partition}")
     return gone
+
+
+def _detached() -> list[str]:
+    with connection.cursor() as cursor:
+        wanted = [rf"^{PARENT}_\d{{4}}_\d{{2}}$"]
+        cursor.execute("SELECT relname FROM pg_class WHERE relname ~ %s AND relkind = 'r' AND NOT relispartition ORDER BY 1", wanted)
+        return [row[0] for row in cursor.fetchall()]
 
 
 def purge_keys(present: datetime, *, batch: int = 10_000) -> int:

@@ -33,8 +33,9 @@ def keep_partitions(timestamp: int) -> None:
     """Make partitions ahead, detach what is past retention, forget old idempotency keys."""
     present = datetime.now(UTC)
     partitions.create_ahead(present)
-    partitions.detach_expired(present)
+    # Before what may have to wait for a reader for long, and fail.
     partitions.purge_keys(present)
+    partitions.detach_expired(present)
 
 
 @app.periodic(cron="* * * * * */15")

@@ -1,7 +1,10 @@
 """The gate while Postgres or Valkey is away, and when they are back."""
 
 import os
+import socket
+import threading
 import time
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import psycopg
@@ -103,6 +106,25 @@ def test_without_valkey_quotas_are_exact_and_rates_let_pass(acme):
         for _ in range(15):
             assert client.post(AUTHORIZE, {"feature": "session_creation"}, key=acme.key)[0] == 200
         assert time.monotonic() - began < 3
+
+
+def test_a_valkey_with_too_many_clients_is_one_that_is_gone(acme):
+    """It says so unasked, and hangs up."""
+    full = socket.create_server(("127.0.0.1", 0))
+
+    def refuse():
+        with suppress(OSError):
+            while True:
+                client, _ = full.accept()
+                client.sendall(b"-ERR max number of clients reached\r\n")
+                client.close()
+
+    threading.Thread(target=refuse, daemon=True).start()
+    with gate_process(REDIS_URL=f"redis://127.0.0.1:{full.getsockname()[1]}/0") as gate:
+        client = Http(gate.port)
+        for _ in range(5):
+            assert client.post(AUTHORIZE, {"feature": "context_queries"}, key=acme.key)[0] == 200
+    full.close()
 
 
 def test_a_connection_that_was_cut_is_made_anew(acme):

@@ -3,9 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 
+import psycopg
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import OperationalError, connection
 
 from tests.factories.accounts import OrganizationFactory
 from usage import ingest, partitions, tasks
@@ -45,6 +46,24 @@ def test_partitions_are_made_ahead_and_detached_when_past_retention():
     assert partitions.name(OLD) not in there
     assert there == [partitions.name(month) for month in partitions.ahead(present)]
     assert not UsageEvent.objects.filter(organization=organization).exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_night_that_was_interrupted_is_made_up_for():
+    """A reader was in the way of the detachment, and somebody lost patience; or it ended before the table was dropped."""
+    pending, detached = OLD, datetime(2020, 3, 1, tzinfo=UTC)
+    for month in (pending, detached):
+        execute(partitions.create_statement(month))
+    execute(f"ALTER TABLE usage_events DETACH PARTITION {partitions.name(detached)}")
+    with psycopg.connect(**connection.get_connection_params()) as reader:
+        reader.execute("SELECT count(*) FROM usage_events")
+        execute("SET statement_timeout = '300ms'")
+        with pytest.raises(OperationalError):
+            tasks.keep_partitions(0)
+        execute("SET statement_timeout = 0")
+    tasks.keep_partitions(0)
+    assert partitions.existing() == [partitions.name(month) for month in partitions.ahead(datetime.now(UTC))]
+    assert partitions._detached() == []
 
 
 @pytest.mark.parametrize(

@@ -271,6 +271,18 @@ def test_a_claimed_message_is_another_workers_until_the_claim_runs_out(endpoint,
     assert delivery.deliver_due() == 1
 
 
+def test_however_much_waits_for_one_the_others_have_their_turn(stranger, endpoint):
+    busy, _ = WebhookManager(stranger.organization).add(stranger.caller, "http://127.0.0.1:9/")
+    long_due = timezone.now() - timedelta(minutes=1)
+    WebhookDelivery.objects.bulk_create(
+        WebhookDelivery(endpoint=busy, event_type=outbox.TEST, body="{}", next_attempt_at=long_due) for _ in range(600)
+    )
+    outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE)
+    claimed = [each.endpoint_id for each in delivery._claim()]
+    assert claimed.count(endpoint.pk) == 1
+    assert claimed.count(busy.pk) == delivery.PER_ENDPOINT
+
+
 def test_secrets_outlive_the_rotation_of_the_servers(endpoint, receiver, settings):
     old = settings.API_KEY_SECRETS
     settings.API_KEY_SECRETS = {2: b"n" * 32, **old}

@@ -5,15 +5,14 @@ Whatever dies in the middle leaves a claim that runs out: every message is sent 
 
 import asyncio
 import random
-from collections import defaultdict
 from collections.abc import Iterable
 from datetime import timedelta
-from uuid import UUID
 
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, Window
+from django.db.models.functions import RowNumber
 from django.utils import timezone
 
 from usage.models import WebhookDelivery, WebhookEndpoint
@@ -50,19 +49,14 @@ def deliver_due(*, rounds: int = 50) -> int:
 def _claim() -> list[WebhookDelivery]:
     present = timezone.now()
     free = Q(claimed_until=None) | Q(claimed_until__lt=present)
+    due = WebhookDelivery.objects.filter(free, state=State.PENDING, next_attempt_at__lte=present)
+    # However much waits for one endpoint, the others have their turn.
+    turn = Window(RowNumber(), partition_by="endpoint_id", order_by=["next_attempt_at", "id"])
+    next_ones = due.annotate(turn=turn).filter(turn__lte=PER_ENDPOINT).order_by("next_attempt_at").values_list("pk", flat=True)[:BATCH]
     with transaction.atomic():
-        due = (
-            WebhookDelivery.objects.filter(free, state=State.PENDING, next_attempt_at__lte=present)
-            .select_for_update(skip_locked=True, of=("self",))
-            .select_related("endpoint__organization")
-            .order_by("next_attempt_at")
-        )
-        of_endpoint: dict[UUID, int] = defaultdict(int)
-        chosen: list[WebhookDelivery] = []
-        for delivery in due[: BATCH * PER_ENDPOINT]:
-            of_endpoint[delivery.endpoint_id] += 1
-            if of_endpoint[delivery.endpoint_id] <= PER_ENDPOINT and len(chosen) < BATCH:
-                chosen.append(delivery)
+        # Again whether it is due: somebody may have claimed it since.
+        rows = due.filter(pk__in=list(next_ones))
+        chosen = list(rows.select_for_update(skip_locked=True, of=("self",)).select_related("endpoint__organization"))
         WebhookDelivery.objects.filter(pk__in=[one.pk for one in chosen]).update(claimed_until=present + CLAIM)
     return chosen
 

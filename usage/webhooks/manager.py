@@ -19,6 +19,7 @@ from usage.requests import invalid
 from . import addresses, outbox, secrets, signing
 
 MOST_ENDPOINTS = 10
+MOST_TESTS = 5
 # What a name or an address is made of, once other alphabets are written in ASCII.
 _HOST = re.compile(rb"[A-Za-z0-9._:-]+")
 
@@ -70,6 +71,8 @@ class WebhookManager:
         endpoint = self.endpoint(endpoint_id)
         if not endpoint.enabled:
             raise Conflict(f"This endpoint is disabled. {endpoint.disabled_reason}".strip())
+        if self.deliveries(endpoint_id).filter(event_type=outbox.TEST, state=WebhookDelivery.State.PENDING).count() >= MOST_TESTS:
+            raise Conflict("Test messages wait for this endpoint already.")
         with transaction.atomic():
             audit.record("webhook_endpoint.tested", organization=self.organization, actor=actor, target=endpoint.pk)
             return outbox.queue(endpoint, outbox.TEST, {"organization_id": self.organization.pk, "endpoint_id": endpoint.pk})
