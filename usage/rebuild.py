@@ -2,7 +2,8 @@
 
 from django.db import connection, transaction
 
-# Writers are shut out of the summaries for as long as this takes; the events wait in their transactions and lose nothing.
+# Writers are shut out of the summaries for as long as this takes: calls are refused (503, with Retry-After) once they have waited for some
+# seconds, and nothing is half counted.
 _SUMMARIES = """
 INSERT INTO usage_summaries (organization_id, grain, bucket, feature, key_id, member_id, amount, events)
 SELECT organization_id, grain, date_trunc(CASE grain WHEN 'h' THEN 'hour' ELSE 'day' END, occurred_at, 'UTC') AS start,

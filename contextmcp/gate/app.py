@@ -18,7 +18,7 @@ from contextmcp.common.problems import CONTENT_TYPE, ServerError
 from usage import encoding, store
 from usage.errors import TemporarilyUnavailable
 
-from .desk import Desk, Request, read_entitlements
+from .desk import LOAD_SECONDS, Desk, Request, read_entitlements
 from .http import Asked, Headers, Reply
 
 log = logging.getLogger(__name__)
@@ -73,8 +73,9 @@ class Gate:
         found = cache.get(raw)
         if found is MISS:
             try:
-                found = await asyncio.get_running_loop().run_in_executor(self._threads, _load, raw)
-            except store.Unreachable:
+                loading = asyncio.get_running_loop().run_in_executor(self._threads, _load, raw)
+                found = await asyncio.wait_for(loading, LOAD_SECONDS)
+            except (*store.Unreachable, TimeoutError):
                 # Whom this process knew a moment ago it still knows; what counts durably cannot happen without Postgres anyway.
                 found = cache.get(raw, stale=True)
                 if found is MISS:

@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 from psycopg import errors as postgres
 
+from contextmcp.common.errors import TemporarilyUnavailable
 from usage import partitions, store
 from usage.binary import Times, Uuids
 from usage.decide import Outcome, decide
@@ -100,11 +101,11 @@ class Batches:
             outcomes = await self._settled([job for job, _ in batch])
         except Exception as error:
             if len(batch) > 1 and not isinstance(error, Gone):
-                # One of them cannot be written. Alone, each is answered for itself.
-                for one in batch:
-                    await self._serve([one])
+                await self._one_by_one(batch)
                 return
-            if not isinstance(error, Gone):
+            if isinstance(error, postgres.LockNotAvailable):
+                error = TemporarilyUnavailable("This organization's counters are being worked on. Try again shortly.", retry_after=1)
+            elif not isinstance(error, Gone):
                 log.exception("a request could not be decided")
             for _, future in batch:
                 if not future.done():
@@ -113,6 +114,20 @@ class Batches:
         for (_, future), outcome in zip(batch, outcomes, strict=True):
             if not future.done():
                 future.set_result(outcome)
+
+    async def _one_by_one(self, batch: list[tuple[Any, "asyncio.Future[Any]"]]) -> None:
+        """One of them cannot be written: alone, each is answered for itself. Where rows are held, one call finds out for all of theirs."""
+        held: dict[Any, BaseException] = {}
+        for job, future in batch:
+            organization = getattr(getattr(job, "who", None), "organization", None)
+            if organization in held:
+                if not future.done():
+                    future.set_exception(held[organization])
+                continue
+            await self._serve([(job, future)])
+            error = future.exception() if future.done() and not future.cancelled() else None
+            if organization is not None and isinstance(error, TemporarilyUnavailable):
+                held[organization] = error
 
     async def _settled(self, jobs: list[Any]) -> list[Any]:
         if self._pipe is not None and self._pipe.broken:  # While nobody asked.

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from uuid import UUID
 
 from django.conf import settings
-from django.db import close_old_connections, connections
+from django.db import OperationalError, close_old_connections, connections
 from msgspec import Struct
 from psycopg.conninfo import make_conninfo
 
@@ -35,6 +35,8 @@ from .wire import SETTINGS, STATEMENTS
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+# A Postgres that has not said in this time who somebody is, or what they may, is taken for gone.
+LOAD_SECONDS = 5.0
 _NO_TIME = timedelta()
 _JSON = ("content-type", "application/json")
 _REPLAYED = [_JSON, ("idempotent-replayed", "true")]
@@ -79,7 +81,12 @@ class Desk:
             close_old_connections()
             return work(*values)
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+        running = asyncio.get_running_loop().run_in_executor(self._threads, run)
+        try:
+            return await asyncio.wait_for(running, LOAD_SECONDS)
+        except TimeoutError:
+            # A Postgres that neither answers nor refuses is as good as none.
+            raise OperationalError("no answer in time") from None
 
     async def _found(self, work: Callable[..., T], *values: Any) -> T:
         """The same where there is no going on without Postgres."""

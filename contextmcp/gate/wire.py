@@ -30,7 +30,8 @@ STATEMENTS = {
 }
 SETTINGS = (
     "SET statement_timeout = '8s'",
-    "SET lock_timeout = '5s'",
+    # Longer than any commit; what holds a row for so long is none of ours, and everybody waits for it.
+    "SET lock_timeout = '2s'",
     "SET application_name = 'contextmcp gate'",
     "SET TimeZone = 'UTC'",
     # One plan for a hundred rows and for one: by the primary keys, whatever the tables' size. Planning anew costs more than it finds.

@@ -127,6 +127,40 @@ def test_a_valkey_with_too_many_clients_is_one_that_is_gone(acme):
     full.close()
 
 
+def test_rows_that_somebody_holds_cost_their_organization_a_while_and_others_little(acme):
+    other = Person(OrganizationFactory(owner=UserFactory()).memberships.get())
+    answers = {}
+    with gate_process() as gate:
+        for person in (acme, other):
+            assert Http(gate.port).post(AUTHORIZE, {"feature": "sessions"}, key=person.key)[0] == 200
+
+        def ask(name, person):
+            answers[name] = Http(gate.port).post(AUTHORIZE, {"feature": "sessions"}, key=person.key)
+
+        callers = [threading.Thread(target=ask, args=(f"held {number}", acme)) for number in range(4)]
+        callers.append(threading.Thread(target=ask, args=("other", other)))
+        with psycopg.connect(**connection.get_connection_params()) as holder:
+            holder.execute("SELECT 1 FROM usage_counters WHERE organization_id = %s FOR UPDATE", [acme.organization.pk])
+            for caller in callers:
+                caller.start()
+            for caller in callers:
+                caller.join()
+        assert answers.pop("other")[0] == 200
+        for status, headers, body in answers.values():
+            assert (status, body["code"], headers.get("Retry-After") or headers.get("retry-after")) == (503, "temporarily_unavailable", "1")
+        assert Http(gate.port).post(AUTHORIZE, {"feature": "sessions"}, key=acme.key)[2]["used"] == 2
+
+
+def test_a_postgres_that_neither_answers_nor_refuses_is_as_good_as_none(acme):
+    with gate_process() as gate, psycopg.connect(**connection.get_connection_params()) as holder:
+        key = acme.key
+        holder.execute("LOCK TABLE accounts_apikey IN ACCESS EXCLUSIVE MODE")
+        status, _, body = Http(gate.port).post(AUTHORIZE, {"feature": "basic_context"}, key=key)
+        assert (status, body["code"]) == (503, "temporarily_unavailable")
+        holder.rollback()
+        assert Http(gate.port).post(AUTHORIZE, {"feature": "basic_context"}, key=key)[0] == 200
+
+
 def test_a_connection_that_was_cut_is_made_anew(acme):
     with gate_process() as gate:
         client = Http(gate.port)
