@@ -199,6 +199,19 @@ def test_calls_at_once_share_the_wait_for_the_disk(org, place, postgres, monkeyp
     assert EventKey.objects.filter(organization_id=org.pk).count() == 200
 
 
+def test_what_is_said_not_to_be_recorded_is_not_counted_later(org, place, postgres, monkeypatch):
+    """The disk took the line and then said that it had not."""
+    assert call(org, "sessions").answer.recorded
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    assert not call(org, "sessions").answer.recorded
+    monkeypatch.setattr(os, "fsync", real)
+    postgres.there = True
+    keeper.SPOOL.seal()
+    keeper.SPOOL.replay(place)
+    assert used(org) == 1
+
+
 def test_a_torn_last_line_is_left_out_and_a_torn_one_in_the_middle_is_put_aside(org, place, postgres):
     for number in range(3):
         call(org, "sessions", key=str(number))

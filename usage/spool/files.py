@@ -7,7 +7,7 @@ that nobody takes an empty one for a finished one.
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contextmcp.common.ids import uuid7
@@ -32,10 +32,16 @@ class Writer:
             raise
 
     def write(self, lines: bytes) -> None:
-        """When this returns they are on the disk."""
-        while lines:
-            lines = lines[os.write(self._file, lines) :]
-        os.fsync(self._file)
+        """When this returns they are on the disk; when it raises, none of them is there to be counted."""
+        before = os.fstat(self._file).st_size
+        try:
+            while lines:
+                lines = lines[os.write(self._file, lines) :]
+            os.fsync(self._file)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._file, before)
+            raise
 
     def close(self) -> None:
         os.close(self._file)
