@@ -96,8 +96,6 @@ class Connection(asyncio.Protocol):
         self._begun = self._refused = self._full = False
         self._url = b""
         self._head = self._size = self._unread = 0
-        # Of a body that comes although another protocol was offered.
-        self._owed = 0
         self._headers: dict[str, str] = {}
         self._headers_read = False
         self._body: bytes | bytearray = b""
@@ -129,10 +127,11 @@ class Connection(asyncio.Protocol):
         """Whether it is time to close."""
         if self._answering or self._waiting:
             return
-        if self._site.ending or now - self._since > (SLOW_SECONDS if self._begun else IDLE_SECONDS):
-            if self._transport is not None and (self._full or self._transport.is_closing()):
-                # It does not read its answers, so that they would never all be written.
-                self._transport.abort()
+        late = now - self._since > (SLOW_SECONDS if self._begun else IDLE_SECONDS)
+        if late and self._transport is not None and (self._full or self._transport.is_closing()):
+            # It does not read its answers, so that they would never all be written.
+            self._transport.abort()
+        elif late or self._site.ending:
             self.close()
 
     def data_received(self, data: bytes) -> None:
@@ -141,32 +140,33 @@ class Connection(asyncio.Protocol):
         # The parser keeps a header to itself until it is whole, and so does not tell how long it has grown.
         self._unread += len(data)
         try:
-            if self._owed:
-                self._late_body(data)
-            else:
+            try:
                 self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as offered:
-            # Answered as if it had not been offered, and then no more: what follows may be of another protocol.
-            if self._owed:
-                self._late_body(data[offered.args[0] :])
-                return
-            self._refused = True
-            if not self._answering:
-                self.close()
-        except (httptools.HttpParserError, _TooMuch):
+            except httptools.HttpParserUpgrade as offered:
+                self._decline(memoryview(data)[offered.args[0] :])
+        except httptools.HttpParserError:
             self._refuse(431 if self._head > MOST_HEAD else 413 if self._size > self._site.most_bytes else 400)
         else:
             if self._unread > MOST_HEAD:
                 self._refuse(431)
 
-    def _late_body(self, data: bytes) -> None:
-        """Java's client for one offers HTTP/2 with every POST; the parser then leaves the body to us."""
-        body = data[: self._owed]
-        self.on_body(body)
-        self._owed -= len(body)
-        if not self._owed:
-            self._refused = True
-            self._complete()
+    def _decline(self, rest: memoryview) -> None:
+        """Read on as if no other protocol had been offered: the parser leaves even a body to that one. Java's client always offers one."""
+        while True:
+            method = self._parser.get_method()
+            if method == b"CONNECT":
+                raise httptools.HttpParserError("this is no proxy")
+            head = bytearray(b"%s %s HTTP/%s\r\n" % (method, self._url, self._parser.get_http_version().encode()))
+            for name, value in self._headers.items():
+                if name not in ("upgrade", "expect"):  # What it expects, it was told.
+                    head += f"{name}: {value}\r\n".encode("latin-1")
+            self._parser = httptools.HttpRequestParser(self)
+            try:
+                self._parser.feed_data(head + b"\r\n")
+                self._parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as offered:
+                rest = rest[offered.args[0] :]
 
     def _refuse(self, status: int) -> None:
         """What cannot be read cannot be answered in order either; what came before it is."""
@@ -219,12 +219,8 @@ class Connection(asyncio.Protocol):
             raise _TooMuch
 
     def on_message_complete(self) -> None:
-        if self._parser.should_upgrade() and (length := self._headers.get("content-length", "0")).isdecimal():
-            self._owed = int(length)
-        if not self._owed:
-            self._complete()
-
-    def _complete(self) -> None:
+        if self._parser.should_upgrade():
+            return  # It comes again, without the offer.
         self._begun = False
         self._unread = 0
         path, _, query = self._url.decode("latin-1").partition("?")

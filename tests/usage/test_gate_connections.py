@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import tracemalloc
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -19,9 +20,9 @@ def _short(monkeypatch):
 
 
 async def answer(asked):
-    """After as many seconds as the query says."""
+    """After as many seconds as the query says, as often as the path says."""
     await asyncio.sleep(float(asked.query))
-    return Reply(200, [], b"done")
+    return Reply(200, [], b"done" * int(asked.path[1:] or 1))
 
 
 @asynccontextmanager
@@ -109,6 +110,37 @@ def test_who_does_not_read_the_answers_is_cut_off():
                 while site.connections:
                     await asyncio.sleep(0.05)
             one.close()
+
+    asyncio.run(main())
+
+
+def test_who_still_reads_a_long_answer_has_it_whole_when_the_server_ends():
+    async def main():
+        async with served() as (site, port):
+            reader, writer = await connect(port, b"GET /5000000?0 HTTP/1.1\r\n\r\n")
+            async with asyncio.timeout(PATIENCE):
+                while not any(each._full for each in site.connections):
+                    await asyncio.sleep(0)
+            await site.end(1)
+            assert (await to_its_end(reader, writer)).count(b"done") == 5_000_000
+
+    asyncio.run(main())
+
+
+def test_a_body_in_the_smallest_chunks_takes_no_more_memory_than_its_bytes():
+    async def main():
+        async with served() as (site, port):
+            site.most_bytes = 200_000
+            tracemalloc.start()
+            _, writer = await connect(port, b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"2\r\nxy\r\n" * 100_000)
+            (connection,) = site.connections
+            async with asyncio.timeout(PATIENCE):
+                while connection._size < 200_000:
+                    await asyncio.sleep(0.01)
+            held = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, http.__file__)])
+            tracemalloc.stop()
+            assert sum(each.size for each in held.statistics("filename")) < 2 * site.most_bytes
+            writer.close()
 
     asyncio.run(main())
 

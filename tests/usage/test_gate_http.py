@@ -88,11 +88,18 @@ def test_old_clients_head_and_offers_of_other_protocols(gate):
 def test_a_body_comes_whole_although_another_protocol_was_offered(gate):
     """Java's own client offers HTTP/2 with every request."""
     raw, body = Person(OrganizationFactory(owner=UserFactory()).memberships.get()).key, json.dumps({"feature": "sessions"}).encode()
-    head = f"POST /api/usage/authorize HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {raw}\r\nConnection: Upgrade, HTTP2-Settings\r\n"
-    head += f"Upgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    assert b'"used":1' in talk(gate.port, head.encode() + body)
-    assert b'"used":2' in talk(gate.port, head.encode(), body[:5], body[5:], pause=0.05)
-    assert b'"used":3' in talk(gate.port, head.encode() + body + LIFE)
+    plain = f"POST /api/usage/authorize HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {raw}\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+    plain += "Upgrade: h2c\r\nHTTP2-Settings: AAEAAEAA\r\nContent-Type: application/json\r\n"
+    head = f"{plain}Content-Length: {len(body)}\r\n\r\n".encode()
+    assert b'"used":1' in talk(gate.port, head + body, whole=False)
+    assert b'"used":2' in talk(gate.port, head, body[:5], body[5:], pause=0.05, whole=False)
+    said = talk(gate.port, head + body + LIFE + head + body, whole=False)
+    assert said.index(b'"used":3') < said.index(b'{"status": "ok"}') < said.index(b'"used":4')
+    chunks = f"{plain}Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n%x\r\n".encode() % len(body) + body + b"\r\n0\r\n\r\n"
+    said = talk(gate.port, chunks, whole=False)
+    assert said.count(b"100 Continue") == 1
+    assert b'"used":5' in said
+    assert talk(gate.port, b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 400")
 
 
 def test_what_stands_behind_a_body_is_no_header(gate):
