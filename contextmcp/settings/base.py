@@ -110,6 +110,16 @@ DATABASES["default"].update(
     CONN_MAX_AGE=None,
     CONN_HEALTH_CHECKS=True,
     TEST={"NAME": text("TEST_DATABASE_NAME") or None},
+    # A machine that froze refuses nothing: without limits its connections wait for ever. What the address says of them comes first,
+    # and a Unix socket minds only the first.
+    OPTIONS={
+        "connect_timeout": 3,
+        "tcp_user_timeout": 10_000,
+        "keepalives_idle": 30,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        **DATABASES["default"].get("OPTIONS", {}),
+    },
 )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
