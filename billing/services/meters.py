@@ -86,7 +86,7 @@ def _collect(organization: Organization, customer_id: str, allowance: Allowance,
     with transaction.atomic():
         lock_customer(f"meter:{organization.pk}:{allowance.feature}")
         missing = _missing(organization, allowance, period, cap_minor)
-        if not missing:
+        if not missing or _given_up(organization, allowance.feature, period):
             return 0
         write(organization, customer_id, allowance.feature, period, missing)
     if now(organization) > period.end + DRAFT:
@@ -130,8 +130,15 @@ def write(organization: Organization, customer_id: str, feature: str, period: Pe
         units=units,
         repair=repair,
         identifier=f"{organization.pk.hex}-{feature}-{int(period.start.timestamp())}-{sequence}",
-        timestamp=min(max(now(organization), period.start), _last_second(period)),
+        # What was used lies behind us: in the second in which a subscription ends nothing is billed any more.
+        timestamp=min(max(now(organization) - timedelta(seconds=1), period.start), _last_second(period)),
     )
+
+
+def _given_up(organization: Organization, feature: str, period: Period) -> bool:
+    """Whether Stripe would not take the last one, lately. Another every few seconds would fare no better."""
+    last = reports(organization, feature, period).order_by("sequence").last()
+    return last is not None and last.state == MeterReport.State.DEAD and last.created_at > now() - REPEATABLE
 
 
 def whole_minute(moment: datetime) -> int:

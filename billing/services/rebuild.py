@@ -151,7 +151,7 @@ def _attempts(account: BillingAccount, documents: Iterable[dict[str, Any]]) -> N
 
 def _overage(account: BillingAccount, states: Iterable[SubscriptionState]) -> None:
     """Nothing is sold beyond the allowance without a metered item that bills it: whoever subscribes anew turns it on anew."""
-    if not any(state.is_live and state.overage_item_id for state in states):
+    if not any(state.is_live and state.status != "trialing" and state.overage_item_id for state in states):
         UsageTracker(account.organization).stop_overage()
 
 

@@ -343,6 +343,10 @@ def test_a_report_that_stripe_refuses_is_tried_and_given_up(pro, acme, monkeypat
     assert (made.state, made.attempts) == ("dead", meters.TRIES)
     assert "No such customer" in made.error
     assert meters.send() == 0
+    # Not another one every few seconds; a day later Stripe may take it.
+    assert meters.collect(acme) == 0
+    MeterReport.objects.update(created_at=now() - timedelta(days=1))
+    assert meters.collect(acme) == 1
 
 
 def test_one_that_stripe_knows_already_has_arrived(pro, acme, monkeypatch):

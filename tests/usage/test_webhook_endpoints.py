@@ -214,6 +214,12 @@ def test_what_is_done_is_on_record_without_the_secret(api, owner):
     assert said["secret"] not in str([(each.before, each.after) for each in events])
 
 
+def test_a_few_tests_at_a_time_are_enough(api, owner):
+    endpoint = made(api, owner).json()["id"]
+    statuses = [api.post(f"{ENDPOINTS}/{endpoint}/test", by=owner).status_code for _ in range(6)]
+    assert statuses == [202] * 5 + [409]
+
+
 def test_staff_see_all_but_the_secret_and_change_nothing(endpoint, owner, admin_client):
     delivery = WebhookManager(owner.organization).test(owner.caller, endpoint.pk)
     for model, pk in (("webhookendpoint", endpoint.pk), ("webhookdelivery", delivery.pk)):
