@@ -73,7 +73,7 @@ def _month(partition: str) -> datetime:
 def detach_expired(present: datetime) -> list[str]:
     """Detach them without blocking reads or writes, then drop them. Must not run inside a transaction.
 
-    What a former run that was interrupted left half detached, or detached and not dropped, goes first.
+    What a former run that was interrupted left half detached goes first, and what it left undropped is dropped with the others.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass AND inhdetachpending", [PARENT])

@@ -53,7 +53,10 @@ def tidy(organization: Organization) -> None:
     """Take the metered item off a plan that sells nothing beyond its allowance, once all that was sold before is billed."""
     with one_at_a_time(organization.pk):
         state = current(organization)
-        if state is None or not state.is_live or not state.overage_item_id or overage_state(organization) or meters.owed(organization):
+        if state is None or not state.is_live or not state.overage_item_id or state.plan_version is None:
+            return
+        # By what was bought: in arrears an organization has less, and gets it back with its payment.
+        if prices.sells_overage(state.plan_version) or meters.owed(organization):
             return
         with wish(organization, "remove_overage_item", None, item=state.overage_item_id) as row:
             subscriptions.remove_item(state.overage_item_id, key=row.pk)

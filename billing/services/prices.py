@@ -47,6 +47,11 @@ def _version(plan: str, interval: str, version: int | None) -> PlanVersion:
     return found
 
 
+def sells_overage(plan_version: PlanVersion) -> bool:
+    """Whether the plan sells anything beyond its allowance, whatever the organization is entitled to at the moment."""
+    return PlanPrice.objects.filter(plan_version=plan_version, interval=PlanPrice.OVERAGE).exists()
+
+
 def overage(plan_version: PlanVersion, feature: str) -> PlanPrice | None:
     """The metered price of what goes beyond the allowance."""
     return PlanPrice.objects.filter(plan_version=plan_version, interval=PlanPrice.OVERAGE, feature=feature, current=True).first()

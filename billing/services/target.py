@@ -35,7 +35,7 @@ class Target:
     @property
     def sells_overage(self) -> bool:
         """Whether the new plan, too, sells beyond its allowance."""
-        return PlanPrice.objects.filter(plan_version=self.price.plan_version, interval=PlanPrice.OVERAGE).exists()
+        return prices.sells_overage(self.price.plan_version)
 
     @property
     def drops_overage(self) -> bool:

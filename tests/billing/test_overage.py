@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 from billing.errors import StripeRejected
 from billing.gateway import metering
 from billing.models import Drift, Invoice, MeterReport
-from billing.services import meter_check, meters, reconcile
+from billing.services import meter_check, meters, overage, reconcile
 from contextmcp.common.clock import now
 from tests.factories.billing import price_of
 from tests.support.api import problem
@@ -284,6 +284,13 @@ def test_an_upgrade_leaves_the_item_until_what_was_sold_is_billed(pro, acme, api
     reconcile.run()
     assert pro.state.overage_item_id == ""
     assert [amount for _, amount in lines(acme)].count(200) == 1
+
+
+def test_in_arrears_the_item_stays_for_when_they_are_paid(pro, acme):
+    pro.state.__class__.objects.filter(pk=pro.state.pk).update(status="past_due")
+    acme.grants.update(ends_at=now(acme))
+    overage.tidy(acme)
+    assert pro.state.overage_item_id
 
 
 def test_ending_now_reports_what_was_sold_until_now(pro, acme, api, owner):

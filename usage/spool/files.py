@@ -32,7 +32,7 @@ class Writer:
             raise
 
     def write(self, lines: bytes) -> None:
-        """When this returns they are on the disk; when it raises, none of them is there to be counted."""
+        """When this returns they are on the disk; when it raises, they are taken back as far as the disk lets us."""
         before = os.fstat(self._file).st_size
         try:
             while lines:
