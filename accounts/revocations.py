@@ -146,7 +146,6 @@ class Watcher:
             if self._connection is None or self._connection.closed:
                 self._connection = _connect()
             self._look(self._connection)
-            self._do_chores(self._connection)
         except psycopg.Error as error:
             # The address and whatever else stands in the message stays out of the log.
             log.warning("revocations cannot be read: %s", type(error).__name__)
@@ -155,6 +154,9 @@ class Watcher:
         except Exception:
             # Without this thread nothing would be trusted any more; it goes on.
             log.exception("looking for revocations failed")
+        else:
+            assert self._connection is not None
+            self._do_chores(self._connection)
 
     def _look(self, connection: psycopg.Connection[Any]) -> None:
         began = time.monotonic()
@@ -179,7 +181,15 @@ class Watcher:
     def _do_chores(self, connection: psycopg.Connection[Any]) -> None:
         for number, (seconds, work) in enumerate(self._chores):
             if time.monotonic() - self._chores_done.get(number, float("-inf")) >= seconds:
-                work(connection)
+                try:
+                    work(connection)
+                except psycopg.Error as error:
+                    # Revocations were read: this must not look as if they were not. The work is tried again in the next round.
+                    state = error.sqlstate or type(error).__name__
+                    log.warning("%s could not be done: %s", getattr(work, "__qualname__", work), state)
+                    return
+                except Exception:
+                    log.exception("work of the revocation watcher failed")
                 self._chores_done[number] = time.monotonic()
 
     def _listen(self) -> None:

@@ -177,6 +177,16 @@ class TestLooking:
         assert watching.fresh()
         assert "ZeroDivisionError" in caplog.text
 
+    def test_work_that_meets_a_locked_row_is_not_called_a_failed_look(self, watching, heard, caplog):
+        def locked(connection):
+            raise psycopg.errors.LockNotAvailable("held")
+
+        watching.chore(0, locked)
+        watching._round()
+        assert watching.fresh()
+        assert "could not be done: 55P03" in caplog.text
+        assert "revocations cannot be read" not in caplog.text
+
     def test_it_runs_stops_with_its_chores_done_and_runs_again(self, watching, heard, acme):
         done = []
         watching.chore(3600, done.append)
