@@ -1,20 +1,23 @@
 """Why identity refuses."""
 
-from contextmcp.common.errors import Conflict, DomainError, NotFound
+from contextmcp.common.errors import Conflict, DomainError, NotFound, TemporarilyUnavailable
 from contextmcp.common.problems import Forbidden, Unauthenticated
 
 __all__ = [
     "EnvironmentMismatch",
+    "HourlyLimitReached",
     "InsufficientScope",
     "InvalidKeyFormat",
     "InvitationExpired",
     "InvitationNotFound",
     "KeyExpired",
+    "KeyLimitReached",
     "KeyNotFound",
     "KeyRevoked",
     "LastOwner",
     "PermissionDenied",
     "SeatLimitReached",
+    "SignInRequired",
     "Unauthenticated",
     "VerificationBusy",
 ]
@@ -66,12 +69,33 @@ class PermissionDenied(Forbidden):
     """Details, where it is about a permission: `required` and `role`."""
 
 
-class VerificationBusy(DomainError):
-    """Too many keys wait for bcrypt. Details: `retry_after`."""
+class SignInRequired(DomainError):
+    """An API key tried what only a person may do. Details: `role`, the role that would be given or taken."""
+
+    code = "sign_in_required"
+    status = 403
+    message = "An API key cannot do this. Sign in and do it on the website."
+
+
+class VerificationBusy(TemporarilyUnavailable):
+    """The threads that run bcrypt are all taken: the server is overloaded, no limit of the caller's. Details: `retry_after` (seconds)."""
+
+    message = "The server is busy checking API keys. Try again in a moment."
+
+
+class KeyLimitReached(Conflict):
+    """The organization has as many active keys as it may have. Details: `limit`, `used`."""
+
+    code = "api_key_limit_reached"
+    message = "This organization has the maximum number of active API keys. Revoke one that is no longer used."
+
+
+class HourlyLimitReached(DomainError):
+    """Something that costs others time or attention was done too often. Details: `limit`, `retry_after` (seconds)."""
 
     code = "rate_limited"
     status = 429
-    message = "Too many API keys are being verified at once. Try again in a moment."
+    message = "This was done too often. Try again later."
 
 
 class LastOwner(Conflict):

@@ -75,7 +75,7 @@ class AuthManager:
     def generate_key(
         self, actor: Caller, name: str, scopes: list[str] | None = None, expires_at: datetime | None = None
     ) -> tuple[ApiKey, str]:
-        """The key and its text, which is nowhere else. By default it has every scope of the actor's except keys:write."""
+        """The key and its text, which is nowhere else. By default it can use the product and read (`DEFAULT_KEY_SCOPES`)."""
         return api_keys.generate(self._here(actor), name, scopes, expires_at)
 
     def rotate_key(self, actor: Caller, key_id: UUID | None = None, overlap: timedelta = api_keys.DEFAULT_OVERLAP) -> tuple[ApiKey, str]:
@@ -85,8 +85,8 @@ class AuthManager:
     def revoke_key(self, actor: Caller | User | None, key_id: UUID) -> None:
         api_keys.revoke(self.organization, self._here(actor), key_id)
 
-    def adopt_key(self, actor: Caller, key_id: UUID) -> ApiKey:
-        """Take over a key whose creator left."""
+    def adopt_key(self, actor: Caller, key_id: UUID) -> tuple[ApiKey, str]:
+        """Replace a key whose creator left: a successor of the actor's. The old one is revoked."""
         return api_keys.adopt(self._here(actor), key_id)
 
     def invite(self, actor: Caller, email: str, role: str) -> Invitation:

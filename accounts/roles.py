@@ -10,6 +10,9 @@ class Role(models.TextChoices):
     VIEWER = "viewer", "Viewer"
 
 
+# Roles that can change who belongs to an organization. Only a signed-in person gives them or takes them away; an API key cannot.
+PRIVILEGED_ROLES = frozenset({Role.OWNER, Role.ADMIN})
+
 _VIEWER = frozenset({"projects:view", "contexts:view", "analytics:view"})
 _MEMBER = frozenset({"projects:access", "contexts:access", "sessions:manage", "analytics:view"})
 _ADMIN = frozenset({"users:manage", "teams:manage", "projects:manage", "contexts:manage", "settings:view", "analytics:view"})
@@ -33,6 +36,9 @@ SCOPES = (
     "billing:write",
 )
 _READ = frozenset({"organization:read", "entitlements:read", "usage:read"})
+# What a new key may do unless more is asked for by name. Such a key is pasted into the configuration of AI clients, so it can use the
+# product and read, and nothing else: if it leaks, it cannot change members, keys or billing.
+DEFAULT_KEY_SCOPES = frozenset({"organization:read", "entitlements:read", "usage:read", "usage:write"})
 # What a role lets a key be given, and lets a signed-in member do. Everyone reads; whoever works with the product uses it and makes keys;
 # who runs the team changes it and sees what it pays; only an owner spends.
 ROLE_SCOPES: dict[str, frozenset[str]] = {

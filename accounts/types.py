@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from .errors import InsufficientScope, PermissionDenied
+from .errors import InsufficientScope, PermissionDenied, SignInRequired
 from .models import ApiKey, Membership, Organization, User
-from .roles import PERMISSIONS, ROLE_SCOPES
+from .roles import PERMISSIONS, PRIVILEGED_ROLES, ROLE_SCOPES
 
 
 def check(
@@ -91,3 +91,9 @@ class Caller:
             scopes=self.scopes,
             permissions=self.permissions,
         )
+
+    def require_person_for(self, *roles: str) -> None:
+        """Raise `SignInRequired` if an API key would give or take away one of these roles and one of them is privileged."""
+        privileged = sorted(PRIVILEGED_ROLES.intersection(roles))
+        if self.key is not None and privileged:
+            raise SignInRequired(f"An API key cannot give or take away the role {privileged[0]}. Sign in to do it.", role=privileged[0])

@@ -1,4 +1,7 @@
-"""Whether a presented key is the one a row was made for: the HMAC answers, bcrypt decides where the HMAC's secret has been rotated."""
+"""Whether a presented key is the one a row was made for, and the fingerprints of a new key.
+
+The HMAC answers under any server secret that is still configured. bcrypt answers where that secret is gone, in few threads.
+"""
 
 import os
 import sys
@@ -16,6 +19,8 @@ from .models import ApiKey
 THREADS = max(1, (os.cpu_count() or 1) // 2)
 # Those who wait hold a thread of their server each. Guessed keys must not be able to take them all.
 WAITING = 8
+# New keys that wait for their bcrypt hash at a time, with those being hashed. Each holds a thread of the web server.
+HASHING = THREADS + 3
 WAIT_SECONDS = 10.0
 # Of niceness: a tenth of a core's share while all others want it.
 STEPS_BACK = 10
@@ -40,6 +45,24 @@ class Verifier:
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(THREADS, "bcrypt", initializer=_step_back)
         self._flights: dict[bytes, Future[bool]] = {}
+        self._hashing = threading.BoundedSemaphore(HASHING)
+
+    def fingerprints(self, raw: str) -> keys.Fingerprints:
+        """Return what to store of a new key. Raise `VerificationBusy` if it would take too long to compute.
+
+        Call it outside a transaction that holds locks: it takes about a third of a second, and more under load.
+        """
+        if not self._hashing.acquire(blocking=False):
+            raise VerificationBusy(retry_after=1)
+        try:
+            hashed = self._threads.submit(keys.fingerprints, raw)
+            try:
+                return hashed.result(WAIT_SECONDS)
+            except (TimeoutError, CancelledError):
+                hashed.cancel()
+                raise VerificationBusy(retry_after=1) from None
+        finally:
+            self._hashing.release()
 
     def verify(self, raw: str, row: Row) -> None:
         """Raise `KeyNotFound` unless `raw` is this row's key, `VerificationBusy` if it would take too long to find out."""
@@ -47,8 +70,9 @@ class Verifier:
             # A guess fails here, at no cost, under any secret still known.
             if not keys.hmac_agrees(raw, bytes(row.hmac), row.hmac_version):
                 raise KeyNotFound
-            if row.hmac_version == keys.newest_version():
-                return
+            if row.hmac_version != keys.newest_version():
+                _move(row, keys.digest(raw))
+            return
         if not self._ask_bcrypt(raw, row):
             raise KeyNotFound
 
@@ -64,7 +88,7 @@ class Verifier:
         try:
             agrees = flight.result(WAIT_SECONDS)
             if leads and agrees:
-                _remember(row, digest)
+                _move(row, digest)
         except (TimeoutError, CancelledError):
             raise VerificationBusy(retry_after=1) from None
         finally:
@@ -82,10 +106,15 @@ def _step_back() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(19, os.getpriority(os.PRIO_PROCESS, 0) + STEPS_BACK))
 
 
-def _remember(row: Row, digest: bytes) -> None:
-    """From now on the newest secret's HMAC answers for this key."""
-    changed = ApiKey.objects.filter(pk=row.pk, hmac_version=row.hmac_version)
-    changed.update(hmac=digest, hmac_version=keys.newest_version())
+def _move(row: Row, digest: bytes) -> None:
+    """From now on the newest secret's HMAC answers for this key.
+
+    A row only moves to a higher version. During a rolling restart, a process that does not have the newest secret yet, or that still has
+    an older one in front, would otherwise move it back.
+    """
+    newest = keys.newest_version()
+    if newest > row.hmac_version:
+        ApiKey.objects.filter(pk=row.pk, hmac_version=row.hmac_version).update(hmac=digest, hmac_version=newest)
 
 
 verifier = Verifier()

@@ -66,7 +66,11 @@ class GenerateKey(GenericAPIView[Any]):
         examples=[OpenApiExample("For CI", {"name": "CI", "scopes": ["usage:write"]}, request_only=True), _NEW_KEY],
     )
     def post(self, request: Request) -> Response:
-        """Make an API key. It is shown this once. A key needs the scope keys:write, and makes none that may do more or lives longer."""
+        """Create an API key. It is shown this once.
+
+        By default it can use the product and read; name the scopes for more. A key needs keys:write to create another, which has
+        no more scopes and ends no later. An organization has a limited number of active keys, and of new ones in an hour.
+        """
         actor = caller(request)
         actor.require(scope="keys:write")
         wanted = _valid(GenerateKeySchema, request)
@@ -90,7 +94,7 @@ class RotateKey(GenericAPIView[Any]):
         examples=[OpenApiExample("Within an hour", {"overlapSeconds": 3600}, request_only=True), _NEW_KEY],
     )
     def post(self, request: Request) -> Response:
-        """Replace the presented key, or the one named. The old one lives on for `overlapSeconds`."""
+        """Replace the presented key, or the one named, by one with the same scopes. The old one works on for `overlapSeconds`."""
         actor = caller(request)
         wanted = _valid(RotateKeySchema, request)
 
@@ -148,13 +152,21 @@ class Key(GenericAPIView[Any]):
 
 
 class AdoptKey(GenericAPIView[Any]):
-    serializer_class = KeySchema
+    idempotent = True
+    serializer_class = NewKeySchema
 
-    @extend_schema(operation_id="adopt_key", tags=["Identity"], request=None, responses=KeySchema, examples=[_OLD_KEY])
+    @extend_schema(operation_id="adopt_key", tags=["Identity"], request=None, responses={201: NewKeySchema}, examples=[_NEW_KEY])
     def post(self, request: Request, key_id: UUID) -> Response:
-        """Take over a key that stopped because whoever made it left. It keeps the scopes that your role allows."""
+        """Replace a key that stopped because its creator left. You get a new one, shown this once, with those of its scopes that you have.
+
+        The old key is revoked.
+        """
         actor = caller(request)
-        return Response(KeySchema(AuthManager(actor.organization).adopt_key(actor, key_id)).data)
+
+        def act() -> Response:
+            return Response(NewKeySchema(AuthManager(actor.organization).adopt_key(actor, key_id)).data, status=201)
+
+        return once(request, actor.membership_id, act, keep=_forget_key)
 
 
 def _valid(schema: Any, request: Request) -> dict[str, Any]:

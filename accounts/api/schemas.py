@@ -29,7 +29,7 @@ class GenerateKeySchema(Schema):
         required=False,
         min_length=1,
         max_length=len(SCOPES),
-        help_text="What the key may do. By default all that you may, except keys:write.",
+        help_text="What the key may do. By default: organization:read, entitlements:read, usage:read and usage:write.",
     )
     expires_at = serializers.DateTimeField(required=False, allow_null=True, help_text="By default it does not expire.")
 

@@ -119,6 +119,7 @@ def _may_invite(actor: Caller, role: str) -> None:
     actor.require(scope="organization:write", permission="users:manage")
     if role == Role.OWNER:
         actor.require(permission="organization:manage")
+    actor.require_person_for(role)
 
 
 def _pending(actor: Caller, invitation_id: UUID) -> Invitation:

@@ -23,6 +23,8 @@ def change_role(organization: Organization, actor: Caller | User | None, members
         if isinstance(actor, Caller):
             actor.require(scope="organization:write", permission="users:manage")
             _only_owners_touch_owners(actor, member.role, role)
+            if member.role != role:
+                actor.require_person_for(member.role, role)
         before, member.role = member.role, role
         if before == role:
             return member
@@ -50,6 +52,7 @@ def remove(organization: Organization, actor: Caller | User | None, membership_i
             if actor.key is not None or actor.membership_id != member.pk:
                 actor.require(scope="organization:write", permission="users:manage")
             _only_owners_touch_owners(actor, member.role)
+            actor.require_person_for(member.role)
         if member.role == Role.OWNER:
             _someone_else_owns(organization, member)
         audit.record("member.removed", organization=organization, actor=actor, target=member.user.email, before={"role": member.role})

@@ -24,9 +24,13 @@ BASE_DIR = REPOSITORY
 
 DEBUG = False
 SECRET_KEY = required("SECRET_KEY", "give a long random string; Django signs sessions with it")
-# Newest first: "2:<hex>,1:<hex>". A key made under an older secret is answered by bcrypt once, then moves to the newest.
+# The one for new keys first: "2:<hex>,1:<hex>". A key made under another one of these moves to the first when it is used, if that has a
+# higher number. bcrypt is asked only about keys of a secret that is gone.
 API_KEY_SECRETS = parse_key_secrets(required("API_KEY_SECRETS", 'give "1:" and 64 hexadecimal digits; API keys are recognised with it'))
 API_KEY_BCRYPT_ROUNDS = 12
+# Active keys of an organization, and keys it may create (rotations and adoptions included) within an hour. Each costs a bcrypt hash.
+API_KEYS_PER_ORGANIZATION = number("API_KEYS_PER_ORGANIZATION", 100, least=1)
+API_KEYS_PER_HOUR = number("API_KEYS_PER_HOUR", 60, least=1)
 # "live" or "test": the kind of API keys this deployment makes and takes.
 KEY_ENVIRONMENT = choice("KEY_ENVIRONMENT", "live", ["live", "test"])
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 
-from accounts.roles import Role
+from accounts.roles import DEFAULT_KEY_SCOPES, Role
 from accounts.types import Caller
 from billing.types import OverageState
 from contextmcp.common.clock import now
@@ -35,7 +35,10 @@ class KeyForm(forms.Form):
         max_length=100, label="Name", initial="My first key", help_text="Say where it is used: laptop, CI, a colleague's editor."
     )
     scopes = forms.MultipleChoiceField(
-        required=False, label="It may", widget=forms.CheckboxSelectMultiple, help_text="None ticked: all of these except making keys."
+        required=False,
+        label="It may",
+        widget=forms.CheckboxSelectMultiple,
+        help_text=f"None ticked: {', '.join(sorted(DEFAULT_KEY_SCOPES))}. Tick more only where a tool needs them.",
     )
     lifetime = forms.ChoiceField(required=False, label="Expires", choices=LIFETIMES)
 

@@ -1,12 +1,15 @@
 """Making, adopting and listing keys, over HTTP."""
 
 import json
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.serializers import serialize
+from django.db import connection
 
 from accounts import keys
+from accounts.errors import KeyLimitReached
 from accounts.manager import AuthManager
 from accounts.models import ApiKey, AuditEvent, Membership
 from contextmcp.common.clock import now
@@ -32,7 +35,7 @@ class TestGenerate:
         response = api.post(GENERATE, {"name": "CI"}, by=person)
         assert response.status_code == 201, response.json()
         body = response.json()
-        assert body["scopes"] == sorted(person.caller.scopes - {"keys:write"})
+        assert body["scopes"] == ["entitlements:read", "organization:read", "usage:read", "usage:write"]
         assert (body["name"], body["status"], body["expiresAt"], body["createdBy"]) == ("CI", "active", None, person.user.email)
         assert body["key"].startswith(body["hint"][:-1])
         assert api.get(ME, by=body["key"]).json()["key"]["id"] == body["id"]
@@ -150,6 +153,52 @@ class TestGenerate:
         assert api.post(GENERATE, {"name": "CI"}, by=admin, idempotency_key="k1").json()["key"]
 
 
+class TestLimits:
+    def test_an_organization_has_a_limited_number_of_active_keys(self, api, acme, owner, settings):
+        assert owner.key
+        settings.API_KEYS_PER_ORGANIZATION = 2
+        second = api.post(GENERATE, {"name": "a"}, by=owner).json()
+        refusal = api.post(GENERATE, {"name": "b"}, by=owner)
+        assert problem(refusal) == (409, "api_key_limit_reached")
+        assert (refusal.json()["limit"], refusal.json()["used"]) == (2, 2)
+        # Replacing one adds none, and one that was revoked makes room.
+        assert api.post("/api/auth/rotate-key", {"keyId": second["id"], "overlapSeconds": 0}, by=owner).status_code == 201
+        AuthManager(acme).revoke_key(owner.caller, ApiKey.objects.get(rotated_from=second["id"]).pk)
+        assert api.post(GENERATE, {"name": "b"}, by=owner).status_code == 201
+
+    def test_keys_are_made_only_so_often_in_an_hour(self, api, owner, stranger, settings):
+        assert owner.key and stranger.key
+        settings.API_KEYS_PER_HOUR = 2
+        assert api.post(GENERATE, {"name": "a"}, by=owner).status_code == 201
+        for path in (GENERATE, "/api/auth/rotate-key"):
+            refusal = api.post(path, {"name": "b"} if path == GENERATE else {}, by=owner)
+            assert problem(refusal) == (429, "rate_limited")
+            assert 3500 < int(refusal["Retry-After"]) <= 3600
+        assert api.post(GENERATE, {"name": "a"}, by=stranger).status_code == 201
+        ApiKey.objects.filter(organization=owner.organization).update(created_at=now() - timedelta(hours=1))
+        assert api.post(GENERATE, {"name": "b"}, by=owner).status_code == 201
+
+    @pytest.mark.django_db(transaction=True)
+    def test_keys_made_at_once_do_not_pass_the_limit(self, acme, owner, settings):
+        settings.API_KEYS_PER_ORGANIZATION, ready, made = 2, threading.Barrier(4), []
+
+        def make():
+            ready.wait()
+            try:
+                made.append(AuthManager(acme).generate_key(owner.caller, "a"))
+            except KeyLimitReached:
+                pass
+            finally:
+                connection.close()
+
+        threads = [threading.Thread(target=make) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(made) == ApiKey.objects.count() == 2
+
+
 class TestAdopt:
     @pytest.fixture
     def orphan(self, acme, owner, admin):
@@ -162,9 +211,26 @@ class TestAdopt:
         listed = {key["id"]: key["status"] for key in api.get(LIST, by=owner).json()["data"]}
         assert listed[str(_row(orphan).pk)] == "orphaned"
         narrow = key_of(owner.membership, ["keys:write", "usage:read"])
-        assert api.post(f"{LIST}/{_row(orphan).pk}/adopt", by=narrow).json()["scopes"] == ["usage:read"]
-        assert api.get(ME, by=orphan).json()["role"] == "owner"
-        assert _audit("key.adopted").before["scopes"] == ["billing:read", "usage:read"]
+        answer = api.post(f"{LIST}/{_row(orphan).pk}/adopt", by=narrow)
+        adopted = answer.json()
+        assert (answer.status_code, adopted["scopes"], adopted["rotatedFrom"]) == (201, ["usage:read"], str(_row(orphan).pk))
+        assert api.get(ME, by=adopted["key"]).json()["role"] == "owner"
+        event = _audit("key.adopted")
+        assert (event.before["scopes"], event.after["successor"]) == (["billing:read", "usage:read"], adopted["id"])
+
+    def test_the_key_that_the_departed_member_still_has_stays_dead(self, api, owner, orphan):
+        assert api.post(f"{LIST}/{_row(orphan).pk}/adopt", by=owner).status_code == 201
+        assert problem(api.get(ME, by=orphan)) == (401, "key_revoked")
+        assert problem(api.post(f"{LIST}/{_row(orphan).pk}/adopt", by=owner)) == (409, "conflict")
+
+    def test_a_repeated_request_adopts_once_and_hides_the_key(self, api, owner, orphan):
+        url = f"{LIST}/{_row(orphan).pk}/adopt"
+        first = api.post(url, by=owner, idempotency_key="k").json()
+        assert api.post(url, by=owner, idempotency_key="k").json() == {**first, "key": None}
+
+    def test_a_key_without_a_scope_of_the_adopters_is_not_adopted(self, api, owner, orphan):
+        narrow = key_of(owner.membership, ["keys:write"])
+        assert problem(api.post(f"{LIST}/{_row(orphan).pk}/adopt", by=narrow)) == (409, "conflict")
 
     def test_a_returning_member_does_not_revive_it(self, api, acme, owner, orphan, admin):
         Membership.objects.create(organization=acme, user=admin.user, role="admin")

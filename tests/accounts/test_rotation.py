@@ -1,9 +1,11 @@
 """Rotating and revoking keys, over HTTP."""
 
+import time
 import uuid
 from datetime import datetime, timedelta
 
 import pytest
+from django.db import connection
 
 from accounts import keys
 from accounts.manager import AuthManager
@@ -34,6 +36,26 @@ class TestRotate:
         assert problem(api.get(ME, by=old)) == (401, "key_expired")
         assert api.get(ME, by=made["key"]).status_code == 200
         assert AuditEvent.objects.get(action="key.rotated").before == {"expires_at": None}
+
+    @pytest.mark.django_db(transaction=True)
+    def test_hashing_holds_no_lock_and_the_overlap_counts_from_its_end(self, acme, owner, monkeypatch):
+        old, real, hashed = _row(owner.key), keys.fingerprints, []
+
+        def slow(raw):
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '500ms'")
+            ApiKey.objects.filter(pk=old.pk).update(name="touched meanwhile")
+            connection.close()
+            found = real(raw)
+            time.sleep(0.5)
+            hashed.append(now())
+            return found
+
+        monkeypatch.setattr(keys, "fingerprints", slow)
+        AuthManager(acme).rotate_key(owner.caller, old.pk, timedelta(seconds=2))
+        old.refresh_from_db()
+        assert old.expires_at >= hashed[0] + timedelta(seconds=2)
+        assert old.name == "touched meanwhile"
 
     def test_by_default_for_a_day(self, api, owner):
         api.post(ROTATE, by=owner.key)

@@ -52,15 +52,27 @@ def test_the_newest_secret_needs_no_bcrypt(raw, asked):
     assert asked["calls"] == []
 
 
-@pytest.mark.parametrize("secrets", [{2: NEW, 1: OLD}, {2: NEW}], ids=["the old secret is known", "it is gone"])
-def test_after_a_rotation_bcrypt_decides_once_and_the_row_moves_on(raw, asked, settings, secrets):
+@pytest.mark.parametrize(("secrets", "calls"), [({2: NEW, 1: OLD}, 0), ({2: NEW}, 1)], ids=["the old secret is known", "it is gone"])
+def test_bcrypt_is_asked_once_and_only_when_the_old_secret_is_gone(raw, asked, settings, secrets, calls):
     settings.API_KEY_SECRETS = secrets
     for _ in range(3):
         AuthManager.authenticate(raw)
         cache.reset()
-    assert asked["calls"] == [raw]
+    assert asked["calls"] == [raw] * calls
     row = ApiKey.objects.get()
     assert (row.hmac_version, bytes(row.hmac)) == (2, keys.digest(raw, 2))
+
+
+@pytest.mark.parametrize("behind", [{1: OLD}, {1: OLD, 2: NEW}], ids=["it does not know the new secret", "it has it behind the old one"])
+def test_a_process_not_restarted_yet_never_moves_a_row_back(raw, asked, settings, behind):
+    settings.API_KEY_SECRETS = {2: NEW, 1: OLD}
+    AuthManager.authenticate(raw)
+    settings.API_KEY_SECRETS = behind
+    for _ in range(2):
+        cache.reset()
+        AuthManager.authenticate(raw)
+        assert ApiKey.objects.get().hmac_version == 2
+    assert len(asked["calls"]) == (0 if 2 in behind else 2)
 
 
 def _guess(raw, filler="x"):
@@ -73,16 +85,6 @@ def test_a_guess_under_a_known_secret_costs_no_bcrypt(raw, asked, settings):
     with pytest.raises(KeyNotFound):
         AuthManager.authenticate(_guess(raw))
     assert asked["calls"] == []
-    assert ApiKey.objects.get().hmac_version == 1
-
-
-def test_a_matching_hmac_alone_does_not_move_a_row(raw, settings):
-    """Somebody who could write HMACs but has no key must not get one blessed by the rotation."""
-    settings.API_KEY_SECRETS = {2: NEW, 1: OLD}
-    forged = _guess(raw)
-    ApiKey.objects.update(hmac=keys.digest(forged, 1))
-    with pytest.raises(KeyNotFound):
-        AuthManager.authenticate(forged)
     assert ApiKey.objects.get().hmac_version == 1
 
 
@@ -137,11 +139,33 @@ def test_who_waits_too_long_is_told_to_come_again_and_nothing_is_remembered(raw,
         verification.verifier._threads.submit(over.wait)
     with pytest.raises(VerificationBusy) as refusal:
         AuthManager.authenticate(raw)
-    assert (refusal.value.code, refusal.value.details) == ("rate_limited", {"retry_after": 1})
+    assert (refusal.value.code, refusal.value.status, refusal.value.details) == ("temporarily_unavailable", 503, {"retry_after": 1})
     assert verification.verifier._flights == {}
     over.set()
     monkeypatch.undo()
     AuthManager.authenticate(raw)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_new_keys_are_hashed_in_the_same_few_threads(acme, owner, monkeypatch):
+    real, lock, running = keys.fingerprints, threading.Lock(), {"now": 0, "most": 0}
+
+    def fingerprints(raw):
+        with lock:
+            running["now"] += 1
+            running["most"] = max(running.values())
+        time.sleep(0.1)
+        try:
+            return real(raw)
+        finally:
+            with lock:
+                running["now"] -= 1
+
+    monkeypatch.setattr(keys, "fingerprints", fingerprints)
+    answers = _in_threads(lambda number: AuthManager(acme).generate_key(owner.caller, f"key {number}"), range(12))
+    assert running["most"] <= verification.THREADS
+    assert answers.count(VerificationBusy) >= 12 - 2 * verification.HASHING
+    assert ApiKey.objects.count() == 12 - answers.count(VerificationBusy) > 0
 
 
 def test_bcrypt_gives_way_to_everything_else():

@@ -71,9 +71,21 @@ def test_the_key_of_who_left_is_adopted(owner, member, sign_in):
     key, raw = make(member)
     AuthManager(owner.organization).remove_member(owner.caller, member.membership.pk)
     client = sign_in(owner)
-    assert "Its maker has left" in client.get(reverse("keys")).text
-    assert "is yours now" in client.post(reverse("adopt-key-form", args=[key.pk]), follow=True).text
-    assert AuthManager.authenticate(raw).user == owner.user
+    assert "The member who created it has left" in client.get(reverse("keys")).text
+    page = client.post(reverse("adopt-key-form", args=[key.pk])).text
+    assert "The old key is revoked" in page
+    assert AuthManager.authenticate(KEY.search(page)[0]).user == owner.user
+    with pytest.raises(KeyRevoked):
+        AuthManager.authenticate(raw)
+
+
+def test_a_key_gets_the_default_scopes_and_broader_ones_are_marked(owner, sign_in):
+    client = sign_in(owner)
+    client.post(reverse("create-key"), {"name": "x"})
+    assert ApiKey.objects.get().scopes == ["entitlements:read", "organization:read", "usage:read", "usage:write"]
+    assert "can do more than a new key" not in client.get(reverse("keys")).text
+    client.post(reverse("create-key"), {"name": "y", "scopes": ["usage:read", "billing:write"]})
+    assert "can do more than a new key can by default: billing:write" in client.get(reverse("keys")).text
 
 
 @pytest.mark.parametrize("form", ["rotate-key-form", "revoke-key-form"])

@@ -58,7 +58,8 @@ class Customer:
     def invite(self, role: str) -> Customer:
         """A colleague, who came by the mail."""
         mate = Customer(self.world, f"{role}-{secrets.token_hex(4)}@example.com", secrets.token_urlsafe(15))
-        self.api.post("/api/organization/invitations", {"email": mate.email, "role": role})
+        answer = self.in_session("POST", "/api/organization/invitations", {"email": mate.email, "role": role})
+        assert answer.status_code == 201, answer.text
         link = self.world.until(lambda: self._link_for(mate.email), "the invitation", 20)
         mate.browser.open(link)
         mate.browser.open("/accounts/signup/")

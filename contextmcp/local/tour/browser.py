@@ -21,6 +21,7 @@ class Form:
     action: str
     method: str
     fields: dict[str, str] = field(default_factory=dict)
+    checkboxes: set[str] = field(default_factory=set)
     buttons: list[tuple[str, str]] = field(default_factory=list)
     text: str = ""
 
@@ -59,6 +60,7 @@ class _Forms(HTMLParser):
         if kind in {"submit", "image"}:
             form.buttons.append((name, given.get("value", "")))
         elif kind in {"checkbox", "radio"}:
+            form.checkboxes.add(name)
             if "checked" in given:
                 form.fields[name] = given.get("value", "on")
         elif kind not in SKIPPED_INPUTS:
@@ -107,13 +109,17 @@ class Browser:
         parser.feed(self.html)
         return parser.forms
 
-    def submit(self, values: dict[str, str] | None = None, *, having: str = "", press: str = "") -> httpx.Response:
+    def submit(self, values: dict[str, str | list[str]] | None = None, *, having: str = "", press: str = "") -> httpx.Response:
         """Fill in and send the first form that has every field of `values`, whose action or text holds `having`,
         and a button whose name or value is `press`."""
         values = values or {}
         for form in self.forms():
             pressed = [button for button in form.buttons if press in button] if press else form.buttons[:1]
-            if (having in form.action or having in form.text) and set(values) <= set(form.fields) and (pressed or not press):
+            if (
+                (having in form.action or having in form.text)
+                and set(values) <= form.fields.keys() | form.checkboxes
+                and (pressed or not press)
+            ):
                 break
         else:
             found = [(form.action, sorted(form.fields)) for form in self.forms()]

@@ -11,6 +11,7 @@ from django.shortcuts import redirect, render
 
 from accounts.manager import AuthManager
 from accounts.models import ApiKey
+from accounts.roles import DEFAULT_KEY_SCOPES
 from accounts.types import Caller
 from contextmcp.common.clock import now
 from contextmcp.site import clients
@@ -27,13 +28,21 @@ class Row:
     status: str
     is_mine: bool
     may_adopt: bool
+    # Scopes beyond those that a new key has by default.
+    extra_scopes: list[str]
 
 
 def shown_keys(me: Caller) -> list[Row]:
     """The keys this member may see: those that work first, then by age."""
     present = now(me.organization)
     rows = [
-        Row(key, key.status(present), key.creator_id == me.membership_id, key.creator_id is None and "users:manage" in me.permissions)
+        Row(
+            key,
+            key.status(present),
+            key.creator_id == me.membership_id,
+            key.creator_id is None and "users:manage" in me.permissions,
+            sorted(set(key.scopes) - DEFAULT_KEY_SCOPES),
+        )
         for key in AuthManager(me.organization).keys(me)
     ]
     return sorted(rows, key=lambda row: row.status not in {"active", "orphaned"})
@@ -75,7 +84,6 @@ def revoke_key(request: WSGIRequest, me: Caller, key_id: UUID) -> HttpResponseBa
 
 
 @action("keys")
-def adopt_key(request: WSGIRequest, me: Caller, key_id: UUID) -> HttpResponseBase:
-    key = AuthManager(me.organization).adopt_key(me, key_id)
-    messages.success(request, f"{key.name} is yours now and works again.")
-    return redirect("keys")
+def adopt_key(request: WSGIRequest, me: Caller, key_id: UUID) -> HttpResponse:
+    key, raw = AuthManager(me.organization).adopt_key(me, key_id)
+    return render(request, "site/key_made.html", {"key": key, "raw": raw, **pasted(raw), "adopted": True})
