@@ -5,6 +5,7 @@ from collections import OrderedDict
 from typing import IO, Any
 from urllib.parse import parse_qs, urlsplit
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DataError
 from rest_framework import serializers
@@ -13,7 +14,7 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.parsers import BaseParser
 from rest_framework.response import Response
 
-from .errors import MalformedRequest, NotFound, ValidationFailed
+from .errors import MalformedRequest, NotFound, PayloadTooLarge, ValidationFailed
 
 
 def camel(name: str) -> str:
@@ -41,8 +42,12 @@ class StrictJSONParser(BaseParser):
     media_type = "application/json"
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
+        limit: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        body = stream.read(limit + 1)
+        if len(body) > limit:
+            raise PayloadTooLarge
         try:
-            return json.loads(stream.read().decode(), parse_constant=_refuse_constant)
+            return json.loads(body.decode(), parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise MalformedRequest from error
 

@@ -43,6 +43,12 @@ class PayloadTooLarge(ValidationFailed):
     message = "The request body is too large."
 
 
+class RequestTimeout(DomainError):
+    code = "request_timeout"
+    status = 408
+    message = "The request body did not arrive in time."
+
+
 class NotFound(DomainError):
     """Also the answer to a stranger who asks for another's object."""
 
@@ -77,6 +83,17 @@ class TemporarilyUnavailable(DomainError):
     code = "temporarily_unavailable"
     status = 503
     message = "This cannot be decided at the moment. Try again shortly."
+
+
+class Overloaded(DomainError):
+    """The process has as many requests as it takes. The caller's own limits are not the reason."""
+
+    code = "overloaded"
+    status = 503
+    message = "The service is busy. Try again shortly."
+
+    def __init__(self, message: str | None = None, **details: Any) -> None:
+        super().__init__(message, **{"retry_after": 1, **details})
 
 
 def until(moment: datetime, present: datetime) -> int:

@@ -63,11 +63,12 @@ def helpers(world: World) -> list[Definition]:
 
 def product(world: World) -> list[Definition]:
     """The product itself, as it would be deployed."""
-    granian = (PYTHON, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1", "--port", str(world.port), "--no-ws")
-    threads = ("--blocking-threads", "16", "--backpressure", "64", "contextmcp.wsgi:application")
+    address = ("--host", "127.0.0.1", "--port", str(world.port))
+    granian = (PYTHON, "-m", "granian", "--interface", "asginl", "--loop", "uvloop", "--http", "1", *address, "--no-ws")
+    limits = ("--backpressure", "8192", "--http1-header-read-timeout", "15000", "contextmcp.asgi:application")
     gate = (PYTHON, "-m", "contextmcp.gate", "--port", str(world.gate_port))
     return [
-        Definition("web", (*granian, *threads), world.port),
+        Definition("web", (*granian, *limits), world.port),
         Definition("gate", gate, world.gate_port),
         Definition("worker", (*MANAGE, *WORK)),
     ]

@@ -275,6 +275,10 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     },
 }
+# Bodies are at most this large everywhere. Nothing is uploaded here, so no file of a form is ever written to disk.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+# Requests that one web process works on at a time, each in a thread of its own.
+WEB_THREADS = number("WEB_THREADS", 16, least=1)
 LOGGING_CONFIG = "contextmcp.common.logs.configure"
 LOGGING = {"level": choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]), "json": switch("LOG_JSON", True)}

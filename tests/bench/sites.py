@@ -19,7 +19,7 @@ from tests.bench.grow import grow
 from tests.bench.load import present
 from tests.bench.servers import Server, World
 
-WEB = "contextmcp.wsgi:application"
+WEB = "contextmcp.asgi:application"
 GATE = "contextmcp.gate"
 CHECK = "/api/entitlements/check"
 FLAG = b'{"feature":"team_collaboration"}'
@@ -138,8 +138,8 @@ class Product:
 
     @cached_property
     def web(self) -> Server:
-        environment = self.environment
-        server = self.world.granian(f"{self.name}-web", WEB, environment, "--blocking-threads", "2")
+        environment = {**self.environment, "WEB_THREADS": "2"}
+        server = self.world.granian(f"{self.name}-web", WEB, environment, "--loop", "uvloop", "--http", "1", interface="asginl")
         return self._warm(server, passes=5)
 
     @cached_property

@@ -62,8 +62,9 @@ class WebProcess(GateProcess):
 
     def command(self, workers: int) -> list[str]:
         where = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", str(workers), "--backlog", "2048"]
-        how = ["--interface", "wsgi", "--blocking-threads", "8", "--no-ws", "--no-access-log", "--log-level", "warning"]
-        return [sys.executable, "-m", "granian", *how, *where, "contextmcp.wsgi:application"]
+        how = ["--interface", "asginl", "--loop", "uvloop", "--http", "1", "--backpressure", "8192", "--http1-header-read-timeout", "15000"]
+        quiet = ["--no-ws", "--no-access-log", "--log-level", "warning"]
+        return [sys.executable, "-m", "granian", *how, *quiet, *where, "contextmcp.asgi:application"]
 
 
 def free_port() -> int:
