@@ -1,4 +1,4 @@
-"""Totals, read from counters and summaries alone, never from events."""
+"""Totals, read from counters and summaries; from events only for the parts of hours at the ends of a span."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -16,7 +16,7 @@ from . import statements, store
 from .asking import COUNTED, period_of
 from .binary import Times, Uuids
 from .models import OverageSetting, UsageCounter, UsageLevel
-from .spans import Span
+from .spans import Span, pieces
 from .types import NO_KEY, NOBODY
 
 
@@ -120,21 +120,40 @@ class Total(Struct, rename="camel"):
 
 
 def history(organization: Organization, span: Span, *, limit: int | None = None) -> Iterator[Total]:
-    """Totals of a span, by time, then feature, then key or member; streamed, a thousand rows at a time."""
-    bucket = "date_trunc('month', bucket, 'UTC')" if span.interval == "month" else "bucket"
+    """Return the totals of a span by time, then feature, then key or member; streamed, a thousand rows at a time.
+
+    Exactly what happened from `since` until before `until`: adjacent spans never count an event twice. A row's `start` is the beginning
+    of its hour, day or month, also where the span covers only a part of it.
+    """
     columns = {"meter": "feature", "key": "feature, key_id", "member": "feature, member_id"}[span.group]
-    conditions = ["organization_id = %s", "grain = %s", "bucket >= %s", "bucket < %s"]
-    values: list[Any] = [organization.pk, "h" if span.interval == "hour" else "d", span.since, span.until]
+    parts = pieces(span)
+    sources, values = [], []
+    for piece in parts:
+        if piece.grain is None:
+            rows = (
+                "SELECT occurred_at AS bucket, feature, key_id, member_id, amount, 1 AS events FROM usage_events WHERE organization_id = %s"
+            )
+            place, known = "occurred_at", [organization.pk]
+        else:
+            rows = (
+                "SELECT bucket, feature, key_id, member_id, amount, events FROM usage_summaries WHERE organization_id = %s AND grain = %s"
+            )
+            place, known = "bucket", [organization.pk, piece.grain]
+        sources.append(f"{rows} AND {place} >= %s AND {place} < %s")
+        values += [*known, piece.since, piece.until]
+    # Summaries of the interval itself begin where it does.
+    whole = span.interval != "month" and [piece.grain for piece in parts] == [span.interval[0]]
+    start = "bucket" if whole else f"date_trunc('{span.interval}', bucket, 'UTC')"
+    conditions = ["TRUE"]
     if span.feature is not None:
         conditions.append("feature = %s")
         values.append(span.feature)
     if span.after is not None:
-        place: list[Any] = [span.after.start, span.after.feature]
-        place += {"meter": (), "key": (span.after.key_id,), "member": (span.after.member_id,)}[span.group]
-        conditions.append(f"({bucket}, {columns}) > ({', '.join(['%s'] * len(place))})")
-        values += place
+        conditions.append(f"({start}, {columns}) > (%s, {', '.join(['%s'] * len(columns.split(', ')))})")
+        values += [span.after.start, span.after.feature]
+        values += {"meter": (), "key": (span.after.key_id,), "member": (span.after.member_id,)}[span.group]
     query = (
-        f"SELECT {bucket} AS start, sum(amount)::bigint, sum(events)::bigint, {columns} FROM usage_summaries"  # noqa: S608 - nobody's input
+        f"SELECT {start} AS start, sum(amount)::bigint, sum(events)::bigint, {columns} FROM ({' UNION ALL '.join(sources)}) AS counted"  # noqa: S608 - nobody's input
         f" WHERE {' AND '.join(conditions)} GROUP BY start, {columns} ORDER BY start, {columns}"
     )
     if limit is not None:

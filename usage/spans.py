@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast, get_args
@@ -18,6 +19,7 @@ from .types import NO_KEY, NOBODY
 Grouping = Literal["meter", "key", "member"]
 Interval = Literal["hour", "day", "month"]
 MOST_ROWS = 1_000
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 DEFAULT_SPAN = {"hour": timedelta(days=2), "day": timedelta(days=31), "month": timedelta(days=365)}
 
 
@@ -28,6 +30,14 @@ class Place(Struct, array_like=True):
     feature: str
     key_id: UUID = NO_KEY
     member_id: int = NOBODY
+
+
+class Piece(Struct):
+    """A range of time and the grain of the summaries to read it from: hours ("h"), days ("d"), or the events themselves (None)."""
+
+    grain: Literal["h", "d"] | None
+    since: datetime
+    until: datetime
 
 
 class Span(Struct):
@@ -48,9 +58,10 @@ def span(said: Mapping[str, str], at: datetime) -> Span:
     """From a query string; refuses what it does not understand."""
     interval = cast(Interval, _choice(said, "interval", get_args(Interval), "day"))
     group = cast(Grouping, _choice(said, "groupBy", get_args(Grouping), "meter"))
-    until = _moment(said, "until") or at
+    # Without `until`, the interval that is running counts whole, events a few minutes ahead included.
+    until = _moment(said, "until") or ceil(at, interval)
     try:
-        since = floor(_moment(said, "since") or until - DEFAULT_SPAN[interval], interval)
+        since = _moment(said, "since") or floor(until - DEFAULT_SPAN[interval], interval)
     except OverflowError:
         raise invalid("until", "Give a time within the calendar.") from None
     if since >= until:
@@ -66,6 +77,38 @@ def floor(moment: datetime, interval: Interval) -> datetime:
     return moment.replace(hour=0) if interval == "day" else moment.replace(hour=0, day=1)
 
 
+def ceil(moment: datetime, interval: Interval) -> datetime:
+    """Return the first beginning of an hour, day or month (UTC) that is not before `moment`. Raises OverflowError."""
+    start = floor(moment, interval)
+    if start == moment:
+        return start
+    # 31 days after the first of a month lie in the next one.
+    return floor(start + {"hour": timedelta(hours=1), "day": timedelta(days=1), "month": timedelta(days=31)}[interval], interval)
+
+
+def pieces(span: Span) -> list[Piece]:
+    """Split a span into ranges that summaries cover whole, and the parts of hours at its ends, which only the events know."""
+    since, until = span.since, span.until
+    first_hour, last_hour = _ceil_within(since, "hour", until), floor(until, "hour")
+    if first_hour > last_hour:
+        return [Piece(None, since, until)]
+    first_day, last_day = _ceil_within(first_hour, "day", last_hour), floor(last_hour, "day")
+    if span.interval == "hour" or first_day > last_day:
+        middle = [Piece("h", first_hour, last_hour)]
+    else:
+        middle = [Piece("h", first_hour, first_day), Piece("d", first_day, last_day), Piece("h", last_day, last_hour)]
+    found = [Piece(None, since, first_hour), *middle, Piece(None, last_hour, until)]
+    return [piece for piece in found if piece.since < piece.until]
+
+
+def _ceil_within(moment: datetime, interval: Interval, until: datetime) -> datetime:
+    """As `ceil`; at the end of the calendar, `until`."""
+    try:
+        return ceil(moment, interval)
+    except OverflowError:
+        return until
+
+
 def _choice(said: Mapping[str, str], name: str, known: tuple[str, ...], default: str) -> str:
     value = said.get(name, default)
     if value not in known:
@@ -78,12 +121,13 @@ def _moment(said: Mapping[str, str], name: str) -> datetime | None:
         return None
     try:
         # A plus that nobody encoded arrives as a space.
-        moment = msgspec.convert(said[name].replace(" ", "+"), datetime)
+        text = said[name].replace(" ", "+")
+        moment = msgspec.convert(f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text, datetime)
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
         return moment.astimezone(UTC)
     except (msgspec.ValidationError, OverflowError):
-        raise invalid(name, "Give a time as ISO 8601, such as 2026-06-01T00:00:00Z.") from None
+        raise invalid(name, "Give a date or a time as ISO 8601, such as 2026-06-01 or 2026-06-01T00:00:00Z.") from None
 
 
 def _feature(said: Mapping[str, str]) -> str | None:

@@ -9,7 +9,7 @@ from entitlements.catalog import CATALOG
 from entitlements.types import Kind
 from usage import selectors
 from usage.selectors import Standing
-from usage.spans import Span, floor
+from usage.spans import Span, ceil, floor
 from usage.tracker import UsageTracker
 
 DAYS = 30
@@ -70,7 +70,7 @@ def chart(organization: Organization, feature: str) -> Chart:
     """The last thirty days of one meter."""
     present = now(organization)
     first = floor(present, "day") - timedelta(days=DAYS - 1)
-    span = Span("day", "meter", first, present, feature)
+    span = Span("day", "meter", first, ceil(present, "day"), feature)
     totals = {total.start: max(0, total.amount) for total in selectors.history(organization, span)}
     days = [first + timedelta(days=number) for number in range(DAYS)]
     highest = max(totals.values(), default=0)

@@ -3,6 +3,7 @@
 import csv
 import io
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 
@@ -13,7 +14,8 @@ from tests.factories.accounts import key_of
 from tests.factories.usage import UsageCounterFactory, UsageLevelFactory, subscribe
 from tests.support.api import problem
 from usage import selectors
-from usage.models import NO_KEY, NOBODY, UsageSummary
+from usage.models import NO_KEY, NOBODY, UsageEvent, UsageSummary
+from usage.rebuild import rebuild_summaries
 from usage.tracker import UsageTracker
 
 CURRENT = "/api/usage/current"
@@ -197,3 +199,42 @@ def test_who_may_see(api, path, owner, admin, member, viewer, stranger, acme):
 
 def test_no_parameters_but_those_it_knows(api, owner):
     assert problem(api.get(f"{CURRENT}?plan=pro", by=owner)) == (422, "validation_error")
+
+
+def count_event(organization, moment, amount):
+    UsageEvent.objects.create(organization=organization, feature="sessions", amount=amount, occurred_at=moment, recorded_at=now())
+    rebuild_summaries(str(organization.pk))
+
+
+def totals(api, person, query):
+    return sum(row["amount"] for row in api.get(f"{HISTORY}?{query}", by=person).json()["data"])
+
+
+@pytest.mark.parametrize("interval", ["hour", "day", "month"])
+def test_adjacent_spans_count_every_event_once(api, owner, acme, interval):
+    base = now().replace(minute=0, second=0, microsecond=0) - timedelta(days=3)
+    moments = [base + timedelta(minutes=minutes) for minutes in (0, 29, 30, 31, 59, 60, 95, 60 * 24, 60 * 24 + 30)]
+    for number, moment in enumerate(moments):
+        count_event(acme, moment, 2**number)
+    cuts = [base - timedelta(hours=1), base + timedelta(minutes=30), base + timedelta(minutes=61), base + timedelta(days=2)]
+    spans = [
+        totals(api, owner, f"interval={interval}&since={since:%Y-%m-%dT%H:%M:%SZ}&until={until:%Y-%m-%dT%H:%M:%SZ}")
+        for since, until in pairwise(cuts)
+    ]
+    assert spans == [1 + 2, 4 + 8 + 16 + 32, 64 + 128 + 256]
+
+
+def test_the_current_period_has_the_same_total_in_history(api, owner, acme):
+    period = EntitlementsManager(acme).require("sessions").period(now())
+    count_event(acme, now(), 5)
+    count_event(acme, period.start - timedelta(seconds=1), 7)
+    said = api.get(CURRENT, by=owner).json()
+    assert totals(api, owner, f"since={said['periodStart']}&until={said['periodEnd']}") == 5
+    assert totals(api, owner, f"since=2020-01-01T00:00:00Z&until={said['periodStart']}&interval=month") == 7
+    assert totals(api, owner, "") == 12
+
+
+def test_a_date_is_a_time(api, owner, acme):
+    summary(acme, DAY, 3)
+    assert totals(api, owner, "since=2026-03-10&until=2026-03-11") == 3
+    assert totals(api, owner, "since=2026-03-11&until=2026-03-12") == 0

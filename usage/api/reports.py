@@ -6,7 +6,6 @@ from typing import Any
 
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -88,12 +87,13 @@ def _lines(rows: Iterator[selectors.Total]) -> Iterator[str]:
         yield writer.writerow([start, row.feature, row.amount, row.events, row.key_id or "", row.member_id or ""])
 
 
+_MOMENT = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}
 _PARAMETERS = [
     OpenApiParameter("interval", str, enum=["hour", "day", "month"], description="day unless said."),
     OpenApiParameter("groupBy", str, enum=["meter", "key", "member"], description="meter unless said; each is told by meter too."),
     OpenApiParameter("feature", {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$"}, description="Only this one."),
-    OpenApiParameter("since", OpenApiTypes.DATETIME, description="ISO 8601; from the beginning of the interval it lies in."),
-    OpenApiParameter("until", OpenApiTypes.DATETIME, description="ISO 8601; not included."),
+    OpenApiParameter("since", _MOMENT, description="ISO 8601 date or time; included. The first row may cover only a part of its interval."),
+    OpenApiParameter("until", _MOMENT, description="ISO 8601 date or time; not included. By default, the end of the running interval."),
     OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}, description="How many rows a page holds."),
     OpenApiParameter("cursor", str, description="`nextCursor` of the page before."),
     OpenApiParameter("format", str, enum=["json", "csv"], description="csv streams everything, without pages."),

@@ -22,6 +22,8 @@ CREATE TABLE usage_events (
     properties text,
     PRIMARY KEY (id, recorded_at)
 ) PARTITION BY RANGE (recorded_at);
+-- For the parts of hours at the ends of a history's span. Events arrive nearly in order, so a few bytes for each megabyte find them.
+CREATE INDEX usage_events_by_time ON usage_events USING brin (occurred_at) WITH (autosummarize = on);
 """
 KEYS = """
 DROP TABLE usage_event_keys;
