@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from contextmcp.common.errors import DomainError, MalformedRequest, PayloadTooLarge, ValidationFailed
+from contextmcp.common.errors import DomainError, MalformedRequest, PayloadTooLarge
 from entitlements.types import Entitlements, Kind
 
-from . import digests
+from . import digests, fragments
 from .asking import period_of
 from .binary import microseconds
-from .requests import Feature, decoded, explained, invalid
+from .requests import Feature, decoded, explained, invalid, whole_numbers
 from .types import MOST_AT_ONCE, Event
 
 MOST_EVENTS = 1_000
@@ -29,6 +29,7 @@ Key = Annotated[str, Meta(min_length=1, max_length=255)]
 Reason = Annotated[str, Meta(max_length=500)]
 Moment = Annotated[datetime, Meta(tz=True)]
 Parsed = Event | DomainError
+T = TypeVar("T")
 
 
 _NONE = Raw(b"null")
@@ -63,6 +64,7 @@ class CloudEvent(Struct):
     time: Moment | None = None
     datacontenttype: str | None = None
     data: Raw = _NONE
+    data_base64: Raw | UnsetType = UNSET
 
 
 class _Wrapped(Struct, forbid_unknown_fields=True):
@@ -121,13 +123,13 @@ def parse(body: bytes, content_type: str, key: str | None) -> tuple[list[EventBo
     single = False
     bodies: list[EventBody | DomainError]
     if kind == CLOUD_EVENTS:
-        bodies = [_one(raw, cloud=True) for raw in _few(decoded(_list, body))]
+        bodies = [_one(raw, cloud=True) for raw in _few(_elements(body))]
     elif kind == CLOUD_EVENT:
         bodies, single = [_one(decoded(_raw, body), cloud=True)], True
     else:
         start = body.lstrip()[:1]
         if start == b"[":
-            bodies = [_one(raw) for raw in _few(decoded(_list, body))]
+            bodies = [_one(raw) for raw in _few(_elements(body))]
         elif _is_wrapped(body):
             bodies = _many(body)
         else:
@@ -144,11 +146,13 @@ def parse(body: bytes, content_type: str, key: str | None) -> tuple[list[EventBo
 def _is_wrapped(body: bytes) -> bool:
     """Whether it is an object with `events`. Cheap: everything in it is only skipped over."""
     try:
-        return "events" in decoded(_keys, body)
-    except MalformedRequest:
-        raise
-    except ValidationFailed:
+        return "events" in _keys.decode(body)
+    except msgspec.ValidationError:
         return False
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if fragments.split(body) is None:
+            raise MalformedRequest from None
+        return fragments.member(body, "events") is not None
 
 
 _keys = msgspec.json.Decoder(dict[str, Raw])
@@ -157,8 +161,23 @@ _keys = msgspec.json.Decoder(dict[str, Raw])
 def _many(body: bytes) -> list[EventBody | DomainError]:
     try:
         return list(_few(_whole.decode(body).events))
-    except (msgspec.ValidationError, UnicodeDecodeError):
+    except msgspec.ValidationError:
         return [_one(raw) for raw in _few(decoded(_wrapped, body).events)]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if len(fragments.split(body) or ()) != 1:
+            raise MalformedRequest from None
+        return [_one(raw) for raw in _few(_elements(fragments.member(body, "events") or b""))]
+
+
+def _elements(body: bytes) -> list[Raw]:
+    """Return the elements of an array, also when some of them are no valid JSON. Raises MalformedRequest, ValidationFailed."""
+    try:
+        return decoded(_list, body)
+    except MalformedRequest:
+        found = fragments.split(body) if body.lstrip()[:1] == b"[" else None
+        if found is None:
+            raise
+        return [Raw(element) for element in found]
 
 
 def _few(events: list[Any]) -> list[Any]:
@@ -171,18 +190,42 @@ def _few(events: list[Any]) -> list[Any]:
 
 def _one(raw: Raw, *, cloud: bool = False) -> EventBody | DomainError:
     try:
-        return _from_cloud(_cloud.decode(raw)) if cloud else _event.decode(raw)
+        return _from_cloud(_decoded_one(_cloud, raw)) if cloud else _decoded_one(_event, raw)
     except msgspec.ValidationError as error:
         return invalid(*explained(str(error)))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return invalid(None, "This is not valid JSON.")
+    except DomainError as refusal:
+        return refusal
+
+
+def _decoded_one(decoder: "msgspec.json.Decoder[T]", raw: Raw) -> T:
+    try:
+        return decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        if "got `float`" in str(error) and (whole := whole_numbers(bytes(raw))):
+            return decoder.decode(whole)
+        raise
 
 
 def _from_cloud(event: CloudEvent) -> EventBody:
+    """Return the event that a CloudEvent stands for. Raises ValidationFailed for data that cannot hold an amount in plain sight."""
+    if event.data_base64 is not UNSET:
+        raise invalid("data_base64", "Send the data as a JSON object in `data`; binary data cannot state an amount.")
     data, raw = CloudData(), event.data
-    if bytes(raw).lstrip()[:1] == b"{":
-        data = _data.decode(raw)
-    return CloudBody(event.type, data.amount, f"{event.source} {event.id}", event.time, data.reason, raw)
+    if raw is not _NONE and bytes(raw).strip() != b"null":
+        if bytes(raw).lstrip()[:1] != b"{":
+            raise invalid("data", "Give a JSON object.")
+        data = _decoded_one(_data, raw)
+    return CloudBody(event.type, data.amount, cloud_key(event.source, event.id), event.time, data.reason, raw)
+
+
+def cloud_key(source: str, identifier: str) -> str:
+    """Return the idempotency key of a CloudEvent, which `source` and `id` identify together (CloudEvents 1.0, 3.1).
+
+    A space in either is percent-encoded, so that no other pair has the same key.
+    """
+    return " ".join(part.replace("%", "%25").replace(" ", "%20") for part in (source, identifier))
 
 
 def understand(bodies: list[EventBody | DomainError], at: datetime, history: History) -> list[Parsed]:
@@ -215,7 +258,7 @@ def _understood(body: EventBody, at: datetime, oldest: datetime, newest: datetim
     if allowance is None or allowance.kind not in _METERED:
         return invalid("feature", f"There is no meter named {body.feature[:64]!r}.")
     properties = "" if body.properties is _NONE else _text(body.properties)
-    if properties and (len(properties) > MOST_PROPERTIES or (properties[0] != "{" and not isinstance(body, CloudBody))):
+    if properties and (len(properties.encode()) > MOST_PROPERTIES or (properties[0] != "{" and not isinstance(body, CloudBody))):
         return invalid("properties", f"Give an object of at most {MOST_PROPERTIES} bytes, in UTF-8.")
     moment = microseconds(occurred)
     return Event(

@@ -1,5 +1,6 @@
 """What happened, reported: each event checked, counted once, and put where it belongs."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -171,12 +172,15 @@ def test_cloud_events_one_and_many(api, owner, acme):
     assert response.json()["results"] == [{"status": "duplicate"}]
     many = [
         {**CLOUD, "id": "b"},
-        {**CLOUD, "id": "c", "data": "text"},
+        {**CLOUD, "id": "c", "data": {"amount": 1.0}},
+        {**CLOUD, "id": "e", "data": "text"},
+        {**CLOUD, "id": "f", "data": '{"amount": 5}'},
+        {**CLOUD, "id": "g", "data_base64": "eyJhbW91bnQiOiA1fQ=="},
         {**CLOUD, "specversion": "0.3"},
         {**CLOUD, "id": "d", "data": {"amount": "x"}},
     ]
     said = api.post(URL, many, by=owner, content_type="application/cloudevents-batch+json").json()
-    assert [one["status"] for one in said["results"]] == ["accepted", "accepted", "refused", "refused"]
+    assert [one["status"] for one in said["results"]] == ["accepted", "accepted", *["refused"] * 5]
     assert list(counted(acme).values()) == [4]
     assert '"tool": "search"' in UsageEvent.objects.filter(organization=acme).order_by("id").first().properties
     assert problem(api.post(URL, {"id": "x"}, by=owner, content_type="application/cloudevents+json")) == (422, "validation_error")
@@ -216,8 +220,7 @@ def test_bad_input_is_refused_in_words(api, owner, acme, body, kind, status):
 
 def test_half_a_surrogate_pair_is_no_json_and_an_escaped_nul_is_text(api, owner, acme):
     body = b'{"events":[{"feature":"sessions","properties":{"a":"\\u0000\\ud800"}}]}'
-    response = api.post(URL, body, by=owner)
-    assert problem(response) == (400, "validation_error")
+    assert api.post(URL, body, by=owner).json()["refused"] == 1
     assert api.post(URL, b'{"events":[{"feature":"sessions","properties":{"a":"\\u0000"}}]}', by=owner).json()["accepted"] == 1
 
 
@@ -243,3 +246,42 @@ def test_a_partition_nobody_made_is_made_when_it_is_needed(api, owner, acme, dja
         cursor.execute(f"DROP TABLE {partitions.name(month)}")
     assert api.post(URL, {"feature": "sessions"}, by=owner).status_code == 200
     assert UsageEvent.objects.filter(organization=acme).count() == 1
+
+
+def test_cloud_events_of_different_sources_never_share_a_key(api, owner, acme):
+    pairs = [("a b", "c"), ("a", "b c"), ("a%20b", "c"), ("a", "b%20c")]
+    many = [{**CLOUD, "source": source, "id": identifier} for source, identifier in pairs]
+    said = api.post(URL, many, by=owner, content_type="application/cloudevents-batch+json").json()
+    assert said["accepted"] == 4
+
+
+SURROGATE = b'{"feature":"sessions","properties":{"text":"\\ud800"}}'
+DEEP = b'{"feature":"sessions","properties":{"deep":' + b"[" * 1500 + b"]" * 1500 + b"}}"
+
+
+@pytest.mark.parametrize("bad", [SURROGATE, DEEP, b'{"feature":"sessions","amount":01}', b"nonsense"])
+@pytest.mark.parametrize(("start", "end"), [(b"[", b"]"), (b'{"events": [', b"]}")])
+def test_an_event_that_cannot_be_read_is_refused_alone(api, owner, acme, bad, start, end):
+    good = b'{"feature":"sessions","properties":{"quoted":"a \\" ] } , {"}}'
+    response = api.post(URL, start + good + b", " + bad + b" ," + good + end, by=owner, content_type="application/json")
+    assert [one["status"] for one in response.json()["results"]] == ["accepted", "refused", "accepted"]
+    assert list(counted(acme).values()) == [2]
+
+
+@pytest.mark.parametrize(
+    "body", [b'[{"feature":"sessions"}', b'{"events":[{"a":"\\ud800"}],"more":1}', b'[{"a":"\\ud800"}}', b'[{"a":"\\ud800"}]]']
+)
+def test_a_batch_whose_brackets_do_not_match_is_refused_whole(api, owner, acme, body):
+    assert problem(api.post(URL, body, by=owner, content_type="application/json")) == (400, "validation_error")
+
+
+@pytest.mark.parametrize("wrap", [lambda event: event, lambda event: [event], lambda event: {"events": [event]}])
+def test_a_whole_number_may_be_written_with_a_point(api, owner, acme, wrap):
+    assert api.post(URL, wrap({"feature": "sessions", "amount": 3.0}), by=owner).status_code == 200
+    assert list(counted(acme).values()) == [3]
+
+
+def test_the_size_of_properties_is_in_bytes(api, owner, acme):
+    wide = {"feature": "sessions", "properties": {"text": "ä" * 3000}}
+    body = json.dumps(wide, ensure_ascii=False).encode()
+    assert problem(api.post(URL, body, by=owner, content_type="application/json")) == (422, "validation_error")
