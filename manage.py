@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Django's command line for ContextMCP."""
 
-import os
 import sys
 
-from django.core.management import execute_from_command_line
+from contextmcp.startup import load_settings
 
 if __name__ == "__main__":
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "contextmcp.settings.local")
+    load_settings()
+    from django.core.management import execute_from_command_line
+
     execute_from_command_line(sys.argv)

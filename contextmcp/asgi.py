@@ -1,8 +1,9 @@
 """The web server's application: `granian --interface asginl contextmcp.asgi:application`."""
 
+from .wsgi import application as wsgi_application  # isort: skip - loads the settings
+
 from django.conf import settings
 
 from .common.asgi import Bridge
-from .wsgi import application as wsgi_application
 
 application = Bridge(wsgi_application, threads=settings.WEB_THREADS, body_limit=settings.DATA_UPLOAD_MAX_MEMORY_SIZE)

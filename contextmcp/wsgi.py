@@ -1,8 +1,11 @@
-import os
+"""Django's WSGI application. `contextmcp.asgi` serves it with limits; do not put it on a port without."""
 
-from django.core.wsgi import get_wsgi_application
+from contextmcp.startup import load_settings
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "contextmcp.settings.production")
+load_settings()
+
+from django.core.wsgi import get_wsgi_application  # noqa: E402 - needs the settings
+
 _django = get_wsgi_application()
 
 from billing.webhooks.front import in_front  # noqa: E402 - apps exist only now

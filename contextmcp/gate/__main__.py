@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+from contextmcp.startup import load_settings
+
 from . import door
 
 ENDING_SECONDS = 15.0
@@ -75,6 +77,8 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=3002)
     parser.add_argument("--workers", type=int, default=1)
     said = parser.parse_args()
+    # A worker with wrong settings would end at once, and be started again for ever.
+    load_settings()
     Parent(listen(said.host, said.port), said.workers).run()
 
 

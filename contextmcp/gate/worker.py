@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import logging
-import os
 import signal
 import socket
 import sys
@@ -12,7 +11,9 @@ import django
 import uvloop
 from django.conf import settings
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "contextmcp.settings.production")
+from contextmcp.startup import load_settings
+
+load_settings()
 # Deciding needs no page, no admin and no Stripe: without them it is there in half the time, and two thirds as large.
 APPS = ("django.contrib.auth", "django.contrib.contenttypes", "accounts", "entitlements", "usage")
 settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app in APPS]

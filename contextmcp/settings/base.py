@@ -24,6 +24,8 @@ BASE_DIR = REPOSITORY
 
 DEBUG = False
 SECRET_KEY = required("SECRET_KEY", "give a long random string; Django signs sessions with it")
+# Former values of SECRET_KEY, comma-separated: what they signed (sessions, links in mails) stays valid while they stand here.
+SECRET_KEY_FALLBACKS = several("SECRET_KEY_FALLBACKS")
 # The one for new keys first: "2:<hex>,1:<hex>". A key made under another one of these moves to the first when it is used, if that has a
 # higher number. bcrypt is asked only about keys of a secret that is gone.
 API_KEY_SECRETS = parse_key_secrets(required("API_KEY_SECRETS", 'give "1:" and 64 hexadecimal digits; API keys are recognised with it'))
@@ -231,7 +233,7 @@ STRIPE_PRICE_IDS = {
 }
 BILLING_GRACE_DAYS = number("BILLING_GRACE_DAYS", 7, least=0)
 # What a lost dispute, or a refund of everything, does to the subscription: "keep" it, or "cancel" it at once.
-BILLING_REFUND_POLICY = text("BILLING_REFUND_POLICY", "keep")
+BILLING_REFUND_POLICY = choice("BILLING_REFUND_POLICY", "keep", ["keep", "cancel"])
 DJSTRIPE_SUBSCRIBER_MODEL = "accounts.Organization"
 DJSTRIPE_SUBSCRIBER_MODEL_MIGRATION_DEPENDENCY = "0001_initial"
 DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"

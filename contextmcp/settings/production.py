@@ -1,27 +1,19 @@
 """Production: everything secret is required, everything is over HTTPS."""
 
-import re
-
-from django.core.exceptions import ImproperlyConfigured
-
 from .base import *
 from .environment import required, switch
+from .validation import validate_production
 
 ALLOWED_HOSTS = [host for host in required("ALLOWED_HOSTS", "give the public host names, comma-separated").split(",") if host]
 required("PUBLIC_URL", "give the address users see, such as https://contextmcp.example")
-if not PUBLIC_URL.startswith("https://"):
-    raise ImproperlyConfigured(f'PUBLIC_URL is "{PUBLIC_URL}": production is served over https://.')
 required("EMAIL_URL", "give an address such as smtp+tls://user:password@host:587; invitations and receipts are mailed")
-if STRIPE_SECRET_KEY and not re.fullmatch(r"(sk|rk)_(test|live)_[a-zA-Z0-9]{24,}", STRIPE_SECRET_KEY):
-    raise ImproperlyConfigured("STRIPE_SECRET_KEY is malformed: give a key such as sk_live_ and at least 24 letters and digits.")
-if STRIPE_SECRET_KEY and not STRIPE_WEBHOOK_SECRETS:
-    raise ImproperlyConfigured("STRIPE_WEBHOOK_SECRET is not set: Stripe's events cannot be told from forged ones without it.")
-if WEBHOOKS_ALLOW_PRIVATE:
-    raise ImproperlyConfigured("WEBHOOKS_ALLOW_PRIVATE is set: in production webhooks never go to private addresses.")
+required("DEFAULT_FROM_EMAIL", 'give the sender of mails, such as "ContextMCP <hello@contextmcp.example>"')
+validate_production(globals())
 SECURE_SSL_REDIRECT = switch("SECURE_SSL_REDIRECT", True)
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_HSTS_SECONDS = 31_536_000
-SECURE_HSTS_INCLUDE_SUBDOMAINS = True
+# Browsers then refuse http for every subdomain for a year, also for those that are not ours.
+SECURE_HSTS_INCLUDE_SUBDOMAINS = switch("SECURE_HSTS_INCLUDE_SUBDOMAINS", False)
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
 STORAGES = {

@@ -51,7 +51,7 @@ def main(organizations: int, keys: int, to: Path) -> None:
         manager.override("context_queries", ENDLESS_RATE, reason="a benchmark")
     period = EntitlementsManager(made[0]).require("sessions").period(timezone.now())
     # One hash for all: it is asked only about keys of a forgotten secret, and says no.
-    hashed = forms.fingerprints(forms.generate("live")).bcrypt_hash
+    hashed = forms.fingerprints(forms.generate("test")).bcrypt_hash
 
     def row(number: int, raw: str, version: int) -> ApiKey:
         owner = owners[number % organizations]
@@ -65,7 +65,7 @@ def main(organizations: int, keys: int, to: Path) -> None:
             hmac_version=version,
             name=f"key {number}",
             scopes=list(SCOPES),
-            environment="live",
+            environment="test",
             created_at=born,
         )
 
@@ -73,12 +73,12 @@ def main(organizations: int, keys: int, to: Path) -> None:
         """The same public id, another secret."""
         body = (
             raw[: forms.PREFIX_LENGTH + forms.PUBLIC_LENGTH]
-            + forms.generate("live")[-forms.SECRET_LENGTH - forms.CHECKSUM_LENGTH : -forms.CHECKSUM_LENGTH]
+            + forms.generate("test")[-forms.SECRET_LENGTH - forms.CHECKSUM_LENGTH : -forms.CHECKSUM_LENGTH]
         )
         return body + forms.checksum(body)
 
-    raws = [forms.generate("live") for _ in range(keys)]
-    stale = [forms.generate("live") for _ in range(STALE)]
+    raws = [forms.generate("test") for _ in range(keys)]
+    stale = [forms.generate("test") for _ in range(STALE)]
     for start in range(0, keys, 5_000):
         rows = [row(start + n, raw, forms.newest_version()) for n, raw in enumerate(raws[start : start + 5_000])]
         ApiKey.objects.bulk_create(rows)
@@ -91,7 +91,7 @@ def main(organizations: int, keys: int, to: Path) -> None:
                 "organizations": [str(one.pk) for one in made],
                 "period": [period.start.isoformat(), period.end.isoformat()],
                 "guesses": {
-                    "unknown": [forms.generate("live") for _ in range(GUESSES)],
+                    "unknown": [forms.generate("test") for _ in range(GUESSES)],
                     "stale": [guess(stale[n % STALE]) for n in range(GUESSES)],
                 },
             }

@@ -29,11 +29,12 @@ SETTINGS = {
     "DJANGO_SETTINGS_MODULE": "contextmcp.settings.production",
     "SECRET_KEY": "bench" * 10,
     "API_KEY_SECRETS": "1:" + "bc" * 32,
-    "KEY_ENVIRONMENT": "live",
+    "KEY_ENVIRONMENT": "test",
     "ALLOWED_HOSTS": "127.0.0.1",
     "PUBLIC_URL": "https://bench.example",
     "SECURE_SSL_REDIRECT": "false",
     "EMAIL_URL": "dummymail://",
+    "DEFAULT_FROM_EMAIL": "bench@bench.example",
     "LOG_LEVEL": "WARNING",
     # Nothing that is measured calls Stripe; an address that leads nowhere makes sure of it.
     "STRIPE_SECRET_KEY": "sk_test_" + "b" * 24,

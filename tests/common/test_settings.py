@@ -3,30 +3,36 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WHOLE = {
-    "SECRET_KEY": "a long random string",
+    "SECRET_KEY": "a long random string of fifty characters or more, indeed",
     "API_KEY_SECRETS": "1:" + "ab" * 32,
     "DATABASE_URL": "postgres://user:hunter2@database/contextmcp",
     "ALLOWED_HOSTS": "contextmcp.example",
     "PUBLIC_URL": "https://contextmcp.example",
     "EMAIL_URL": "smtp+tls://user:hunter2@mail:587",
+    "DEFAULT_FROM_EMAIL": "ContextMCP <hello@contextmcp.example>",
     "REDIS_URL": "",
     "STRIPE_SECRET_KEY": "",
     "STRIPE_WEBHOOK_SECRET": "",
 }
-OPTIONAL = ["KEY_ENVIRONMENT", "BILLING_GRACE_DAYS", "LOG_LEVEL", "STRIPE_AUTOMATIC_TAX", "WORKER_CONCURRENCY", "WEBHOOKS_ALLOW_PRIVATE"]
+OPTIONAL = [
+    "KEY_ENVIRONMENT", "BILLING_GRACE_DAYS", "BILLING_REFUND_POLICY", "LOG_LEVEL", "STRIPE_AUTOMATIC_TAX", "STRIPE_API_BASE",
+    "STRIPE_PRO_MONTHLY_PRICE_ID", "WORKER_CONCURRENCY", "WEBHOOKS_ALLOW_PRIVATE", "GATE_URL", "MCP_SERVER_URL", "USAGE_SPOOL_DIR",
+    "SECRET_KEY_FALLBACKS", "DJANGO_SETTINGS_MODULE",
+]  # fmt: skip
 NAMES = [*WHOLE, *OPTIONAL]
 
 
-def start(**changes: str) -> subprocess.CompletedProcess[str]:
+def start(command: Sequence[str] = ("-c", "import contextmcp.settings.production"), **changes: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name not in NAMES}
     return subprocess.run(
-        [sys.executable, "-c", "import contextmcp.settings.production"],
+        [sys.executable, *command],
         env={**environment, **dict.fromkeys(NAMES, ""), **WHOLE, **changes},
         cwd=REPOSITORY,
         capture_output=True,
@@ -40,7 +46,9 @@ def test_it_starts_with_what_the_example_names() -> None:
     assert start().returncode == 0
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "API_KEY_SECRETS", "DATABASE_URL", "ALLOWED_HOSTS", "PUBLIC_URL", "EMAIL_URL"])
+@pytest.mark.parametrize(
+    "name", ["SECRET_KEY", "API_KEY_SECRETS", "DATABASE_URL", "ALLOWED_HOSTS", "PUBLIC_URL", "EMAIL_URL", "DEFAULT_FROM_EMAIL"]
+)
 def test_what_is_missing_is_named(name: str) -> None:
     said = start(**{name: ""})
     assert said.returncode
@@ -63,6 +71,18 @@ def test_what_is_missing_is_named(name: str) -> None:
         ("STRIPE_SECRET_KEY", "hunter2"),
         ("WEBHOOKS_ALLOW_PRIVATE", "true"),
         ("LOG_LEVEL", "LOUD"),
+        ("SECRET_KEY", "short-hunter2"),
+        ("SECRET_KEY_FALLBACKS", "short-hunter2"),
+        ("ALLOWED_HOSTS", "*"),
+        ("ALLOWED_HOSTS", "contextmcp.example,*"),
+        ("PUBLIC_URL", "https://"),
+        ("PUBLIC_URL", "https://contextmcp.example/path"),
+        ("GATE_URL", "foo"),
+        ("MCP_SERVER_URL", "bar"),
+        ("STRIPE_API_BASE", "nonsense"),
+        ("STRIPE_PRO_MONTHLY_PRICE_ID", "wrong"),
+        ("BILLING_REFUND_POLICY", "bogus"),
+        ("USAGE_SPOOL_DIR", "/nonexistent"),
     ],
 )
 def test_what_is_malformed_is_named_and_no_secret_repeated(name: str, value: str) -> None:
@@ -74,5 +94,42 @@ def test_what_is_malformed_is_named_and_no_secret_repeated(name: str, value: str
 
 
 def test_stripe_without_a_webhook_secret_does_not_start() -> None:
-    said = start(STRIPE_SECRET_KEY="sk_test_" + "x" * 24)
+    said = start(STRIPE_SECRET_KEY="sk_live_" + "x" * 24)
     assert "STRIPE_WEBHOOK_SECRET is not set" in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"STRIPE_SECRET_KEY": "sk_live_" + "x" * 24, "STRIPE_API_BASE": "https://other.example"}, "STRIPE_API_BASE is set"),
+        ({"KEY_ENVIRONMENT": "test", "STRIPE_SECRET_KEY": "sk_live_" + "x" * 24}, "STRIPE_SECRET_KEY is of the other mode"),
+        ({"KEY_ENVIRONMENT": "live", "STRIPE_SECRET_KEY": "sk_test_" + "x" * 24}, "STRIPE_SECRET_KEY is of the other mode"),
+        ({"KEY_ENVIRONMENT": "live", "STRIPE_API_BASE": "http://127.0.0.1:9"}, "STRIPE_API_BASE is set"),
+        ({"KEY_ENVIRONMENT": "test", "STRIPE_API_BASE": "http://other.example"}, "STRIPE_API_BASE is malformed"),
+    ],
+)
+def test_live_and_test_modes_are_never_mixed(changes: dict[str, str], sentence: str) -> None:
+    said = start(STRIPE_WEBHOOK_SECRET="whsec_x", **changes)
+    assert said.returncode and sentence in said.stderr.splitlines()[-1]
+
+
+COMMANDS = {
+    "web": ["-m", "granian", "--interface", "asginl", "--port", "0", "contextmcp.asgi:application"],
+    "gate": ["-m", "contextmcp.gate", "--port", "0"],
+    "worker": ["manage.py", "procrastinate", "worker"],
+    "manage": ["manage.py", "check"],
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_process_stops_with_one_sentence(name: str) -> None:
+    said = start(COMMANDS[name], GATE_URL="foo")
+    own = [line for line in said.stderr.splitlines() if not line.startswith("[")]
+    assert said.returncode
+    assert own == ["GATE_URL is malformed: give an https:// address such as https://contextmcp.example."]
+
+
+def test_manage_uses_production_settings_unless_told_otherwise() -> None:
+    show = ["-c", "import contextmcp.startup as s; s.load_settings(); from django.conf import settings; print(settings.SETTINGS_MODULE)"]
+    assert start(show).stdout.strip() == "contextmcp.settings.production"
+    assert start(show, DJANGO_SETTINGS_MODULE="contextmcp.settings.local").stdout.strip() == "contextmcp.settings.local"
