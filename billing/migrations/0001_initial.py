@@ -65,6 +65,7 @@ class Migration(migrations.Migration):
                 ('dry_run', models.BooleanField(default=False)),
                 ('events_found', models.PositiveIntegerField(default=0)),
                 ('customers_compared', models.PositiveIntegerField(default=0)),
+                ('last_customer_id', models.CharField(blank=True, help_text='The last customer compared; an unfinished run resumes after it.', max_length=255)),
                 ('error', models.TextField(blank=True)),
                 ('organization', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
             ],

@@ -14,6 +14,9 @@ class ReconciliationRun(models.Model):
     organization = models.ForeignKey("accounts.Organization", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     events_found = models.PositiveIntegerField(default=0)
     customers_compared = models.PositiveIntegerField(default=0)
+    last_customer_id = models.CharField(
+        max_length=255, blank=True, help_text="The last customer compared; an unfinished run resumes after it."
+    )
     error = models.TextField(blank=True)
 
     class Meta:

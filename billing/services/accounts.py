@@ -30,6 +30,12 @@ def of_customer(customer_id: str, customer: dict[str, Any] | None) -> BillingAcc
     return account
 
 
+def is_ours(customer_id: str, customer: dict[str, Any] | None) -> bool:
+    """Whether the customer belongs to an organization, or names one. Changes nothing."""
+    known = BillingAccount.objects.filter(stripe_customer_id=customer_id).exists()
+    return known or (customer is not None and named_by(customer) is not None)
+
+
 def named_by(customer: dict[str, Any]) -> Organization | None:
     """The organization in the customer's metadata."""
     try:

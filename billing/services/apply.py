@@ -21,7 +21,13 @@ ERROR_LENGTH = 2000
 
 def apply_events(subject: str) -> None:
     """Everything that waits for `subject`: a customer is synced once for all of it, whatever the events say."""
-    if subject.startswith("cus_"):
+    about = WebhookEvent.objects.waiting().filter(subject=subject)
+    first = about.values_list("payload__data__object__object", "payload__data__object__id").first()
+    if first is None:
+        return
+    kind, identifier = first
+    # An event waits under its customer's id, or under its own object's where the object does not name a customer.
+    if kind == "customer" or identifier != subject:
         sync_customer(subject, only_if_waiting=True)
         return
     with transaction.atomic():

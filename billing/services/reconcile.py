@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from time import sleep as pause
 from typing import Any
 from uuid import UUID
 
@@ -31,8 +33,9 @@ DRIFTS = Metric("billing_drift_total", "Differences to Stripe found by reconcili
 # Windows overlap; Stripe keeps events for 30 days.
 OVERLAP = timedelta(hours=1)
 FIRST_WINDOW = timedelta(days=29)
-# Once a run over everybody has found this many customers unreachable in a row, Stripe is down and the run ends.
-GIVE_UP_AFTER = 3
+# Pauses in seconds before a customer is tried again while Stripe does not answer or asks to slow down (429). After the last one Stripe is
+# taken for down and the run ends; the next one resumes with that customer.
+BACKOFF_SECONDS = (1, 2, 4, 8, 16, 32)
 ERROR_LENGTH = 500
 
 
@@ -46,7 +49,7 @@ def run(organization: Organization | None = None, *, dry_run: bool = False) -> R
         _Comparison(row).compare()
     except Exception as error:
         row.error = f"{type(error).__name__}: {error}"[:2000]
-        row.save(update_fields=["error"])
+        row.save(update_fields=["error", "customers_compared", "last_customer_id"])
         raise
     row.finished_at = now()
     row.save()
@@ -65,6 +68,18 @@ def _since() -> datetime:
     return max(earliest, last.started_at - OVERLAP) if last else earliest
 
 
+def _resume_after(row: ReconciliationRun) -> str:
+    """Return the customer after which the last run over everybody stopped; empty if it finished."""
+    last = ReconciliationRun.objects.filter(organization=None, dry_run=row.dry_run, pk__lt=row.pk).first()
+    return "" if last is None or last.finished_at else last.last_customer_id
+
+
+def _resumed(customer_ids: list[str], after: str) -> list[str]:
+    """Return all of them, in order, beginning behind `after`."""
+    start = bisect_right(customer_ids, after)
+    return customer_ids[start:] + customer_ids[:start]
+
+
 class _Comparison:
     def __init__(self, row: ReconciliationRun) -> None:
         self.row = row
@@ -78,8 +93,9 @@ class _Comparison:
                     self._customer(customer_id)
             self._meter(chosen)
             return
-        for customer_id in self._everybody():
+        for customer_id in _resumed(self._everybody(), _resume_after(self.row)):
             self._customer(customer_id)
+            self.row.last_customer_id = customer_id
         self._duplicate_subscriptions()
         self._unknown_prices()
         self._missed_events()
@@ -124,13 +140,12 @@ class _Comparison:
                 self._drift(kind, subject, expected, found, result.organization_id)
 
     def _synced(self, customer_id: str) -> SyncResult:
-        for again in range(GIVE_UP_AFTER):
+        for seconds in BACKOFF_SECONDS:
             try:
                 return sync_customer(customer_id, dry_run=self.row.dry_run)
             except StripeUnavailable:
-                if again == GIVE_UP_AFTER - 1:
-                    raise
-        raise AssertionError("either it was synced or it gave up")
+                pause(seconds)
+        return sync_customer(customer_id, dry_run=self.row.dry_run)
 
     def _duplicate_subscriptions(self) -> None:
         """Known from our own rows: they are Stripe's present truth by now."""

@@ -36,7 +36,7 @@ def sync_customer(customer_id: str, *, only_if_waiting: bool = False, dry_run: b
         waiting = dict(WebhookEvent.objects.waiting().filter(subject=customer_id).values_list("pk", "source"))
         if only_if_waiting and not waiting:
             return SyncResult(customer_id, None)
-        present = truth.fetch(customer_id, read.subscription_ids(customer_id))
+        present = truth.fetch(customer_id, read.subscription_ids(customer_id), lambda customer: accounts.is_ours(customer_id, customer))
         account = accounts.of_customer(customer_id, present.customer)
         changes = _write(account, present, as_of) if account else ()
         _tick_off(waiting, ours=account is not None)

@@ -1,5 +1,6 @@
 """Stripe's present truth about one customer, fetched whole: no event is needed to know it, so none can be missed for good."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,11 +25,17 @@ class Truth:
     clock: Document | None = None
 
 
-def fetch(customer_id: str, known_subscriptions: list[str]) -> Truth:
-    """Call it under the customer's lock. `known_subscriptions` are asked for one by one where the customer was deleted."""
+def fetch(customer_id: str, known_subscriptions: list[str], ours: Callable[[Document | None], bool]) -> Truth:
+    """Fetch everything about one customer. Call it under the customer's lock.
+
+    `known_subscriptions` are asked for one by one where the customer was deleted. `ours` says of the customer as Stripe has it whether it
+    concerns this product: of any other nothing more is fetched, so that a foreign customer's events cost one call.
+    """
     customer = customers.retrieve(customer_id)
     if customer is None or customer.get("deleted"):
         return Truth(customer_id, None, subscriptions=_left_over(known_subscriptions))
+    if not ours(customer):
+        return Truth(customer_id, customer)
     truth = Truth(
         customer_id,
         customer,

@@ -33,8 +33,9 @@ class Event(msgspec.Struct):
     livemode: bool = False
 
 
-# One round trip, for events come in bursts. The job exists exactly when the event is new: procrastinate's own function is called for the
-# row that was stored, and for nothing else.
+# One round trip, for events come in bursts. A job is queued exactly when the event is new and no other job waits for its subject: one that
+# has not begun works off this event as well. Its row is locked until this transaction ends, so that no worker begins it before the event
+# can be seen; one that a worker is just taking is skipped, and the event gets a job of its own.
 _STORE = b"""
 WITH stored AS (
     INSERT INTO billing_webhookevent
@@ -43,7 +44,11 @@ WITH stored AS (
     ON CONFLICT (event_id) DO NOTHING
     RETURNING id
 )
-SELECT CASE WHEN $8 = 'pending' THEN procrastinate_defer_jobs_v1(ARRAY[
+SELECT CASE WHEN $8 = 'pending' AND NOT EXISTS (
+    SELECT 1 FROM procrastinate_jobs
+    WHERE lock = $3 AND status = 'todo' AND task_name = $10 AND scheduled_at IS NULL
+    LIMIT 1 FOR SHARE SKIP LOCKED
+) THEN procrastinate_defer_jobs_v1(ARRAY[
     ROW($9::text, $10::text, 0, $3::text, NULL, jsonb_build_object('subject', $3::text), NULL)::procrastinate_job_to_defer_v1
 ]) END
 FROM stored
@@ -115,6 +120,7 @@ def subject_of(event: Event) -> str:
     """The customer that the event is about, whose queue it joins; else the object; empty for what is not kept here."""
     thing = event.data.object
     kind = thing.get("object")
+    kind = kind if isinstance(kind, str) else ""
     found: Any = None
     if kind == "customer":
         found = thing.get("id")

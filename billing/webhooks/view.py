@@ -12,7 +12,8 @@ from contextmcp.common import errors, problems
 from . import inbox, signature
 
 log = structlog.get_logger(__name__)
-BODY_LIMIT = 256 * 1024
+# Stripe states no bound; events with hundreds of invoice lines have some hundred kilobytes.
+BODY_LIMIT = 2 * 1024 * 1024
 RECEIVED = Counter("stripe_webhooks_total", "Webhook deliveries by outcome", ["outcome"])
 
 

@@ -5,13 +5,24 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
+from billing.errors import StripeUnavailable
 from billing.models import BillingAccount, Drift, Invoice, ReconciliationRun, SubscriptionState, WebhookEvent
 from billing.services import meter_check, reconcile, truth
+from billing.types import SyncResult
+from tests.factories.accounts import OrganizationFactory
 from tests.factories.billing import Payer, price_of
 from tests.support.stripe import post, run, work
 from usage.models import OverageSetting
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch):
+    """The pauses that a run made, in seconds; they take no time here."""
+    made = []
+    monkeypatch.setattr(reconcile, "pause", made.append)
+    return made
 
 
 @pytest.fixture(autouse=True)
@@ -137,6 +148,43 @@ def test_a_stripe_that_is_down_leaves_an_unfinished_run(payer):
     payer.world.control("down", on=False)
     row = ReconciliationRun.objects.get()
     assert row.finished_at is None and "StripeUnavailable" in row.error
+
+
+def test_a_run_waits_for_a_stripe_that_asks_to_slow_down(payer, pauses, monkeypatch):
+    payer.buy()
+    real, refusals = reconcile.sync_customer, [StripeUnavailable(), StripeUnavailable(), StripeUnavailable()]
+
+    def slowed(*args, **options):
+        if refusals:
+            raise refusals.pop()
+        return real(*args, **options)
+
+    monkeypatch.setattr(reconcile, "sync_customer", slowed)
+    row = reconcile.run()
+    assert row.finished_at and row.customers_compared == 1
+    assert pauses == [1, 2, 4]
+
+
+def test_an_interrupted_run_is_resumed_where_it_ended(payer, monkeypatch):
+    others = [OrganizationFactory() for _ in range(3)]
+    for number, organization in enumerate(others):
+        BillingAccount.objects.create(organization=organization, stripe_customer_id=f"cus_{number}")
+    compared, down = [], {"cus_1"}
+
+    def compare(customer_id, **options):
+        if customer_id in down:
+            raise StripeUnavailable
+        compared.append(customer_id)
+        return SyncResult(customer_id, None)
+
+    monkeypatch.setattr(reconcile, "sync_customer", compare)
+    with pytest.raises(StripeUnavailable):
+        reconcile.run()
+    down.clear()
+    reconcile.run()
+    assert compared[:1] == ["cus_0"]
+    assert compared[1:3] == ["cus_1", "cus_2"]
+    assert compared[-1] == "cus_0"
 
 
 class TestOneThatGoesWrong:

@@ -5,6 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from djstripe import models as mirror
 
+from billing.gateway import client
+from billing.gateway import customers as customers_gateway
+from billing.gateway import invoices as invoices_gateway
+from billing.gateway import subscriptions as subscriptions_gateway
 from billing.manager import BillingManager
 from billing.mirror import store
 from billing.models import BillingAccount, Invoice, Notice, PlanPrice, SubscriptionState, WebhookEvent
@@ -276,3 +280,16 @@ def test_a_dispute_is_visible_to_staff(world, acme, customer):
     world.control("disputes", charge=charge.id)
     world.deliver()
     assert acme.billing_adjustments.get().kind == "dispute"
+
+
+def test_a_customer_of_nobody_here_costs_one_call(world, monkeypatch):
+    foreign = world.sdk.customers.create(params={"name": "Another product's"}, options={"idempotency_key": "foreign"})
+    world.subscribe(foreign.id, price())
+    calls = []
+    real = client.ask
+    for module in (customers_gateway, subscriptions_gateway, invoices_gateway):
+        monkeypatch.setattr(module, "ask", lambda *args, **more: calls.append(args) or real(*args, **more), raising=False)
+        monkeypatch.setattr(module, "pages", lambda *args, **more: calls.append(args) or [], raising=False)
+    world.deliver(world.news())
+    assert [path for _, path in calls if foreign.id in path] == [f"/v1/customers/{foreign.id}"]
+    assert set(WebhookEvent.objects.filter(subject=foreign.id).values_list("state", flat=True)) == {"ignored"}

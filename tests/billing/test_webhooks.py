@@ -7,6 +7,7 @@ import pytest
 from django.test import override_settings
 
 from billing.models import WebhookEvent
+from billing.services import apply
 from billing.webhooks import inbox
 from tests.support.api import problem
 from tests.support.stripe import OLD_WEBHOOK_SECRET, WEBHOOK_SECRET, jobs, post, sign
@@ -81,7 +82,7 @@ def test_a_signature_of_five_minutes_ago_still_counts():
 
 
 def test_an_oversized_body_is_refused_and_leaves_nothing():
-    body = json.dumps(event(padding="x" * 256 * 1024))
+    body = json.dumps(event(padding="x" * 2 * 1024 * 1024))
     assert problem(post(body)) == (413, "validation_error")
     assert not WebhookEvent.objects.exists()
 
@@ -176,3 +177,32 @@ def test_each_event_joins_the_queue_of_whom_it_is_about(kind, thing, more, subje
     row = WebhookEvent.objects.get()
     assert (row.subject, row.state) == (subject, state)
     assert len(jobs()) == (state == "pending")
+
+
+def test_a_burst_of_events_of_one_customer_queues_one_job():
+    for number in range(20):
+        assert post(event(number)).status_code == 200
+    assert WebhookEvent.objects.waiting().count() == 20
+    assert len(jobs()) == 1
+
+
+@pytest.mark.parametrize("kind", [["customer"], {"a": 1}, 7, None])
+def test_an_object_of_no_known_kind_is_stored(kind):
+    assert post(event(thing={"object": kind, "id": "x", "customer": "cus_1"})).status_code == 200
+    assert WebhookEvent.objects.get().subject == "cus_1"
+
+
+def test_an_event_of_several_hundred_kilobytes_is_taken():
+    assert post(event(thing={"object": "customer", "id": "cus_1", "description": "x" * 400_000})).status_code == 200
+    assert WebhookEvent.objects.get().subject == "cus_1"
+
+
+def test_a_customer_with_an_imported_id_is_a_customer(monkeypatch):
+    synced = []
+    monkeypatch.setattr(apply, "sync_customer", lambda subject, **options: synced.append(subject))
+    post(event(1, thing={"object": "customer", "id": "imported-7"}))
+    apply.apply_events("imported-7")
+    WebhookEvent.objects.update(state="processed")
+    post(event(2, "invoice.paid", {"object": "invoice", "id": "in_1", "customer": "imported-8"}))
+    apply.apply_events("imported-8")
+    assert synced == ["imported-7", "imported-8"]
