@@ -11,3 +11,5 @@ class AccountsConfig(AppConfig):
         # drf-spectacular knows an extension once its module was imported. The gate does without both.
         if apps.is_installed("drf_spectacular"):
             import_module("accounts.api.openapi")
+        if apps.is_installed("allauth.account"):
+            import_module("accounts.security_events")

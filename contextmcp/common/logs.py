@@ -7,16 +7,26 @@ from typing import Any
 
 import structlog
 
-_SECRET = re.compile(r"(cmcp_sk_(?:live|test)_|sk_(?:live|test)_|rk_(?:live|test)_|whsec_)[A-Za-z0-9]{6,}")
+_SECRET = re.compile(
+    r"(cmcp_(?:sk|svc)_(?:(?:live|test)_)?|[sr]k_(?:live|test)_|whsec_|(?:pi|seti)_[A-Za-z0-9]+_secret_)[A-Za-z0-9_]{6,}"
+    # Links in mails: an invitation, a new password, the confirmation of an address. The path segment or value after them is the secret.
+    r"|(/invitations/|/accounts/password/reset/key/|/accounts/confirm-email/|(?:[?&]|\b)(?:api_key|token|client_secret|password)=)[^\s/&\"'<>]{6,}"
+)
 
 
 def mask(text: str) -> str:
-    """The text with every secret in it cut to its prefix."""
-    return _SECRET.sub(r"\1***", text)
+    """Return the text with every secret in it cut to its prefix."""
+    return _SECRET.sub(lambda match: f"{match[1] or match[2]}***", text)
 
 
-def _mask_event(_logger: Any, _method: str, event: Any) -> Any:
-    return {key: mask(value) if isinstance(value, str) else value for key, value in event.items()}
+class _Masked:
+    """Masks the rendered line: whatever object a secret came in (a request, an exception, a list), it is text by then."""
+
+    def __init__(self, renderer: Any) -> None:
+        self._renderer = renderer
+
+    def __call__(self, logger: Any, method: str, event: Any) -> str:
+        return mask(str(self._renderer(logger, method, event)))
 
 
 def configure(options: dict[str, Any]) -> None:
@@ -28,14 +38,13 @@ def configure(options: dict[str, Any]) -> None:
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
-        _mask_event,
     ]
     renderer: Any = structlog.processors.JSONRenderer() if options["json"] else structlog.dev.ConsoleRenderer(colors=False)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _Masked(renderer)],
         )
     )
     structlog.configure(

@@ -11,21 +11,30 @@ from django.http import HttpRequest, HttpResponse
 
 from .ids import uuid7
 
+_WITH_PORT = re.compile(r"\[([0-9a-fA-F:.]+)\](?::\d{1,5})?|([0-9.]+):\d{1,5}")
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 client_address: ContextVar[str | None] = ContextVar("client_address", default=None)
 
 
 def address_of(request: HttpRequest) -> str | None:
-    """Who sent it, as the outermost of our own proxies (TRUSTED_PROXIES) saw it: what stands before that anybody may have written."""
+    """Return who sent it, as the outermost of our proxies (TRUSTED_PROXIES) saw it: anybody may have written what stands before."""
     peer: str | None = request.META.get("REMOTE_ADDR") or None
-    told = request.headers.get("X-Forwarded-For", "").split(",")
-    if not 0 < settings.TRUSTED_PROXIES <= len(told):
+    entries = request.headers.get("X-Forwarded-For", "").split(",")
+    if not 0 < settings.TRUSTED_PROXIES <= len(entries):
         return peer
+    return _parse_address(entries[-settings.TRUSTED_PROXIES]) or peer
+
+
+def _parse_address(entry: str) -> str | None:
+    """Return the IP address in `entry`. Some proxies (Azure's) append the port: `192.0.2.1:443`, `[2001:db8::1]:443`."""
+    match = _WITH_PORT.fullmatch(entry.strip())
     try:
-        return str(ip_address(told[-settings.TRUSTED_PROXIES].strip()))
+        address = ip_address(match[1] or match[2] if match else entry.strip())
     except ValueError:
-        return peer
+        return None
+    # An IPv4 client of a socket for both families is the same client.
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 class RequestIdMiddleware:

@@ -28,7 +28,7 @@ def test_one_form_makes_the_user_the_organization_and_its_owner(client, mailoutb
     assert (member.user.email, member.role) == ("ada@new.example", "owner")
     assert (member.organization.name, member.organization.slug, member.organization.email) == ("Ada & Co", "ada-co", "ada@new.example")
     assert _signed_in(client)
-    assert set(AuditEvent.objects.values_list("action", flat=True)) == {"user.signed_up", "organization.created"}
+    assert set(AuditEvent.objects.values_list("action", flat=True)) == {"user.signed_up", "user.signed_in", "organization.created"}
     (letter,) = mailoutbox
     assert letter.to == ["ada@new.example"]
     link = re.search(r"http://localhost:3001(/accounts/confirm-email/\S+)", letter.body)[1]

@@ -74,6 +74,11 @@ def test_waiting_is_rounded_up_and_never_nothing() -> None:
         (1, "", "10.0.0.1"),
         (1, "nonsense", "10.0.0.1"),
         (1, "2001:db8::1", "2001:db8::1"),
+        (1, "6.6.6.6:51234", "6.6.6.6"),
+        (1, "[2001:db8::1]:51234", "2001:db8::1"),
+        (1, "[2001:db8::1]", "2001:db8::1"),
+        (1, "::ffff:6.6.6.6", "6.6.6.6"),
+        (1, "6.6.6.6:x", "10.0.0.1"),
     ],
 )
 def test_a_clients_address_is_what_our_own_proxies_say(

@@ -3,12 +3,10 @@
 A copy of the database alone signs nothing. While an old version still stands there, what was stored under it is read, and stored anew.
 """
 
-import base64
-
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.fernet import InvalidToken
 from django.conf import settings
+
+from contextmcp.common.encryption import ciphers, fernet
 
 _PURPOSE = b"contextmcp webhook endpoints"
 
@@ -18,12 +16,12 @@ class Unreadable(Exception):
 
 
 def seal(secret: str) -> bytes:
-    return _keys().encrypt(secret.encode())
+    return ciphers(_PURPOSE).encrypt(secret.encode())
 
 
 def unseal(stored: bytes) -> str:
     try:
-        return _keys().decrypt(bytes(stored)).decode()
+        return ciphers(_PURPOSE).decrypt(bytes(stored)).decode()
     except InvalidToken as error:
         raise Unreadable from error
 
@@ -32,19 +30,10 @@ def renewed(stored: bytes) -> bytes | None:
     """The same under the newest secret, or None where it is so already, or cannot be read."""
     newest = next(iter(settings.API_KEY_SECRETS.values()))
     try:
-        _fernet(newest).decrypt(bytes(stored))
+        fernet(newest, _PURPOSE).decrypt(bytes(stored))
     except InvalidToken:
         try:
-            return _keys().rotate(bytes(stored))
+            return ciphers(_PURPOSE).rotate(bytes(stored))
         except InvalidToken:
             return None
     return None
-
-
-def _keys() -> MultiFernet:
-    return MultiFernet([_fernet(secret) for secret in settings.API_KEY_SECRETS.values()])
-
-
-def _fernet(secret: bytes) -> Fernet:
-    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=_PURPOSE).derive(secret)
-    return Fernet(base64.urlsafe_b64encode(derived))

@@ -1,0 +1,85 @@
+"""Record and log what happens to an account's sign-in: sign-ins, failures, passwords, addresses and second factors."""
+
+import logging
+import time
+from typing import Any
+
+from allauth.account import signals as account
+from allauth.mfa import signals as mfa
+from django.contrib.auth import signals as auth
+from django.dispatch import receiver
+from django.http import HttpRequest
+
+from . import audit
+from .adapter import SESSION_SIGNED_IN_AT
+from .models import User
+
+log = logging.getLogger(__name__)
+
+
+def _record(action: str, user: User | None, **after: Any) -> None:
+    """Write the event to the audit trail and to the log, which names the user by number alone."""
+    audit.record(action, organization=None, actor=user, target=user.email if user else "", after=after or None)
+    log.info("%s by user %s", action, user.pk if user else None)
+
+
+@receiver(auth.user_logged_in)
+def signed_in(sender: Any, request: HttpRequest | None, user: User, **kwargs: Any) -> None:
+    if request is not None:
+        request.session[SESSION_SIGNED_IN_AT] = time.time()
+        _record("user.signed_in", user)
+
+
+@receiver(auth.user_login_failed)
+def sign_in_failed(sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any) -> None:
+    """Record against the account, if there is one. What was typed for an unknown account is not kept: it may be a password."""
+    email = str(credentials.get("email") or credentials.get("username") or "").lower()
+    user = User.objects.filter(email=email).first() if email and "\0" not in email else None
+    if user:
+        audit.record("user.sign_in_failed", organization=None, actor=None, target=user.email)
+    log.warning("user.sign_in_failed for user %s", user.pk if user else None)
+
+
+@receiver([account.password_changed, account.password_set])
+def password_changed(sender: Any, user: User, **kwargs: Any) -> None:
+    _record("user.password_changed", user)
+
+
+@receiver(account.password_reset)
+def password_reset(sender: Any, user: User, **kwargs: Any) -> None:
+    _record("user.password_reset", user)
+
+
+@receiver(account.email_added)
+def email_added(sender: Any, user: User, email_address: Any, **kwargs: Any) -> None:
+    _record("user.email_added", user, email=email_address.email)
+
+
+@receiver(account.email_removed)
+def email_removed(sender: Any, user: User, email_address: Any, **kwargs: Any) -> None:
+    _record("user.email_removed", user, email=email_address.email)
+
+
+@receiver(account.email_confirmed)
+def email_confirmed(sender: Any, email_address: Any, **kwargs: Any) -> None:
+    _record("user.email_confirmed", email_address.user, email=email_address.email)
+
+
+@receiver(account.email_changed)
+def email_changed(sender: Any, user: User, to_email_address: Any, **kwargs: Any) -> None:
+    _record("user.email_changed", user, email=to_email_address.email)
+
+
+@receiver(mfa.authenticator_added)
+def second_factor_added(sender: Any, user: User, authenticator: Any, **kwargs: Any) -> None:
+    _record("user.second_factor_added", user, type=authenticator.type)
+
+
+@receiver(mfa.authenticator_removed)
+def second_factor_removed(sender: Any, user: User, authenticator: Any, **kwargs: Any) -> None:
+    _record("user.second_factor_removed", user, type=authenticator.type)
+
+
+@receiver(mfa.authenticator_reset)
+def recovery_codes_generated(sender: Any, user: User, authenticator: Any, **kwargs: Any) -> None:
+    _record("user.recovery_codes_generated", user, type=authenticator.type)

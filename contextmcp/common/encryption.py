@@ -1,0 +1,22 @@
+"""Encrypt small secrets that are stored in the database, under keys derived from the server's versioned secrets (API_KEY_SECRETS).
+
+A copy of the database alone does not reveal them. Each purpose has keys of its own, so that one kind of secret cannot pass for another.
+"""
+
+import base64
+
+from cryptography.fernet import Fernet, MultiFernet
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.conf import settings
+
+
+def fernet(secret: bytes, purpose: bytes) -> Fernet:
+    """Return the cipher of one server secret for `purpose`."""
+    derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(secret)
+    return Fernet(base64.urlsafe_b64encode(derived))
+
+
+def ciphers(purpose: bytes) -> MultiFernet:
+    """Return a cipher that encrypts under the newest server secret and decrypts under any of them."""
+    return MultiFernet([fernet(secret, purpose) for secret in settings.API_KEY_SECRETS.values()])
