@@ -4,6 +4,7 @@ from typing import Any
 
 from allauth.account.adapter import get_adapter
 from allauth.account.forms import AddEmailForm as AllauthAddEmailForm
+from allauth.account.forms import ResetPasswordForm as AllauthResetPasswordForm
 from allauth.account.forms import SignupForm as AllauthSignupForm
 from allauth.account.models import EmailAddress
 from allauth.core import context
@@ -27,6 +28,19 @@ class AddEmailForm(AllauthAddEmailForm):  # type: ignore[misc]
         if not EmailAddress.objects.filter(user=self.user, verified=True).exists():
             raise forms.ValidationError(f"Confirm {self.user.email} first: the link is in your mail.")
         return str(super().clean_email())
+
+
+class ResetPasswordForm(AllauthResetPasswordForm):  # type: ignore[misc]
+    """Reset accounts that sign in with the address or confirmed it: not those that merely claim it as a further address."""
+
+    def clean_email(self) -> str:
+        email = str(super().clean_email())
+        self.users = [
+            user
+            for user in self.users
+            if user.email.lower() == email.lower() or user.emailaddress_set.filter(email__iexact=email, verified=True).exists()
+        ]
+        return email
 
 
 class SignupForm(AllauthSignupForm):  # type: ignore[misc]

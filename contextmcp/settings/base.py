@@ -1,5 +1,7 @@
 """What every deployment shares. It fails closed: what is missing or malformed stops start-up with a sentence that names it."""
 
+from typing import Any
+
 import environ
 from csp.constants import NONCE, NONE, SELF
 
@@ -132,9 +134,17 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Valkey or Redis makes things fast; the database alone keeps them right. Without an address everything but rate limits works.
 REDIS_URL = text("REDIS_URL") and address("REDIS_URL", text("REDIS_URL"), CACHE_SCHEMES)
 CACHE_PREFIX = text("CACHE_PREFIX", "cmcp")
+# Limits of sign-in, sign-up and password resets are counted in Postgres: they hold, and let people in, while Valkey is away.
+CACHES: dict[str, Any] = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "sign_in_limits",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 if REDIS_URL:
-    CACHES = {
-        "default": {
+    CACHES |= {
+        "sessions": {
             "BACKEND": "django_redis.cache.RedisCache",
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": f"{CACHE_PREFIX}:django",
@@ -148,9 +158,10 @@ if REDIS_URL:
         }
     }
 else:
-    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    CACHES["sessions"] = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
+SESSION_CACHE_ALIAS = "sessions"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 AUTH_USER_MODEL = "accounts.User"
@@ -174,7 +185,11 @@ ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
-ACCOUNT_FORMS = {"signup": "accounts.forms.SignupForm", "add_email": "accounts.forms.AddEmailForm"}
+ACCOUNT_FORMS = {
+    "signup": "accounts.forms.SignupForm",
+    "add_email": "accounts.forms.AddEmailForm",
+    "reset_password": "accounts.forms.ResetPasswordForm",
+}
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "optional"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""

@@ -19,7 +19,7 @@ from .base import *
 _worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
 CACHE_PREFIX = f"{os.environ.get('CONTEXTMCP_TEST_KEY_PREFIX', 'test')}:{_worker}"
 if REDIS_URL:
-    CACHES["default"]["KEY_PREFIX"] = f"{CACHE_PREFIX}:django"
+    CACHES["sessions"]["KEY_PREFIX"] = f"{CACHE_PREFIX}:django"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 # 12 rounds cost a third of a second each; one test pins 12, the rest need not pay for it.

@@ -1,6 +1,7 @@
 """Account security: asking for the password again, notices by mail, stored second factors, passwords and the audit trail."""
 
 import time
+from datetime import timedelta
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -8,10 +9,13 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.contrib.auth.password_validation import validate_password
+from django.contrib.sessions.models import Session
 from django.core.cache import caches
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
 from accounts.models import AuditEvent
+from accounts.tasks import clear_sessions
 from tests.factories.accounts import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -110,8 +114,8 @@ def test_passwords_have_12_to_128_characters(password):
 
 
 def test_the_cache_holds_no_pickles(settings):
-    caches["default"].set("value", {"a": 1})
-    raw = caches["default"].client.get_client().get(caches["default"].make_key("value"))
+    caches["sessions"].set("value", {"a": 1})
+    raw = caches["sessions"].client.get_client().get(caches["sessions"].make_key("value"))
     assert raw == b'{"a": 1}'
 
 
@@ -121,3 +125,39 @@ def test_an_odd_forwarded_address_is_not_refused(client, user, settings, forward
     del settings.ACCOUNT_RATE_LIMITS
     form = {"login": user.email, "password": PASSWORD}
     assert client.post("/accounts/login/", form, headers={"X-Forwarded-For": forwarded}).status_code == 302
+
+
+@pytest.fixture
+def no_valkey(settings):
+    """Refuse every connection to Valkey, as after its process ended; the limits are on."""
+    del settings.ACCOUNT_RATE_LIMITS
+    settings.CACHES = settings.CACHES | {"sessions": settings.CACHES["sessions"] | {"LOCATION": "redis://127.0.0.1:1/0"}}
+
+
+def test_without_valkey_people_sign_in_and_reset(no_valkey, client, user, mailoutbox):
+    assert client.post("/accounts/password/reset/", {"email": user.email}).status_code == 302
+    assert len(mailoutbox) == 1
+    assert client.post("/accounts/login/", {"login": user.email, "password": PASSWORD})["Location"] == "/"
+
+
+def test_without_valkey_people_sign_up(no_valkey, client):
+    form = {"email": "new@new.example", "password1": PASSWORD, "organization": "New"}
+    assert client.post("/accounts/signup/", form)["Location"] == "/"
+
+
+def test_without_valkey_guesses_are_limited(no_valkey, client, user):
+    for _ in range(6):
+        client.post("/accounts/login/", {"login": user.email, "password": "wrong"})
+    assert AuditEvent.objects.filter(action="user.sign_in_failed").count() == 5
+
+
+def test_an_unconfirmed_further_address_resets_nothing(client, user, mailoutbox):
+    EmailAddress.objects.create(user=user, email="victim@new.example", verified=False)
+    client.post("/accounts/password/reset/", {"email": "victim@new.example"})
+    assert not any("/password/reset/key/" in mail.body for mail in mailoutbox)
+
+
+def test_expired_sessions_are_deleted(signed_in):
+    Session.objects.update(expire_date=timezone.now() - timedelta(days=1))
+    clear_sessions(0)
+    assert not Session.objects.exists()
