@@ -7,7 +7,8 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -15,8 +16,10 @@ from contextmcp.common.clock import now
 from contextmcp.common.errors import DomainError
 
 from . import audit
+from .forms import ServiceKeyForm
 from .manager import AuthManager
-from .models import ApiKey, AuditEvent, Invitation, Membership, Organization, User
+from .models import ApiKey, AuditEvent, Invitation, Membership, Organization, ServiceKey, User
+from .services import service_keys
 
 
 class ReadOnly:
@@ -182,6 +185,66 @@ class ApiKeyAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         for key in queryset.select_related("organization"):
             AuthManager(key.organization).revoke_key(_staff(request), key.pk)
+
+
+@admin.register(ServiceKey)
+class ServiceKeyAdmin(ModelAdmin):  # type: ignore[misc]
+    """Created and rotated here too; the text of a new key is shown once, in the answer, and stored nowhere."""
+
+    list_display = ["__str__", "scopes", "expires_at", "revoked_at", "last_used_at"]
+    list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
+    search_fields = ["name", "public_id"]
+    actions = ["rotate", "revoke"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        if obj is None:
+            return ["name", "scopes", "expires_at"]
+        made = ["environment", "created_by", "created_at", "revoked_at", "last_used_at", "rotated_from"]
+        return ["id", "name", "scopes", "expires_at", *made]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        return [] if obj is None else self.get_fields(request, obj)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **options: Any) -> Any:
+        if obj is None:
+            options["form"] = ServiceKeyForm
+        return super().get_form(request, obj, change, **options)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_manage_permission(self, request: HttpRequest) -> bool:
+        user = request.user
+        return user.is_active and user.is_staff and user.has_perm("accounts.change_servicekey")
+
+    def save_model(self, request: HttpRequest, obj: ServiceKey, form: Any, change: bool) -> None:
+        made, raw = service_keys.create(_staff(request), obj.name, obj.scopes, obj.expires_at)
+        obj.pk = made.pk
+        request.service_key_text = raw  # type: ignore[attr-defined]
+
+    def response_add(self, request: HttpRequest, obj: ServiceKey, post_url_continue: str | None = None) -> HttpResponse:
+        return self._shown_once(request, [request.service_key_text])  # type: ignore[attr-defined]
+
+    @admin.action(description="Rotate: the old key works for 24 more hours", permissions=["manage"])
+    def rotate(self, request: HttpRequest, queryset: QuerySet[ServiceKey]) -> HttpResponse | None:
+        made = []
+        for key in queryset:
+            with _shown(self, request):
+                made.append(service_keys.rotate(_staff(request), key)[1])
+        return self._shown_once(request, made) if made else None
+
+    @admin.action(description="Revoke, at once and everywhere", permissions=["manage"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ServiceKey]) -> None:
+        for key in queryset:
+            service_keys.revoke(_staff(request), key)
+
+    def _shown_once(self, request: HttpRequest, made: list[str]) -> HttpResponse:
+        """In the answer itself: a message would be stored in the session."""
+        context = {**self.admin_site.each_context(request), "title": "New service key", "keys": made}
+        return TemplateResponse(request, "admin/service_key.html", context, headers={"Cache-Control": "no-store"})
 
 
 @admin.register(AuditEvent)

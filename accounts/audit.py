@@ -21,8 +21,9 @@ def record(
     caller = actor if isinstance(actor, Caller) else None
     return AuditEvent.objects.create(
         organization=organization,
-        actor_user=caller.user if caller else actor if isinstance(actor, User) else None,
-        actor_key=caller.key if caller else None,
+        actor_user=(None if caller.service else caller.user) if caller else actor if isinstance(actor, User) else None,
+        actor_key=caller.key if caller and caller.service is None else None,
+        actor_service_key_id=caller.service.key_id if caller and caller.service else None,
         action=action,
         target=str(target)[:255],
         before=before,

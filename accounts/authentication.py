@@ -1,5 +1,6 @@
 """How a request says who is asking: an API key, or the session of a member."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -9,8 +10,10 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.request import Request
 
 from .errors import InvalidKeyFormat, PermissionDenied, Unauthenticated
+from .keys import is_service_key
 from .models import Membership, User
 from .principals import cache
+from .service_principals import caller_for, name_customer, open_organization, service_keys
 from .types import Caller
 
 SESSION_ORGANIZATION = "organization_id"
@@ -41,6 +44,29 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
+
+
+class CustomerOrServiceAuthentication(ApiKeyAuthentication):
+    """A customer's key, or a service key together with the customer that the request names (see `service_principals`).
+
+    What is left of the body without the customer's name is in `request._request.named_body`.
+    """
+
+    def authenticate(self, request: Request) -> tuple[Any, Caller] | None:
+        scheme, _, raw = get_authorization_header(request).strip().partition(b" ")
+        text = raw.strip().decode("latin-1")
+        if scheme.lower() != b"bearer" or not is_service_key(text):
+            return super().authenticate(request)
+        service = service_keys.get(text) or service_keys.load(text)
+        inner = request._request
+        kind = request.headers.get("Content-Type", "")
+        credential, organization_id, body = name_customer(request.headers, request.query_params.dict(), inner.body, kind)
+        inner.named_body = body  # type: ignore[attr-defined]
+        if credential is None:
+            assert organization_id is not None
+            return service, caller_for(service, open_organization(organization_id))
+        customer = authenticate_key(credential)
+        return service, replace(customer, scopes=customer.scopes & service.scopes, service=service)
 
 
 class SignedInAuthentication(SessionAuthentication):

@@ -4,6 +4,8 @@ from contextmcp.common.errors import Conflict, DomainError, NotFound, Temporaril
 from contextmcp.common.problems import Forbidden, Unauthenticated
 
 __all__ = [
+    "CustomerNotFound",
+    "CustomerRequired",
     "EnvironmentMismatch",
     "HourlyLimitReached",
     "InsufficientScope",
@@ -17,6 +19,7 @@ __all__ = [
     "LastOwner",
     "PermissionDenied",
     "SeatLimitReached",
+    "ServiceKeyRequired",
     "SignInRequired",
     "Unauthenticated",
     "VerificationBusy",
@@ -75,6 +78,29 @@ class SignInRequired(DomainError):
     code = "sign_in_required"
     status = 403
     message = "An API key cannot do this. Sign in and do it on the website."
+
+
+class ServiceKeyRequired(DomainError):
+    """A customer's key or session tried to restate usage."""
+
+    code = "service_key_required"
+    status = 403
+    message = "Only a service key may report or restate usage. A customer's key may authorize, check and read."
+
+
+class CustomerRequired(DomainError):
+    """A request with a service key did not say for which customer it acts."""
+
+    code = "customer_required"
+    status = 422
+    message = "Name the customer by credential or by organizationId, and by only one of them."
+
+
+class CustomerNotFound(NotFound):
+    """A request with a service key named an organization that does not exist or is closed."""
+
+    code = "customer_not_found"
+    message = "There is no such organization."
 
 
 class VerificationBusy(TemporarilyUnavailable):

@@ -1,5 +1,6 @@
 """The sign-up form: an address, a password, and the name of an organization to own; and the form for further addresses."""
 
+from datetime import datetime
 from typing import Any
 
 from allauth.account.adapter import get_adapter
@@ -13,12 +14,28 @@ from django.contrib import messages
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
+from contextmcp.common.clock import now
 from contextmcp.common.errors import ValidationFailed
 
 from . import audit
 from .adapter import SESSION_INVITATION
 from .manager import AuthManager
-from .models import User
+from .models import ServiceKey, User
+from .service_principals import SCOPES
+
+
+class ServiceKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+    scopes = forms.MultipleChoiceField(choices=[(scope, scope) for scope in SCOPES], widget=forms.CheckboxSelectMultiple, initial=SCOPES)
+
+    class Meta:
+        model = ServiceKey
+        fields = ("name", "scopes", "expires_at")
+
+    def clean_expires_at(self) -> datetime | None:
+        expires_at: datetime | None = self.cleaned_data["expires_at"]
+        if expires_at is not None and expires_at <= now():
+            raise forms.ValidationError("This is in the past.")
+        return expires_at
 
 
 class AddEmailForm(AllauthAddEmailForm):  # type: ignore[misc]

@@ -1,6 +1,7 @@
 """The form of an API key, and how one is recognised.
 
 `cmcp_sk_<live|test>_<public id: 12><secret: 32><CRC-32: 6>`, the last three in base62: 63 characters, 190 bits of secret.
+A service key has the prefix `cmcp_svc_` and is otherwise the same, so it is one character longer.
 """
 
 import hmac
@@ -20,6 +21,7 @@ CHECKSUM_LENGTH = 6
 PREFIXES = {"cmcp_sk_live_": "live", "cmcp_sk_test_": "test"}
 PREFIX_LENGTH = 13
 LENGTH = PREFIX_LENGTH + PUBLIC_LENGTH + SECRET_LENGTH + CHECKSUM_LENGTH
+SERVICE_PREFIX = "cmcp_svc_"
 _BASE62 = frozenset(ALPHABET)
 
 
@@ -41,9 +43,9 @@ class Fingerprints:
     hmac_version: int
 
 
-def generate(environment: str) -> str:
+def generate(environment: str, *, prefix: str = "cmcp_sk_") -> str:
     """A new key. It exists in this string alone."""
-    body = f"cmcp_sk_{environment}_" + "".join(secrets.choice(ALPHABET) for _ in range(PUBLIC_LENGTH + SECRET_LENGTH))
+    body = f"{prefix}{environment}_" + "".join(secrets.choice(ALPHABET) for _ in range(PUBLIC_LENGTH + SECRET_LENGTH))
     return body + checksum(body)
 
 
@@ -69,6 +71,25 @@ def parse(raw: str) -> Presented:
     return Presented(environment, raw[PREFIX_LENGTH : PREFIX_LENGTH + PUBLIC_LENGTH])
 
 
+def is_service_key(raw: str) -> bool:
+    """Return whether the text has the prefix of a service key."""
+    return raw.startswith(SERVICE_PREFIX)
+
+
+def parse_service_key(raw: str) -> Presented:
+    """Do the same as `parse` for a service key. The checksum covers the service key's own prefix."""
+    body = raw.removeprefix(SERVICE_PREFIX)
+    environment, _, rest = body.partition("_")
+    expected = PUBLIC_LENGTH + SECRET_LENGTH + CHECKSUM_LENGTH
+    if not is_service_key(raw) or environment not in {"live", "test"} or len(rest) != expected or not _BASE62.issuperset(rest):
+        raise InvalidKeyFormat
+    if checksum(raw[:-CHECKSUM_LENGTH]) != raw[-CHECKSUM_LENGTH:]:
+        raise InvalidKeyFormat
+    if environment != settings.KEY_ENVIRONMENT:
+        raise EnvironmentMismatch(expected=settings.KEY_ENVIRONMENT, presented=environment)
+    return Presented(environment, rest[:PUBLIC_LENGTH])
+
+
 def newest_version() -> int:
     """The version of the server secret that new keys are made under: the first in the setting."""
     return next(iter(settings.API_KEY_SECRETS))
@@ -83,7 +104,7 @@ def digest(raw: str, version: int | None = None) -> bytes:
 def fingerprints(raw: str) -> Fingerprints:
     """What to store of a key. The bcrypt hash takes about a third of a second at 12 rounds."""
     hashed = bcrypt.hashpw(raw.encode(), bcrypt.gensalt(settings.API_KEY_BCRYPT_ROUNDS)).decode()
-    public_id = raw[PREFIX_LENGTH : PREFIX_LENGTH + PUBLIC_LENGTH]
+    public_id = raw[-CHECKSUM_LENGTH - SECRET_LENGTH - PUBLIC_LENGTH : -CHECKSUM_LENGTH - SECRET_LENGTH]
     return Fingerprints(public_id, hashed, digest(raw), newest_version())
 
 

@@ -21,7 +21,8 @@ _WRITE = """
 
 
 class LastUse:
-    def __init__(self) -> None:
+    def __init__(self, table: str = "accounts_apikey") -> None:
+        self._write = _WRITE.replace("accounts_apikey", table)
         self._noted: dict[UUID, float] = {}
 
     def note(self, key_id: UUID, at: float | None = None) -> None:
@@ -35,10 +36,11 @@ class LastUse:
         if not batch:
             return
         try:
-            connection.execute(_WRITE, [list(batch), list(batch.values())])
+            connection.execute(self._write, [list(batch), list(batch.values())])
         except psycopg.Error:
             self._noted = batch | self._noted
             raise
 
 
 last_use = LastUse()
+service_last_use = LastUse("accounts_servicekey")

@@ -184,12 +184,38 @@ class ApiKey(models.Model):
         return "active" if self.creator_id else "orphaned"
 
 
+class ServiceKey(models.Model):
+    """A credential of the vendor's own servers. It belongs to the deployment and acts for the customer that each request names."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    public_id = models.CharField(max_length=12, unique=True, editable=False)
+    bcrypt_hash = models.CharField(max_length=60, editable=False)
+    hmac = models.BinaryField(max_length=32, editable=False)
+    hmac_version = models.PositiveSmallIntegerField(editable=False)
+    name = models.CharField(max_length=100)
+    scopes = ArrayField(models.CharField(max_length=32), default=list)
+    environment = models.CharField(max_length=4, choices=[("live", "live"), ("test", "test")], editable=False)
+    created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, editable=False, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, editable=False)
+    rotated_from = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, editable=False, related_name="successors")
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.name} (cmcp_svc_{self.environment}_{self.public_id[:6]}…)"
+
+
 class AuditEvent(models.Model):
     """Something that mattered was changed. Written once, never altered."""
 
     organization = models.ForeignKey(Organization, on_delete=models.SET_NULL, null=True, related_name="audit_events")
     actor_user = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     actor_key = models.ForeignKey(ApiKey, on_delete=models.SET_NULL, null=True, related_name="+")
+    actor_service_key = models.ForeignKey(ServiceKey, on_delete=models.SET_NULL, null=True, related_name="+")
     action = models.CharField(max_length=64, help_text="noun.verb, such as key.revoked.")
     target = models.CharField(max_length=255, blank=True)
     before = models.JSONField(null=True)

@@ -108,7 +108,7 @@ class PrincipalCache:
             return InvalidKeyFormat()
         if not (stale or watcher.fresh()):
             return MISS
-        remembered = self._remembered(_digest(raw), time.time())
+        remembered = self._remembered(memory_digest(raw), time.time())
         if remembered is MISS:
             try:
                 keys.parse(raw)
@@ -152,9 +152,9 @@ class PrincipalCache:
         except VerificationBusy:
             raise
         except DomainError as refusal:
-            self._refuse(_digest(raw), refusal, changes)
+            self._refuse(memory_digest(raw), refusal, changes)
             raise
-        self._remember(_digest(raw), principal, changes)
+        self._remember(memory_digest(raw), principal, changes)
         last_use.note(principal.key_id)
         return principal, row
 
@@ -209,7 +209,7 @@ class PrincipalCache:
             self._refused[digest] = (type(refusal), refusal.text, refusal.details, time.time() + REFUSAL_SECONDS)
 
 
-def _digest(raw: str) -> bytes:
+def memory_digest(raw: str) -> bytes:
     return hashlib.blake2b(raw.encode(), key=_MEMORY_SECRET, digest_size=16).digest()
 
 

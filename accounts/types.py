@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import ClassVar
 from uuid import UUID
 
-from .errors import InsufficientScope, PermissionDenied, SignInRequired
+from .errors import InsufficientScope, PermissionDenied, ServiceKeyRequired, SignInRequired
 from .models import ApiKey, Membership, Organization, User
 from .roles import PERMISSIONS, PRIVILEGED_ROLES, ROLE_SCOPES
 
@@ -55,6 +56,16 @@ class Principal:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class ServicePrincipal:
+    """A service key that was recognized."""
+
+    key_id: UUID
+    scopes: frozenset[str]
+    expires_at: datetime | None
+    is_authenticated: ClassVar[bool] = True
+
+
 @dataclass(frozen=True)
 class Caller:
     """A member, signed in (`key` is None) or by one of the organization's keys. `scopes` and `permissions` are effective ones."""
@@ -66,6 +77,8 @@ class Caller:
     scopes: frozenset[str]
     permissions: frozenset[str]
     membership_id: UUID | None = None
+    # The service key that acts for this customer. `scopes` is then bounded by the scopes of the service key.
+    service: ServicePrincipal | None = None
 
     @classmethod
     def member(cls, membership: Membership, key: ApiKey | None = None) -> "Caller":
@@ -87,10 +100,21 @@ class Caller:
             scope=scope,
             permission=permission,
             role=self.role,
-            granted=None if self.key is None else frozenset(self.key.scopes),
+            granted=self._granted(),
             scopes=self.scopes,
             permissions=self.permissions,
         )
+
+    def _granted(self) -> frozenset[str] | None:
+        granted = None if self.key is None else frozenset(self.key.scopes)
+        if self.service is None:
+            return granted
+        return self.service.scopes if granted is None else granted & self.service.scopes
+
+    def require_service(self) -> None:
+        """Raise `ServiceKeyRequired` unless a service key acts for this customer."""
+        if self.service is None:
+            raise ServiceKeyRequired
 
     def require_person_for(self, *roles: str) -> None:
         """Raise `SignInRequired` if an API key would give or take away one of these roles and one of them is privileged."""

@@ -13,7 +13,7 @@ from django.conf import settings
 
 from . import keys
 from .errors import KeyNotFound, VerificationBusy
-from .models import ApiKey
+from .models import ApiKey, ServiceKey
 
 # bcrypt takes a third of a second of a core; half of the cores at most, so that keys that need none keep the rest.
 THREADS = max(1, (os.cpu_count() or 1) // 2)
@@ -114,7 +114,8 @@ def _move(row: Row, digest: bytes) -> None:
     """
     newest = keys.newest_version()
     if newest > row.hmac_version:
-        ApiKey.objects.filter(pk=row.pk, hmac_version=row.hmac_version).update(hmac=digest, hmac_version=newest)
+        model = ServiceKey if isinstance(row, ServiceKey) else ApiKey
+        model.objects.filter(pk=row.pk, hmac_version=row.hmac_version).update(hmac=digest, hmac_version=newest)
 
 
 verifier = Verifier()

@@ -9,6 +9,7 @@ from pytest_django import DjangoDbBlocker
 
 from accounts.models import Organization
 from accounts.principals import cache
+from accounts.service_principals import service_keys
 from accounts.revocations import watcher
 from entitlements.cache import CACHE
 from tests.factories.accounts import MembershipFactory, OrganizationFactory, Person, UserFactory
@@ -33,6 +34,7 @@ def django_db_setup(django_db_setup: None) -> Iterator[None]:
 def _nothing_remembered() -> None:
     """What an earlier test's rows taught the process says nothing about this one's."""
     cache.reset()
+    service_keys.reset()
     CACHE.reset()
 
 

@@ -13,7 +13,7 @@ from accounts.errors import KeyRevoked
 from contextmcp.common.errors import Conflict, DomainError, NotFound
 
 from . import encoding
-from .errors import IdempotencyConflict
+from .errors import CorrectionExceedsUsage, IdempotencyConflict
 from .limits import level_answer, level_standing, quota_answer, still_answer
 from .rows import LevelRow, Seen, State, in_row
 from .tally import Tally
@@ -231,6 +231,8 @@ def _count(report: Report, state: State, tally: Tally) -> list[tuple[Verdict, Do
     keys, prefix = state.keys, report.who.organization
     verdicts: list[tuple[Verdict, DomainError | None]] = []
     accepted: list[Event] = []
+    # What is counted of each period so far. Only corrections need it.
+    counted: dict[tuple[str, datetime], int] | None = None
     for event in report.events:
         if event.digest is not None:
             key = prefix + event.digest
@@ -238,6 +240,21 @@ def _count(report: Report, state: State, tally: Tally) -> list[tuple[Verdict, Do
             if seen is not None:
                 verdicts.append(_DUPLICATE if seen.fingerprint == event.fingerprint else _conflict())
                 continue
+        if counted is not None or event.amount < 0:
+            if counted is None:
+                counted = {}
+                for earlier in accepted:
+                    _add(counted, earlier)
+            if event.amount < 0 and event.period is not None:
+                counter = state.counters[report.who.organization, event.feature, event.period.start]
+                left = counter.used + counted.get((event.feature, event.period.start), 0)
+                if event.amount + left < 0:
+                    verdicts.append(
+                        (Verdict.REFUSED, CorrectionExceedsUsage(feature=event.feature, amount=event.amount, used=max(0, left)))
+                    )
+                    continue
+            _add(counted, event)
+        if event.digest is not None:
             keys[key] = Seen(event.fingerprint, None)
             tally.key(key, event.fingerprint, "")
         accepted.append(event)
@@ -246,6 +263,12 @@ def _count(report: Report, state: State, tally: Tally) -> list[tuple[Verdict, Do
         tally.report(report.who, accepted)
         _count_periods(report.who, accepted, state, tally)
     return verdicts
+
+
+def _add(counted: dict[tuple[str, datetime], int], event: Event) -> None:
+    if event.period is not None:
+        place = (event.feature, event.period.start)
+        counted[place] = counted.get(place, 0) + event.amount
 
 
 def _conflict() -> tuple[Verdict, DomainError | None]:

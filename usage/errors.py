@@ -4,9 +4,10 @@ from typing import Any
 
 from django.conf import settings
 
-from contextmcp.common.errors import DomainError, IdempotencyConflict, TemporarilyUnavailable
+from contextmcp.common.errors import Conflict, DomainError, IdempotencyConflict, TemporarilyUnavailable
 
 __all__ = [
+    "CorrectionExceedsUsage",
     "IdempotencyConflict",
     "LimitReached",
     "OverageCapReached",
@@ -36,6 +37,13 @@ class LimitReached(Refusal):
 class QuotaExceeded(Refusal):
     code = "quota_exceeded"
     message = "You have used everything your plan includes this period."
+
+
+class CorrectionExceedsUsage(Conflict):
+    """A correction may take back what was counted in its period, and no more. Details: feature, amount, used."""
+
+    code = "correction_exceeds_usage"
+    message = "This correction takes back more than was counted in its period."
 
 
 class OverageCapReached(Refusal):

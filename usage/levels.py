@@ -23,11 +23,12 @@ def _check(entitlements: Entitlements, feature: str) -> int | None:
     return allowance.limit
 
 
-def state(organization: Organization, entitlements: Entitlements, feature: str, value: int) -> ItemAnswer:
-    """Set it, whatever the limit: what is, is."""
+def state(organization: Organization, entitlements: Entitlements, feature: str, value: int) -> tuple[ItemAnswer, int]:
+    """Set it, whatever the limit. Return the answer and the value before. Call it in a transaction."""
     limit = _check(entitlements, feature)
+    row = UsageLevel.objects.select_for_update().filter(organization=organization, feature=feature).first()
     UsageLevel.objects.update_or_create(organization=organization, feature=feature, defaults={"value": value})
-    return level_standing(feature, value, value, limit)
+    return level_standing(feature, value, value, limit), row.value if row else 0
 
 
 def give_back(who: Who, entitlements: Entitlements, feature: str, amount: int, *, at: datetime, key: str | None) -> Ask:

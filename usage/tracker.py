@@ -3,6 +3,8 @@
 from datetime import UTC, datetime
 from uuid import UUID
 
+from django.db import transaction
+
 from accounts.models import Organization
 from accounts.selectors import team_members_count
 from accounts.types import Caller
@@ -11,7 +13,7 @@ from contextmcp.common.errors import DomainError
 from entitlements.manager import EntitlementsManager
 from entitlements.types import Entitlements
 
-from . import asking, gate, holds, ingest, levels, overage, selectors, store
+from . import asking, gate, holds, ingest, levels, overage, selectors, store, trail
 from .decide import Counted, Granted, Settled
 from .histories import history_of
 from .models import OverageSetting
@@ -22,9 +24,11 @@ from .types import NO_KEY, NOBODY, Answer, Answers, Ask, Item, ItemAnswer, Repor
 class UsageTracker:
     """Everything about what one organization used. `who` is on whose account it goes: by default the organization's own."""
 
-    def __init__(self, organization: Organization, who: Who | None = None) -> None:
+    def __init__(self, organization: Organization, who: Who | None = None, service_key: UUID | None = None) -> None:
         self.organization = organization
         self.who = who or Who.of(organization.pk)
+        # The service key that acts for the organization. What it lowers leaves audit events.
+        self.service_key = service_key
 
     @classmethod
     def of(cls, caller: Caller) -> "UsageTracker":
@@ -33,7 +37,7 @@ class UsageTracker:
             caller.key.pk if caller.key else NO_KEY,
             caller.user.pk if caller.user else NOBODY,
         )
-        return cls(caller.organization, who)
+        return cls(caller.organization, who, caller.service.key_id if caller.service else None)
 
     @property
     def entitlements(self) -> Entitlements:
@@ -67,21 +71,30 @@ class UsageTracker:
         verdicts = iter(self._counted(Report(self.who, good)) if good else ())
         return [(Verdict.REFUSED, event) if isinstance(event, DomainError) else next(verdicts) for event in understood]
 
-    @staticmethod
-    def _counted(report: Report) -> list[tuple[Verdict, DomainError | None]]:
-        outcome = store.execute([report])[0]
-        if isinstance(outcome, DomainError):
-            raise outcome
-        assert isinstance(outcome, Counted)
-        return outcome.verdicts
+    def _counted(self, report: Report) -> list[tuple[Verdict, DomainError | None]]:
+        with transaction.atomic():
+            outcome = store.execute([report])[0]
+            if isinstance(outcome, DomainError):
+                raise outcome
+            assert isinstance(outcome, Counted)
+            if self.service_key is not None and (totals := trail.corrections(report.events, outcome.verdicts)):
+                trail.record_corrections(self.organization.pk, self.service_key, totals)
+            return outcome.verdicts
 
     def settle(self, hold_id: UUID, amount: int) -> Settled:
         """Count the true amount of a hold, more or less than was held. NotFound, or Conflict when it was settled otherwise."""
-        return holds.end(self.who, hold_id, amount)
+        return self._ended(hold_id, amount)
 
     def release_hold(self, hold_id: UUID) -> Settled:
         """Count nothing of a hold."""
-        return holds.end(self.who, hold_id, None)
+        return self._ended(hold_id, None)
+
+    def _ended(self, hold_id: UUID, amount: int | None) -> Settled:
+        with transaction.atomic():
+            ended = holds.end(self.who, hold_id, amount)
+            if self.service_key is not None and trail.lowers(ended):
+                trail.record_end(self.organization.pk, self.service_key, ended)
+            return ended
 
     def current(self) -> selectors.Current:
         """Each meter, level and limit as it stands."""
@@ -89,7 +102,11 @@ class UsageTracker:
 
     def state_level(self, feature: str, value: int) -> ItemAnswer:
         """Say how much of a level is in use: the truth, even above the limit."""
-        return levels.state(self.organization, self.entitlements, feature, value)
+        with transaction.atomic():
+            answer, before = levels.state(self.organization, self.entitlements, feature, value)
+            if self.service_key is not None and value < before:
+                trail.record_level(self.organization.pk, self.service_key, feature, before=before, value=value)
+            return answer
 
     def release(self, feature: str, amount: int = 1, *, idempotency_key: str | None = None) -> Granted:
         """Give back part of a level. Conflict when less than that is in use."""

@@ -20,6 +20,17 @@ CREATE TRIGGER accounts_key_changed AFTER UPDATE OF revoked_at, expires_at, scop
 CREATE TRIGGER accounts_key_deleted AFTER DELETE ON accounts_apikey
     FOR EACH ROW EXECUTE FUNCTION accounts_key_changed();
 
+CREATE FUNCTION accounts_service_key_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO accounts_revocation (key_id, kind) VALUES (OLD.id, 'service_key');
+    RETURN NULL;
+END $$;
+CREATE TRIGGER accounts_service_key_changed AFTER UPDATE OF revoked_at, expires_at, scopes ON accounts_servicekey
+    FOR EACH ROW WHEN ((OLD.revoked_at, OLD.expires_at, OLD.scopes) IS DISTINCT FROM (NEW.revoked_at, NEW.expires_at, NEW.scopes))
+    EXECUTE FUNCTION accounts_service_key_changed();
+CREATE TRIGGER accounts_service_key_deleted AFTER DELETE ON accounts_servicekey
+    FOR EACH ROW EXECUTE FUNCTION accounts_service_key_changed();
+
 CREATE FUNCTION accounts_member_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO accounts_revocation (organization_id, kind) VALUES (OLD.organization_id, 'member');
@@ -69,6 +80,9 @@ DROP TRIGGER accounts_user_changed ON accounts_user;
 DROP TRIGGER accounts_organization_changed ON accounts_organization;
 DROP TRIGGER accounts_member_deleted ON accounts_membership;
 DROP TRIGGER accounts_member_changed ON accounts_membership;
+DROP TRIGGER accounts_service_key_deleted ON accounts_servicekey;
+DROP TRIGGER accounts_service_key_changed ON accounts_servicekey;
+DROP FUNCTION accounts_service_key_changed;
 DROP TRIGGER accounts_key_deleted ON accounts_apikey;
 DROP TRIGGER accounts_key_changed ON accounts_apikey;
 DROP FUNCTION accounts_owner_stays, accounts_user_changed, accounts_organization_changed, accounts_member_changed, accounts_key_changed;

@@ -4,15 +4,19 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from django.conf import settings
 from django.db import close_old_connections
 
 from accounts import verification
-from accounts.errors import InvalidKeyFormat, Unauthenticated
+from accounts.errors import InvalidKeyFormat, ServiceKeyRequired, Unauthenticated
+from accounts.keys import is_service_key
 from accounts.principals import MISS, cache
-from accounts.types import Principal
+from accounts.service_principals import NAMING_HEADERS, bounded, name_customer, principal_for, service_keys
+from accounts.types import Principal, ServicePrincipal
 from contextmcp.common.errors import DomainError, MalformedRequest, MethodNotAllowed, NotFound, PayloadTooLarge
 from contextmcp.common.problems import CONTENT_TYPE, ServerError
 from usage import encoding, store
@@ -59,17 +63,44 @@ class Gate:
         principal = await self._principal(asked.headers)
         if asked.too_large:
             raise PayloadTooLarge
+        if isinstance(principal, ServicePrincipal):
+            return await self._serve(handler, place, principal, asked)
+        if handler in SERVICE_ONLY:
+            raise ServiceKeyRequired
         if self._desk is None:
             self._desk = Desk()
         return await handler(self._desk, Request(principal, asked.headers, asked.body, place, asked.query))
 
-    async def _principal(self, headers: Mapping[str, str]) -> Principal:
+    async def _serve(self, handler: Handler, place: UUID | None, service: ServicePrincipal, asked: Asked) -> Reply:
+        """Answer a service key, for the customer that the request names."""
+        headers = {name: asked.headers[name.lower()] for name in NAMING_HEADERS if name.lower() in asked.headers}
+        query = dict(parse_qsl(asked.query, keep_blank_values=True))
+        kind = asked.headers.get("content-type", "")
+        credential, organization_id, body = name_customer(headers, query, asked.body, kind)
+        if credential is not None:
+            customer = bounded(await self._customer(credential), service)
+        else:
+            assert organization_id is not None
+            customer = await self._in_thread(_organization, service, organization_id)
+        if self._desk is None:
+            self._desk = Desk()
+        return await handler(self._desk, Request(customer, asked.headers, body, place, asked.query, service))
+
+    async def _in_thread(self, work: Callable[..., Any], *values: Any) -> Any:
+        try:
+            return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(self._threads, work, *values), LOAD_SECONDS)
+        except (*store.Unreachable, TimeoutError):
+            raise TemporarilyUnavailable(retry_after=1) from None
+
+    async def _principal(self, headers: Mapping[str, str]) -> Principal | ServicePrincipal:
         scheme, _, raw = headers.get("authorization", "").strip().partition(" ")
         if not scheme:
             raise Unauthenticated
         if scheme.lower() != "bearer":
             raise InvalidKeyFormat("Send the API key as: Authorization: Bearer <key>.")
-        raw = raw.strip()
+        return await self._customer(raw.strip(), or_service=True)
+
+    async def _customer(self, raw: str, *, or_service: bool = False) -> Any:
         found = cache.get(raw)
         if found is MISS:
             try:
@@ -81,6 +112,8 @@ class Gate:
                 if found is MISS:
                     raise TemporarilyUnavailable(retry_after=1) from None
         if isinstance(found, DomainError):
+            if or_service and is_service_key(raw):
+                return service_keys.get(raw) or await self._in_thread(_load_service, raw)
             raise found
         assert isinstance(found, Principal)
         return found
@@ -92,6 +125,16 @@ def _load(raw: str) -> Principal:
     # Whoever asks needs these next; here they cost no second way to a thread and back.
     read_entitlements(principal)
     return principal
+
+
+def _load_service(raw: str) -> ServicePrincipal:
+    close_old_connections()
+    return service_keys.load(raw)
+
+
+def _organization(service: ServicePrincipal, organization_id: UUID) -> Principal:
+    close_old_connections()
+    return principal_for(service, organization_id)
 
 
 def refused(refusal: DomainError) -> Reply:
@@ -114,6 +157,8 @@ ROUTES: dict[str, Handler] = {
     "/api/usage/events": Desk.events,
     "/api/usage/current": Desk.current,
 }
+# What restates usage. A customer's key may not.
+SERVICE_ONLY = frozenset({Desk.events, Desk.settle, Desk.release})
 _HOLDS = "/api/usage/holds/"
 _ENDINGS: dict[str, Handler] = {"settle": Desk.settle, "release": Desk.release}
 

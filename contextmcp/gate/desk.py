@@ -16,11 +16,11 @@ from psycopg.conninfo import make_conninfo
 
 from accounts.models import Organization
 from accounts.selectors import team_members_count
-from accounts.types import Principal
+from accounts.types import Principal, ServicePrincipal
 from contextmcp.common.errors import DomainError, UnsupportedMediaType, ValidationFailed
 from entitlements.manager import EntitlementsManager
 from entitlements.types import Entitlements
-from usage import asking, decide, gate, holds, ingest, limits, outage, rates, requests, results, selectors, store
+from usage import asking, decide, gate, holds, ingest, limits, outage, rates, requests, results, selectors, store, trail
 from usage.encoding import rate_headers, to_json
 from usage.errors import RateLimited, TemporarilyUnavailable
 from usage.histories import history_of
@@ -48,6 +48,8 @@ class Request(Struct):
     body: bytes
     place: UUID | None
     query: str = ""
+    # The service key that acts for the principal, if one does.
+    service: ServicePrincipal | None = None
 
 
 def address() -> bytes:
@@ -208,7 +210,8 @@ class Desk:
     async def current(self, request: Request) -> Reply:
         principal = request.principal
         principal.require(scope="usage:read")
-        requests.refuse_parameters(name for name, _ in parse_qsl(request.query, keep_blank_values=True))
+        known = () if request.service is None else ("organizationId",)
+        requests.refuse_parameters(name for name, _ in parse_qsl(request.query, keep_blank_values=True) if name not in known)
         at = _times(principal)[1]
         entitlements = await self._entitlements(principal, at)
         period = selectors.period_at(entitlements, at)
@@ -232,7 +235,10 @@ class Desk:
         else:
             understood = await self._found(ingest.understand, bodies, at, history)
         good = [event for event in understood if not isinstance(event, DomainError)]
-        verdicts = iter(await self._reported(Report(_who(principal), good)) if good else ())
+        counted = await self._reported(Report(_who(principal), good)) if good else []
+        if request.service is not None and (totals := trail.corrections(good, counted)):
+            await self._audited(trail.record_corrections, principal.organization_id, request.service.key_id, totals)
+        verdicts = iter(counted)
         said = [(Verdict.REFUSED, event) if isinstance(event, DomainError) else next(verdicts) for event in understood]
         return Reply(200, [_JSON], results.told(said, single=single))
 
@@ -266,7 +272,17 @@ class Desk:
         assert request.place is not None
         amount = read(request.body)
         job = await self._found(holds.settlement, _who(request.principal), request.place, amount)
-        return Reply(200, [_JSON], to_json(await self._committed(job)))
+        ended = await self._committed(job)
+        if request.service is not None and trail.lowers(ended):
+            await self._audited(trail.record_end, request.principal.organization_id, request.service.key_id, ended)
+        return Reply(200, [_JSON], to_json(ended))
+
+    async def _audited(self, write: Callable[..., None], *values: Any) -> None:
+        """Written after the commit that it tells of: if Postgres goes away between the two, the log keeps it."""
+        try:
+            await self._in_thread(write, *values)
+        except store.Unreachable:
+            log.error("an audit event could not be written: %s %s", write.__name__, values)
 
 
 def _who(principal: Principal) -> Who:

@@ -6,7 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.authentication import caller
+from accounts.authentication import CustomerOrServiceAuthentication, MemberSessionAuthentication, caller
 from contextmcp.common.errors import ValidationFailed
 from entitlements.manager import EntitlementsManager
 
@@ -15,7 +15,8 @@ from .schemas import EntitlementsSchema, PlansSchema, entitlements_data, plan_da
 
 def refuse_parameters(request: Request) -> None:
     """An address that takes no parameters says so, so that a mistyped one is not taken for an answer."""
-    if request.query_params:
+    known = ("organizationId",) if request.auth is not None and caller(request).service else ()
+    if set(request.query_params) - set(known):
         raise ValidationFailed(errors=[{"field": name, "message": "There is no such parameter."} for name in request.query_params])
 
 
@@ -66,6 +67,8 @@ class PlansView(APIView):
 
 
 class EntitlementsView(APIView):
+    authentication_classes = (CustomerOrServiceAuthentication, MemberSessionAuthentication)
+
     @extend_schema(
         operation_id="get_entitlements",
         summary="Everything the organization may do",

@@ -28,6 +28,7 @@ def main(organizations: int, keys: int, to: Path) -> None:
     from accounts import keys as forms
     from accounts.models import ApiKey, Membership, Organization, User
     from accounts.roles import SCOPES
+    from accounts.services import service_keys
     from entitlements.manager import EntitlementsManager
     from entitlements.publish import publish
 
@@ -83,11 +84,13 @@ def main(organizations: int, keys: int, to: Path) -> None:
         rows = [row(start + n, raw, forms.newest_version()) for n, raw in enumerate(raws[start : start + 5_000])]
         ApiKey.objects.bulk_create(rows)
     ApiKey.objects.bulk_create([row(n, raw, 0) for n, raw in enumerate(stale)])
+    _, service_key = service_keys.create(None, "Benchmark")
     to.touch(mode=0o600)
     to.write_text(
         json.dumps(
             {
                 "keys": raws,
+                "service_key": service_key,
                 "organizations": [str(one.pk) for one in made],
                 "period": [period.start.isoformat(), period.end.isoformat()],
                 "guesses": {

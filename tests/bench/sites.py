@@ -180,6 +180,10 @@ class Product:
     def heads(self, keys: Sequence[str]) -> list[dict[str, str]]:
         return [requests.bearer(key) for key in keys]
 
+    def service_heads(self, keys: Sequence[str]) -> list[dict[str, str]]:
+        """The headers of the vendor's own server, which names each customer by their key."""
+        return [requests.bearer(self.seeded["service_key"]) | {"ContextMCP-Credential": key} for key in keys]
+
     def posting(self, path: str, body: bytes, keys: Sequence[str]) -> Iterator[bytes]:
         """The same request, for one key after the other."""
         return requests.cycle([requests.request("POST", path, body, head) for head in self.heads(keys)])

@@ -63,7 +63,7 @@ def member(world):
     ada.subscribe("pro")
     for amount in (3, 940):
         ada.api.post("/api/usage/authorize", {"feature": "sessions", "amount": amount})
-    ada.in_session("PUT", "/api/usage/levels/projects", {"value": 10})
+    ada.api.post("/api/usage/authorize", {"feature": "projects", "amount": 10})
     ada.make_key("A key with a name as long as a customer thinks fit, for the machine in the cellar of the old house")
     ada.invite("viewer").close()
     ada.api.post("/api/organization/invitations", {"email": "grace.brewster.murray.hopper@compilers.example", "role": "admin"})

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.support.api import credentials
+
 AGAIN = {500, 502, 503}
 
 
@@ -45,15 +47,24 @@ def ask(
     on_answer: Callable[[int], None] = lambda number: None,
 ) -> Crowd:
     """All `calls`, by so many clients, let go together. `on_answer` hears of every answer, in the event loop."""
-    return asyncio.run(_ask(list(ports), key, list(calls), clients, patience, on_answer))
+    wanted = list(calls)
+    # Asked for here: the database cannot be asked on the event loop.
+    heads = {path: _head(path, key) for path in {call.path for call in wanted}}
+    return asyncio.run(_ask(list(ports), heads, wanted, clients, patience, on_answer))
 
 
-async def _ask(ports: list[int], key: str, calls: list[Call], clients: int, patience: float, on_answer: Callable[[int], None]) -> Crowd:
+def _head(path: str, key: str) -> str:
+    return "".join(f"{name}: {value}\r\n" for name, value in credentials(path, key).items())
+
+
+async def _ask(
+    ports: list[int], heads: dict[str, str], calls: list[Call], clients: int, patience: float, on_answer: Callable[[int], None]
+) -> Crowd:
     crowd, waiting, gun = Crowd(), iter(calls), asyncio.Event()
     until = time.monotonic() + patience
 
     async def client(number: int) -> None:
-        line = _Line(ports, number, key)
+        line = _Line(ports, number, heads)
         await line.ready()
         await gun.wait()
         for call in waiting:
@@ -73,8 +84,8 @@ async def _ask(ports: list[int], key: str, calls: list[Call], clients: int, pati
 class _Line:
     """One client's connection, to one server after the other."""
 
-    def __init__(self, ports: list[int], turn: int, key: str) -> None:
-        self.ports, self.turn, self.key = ports, turn, key
+    def __init__(self, ports: list[int], turn: int, heads: dict[str, str]) -> None:
+        self.ports, self.turn, self.heads = ports, turn, heads
         self.streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ready(self) -> None:
@@ -111,7 +122,7 @@ class _Line:
         reader, writer = self.streams
         body = json.dumps(call.body).encode()
         name = f"idempotency-key: {call.name}\r\n" if call.name else ""
-        head = f"POST {call.path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {self.key}\r\n"
+        head = f"POST {call.path} HTTP/1.1\r\nhost: localhost\r\n{self.heads[call.path]}"
         writer.write(f"{head}{name}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
         await writer.drain()
         top = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()

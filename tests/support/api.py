@@ -5,7 +5,20 @@ from typing import Any
 
 from django.test import Client
 
+from accounts import keys
+from tests.factories.service_keys import service_key
+
 NOTHING: Any = object()
+
+
+SERVICE_PATHS = ("/api/usage/events", "/api/usage/holds/", "/api/usage/levels/")
+
+
+def credentials(path: str, key: str) -> dict[str, str]:
+    """The headers for a customer's key: on its own, or named by the vendor's server where only a service key may write."""
+    if path.startswith(SERVICE_PATHS) and not keys.is_service_key(key):
+        return {"Authorization": f"Bearer {service_key()}", "ContextMCP-Credential": key}
+    return {"Authorization": f"Bearer {key}"}
 
 
 class Api:
@@ -18,7 +31,7 @@ class Api:
         """`headers` by name in snake_case: `idempotency_key="k"`. `body` may be bytes, sent as they are."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if by is not None:
-            sent["Authorization"] = f"Bearer {getattr(by, 'key', by)}"
+            sent |= credentials(path, getattr(by, "key", by))
         data = b"" if body is NOTHING else body if isinstance(body, bytes) else json.dumps(body, default=str)
         kind = sent.pop("content-type", "application/json")
         return self.client.generic(method, path, data, content_type=kind, headers=sent)

@@ -17,6 +17,8 @@ from django.db import connection
 
 from contextmcp.local.services import REPOSITORY
 
+from .api import credentials
+
 
 def environment(**more: str) -> dict[str, str]:
     """Of a process that serves this test's database under this test's settings."""
@@ -93,7 +95,7 @@ class Http:
     ) -> tuple[int, dict[str, str], Any]:
         sent = {"content-type": "application/json", **{name.replace("_", "-"): value for name, value in headers.items()}}
         if key is not None:
-            sent["authorization"] = f"Bearer {key}"
+            sent |= credentials(path, key)
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         self.connection.request(method, path, data, sent)
         response = self.connection.getresponse()

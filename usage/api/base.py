@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.authentication import caller
+from accounts.authentication import CustomerOrServiceAuthentication, MemberSessionAuthentication, caller
 from accounts.types import Caller
 from contextmcp.common.clock import now
 from contextmcp.common.errors import DomainError, UnsupportedMediaType
@@ -22,11 +22,18 @@ T = TypeVar("T")
 class UsageView(APIView):
     """Views of the gate's paths answer exactly as the gate's own server does, so they go around DRF's parsing and rendering."""
 
+    authentication_classes = (CustomerOrServiceAuthentication, MemberSessionAuthentication)
+
     def admit(self, request: Request, scope: str) -> UsageTracker:
         """The tracker of the caller's organization, if the caller has the scope."""
         found: Caller = caller(request)
         found.require(scope=scope)
         return UsageTracker.of(found)
+
+    def admit_service(self, request: Request) -> UsageTracker:
+        """The tracker of the customer that a service key acts for. Raises `ServiceKeyRequired` for customers' keys and sessions."""
+        caller(request).require_service()
+        return self.admit(request, "usage:write")
 
     def handle_exception(self, exc: Exception) -> Response:
         response = super().handle_exception(exc)
@@ -41,7 +48,8 @@ def raw(request: Request, *types: str) -> bytes:
     kind = request.headers.get("Content-Type", JSON).partition(";")[0].strip().lower()
     if kind not in (types or (JSON,)):
         raise UnsupportedMediaType(f"Send {' or '.join(types or (JSON,))}.")
-    body: bytes = request._request.body
+    # A service key names its customer in the body; these fields are taken out already.
+    body: bytes = getattr(request._request, "named_body", None) or request._request.body
     return body
 
 
@@ -56,4 +64,6 @@ def answer(value: Any, headers: Mapping[str, str] | None = None) -> HttpResponse
 
 
 def refuse_parameters(request: Request, *known: str) -> None:
+    if caller(request).service is not None:
+        known = (*known, "organizationId")
     requests.refuse_parameters(name for name in request.query_params if name not in known)

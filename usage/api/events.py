@@ -22,7 +22,7 @@ class Events(UsageView):
         description=(
             "One event, an array or `{events: [...]}` of up to 1,000, or CloudEvents 1.0 (structured or batch; `type` is the feature). "
             "Each is checked and answered for itself and counted once per idempotency key. It happened already, so no limit refuses "
-            "it; it lands in the period it happened in, up to 35 days back. Needs the scope `usage:write`."
+            "it; it lands in the period it happened in, up to 35 days back. Needs a service key with the scope `usage:write`."
         ),
         request=PolymorphicProxySerializer(
             component_name="EventOrEvents",
@@ -44,7 +44,7 @@ class Events(UsageView):
         ],
     )
     def post(self, request: Request) -> HttpResponse:
-        tracker = self.admit(request, "usage:write")
+        tracker = self.admit_service(request)
         body = raw(request, *ingest.CONTENT_TYPES)
         bodies, single = ingest.parse(body, request.headers.get("Content-Type", ""), key_of(request))
         verdicts: Any = tracker.record_events(bodies)

@@ -22,7 +22,10 @@ class SettleHold(UsageView):
         operation_id="settle_hold",
         tags=["Usage"],
         summary="Count the true amount of a hold",
-        description="What was used was used: it is counted even if it is more than was held, or the hold has expired. Needs `usage:write`.",
+        description=(
+            "What was used was used: it is counted even if it is more than was held, or the hold has expired. "
+            "Needs a service key with the scope `usage:write`."
+        ),
         request=SettleSchema,
         responses=SettledSchema,
         examples=[
@@ -31,7 +34,7 @@ class SettleHold(UsageView):
         ],
     )
     def post(self, request: Request, hold_id: UUID) -> HttpResponse:
-        tracker = self.admit(request, "usage:write")
+        tracker = self.admit_service(request)
         key_of(request)  # A hold is settled once, with or without a key.
         return answer(tracker.settle(hold_id, requests.read(requests.SettleBody, raw(request)).amount))
 
@@ -43,13 +46,13 @@ class ReleaseHold(UsageView):
         operation_id="release_hold",
         tags=["Usage"],
         summary="Count nothing of a hold",
-        description="Needs the scope `usage:write`.",
+        description="Needs a service key with the scope `usage:write`.",
         request=None,
         responses=SettledSchema,
         examples=[OpenApiExample("Released", {**_SETTLED, "state": "released", "settled": 0}, response_only=True)],
     )
     def post(self, request: Request, hold_id: UUID) -> HttpResponse:
-        tracker = self.admit(request, "usage:write")
+        tracker = self.admit_service(request)
         key_of(request)
         requests.read(requests.EmptyBody, raw(request))
         return answer(tracker.release_hold(hold_id))
@@ -64,13 +67,13 @@ class StateLevel(UsageView):
         parameters=[_FEATURE],
         tags=["Usage"],
         summary="Say how much of a level is in use",
-        description="The truth, even above the limit. Needs the scope `usage:write`.",
+        description="The truth, even above the limit. Needs a service key with the scope `usage:write`.",
         request=LevelSchema,
         responses=GrantedItemSchema,
         examples=[OpenApiExample("Three projects", {"value": 3}, request_only=True), OpenApiExample("Noted", _LEVEL, response_only=True)],
     )
     def put(self, request: Request, feature: str) -> HttpResponse:
-        tracker = self.admit(request, "usage:write")
+        tracker = self.admit_service(request)
         return answer(tracker.state_level(feature, requests.read(requests.LevelBody, raw(request)).value))
 
 
@@ -82,7 +85,7 @@ class ReleaseLevel(UsageView):
         parameters=[_FEATURE],
         tags=["Usage"],
         summary="Give back part of a level",
-        description="Refused with `conflict` when less than that is in use. Needs the scope `usage:write`.",
+        description="Refused with `conflict` when less than that is in use. Needs a service key with the scope `usage:write`.",
         request=GiveBackSchema,
         responses=GrantedSchema,
         examples=[
@@ -91,7 +94,7 @@ class ReleaseLevel(UsageView):
         ],
     )
     def post(self, request: Request, feature: str) -> HttpResponse:
-        tracker = self.admit(request, "usage:write")
+        tracker = self.admit_service(request)
         amount = requests.read(requests.AmountBody, raw(request)).amount
         granted = tracker.release(feature, amount, idempotency_key=key_of(request))
         return answer(granted.body, {"Idempotent-Replayed": "true"} if granted.replayed else None)

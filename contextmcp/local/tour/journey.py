@@ -20,6 +20,7 @@ class Journey:
     browser: Browser = field(default_factory=Browser)
     api: Api = field(init=False)
     free_key: str = ""
+    service_key: str = ""
     organization: dict[str, Any] = field(default_factory=dict)
     checkout: dict[str, Any] = field(default_factory=dict)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contextmcp.local.world import World, write_private
 
-from . import money, people, plans
+from . import money, people, plans, service
 from .journey import Journey
 from .report import Report
 from .stripe_side import StripeSide
@@ -23,6 +23,7 @@ def walk(world: World, report: Report) -> Journey:
     for title, chapter in [
         ("Signing up", people.sign_up),
         ("Free", plans.free),
+        ("The service key", service.report_usage),
         ("Buying Pro", money.buy),
         ("Months go by", money.months),
         ("Changing one's mind", money.change),
@@ -60,4 +61,5 @@ def _told(world: World, journey: Journey) -> dict[str, str]:
         "adminPassword": world.admin_password,
         "organizationId": str(journey.organization.get("id", "")),
         "freeApiKey": journey.free_key,
+        "serviceKey": journey.service_key,
     }

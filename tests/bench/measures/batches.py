@@ -43,7 +43,7 @@ def measure(bench: Bench) -> list[Row]:
 
 
 def batches(bench: Bench, product: Product, told: str, size: int, identify: Callable[[], str]) -> Http:
-    heads = product.heads(product.many())
+    heads = product.service_heads(product.many())
     ready = max(2, int(READY * (bench.options.seconds + 0.7) / size))
     make = partial(requests.batches, PATH, heads, size, identify, ready)
     expect = b'"accepted":%d,' % size

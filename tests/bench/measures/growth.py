@@ -35,6 +35,6 @@ def makers(product: Product) -> dict[str, Callable[[], Iterator[bytes]]]:
         "check of a quota": lambda: product.posting(checking.PATH, gate.BODY, many),
         "authorize": lambda: product.posting(gate.PATH, gate.BODY, many),
         "authorize, Idempotency-Key": lambda: requests.keyed(gate.PATH, heads, gate.BODY),
-        "one event": lambda: requests.posts(single.PATH, heads, requests.event),
+        "one event": lambda: requests.posts(single.PATH, product.service_heads(many), requests.event),
         "current usage": lambda: requests.cycle(read),
     }

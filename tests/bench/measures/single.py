@@ -15,7 +15,7 @@ EVENT = "one event"
 def measure(bench: Bench) -> list[Row]:
     rows: list[Row] = []
     product = bench.empty
-    heads = product.heads(product.many())
+    heads = product.service_heads(product.many())
     for connections in bench.options.connections:
         event = Http(
             EVENT, bench.world, product.gate, lambda: requests.posts(PATH, heads, requests.event), connections, expect=b'"accepted":1'

@@ -1,0 +1,30 @@
+"""The service key of the test's deployment."""
+
+from django.conf import settings
+
+from accounts import keys
+from accounts.models import ServiceKey
+from accounts.service_principals import SCOPES
+
+# One text for the whole run: its bcrypt hash is computed once. Every test's database has its own row.
+_made: dict[str, keys.Fingerprints] = {}
+
+
+def service_key(scopes: tuple[str, ...] = SCOPES) -> str:
+    """Return the text of a service key that this database knows."""
+    if not _made:
+        raw = keys.generate(settings.KEY_ENVIRONMENT, prefix=keys.SERVICE_PREFIX)
+        _made[raw] = keys.fingerprints(raw)
+    raw, known_by = next(iter(_made.items()))
+    ServiceKey.objects.get_or_create(
+        public_id=known_by.public_id,
+        defaults={
+            "bcrypt_hash": known_by.bcrypt_hash,
+            "hmac": known_by.hmac,
+            "hmac_version": known_by.hmac_version,
+            "name": "Test server",
+            "scopes": list(scopes),
+            "environment": settings.KEY_ENVIRONMENT,
+        },
+    )
+    return raw
