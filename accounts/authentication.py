@@ -46,8 +46,8 @@ class ApiKeyAuthentication(BaseAuthentication):
         return "Bearer"
 
 
-class CustomerOrServiceAuthentication(ApiKeyAuthentication):
-    """A customer's key, or a service key together with the customer that the request names (see `service_principals`).
+class ServiceKeyAuthentication(BaseAuthentication):
+    """A service key together with the customer that the request names (see `service_principals`).
 
     What is left of the body without the customer's name is in `request._request.named_body`.
     """
@@ -56,7 +56,7 @@ class CustomerOrServiceAuthentication(ApiKeyAuthentication):
         scheme, _, raw = get_authorization_header(request).strip().partition(b" ")
         text = raw.strip().decode("latin-1")
         if scheme.lower() != b"bearer" or not is_service_key(text):
-            return super().authenticate(request)
+            return None
         service = service_keys.get(text) or service_keys.load(text)
         inner = request._request
         kind = request.headers.get("Content-Type", "")
@@ -67,6 +67,9 @@ class CustomerOrServiceAuthentication(ApiKeyAuthentication):
             return service, caller_for(service, open_organization(organization_id))
         customer = authenticate_key(credential)
         return service, replace(customer, scopes=customer.scopes & service.scopes, service=service)
+
+    def authenticate_header(self, request: Request) -> str:
+        return "Bearer"
 
 
 class SignedInAuthentication(SessionAuthentication):

@@ -4,8 +4,6 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 
-SERVICE_ONLY = {"record_events", "settle_hold", "release_hold", "state_level", "release_level"}
-
 
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     target_class = "accounts.authentication.ApiKeyAuthentication"
@@ -16,14 +14,10 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-c
 
 
 class ServiceKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    target_class = "accounts.authentication.CustomerOrServiceAuthentication"
-    name = ["apiKey", "serviceKey"]
+    target_class = "accounts.authentication.ServiceKeyAuthentication"
+    name = "serviceKey"
 
-    def get_security_requirement(self, auto_schema: Any) -> list[dict[str, list[Any]]]:
-        service_only = auto_schema.get_operation_id() in SERVICE_ONLY
-        return [{"serviceKey": []}] if service_only else [{"apiKey": []}, {"serviceKey": []}]
-
-    def get_security_definition(self, auto_schema: Any) -> list[dict[str, str]]:
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
         text = (
             "A service key of the vendor's own servers: cmcp_svc_live_... or cmcp_svc_test_.... Each request names the customer, "
             "by exactly one of: the customer's key in the header `ContextMCP-Credential` or the field `credential` of a JSON "
@@ -31,8 +25,7 @@ class ServiceKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyp
             "the parameter `organizationId`. "
             "Arrays and CloudEvents name it by header."
         )
-        customer = {"type": "http", "scheme": "bearer", "description": "An API key: cmcp_sk_live_... or cmcp_sk_test_..."}
-        return [customer, {"type": "http", "scheme": "bearer", "description": text}]
+        return {"type": "http", "scheme": "bearer", "description": text}
 
 
 class SignedInScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]

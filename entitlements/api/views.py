@@ -6,7 +6,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.authentication import CustomerOrServiceAuthentication, MemberSessionAuthentication, caller
+from accounts.authentication import ApiKeyAuthentication, MemberSessionAuthentication, ServiceKeyAuthentication, caller
 from contextmcp.common.errors import ValidationFailed
 from entitlements.manager import EntitlementsManager
 
@@ -67,7 +67,7 @@ class PlansView(APIView):
 
 
 class EntitlementsView(APIView):
-    authentication_classes = (CustomerOrServiceAuthentication, MemberSessionAuthentication)
+    authentication_classes = (ServiceKeyAuthentication, ApiKeyAuthentication, MemberSessionAuthentication)
 
     @extend_schema(
         operation_id="get_entitlements",

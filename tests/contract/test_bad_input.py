@@ -1,6 +1,8 @@
 """Bad input on every operation that the document names: a problem with a code and a sentence, and never a 500."""
 
 import json
+import os
+import subprocess
 import time
 import uuid
 
@@ -9,10 +11,12 @@ import pytest
 
 from accounts.keys import generate
 from contextmcp.common.problems import CONTENT_TYPE
+from contextmcp.local import runner
 from tests.contract.document import operations
 from tests.support.customers import sign_up
 
 OPERATIONS = operations()
+SERVICE_ONLY = {"record_events", "settle_hold", "release_hold", "state_level", "release_level"}
 WITH_BODY = [each for each in OPERATIONS if each.body]
 WITH_ID = [each for each in OPERATIONS if "_id}" in each.path]
 TAKING_KEYS = [each for each in OPERATIONS if any(one["name"] == "Idempotency-Key" for one in each.told.get("parameters", ()))]
@@ -59,13 +63,23 @@ def stranger(world):
 
 
 @pytest.fixture(scope="module")
-def send(world, owner):
+def service_key(world):
+    command = [*runner.MANAGE, "create_service_key", "Contract"]
+    environment = {**os.environ, **world.world.environment}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip().splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def send(world, owner, service_key):
     """`send(operation, body)`: as the owner unless told otherwise. Whatever comes back is no accident."""
     # A connection each: after a body that is too large the server closes, and the next request would find it so.
     with httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0)) as client:
 
         def go(operation, body=b"", *, authorization=f"Bearer {owner.key}", kind="application/json", path=None, **headers):
             sent = {"Content-Type": kind, **headers}
+            if operation.name in SERVICE_ONLY and (path or authorization == f"Bearer {owner.key}"):
+                sent["ContextMCP-Credential"] = authorization.removeprefix("Bearer ")
+                authorization = f"Bearer {service_key}"
             if authorization is not None:
                 sent["Authorization"] = authorization
             url = world.url + (path or address(operation))

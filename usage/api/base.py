@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts.authentication import CustomerOrServiceAuthentication, MemberSessionAuthentication, caller
+from accounts.authentication import ApiKeyAuthentication, MemberSessionAuthentication, ServiceKeyAuthentication, caller
 from accounts.types import Caller
 from contextmcp.common.clock import now
 from contextmcp.common.errors import DomainError, UnsupportedMediaType
@@ -22,7 +22,7 @@ T = TypeVar("T")
 class UsageView(APIView):
     """Views of the gate's paths answer exactly as the gate's own server does, so they go around DRF's parsing and rendering."""
 
-    authentication_classes = (CustomerOrServiceAuthentication, MemberSessionAuthentication)
+    authentication_classes = (ServiceKeyAuthentication, ApiKeyAuthentication, MemberSessionAuthentication)
 
     def admit(self, request: Request, scope: str) -> UsageTracker:
         """The tracker of the caller's organization, if the caller has the scope."""
