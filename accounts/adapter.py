@@ -9,6 +9,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
+from contextmcp.common.emails import label
 from contextmcp.common.middleware import address_of
 
 # The site's invitation page leaves the token here before it sends a newcomer to the sign-up form.
@@ -35,7 +36,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return f"{settings.PUBLIC_URL}{path.replace('UID-KEY', key)}"
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        super().send_mail(template_prefix, email, {**context, "public_url": settings.PUBLIC_URL})
+        """Store the message for delivery. `template_prefix` is such as "account/email/password_reset_key"."""
+        message = self.render_mail(template_prefix, email, {**context, "public_url": settings.PUBLIC_URL})
+        label(message, template_prefix.rpartition("/")[2])
+        message.send()
 
     def get_client_ip(self, request: HttpRequest) -> str:
         """Return the client's address as everything else here sees it. Without one, such clients share their limits; none is refused."""

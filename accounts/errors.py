@@ -6,6 +6,7 @@ from contextmcp.common.problems import Forbidden, Unauthenticated
 __all__ = [
     "CustomerNotFound",
     "CustomerRequired",
+    "EmailNotConfirmed",
     "EnvironmentMismatch",
     "HourlyLimitReached",
     "InsufficientScope",
@@ -17,6 +18,7 @@ __all__ = [
     "KeyNotFound",
     "KeyRevoked",
     "LastOwner",
+    "OrganizationLimitReached",
     "PermissionDenied",
     "SeatLimitReached",
     "ServiceKeyRequired",
@@ -107,6 +109,21 @@ class VerificationBusy(TemporarilyUnavailable):
     """The threads that run bcrypt are all taken: the server is overloaded, no limit of the caller's. Details: `retry_after` (seconds)."""
 
     message = "The server is busy checking API keys. Try again in a moment."
+
+
+class EmailNotConfirmed(DomainError):
+    """This needs a confirmed email address."""
+
+    code = "email_not_confirmed"
+    status = 403
+    message = "Confirm your email address first: the link is in your mail."
+
+
+class OrganizationLimitReached(Conflict):
+    """The user owns as many organizations as they may. Details: `limit`."""
+
+    code = "organization_limit_reached"
+    message = "You own the maximum number of organizations."
 
 
 class KeyLimitReached(Conflict):

@@ -1,37 +1,72 @@
-"""Letters of the identity layer."""
+"""Mails of identity. Each is stored in the transaction that it tells of (see `contextmcp.common.emails`)."""
 
-import logging
+import re
+from datetime import datetime
+from typing import Any
 
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives
+from django.dispatch import receiver
 from django.template.loader import render_to_string
 
-from contextmcp.common.clock import now
+from contextmcp.common.emails import email_delivered, send_email
 
-from .models import Invitation
+from .models import Invitation, Membership, Organization, User
+from .roles import Role
 
-log = logging.getLogger(__name__)
+INVITATION = "invitation"
+_LONGEST_NAME = 60
+
+
+def display_name(name: str) -> str:
+    """A name as it may stand in a mail: at most 60 characters, on one line, and nothing that a mail client turns into a link."""
+    name = " ".join(name.split())
+    name = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    # A zero-width space after the dot: "evil.example" reads the same and is no link.
+    return re.sub(r"(?<=\w)([.:@/])(?=[\w/])", "\\1\u200b", name)
 
 
 def send_invitation(invitation: Invitation, token: str) -> None:
-    """Send the link. A mail server that fails leaves `sent_at` empty; the invitation stands and can be resent."""
+    """Store the mail with the link. `sent_at` is set when the mail server has taken it."""
+    name = display_name(invitation.organization.name)
+    inviter = invitation.invited_by.get_full_name() if invitation.invited_by else invitation.organization.name
     context = {
         "invitation": invitation,
-        "organization": invitation.organization,
-        "inviter": invitation.invited_by.get_full_name() if invitation.invited_by else invitation.organization.name,
+        "organization": name,
+        "inviter": display_name(inviter),
         "link": f"{settings.PUBLIC_URL}/invitations/{token}/",
     }
-    letter = EmailMultiAlternatives(
-        # A line break in a name must not become a header.
-        subject=" ".join(f"Join {invitation.organization.name} on ContextMCP".split()),
-        body=render_to_string("accounts/mail/invitation.txt", context),
-        to=[invitation.email],
+    send_email(
+        category=INVITATION,
+        reference=invitation.pk,
+        to=invitation.email,
+        subject=f"Invitation to join “{name}” on ContextMCP",
+        text=render_to_string("accounts/mail/invitation.txt", context),
+        html=render_to_string("accounts/mail/invitation.html", context),
     )
-    letter.attach_alternative(render_to_string("accounts/mail/invitation.html", context), "text/html")
-    try:
-        letter.send()
-    except OSError as error:  # SMTP's own exceptions are OSErrors too.
-        log.error("the invitation %s could not be mailed: %s", invitation.pk, type(error).__name__)
-        return
-    invitation.sent_at = now()
-    Invitation.objects.filter(pk=invitation.pk).update(sent_at=invitation.sent_at)
+
+
+@receiver(email_delivered)
+def _invitation_delivered(category: str, reference: str, sent_at: datetime, **_: Any) -> None:
+    if category == INVITATION:
+        Invitation.objects.filter(pk=reference).update(sent_at=sent_at)
+
+
+def send_role_notices(member: Membership, actor: User | None) -> None:
+    """Tell every owner that somebody became an owner or admin. `actor` is who did it; None is staff of the vendor or the system."""
+    organization: Organization = member.organization
+    context = {
+        "organization": display_name(organization.name),
+        "member": member.user.email,
+        "role": member.get_role_display().lower(),
+        "actor": actor.email if actor else "ContextMCP support",
+        "link": f"{settings.PUBLIC_URL}/account/team/",
+    }
+    for owner in User.objects.filter(memberships__organization=organization, memberships__role=Role.OWNER, is_active=True):
+        send_email(
+            category="role_notice",
+            reference=member.pk,
+            to=owner.email,
+            subject=f"{member.user.email} is now {context['role']} of “{context['organization']}”",
+            text=render_to_string("accounts/mail/role.txt", context),
+            html=render_to_string("accounts/mail/role.html", context),
+        )

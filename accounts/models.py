@@ -122,7 +122,7 @@ class Invitation(models.Model):
     invited_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
-    sent_at = models.DateTimeField(null=True, editable=False, help_text="When the mail server last took it. Empty: resend it.")
+    sent_at = models.DateTimeField(null=True, editable=False, help_text="When the mail server took it. Empty: it is still queued.")
     accepted_at = models.DateTimeField(null=True, editable=False)
     accepted_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+", editable=False)
     revoked_at = models.DateTimeField(null=True, editable=False)
@@ -226,7 +226,11 @@ class AuditEvent(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
-        indexes: ClassVar = [models.Index(fields=["organization", "-created_at"], name="audit_by_organization")]
+        indexes: ClassVar = [
+            models.Index(fields=["organization", "-created_at"], name="audit_by_organization"),
+            # Invitations are limited by recipient, whatever the organization.
+            models.Index(fields=["target", "-created_at"], condition=Q(action__startswith="invitation."), name="audit_invitations"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.action} {self.target}".strip()

@@ -111,7 +111,9 @@ class InvitationSchema(Schema):
     invited_by = serializers.SerializerMethodField("get_invited_by")
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField()
-    sent_at = serializers.DateTimeField(allow_null=True, help_text="When the mail server took it; null if it did not: resend it.")
+    sent_at = serializers.DateTimeField(
+        allow_null=True, help_text="When the mail server took it; null while the mail is queued. It is retried."
+    )
 
     def get_invited_by(self, invitation: Invitation) -> str | None:
         """An email address."""

@@ -119,7 +119,7 @@ class Migration(migrations.Migration):
                 ('token_digest', models.BinaryField(max_length=32, unique=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('expires_at', models.DateTimeField()),
-                ('sent_at', models.DateTimeField(editable=False, help_text='When the mail server last took it. Empty: resend it.', null=True)),
+                ('sent_at', models.DateTimeField(editable=False, help_text='When the mail server took it. Empty: it is still queued.', null=True)),
                 ('accepted_at', models.DateTimeField(editable=False, null=True)),
                 ('revoked_at', models.DateTimeField(editable=False, null=True)),
                 ('accepted_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
@@ -200,5 +200,9 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='auditevent',
             index=models.Index(fields=['organization', '-created_at'], name='audit_by_organization'),
+        ),
+        migrations.AddIndex(
+            model_name='auditevent',
+            index=models.Index(condition=models.Q(('action__startswith', 'invitation.')), fields=['target', '-created_at'], name='audit_invitations'),
         ),
     ]

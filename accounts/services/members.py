@@ -4,14 +4,15 @@ from uuid import UUID
 
 from django.db import transaction
 
-from accounts import audit, revocations
+from accounts import audit, mail, revocations
 from accounts.errors import LastOwner, PermissionDenied
 from accounts.models import Membership, Organization, User
-from accounts.roles import Role
+from accounts.roles import PRIVILEGED_ROLES, Role
 from accounts.signals import member_removed
 from accounts.types import Caller
 from contextmcp.common.errors import NotFound
 
+from .invitations import revoke_unauthorized
 from .organizations import locked
 
 
@@ -39,6 +40,9 @@ def change_role(organization: Organization, actor: Caller | User | None, members
             before={"role": before},
             after={"role": role},
         )
+        revoke_unauthorized(organization, member.user)
+        if role in PRIVILEGED_ROLES:
+            mail.send_role_notices(member, actor.user if isinstance(actor, Caller) else actor)
         revocations.hurry()
     return member
 
@@ -57,12 +61,13 @@ def remove(organization: Organization, actor: Caller | User | None, membership_i
             _someone_else_owns(organization, member)
         audit.record("member.removed", organization=organization, actor=actor, target=member.user.email, before={"role": member.role})
         member.delete()
+        revoke_unauthorized(organization, member.user)
         member_removed.send(sender=Membership, organization=organization, user=member.user)
         revocations.hurry()
 
 
 def _member(organization: Organization, membership_id: UUID) -> Membership:
-    member = Membership.objects.select_related("user").filter(organization=organization, pk=membership_id).first()
+    member = Membership.objects.select_related("user", "organization").filter(organization=organization, pk=membership_id).first()
     if member is None:
         raise NotFound
     return member

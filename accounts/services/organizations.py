@@ -1,15 +1,20 @@
 """Making and closing organizations."""
 
+import re
 import secrets
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils.text import slugify
 
 from accounts import audit, revocations
+from accounts.errors import OrganizationLimitReached
 from accounts.models import ApiKey, Invitation, Membership, Organization, User
 from accounts.roles import Role
+from accounts.selectors import has_confirmed_email
 from accounts.signals import organization_changed, organization_closed
 from accounts.types import Caller
 from contextmcp.common.clock import now
@@ -17,12 +22,16 @@ from contextmcp.common.errors import NotFound, ValidationFailed
 from contextmcp.common.logs import mask
 
 _SLUG_LENGTH = 50
+# Names stand in mails to people who never heard of the organization. An address there would be the sender's words under our name.
+# A domain alone ("Booking.com") is a name like others.
+_LINK = re.compile(r"://|\bwww\.|\bmailto:|\w\.\w{2,}/|\S@\w+\.\w|\bt\.me\b", re.IGNORECASE)
 
 
 def create(user: User, name: str) -> Organization:
-    """An organization with `user` as its owner, both or neither."""
+    """Create an organization with `user` as its owner, both or neither. Raises `ValidationFailed`, `OrganizationLimitReached`."""
     name = clean_name(name)
     with transaction.atomic():
+        _may_own_another(user)
         organization = Organization.objects.create(name=name, slug=_free_slug(name), email=user.email)
         Membership.objects.create(organization=organization, user=user, role=Role.OWNER)
         audit.record("organization.created", organization=organization, actor=user, target=organization.pk, after={"name": name})
@@ -34,7 +43,21 @@ def clean_name(name: str) -> str:
     name = mask(name.strip())
     if not 1 <= len(name) <= 100 or not name.isprintable():
         raise ValidationFailed(errors=[{"field": "name", "message": "Give 1 to 100 printable characters."}])
+    if _LINK.search(name):
+        raise ValidationFailed(errors=[{"field": "name", "message": "A name must not contain a web or email address."}])
     return name
+
+
+def _may_own_another(user: User) -> None:
+    """Raise `OrganizationLimitReached`. Closed organizations count for 30 days: closing one must not buy another free plan at once."""
+    # Locked until the transaction ends, so that two at once do not both find room.
+    User.objects.select_for_update(no_key=True).get(pk=user.pk)
+    recently = Q(organization__closed_at=None) | Q(organization__created_at__gt=now() - timedelta(days=30))
+    owned = Membership.objects.filter(recently, user=user, role=Role.OWNER).count()
+    if owned and not has_confirmed_email(user):
+        raise OrganizationLimitReached("Confirm your email address before you create another organization.", limit=1)
+    if owned >= settings.ORGANIZATIONS_PER_USER:
+        raise OrganizationLimitReached(limit=settings.ORGANIZATIONS_PER_USER)
 
 
 def _free_slug(name: str) -> str:

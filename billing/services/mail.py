@@ -6,11 +6,13 @@ from datetime import timedelta
 
 import structlog
 from django.core.mail import EmailMultiAlternatives
+from django.db import transaction
 from django.db.models import F, Q
 from django.template.loader import render_to_string
 
 from billing.models import Notice
 from contextmcp.common.clock import now
+from contextmcp.common.emails import label
 
 from . import letters
 
@@ -42,13 +44,15 @@ def _send(notice: Notice) -> bool:
         Notice.objects.filter(pk=notice.pk).update(dropped_at=present)
         return False
     try:
-        _letter(notice, letter).send()
+        # Both or neither: a letter that is queued is queued once.
+        with transaction.atomic():
+            _letter(notice, letter).send()
+            Notice.objects.filter(pk=notice.pk).update(sent_at=now(), error="")
     except OSError as error:  # SMTP's own exceptions are OSErrors too.
         # Not at once: the claim keeps it for a while, and so spaces the tries.
         Notice.objects.filter(pk=notice.pk).update(error=f"{type(error).__name__}: {error}"[:500])
         log.warning("billing.mail_failed", notice=notice.pk, error=type(error).__name__)
         return False
-    Notice.objects.filter(pk=notice.pk).update(sent_at=now(), error="")
     return True
 
 
@@ -61,4 +65,5 @@ def _letter(notice: Notice, letter: letters.Letter) -> EmailMultiAlternatives:
         to=[notice.organization.email],
     )
     message.attach_alternative(render_to_string("billing/mail/letter.html", context), "text/html")
+    label(message, f"billing.{notice.kind}", notice.pk)
     return message

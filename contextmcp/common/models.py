@@ -2,7 +2,9 @@
 
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Q
 
 
 class IdempotencyRecord(models.Model):
@@ -20,3 +22,38 @@ class IdempotencyRecord(models.Model):
 
     def __str__(self) -> str:
         return f"{self.owner} {self.key}"
+
+
+class OutgoingEmail(models.Model):
+    """A message that a worker delivers. Its text is kept until it is delivered or given up, and no longer: it may hold a link."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        SENT = "sent", "Sent"
+        FAILED = "failed", "Given up"
+
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    category = models.CharField(max_length=64, help_text="What it is: invitation, password_reset_key, ...")
+    reference = models.CharField(max_length=64, blank=True, help_text="Which one it is about.")
+    recipients = ArrayField(models.EmailField(max_length=320))
+    from_email = models.CharField(max_length=320)
+    subject = models.CharField(max_length=998)
+    text = models.TextField(blank=True)
+    html = models.TextField(blank=True)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
+    attempts = models.PositiveIntegerField(default=0)
+    last_error = models.CharField(max_length=500, blank=True)
+    next_attempt_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField()
+    sent_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at", "-id"]
+        verbose_name = "email"
+        indexes: ClassVar = [models.Index(fields=["next_attempt_at"], condition=Q(state="queued"), name="email_due")]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(state="queued") | Q(text="", html=""), name="email_text_only_while_queued")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.category} to {', '.join(self.recipients)}"

@@ -35,6 +35,15 @@ API_KEY_BCRYPT_ROUNDS = 12
 # Active keys of an organization, and keys it may create (rotations and adoptions included) within an hour. Each costs a bcrypt hash.
 API_KEYS_PER_ORGANIZATION = number("API_KEYS_PER_ORGANIZATION", 100, least=1)
 API_KEYS_PER_HOUR = number("API_KEYS_PER_HOUR", 60, least=1)
+# Mails of invitations, resent ones included: of an organization and of a member, and to one address from one organization (three times as
+# many from all organizations together).
+INVITATIONS_PER_HOUR = number("INVITATIONS_PER_HOUR", 20, least=1)
+INVITATIONS_PER_DAY = number("INVITATIONS_PER_DAY", 50, least=1)
+INVITATIONS_PER_RECIPIENT_PER_DAY = number("INVITATIONS_PER_RECIPIENT_PER_DAY", 3, least=1)
+# Organizations that a user with a confirmed address may own. Without a confirmed address it is one.
+ORGANIZATIONS_PER_USER = number("ORGANIZATIONS_PER_USER", 10, least=1)
+# What tells accounts how many members a plan allows.
+SEAT_LIMIT = "contextmcp.site.seats.seat_limit"
 # "live" or "test": the kind of API keys this deployment makes and takes.
 KEY_ENVIRONMENT = choice("KEY_ENVIRONMENT", "live", ["live", "test"])
 
@@ -206,6 +215,9 @@ MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 
 vars().update(environ.Env.email_url_config(address("EMAIL_URL", text("EMAIL_URL", "consolemail://"), MAIL_SCHEMES)))
+# What is sent is stored and delivered by a worker (contextmcp.common.emails); what the address names is how the worker does it.
+EMAIL_DELIVERY_BACKEND = vars()["EMAIL_BACKEND"]
+EMAIL_BACKEND = "contextmcp.common.emails.QueueBackend"
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL", "ContextMCP <hello@contextmcp.example>")
 

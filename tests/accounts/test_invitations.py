@@ -9,18 +9,26 @@ from django.db import connection
 
 from accounts.errors import InvitationExpired, InvitationNotFound, PermissionDenied, SeatLimitReached
 from accounts.manager import AuthManager
-from accounts.models import AuditEvent, Invitation, Membership
+from accounts.models import AuditEvent, Invitation, Membership, Organization
 from accounts.services import invitations
+from contextmcp.common import delivery
 from contextmcp.common.clock import now
 from contextmcp.common.errors import Conflict
-from tests.factories.accounts import UserFactory, key_of
+from contextmcp.common.models import OutgoingEmail
+from tests.factories.accounts import MembershipFactory, OrganizationFactory, Person, UserFactory, key_of
 from tests.support.api import problem
 
+QUEUE = "contextmcp.common.emails.QueueBackend"
 URL = "/api/organization/invitations"
 
 
 def _token(letter):
     return re.search(r"http://localhost:3001/invitations/([\w-]{43})/", letter.body)[1]
+
+
+@pytest.fixture(autouse=True)
+def _seats_enough(settings):
+    settings.SEAT_LIMIT = "tests.support.seats.unlimited"
 
 
 @pytest.fixture
@@ -53,7 +61,7 @@ class TestInvite:
         with django_capture_on_commit_callbacks(execute=True):
             AuthManager(acme).invite(owner.caller, "grace@new.example", "admin")
         (letter,) = mailoutbox
-        assert (letter.to, letter.subject) == (["grace@new.example"], "Join A & B on ContextMCP")
+        assert (letter.to, letter.subject) == (["grace@new.example"], "Invitation to join “A & B” on ContextMCP")
         assert "Olga Owner invites you to join A & B on ContextMCP as admin." in letter.body
         ((html, kind),) = letter.alternatives
         assert kind == "text/html"
@@ -63,17 +71,19 @@ class TestInvite:
         invitation, token = invited
         assert token.encode() not in bytes(invitation.token_digest)
         assert token not in str(Invitation.objects.values()) + str(AuditEvent.objects.values()) + api.get(URL, by=admin).content.decode()
-        assert invitation.sent_at is not None
         assert str(invitation) == "grace@new.example to Acme"
 
-    def test_a_dead_mail_server_leaves_it_unsent(self, acme, admin, settings, caplog, django_capture_on_commit_callbacks):
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-        settings.EMAIL_HOST, settings.EMAIL_PORT = "127.0.0.1", 1
-        with django_capture_on_commit_callbacks(execute=True):
-            invitation = AuthManager(acme).invite(admin.caller, "grace@new.example", "member")
+    def test_it_says_when_the_mail_server_took_it(self, acme, admin, settings):
+        settings.EMAIL_BACKEND, settings.EMAIL_DELIVERY_BACKEND = QUEUE, "tests.support.failing_mail.Backend"
+        invitation = AuthManager(acme).invite(admin.caller, "grace@new.example", "member")
+        delivery.send_due()
         invitation.refresh_from_db()
         assert invitation.sent_at is None
-        assert "ConnectionRefusedError" in caplog.text
+        settings.EMAIL_DELIVERY_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+        OutgoingEmail.objects.update(next_attempt_at=now())
+        delivery.send_due()
+        invitation.refresh_from_db()
+        assert invitation.sent_at is not None
 
     def test_members_and_the_invited_are_not_invited_again(self, api, admin, member, invited):
         assert problem(api.post(URL, {"email": "MEMBER@acme.example"}, by=admin)) == (409, "conflict")
@@ -168,7 +178,11 @@ class TestAccept:
         users = [UserFactory() for _ in range(4)]
         for number, user in enumerate(users):
             Invitation.objects.create(
-                organization=acme, email=user.email, token_digest=invitations.digest(f"t{number}"), expires_at=now() + timedelta(1)
+                organization=acme,
+                email=user.email,
+                token_digest=invitations.digest(f"t{number}"),
+                expires_at=now() + timedelta(1),
+                invited_by=owner.user,
             )
         results, ready = [], threading.Barrier(len(users))
 
@@ -214,3 +228,118 @@ class TestResendAndRevoke:
         by = request.getfixturevalue(who) if who else None
         assert api.post(f"{URL}/{invited[0].pk}/resend", by=by).status_code == (200 if status == 204 else status)
         assert api.delete(f"{URL}/{invited[0].pk}", by=by).status_code == status
+
+
+def _seats(organization):
+    return 3
+
+
+class TestWhoMayMail:
+    def test_an_address_is_confirmed_first(self, api, owner):
+        owner.user.emailaddress_set.update(verified=False)
+        for by in (owner, None):
+            api.client.force_login(owner.user)
+            assert problem(api.post(URL, {"email": "new@new.example"}, by=by)) == (403, "email_not_confirmed")
+        assert not Invitation.objects.exists()
+
+    def test_open_invitations_take_seats(self, api, owner, admin, settings, invited):
+        settings.SEAT_LIMIT = f"{__name__}._seats"
+        refusal = api.post(URL, {"email": "new@new.example"}, by=admin)
+        assert (problem(refusal), refusal.json()["used"]) == ((429, "limit_reached"), 3)
+        # It has its seat already.
+        assert api.post(f"{URL}/{invited[0].pk}/resend", by=admin).status_code == 200
+        assert api.delete(f"{URL}/{invited[0].pk}", by=admin).status_code == 204
+        assert api.post(URL, {"email": "new@new.example"}, by=admin).status_code == 201
+
+    def test_an_expired_invitation_takes_a_seat_again_when_resent(self, api, admin, owner, settings, invited):
+        settings.SEAT_LIMIT = f"{__name__}._seats"
+        Invitation.objects.update(expires_at=now())
+        assert api.post(URL, {"email": "new@new.example"}, by=admin).status_code == 201
+        assert problem(api.post(f"{URL}/{invited[0].pk}/resend", by=admin)) == (429, "limit_reached")
+
+    def test_one_address_gets_few_a_day_resent_ones_included(self, api, admin, invited, settings, mailoutbox):
+        settings.INVITATIONS_PER_RECIPIENT_PER_DAY = 2
+        url = f"{URL}/{invited[0].pk}"
+        assert api.post(f"{url}/resend", by=admin).status_code == 200
+        refusal = api.post(f"{url}/resend", by=admin)
+        assert problem(refusal) == (429, "rate_limited")
+        assert 86_000 < int(refusal["Retry-After"]) <= 86_400
+        # Revoking and inviting anew is no way around it.
+        assert api.delete(url, by=admin).status_code == 204
+        assert problem(api.post(URL, {"email": "GRACE@new.example"}, by=admin)) == (429, "rate_limited")
+        assert len(mailoutbox) == 2
+        AuditEvent.objects.update(created_at=now() - timedelta(days=1))
+        assert api.post(URL, {"email": "grace@new.example"}, by=admin).status_code == 201
+
+    def test_one_address_is_guarded_across_organizations(self, db, api, settings):
+        settings.INVITATIONS_PER_RECIPIENT_PER_DAY = 1
+        owners = [Person(OrganizationFactory().memberships.select_related("organization", "user").get()) for _ in range(4)]
+        answers = [api.post(URL, {"email": "grace@new.example"}, by=each).status_code for each in owners]
+        assert answers == [201, 201, 201, 429]
+
+    @pytest.mark.parametrize("window", ["HOUR", "DAY"])
+    def test_an_organization_and_a_member_send_so_many(self, api, acme, owner, admin, settings, window):
+        setattr(settings, f"INVITATIONS_PER_{window}", 2)
+        for number, by in enumerate((owner, admin)):
+            assert api.post(URL, {"email": f"{number}@new.example"}, by=by).status_code == 201
+        refusal = api.post(URL, {"email": "new@new.example"}, by=owner)
+        assert (problem(refusal), refusal.json()["limit"]) == ((429, "rate_limited"), 2)
+
+    def test_a_member_cannot_spread_over_organizations(self, db, api, settings):
+        settings.INVITATIONS_PER_HOUR = 2
+        user, answers = UserFactory(), []
+        for number in range(3):
+            person = Person(OrganizationFactory(owner=user).memberships.select_related("organization", "user").get())
+            answers.append(api.post(URL, {"email": f"{number}@new.example"}, by=person).status_code)
+        assert answers == [201, 201, 429]
+
+
+class TestTheRightOfWhoInvited:
+    @pytest.mark.parametrize("change", ["removed", "demoted", "inactive"])
+    def test_an_invitation_ends_with_it(self, acme, owner, admin, invited, grace, change):
+        if change == "removed":
+            AuthManager(acme).remove_member(owner.caller, admin.membership.pk)
+        elif change == "demoted":
+            AuthManager(acme).change_role(owner.caller, admin.membership.pk, "member")
+        else:
+            admin.user.is_active = False
+            admin.user.save()
+        with pytest.raises(InvitationNotFound):
+            AuthManager.accept_invitation(invited[1], grace, None)
+        if change != "inactive":
+            assert AuditEvent.objects.filter(action="invitation.revoked", target="grace@new.example").exists()
+
+    def test_an_owner_who_became_admin_no_longer_makes_an_owner(self, acme, owner, grace, mailoutbox):
+        second = Person(MembershipFactory(organization=acme, role="owner"))
+        AuthManager(acme).invite(second.caller, grace.email, "owner")
+        token = _token(mailoutbox[-1])
+        AuthManager(acme).change_role(owner.caller, second.membership.pk, "admin")
+        with pytest.raises(InvitationNotFound):
+            AuthManager.accept_invitation(token, grace, None)
+
+    def test_resending_takes_it_over(self, acme, owner, admin, invited, grace, mailoutbox):
+        AuthManager(acme).resend_invitation(owner.caller, invited[0].pk)
+        AuthManager(acme).remove_member(owner.caller, admin.membership.pk)
+        assert AuthManager.accept_invitation(_token(mailoutbox[-1]), grace, None)
+
+
+class TestMailsSayNothingInASendersWords:
+    def test_no_link_of_a_name_reaches_the_subject(self, acme, owner, mailoutbox):
+        Organization.objects.filter(pk=acme.pk).update(
+            name="Your account is locked,\nsee evil.example/unlock or https://evil.example " + "x" * 9
+        )
+        AuthManager(acme).invite(owner.caller, "grace@new.example", "member")
+        subject = mailoutbox[-1].subject
+        assert "\n" not in subject and "evil.example" not in subject and len(subject) < 110
+        assert "evil.example" not in mailoutbox[-1].body
+
+    def test_owners_hear_of_a_new_owner_or_admin(self, acme, owner, member, grace, mailoutbox):
+        AuthManager(acme).change_role(owner.caller, member.membership.pk, "admin")
+        (notice,) = mailoutbox
+        assert (notice.to, notice.subject) == ([owner.user.email], "member@acme.example is now admin of “Acme”")
+        assert f"This was done by {owner.user.email}." in notice.body
+        AuthManager(acme).invite(owner.caller, grace.email, "owner")
+        AuthManager.accept_invitation(_token(mailoutbox[-1]), grace, None)
+        assert sorted(letter.to[0] for letter in mailoutbox[2:]) == sorted([grace.email, owner.user.email])
+        AuthManager(acme).change_role(owner.caller, member.membership.pk, "viewer")
+        assert len(mailoutbox) == 4

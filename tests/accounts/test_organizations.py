@@ -1,14 +1,16 @@
 """Making, changing and closing organizations; sessions and callers outside DRF."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
 
 from accounts.authentication import SignedInAuthentication, caller
-from accounts.errors import PermissionDenied, Unauthenticated
+from accounts.errors import OrganizationLimitReached, PermissionDenied, Unauthenticated
 from accounts.manager import AuthManager
-from accounts.models import AuditEvent, Invitation
+from accounts.models import AuditEvent, Invitation, Organization
 from accounts.services.invitations import digest
 from accounts.signals import organization_closed
 from contextmcp.common.clock import now
@@ -96,3 +98,44 @@ def test_the_openapi_document_names_both_ways_in(client, db):
     assert [parameter["name"] for parameter in operation["parameters"]] == ["Idempotency-Key"]
     assert operation["requestBody"]["content"]["application/json"]["examples"]
     assert {"/api/auth/whoami", "/api/auth/keys/{key_id}/adopt", "/api/organization/members/{member_id}"} <= set(document["paths"])
+
+
+@pytest.mark.parametrize(
+    "name", ["https://evil.example", "Unlock at evil.example/unlock", "see www.evil.example", "mail a@evil.example", "mailto:a", "x\ny"]
+)
+def test_a_name_carries_no_address(acme, owner, name):
+    for act in (
+        lambda: AuthManager.create_organization(owner.user, name),
+        lambda: AuthManager(acme).update(owner.caller, name=name, email=acme.email),
+        lambda: AuthManager(acme).update(None, name=name, email=acme.email),
+    ):
+        with pytest.raises(ValidationFailed):
+            act()
+
+
+@pytest.mark.parametrize("name", ["Booking.com", "Node.js Foundation", "A/B Testing & Co.", "AT&T @ Home"])
+def test_names_of_companies_are_names(owner, name):
+    assert AuthManager.create_organization(owner.user, name).name == name
+
+
+def test_without_a_confirmed_address_one_organization_is_owned(db):
+    user = UserFactory(confirmed=False)
+    first = AuthManager.create_organization(user, "One")
+    AuthManager(first).close(None)
+    with pytest.raises(OrganizationLimitReached, match="Confirm your email address"):
+        AuthManager.create_organization(user, "Two")
+    user.emailaddress_set.update(verified=True)
+    assert AuthManager.create_organization(user, "Two")
+
+
+def test_a_user_owns_so_many_organizations(owner, settings):
+    settings.ORGANIZATIONS_PER_USER = 2
+    second = AuthManager.create_organization(owner.user, "Two")
+    with pytest.raises(OrganizationLimitReached):
+        AuthManager.create_organization(owner.user, "Three")
+    # A closed one counts for 30 days, so that closing does not buy another free plan at once.
+    AuthManager(second).close(None)
+    with pytest.raises(OrganizationLimitReached):
+        AuthManager.create_organization(owner.user, "Three")
+    Organization.objects.filter(pk=second.pk).update(created_at=now() - timedelta(days=31))
+    assert AuthManager.create_organization(owner.user, "Three")

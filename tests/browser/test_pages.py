@@ -66,7 +66,7 @@ def member(world):
     ada.api.post("/api/usage/authorize", {"feature": "projects", "amount": 10})
     ada.make_key("A key with a name as long as a customer thinks fit, for the machine in the cellar of the old house")
     ada.invite("viewer").close()
-    ada.api.post("/api/organization/invitations", {"email": "grace.brewster.murray.hopper@compilers.example", "role": "admin"})
+    ada.in_session("POST", "/api/organization/invitations", {"email": "grace.brewster.murray.hopper@compilers.example", "role": "admin"})
     yield ada
     ada.close()
 

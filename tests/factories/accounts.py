@@ -5,6 +5,7 @@ from datetime import datetime
 from functools import cached_property
 
 import factory
+from allauth.account.models import EmailAddress
 
 from accounts.manager import AuthManager
 from accounts.models import Membership, Organization, User
@@ -14,7 +15,7 @@ PASSWORD = "correct horse battery"
 
 
 class UserFactory(factory.django.DjangoModelFactory):
-    """`set_password` is left out unless asked for: `UserFactory(password=PASSWORD)`."""
+    """With a confirmed address, unless `confirmed=False`. `set_password` is left out unless asked for: `UserFactory(password=PASSWORD)`."""
 
     class Meta:
         model = User
@@ -23,8 +24,10 @@ class UserFactory(factory.django.DjangoModelFactory):
     name = factory.Sequence(lambda number: f"User {number}")
 
     @classmethod
-    def _create(cls, model_class, *args, password=None, **kwargs):
-        return model_class.objects.create_user(password=password, **kwargs)
+    def _create(cls, model_class, *args, password=None, confirmed=True, **kwargs):
+        user = model_class.objects.create_user(password=password, **kwargs)
+        EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=confirmed)
+        return user
 
 
 class OrganizationFactory(factory.django.DjangoModelFactory):

@@ -155,7 +155,8 @@ class TestAccepting:
         assert "has expired" in page.text
         assert client.get(reverse("invitation", args=["nonsense"])).status_code == 404
 
-    def test_without_a_seat_it_waits(self, owner, sign_in, django_capture_on_commit_callbacks):
+    def test_without_a_seat_it_waits(self, owner, sign_in, django_capture_on_commit_callbacks, settings):
+        settings.SEAT_LIMIT = "tests.support.seats.unlimited"
         token = invited(owner, sign_in, django_capture_on_commit_callbacks)
         client = sign_in(UserFactory(email="grace@acme.example"))
         assert client.post(reverse("accept-invitation-form", args=[token])).url == reverse("invitation", args=[token])
@@ -213,7 +214,8 @@ class TestAcceptingOverHttp:
     def test_what_makes_no_sense_is_said(self, owner, sign_in, body, status):
         assert problem(self.post(sign_in(owner), body))[0] == status
 
-    def test_without_a_seat_it_is_refused(self, owner, sign_in, django_capture_on_commit_callbacks):
+    def test_without_a_seat_it_is_refused(self, owner, sign_in, django_capture_on_commit_callbacks, settings):
+        settings.SEAT_LIMIT = "tests.support.seats.unlimited"
         token = invited(owner, sign_in, django_capture_on_commit_callbacks)
         answer = self.post(sign_in(UserFactory(email="grace@acme.example")), {"token": token})
         assert problem(answer) == (429, "limit_reached")

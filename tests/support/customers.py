@@ -55,12 +55,18 @@ class Customer:
         self.browser.submit({"cardNumber": card, "cardExpiry": "12 / 34", "cardCvc": "123", "billingName": "Ada"})
         self.world.until(lambda: self.api.get("/api/billing/subscription")["plan"] == plan, f"{self.email} is on {plan}", 20)
 
+    def confirm_address(self) -> None:
+        """With the link in the mail."""
+        link = self.world.until(lambda: self._link_for(self.email, "accounts/confirm-email"), "the confirmation", 20)
+        self.browser.open(link)
+        self.browser.submit({}, having="confirm-email")
+
     def invite(self, role: str) -> Customer:
         """A colleague, who came by the mail."""
         mate = Customer(self.world, f"{role}-{secrets.token_hex(4)}@example.com", secrets.token_urlsafe(15))
         answer = self.in_session("POST", "/api/organization/invitations", {"email": mate.email, "role": role})
         assert answer.status_code == 201, answer.text
-        link = self.world.until(lambda: self._link_for(mate.email), "the invitation", 20)
+        link = self.world.until(lambda: self._link_for(mate.email, "invitations"), "the invitation", 20)
         mate.browser.open(link)
         mate.browser.open("/accounts/signup/")
         mate.browser.submit({"email": mate.email, "password1": mate.password})
@@ -68,9 +74,9 @@ class Customer:
         mate.browser.submit({}, having="invitations")
         return mate
 
-    def _link_for(self, email: str) -> str:
+    def _link_for(self, email: str, path: str) -> str:
         for mail in httpx.get(f"{self.world.mail_url}/messages", params={"to": email}, timeout=5).json()[::-1]:
-            if found := re.search(r"https?://\S+/invitations/[^\s>\"]+", mail["text"]):
+            if found := re.search(rf"https?://\S+/{path}/[^\s>\"]+", mail["text"]):
                 return found[0]
         return ""
 
@@ -81,6 +87,7 @@ def sign_up(world: Running, organization: str = "Acme", *, key: bool = True) -> 
     customer.browser.open(f"{world.url}/accounts/signup/")
     customer.browser.submit({"email": customer.email, "password1": customer.password, "organization": organization})
     if key:
+        customer.confirm_address()
         customer.api.key = customer.make_key("Everything", scopes=ALL_SCOPES)["key"]
     return customer
 

@@ -158,6 +158,8 @@ def running(name: str, *, own: Services | None = None, **given: str) -> Iterator
         # A server of the user's keeps no template of ours.
         migrated = own is not None or os.environ.get("CONTEXTMCP_TEST_TEMPLATES") == "1"
         environment["DATABASE_URL"] = stack.enter_context(database(name, url, migrated=migrated))
+        # One customer does in minutes what many do in a day.
+        environment |= {"API_KEYS_PER_HOUR": "10000", "INVITATIONS_PER_HOUR": "10000", "INVITATIONS_PER_DAY": "10000"}
         environment |= {"REDIS_URL": redis, "CACHE_PREFIX": f"{os.environ['CONTEXTMCP_TEST_KEY_PREFIX']}:{name}", **given}
         claims = stack.enter_context(ports.claims())
         built = worlds.build(home, claims, environment)

@@ -8,6 +8,7 @@ from django.template.loader import render_to_string
 from django.utils.dateformat import format as told
 
 from accounts.models import User
+from contextmcp.common.emails import label
 from entitlements.manager import EntitlementsManager
 from entitlements.types import Kind
 from usage.models import UsageAlert
@@ -36,6 +37,7 @@ def send(alert_id: str, user_id: int) -> bool:
         to=[reader.email],
     )
     message.attach_alternative(render_to_string("usage/mail/alert.html", context), "text/html")
+    label(message, f"usage.{alert.kind}", alert.pk)
     message.send()
     return True
 

@@ -111,6 +111,12 @@ def keys_and_team(journey: Journey, report: Report) -> bool:
         )
         return f"401 {answer.json()['code']}: {answer.json()['detail']}"
 
+    def confirm() -> str:
+        browser = journey.browser
+        browser.open(_link(journey.world.mail_url, journey.email, "/accounts/confirm-email/"))
+        browser.submit({}, having="confirm-email")
+        return f"{journey.email} is confirmed, which inviting others needs"
+
     def invite() -> str:
         mate = f"grace-{secrets.token_hex(3)}@example.com"
         journey.api.post("/api/organization/invitations", {"email": mate, "role": "member"})
@@ -130,5 +136,6 @@ def keys_and_team(journey: Journey, report: Report) -> bool:
     return (
         report.step("rotate the key: the old one works during the overlap", rotate)
         and report.step("rotate it again without an overlap: the replaced key is dead", dies)
+        and report.step("confirm the address by the link in the mail", confirm)
         and report.step("invite a teammate by mail, who accepts", invite)
     )

@@ -1,0 +1,88 @@
+"""Delivering stored email, from the worker."""
+
+import smtplib
+from datetime import datetime, timedelta
+
+import structlog
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.db import transaction
+
+from .clock import now
+from .emails import email_delivered
+from .models import OutgoingEmail
+
+log = structlog.get_logger(__name__)
+BATCH = 100
+FIRST_RETRY_SECONDS = 5
+LONGEST_RETRY_SECONDS = 600
+# These concern one message. Every other failure is the server's, and the next message would only wait for it as well.
+_OF_ONE_MESSAGE = (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError, ValueError)
+
+
+def send_due() -> int:
+    """Send the messages that are due, oldest attempt first. Return how many the mail server took.
+
+    One caller at a time (the task holds a lock), so a server that is silent takes one of the worker's threads and leaves the others.
+    """
+    _expire(now())
+    due = OutgoingEmail.objects.filter(state=OutgoingEmail.State.QUEUED, next_attempt_at__lte=now())
+    sent = 0
+    for email in due.order_by("next_attempt_at", "id")[:BATCH]:
+        if not _claim(email):
+            continue
+        try:
+            _message(email).send()
+        except _OF_ONE_MESSAGE as error:
+            _record_failure(email, error)
+        except Exception as error:
+            _record_failure(email, error)
+            break
+        else:
+            _record_delivery(email)
+            sent += 1
+    return sent
+
+
+def _claim(email: OutgoingEmail) -> bool:
+    """Count the attempt and set the time of the next one before this one begins: a worker that dies costs a delay and no message."""
+    delay = min(FIRST_RETRY_SECONDS * 2**email.attempts, LONGEST_RETRY_SECONDS)
+    mine = OutgoingEmail.objects.filter(pk=email.pk, state=OutgoingEmail.State.QUEUED, attempts=email.attempts)
+    email.attempts += 1
+    return bool(mine.update(attempts=email.attempts, next_attempt_at=now() + timedelta(seconds=delay)))
+
+
+def _message(email: OutgoingEmail) -> EmailMultiAlternatives:
+    message = EmailMultiAlternatives(
+        subject=email.subject,
+        body=email.text,
+        from_email=email.from_email,
+        to=email.recipients,
+        connection=get_connection(settings.EMAIL_DELIVERY_BACKEND),
+    )
+    if email.html:
+        message.attach_alternative(email.html, "text/html")
+    return message
+
+
+def _record_delivery(email: OutgoingEmail) -> None:
+    sent_at = now()
+    with transaction.atomic():
+        OutgoingEmail.objects.filter(pk=email.pk).update(
+            state=OutgoingEmail.State.SENT, sent_at=sent_at, last_error="", text="", html="", next_attempt_at=None
+        )
+        email_delivered.send(sender=OutgoingEmail, category=email.category, reference=email.reference, sent_at=sent_at)
+
+
+def _record_failure(email: OutgoingEmail, error: Exception) -> None:
+    OutgoingEmail.objects.filter(pk=email.pk).update(last_error=f"{type(error).__name__}: {error}"[:500])
+    # No address, no text: the log says which row to look at.
+    log.warning("email.delivery_failed", email=email.pk, category=email.category, attempts=email.attempts, error=type(error).__name__)
+
+
+def _expire(present: datetime) -> None:
+    """Give up what could not be delivered in time. Its text goes: it may hold a link."""
+    expired = OutgoingEmail.objects.filter(state=OutgoingEmail.State.QUEUED, expires_at__lte=present)
+    given_up = expired.update(state=OutgoingEmail.State.FAILED, text="", html="", next_attempt_at=None)
+    if given_up:
+        log.error("email.given_up", messages=given_up)

@@ -1,0 +1,222 @@
+"""Email is stored with what it tells, delivered by a worker, and shown to staff without what it says."""
+
+import re
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.core.mail import EmailMessage
+from django.core.mail.message import BadHeaderError
+from django.db import connection, transaction
+from django.urls import reverse
+
+from accounts.models import User
+from contextmcp.common import delivery
+from contextmcp.common.clock import now
+from contextmcp.common.emails import GIVE_UP_AFTER, send_email
+from contextmcp.common.models import OutgoingEmail
+from contextmcp.common.tasks import forget_emails
+from tests.factories.accounts import PASSWORD, UserFactory
+
+pytestmark = pytest.mark.django_db
+LOCMEM, SMTP = "django.core.mail.backends.locmem.EmailBackend", "django.core.mail.backends.smtp.EmailBackend"
+FORM = {"email": "ada@new.example", "password1": PASSWORD, "organization": "Ada & Co"}
+
+
+@pytest.fixture(autouse=True)
+def _queue(settings):
+    settings.EMAIL_BACKEND, settings.EMAIL_DELIVERY_BACKEND = "contextmcp.common.emails.QueueBackend", LOCMEM
+
+
+def store(**given):
+    send_email(**{"category": "test", "to": "a@b.example", "subject": "S", "text": "secret link", "html": "<p>secret link</p>"} | given)
+    return OutgoingEmail.objects.first()
+
+
+def jobs():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM procrastinate_jobs WHERE task_name = 'common.send_emails'")
+        return cursor.fetchone()[0]
+
+
+@contextmanager
+def smtp(settings, kind):
+    """A mail server that refuses connections, or accepts them and says nothing."""
+    server = socket.create_server(("127.0.0.1", 0))
+    settings.EMAIL_DELIVERY_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT = SMTP, *server.getsockname()
+    settings.EMAIL_TIMEOUT = 10
+    if kind == "refused":
+        server.close()
+    with server:
+        yield
+    settings.EMAIL_DELIVERY_BACKEND = LOCMEM
+
+
+def test_a_message_and_its_job_are_part_of_the_transaction():
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        store()
+        raise ZeroDivisionError
+    assert (OutgoingEmail.objects.count(), jobs()) == (0, 0)
+    store()
+    assert (OutgoingEmail.objects.count(), jobs()) == (1, 1)
+
+
+def test_delivery_keeps_no_text(mailoutbox):
+    email = store(reference="7")
+    assert delivery.send_due() == 1
+    assert (mailoutbox[0].to, mailoutbox[0].body, mailoutbox[0].alternatives[0][0]) == (
+        ["a@b.example"],
+        "secret link",
+        "<p>secret link</p>",
+    )
+    email.refresh_from_db()
+    assert (email.state, email.text, email.html, email.attempts) == ("sent", "", "", 1)
+    assert delivery.send_due() == 0
+
+
+@pytest.mark.parametrize("kind", ["refused", "silent"])
+def test_sign_up_and_reset_answer_while_the_mail_server_is_away(client, settings, kind):
+    with smtp(settings, kind):
+        begun = time.monotonic()
+        assert client.post(reverse("account_signup"), FORM).status_code == 302
+        client.logout()
+        assert client.post(reverse("account_reset_password"), {"email": FORM["email"]}).status_code == 302
+        assert time.monotonic() - begun < 8
+        assert delivery.send_due() == 0
+        assert User.objects.filter(email=FORM["email"]).exists()
+        first = OutgoingEmail.objects.last()
+        assert first.last_error and (first.state, first.attempts) == ("queued", 1)
+        # The server did not answer one, so the others were not tried.
+        assert OutgoingEmail.objects.filter(attempts=0).count() == OutgoingEmail.objects.count() - 1
+    OutgoingEmail.objects.update(next_attempt_at=now())
+    assert delivery.send_due() == 2
+    texts = " ".join(message.body for message in mail.outbox)
+    assert re.search(r"/accounts/confirm-email/\S+", texts) and re.search(r"/accounts/password/reset/key/\S+", texts)
+    assert set(OutgoingEmail.objects.values_list("category", flat=True)) == {"email_confirmation_signup", "password_reset_key"}
+
+
+def test_retries_come_later_each_time_and_end(settings):
+    settings.EMAIL_DELIVERY_BACKEND = "tests.support.failing_mail.Backend"
+    email, delays = store(), []
+    for _ in range(9):
+        OutgoingEmail.objects.update(next_attempt_at=now())
+        delivery.send_due()
+        email.refresh_from_db()
+        delays.append(round((email.next_attempt_at - now()).total_seconds()))
+    assert delays == [5, 10, 20, 40, 80, 160, 320, 600, 600]
+    assert email.last_error == "ConnectionRefusedError: nobody listens"
+    OutgoingEmail.objects.update(expires_at=now(), next_attempt_at=now())
+    delivery.send_due()
+    email.refresh_from_db()
+    assert (email.state, email.text, email.html, email.attempts) == ("failed", "", "", 9)
+    assert timedelta(0) < GIVE_UP_AFTER <= timedelta(days=3)
+
+
+def test_one_address_that_is_refused_holds_up_no_other(monkeypatch, mailoutbox):
+    import smtplib
+
+    bad, good = store(to="bad@b.example"), store(to="good@b.example")
+    real = delivery.get_connection
+
+    class Picky:
+        def __init__(self, backend):
+            self.real = real(backend)
+
+        def send_messages(self, messages):
+            if messages[0].to == bad.recipients:
+                raise smtplib.SMTPRecipientsRefused({bad.recipients[0]: (550, b"no such user")})
+            return self.real.send_messages(messages)
+
+    monkeypatch.setattr(delivery, "get_connection", Picky)
+    assert delivery.send_due() == 1
+    good.refresh_from_db()
+    assert good.state == "sent"
+
+
+def test_a_worker_that_died_while_sending_costs_a_delay(monkeypatch):
+    email = store()
+    with monkeypatch.context() as patch:
+        patch.setattr(delivery, "_message", lambda email: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            delivery.send_due()
+    assert delivery.send_due() == 0
+    OutgoingEmail.objects.filter(pk=email.pk).update(next_attempt_at=now())
+    assert delivery.send_due() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_senders_deliver_once(mailoutbox):
+    email = store()
+    ready, claimed = threading.Barrier(2), []
+
+    def claim():
+        mine = OutgoingEmail.objects.get(pk=email.pk)
+        ready.wait()
+        claimed.append(delivery._claim(mine))
+        connection.close()
+
+    threads = [threading.Thread(target=claim) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(claimed) == [False, True]
+
+
+def test_headers_and_attachments_are_refused_where_they_are_made():
+    with pytest.raises(BadHeaderError):
+        EmailMessage("a\nBcc: b@c.example", "x", to=["a@b.example"]).send()
+    message = EmailMessage("a", "x", to=["a@b.example"])
+    message.attach("a.txt", "x", "text/plain")
+    with pytest.raises(ValueError, match="no attachments"):
+        message.send()
+    assert not OutgoingEmail.objects.exists()
+
+
+def test_old_ones_are_forgotten_but_not_what_waits():
+    waiting, sent = store(), store()
+    OutgoingEmail.objects.filter(pk=sent.pk).update(state="sent", text="", html="")
+    OutgoingEmail.objects.update(created_at=now() - timedelta(days=31))
+    forget_emails(timestamp=0)
+    assert list(OutgoingEmail.objects.values_list("pk", flat=True)) == [waiting.pk]
+
+
+class TestAdmin:
+    URL = "/admin/common/outgoingemail/"
+
+    @pytest.fixture
+    def staff(self, client):
+        client.force_login(UserFactory(is_staff=True, is_superuser=True))
+        return client
+
+    def test_failures_are_listed_without_what_they_say(self, staff, settings):
+        settings.EMAIL_DELIVERY_BACKEND = "tests.support.failing_mail.Backend"
+        email = store()
+        delivery.send_due()
+        for page in (staff.get(self.URL).text, staff.get(f"{self.URL}{email.pk}/change/").text):
+            assert "nobody listens" in page and "secret link" not in page
+
+    def test_staff_send_again_now(self, staff):
+        email = store()
+        OutgoingEmail.objects.update(next_attempt_at=now() + timedelta(hours=1))
+        page = staff.post(self.URL, {"action": "retry", "_selected_action": [email.pk]}, follow=True).text
+        assert "1 will be tried again" in page
+        assert delivery.send_due() == 1
+        assert "cannot be sent again" in staff.post(self.URL, {"action": "retry", "_selected_action": [email.pk]}, follow=True).text
+
+    def test_it_takes_the_permission(self, client):
+        from django.contrib.auth.models import Permission
+
+        looker = UserFactory(is_staff=True)
+        looker.user_permissions.add(Permission.objects.get(codename="view_outgoingemail"))
+        client.force_login(looker)
+        email = store()
+        later = now() + timedelta(hours=1)
+        OutgoingEmail.objects.update(next_attempt_at=later)
+        assert client.get(self.URL).status_code == 200
+        client.post(self.URL, {"action": "retry", "_selected_action": [email.pk]})
+        assert OutgoingEmail.objects.get().next_attempt_at == later
