@@ -25,12 +25,20 @@ class PaymentRequired(DomainError):
     message = "The payment did not go through. Use another card, or confirm the payment."
 
 
-class StripeRejected(Exception):
-    """Stripe found the request wrong: a mistake of ours, or a state we did not know. Callers handle the codes they expect."""
+class StripeRejected(DomainError):
+    """Stripe found the request wrong: a mistake of ours, or a state we did not know. Callers handle the codes they expect.
 
-    def __init__(self, message: str, code: str = "", param: str = "") -> None:
-        super().__init__(message)
-        self.code = code
+    Where no caller does, the customer reads the sentence below. Stripe's own message is for the operator: `str()` and the log have it.
+    """
+
+    code = "stripe_rejected"
+    status = 502
+    message = "The payment provider refused this request. The operator of this server has to look into it."
+
+    def __init__(self, message: str, stripe_code: str = "", param: str = "") -> None:
+        super().__init__()
+        self.args = (message,)
+        self.stripe_code = stripe_code
         self.param = param
 
 

@@ -57,6 +57,17 @@ class PaymentMethodSchema(Schema):
     exp_year = serializers.IntegerField()
 
 
+class DiscountSchema(Schema):
+    coupon = serializers.CharField(allow_null=True, default=None)
+    name = serializers.CharField(allow_null=True, default=None)
+    code = serializers.CharField(allow_null=True, default=None, help_text="The promotion code that was redeemed.")
+    percent_off = serializers.FloatField(allow_null=True, default=None)
+    amount_off = serializers.IntegerField(allow_null=True, default=None, help_text="In the minor unit of `currency`.")
+    currency = serializers.CharField(allow_null=True, default=None)
+    duration = serializers.CharField(allow_null=True, default=None)
+    end = serializers.IntegerField(allow_null=True, default=None, help_text="When the discount ends, in seconds since 1970.")
+
+
 class OverageSchema(Schema):
     feature = serializers.CharField()
     enabled = serializers.BooleanField()
@@ -89,7 +100,7 @@ class SubscriptionSchema(Schema):
     past_due_since = serializers.DateTimeField(allow_null=True)
     grace_until = serializers.DateTimeField(allow_null=True, help_text="Access goes on until then although a payment failed.")
     upcoming_change = UpcomingChangeSchema(allow_null=True)
-    discounts = serializers.ListField(child=serializers.DictField())
+    discounts = DiscountSchema(many=True)
     payment_method = PaymentMethodSchema(allow_null=True)
     overage = OverageSchema(allow_null=True)
     over_limits = OverLimitSchema(many=True, help_text="What is in use beyond the plan. It is read-only, not deleted.")

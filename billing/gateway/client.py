@@ -10,10 +10,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import stripe
+import structlog
 from django.conf import settings
 from prometheus_client import Histogram
 
 from billing.errors import BillingNotConfigured, PaymentRequired, StripeMissing, StripeRejected, StripeUnavailable
+
+log = structlog.get_logger(__name__)
 
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0
@@ -114,8 +117,11 @@ def _ours(error: stripe.StripeError) -> Exception:
             return BillingNotConfigured("The payment provider refuses this server's key.")
         case stripe.InvalidRequestError() | stripe.IdempotencyError():
             message, code = error.user_message or str(error), error.code or ""
-            rejected = StripeMissing if code == "resource_missing" or error.http_status == 404 else StripeRejected
-            return rejected(message, code, getattr(error, "param", None) or "")
+            param = getattr(error, "param", None) or ""
+            if code == "resource_missing" or error.http_status == 404:
+                return StripeMissing(message, code, param)
+            log.error("stripe.rejected", reason=message, stripe_code=code, param=param, request_id=error.request_id)
+            return StripeRejected(message, code, param)
         case _:
             # Connection trouble, rate limits, 5xx: nothing is known about the request, and repeating it is safe.
             return StripeUnavailable(retry_after=5)

@@ -6,7 +6,7 @@ from billing.errors import StripeMissing
 
 from .client import ask, pages
 
-EXPAND = ["data.schedule", "data.discounts"]
+EXPAND = ["data.schedule", "data.discounts.source.coupon", "data.discounts.promotion_code"]
 
 
 def of_customer(customer_id: str) -> list[dict[str, Any]]:

@@ -96,11 +96,14 @@ def _metered(item: Document) -> bool:
 def _discount(discount: Document) -> dict[str, Any]:
     coupon = (discount.get("source") or {}).get("coupon") or {}
     coupon = coupon if isinstance(coupon, Mapping) else {"id": coupon}
+    promotion = discount.get("promotion_code")
     return {
         "coupon": coupon.get("id"),
+        "code": promotion.get("code") if isinstance(promotion, Mapping) else None,
         "name": coupon.get("name"),
         "percent_off": coupon.get("percent_off"),
         "amount_off": coupon.get("amount_off"),
+        "currency": coupon.get("currency"),
         "duration": coupon.get("duration"),
         "end": discount.get("end"),
     }

@@ -4,6 +4,7 @@ from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
+import stripe
 from django.urls import reverse
 
 from billing.manager import BillingManager
@@ -211,3 +212,26 @@ class TestBanners:
         UsageTracker(owner.organization).state_level("projects", 4)
         page = sign_in(owner).get(reverse("account")).text
         assert "You have 4 projects; your plan includes 1." in page
+
+
+def test_the_page_opens_for_a_nameless_coupon(stripe_world, acme, sign_in, owner):
+    payer = Payer.make(stripe_world, acme)
+    coupon = stripe_world.sdk.coupons.create({"amount_off": 100, "currency": "usd", "duration": "forever"})
+    stripe_world.sdk.subscriptions.update(payer.buy().id, {"discounts": [{"coupon": coupon.id}]})
+    stripe_world.deliver()
+    answer = sign_in(owner).get("/account/billing/")
+    assert answer.status_code == 200
+    assert b"Applied" in answer.content
+
+
+def test_a_portal_that_stripe_refuses_is_no_crash(stripe_world, acme, api, owner, monkeypatch):
+    Payer.make(stripe_world, acme).buy()
+
+    class Refusing:
+        def raw_request(self, *args, **options):
+            raise stripe.InvalidRequestError("No configuration was provided.", "configuration", http_status=400)
+
+    monkeypatch.setattr("billing.gateway.client.client", Refusing)
+    answer = api.post("/api/billing/create-portal-session", {}, by=owner)
+    assert (answer.status_code, answer.json()["code"]) == (502, "stripe_rejected")
+    assert "configuration" not in answer.json()["detail"]
