@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
@@ -40,6 +41,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             raise InvalidKeyFormat("Send the API key as: Authorization: Bearer <key>.")
         found = authenticate_key(raw.strip().decode("latin-1"))
         assert found.user is not None
+        structlog.contextvars.bind_contextvars(organization=str(found.organization.pk), key=str(found.key.pk) if found.key else "")
         return found.user, found
 
     def authenticate_header(self, request: Request) -> str:

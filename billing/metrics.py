@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 from django.db import DatabaseError
 from django.db.models import Count, Min
-from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from contextmcp.common import metrics
 from contextmcp.common.clock import now
 
 from .models import MeterReport, Notice, WebhookEvent
@@ -44,5 +44,4 @@ class InboxCollector(Collector):
 
 def register() -> None:
     """Once a process."""
-    if not any(isinstance(each, InboxCollector) for each in list(REGISTRY._collector_to_names)):
-        REGISTRY.register(InboxCollector())
+    metrics.register(InboxCollector())

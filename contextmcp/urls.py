@@ -1,21 +1,28 @@
 """Every address of the product, composed from its apps."""
 
 from allauth.account.decorators import secure_admin_login
+from csp.constants import UNSAFE_INLINE
+from csp.decorators import csp_update
 from django.contrib import admin
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from contextmcp.common import health
+from contextmcp.common import health, metrics, wellknown
 
 # Staff sign in as everybody does: with their second factor, and no oftener than anybody may try.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+# Swagger UI styles its page inline; its script comes from an address of its own.
+docs = csp_update({"style-src": [UNSAFE_INLINE]})(SpectacularSwaggerSplitView.as_view(url_name="schema"))
 urlpatterns = [
     path("livez", health.livez, name="livez"),
     path("readyz", health.readyz, name="readyz"),
-    path("metrics", health.metrics, name="metrics"),
+    path("metrics", metrics.metrics, name="metrics"),
+    path("robots.txt", wellknown.robots),
+    path("favicon.ico", wellknown.favicon),
+    path(".well-known/security.txt", wellknown.security),
     path("admin/", admin.site.urls),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/docs", docs, name="docs"),
     path("api/", include("accounts.api.urls")),
     path("api/", include("entitlements.api.urls")),
     path("api/", include("usage.api.urls")),

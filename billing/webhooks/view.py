@@ -48,4 +48,6 @@ def _store(request: HttpRequest) -> bool:
         raise errors.MalformedRequest from error
     if not signature.is_genuine(text, request.headers.get("Stripe-Signature", "")):
         raise SignatureInvalid
-    return inbox.store(inbox.parse(body), text)
+    event = inbox.parse(body)
+    structlog.contextvars.bind_contextvars(event=event.id)
+    return inbox.store(event, text)

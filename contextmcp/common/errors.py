@@ -43,6 +43,20 @@ class PayloadTooLarge(ValidationFailed):
     message = "The request body is too large."
 
 
+class UnreadableRequest(MalformedRequest):
+    message = "The request is not valid HTTP."
+
+
+class AddressTooLong(ValidationFailed):
+    status = 414
+    message = "The address of the request is too long."
+
+
+class HeadersTooLarge(ValidationFailed):
+    status = 431
+    message = "The headers of the request are too large."
+
+
 class RequestTimeout(DomainError):
     code = "request_timeout"
     status = 408

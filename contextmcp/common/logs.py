@@ -56,3 +56,6 @@ def configure(options: dict[str, Any]) -> None:
     root.handlers[:] = [handler]
     root.setLevel(options["level"])
     logging.getLogger("stripe").setLevel(logging.WARNING)
+    # At INFO an idle worker writes three lines every three seconds, and every command some thirty before its own.
+    if options["level"] == "INFO":
+        logging.getLogger("procrastinate").setLevel(logging.WARNING)

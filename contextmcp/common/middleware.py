@@ -1,6 +1,7 @@
 """A request id on every request, response and log line."""
 
 import re
+import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from ipaddress import ip_address
@@ -8,10 +9,14 @@ from ipaddress import ip_address
 import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from prometheus_client import Histogram
 
 from .ids import uuid7
 
 _WITH_PORT = re.compile(r"\[([0-9a-fA-F:.]+)\](?::\d{1,5})?|([0-9.]+):\d{1,5}")
+METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+REQUESTS = Histogram("http_request_seconds", "Requests by route and status", ["method", "route", "status"])
+
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 client_address: ContextVar[str | None] = ContextVar("client_address", default=None)
@@ -50,6 +55,10 @@ class RequestIdMiddleware:
         client_address.set(address_of(request))
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=identifier)
+        began = time.perf_counter()
         response = self.get_response(request)
+        route = request.resolver_match.route if request.resolver_match else ""
+        method = request.method if request.method in METHODS else "other"
+        REQUESTS.labels(method, route, str(response.status_code)).observe(time.perf_counter() - began)
         response["X-Request-Id"] = identifier
         return response

@@ -105,16 +105,24 @@ def translate(exception: Exception) -> errors.DomainError | None:  # noqa: PLR09
             return errors.PayloadTooLarge()
         case OperationalError() | InterfaceError() if _unreachable(exception):
             return errors.TemporarilyUnavailable("The database cannot be reached at the moment. Try again shortly.", retry_after=1)
+        case OperationalError() if _sqlstate(exception) in _WAITED:
+            return errors.TemporarilyUnavailable("Another request holds what this one needs. Try again shortly.", retry_after=1)
     return None
 
 
+def _sqlstate(exception: DatabaseError) -> str | None:
+    return getattr(exception.__cause__, "sqlstate", None)
+
+
+# lock_not_available
+_WAITED = {"55P03"}
 # Shut down, crashed, starting; too many connections.
 _AWAY = {"57P01", "57P02", "57P03", "53300"}
 
 
 def _unreachable(exception: DatabaseError | InterfaceError) -> bool:
     """Whether the database is away; not that it was asked something it cannot do. A connection that is lost tells no state."""
-    state = getattr(exception.__cause__, "sqlstate", None)
+    state = _sqlstate(exception)
     return state is None or state.startswith("08") or state in _AWAY
 
 

@@ -81,6 +81,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "contextmcp.common.middleware.RequestIdMiddleware",
+    # Adds random bytes, so that the length of an answer does not tell a token in it (BREACH).
+    "django.middleware.gzip.GZipMiddleware",
     "contextmcp.common.locale.LocaleMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -293,11 +295,14 @@ PROCRASTINATE_WORKER_DEFAULTS = {
     "delete_jobs": "successful",
 }
 
+# Prometheus sends it as a bearer token. Empty: /metrics is not found.
+METRICS_TOKEN = text("METRICS_TOKEN")
+SECURITY_CONTACT = text("SECURITY_CONTACT")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "strict-origin-when-cross-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
-    "EXCLUDE_URL_PREFIXES": ("/admin", "/api/docs"),
+    "EXCLUDE_URL_PREFIXES": ("/admin",),
     "DIRECTIVES": {
         "default-src": [SELF],
         "script-src": [SELF, NONCE],

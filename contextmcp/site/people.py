@@ -10,7 +10,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.authentication import current_membership
 from accounts.types import Caller
@@ -44,7 +44,7 @@ def page(view: View) -> View:
     """A page for members: `view(request, caller, ...)`."""
 
     @never_cache
-    @require_GET
+    @require_safe
     @login_required
     @wraps(view)
     def shown(request: WSGIRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:

@@ -98,11 +98,12 @@ def test_stripes_events_are_told_to_come_again(away):
         (InterfaceError("connection already closed"), 503),
         (postgres.CannotConnectNow("starting up"), 503),
         (postgres.TooManyConnections("too many"), 503),
-        (postgres.LockNotAvailable("lock"), None),
+        (postgres.LockNotAvailable("lock"), 503),
+        (postgres.QueryCanceled("slow"), None),
         (postgres.DiskFull("full"), None),
     ],
 )
-def test_only_what_is_away_is_away(error, status):
+def test_only_what_is_away_or_locked_is_503(error, status):
     raised = error if isinstance(error, OperationalError | InterfaceError) else OperationalError(str(error))
     if raised is not error:
         raised.__cause__ = error

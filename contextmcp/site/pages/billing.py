@@ -8,7 +8,7 @@ from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.formats import date_format
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from accounts.types import Caller
 from billing.errors import AlreadySubscribed
@@ -39,7 +39,7 @@ def billing(request: WSGIRequest, me: Caller) -> HttpResponse:
     return render(request, "site/billing.html", context)
 
 
-@require_GET
+@require_safe
 def choose(request: WSGIRequest) -> HttpResponseBase:
     """What somebody chose on the pricing page before they signed in or up: one button from Checkout."""
     if not request.user.is_authenticated:

@@ -5,7 +5,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.authentication import SESSION_ORGANIZATION
 from accounts.manager import AuthManager
@@ -18,7 +18,7 @@ from contextmcp.site.forms import KeyForm, OrganizationForm, valid
 from contextmcp.site.people import action, member_of, page, sentence
 
 
-@require_GET
+@require_safe
 def home(request: WSGIRequest) -> HttpResponseBase:
     """Members go to their account, or to their first key; staff to theirs; everybody else sees what there is."""
     if not request.user.is_authenticated:
@@ -30,7 +30,7 @@ def home(request: WSGIRequest) -> HttpResponseBase:
     return redirect("welcome" if first else "account")
 
 
-@require_GET
+@require_safe
 def pricing_page(request: WSGIRequest) -> HttpResponse:
     me = member_of(request)
     context = {

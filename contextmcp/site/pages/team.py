@@ -7,7 +7,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from accounts.adapter import SESSION_INVITATION
 from accounts.authentication import SESSION_ORGANIZATION
@@ -81,7 +81,7 @@ def remove(request: WSGIRequest, me: Caller, member_id: UUID) -> HttpResponseBas
 
 
 @never_cache
-@require_GET
+@require_safe
 def invitation_page(request: WSGIRequest, token: str) -> HttpResponse:
     """Shows what is offered; whoever is signed in accepts with one button, others sign up or in first and come back."""
     try:

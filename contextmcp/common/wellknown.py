@@ -1,0 +1,30 @@
+"""Addresses that browsers, crawlers and security researchers ask of every site."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.templatetags.static import static
+
+from .clock import now
+
+TEXT = "text/plain; charset=utf-8"
+PRIVATE = ("/account/", "/accounts/", "/admin/", "/api/", "/invitations/")
+
+
+def robots(request: HttpRequest) -> HttpResponse:
+    lines = ["User-agent: *", *(f"Disallow: {path}" for path in PRIVATE)]
+    return HttpResponse("\n".join(lines) + "\n", content_type=TEXT)
+
+
+def favicon(request: HttpRequest) -> HttpResponseBase:
+    return redirect(static("site/mark.svg"), permanent=False)
+
+
+def security(request: HttpRequest) -> HttpResponse:
+    """Return the contact of RFC 9116; 404 where SECURITY_CONTACT names none."""
+    if not settings.SECURITY_CONTACT:
+        raise Http404
+    expires = (now() + timedelta(days=180)).strftime("%Y-%m-%dT00:00:00Z")
+    return HttpResponse(f"Contact: {settings.SECURITY_CONTACT}\nExpires: {expires}\n", content_type=TEXT)
