@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from accounts.models import Organization
 from billing.gateway.customers import SUBSCRIBER
 from billing.models import BillingAccount
+from contextmcp.common.ids import as_uuid
 
 
 def of_organization(organization: Organization) -> BillingAccount:
@@ -38,11 +38,8 @@ def is_ours(customer_id: str, customer: dict[str, Any] | None) -> bool:
 
 def named_by(customer: dict[str, Any]) -> Organization | None:
     """The organization in the customer's metadata."""
-    try:
-        identifier = UUID((customer.get("metadata") or {}).get(SUBSCRIBER, ""))
-    except ValueError:
-        return None
-    return Organization.objects.filter(pk=identifier).first()
+    identifier = as_uuid((customer.get("metadata") or {}).get(SUBSCRIBER))
+    return Organization.objects.filter(pk=identifier).first() if identifier else None
 
 
 def set_clock(account: BillingAccount, clock: dict[str, Any] | None) -> None:

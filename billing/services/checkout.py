@@ -58,7 +58,7 @@ def _refuse_subscribed(organization: Organization) -> None:
 
 def _refuse_subscribed_at_stripe(account: BillingAccount) -> None:
     customer_id = str(account.stripe_customer_id)
-    found = {each["id"]: each["status"] for each in subscriptions.of_customer(customer_id)}
+    found = {each["id"]: each["status"] for each in prices.ours(subscriptions.of_customer(customer_id))}
     running = any(status not in (*ENDED, "incomplete") for status in found.values())
     heard_of = account.organization.subscriptions.filter(stripe_subscription_id__in=found).count()
     if running or heard_of < len(found):

@@ -17,10 +17,11 @@ from .projection import at
 
 
 def current(organization: Organization) -> SubscriptionState | None:
-    """The subscription that counts: a live one before one that is over, the newest of several."""
+    """Return the subscription that counts: a live one before one that is over, one for a known plan before any other, then the newest."""
     states = list(organization.subscriptions.select_related("plan_version"))
     live = [state for state in states if state.is_live and state.status != "incomplete"]
-    return next(iter(live or states), None)
+    known = [state for state in live if state.plan_version]
+    return next(iter(known or live or states), None)
 
 
 def subscription(organization: Organization) -> Subscription:

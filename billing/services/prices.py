@@ -1,6 +1,7 @@
 """Which price is asked for which plan, and which plan a price stands for."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.conf import settings
 
@@ -12,13 +13,20 @@ from entitlements.errors import UnknownPlan
 from entitlements.manager import EntitlementsManager
 from entitlements.models import PlanVersion
 
-from .projection import KnownPrice
+from .projection import Document, KnownPrice, is_ours
 
 
 def known() -> dict[str, KnownPrice]:
     """Every price that stands for something here, by its id at Stripe."""
     columns = ("stripe_price_id", "plan_version_id", "plan_version__plan", "plan_version__version", "interval", "amount")
     return {price: KnownPrice(*fields) for price, *fields in PlanPrice.objects.values_list(*columns)}
+
+
+def ours(documents: Iterable[Document]) -> list[dict[str, Any]]:
+    """Return those of Stripe's subscriptions that are for a plan of this product, in the same order."""
+    prices = known()
+    products = set(PlanPrice.objects.exclude(stripe_product_id="").values_list("stripe_product_id", flat=True))
+    return [dict(each) for each in documents if is_ours(each, prices, products)]
 
 
 def for_sale(plan: str, interval: str, version: int | None = None) -> PlanPrice:

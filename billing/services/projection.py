@@ -1,6 +1,6 @@
 """From Stripe's documents to our columns and grants. Pure: no clock, no database, no network."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -79,6 +79,16 @@ def subscription_fields(document: Document, invoices: Iterable[Document], prices
         "upcoming_change": upcoming_change(document, prices),
         "latest_invoice_id": _id(document.get("latest_invoice")),
     }
+
+
+def is_ours(document: Document, prices: Prices, products: Container[str]) -> bool:
+    """Whether a subscription is for a plan of this product: by a known price, or by a price of a known product.
+
+    A customer may have others beside it, such as a support contract made in the dashboard. They entitle to nothing, and nothing that a
+    customer does here may change or end them.
+    """
+    priced = (item["price"] for item in document["items"]["data"])
+    return any(price["id"] in prices or _id(price.get("product")) in products for price in priced)
 
 
 def _items(document: Document, prices: Prices) -> tuple[Document | None, Document | None]:

@@ -1,6 +1,6 @@
 """The projection: our rows and grants as a function of the mirror, whatever was there before."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from billing.mirror import read
 from billing.models import Adjustment, BillingAccount, CheckoutAttempt, Invoice, SubscriptionState
 from billing.models.subscriptions import ENDED, ENTITLING
 from contextmcp.common.clock import now
+from contextmcp.common.ids import as_uuid
 from entitlements.manager import EntitlementsManager
 from entitlements.types import GrantSpec, Source
 from usage.tracker import UsageTracker
@@ -23,12 +24,13 @@ Change = tuple[str, str, Any, Any]
 def rebuild(account: BillingAccount) -> list[Change]:
     """Project a customer's mirror. Returns what differed: kind, subject, before, after. Call it under the customer's lock."""
     customer_id = account.stripe_customer_id or ""
-    documents = read.subscriptions(customer_id)
+    documents = prices.ours(read.subscriptions(customer_id))
     bills = read.invoices(customer_id)
     grace = timedelta(days=settings.BILLING_GRACE_DAYS)
     known = prices.known()
     subscriptions = {each["id"]: projection.subscription_fields(each, bills, known, grace) for each in documents}
     changes = _put(SubscriptionState, account, "stripe_subscription_id", subscriptions)
+    changes += _drop_foreign(account, subscriptions)
     refunds = _refunded(account)
     invoices = {each["id"]: projection.invoice_fields(each, refunds.get(each["id"], 0)) for each in bills}
     changes += _put(Invoice, account, "stripe_invoice_id", invoices)
@@ -123,6 +125,14 @@ def _update(row: Any, value: str, fields: dict[str, Any]) -> list[Change]:
     return [(f"{row._meta.model_name}_{name}", value, different[name], before[name]) for name in different]
 
 
+def _drop_foreign(account: BillingAccount, ours: Container[str]) -> list[Change]:
+    """Remove the rows of this customer's subscriptions that were changed at Stripe to something that is no plan of this product."""
+    rows = account.organization.subscriptions.filter(stripe_customer_id=account.stripe_customer_id or "")
+    foreign = [row for row in rows if row.stripe_subscription_id not in ours]
+    account.organization.subscriptions.filter(pk__in=[row.pk for row in foreign]).delete()
+    return [("subscriptionstate_foreign", row.stripe_subscription_id, None, row.status) for row in foreign]
+
+
 def _drop_gone(account: BillingAccount, present: set[str]) -> list[Change]:
     """What the mirror has no more. It keeps the bills of a customer that was deleted or replaced: what was billed stays on record."""
     rows = account.organization.invoices.exclude(stripe_invoice_id__in=present)
@@ -141,8 +151,9 @@ def _refunded(account: BillingAccount) -> dict[str, int]:
 def _attempts(account: BillingAccount, documents: Iterable[dict[str, Any]]) -> None:
     states = CheckoutAttempt.State
     waiting = account.organization.checkout_attempts.filter(state__in=[states.PREPARING, states.OPEN])
-    bought = [each["metadata"].get("checkout_attempt") for each in documents]
-    waiting.filter(pk__in=[each for each in bought if each]).update(state=states.COMPLETED)
+    bought = [(each.get("metadata") or {}).get("checkout_attempt") for each in documents]
+    # Anybody with access to the dashboard may write there.
+    waiting.filter(pk__in=[attempt for each in bought if (attempt := as_uuid(each))]).update(state=states.COMPLETED)
     waiting.filter(expires_at__lte=now(account.organization)).update(state=states.EXPIRED)
     if any(each["status"] not in (*ENDED, "incomplete") for each in documents) and waiting.exists():
         # Subscribed some other way, in the dashboard for one: the page that is open would sell a second subscription.

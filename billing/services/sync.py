@@ -15,7 +15,7 @@ from billing.models.subscriptions import ENDED
 from billing.types import SyncResult
 from contextmcp.common.clock import now
 
-from . import accounts, policy, queue, truth
+from . import accounts, policy, prices, queue, truth
 from .locks import lock_customer
 from .projection import at, paid_by, subscription_of
 from .rebuild import rebuild
@@ -62,7 +62,8 @@ def _write(account: BillingAccount, present: truth.Truth, as_of: datetime) -> li
         for document in present.subscriptions:
             store.write_subscription(document)
     _note(account, present, as_of)
-    if reason := policy.breach(present.subscriptions, present.invoices, present.charges, present.disputes):
+    ours = prices.ours(present.subscriptions)
+    if reason := policy.breach(ours, present.invoices, present.charges, present.disputes):
         queue.enforce_later(present.customer_id, reason)
     changes = rebuild(account)
     # The organization is locked since its grants were written: either its closing finds what runs, or this does.
@@ -98,7 +99,7 @@ def _owes(present: truth.Truth) -> bool:
 def _card(customer: dict[str, Any] | None, present: truth.Truth) -> dict[str, Any] | None:
     """What pays: the live subscription's own card, else the customer's default. Stripe charges no other, even where there is one."""
     cards = {card["id"]: card for card in present.payment_methods}
-    live = [each for each in present.subscriptions if not each["ended_at"]]
+    live = [each for each in prices.ours(present.subscriptions) if not each["ended_at"]]
     wanted = [each.get("default_payment_method") for each in live]
     wanted.append(((customer or {}).get("invoice_settings") or {}).get("default_payment_method"))
     for reference in wanted:

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from typing import Any
 from uuid import UUID
 
 
@@ -10,3 +11,11 @@ def uuid7() -> UUID:
     milliseconds = time.time_ns() // 1_000_000
     value = (milliseconds << 80) | (0x7 << 76) | (secrets.randbits(12) << 64) | (0b10 << 62) | secrets.randbits(62)
     return UUID(int=value)
+
+
+def as_uuid(value: Any) -> UUID | None:
+    """Return the UUID that a text from outside spells, or None if it spells none."""
+    try:
+        return UUID(value) if isinstance(value, str) else None
+    except ValueError:
+        return None

@@ -1,0 +1,113 @@
+"""Subscriptions of a customer that are for something else than a plan, and fields that anybody may write in the dashboard."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from billing.errors import NoSubscription
+from billing.manager import BillingManager
+from billing.models import CheckoutAttempt, SubscriptionState
+from billing.services import accounts, rebuild
+from billing.services.sync import sync_customer
+from contextmcp.common.ids import as_uuid
+from tests.factories.billing import price_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def contract(payer):
+    """Sell the customer a support contract for $500 a month, as staff would in Stripe's dashboard. Returns a function that does it."""
+
+    def sell():
+        product = payer.world.sdk.products.create({"name": "Support contract"})
+        price = payer.world.sdk.prices.create(
+            {"product": product.id, "unit_amount": 50_000, "currency": "usd", "recurring": {"interval": "month"}}
+        )
+        bought = payer.world.subscribe(payer.customer, price.id)
+        payer.world.deliver()
+        return bought
+
+    return sell
+
+
+def at_stripe(payer, subscription):
+    return payer.world.sdk.subscriptions.retrieve(subscription.id)
+
+
+def test_a_plan_beside_another_subscription_is_the_one_shown(payer, contract):
+    payer.buy()
+    contract()
+    shown = BillingManager(payer.organization).subscription()
+    assert (shown.plan, shown.amount, shown.status) == ("pro", 900, "active")
+
+
+def test_a_plan_change_leaves_another_subscription_alone(payer, owner, contract):
+    payer.buy()
+    other = contract()
+    BillingManager(payer.organization).change_plan("enterprise", "month", actor=owner.caller)
+    assert payer.plan == "enterprise"
+    assert at_stripe(payer, other)["items"].data[0].price.unit_amount == 50_000
+
+
+def test_cancelling_the_plan_leaves_another_subscription_running(payer, owner, contract):
+    bought = payer.buy()
+    other = contract()
+    BillingManager(payer.organization).cancel(actor=owner.caller, at_once=True)
+    assert at_stripe(payer, bought).status == "canceled"
+    assert at_stripe(payer, other).status == "active"
+    assert payer.plan == "free"
+
+
+def test_who_has_only_another_subscription_can_buy_and_cannot_cancel(payer, owner, contract):
+    other = contract()
+    manager = BillingManager(payer.organization)
+    assert manager.subscription().status == "none"
+    with pytest.raises(NoSubscription):
+        manager.cancel(actor=owner.caller, at_once=True)
+    assert manager.create_checkout("pro", "month", actor=owner.caller).url
+    assert at_stripe(payer, other).status == "active"
+
+
+def test_a_plan_turned_into_something_else_at_stripe_no_longer_entitles(payer, contract):
+    bought = payer.buy()
+    price = at_stripe(payer, contract())["items"].data[0].price.id
+    item = at_stripe(payer, bought)["items"].data[0].id
+    payer.world.sdk.subscriptions.update(bought.id, {"items": [{"id": item, "price": price}], "proration_behavior": "none"})
+    payer.world.deliver()
+    assert payer.plan == "free"
+    assert not SubscriptionState.objects.exists()
+
+
+@pytest.mark.parametrize("value", ["see ticket 42", "", "0", "\U0001f600", "None", "0" * 500])
+def test_metadata_of_any_content_does_not_stop_a_withdrawal(payer, value):
+    bought = payer.buy()
+    payer.world.sdk.subscriptions.update(bought.id, {"metadata": {"checkout_attempt": value, "organization": value}})
+    payer.world.deliver()
+    payer.world.sdk.subscriptions.cancel(bought.id)
+    payer.world.deliver()
+    assert payer.plan == "free"
+
+
+def test_the_attempt_named_in_the_metadata_is_completed(payer, owner):
+    BillingManager(payer.organization).create_checkout("pro", "month", actor=owner.caller)
+    attempt = CheckoutAttempt.objects.get()
+    payer.world.subscribe(payer.customer, price_of(), metadata={"checkout_attempt": str(attempt.pk)})
+    payer.world.deliver()
+    attempt.refresh_from_db()
+    assert attempt.state == CheckoutAttempt.State.COMPLETED
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.none(), st.text(), st.integers(), st.lists(st.text()), st.uuids().map(str)))
+def test_no_value_of_a_foreign_field_raises(acme, value):
+    account = accounts.of_organization(acme)
+    rebuild._attempts(account, [{"metadata": {"checkout_attempt": value}, "status": "canceled"}, {"metadata": None, "status": "canceled"}])
+    accounts.named_by({"metadata": {accounts.SUBSCRIBER: value}})
+    assert as_uuid(value) is None or str(as_uuid(value)) == value
+
+
+def test_a_foreign_subscription_is_not_fetched_into_the_projection(payer, contract):
+    contract()
+    assert sync_customer(payer.customer).changes == ()
+    assert not SubscriptionState.objects.exists()
