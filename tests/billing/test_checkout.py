@@ -98,6 +98,8 @@ class TestOneClick:
 
     def test_taxes_are_switched_on_by_setting(self, stripe_world, api, owner, settings):
         settings.STRIPE_AUTOMATIC_TAX = True
+        office = {"address": {"country": "US", "line1": "354 Oyster Point Blvd", "postal_code": "94080", "state": "CA"}}
+        stripe_world.sdk.tax.settings.update({"head_office": office})
         assert api.post(PATH, PRO, by=owner).status_code == 200
         assert sessions(stripe_world)[0].automatic_tax.enabled
 

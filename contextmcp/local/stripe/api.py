@@ -7,8 +7,10 @@ import re
 import time
 from typing import Any
 
+from contextmcp.local.stripe import expansion
 from contextmcp.local.stripe.errors import Refusal, invalid
 from contextmcp.local.stripe.kinds import Obj, Params, new_id, read, written
+from contextmcp.local.stripe.parameters import Parameters, need_all_read
 from contextmcp.local.stripe.render import answer
 from contextmcp.local.stripe.routes import check, form, spec
 from contextmcp.local.stripe.routes.match import Match, match
@@ -146,10 +148,14 @@ def _run(sim: Simulator, found: Match, parameters: Params, request_id: str, key:
     if found.handler is None:
         operation = f"{found.method.upper()} {found.path}"
         raise Refusal(f"The local simulator does not answer {operation}.", status=501, kind="api_error", unsaved=True)
-    given = dict(parameters)
+    given = Parameters(parameters)
+    given.seen.update(found.arguments)
     expand = given.pop("expand", [])
+    expansion.check(found.method, found.path, expand)
     with sim.unit(request_id, key) as unit:
-        payload = answer(unit, found.handler(unit, given), expand)
+        result = found.handler(unit, given)
+        need_all_read(given)
+        payload = answer(unit, result, expand)
         if key:  # in the same transaction: a kill in between must not let a retry do it twice
             _remember(unit.store, key, fingerprint, 200, payload)
         return payload

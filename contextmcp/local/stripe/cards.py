@@ -23,7 +23,7 @@ class Card:
     refused: tuple[str, str | None] | None = None  # at once, when it is attached or set up: code and decline code
     fails: tuple[str, str | None] | None = None  # only when it is charged
     asks: str = ""  # for authentication: "unless_setup" or "always"
-    disputed: bool = False
+    dispute: str = ""  # how its owner complains as soon as it is charged: a reason, or "inquiry"
 
     @property
     def last4(self) -> str:
@@ -67,7 +67,9 @@ _CARDS = (
     (Card("4000000000003220", asks="always"), "threeDSecure2Required"),
     (Card("4000000000003063", asks="always"), "threeDSecureRequired"),
     (Card("4000000000003055"), "threeDSecureOptional"),
-    (Card("4000000000000259", disputed=True), "createDispute"),
+    (Card("4000000000000259", dispute="fraudulent"), "createDispute"),
+    (Card("4000000000002685", dispute="product_not_received"), "createDisputeProductNotReceived"),
+    (Card("4000000000001976", dispute="inquiry"), "createDisputeInquiry"),
 )
 BY_NUMBER = {card.number: card for card, _ in _CARDS}
 BY_NAME = {name: card for card, name in _CARDS} | {f"visa_{name}": card for card, name in _CARDS if name.startswith("charge")}

@@ -90,12 +90,13 @@ def new_price(unit: Unit, given: Params) -> Obj:
 
 def claim_lookup_key(unit: Unit, price: Obj, given: Params) -> None:
     key = given.get("lookup_key")
+    transfer = given.get("transfer_lookup_key")
     if not key:
         return
     for other in unit.find("price", tag=key):
         if other["id"] == price["id"]:
             continue
-        if not given.get("transfer_lookup_key"):
+        if not transfer:
             message = f"A price (`{other['id']}`) already uses that lookup key. You may use `transfer_lookup_key` to transfer it."
             raise invalid(message, "lookup_key", "resource_already_exists")
         other["lookup_key"] = None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 
-from contextmcp.local.stripe import cards, collecting, discounts, invoicing, jobs, payments, pricing, setups
+from contextmcp.local.stripe import cards, collecting, debits, discounts, invoicing, jobs, payments, pricing, setups
 from contextmcp.local.stripe.errors import Refusal, invalid
 from contextmcp.local.stripe.events import emit, hold, release, updated
 from contextmcp.local.stripe.kinds import Obj, Params
@@ -11,7 +11,7 @@ from contextmcp.local.stripe.life import start
 from contextmcp.local.stripe.lists import whole
 from contextmcp.local.stripe.render import includes, view
 from contextmcp.local.stripe.resources.customers import new_customer
-from contextmcp.local.stripe.shape import blank
+from contextmcp.local.stripe.shape import address, blank
 from contextmcp.local.stripe.unit import Unit
 
 PAID_NOW = (
@@ -100,7 +100,9 @@ def use_code(unit: Unit, session: Obj, code: str) -> None:
     found = [each for each in unit.find("promotion_code", tag=code.strip().lower()) if each["active"]]
     if not found:
         raise invalid("This code is invalid.", "promotion_code", "promotion_code_invalid")
-    discounts.redeemable(unit, discounts.promotion_of(unit, found[0]["id"]), session["customer"], session["amount_subtotal"])
+    discounts.redeemable(
+        unit, discounts.promotion_of(unit, found[0]["id"]), session["customer"], session["amount_subtotal"], session["currency"]
+    )
     session["_discounts"] = [{"promotion_code": found[0]["id"]}]
     count(unit, session)
 
@@ -110,7 +112,14 @@ def needs_card(session: Obj) -> bool:
 
 
 def complete(
-    unit: Unit, session: Obj, card: cards.Card | None, details: Params, expiry: Params | None = None, *, authenticated: bool = False
+    unit: Unit,
+    session: Obj,
+    card: cards.Card | None,
+    details: Params,
+    expiry: Params | None = None,
+    *,
+    authenticated: bool = False,
+    iban: str = "",
 ) -> str:
     """Pay. "complete", or "requires_action" when the card's owner must first confirm; a decline raises and leaves nothing."""
     if session["status"] != "open":
@@ -122,6 +131,8 @@ def complete(
     hold(unit)
     customer = _customer(unit, session, details)
     method = payments.new_method(unit, card, **(expiry or {}), email=details.get("email"), name=details.get("name")) if card else None
+    if iban:
+        method = debits.new_method(unit, iban, {name: details[name] for name in ("email", "name") if details.get(name)})
     if method and authenticated:
         method["_ready"] = True
     order: Sequence[str] = PAID_NOW
@@ -139,8 +150,15 @@ def complete(
 
 def _customer(unit: Unit, session: Obj, details: Params) -> Obj:
     if session["customer"]:
-        return unit.need("customer", session["customer"])
+        customer = unit.need("customer", session["customer"])
+        if session["_updates"].get("address") == "auto":
+            customer["address"] = customer["address"] or blank("address", country=details.get("country") or "US")
+        if session["_updates"].get("name") == "auto" and details.get("name"):
+            customer["name"] = details["name"]
+        return customer
     customer = new_customer(unit, {name: details[name] for name in ("email", "name") if details.get(name)})
+    if session["automatic_tax"]["enabled"]:
+        customer["address"] = blank("address", country=details.get("country") or "US")
     session["customer"] = customer["id"]
     return customer
 
@@ -168,12 +186,15 @@ def _subscribe(unit: Unit, session: Obj, customer: Obj, method: Obj | None, auth
     start.plan_ahead(unit, subscription)
     invoice = start.first_invoice(unit, subscription, given)
     collecting.finalize(unit, invoice)
-    if invoice["status"] == "open" and collecting.collect(unit, invoice, method=method, authenticated=authenticated) != "paid":
-        raise collecting.refuse_payment(unit, invoice, keep=False)
+    outcome = "paid"
+    if invoice["status"] == "open":
+        outcome = collecting.collect(unit, invoice, method=method, authenticated=authenticated)
+        if outcome not in ("paid", "processing"):
+            raise collecting.refuse_payment(unit, invoice, keep=False)
     updated(unit, subscription, "customer.subscription")
     session["subscription"] = subscription["id"]
     session["invoice"] = invoice["id"]
-    session["payment_status"] = "paid"
+    session["payment_status"] = "unpaid" if outcome == "processing" else "paid"
     if trial and not session["amount_total"]:
         session["payment_status"] = "no_payment_required"
     return trial
@@ -194,7 +215,13 @@ def _pay(unit: Unit, session: Obj, customer: Obj, method: Obj | None, authentica
         setup_future_usage=data.get("setup_future_usage"),
     )
     intent["metadata"] = data.get("metadata", {})
-    if payments.confirm(unit, intent, method, authenticated=authenticated) != "succeeded":
+    intent["receipt_email"] = data.get("receipt_email")
+    if shipping := data.get("shipping"):
+        intent["shipping"] = blank("shipping", **{**shipping, "address": address(shipping["address"])})
+    outcome = payments.confirm(unit, intent, method, authenticated=authenticated)
+    if outcome == "processing":
+        session["payment_status"] = "unpaid"
+    elif outcome != "succeeded":
         raise payments.card_of(method).refusal(("card_declined", "generic_decline"))
     if data.get("setup_future_usage"):
         payments.attach(unit, method, customer)

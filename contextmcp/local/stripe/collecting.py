@@ -38,8 +38,7 @@ def finalize(unit: Unit, invoice: Obj) -> Obj:
         emit(unit, "invoice.finalized", invoice)
         mark_paid(unit, invoice)
         return invoice
-    if invoice["collection_method"] == "charge_automatically":
-        _ask(unit, invoice)
+    _ask(unit, invoice)
     emit(unit, "invoice.finalized", invoice)
     return invoice
 
@@ -119,17 +118,28 @@ def default_method(unit: Unit, invoice: Obj) -> Obj | None:
 
 
 def collect(unit: Unit, invoice: Obj, *, method: Obj | None = None, authenticated: bool = False) -> str:
-    """Try to get the money: "paid", "requires_action" or "failed"."""
+    """Try to get the money: "paid", "processing", "requires_action" or "failed"."""
     if invoice["status"] not in ("open", "uncollectible"):
         return "paid" if invoice["status"] == "paid" else "failed"
     jobs.cancel(unit, invoice, "retry")
     intent = unit.need("payment_intent", invoice["_intent"])
+    if intent["status"] == "processing":
+        return "processing"
     method = method or default_method(unit, invoice)
     outcome = "failed" if method is None else payments.confirm(unit, intent, method, authenticated=authenticated)
     invoice["attempted"] = True
-    if outcome == "succeeded":
+    return conclude(unit, invoice, method, outcome)
+
+
+def conclude(unit: Unit, invoice: Obj, method: Obj | None, outcome: str) -> str:
+    """What an attempt's outcome makes of its invoice; the bank's answer to a direct debit comes later."""
+    if outcome == "succeeded" and method is not None:
+        _keep_method(unit, invoice, method)
         mark_paid(unit, invoice)
         return "paid"
+    if outcome == "processing":
+        unit.save(invoice)
+        return outcome
     invoice["attempt_count"] += 1
     first = invoice.setdefault("_first_failure", unit.now(invoice))
     retries = invoice["auto_advance"] and invoice["billing_reason"] not in ("subscription_create", "manual")
@@ -148,6 +158,17 @@ def collect(unit: Unit, invoice: Obj, *, method: Obj | None = None, authenticate
         updated(unit, customer)
     standing.failed(unit, invoice)
     return outcome
+
+
+def _keep_method(unit: Unit, invoice: Obj, method: Obj) -> None:
+    """`save_default_payment_method=on_subscription`: what paid once is asked from now on."""
+    subscription = unit.get(invoice["_subscription"] or "")
+    if subscription is None or (subscription["payment_settings"] or {}).get("save_default_payment_method") != "on_subscription":
+        return
+    if ident(method.get("customer")) != invoice["customer"]:
+        payments.attach(unit, method, unit.need("customer", invoice["customer"]))
+    subscription["default_payment_method"] = method["id"]
+    unit.save(subscription)
 
 
 def refuse_payment(unit: Unit, invoice: Obj, *, keep: bool) -> Refusal:
@@ -225,8 +246,11 @@ def close(unit: Unit, invoice: Obj, status: str) -> None:
 
 
 def finish(unit: Unit, invoice: Obj, *, method: Obj | None = None) -> str:
-    """Finalize and collect in one go."""
+    """Finalize and collect in one go; an invoice that is sent waits for its customer."""
     finalize(unit, invoice)
+    if invoice["status"] == "open" and invoice["collection_method"] == "send_invoice":
+        emit(unit, "invoice.sent", invoice)
+        return "sent"
     return "paid" if invoice["status"] == "paid" else collect(unit, invoice, method=method)
 
 
@@ -243,6 +267,8 @@ def _finalize_due(unit: Unit, invoice: Obj) -> None:
         close(unit, invoice, {"void": "void"}.get(paused["behavior"], "uncollectible"))
     elif invoice["collection_method"] == "charge_automatically":
         collect(unit, invoice)
+    else:
+        emit(unit, "invoice.sent", invoice)
 
 
 @jobs.does("retry")

@@ -14,14 +14,30 @@ from contextmcp.local.stripe.unit import Unit
 def promotion_of(unit: Unit, code: str, param: str = "promotion_code") -> Obj:
     found = unit.need("promotion_code", code, param)
     over = found["max_redemptions"] is not None and found["times_redeemed"] >= found["max_redemptions"]
-    late = found["expires_at"] is not None and found["expires_at"] <= unit.now()
+    late = found["expires_at"] is not None and found["expires_at"] <= unit.now(found["customer"])
     coupon = unit.get(found["promotion"]["coupon"])
     if not found["active"] or over or late or coupon is None or not coupon.get("valid"):
         raise invalid("This promotion code cannot be redeemed because it is no longer active.", param, "promotion_code_inactive")
     return found
 
 
-def redeemable(unit: Unit, code: Obj, customer: str | None, amount: int | None = None) -> None:
+def check(
+    unit: Unit, given: Params, customer: str | None, amount: int | None = None, currency: str | None = None
+) -> tuple[Obj, Obj | None]:
+    """The coupon, and the promotion code if there is one, of `{coupon}` or `{promotion_code}`; refused if it may not be redeemed."""
+    code = promotion_of(unit, given["promotion_code"]) if given.get("promotion_code") else None
+    coupon = unit.need("coupon", (code["promotion"]["coupon"] if code else given.get("coupon")) or "", "discounts[0][coupon]")
+    if code:
+        redeemable(unit, code, customer, amount, currency)
+    if not coupon["valid"] or (coupon["redeem_by"] is not None and coupon["redeem_by"] <= unit.now(customer)):
+        raise invalid(f"Coupon {coupon['id']} is not valid", "coupon", "coupon_expired")
+    if coupon["amount_off"] is not None and currency and coupon["currency"] != currency:
+        message = f"The coupon {coupon['id']} cannot be used with the currency {currency}: it takes off an amount of {coupon['currency']}."
+        raise invalid(message, "discounts[0][coupon]")
+    return coupon, code
+
+
+def redeemable(unit: Unit, code: Obj, customer: str | None, amount: int | None = None, currency: str | None = None) -> None:
     """Refuse a promotion code whose restrictions this customer or this order does not meet."""
     limits = code["restrictions"]
     if code["customer"] and code["customer"] != customer:
@@ -29,20 +45,24 @@ def redeemable(unit: Unit, code: Obj, customer: str | None, amount: int | None =
     if limits["first_time_transaction"] and customer and any(c["paid"] for c in unit.find("charge", customer=customer)):
         message = "This promotion code cannot be redeemed because the associated customer has prior transactions."
         raise invalid(message, "promotion_code", "promotion_code_customer_not_first_time")
-    if amount is not None and limits["minimum_amount"] is not None and amount < limits["minimum_amount"]:
+    other = currency and limits["minimum_amount"] is not None and limits["minimum_amount_currency"] != currency
+    if amount is not None and limits["minimum_amount"] is not None and (other or amount < limits["minimum_amount"]):
         message = "This promotion code cannot be redeemed because the order is below its minimum amount."
         raise invalid(message, "promotion_code", "promotion_code_minimum_amount_not_met")
 
 
-def grant(unit: Unit, given: Params, customer: str, *, subscription: str | None = None, session: str | None = None) -> Obj:
+def grant(
+    unit: Unit,
+    given: Params,
+    customer: str,
+    *,
+    subscription: str | None = None,
+    session: str | None = None,
+    amount: int | None = None,
+    currency: str | None = None,
+) -> Obj:
     """A discount from `{coupon}` or `{promotion_code}`, counted as one redemption."""
-    code = promotion_of(unit, given["promotion_code"]) if given.get("promotion_code") else None
-    coupon_id = code["promotion"]["coupon"] if code else given.get("coupon")
-    coupon = unit.need("coupon", coupon_id or "", "discounts[0][coupon]")
-    if code:
-        redeemable(unit, code, customer)
-    if not coupon["valid"] or (coupon["redeem_by"] is not None and coupon["redeem_by"] <= unit.now(customer)):
-        raise invalid(f"Coupon {coupon['id']} is not valid", "coupon", "coupon_expired")
+    coupon, code = check(unit, given, customer, amount, currency)
     start = unit.now(customer)
     lasts = coupon["duration"] == "repeating"
     discount = unit.add(

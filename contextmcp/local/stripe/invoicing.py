@@ -6,7 +6,7 @@ from typing import Any
 from contextmcp.local.stripe import discounts, jobs, money
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit
-from contextmcp.local.stripe.kinds import HOUR, Obj, ident, new_id
+from contextmcp.local.stripe.kinds import DAY, HOUR, Obj, ident, new_id
 from contextmcp.local.stripe.lists import whole
 from contextmcp.local.stripe.pricing import Charge
 from contextmcp.local.stripe.render import embeds, includes, view
@@ -147,6 +147,8 @@ def draft(
         _lines=[],
         _subscription=subscription["id"] if subscription else None,
     )
+    if subscription is not None and subscription["days_until_due"] is not None:
+        invoice["due_date"] = now + subscription["days_until_due"] * DAY
     invoice.update(values)
     unit.add(invoice)
     if customer["currency"] is None:

@@ -50,6 +50,11 @@ def run(unit: Unit, job: tuple[int, str, str, int]) -> None:
         WORK[kind](unit, found)
 
 
+def run_now(unit: Unit, kind: str, subject: Obj) -> None:
+    """What is due this very moment, in the same unit of work."""
+    WORK[kind](unit, subject)
+
+
 def peek(store: Store) -> int | None:
     """The first date due in real time, if it has come: asked often, so without a transaction."""
     row = store.one("SELECT MIN(due) AS due FROM jobs WHERE clock IS NULL AND due <= ?", (int(time.time()),))

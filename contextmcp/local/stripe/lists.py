@@ -5,6 +5,7 @@ from typing import Any
 
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.kinds import Obj, Params
+from contextmcp.local.stripe.parameters import take_all
 
 
 def within(value: int, asked: Any) -> bool:
@@ -18,9 +19,15 @@ def within(value: int, asked: Any) -> bool:
     return all(bounds.values())
 
 
+def bounds(p: Params, name: str) -> Any:
+    """What `within` takes, read from the request once: an empty list must not leave it unread."""
+    return take_all(p.get(name))
+
+
 def page(url: str, found: Sequence[Obj], p: Params) -> Obj:
     """The page of `found` (newest first) that limit, starting_after, ending_before and created ask for."""
-    rows = [item for item in found if within(item.get("created", 0), p.get("created"))]
+    created = bounds(p, "created")
+    rows = [item for item in found if within(item.get("created", 0), created)]
     limit = p.get("limit", 10)
     if not 1 <= limit <= 100:
         raise invalid(f"This value must be less than or equal to 100 (you passed {limit}).", "limit", "parameter_invalid_integer")

@@ -1,6 +1,6 @@
 """Payment methods, intents and charges: money asked of a card, and the card's answer."""
 
-from contextmcp.local.stripe import cards, jobs
+from contextmcp.local.stripe import cards, debits, jobs
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit
 from contextmcp.local.stripe.kinds import Obj, ident, new_id
@@ -48,6 +48,18 @@ def method(unit: Unit, id: str, param: str = "payment_method") -> Obj:
     return unit.need("payment_method", id, param)
 
 
+def method_of(unit: Unit, id: str, customer: str, param: str = "default_payment_method") -> Obj:
+    """A payment method that must already belong to the customer."""
+    found = unit.get(id)
+    if found is None or found["object"] != "payment_method" or ident(found.get("customer")) != customer:
+        message = (
+            f"The customer does not have a payment method with the ID {id}. The payment method must be attached to the customer. "
+            "Try attaching it first."
+        )
+        raise invalid(message, param, "resource_missing")
+    return found
+
+
 def card_of(method: Obj) -> cards.Card:
     return cards.BY_NUMBER[method["_number"]]
 
@@ -59,11 +71,12 @@ def attach(unit: Unit, method: Obj, customer: Obj) -> Obj:
         return method
     if owner:
         raise invalid("The payment method you provided has already been attached to a customer.", "payment_method")
-    card = card_of(method)
-    if card.refused:
-        raise card.refusal(card.refused)
+    if method["type"] == "card":
+        card = card_of(method)
+        if card.refused:
+            raise card.refusal(card.refused)
+        method["card"]["checks"]["cvc_check"] = "pass"
     method["customer"] = customer["id"]
-    method["card"]["checks"]["cvc_check"] = "pass"
     unit.save(method)
     emit(unit, "payment_method.attached", method)
     return method
@@ -78,15 +91,17 @@ def new_intent(unit: Unit, amount: int, currency: str, **values: object) -> Obj:
         amount_capturable=0,
         amount_details={"tip": {}},
         amount_received=0,
-        automatic_payment_methods=None,
-        capture_method="automatic",
         client_secret=f"{id}_secret_{new_id('x', 25)[2:]}",
-        confirmation_method="automatic",
         currency=currency,
         metadata={},
-        payment_method_types=["card"],
         status="requires_payment_method",
-        **values,
+        **{
+            "automatic_payment_methods": None,
+            "capture_method": "automatic",
+            "confirmation_method": "automatic",
+            "payment_method_types": ["card", "sepa_debit"],
+            **values,
+        },
     )
     intent["created"] = unit.now(intent)
     unit.add(intent)
@@ -95,13 +110,27 @@ def new_intent(unit: Unit, amount: int, currency: str, **values: object) -> Obj:
 
 
 def needs_authentication(method: Obj) -> bool:
+    if method["type"] != "card":
+        return False
     card = card_of(method)
     return card.asks == "always" or (card.asks == "unless_setup" and not method["_ready"])
 
 
 def confirm(unit: Unit, intent: Obj, method: Obj, *, authenticated: bool = False) -> str:
-    """Charge the card for the intent: "succeeded", "failed" or "requires_action"."""
+    """Charge the card for the intent: "succeeded", "requires_capture", "failed" or "requires_action"; "processing" for a debit."""
+    owner = ident(method.get("customer"))
+    if owner and owner != ident(intent["customer"]):
+        message = (
+            f"The provided PaymentMethod ({method['id']}) is attached to another customer. A PaymentMethod that belongs to a customer "
+            "can only be used with that customer's PaymentIntents."
+        )
+        raise invalid(message, "payment_method")
+    if method["type"] not in intent["payment_method_types"]:
+        message = f"The PaymentMethod provided ({method['type']}) is not allowed for this PaymentIntent."
+        raise invalid(message, "payment_method")
     intent["payment_method"] = method["id"]
+    if method["type"] == "sepa_debit":
+        return debits.begin(unit, intent, method)
     if needs_authentication(method) and not authenticated:
         return_url = intent.get("_return_url")
         intent["status"] = "requires_action"
@@ -124,15 +153,39 @@ def confirm(unit: Unit, intent: Obj, method: Obj, *, authenticated: bool = False
         unit.save(intent)
         emit(unit, "payment_intent.payment_failed", intent)
         return "failed"
-    intent["status"] = "succeeded"
-    intent["amount_received"] = intent["amount"]
     intent["last_payment_error"] = None
     if authenticated:
         method["_ready"] = True
         unit.save(method)
+    if intent["capture_method"] == "manual":
+        intent["status"] = "requires_capture"
+        intent["amount_capturable"] = intent["amount"]
+        unit.save(intent)
+        emit(unit, "payment_intent.amount_capturable_updated", intent)
+        return "requires_capture"
+    _succeed(unit, intent, intent["amount"])
+    if card.dispute:
+        jobs.run_now(unit, "dispute", charge)
+    return "succeeded"
+
+
+def _succeed(unit: Unit, intent: Obj, amount: int) -> None:
+    intent["status"] = "succeeded"
+    intent["amount_received"] = amount
+    intent["amount_capturable"] = 0
     unit.save(intent)
     emit(unit, "payment_intent.succeeded", intent)
-    return "succeeded"
+
+
+def capture(unit: Unit, intent: Obj, amount: int) -> None:
+    """Take what was only authorized, or a part of it; the rest is let go."""
+    charge = unit.need("charge", intent["latest_charge"])
+    charge["captured"] = True
+    charge["amount_captured"] = amount
+    charge["balance_transaction"] = balance_transaction(unit, charge, amount, "charge")["id"]
+    unit.save(charge)
+    emit(unit, "charge.captured", charge)
+    _succeed(unit, intent, amount)
 
 
 def error_of(reason: tuple[str, str | None], charge: Obj | None, method: Obj) -> Obj:
@@ -165,15 +218,15 @@ def deny(unit: Unit, intent: Obj) -> None:
 
 def _charge(unit: Unit, intent: Obj, method: Obj, reason: tuple[str, str | None] | None) -> Obj:
     now = unit.now(intent)
-    card = card_of(method)
+    waits = intent["capture_method"] == "manual"
     charge = blank(
         "charge",
         id=new_id("ch", 24),
         amount=intent["amount"],
-        amount_captured=0 if reason else intent["amount"],
+        amount_captured=0 if reason or waits else intent["amount"],
         billing_details=method["billing_details"],
         calculated_statement_descriptor="CONTEXTMCP",
-        captured=not reason,
+        captured=not reason and not waits,
         created=now,
         currency=intent["currency"],
         customer=intent["customer"],
@@ -194,10 +247,9 @@ def _charge(unit: Unit, intent: Obj, method: Obj, reason: tuple[str, str | None]
         emit(unit, "charge.failed", charge)
         return charge
     charge["receipt_url"] = f"{unit.base_url}/receipts/{charge['id']}"
-    charge["balance_transaction"] = balance_transaction(unit, charge, charge["amount"], "charge")["id"]
+    if not waits:
+        charge["balance_transaction"] = balance_transaction(unit, charge, charge["amount"], "charge")["id"]
     emit(unit, "charge.succeeded", charge)
-    if card.disputed:
-        jobs.schedule(unit, "dispute", charge, now)
     return charge
 
 

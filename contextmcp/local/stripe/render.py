@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.kinds import Obj, copied
 from contextmcp.local.stripe.routes import spec
 from contextmcp.local.stripe.unit import Unit
@@ -57,9 +56,7 @@ def answer(unit: Unit, result: Obj, expand: Iterable[str]) -> Obj:
     else:
         shown = view(unit, result)
     for path in expand:
-        if len([step for step in path.split(".") if step != "data"]) > 4:
-            raise invalid("You cannot expand more than 4 levels of a property.", "expand")
-        _expand(unit, shown, path.split("."), path, shown, "")
+        _expand(unit, shown, path.split("."), shown, "")
     return shown
 
 
@@ -68,39 +65,33 @@ def shown(value: Obj) -> Obj:
     return {"object": value.get("object"), "_shown": value}
 
 
-def _expand(unit: Unit, node: Any, steps: list[str], path: str, owner: Obj, trail: str) -> None:
-    """Follow one path. `owner` is the object around `node`, `trail` the way from it: some properties are computed by both."""
+def _expand(unit: Unit, node: Any, steps: list[str], owner: Obj, trail: str) -> None:
+    """Follow one path that `expansion.check` allowed.
+
+    `owner` is the object around `node`, `trail` the way from it: some properties are computed by both.
+    """
     if isinstance(node, list):
         for item in node:
-            _expand(unit, item, steps, path, owner, trail)
+            _expand(unit, item, steps, owner, trail)
         return
     if not isinstance(node, dict) or not steps:
         return
     if "object" in node:
         owner, trail = node, ""
     step, rest = steps[0], steps[1:]
-    kind = str(node.get("object"))
     if step not in node:
         key = (str(owner.get("object")), f"{trail}{step}")
         if key in INCLUDES:
             found_there = INCLUDES[key](unit, unit.get(owner.get("id", "")) or owner)
             if found_there is not None or _nullable(*key):
                 node[step] = found_there
-        elif not _may_expand(kind, step, node):
-            raise invalid(
-                f"This property cannot be expanded ({path}). You may want to try expanding 'data.{path}' instead.",
-                "expand",
-                "parameter_invalid",
-            )
     value = node.get(step)
     if isinstance(value, str):
         if found := unit.get(value):
             node[step] = view(unit, found)
-        elif not _may_expand(kind, step, node):
-            raise invalid(f"This property cannot be expanded ({path}).", "expand")
     elif isinstance(value, list):
         node[step] = [_whole(unit, item) for item in value]
-    _expand(unit, node.get(step), rest, path, owner, f"{trail}{step}.")
+    _expand(unit, node.get(step), rest, owner, f"{trail}{step}.")
 
 
 def _whole(unit: Unit, item: Any) -> Any:
@@ -111,10 +102,3 @@ def _whole(unit: Unit, item: Any) -> Any:
 def _nullable(kind: str, name: str) -> bool:
     properties = spec.schema(spec.schema_of_object()[kind])["properties"]
     return bool(properties.get(name, {}).get("nullable"))
-
-
-def _may_expand(kind: str, step: str, node: Obj) -> bool:
-    name = spec.schema_of_object().get(kind)
-    if name is None:
-        return kind != "list"  # a nested object without a name of its own: the document lists it under its owner
-    return step in (spec.schema(name).get("x-expandableFields") or ()) or step in node

@@ -1,6 +1,7 @@
 """Setup intents at work: a card made ready to be charged without its owner."""
 
 from contextmcp.local.stripe import payments
+from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit
 from contextmcp.local.stripe.kinds import Obj, ident, new_id
 from contextmcp.local.stripe.shape import blank
@@ -28,6 +29,8 @@ def new_setup(unit: Unit, customer: str | None, **values: object) -> Obj:
 
 def set_up(unit: Unit, setup: Obj, method: Obj, *, authenticated: bool = False) -> str:
     """Make a card ready for later charges: "succeeded" or "requires_action"; a refused card raises."""
+    if method["type"] != "card":
+        raise invalid("The local simulator sets up cards only.", "payment_method")
     card = payments.card_of(method)
     if card.refused:
         setup["last_setup_error"] = payments.error_of(card.refused, None, method)

@@ -4,6 +4,7 @@ import functools
 from typing import Any
 
 from contextmcp.local.stripe.kinds import Obj, copied, read, written
+from contextmcp.local.stripe.parameters import take_all
 from contextmcp.local.stripe.routes import spec
 
 
@@ -44,12 +45,12 @@ def merge_metadata(obj: Obj, given: Any) -> None:
     """Stripe's merge: keys are added or replaced, an empty value removes its key, an empty string removes all."""
     if given is None:
         return
-    kept = {} if given == "" else {**(obj.get("metadata") or {}), **given}
+    kept = {} if given == "" else {**(obj.get("metadata") or {}), **take_all(given)}
     obj["metadata"] = {key: value for key, value in kept.items() if value != ""}
 
 
 def address(given: Any) -> Obj | None:
-    return None if not given else blank("address", **given)
+    return None if not given else blank("address", **take_all(given))
 
 
 SELF = {"type": "self"}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contextmcp.local.stripe import jobs
+from contextmcp.local.stripe import jobs, settling  # noqa: F401 (settling registers a job)
 from contextmcp.local.stripe.errors import Refusal
 from contextmcp.local.stripe.kinds import Obj
 from contextmcp.local.stripe.routes import check

@@ -68,6 +68,10 @@ class Unit:
         moment: int = found.get("_now") or found["frozen_time"]
         return moment
 
+    def real_now(self) -> int:
+        """The real time, for what no test clock moves."""
+        return int(time.time())
+
     def clock_of(self, about: Obj | str | None) -> str | None:
         owner = self.get(about) if isinstance(about, str) else about
         if owner is None:

@@ -2,12 +2,13 @@
 
 import copy
 
-from contextmcp.local.stripe import collecting, discounts, ending, invoicing, items, jobs, payments, periods, pricing, proration
+from contextmcp.local.stripe import collecting, discounts, ending, invoicing, items, jobs, payments, periods, pricing, proration, tax
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import hold, release, updated
 from contextmcp.local.stripe.kinds import Obj, Params
-from contextmcp.local.stripe.life import start
+from contextmcp.local.stripe.life import roll, start
 from contextmcp.local.stripe.life.postponed import postpone
+from contextmcp.local.stripe.parameters import only, take_all
 from contextmcp.local.stripe.shape import merge_metadata
 from contextmcp.local.stripe.unit import Unit
 
@@ -34,15 +35,19 @@ def change(unit: Unit, subscription: Obj, given: Params) -> Obj:
             return subscription
         message = "A canceled subscription can only update its cancellation_details and metadata."
         raise invalid(message)
+    only(given, "off_session", False)
+    only(given, "trial_from_plan", False)
     outer = unit.held is not None
     if not outer:
         hold(unit)
     before = copy.deepcopy(subscription)
     _plain(unit, subscription, given)
+    behavior = given.get("payment_behavior", "allow_incomplete")
     invoice = _money(unit, subscription, given)
-    _cancellation(unit, subscription, given)
+    if subscription["status"] not in ending.OVER:
+        _cancellation(unit, subscription, given)
     if invoice is not None:
-        _settle(unit, subscription, before, invoice, given)
+        _settle(unit, subscription, before, invoice, behavior)
     updated(unit, subscription, "customer.subscription")
     if not outer:
         release(unit, ORDER)
@@ -53,28 +58,45 @@ def _plain(unit: Unit, subscription: Obj, given: Params) -> None:
     merge_metadata(subscription, given.get("metadata"))
     for name in PLAIN:
         if name in given:
-            subscription[name] = given[name] if given[name] != "" else None
+            subscription[name] = take_all(given[name]) if given[name] != "" else None
     if given.get("default_payment_method"):
-        method = payments.method(unit, given["default_payment_method"], "default_payment_method")
+        method = payments.method_of(unit, given["default_payment_method"], subscription["customer"])
         subscription["default_payment_method"] = method["id"]
     elif given.get("default_payment_method") == "":
         subscription["default_payment_method"] = None
     if "pause_collection" in given:
-        chosen = given["pause_collection"]
+        chosen = take_all(given["pause_collection"])
         subscription["pause_collection"] = {"resumes_at": None, **chosen} if chosen else None
         jobs.cancel(unit, subscription, "resume_collection")
         if chosen and chosen.get("resumes_at"):
             jobs.schedule(unit, "resume_collection", subscription, chosen["resumes_at"])
-    for name in ("payment_settings", "cancellation_details", "automatic_tax"):
-        if name in given:
-            subscription[name] = {**(subscription[name] or {}), **given[name]}
+    if "payment_settings" in given:
+        subscription["payment_settings"] = start.payment_settings(given["payment_settings"], subscription["payment_settings"])
+    if "cancellation_details" in given:
+        subscription["cancellation_details"] = {**(subscription["cancellation_details"] or {}), **take_all(given["cancellation_details"])}
+    if "automatic_tax" in given:
+        enabled = tax.wanted(unit, given, unit.need("customer", subscription["customer"]))
+        subscription["automatic_tax"] = {**subscription["automatic_tax"], "enabled": enabled}
     if "discounts" in given:
         rows = given["discounts"] or []
         kept = [row["discount"] for row in rows if row.get("discount")]
         fresh = [row for row in rows if not row.get("discount")]
-        made = [discounts.grant(unit, row, subscription["customer"], subscription=subscription["id"])["id"] for row in fresh]
+        terms = {"amount": _price_now(unit, subscription, given), "currency": subscription["currency"]}
+        made = [discounts.grant(unit, row, subscription["customer"], subscription=subscription["id"], **terms)["id"] for row in fresh]
         subscription["discounts"] = kept + made
     unit.save(subscription)
+
+
+def _price_now(unit: Unit, subscription: Obj, given: Params) -> int:
+    """What a period costs after the change, for a promotion code that asks for a minimum."""
+    rows = {row["id"]: row for row in given.get("items") or [] if row.get("id")}
+    total = 0
+    for item in subscription["_items"]:
+        row = rows.get(item["id"], {})
+        price = unit.get(row.get("price") or "") or items.price_of(unit, item)
+        if not row.get("deleted") and not pricing.is_metered(price):
+            total += pricing.full_amount(price, row.get("quantity", item.get("quantity", 1)))
+    return total
 
 
 def _cancellation(unit: Unit, subscription: Obj, given: Params) -> None:
@@ -104,6 +126,7 @@ def _money(unit: Unit, subscription: Obj, given: Params) -> Obj | None:
     now = unit.now(subscription)
     behavior = given.get("proration_behavior", "create_prorations")
     moment = given.get("proration_date") or now
+    anchor = given.get("billing_cycle_anchor")
     ends_trial = subscription["status"] == "trialing" and given.get("trial_end") == "now"
     for number, row in enumerate(given.get("add_invoice_items") or []):
         start.one_time_item(unit, subscription, row, f"add_invoice_items[{number}]")
@@ -111,8 +134,10 @@ def _money(unit: Unit, subscription: Obj, given: Params) -> Obj | None:
     if isinstance(given.get("trial_end"), int):
         _new_trial(unit, subscription, given["trial_end"], moment, behavior)
         return None
+    if ends_trial and not roll.may_go_on(unit, subscription):
+        return None
     trialing = subscription["status"] == "trialing"
-    if ends_trial or (not trialing and (reset or given.get("billing_cycle_anchor") == "now")):
+    if ends_trial or (not trialing and (reset or anchor == "now")):
         return _restart(unit, subscription, moment, "none" if ends_trial else behavior, ends_trial)
     if trialing:
         return None
@@ -255,13 +280,12 @@ def _invoice(unit: Unit, subscription: Obj, lines: list[Obj], moment: int) -> Ob
     return invoice
 
 
-def _settle(unit: Unit, subscription: Obj, before: Obj, invoice: Obj, given: Params) -> None:
+def _settle(unit: Unit, subscription: Obj, before: Obj, invoice: Obj, behavior: str) -> None:
     """Have the invoice paid; what an unpaid one does to the change is the caller's choice."""
-    behavior = given.get("payment_behavior", "allow_incomplete")
     if behavior == "default_incomplete":
         collecting.finalize(unit, invoice)
         return
-    if collecting.finish(unit, invoice) == "paid":
+    if collecting.finish(unit, invoice) in ("paid", "sent", "processing"):
         return
     if behavior == "error_if_incomplete":
         raise collecting.refuse_payment(unit, invoice, keep=False)

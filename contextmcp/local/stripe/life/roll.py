@@ -30,7 +30,7 @@ def roll(unit: Unit, subscription: Obj) -> Obj | None:
         ending.end(unit, subscription)
         return invoice
     was_trial = subscription["status"] == "trialing"
-    if was_trial and not _may_go_on(unit, subscription):
+    if was_trial and not may_go_on(unit, subscription):
         return None
     due = [item for item in subscription["_items"] if item["current_period_end"] <= now]
     lines: list[Obj] = []
@@ -78,7 +78,7 @@ def _renewal(unit: Unit, subscription: Obj, lines: list[Obj], period: tuple[int,
     return invoice
 
 
-def _may_go_on(unit: Unit, subscription: Obj) -> bool:
+def may_go_on(unit: Unit, subscription: Obj) -> bool:
     """A trial without a card goes on, stops or ends, as its settings say."""
     behavior = (subscription["trial_settings"] or {"end_behavior": {"missing_payment_method": "create_invoice"}})["end_behavior"]
     what = behavior["missing_payment_method"]
@@ -90,6 +90,7 @@ def _may_go_on(unit: Unit, subscription: Obj) -> bool:
         ending.end(unit, subscription, reason=None)
         return False
     subscription["status"] = "paused"
+    subscription["trial_end"] = min(subscription["trial_end"], unit.now(subscription))
     jobs.cancel(unit, subscription)
     updated(unit, subscription, "customer.subscription")
     emit(unit, "customer.subscription.paused", subscription)

@@ -1,9 +1,23 @@
 """A new subscription: with a trial, or with a first invoice that is paid at once or leaves it incomplete."""
 
-from contextmcp.local.stripe import collecting, discounts, ending, invoicing, items, jobs, money, payments, pricing, proration
+from contextmcp.local.stripe import (
+    collecting,
+    currencies,
+    discounts,
+    ending,
+    invoicing,
+    items,
+    jobs,
+    money,
+    payments,
+    pricing,
+    proration,
+    tax,
+)
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit, updated
 from contextmcp.local.stripe.kinds import DAY, HOUR, Obj, Params, new_id
+from contextmcp.local.stripe.parameters import only, part, take_all
 from contextmcp.local.stripe.shape import NO_TAX, SELF, blank, merge_metadata
 from contextmcp.local.stripe.unit import Unit
 
@@ -29,30 +43,32 @@ def make(unit: Unit, customer: Obj, given: Params) -> Obj:
     if not rows:
         raise invalid("Missing required param: items.", "items", "parameter_missing")
     first = items.chosen_price(unit, rows[0], "items[0]")
+    if first:
+        currencies.need(unit, customer, first["currency"])
     trial_end = trial_end_of(given, now)
     anchor = trial_end or given.get("billing_cycle_anchor") or now
     subscription = blank(
         "subscription",
         id=new_id("sub", 24),
-        automatic_tax={**NO_TAX, "enabled": (given.get("automatic_tax") or {}).get("enabled", False)},
+        automatic_tax={**NO_TAX, "enabled": tax.wanted(unit, given, customer)},
         billing_cycle_anchor=anchor,
-        billing_mode=_mode(given.get("billing_mode")),
+        billing_mode=billing_mode(given.get("billing_mode")),
         billing_schedules=[],
         collection_method=given.get("collection_method", "charge_automatically"),
         created=now,
         currency=first["currency"] if first else "usd",
         customer=customer["id"],
-        days_until_due=given.get("days_until_due"),
+        days_until_due=_days_until_due(given),
         default_tax_rates=[],
         description=given.get("description"),
         invoice_settings={"account_tax_ids": None, "issuer": SELF},
         metadata={},
-        payment_settings=_settings(given.get("payment_settings")),
+        payment_settings=payment_settings(given.get("payment_settings")),
         start_date=now,
         status="trialing" if trial_end else "incomplete",
         test_clock=customer["test_clock"],
         trial_end=trial_end,
-        trial_settings=given.get("trial_settings") or {"end_behavior": {"missing_payment_method": "create_invoice"}},
+        trial_settings=take_all(given.get("trial_settings")) or {"end_behavior": {"missing_payment_method": "create_invoice"}},
         trial_start=now if trial_end else None,
         _items=[],
     )
@@ -81,27 +97,43 @@ def _fill(unit: Unit, subscription: Obj, given: Params, rows: list[Params], now:
         subscription["cancel_at"] = items.end_named(subscription, given["cancel_at"])
         subscription["canceled_at"] = now
     if method := given.get("default_payment_method"):
-        subscription["default_payment_method"] = payments.method(unit, method, "default_payment_method")["id"]
+        subscription["default_payment_method"] = payments.method_of(unit, method, subscription["customer"])["id"]
     wanted = given.get("discounts") or []
-    granted = [discounts.grant(unit, row, subscription["customer"], subscription=subscription["id"]) for row in wanted]
+    licensed = [item for item in subscription["_items"] if "quantity" in item]
+    amount = sum(pricing.full_amount(items.price_of(unit, item), item["quantity"]) for item in licensed)
+    terms = {"amount": amount, "currency": subscription["currency"], "subscription": subscription["id"]}
+    granted = [discounts.grant(unit, row, subscription["customer"], **terms) for row in wanted]
     subscription["discounts"] = [discount["id"] for discount in granted]
 
 
-def _mode(given: Params | None) -> Obj:
-    if given and given["type"] == "classic":
-        return {"flexible": None, "type": "classic"}
-    flexible = (given or {}).get("flexible") or {}
-    return {"flexible": {"proration_discounts": flexible.get("proration_discounts", "included")}, "type": "flexible"}
+def _days_until_due(given: Params) -> int | None:
+    days: int | None = given.get("days_until_due")
+    sent = given.get("collection_method") == "send_invoice"
+    if sent and days is None:
+        message = "When `collection_method=send_invoice`, you must set `days_until_due`."
+        raise invalid(message, "days_until_due", "parameter_missing")
+    if days is not None and not sent:
+        raise invalid("`days_until_due` can only be set if `collection_method=send_invoice`.", "days_until_due")
+    return days
 
 
-def _settings(given: Params | None) -> Obj:
-    chosen = {"payment_method_options": None, "payment_method_types": None, "save_default_payment_method": "off"}
-    return {**chosen, **(given or {})}
+def billing_mode(given: Params | None) -> Obj:
+    only(given or {}, "type", "flexible", of="billing_mode")
+    only((given or {}).get("flexible") or {}, "proration_discounts", "included", of="billing_mode[flexible]")
+    return {"flexible": {"proration_discounts": "included"}, "type": "flexible"}
+
+
+def payment_settings(given: Params | None, before: Obj | None = None) -> Obj:
+    chosen = before or {"payment_method_options": None, "payment_method_types": None, "save_default_payment_method": "off"}
+    only(given or {}, "payment_method_types", ["card"], "", of="payment_settings")
+    return chosen | part(given or {}, ("payment_method_types", "save_default_payment_method"))
 
 
 def start(unit: Unit, customer: Obj, given: Params) -> Obj:
     """Create it as the API does: the first invoice is paid by `payment_behavior`, and may leave it incomplete."""
     behavior = given.get("payment_behavior", "allow_incomplete")
+    only(given, "off_session", False)
+    only(given, "trial_from_plan", False)
     subscription = make(unit, customer, given)
     free = not subscription["trial_end"] and not _first_lines(unit, subscription, given)
     if free:
@@ -117,8 +149,12 @@ def start(unit: Unit, customer: Obj, given: Params) -> Obj:
             subscription["status"] = "active"
     elif behavior == "default_incomplete":
         collecting.finalize(unit, invoice)
-    elif collecting.finish(unit, invoice) != "paid" and behavior == "error_if_incomplete":
-        raise collecting.refuse_payment(unit, invoice, keep=False)
+    else:
+        outcome = collecting.finish(unit, invoice)
+        if outcome == "processing":
+            subscription["status"] = "active"  # as at Stripe: a direct debit that is under way is trusted
+        elif outcome not in ("paid", "sent") and behavior == "error_if_incomplete":
+            raise collecting.refuse_payment(unit, invoice, keep=False)
     if subscription["status"] == "incomplete":
         jobs.schedule(unit, "expire_incomplete", subscription, unit.now(subscription) + INCOMPLETE_FOR)
     updated(unit, subscription, "customer.subscription")
@@ -127,6 +163,7 @@ def start(unit: Unit, customer: Obj, given: Params) -> Obj:
 
 def _first_lines(unit: Unit, subscription: Obj, given: Params) -> list[Obj]:
     lines: list[Obj] = []
+    behavior = given.get("proration_behavior")
     for item in subscription["_items"]:
         price = items.price_of(unit, item)
         span = (item["current_period_start"], item["current_period_end"])
@@ -134,7 +171,7 @@ def _first_lines(unit: Unit, subscription: Obj, given: Params) -> list[Obj]:
             lines.append(_trial_line(unit, subscription, item, price, span))
         elif not pricing.is_metered(price):
             grid = items.set_period(unit, subscription, item, span[0])
-            if span[0] != grid[0] and given.get("proration_behavior") == "none":
+            if span[0] != grid[0] and behavior == "none":
                 continue
             lines += proration.advance(unit, subscription, item, *span, grid)
     return lines

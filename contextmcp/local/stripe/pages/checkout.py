@@ -53,11 +53,12 @@ def _act(sim: Simulator, id: str, given: dict[str, str]) -> Answer | None:
         code = given.get("promotionCode")
         if code and session["allow_promotion_codes"] and not session["_discounts"]:
             checkout.use_code(unit, session, code)
-        card, expiry = _card(session, given)
+        iban = given.get("iban", "") if "sepa_debit" in session["payment_method_types"] else ""
+        card, expiry = (None, {}) if iban else _card(session, given)
         details = {"email": given.get("email") or session["customer_email"], "name": given.get("billingName")}
         if not details["email"] and not session["customer"]:
             raise Refusal("Please enter your email.", param="email")
-        outcome = checkout.complete(unit, session, card, details, expiry, authenticated=action == "authenticate")
+        outcome = checkout.complete(unit, session, card, details, expiry, authenticated=action == "authenticate", iban=iban)
         if outcome == "requires_action":
             return html(_bank(session, given))
         return redirect(_success(session))
@@ -105,12 +106,13 @@ def _form(unit: Unit, session: Obj, given: dict[str, str], message: str | None) 
     fixed = " readonly" if session["customer"] or session["customer_email"] else ""
     label = {"subscription": "Subscribe", "payment": "Pay", "setup": "Save card"}[session["mode"]]
     trial = session["mode"] == "subscription" and checkout.trial_end(unit, session) is not None
+    debit = _debit_field(session)
     return (
         f'<section aria-label="Payment"><h2>Payment</h2>{error(message)}'
         f'<form method="post" id="payment-form"><input type="hidden" name="action" value="pay">'
         f'<label for="email">Email</label>'
         f'<input id="email" name="email" type="email" autocomplete="email" value="{e(email)}"{fixed} required>'
-        f"{_card_fields(given) if checkout.needs_card(session) else ''}"
+        f"{debit}{_card_fields(given, 'iban' not in debit) if checkout.needs_card(session) else ''}"
         f'<label for="billingName">Name on card</label><input id="billingName" name="billingName" autocomplete="cc-name" '
         f'value="{e(given.get("billingName", ""))}">'
         f'<button class="wide" type="submit" id="submit">{"Start trial" if trial else label}</button></form>'
@@ -118,13 +120,20 @@ def _form(unit: Unit, session: Obj, given: dict[str, str], message: str | None) 
     )
 
 
-def _card_fields(given: dict[str, str]) -> str:
+def _debit_field(session: Obj) -> str:
+    if "sepa_debit" not in session["payment_method_types"]:
+        return ""
+    return '<label for="iban">IBAN, to pay by SEPA debit instead of a card</label><input id="iban" name="iban">'
+
+
+def _card_fields(given: dict[str, str], required: bool) -> str:
+    must = "required" if required else ""
     return (
         '<label for="cardNumber">Card number</label><input id="cardNumber" name="cardNumber" inputmode="numeric" autocomplete="cc-number" '
-        f'placeholder="4242 4242 4242 4242" value="{e(given.get("cardNumber", ""))}" required><div class="row"><div>'
+        f'placeholder="4242 4242 4242 4242" value="{e(given.get("cardNumber", ""))}" {must}><div class="row"><div>'
         '<label for="cardExpiry">Expiry</label><input id="cardExpiry" name="cardExpiry" autocomplete="cc-exp" placeholder="12 / 34" '
-        f'value="{e(given.get("cardExpiry", ""))}" required></div><div><label for="cardCvc">CVC</label><input id="cardCvc" name="cardCvc" '
-        f'inputmode="numeric" autocomplete="cc-csc" placeholder="123" value="{e(given.get("cardCvc", ""))}" required></div></div>'
+        f'value="{e(given.get("cardExpiry", ""))}" {must}></div><div><label for="cardCvc">CVC</label><input id="cardCvc" name="cardCvc" '
+        f'inputmode="numeric" autocomplete="cc-csc" placeholder="123" value="{e(given.get("cardCvc", ""))}" {must}></div></div>'
     )
 
 

@@ -1,6 +1,7 @@
 """The one account, and its tax settings."""
 
 from contextmcp.local.stripe.kinds import Obj, Params
+from contextmcp.local.stripe.parameters import take_all
 from contextmcp.local.stripe.render import shown
 from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.shape import blank
@@ -48,7 +49,7 @@ def tax_settings(unit: Unit, p: Params) -> Obj:
 
 @answers("POST", "/v1/tax/settings")
 def change_tax_settings(unit: Unit, p: Params) -> Obj:
-    unit.store.set("tax", {**(unit.store.setting("tax") or {}), **p})
+    unit.store.set("tax", {**(unit.store.setting("tax") or {}), **take_all(p)})
     return shown(_tax(unit))
 
 

@@ -9,6 +9,7 @@ from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit, updated
 from contextmcp.local.stripe.kinds import DAY, Obj, Params, new_id
 from contextmcp.local.stripe.lists import page
+from contextmcp.local.stripe.parameters import only, take_all
 from contextmcp.local.stripe.render import shown
 from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.shape import blank
@@ -27,14 +28,14 @@ def create(unit: Unit, p: Params) -> Obj:
         "billing.meter",
         id=new_id("mtr", 24),
         created=now,
-        customer_mapping=p.get("customer_mapping") or {"event_payload_key": "stripe_customer_id", "type": "by_id"},
-        default_aggregation=p["default_aggregation"],
+        customer_mapping=take_all(p.get("customer_mapping")) or {"event_payload_key": "stripe_customer_id", "type": "by_id"},
+        default_aggregation=take_all(p["default_aggregation"]),
         display_name=p["display_name"],
         event_name=p["event_name"],
         event_time_window=p.get("event_time_window"),
         status="active",
         updated=now,
-        value_settings=p.get("value_settings") or {"event_payload_key": "value"},
+        value_settings=take_all(p.get("value_settings")) or {"event_payload_key": "value"},
     )
     unit.add(meter)
     emit(unit, "billing.meter.created", meter)
@@ -76,7 +77,9 @@ def _switch(unit: Unit, id: str, status: str, told: str) -> Obj:
 
 @answers("GET", "/v1/billing/meters")
 def index(unit: Unit, p: Params) -> Obj:
-    found = [meter for meter in unit.find("billing.meter") if meter["status"] == p.get("status", meter["status"])]
+    found = unit.find("billing.meter")
+    if "status" in p:
+        found = [meter for meter in found if meter["status"] == p["status"]]
     return page("/v1/billing/meters", found, p)
 
 
@@ -163,6 +166,7 @@ def adjust(unit: Unit, p: Params) -> Obj:
         raise invalid("A meter event can only be cancelled within 24 hours.", "cancel[identifier]")
     found[0]["_cancelled"] = True
     unit.save(found[0])
+    only(p, "type", "cancel")
     made = blank(
         "billing.meter_event_adjustment", cancel={"identifier": identifier}, event_name=p["event_name"], status="pending", type="cancel"
     )
@@ -179,7 +183,7 @@ def iso(moment: float) -> str:
 def _from_v2(given: Params) -> Params:
     stamp = given.get("timestamp")
     seconds = int(datetime.fromisoformat(stamp).timestamp()) if stamp else None
-    return {**given, "timestamp": seconds}
+    return given | {"timestamp": seconds}
 
 
 @answers("POST", "/v2/billing/meter_events")

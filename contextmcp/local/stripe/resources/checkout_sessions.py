@@ -2,10 +2,12 @@
 
 import time
 
-from contextmcp.local.stripe import catalog, checkout, discounts, jobs, pricing
+from contextmcp.local.stripe import catalog, checkout, currencies, discounts, jobs, pricing, tax
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.kinds import DAY, Obj, Params, new_id
+from contextmcp.local.stripe.life import start
 from contextmcp.local.stripe.lists import page
+from contextmcp.local.stripe.parameters import only, part, take_all, unsupported
 from contextmcp.local.stripe.render import shown
 from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.shape import blank, merge_metadata
@@ -58,51 +60,93 @@ def _check(unit: Unit, p: Params, rows: list[Obj]) -> None:
         raise invalid("The minimum number of trial period days is 1.", "subscription_data[trial_period_days]")
 
 
+def _creation(p: Params, mode: str) -> str:
+    if mode == "subscription":
+        return "always"
+    chosen: str = p.get("customer_creation", "if_required")
+    return chosen
+
+
+def _subscription_data(unit: Unit, p: Params, customer: Obj | None) -> Obj:
+    """What the subscription will be made with; refused now where making it would be refused."""
+    given = p.get("subscription_data") or {}
+    start.billing_mode(given.get("billing_mode"))
+    start.trial_end_of(given, unit.now(customer))
+    only(given, "proration_behavior", "create_prorations")
+    kept = take_all(part(given, ("description", "metadata", "trial_end", "trial_period_days", "trial_settings")))
+    return {**kept, "automatic_tax": {"enabled": (p.get("automatic_tax") or {}).get("enabled", False)}}
+
+
+def _payment_intent_data(p: Params) -> Obj:
+    given = p.get("payment_intent_data") or {}
+    only(given, "capture_method", "automatic", of="payment_intent_data")
+    names = ("description", "metadata", "receipt_email", "setup_future_usage", "shipping")
+    kept: Obj = take_all(part(given, names))
+    return kept
+
+
 @answers("POST", "/v1/checkout/sessions")
 def create(unit: Unit, p: Params) -> Obj:
     rows = _rows(unit, p)
     _check(unit, p, rows)
-    if p.get("customer"):
-        unit.need("customer", p["customer"], "customer")
-    for given in p.get("discounts") or []:
-        if given.get("promotion_code"):
-            discounts.promotion_of(unit, given["promotion_code"])
-        else:
-            unit.need("coupon", given.get("coupon", ""), "discounts[0][coupon]")
+    customer = unit.need("customer", p["customer"], "customer") if p.get("customer") else None
     real = int(time.time())
     id = new_id("cs_test", 58)
     mode = p.get("mode", "payment")
+    currency = unit.need("price", rows[0]["price"])["currency"] if rows else p.get("currency")
+    if p.get("currency", currency) != currency:
+        raise invalid(f"None of the prices supports the currency `{p['currency']}`.", "currency")
+    if customer is not None and mode == "subscription":
+        currencies.need(unit, customer, currency, "line_items")
+    updates = part(p.get("customer_update") or {}, ("address", "name"))
+    automatic = tax.wanted(unit, p, customer, asks_address=customer is None or updates.get("address") == "auto")
+    if updates and customer is None:
+        raise invalid("`customer_update` can only be used with `customer`.", "customer_update")
+    only(p, "billing_address_collection", "auto")  # the page asks for the country alone
+    only(p, "redirect_on_completion", "always")
+    for name in ("phone_number_collection", "tax_id_collection", "adaptive_pricing"):
+        only(p.get(name) or {}, "enabled", False, of=name)
+    types = p.get("payment_method_types") or ["card"]
+    if unknown := set(types) - {"card", "sepa_debit"}:
+        raise unsupported("payment_method_types", f" with the value {unknown.pop()!r}")
+    if "sepa_debit" in types and currency != "eur":
+        message = "The payment method `sepa_debit` is only available for the currency eur."
+        raise invalid(message, "payment_method_types")
+    only(p, "ui_mode", "hosted_page")
+    only(p, "submit_type", "auto", "pay")
+    collection = p.get("payment_method_collection", "always")
     session = blank(
         "checkout.session",
         id=id,
         allow_promotion_codes=p.get("allow_promotion_codes"),
         automatic_tax={
             **blank("payment_pages_checkout_session_automatic_tax"),
-            "enabled": (p.get("automatic_tax") or {}).get("enabled", False),
+            "enabled": automatic,
         },
         billing_address_collection=p.get("billing_address_collection"),
         cancel_url=p.get("cancel_url"),
         client_reference_id=p.get("client_reference_id"),
         created=real,
-        currency=unit.need("price", rows[0]["price"])["currency"] if rows else p.get("currency"),
+        currency=currency,
         customer=p.get("customer"),
-        customer_creation=None if p.get("customer") else ("always" if mode == "subscription" else "if_required"),
+        customer_creation=None if customer else _creation(p, mode),
         customer_email=p.get("customer_email"),
         expires_at=p.get("expires_at") or real + DAY,
         locale=p.get("locale"),
         metadata={},
         mode=mode,
-        payment_method_collection=p.get("payment_method_collection", "always") if mode == "subscription" else "if_required",
-        payment_method_types=["card"],
+        payment_method_collection=collection if mode == "subscription" else "if_required",
+        payment_method_types=types,
         payment_status="unpaid" if mode != "setup" else "no_payment_required",
         status="open",
         success_url=p.get("success_url"),
         ui_mode=p.get("ui_mode", "hosted_page"),
         url=f"{unit.base_url}/c/pay/{id}",
         _rows=rows,
-        _discounts=p.get("discounts") or [],
-        _subscription_data=p.get("subscription_data") or {},
-        _payment_intent_data=p.get("payment_intent_data") or {},
+        _discounts=[part(row, ("coupon", "promotion_code")) for row in p.get("discounts") or []],
+        _subscription_data=_subscription_data(unit, p, customer),
+        _payment_intent_data=_payment_intent_data(p),
+        _updates=updates,
     )
     session["phone_number_collection"] = {"enabled": False}
     merge_metadata(session, p.get("metadata"))
@@ -110,6 +154,8 @@ def create(unit: Unit, p: Params) -> Obj:
         raise invalid("The `expires_at` timestamp must be between 30 minutes and 24 hours from Checkout Session creation.", "expires_at")
     unit.add(session)
     checkout.count(unit, session)
+    for row in session["_discounts"]:
+        discounts.check(unit, row, session["customer"], session["amount_subtotal"], currency)
     # A session's day is a real one, whatever clock its customer hangs on: the page is opened by a person.
     jobs.schedule_real(unit, "session_expiry", session, session["expires_at"])
     return session

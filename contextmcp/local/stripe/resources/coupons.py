@@ -6,6 +6,7 @@ from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit, updated
 from contextmcp.local.stripe.kinds import Obj, Params, new_id
 from contextmcp.local.stripe.lists import page
+from contextmcp.local.stripe.parameters import only, take_all, unsupported
 from contextmcp.local.stripe.render import includes
 from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.shape import blank, merge_metadata
@@ -77,7 +78,14 @@ def index(unit: Unit, p: Params) -> Obj:
 
 @answers("POST", "/v1/promotion_codes")
 def create_code(unit: Unit, p: Params) -> Obj:
+    only(p["promotion"], "type", "coupon", of="promotion")
     coupon = unit.need("coupon", p["promotion"].get("coupon", ""), "promotion[coupon]")
+    limits = take_all(p.get("restrictions") or {})
+    if limits.pop("currency_options", None):
+        raise unsupported("restrictions[currency_options]")
+    if ("minimum_amount" in limits) != ("minimum_amount_currency" in limits):
+        message = "You must pass `minimum_amount` and `minimum_amount_currency` together."
+        raise invalid(message, "restrictions[minimum_amount_currency]", "parameter_missing")
     code = p.get("code") or secrets.token_hex(4).upper()
     if any(other["active"] for other in unit.find("promotion_code", tag=code.lower())):
         raise invalid("An active promotion code with that code already exists.", "code", "resource_already_exists")
@@ -94,7 +102,7 @@ def create_code(unit: Unit, p: Params) -> Obj:
         max_redemptions=p.get("max_redemptions"),
         metadata={},
         promotion={"coupon": coupon["id"], "type": "coupon"},
-        restrictions=blank("promotion_codes_resource_restrictions", **(p.get("restrictions") or {})),
+        restrictions=blank("promotion_codes_resource_restrictions", **limits),
     )
     merge_metadata(made, p.get("metadata"))
     unit.add(made)

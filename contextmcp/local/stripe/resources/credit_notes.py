@@ -49,7 +49,7 @@ def _make(unit: Unit, p: Params) -> Obj:
     if p.get("amount") is None and not p.get("lines"):
         if not asked:
             raise invalid("You must pass `amount` or `lines`.", "amount", "parameter_missing")
-        p = {**p, "amount": asked}
+        p = p | {"amount": asked}
     lines = _lines(invoice, p)
     amount = sum(line["amount"] for line in lines)
     left = (invoice["total"] if invoice["status"] == "paid" else invoice["amount_remaining"]) - _credited(unit, invoice)

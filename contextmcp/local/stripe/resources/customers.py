@@ -7,6 +7,7 @@ from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit, updated
 from contextmcp.local.stripe.kinds import Obj, Params, ident, new_id
 from contextmcp.local.stripe.lists import page, whole
+from contextmcp.local.stripe.parameters import take_all
 from contextmcp.local.stripe.render import includes
 from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.shape import address, blank, merge_metadata
@@ -18,7 +19,7 @@ TEXTS = ("description", "email", "name", "phone", "tax_exempt", "preferred_local
 def _apply(unit: Unit, customer: Obj, p: Params) -> None:
     for name in TEXTS:
         if name in p:
-            customer[name] = p[name] if p[name] != "" else None
+            customer[name] = take_all(p[name]) if p[name] != "" else None
     if customer["tax_exempt"] is None:
         customer["tax_exempt"] = "none"
     if "address" in p:
@@ -45,7 +46,7 @@ def _invoice_settings(unit: Unit, customer: Obj, given: Params) -> None:
     settings = customer["invoice_settings"]
     for name in ("custom_fields", "footer", "rendering_options"):
         if name in given:
-            settings[name] = given[name] or None
+            settings[name] = take_all(given[name]) or None
     if given.get("default_payment_method"):
         method = payments.method(unit, given["default_payment_method"], "invoice_settings[default_payment_method]")
         if ident(method["customer"]) is None and method["id"] != given["default_payment_method"]:
@@ -127,7 +128,8 @@ def index(unit: Unit, p: Params) -> Obj:
 def methods(unit: Unit, p: Params) -> Obj:
     unit.need("customer", p["customer"])
     found = unit.find("payment_method", customer=p["customer"])
-    found = [method for method in found if method["type"] == p.get("type", method["type"])]
+    if "type" in p:
+        found = [method for method in found if method["type"] == p["type"]]
     return page(f"/v1/customers/{p['customer']}/payment_methods", found, p)
 
 

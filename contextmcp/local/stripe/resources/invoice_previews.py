@@ -35,6 +35,8 @@ def _upcoming(look: Unit, p: Params) -> Obj:
     if not id:
         return _of_a_new_one(look, p, details)
     subscription = look.need("subscription", id, "subscription")
+    if p.get("customer", subscription["customer"]) != subscription["customer"]:
+        raise invalid(f"The subscription {id} does not belong to the customer {p['customer']}.", "subscription")
     if subscription["status"] in OVER:
         raise _none(subscription)
     before = subscription["latest_invoice"]
@@ -85,7 +87,7 @@ def _of_a_new_one(look: Unit, p: Params, details: Params) -> Obj:
             raise invalid("You must pass one of `subscription`, `schedule` or `subscription_details[items]`.", "subscription")
         return _renewal(look, running[0])
     given: dict[str, Any] = {name: details[name] for name in ("items", "trial_end", "billing_cycle_anchor") if name in details}
-    subscription = start.make(look, customer, {**given, "discounts": p.get("discounts") or []})
+    subscription = start.make(look, customer, given | {"discounts": p.get("discounts") or []})
     return start.first_invoice(look, subscription, given)
 
 

@@ -2,11 +2,12 @@
 
 from decimal import Decimal
 
-from contextmcp.local.stripe import catalog, discounts, invoicing, money, pricing
+from contextmcp.local.stripe import catalog, currencies, discounts, invoicing, money, pricing
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit, updated
 from contextmcp.local.stripe.kinds import Obj, Params, new_id
 from contextmcp.local.stripe.lists import page
+from contextmcp.local.stripe.parameters import take_all
 from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.shape import blank, merge_metadata
 from contextmcp.local.stripe.unit import Unit
@@ -29,7 +30,10 @@ def create(unit: Unit, p: Params) -> Obj:
         currency = p.get("currency") or customer["currency"] or "usd"
     else:
         raise invalid("You must provide one of amount, pricing or price_data.", "amount", "parameter_missing")
+    currencies.need(unit, customer, currency)
     subscription = unit.need("subscription", p["subscription"], "subscription") if p.get("subscription") else None
+    if subscription is not None and subscription["customer"] != customer["id"]:
+        raise invalid(f"The subscription {subscription['id']} does not belong to the customer {customer['id']}.", "subscription")
     owner = {"subscription_details": {"subscription": subscription["id"]}, "type": "subscription_details"} if subscription else None
     item = blank(
         "invoiceitem",
@@ -43,7 +47,7 @@ def create(unit: Unit, p: Params) -> Obj:
         discounts=[],
         metadata={},
         parent=owner,
-        period=p.get("period") or {"start": now, "end": now},
+        period=take_all(p.get("period")) or {"start": now, "end": now},
         pricing=invoicing.pricing_of(price, price["unit_amount_decimal"]) if price else None,
         quantity=quantity,
         quantity_decimal=str(quantity),

@@ -1,10 +1,11 @@
 """Invoices over the API: made, finalized, paid, voided, previewed."""
 
-from contextmcp.local.stripe import collecting, discounts, invoicing, jobs, payments
+from contextmcp.local.stripe import collecting, currencies, discounts, invoicing, jobs, payments, tax
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit, updated
 from contextmcp.local.stripe.kinds import DAY, Obj, Params
-from contextmcp.local.stripe.lists import page, within
+from contextmcp.local.stripe.lists import bounds, page, within
+from contextmcp.local.stripe.parameters import only, take_all, unsupported
 from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.shape import merge_metadata
 from contextmcp.local.stripe.unit import Unit
@@ -19,8 +20,12 @@ def create(unit: Unit, p: Params) -> Obj:
     customer = unit.need("customer", owner, "customer")
     now = unit.now(customer)
     currency = p.get("currency") or (subscription or customer)["currency"] or "usd"
+    currencies.need(unit, customer, currency)
+    if tax.wanted(unit, p, customer):
+        raise unsupported("automatic_tax[enabled]")
+    behavior = p.get("pending_invoice_items_behavior")
     pending: list[Obj] = []
-    if subscription or p.get("pending_invoice_items_behavior") == "include":
+    if subscription or behavior == "include":
         pending = invoicing.pending_items(unit, customer["id"], subscription["id"] if subscription else None, currency)
         if subscription and not pending:
             raise invalid("Nothing to invoice for subscription", "subscription", "invoice_no_subscription_line_items")
@@ -40,13 +45,15 @@ def create(unit: Unit, p: Params) -> Obj:
         collection_method=method,
         due_date=p.get("due_date") or (now + p["days_until_due"] * DAY if "days_until_due" in p else None),
     )
-    _describe(invoice, p)
+    _describe(unit, invoice, p)
     emit(unit, "invoice.created", invoice)
     return invoice
 
 
-def _describe(invoice: Obj, p: Params) -> None:
-    invoice |= {name: p[name] or None for name in TEXTS if name in p}
+def _describe(unit: Unit, invoice: Obj, p: Params) -> None:
+    if p.get("default_payment_method"):
+        payments.method_of(unit, p["default_payment_method"], invoice["customer"])
+    invoice |= {name: take_all(p[name]) or None for name in TEXTS if name in p}
     merge_metadata(invoice, p.get("metadata"))
 
 
@@ -58,7 +65,7 @@ def retrieve(unit: Unit, p: Params) -> Obj:
 @answers("POST", "/v1/invoices/{invoice}")
 def update(unit: Unit, p: Params) -> Obj:
     invoice = unit.need("invoice", p["invoice"])
-    _describe(invoice, p)
+    _describe(unit, invoice, p)
     if "auto_advance" in p:
         invoice["auto_advance"] = p["auto_advance"]
         jobs.cancel(unit, invoice, "finalize")
@@ -88,6 +95,7 @@ def delete(unit: Unit, p: Params) -> Obj:
 @answers("POST", "/v1/invoices/{invoice}/finalize")
 def finalize(unit: Unit, p: Params) -> Obj:
     invoice = unit.need("invoice", p["invoice"])
+    only(p, "auto_advance", invoice["auto_advance"])
     if invoice["status"] != "draft":
         raise invalid("This invoice is already finalized, you can't re-finalize a non-draft invoice.", code="invoice_not_editable")
     return collecting.finalize(unit, invoice)
@@ -100,14 +108,17 @@ def pay(unit: Unit, p: Params) -> Obj:
         raise invalid("Invoice is already paid", code="invoice_already_paid")
     if invoice["status"] == "void":
         raise invalid("Invoice is voided and cannot be paid", code="invoice_not_payable")
+    only(p, "off_session", True)
+    only(p, "forgive", False)
+    chosen = p.get("payment_method")
     if invoice["status"] == "draft":
         collecting.finalize(unit, invoice)
     if p.get("paid_out_of_band"):
         collecting.mark_paid(unit, invoice, outside=True)
     if invoice["status"] == "paid":
         return invoice
-    method = payments.method(unit, p["payment_method"]) if p.get("payment_method") else None
-    if collecting.collect(unit, invoice, method=method) != "paid":
+    method = payments.method(unit, chosen) if chosen else None
+    if collecting.collect(unit, invoice, method=method) not in ("paid", "processing"):
         raise collecting.refuse_payment(unit, invoice, keep=True)
     return invoice
 
@@ -115,6 +126,10 @@ def pay(unit: Unit, p: Params) -> Obj:
 @answers("POST", "/v1/invoices/{invoice}/send")
 def send(unit: Unit, p: Params) -> Obj:
     invoice = unit.need("invoice", p["invoice"])
+    if invoice["collection_method"] != "send_invoice":
+        raise invalid("You can only manually send an invoice if its collection method is `send_invoice`.", code="invoice_not_sendable")
+    if invoice["status"] not in ("draft", "open", "uncollectible"):
+        raise invalid(f"You cannot send an invoice whose status is {invoice['status']}.", code="invoice_not_sendable")
     if invoice["status"] == "draft":
         collecting.finalize(unit, invoice)
     emit(unit, "invoice.sent", invoice)
@@ -153,8 +168,8 @@ def index(unit: Unit, p: Params) -> Obj:
     for name in ("status", "collection_method"):
         if name in p:
             found = [invoice for invoice in found if invoice[name] == p[name]]
-    if "due_date" in p:
-        found = [invoice for invoice in found if invoice["due_date"] and within(invoice["due_date"], p["due_date"])]
+    if due := bounds(p, "due_date"):
+        found = [invoice for invoice in found if invoice["due_date"] and within(invoice["due_date"], due)]
     return page("/v1/invoices", found, p)
 
 

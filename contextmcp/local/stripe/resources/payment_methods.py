@@ -1,10 +1,11 @@
 """Payment methods: cards, by their number or by Stripe's test tokens."""
 
-from contextmcp.local.stripe import cards, payments
+from contextmcp.local.stripe import cards, debits, payments
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit, updated
 from contextmcp.local.stripe.kinds import Obj, Params
 from contextmcp.local.stripe.lists import page
+from contextmcp.local.stripe.parameters import part, take_all, unsupported
 from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.shape import address, merge_metadata
 from contextmcp.local.stripe.unit import Unit
@@ -20,12 +21,20 @@ def _billing(given: Params | None) -> Params:
 @answers("POST", "/v1/payment_methods")
 def create(unit: Unit, p: Params) -> Obj:
     given = p.get("card")
-    if p.get("type", "card") != "card" or not given:
-        raise invalid("The local simulator makes payment methods of type card.", "type")
+    kind = p.get("type", "card")
+    if kind == "sepa_debit" and p.get("sepa_debit"):
+        method = debits.new_method(unit, p["sepa_debit"]["iban"], take_all(p.get("billing_details") or {}))
+        _describe(method, p)
+        return method
+    if kind != "card":
+        raise unsupported("type", f" with the value {kind!r}")
+    if not given:
+        raise invalid("Missing required param: card.", "card", "parameter_missing")
     card = cards.of_token(given["token"]) if given.get("token") else cards.of_number(given.get("number", ""))
     if card is None:
         raise invalid(f"No such token: '{given['token']}'", "card[token]", "resource_missing")
-    expiry = {key: given[key] for key in ("exp_month", "exp_year") if key in given}
+    expiry = part(given, ("exp_month", "exp_year"))
+    take_all(given)  # the number, the token and the security code say nothing more
     method = payments.new_method(unit, card, **expiry)
     _describe(method, p)
     return method
@@ -33,7 +42,7 @@ def create(unit: Unit, p: Params) -> Obj:
 
 def _describe(method: Obj, p: Params) -> None:
     for name, value in _billing(p.get("billing_details")).items():
-        method["billing_details"][name] = value or None
+        method["billing_details"][name] = take_all(value) or None
     if p.get("allow_redisplay"):
         method["allow_redisplay"] = p["allow_redisplay"]
     merge_metadata(method, p.get("metadata"))
@@ -77,5 +86,6 @@ def detach(unit: Unit, p: Params) -> Obj:
 @answers("GET", "/v1/payment_methods")
 def index(unit: Unit, p: Params) -> Obj:
     found = [method for method in unit.find("payment_method", customer=p.get("customer")) if method["customer"]]
-    found = [method for method in found if method["type"] == p.get("type", method["type"])]
+    if "type" in p:
+        found = [method for method in found if method["type"] == p["type"]]
     return page("/v1/payment_methods", found, p)

@@ -4,6 +4,7 @@ from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit, updated
 from contextmcp.local.stripe.kinds import Obj, Params, new_id
 from contextmcp.local.stripe.lists import page
+from contextmcp.local.stripe.parameters import take_all
 from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.shape import blank, merge_metadata
 from contextmcp.local.stripe.unit import Unit
@@ -43,12 +44,12 @@ def _features(given: Params) -> Obj:
 
 
 def _product(row: Params) -> Obj:
-    adjustable = {"enabled": False, "maximum": None, "minimum": 1, **(row.get("adjustable_quantity") or {})}
+    adjustable = {"enabled": False, "maximum": None, "minimum": 1, **take_all(row.get("adjustable_quantity") or {})}
     return {"adjustable_quantity": adjustable, "prices": row["prices"], "product": row["product"]}
 
 
 def _profile(given: Params | None) -> Obj:
-    return {"headline": None, "privacy_policy_url": None, "terms_of_service_url": None, **(given or {})}
+    return {"headline": None, "privacy_policy_url": None, "terms_of_service_url": None, **take_all(given or {})}
 
 
 def _new(unit: Unit, p: Params, default: bool = False) -> Obj:
@@ -97,9 +98,11 @@ def retrieve(unit: Unit, p: Params) -> Obj:
 def update(unit: Unit, p: Params) -> Obj:
     found = unit.need("billing_portal.configuration", p["configuration"])
     if "features" in p:
-        found["features"] = _features({**found["features"], **{k: {**found["features"][k], **v} for k, v in p["features"].items()}})
+        found["features"] = _features(
+            {**found["features"], **{k: {**found["features"][k], **take_all(v)} for k, v in p["features"].items()}}
+        )
     if "business_profile" in p:
-        found["business_profile"] = _profile({**found["business_profile"], **p["business_profile"]})
+        found["business_profile"] = _profile({**found["business_profile"], **take_all(p["business_profile"])})
     for name in ("active", "default_return_url", "name"):
         if name in p:
             found[name] = p[name] if p[name] != "" else None
@@ -144,14 +147,14 @@ def _flow(unit: Unit, given: Params) -> Obj:
     after = given.get("after_completion") or {"type": "portal_homepage"}
     flow = blank("portal_flows_flow", type=given["type"])
     flow["after_completion"] = {
-        "hosted_confirmation": after.get("hosted_confirmation"),
-        "redirect": after.get("redirect"),
+        "hosted_confirmation": take_all(after.get("hosted_confirmation")),
+        "redirect": take_all(after.get("redirect")),
         "type": after["type"],
     }
     for name in ("subscription_cancel", "subscription_update", "subscription_update_confirm"):
         if name not in given:
             continue
-        part = given[name]
+        part = take_all(given[name])
         subscription = unit.need("subscription", part["subscription"], f"flow_data[{name}][subscription]")
         if name == "subscription_cancel" and subscription["cancel_at_period_end"]:
             raise invalid("The subscription is already set to be canceled.", f"flow_data[{name}]")

@@ -4,6 +4,7 @@ from contextmcp.local.stripe import catalog
 from contextmcp.local.stripe.events import updated
 from contextmcp.local.stripe.kinds import Obj, Params
 from contextmcp.local.stripe.lists import page
+from contextmcp.local.stripe.parameters import take_all
 from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.shape import merge_metadata
 from contextmcp.local.stripe.unit import Unit
@@ -41,6 +42,6 @@ def index(unit: Unit, p: Params) -> Obj:
     for name in ("active", "currency", "type"):
         if name in p:
             found = [price for price in found if price[name] == p[name]]
-    for name, value in (p.get("recurring") or {}).items():
+    for name, value in take_all(p.get("recurring") or {}).items():
         found = [price for price in found if price["recurring"] and price["recurring"][name] == value]
     return page("/v1/prices", found, p)

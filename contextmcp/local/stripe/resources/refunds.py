@@ -9,11 +9,15 @@ from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.shape import blank, merge_metadata
 from contextmcp.local.stripe.unit import Unit
 
+REFUNDABLE = ("won", "warning_needs_response", "warning_under_review", "warning_closed")  # a dispute that took no money
+
 
 def give_back(unit: Unit, charge: Obj, amount: int | None, reason: str | None, metadata: Params | None = None) -> Obj:
     left = charge["amount_captured"] - charge["amount_refunded"]
     if charge["status"] != "succeeded" or left <= 0:
         raise invalid(f"Charge {charge['id']} has already been refunded.", "charge", "charge_already_refunded")
+    if any(dispute["status"] not in REFUNDABLE for dispute in unit.find("dispute", parent=charge["id"])):
+        raise invalid(f"Charge {charge['id']} has been charged back; cannot issue a refund.", "charge", "charge_disputed")
     amount = left if amount is None else amount
     if not 0 < amount <= left:
         message = f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})"

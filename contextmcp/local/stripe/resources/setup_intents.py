@@ -5,6 +5,7 @@ from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit
 from contextmcp.local.stripe.kinds import Obj, Params
 from contextmcp.local.stripe.lists import page
+from contextmcp.local.stripe.parameters import only, take_all
 from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.shape import merge_metadata
 from contextmcp.local.stripe.unit import Unit
@@ -18,6 +19,8 @@ def create(unit: Unit, p: Params) -> Obj:
     merge_metadata(setup, p.get("metadata"))
     setup["usage"] = p.get("usage", "off_session")
     setup["_return_url"] = p.get("return_url")
+    only(p, "payment_method_types", ["card"])
+    setup["automatic_payment_methods"] = take_all(p.get("automatic_payment_methods"))
     if method := p.get("payment_method"):
         setup["payment_method"] = payments.method(unit, method)["id"]
         setup["status"] = "requires_confirmation"
@@ -27,6 +30,9 @@ def create(unit: Unit, p: Params) -> Obj:
 
 
 def _confirm(unit: Unit, setup: Obj) -> None:
+    if setup["status"] in ("succeeded", "canceled"):
+        message = f"You cannot confirm this SetupIntent because it has a status of {setup['status']}."
+        raise invalid(message, code="setup_intent_unexpected_state")
     if not setup["payment_method"]:
         raise invalid("You cannot confirm this SetupIntent because it's missing a payment method.", "payment_method")
     setups.set_up(unit, setup, unit.need("payment_method", setup["payment_method"]))

@@ -4,6 +4,7 @@ from contextmcp.local.stripe import items
 from contextmcp.local.stripe.kinds import Obj, Params
 from contextmcp.local.stripe.life import change
 from contextmcp.local.stripe.lists import page
+from contextmcp.local.stripe.parameters import without
 from contextmcp.local.stripe.render import shown
 from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.unit import Unit
@@ -12,7 +13,7 @@ OF_ITEM = ("price", "price_data", "quantity", "metadata", "discounts", "tax_rate
 
 
 def _split(p: Params) -> tuple[Params, Params]:
-    return {k: v for k, v in p.items() if k in OF_ITEM}, {k: v for k, v in p.items() if k not in OF_ITEM}
+    return without(p, set(p) - set(OF_ITEM)), without(p, OF_ITEM)
 
 
 @answers("POST", "/v1/subscription_items")
@@ -20,7 +21,7 @@ def create(unit: Unit, p: Params) -> Obj:
     subscription = unit.need("subscription", p.pop("subscription"), "subscription")
     known = {item["id"] for item in subscription["_items"]}
     of_item, rest = _split(p)
-    change.change(unit, subscription, {**rest, "items": [of_item]})
+    change.change(unit, subscription, rest | {"items": [of_item]})
     made = next(item for item in subscription["_items"] if item["id"] not in known)
     return shown(items.item_view(unit, made))
 
@@ -35,7 +36,7 @@ def update(unit: Unit, p: Params) -> Obj:
     id = p.pop("item")
     item, subscription = items.find(unit, id)
     of_item, rest = _split(p)
-    change.change(unit, subscription, {**rest, "items": [{"id": id, **of_item}]})
+    change.change(unit, subscription, rest | {"items": [of_item | {"id": id}]})
     return shown(items.item_view(unit, item))
 
 
@@ -44,7 +45,7 @@ def delete(unit: Unit, p: Params) -> Obj:
     id = p.pop("item")
     _, subscription = items.find(unit, id)
     of_item, rest = _split(p)
-    change.change(unit, subscription, {**rest, "items": [{"id": id, "deleted": True, **of_item}]})
+    change.change(unit, subscription, rest | {"items": [of_item | {"id": id, "deleted": True}]})
     return shown({"id": id, "object": "subscription_item", "deleted": True})
 
 

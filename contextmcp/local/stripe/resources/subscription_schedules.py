@@ -5,7 +5,7 @@ from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit, updated
 from contextmcp.local.stripe.kinds import Obj, Params, new_id
 from contextmcp.local.stripe.life import phases, roll, start
-from contextmcp.local.stripe.lists import page, within
+from contextmcp.local.stripe.lists import bounds, page, within
 from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.shape import SELF, blank, merge_metadata
 from contextmcp.local.stripe.unit import Unit
@@ -155,6 +155,6 @@ def index(unit: Unit, p: Params) -> Obj:
     if p.get("scheduled"):
         found = [schedule for schedule in found if schedule["status"] == "not_started"]
     for name in ("canceled_at", "completed_at", "released_at"):
-        if name in p:
-            found = [schedule for schedule in found if schedule[name] and within(schedule[name], p[name])]
+        if asked := bounds(p, name):
+            found = [schedule for schedule in found if schedule[name] and within(schedule[name], asked)]
     return page("/v1/subscription_schedules", found, p)

@@ -5,7 +5,7 @@ from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit, updated
 from contextmcp.local.stripe.kinds import Obj, Params
 from contextmcp.local.stripe.life import change, roll, start
-from contextmcp.local.stripe.lists import page, within
+from contextmcp.local.stripe.lists import bounds, page, within
 from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.unit import Unit
 
@@ -86,5 +86,6 @@ def index(unit: Unit, p: Params) -> Obj:
     if "collection_method" in p:
         found = [each for each in found if each["collection_method"] == p["collection_method"]]
     for name in ("current_period_start", "current_period_end"):
-        found = [each for each in found if any(within(item[name], p.get(name)) for item in each["_items"])]
+        asked = bounds(p, name)
+        found = [each for each in found if any(within(item[name], asked) for item in each["_items"])]
     return page("/v1/subscriptions", found, p)
