@@ -49,6 +49,12 @@ class TestParameters:
         assert shop.v1.subscriptions.list({"customer": customer.id}).data == []
         assert any(param in finding for finding in simulator.findings())
 
+    def test_what_is_only_stored_and_shown_is_accepted(self, shop: Shop) -> None:
+        product = shop.v1.products.create({"name": "Pro", "marketing_features": [{"name": "Fast"}], "metadata": {"tier": "pro"}})
+        assert shop.v1.products.retrieve(product.id).marketing_features[0].name == "Fast"
+        price = shop.price(1000, transform_quantity={"divide_by": 10, "round": "up"})
+        assert price.transform_quantity and price.transform_quantity.divide_by == 10
+
     def test_a_filter_without_an_effect_is_not_implemented(self, shop: Shop) -> None:
         error = refused(shop.v1.balance_transactions.list, {"payout": "po_1"})
         assert error.http_status == 501
@@ -169,6 +175,16 @@ class TestSubscriptions:
         error = refused(lambda: shop.subscribe(customer, shop.price().id, default_payment_method=card))
         assert error.code == "resource_missing"
         assert refused(shop.v1.payment_methods.attach, card, {"customer": customer.id}).http_status == 400
+
+    def test_a_detached_card_is_not_used_again(self, shop: Shop) -> None:
+        customer = shop.customer(None)
+        card = shop.card(customer.id, "pm_card_visa")
+        shop.v1.payment_methods.detach(card)
+        assert "may not be used again" in str(refused(shop.v1.payment_methods.attach, card, {"customer": customer.id}))
+
+    def test_metadata_has_its_limits(self, shop: Shop) -> None:
+        for metadata in ({"k" * 41: "v"}, {"k": "v" * 501}, {str(number): "v" for number in range(51)}):
+            assert refused(shop.v1.customers.create, {"metadata": metadata}).http_status == 400
 
     def test_a_card_that_paid_may_become_the_subscriptions(self, shop: Shop) -> None:
         settings = {"save_default_payment_method": "on_subscription"}

@@ -6,6 +6,7 @@ from contextmcp.local.stripe import money
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit
 from contextmcp.local.stripe.kinds import Obj, Params, new_id
+from contextmcp.local.stripe.parameters import take_all
 from contextmcp.local.stripe.render import includes
 from contextmcp.local.stripe.shape import blank, merge_metadata
 from contextmcp.local.stripe.unit import Unit
@@ -30,7 +31,7 @@ def new_product(unit: Unit, given: Params) -> Obj:
         created=now,
         description=given.get("description") or None,
         images=given.get("images") or [],
-        marketing_features=given.get("marketing_features") or [],
+        marketing_features=take_all(given.get("marketing_features")) or [],
         metadata={},
         name=given["name"],
         statement_descriptor=given.get("statement_descriptor"),
@@ -75,7 +76,7 @@ def new_price(unit: Unit, given: Params) -> Obj:
         recurring=_recurring(unit, given.get("recurring")),
         tax_behavior=given.get("tax_behavior", "unspecified"),
         tiers_mode=given.get("tiers_mode"),
-        transform_quantity=given.get("transform_quantity"),
+        transform_quantity=take_all(given.get("transform_quantity")),
         type="recurring" if given.get("recurring") else "one_time",
         unit_amount=whole,
         unit_amount_decimal=decimal,

@@ -32,7 +32,7 @@ def end(unit: Unit, subscription: Obj, *, reason: str | None = "cancellation_req
         schedule["canceled_at"] = now
         schedule["current_phase"] = None
         unit.save(schedule)
-        emit(unit, "subscription_schedule.canceled", schedule)
+        emit(unit, f"subscription_schedule.{'aborted' if reason == 'payment_failed' else 'canceled'}", schedule)
     emit(unit, "customer.subscription.deleted", subscription)
 
 

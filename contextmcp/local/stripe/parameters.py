@@ -47,7 +47,7 @@ class Parameters(dict[str, Any]):
         self.seen.update(self)
         return super().values()
 
-    def __or__(self, other: Any) -> "Parameters":
+    def __or__(self, other: dict[str, Any]) -> "Parameters":  # type: ignore[override]  # narrower than a dict's: keys are names
         return Parameters(dict(zip(self, super().values(), strict=True)) | other, self.seen)
 
     def unread(self, path: str = "") -> Iterator[str]:

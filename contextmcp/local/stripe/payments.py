@@ -71,6 +71,12 @@ def attach(unit: Unit, method: Obj, customer: Obj) -> Obj:
         return method
     if owner:
         raise invalid("The payment method you provided has already been attached to a customer.", "payment_method")
+    if method.get("_detached"):
+        message = (
+            "The payment method you provided was detached from a Customer. It may not be used again. "
+            "To use a PaymentMethod multiple times, you must attach it to a Customer first."
+        )
+        raise invalid(message, "payment_method")
     if method["type"] == "card":
         card = card_of(method)
         if card.refused:

@@ -3,9 +3,13 @@
 import functools
 from typing import Any
 
+from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.kinds import Obj, copied, read, written
 from contextmcp.local.stripe.parameters import take_all
 from contextmcp.local.stripe.routes import spec
+
+# Stripe's limits on metadata, from its API reference; its OpenAPI document leaves them out.
+MAX_KEYS, MAX_KEY_LENGTH, MAX_VALUE_LENGTH = 50, 40, 500
 
 
 def _default(schema: dict[str, Any]) -> Any:
@@ -47,6 +51,19 @@ def merge_metadata(obj: Obj, given: Any) -> None:
         return
     kept = {} if given == "" else {**(obj.get("metadata") or {}), **take_all(given)}
     obj["metadata"] = {key: value for key, value in kept.items() if value != ""}
+    _check_metadata(obj["metadata"])
+
+
+def _check_metadata(metadata: dict[str, str]) -> None:
+    if len(metadata) > MAX_KEYS:
+        raise invalid(f"You can have at most {MAX_KEYS} metadata keys.", "metadata")
+    for key, value in metadata.items():
+        if len(key) > MAX_KEY_LENGTH:
+            message = f"Metadata keys can have up to {MAX_KEY_LENGTH} characters, but you passed in a key that is {len(key)} characters."
+            raise invalid(message, "metadata")
+        if len(value) > MAX_VALUE_LENGTH:
+            message = f"Metadata values can have up to {MAX_VALUE_LENGTH} characters, but you passed in a value that is {len(value)}."
+            raise invalid(message, f"metadata[{key}]")
 
 
 def address(given: Any) -> Obj | None:

@@ -4,7 +4,7 @@ import copy
 
 from contextmcp.local.stripe import collecting, discounts, ending, invoicing, items, jobs, payments, periods, pricing, proration, tax
 from contextmcp.local.stripe.errors import invalid
-from contextmcp.local.stripe.events import hold, release, updated
+from contextmcp.local.stripe.events import emit, hold, release, updated
 from contextmcp.local.stripe.kinds import Obj, Params
 from contextmcp.local.stripe.life import roll, start
 from contextmcp.local.stripe.life.postponed import postpone
@@ -83,6 +83,11 @@ def _plain(unit: Unit, subscription: Obj, given: Params) -> None:
         fresh = [row for row in rows if not row.get("discount")]
         terms = {"amount": _price_now(unit, subscription, given), "currency": subscription["currency"]}
         made = [discounts.grant(unit, row, subscription["customer"], subscription=subscription["id"], **terms)["id"] for row in fresh]
+        for gone in set(subscription["discounts"]) - set(kept):
+            if discount := unit.get(gone):
+                discount["end"] = unit.now(subscription)
+                unit.save(discount)
+                emit(unit, "customer.discount.deleted", discount)
         subscription["discounts"] = kept + made
     unit.save(subscription)
 

@@ -5,11 +5,12 @@ from typing import Any
 from contextmcp.local.stripe import discounts, ending, items, jobs, periods, pricing
 from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit, updated
-from contextmcp.local.stripe.kinds import Obj, Params
+from contextmcp.local.stripe.kinds import DAY, Obj, Params
 from contextmcp.local.stripe.life import change
 from contextmcp.local.stripe.shape import blank, merge_metadata
 from contextmcp.local.stripe.unit import Unit
 
+NOTICE = 7 * DAY  # before its last phase ends, a schedule tells that it is expiring
 KEPT = ("billing_cycle_anchor", "collection_method", "default_payment_method", "description", "proration_behavior", "billing_thresholds")
 
 
@@ -85,12 +86,21 @@ def place(unit: Unit, schedule: Obj) -> Obj | None:
     now = unit.now(schedule)
     current = next((phase for phase in schedule["phases"] if phase["start_date"] <= now < phase["end_date"]), None)
     schedule["current_phase"] = current and {name: current[name] for name in ("start_date", "end_date")}
-    jobs.cancel(unit, schedule, "schedule_phase")
+    jobs.cancel(unit, schedule, "schedule_phase", "schedule_expiring")
+    notice = schedule["phases"][-1]["end_date"] - NOTICE
+    if notice > now:
+        jobs.schedule(unit, "schedule_expiring", schedule, notice)
     coming = [moment for phase in schedule["phases"] for moment in (phase["start_date"], phase["end_date"]) if moment > now]
     if coming:
         jobs.schedule(unit, "schedule_phase", schedule, min(coming))
     unit.save(schedule)
     return current
+
+
+@jobs.does("schedule_expiring")
+def _expiring(unit: Unit, schedule: Obj) -> None:
+    if schedule["status"] == "active":
+        emit(unit, "subscription_schedule.expiring", schedule)
 
 
 def apply(unit: Unit, subscription: Obj, phase: Obj) -> None:

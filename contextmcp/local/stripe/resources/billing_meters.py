@@ -32,7 +32,6 @@ def create(unit: Unit, p: Params) -> Obj:
         default_aggregation=take_all(p["default_aggregation"]),
         display_name=p["display_name"],
         event_name=p["event_name"],
-        event_time_window=p.get("event_time_window"),
         status="active",
         updated=now,
         value_settings=take_all(p.get("value_settings")) or {"event_payload_key": "value"},

@@ -96,7 +96,7 @@ def create(unit: Unit, p: Params) -> Obj:
     currency = unit.need("price", rows[0]["price"])["currency"] if rows else p.get("currency")
     if p.get("currency", currency) != currency:
         raise invalid(f"None of the prices supports the currency `{p['currency']}`.", "currency")
-    if customer is not None and mode == "subscription":
+    if customer is not None and currency is not None and mode == "subscription":
         currencies.need(unit, customer, currency, "line_items")
     updates = part(p.get("customer_update") or {}, ("address", "name"))
     automatic = tax.wanted(unit, p, customer, asks_address=customer is None or updates.get("address") == "auto")

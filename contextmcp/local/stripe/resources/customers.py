@@ -110,6 +110,7 @@ def delete(unit: Unit, p: Params) -> Obj:
             ending.end(unit, subscription)
     for method in unit.find("payment_method", customer=customer["id"]):
         method["customer"] = None
+        method["_detached"] = True
         unit.save(method)
     jobs.cancel(unit, customer)
     emit(unit, "customer.deleted", customer)

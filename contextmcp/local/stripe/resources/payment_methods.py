@@ -75,6 +75,7 @@ def detach(unit: Unit, p: Params) -> Obj:
     if customer is None:
         raise invalid("The payment method you provided is not attached to a customer so detachment is impossible.", "payment_method")
     method["customer"] = None
+    method["_detached"] = True
     unit.save(method)
     if customer.get("invoice_settings", {}).get("default_payment_method") == method["id"]:
         customer["invoice_settings"]["default_payment_method"] = None

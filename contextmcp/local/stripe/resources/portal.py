@@ -37,7 +37,7 @@ def _features(given: Params) -> Obj:
             "enabled": update.get("enabled", False),
             "products": [_product(row) for row in products] if products else None,
             "proration_behavior": update.get("proration_behavior", "none"),
-            "schedule_at_period_end": {"conditions": (update.get("schedule_at_period_end") or {}).get("conditions") or []},
+            "schedule_at_period_end": {"conditions": take_all((update.get("schedule_at_period_end") or {}).get("conditions")) or []},
             "trial_update_behavior": update.get("trial_update_behavior", "end_trial"),
         },
     }

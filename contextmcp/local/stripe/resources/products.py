@@ -5,6 +5,7 @@ from contextmcp.local.stripe.errors import invalid
 from contextmcp.local.stripe.events import emit, updated
 from contextmcp.local.stripe.kinds import Obj, Params, new_id
 from contextmcp.local.stripe.lists import page
+from contextmcp.local.stripe.parameters import take_all
 from contextmcp.local.stripe.render import embeds, view
 from contextmcp.local.stripe.routes.match import answers
 from contextmcp.local.stripe.shape import blank, merge_metadata
@@ -45,7 +46,7 @@ def update(unit: Unit, p: Params) -> Obj:
     for name in FIELDS:
         if name in p:
             empty: object = [] if name in ("images", "marketing_features") else None
-            product[name] = p[name] if p[name] != "" else empty
+            product[name] = take_all(p[name]) if p[name] != "" else empty
     if "default_price" in p:
         product["default_price"] = unit.need("price", p["default_price"], "default_price")["id"]
     merge_metadata(product, p.get("metadata"))

@@ -136,6 +136,7 @@ def release(unit: Unit, p: Params) -> Obj:
 @answers("POST", "/v1/subscription_schedules/{schedule}/cancel")
 def cancel(unit: Unit, p: Params) -> Obj:
     schedule = _running(unit, p["schedule"])
+    invoice_now, prorate = p.get("invoice_now", True), p.get("prorate", True)
     subscription = unit.get(schedule["subscription"] or "")
     jobs.cancel(unit, schedule)
     if subscription is None:
@@ -143,8 +144,8 @@ def cancel(unit: Unit, p: Params) -> Obj:
         unit.save(schedule)
         emit(unit, "subscription_schedule.canceled", schedule)
         return schedule
-    if p.get("invoice_now", True):
-        roll.final_invoice(unit, subscription, prorate=p.get("prorate", True), collect=True)
+    if invoice_now:
+        roll.final_invoice(unit, subscription, prorate=prorate, collect=True)
     ending.end(unit, subscription)
     return schedule
 
