@@ -50,12 +50,14 @@ class AddEmailForm(AllauthAddEmailForm):  # type: ignore[misc]
 class ResetPasswordForm(AllauthResetPasswordForm):  # type: ignore[misc]
     """Reset accounts that sign in with the address or confirmed it: not those that merely claim it as a further address."""
 
+    users: list[User]
+
     def clean_email(self) -> str:
         email = str(super().clean_email())
         self.users = [
             user
             for user in self.users
-            if user.email.lower() == email.lower() or user.emailaddress_set.filter(email__iexact=email, verified=True).exists()
+            if user.email.lower() == email.lower() or EmailAddress.objects.filter(user=user, email__iexact=email, verified=True).exists()
         ]
         return email
 

@@ -4,13 +4,11 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from contextmcp.common.clock import now
-from contextmcp.common.errors import DomainError
 
 from . import keys
 from .errors import CustomerNotFound, CustomerRequired, KeyExpired, KeyNotFound, KeyRevoked
@@ -154,6 +152,6 @@ def principal_for(service: ServicePrincipal, organization_id: UUID) -> Principal
     )
 
 
-def bounded(customer: Principal | DomainError | Any, service: ServicePrincipal) -> Any:
+def bounded(customer: Principal, service: ServicePrincipal) -> Principal:
     """Return the customer's principal with the scopes that the service key has too."""
     return replace(customer, granted=customer.granted & service.scopes, scopes=customer.scopes & service.scopes)

@@ -9,8 +9,8 @@ from pytest_django import DjangoDbBlocker
 
 from accounts.models import Organization
 from accounts.principals import cache
-from accounts.service_principals import service_keys
 from accounts.revocations import watcher
+from accounts.service_principals import service_keys
 from entitlements.cache import CACHE
 from tests.factories.accounts import MembershipFactory, OrganizationFactory, Person, UserFactory
 from tests.support.api import Api

@@ -127,20 +127,22 @@ def history(organization: Organization, span: Span, *, limit: int | None = None)
     """
     columns = {"meter": "feature", "key": "feature, key_id", "member": "feature, member_id"}[span.group]
     parts = pieces(span)
-    sources, values = [], []
+    sources: list[str] = []
+    values: list[Any] = []
+    known: tuple[str, ...]
     for piece in parts:
         if piece.grain is None:
             rows = (
                 "SELECT occurred_at AS bucket, feature, key_id, member_id, amount, 1 AS events FROM usage_events WHERE organization_id = %s"
             )
-            place, known = "occurred_at", [organization.pk]
+            place, known = "occurred_at", ()
         else:
             rows = (
                 "SELECT bucket, feature, key_id, member_id, amount, events FROM usage_summaries WHERE organization_id = %s AND grain = %s"
             )
-            place, known = "bucket", [organization.pk, piece.grain]
+            place, known = "bucket", (piece.grain,)
         sources.append(f"{rows} AND {place} >= %s AND {place} < %s")
-        values += [*known, piece.since, piece.until]
+        values += [organization.pk, *known, piece.since, piece.until]
     # Summaries of the interval itself begin where it does.
     whole = span.interval != "month" and [piece.grain for piece in parts] == [span.interval[0]]
     start = "bucket" if whole else f"date_trunc('{span.interval}', bucket, 'UTC')"

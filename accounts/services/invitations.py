@@ -162,7 +162,8 @@ def _check_seats(organization: Organization, limit: int | None, but: Invitation 
     if limit is None:
         return
     open_ones = Invitation.objects.pending().filter(organization=organization, expires_at__gt=now(organization))
-    used = Membership.objects.filter(organization=organization).count() + open_ones.exclude(pk=but and but.pk).count()
+    open_ones = open_ones.exclude(pk=but.pk) if but else open_ones
+    used = Membership.objects.filter(organization=organization).count() + open_ones.count()
     if used >= limit:
         text = "Members and open invitations take every seat of this plan."
         raise SeatLimitReached(text, feature="team_members", limit=limit, used=used)

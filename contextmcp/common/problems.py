@@ -110,7 +110,7 @@ def translate(exception: Exception) -> errors.DomainError | None:  # noqa: PLR09
     return None
 
 
-def _sqlstate(exception: DatabaseError) -> str | None:
+def _sqlstate(exception: DatabaseError | InterfaceError) -> str | None:
     return getattr(exception.__cause__, "sqlstate", None)
 
 

@@ -98,7 +98,8 @@ class Gate:
             raise Unauthenticated
         if scheme.lower() != "bearer":
             raise InvalidKeyFormat("Send the API key as: Authorization: Bearer <key>.")
-        return await self._customer(raw.strip(), or_service=True)
+        found: Principal | ServicePrincipal = await self._customer(raw.strip(), or_service=True)
+        return found
 
     async def _customer(self, raw: str, *, or_service: bool = False) -> Any:
         found = cache.get(raw)

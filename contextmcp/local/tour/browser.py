@@ -1,5 +1,6 @@
 """A person at a browser, over HTTP only: follows redirects, keeps cookies, fills in the forms it finds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
@@ -109,7 +110,7 @@ class Browser:
         parser.feed(self.html)
         return parser.forms
 
-    def submit(self, values: dict[str, str | list[str]] | None = None, *, having: str = "", press: str = "") -> httpx.Response:
+    def submit(self, values: Mapping[str, str | list[str]] | None = None, *, having: str = "", press: str = "") -> httpx.Response:
         """Fill in and send the first form that has every field of `values`, whose action or text holds `having`,
         and a button whose name or value is `press`."""
         values = values or {}
