@@ -1,94 +1,27 @@
 """Staff's view of identity. Whatever changes goes through the façade, so it is decided and audited in one place."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from unfold.admin import ModelAdmin, TabularInline
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+from unfold.admin import ModelAdmin
 
+from contextmcp.common.admin_base import ActionPermissions, ReadOnly, ShowsRefusals, confirmed_action
 from contextmcp.common.clock import now
 from contextmcp.common.errors import DomainError
 
-from . import audit
+from .admin_users import MembershipInline, staff
 from .forms import ServiceKeyForm
+from .keys import public_part
 from .manager import AuthManager
-from .models import ApiKey, AuditEvent, Invitation, Membership, Organization, ServiceKey, User
+from .models import ApiKey, AuditEvent, Invitation, Membership, Organization, ServiceKey
 from .services import service_keys
 
 
-class ReadOnly:
-    """Looked at, never edited by hand."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
-class NewUserForm(UserCreationForm):  # type: ignore[misc]
-    class Meta:
-        model = User
-        fields = ("email", "name")
-
-
-class ChangedUserForm(UserChangeForm):  # type: ignore[misc]
-    class Meta:
-        model = User
-        fields = "__all__"
-
-
-class MembershipInline(ReadOnly, TabularInline):  # type: ignore[misc]
-    model = Membership
-    extra = 0
-    tab = True
-    fields = ["organization", "user", "role", "created_at"]
-    readonly_fields = fields
-
-
-@admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
-    form = ChangedUserForm
-    add_form = NewUserForm
-    change_password_form = AdminPasswordChangeForm
-    ordering = ["email"]
-    list_display = ["email", "name", "is_active", "is_staff", "date_joined"]
-    list_filter = ["is_active", "is_staff"]
-    search_fields = ["email", "name"]
-    readonly_fields = ["date_joined", "last_login"]
-    inlines = [MembershipInline]
-    fieldsets = [
-        (None, {"fields": ["email", "name", "password"]}),
-        ("May", {"fields": ["is_active", "is_staff", "is_superuser", "groups", "user_permissions"]}),
-        ("When", {"fields": ["date_joined", "last_login"]}),
-    ]
-    add_fieldsets = [(None, {"classes": ["wide"], "fields": ["email", "name", "password1", "password2"]})]
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Deleting takes memberships along, perhaps an organization's last owner. Make the account inactive instead.
-        return False
-
-    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        watched = ["email", "is_active", "is_staff", "is_superuser"]
-        before = User.objects.filter(pk=obj.pk).values(*watched).first()
-        obj.email = obj.email.lower()
-        super().save_model(request, obj, form, change)
-        after = {name: getattr(obj, name) for name in watched}
-        if after != before:
-            audit.record("user.changed", organization=None, actor=_staff(request), target=obj.email, before=before, after=after)
-
-
 @admin.register(Organization)
-class OrganizationAdmin(ModelAdmin):  # type: ignore[misc]
+class OrganizationAdmin(ShowsRefusals, ActionPermissions, ModelAdmin):  # type: ignore[misc]
     list_display = ["name", "slug", "email", "created_at", "closed_at"]
     list_filter = [("closed_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "slug", "email", "id"]
@@ -104,17 +37,20 @@ class OrganizationAdmin(ModelAdmin):  # type: ignore[misc]
         return False
 
     def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
-        with _shown(self, request):
-            AuthManager(obj).update(_staff(request), name=obj.name, email=obj.email)
+        AuthManager(obj).update(staff(request), name=obj.name, email=obj.email)
 
-    @admin.action(description="Close: keys stop, members are signed out of it", permissions=["change"])
-    def close(self, request: HttpRequest, queryset: QuerySet[Organization]) -> None:
-        for organization in queryset:
-            AuthManager(organization).close(_staff(request))
+    @confirmed_action(
+        "Close the organization",
+        permission="accounts.close_organization",
+        effect="API keys stop at once, members lose access, and a subscription ends at Stripe without a refund. This cannot be undone.",
+        done="organizations closed",
+    )
+    def close(self, request: HttpRequest, organization: Organization, reason: str) -> None:
+        AuthManager(organization).close(staff(request), reason=reason)
 
 
 @admin.register(Membership)
-class MembershipAdmin(ModelAdmin):  # type: ignore[misc]
+class MembershipAdmin(ShowsRefusals, ActionPermissions, ModelAdmin):  # type: ignore[misc]
     list_display = ["user", "organization", "role", "created_at"]
     list_filter = ["role"]
     list_select_related = ["user", "organization"]
@@ -130,14 +66,16 @@ class MembershipAdmin(ModelAdmin):  # type: ignore[misc]
         return False
 
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
-        with _shown(self, request):
-            AuthManager(obj.organization).change_role(_staff(request), obj.pk, obj.role)
+        AuthManager(obj.organization).change_role(staff(request), obj.pk, obj.role)
 
-    @admin.action(description="Remove from the organization", permissions=["change"])
-    def remove(self, request: HttpRequest, queryset: QuerySet[Membership]) -> None:
-        for member in queryset.select_related("organization"):
-            with _shown(self, request):
-                AuthManager(member.organization).remove_member(_staff(request), member.pk)
+    @confirmed_action(
+        "Remove from the organization",
+        permission="accounts.remove_membership",
+        effect="These members lose access to the organization, and the API keys they made stop.",
+        done="members removed",
+    )
+    def remove(self, request: HttpRequest, member: Membership, reason: str) -> None:
+        AuthManager(member.organization).remove_member(staff(request), member.pk, reason=reason)
 
 
 @admin.register(Invitation)
@@ -149,7 +87,7 @@ class InvitationAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+class ApiKeyAdmin(ReadOnly, ActionPermissions, ModelAdmin):  # type: ignore[misc]
     """Never what recognises a key; only what tells keys apart."""
 
     list_display = ["name", "hint", "organization", "created_by", "state", "expires_at", "last_used_at"]
@@ -177,14 +115,26 @@ class ApiKeyAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     def state(self, key: ApiKey) -> str:
         return key.status(now(key.organization))
 
-    def has_revoke_permission(self, request: HttpRequest) -> bool:
-        user = request.user
-        return user.is_active and user.is_staff and user.has_perm("accounts.change_apikey")
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Never answer an address with a secret in it: a pasted key is cut to its public part first."""
+        query = request.GET.copy()
+        if (part := public_part(query.get("q", ""))) != query.get("q", "").strip():
+            query["q"] = part
+            return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
+        return super().changelist_view(request, extra_context)  # type: ignore[no-any-return]
 
-    @admin.action(description="Revoke, at once and everywhere", permissions=["revoke"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        for key in queryset.select_related("organization"):
-            AuthManager(key.organization).revoke_key(_staff(request), key.pk)
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str) -> tuple[QuerySet[ApiKey], bool]:
+        """Find a key by what a customer quotes of it: the shown hint, or any beginning of the key."""
+        return super().get_search_results(request, queryset, public_part(search_term))  # type: ignore[no-any-return]
+
+    @confirmed_action(
+        "Revoke the key",
+        permission="accounts.revoke_apikey",
+        effect="These keys stop working at once and everywhere. This cannot be undone.",
+        done="keys revoked",
+    )
+    def revoke(self, request: HttpRequest, key: ApiKey, reason: str) -> None:
+        AuthManager(key.organization).revoke_key(staff(request), key.pk, reason=reason)
 
 
 @admin.register(ServiceKey)
@@ -221,7 +171,7 @@ class ServiceKeyAdmin(ModelAdmin):  # type: ignore[misc]
         return user.is_active and user.is_staff and user.has_perm("accounts.change_servicekey")
 
     def save_model(self, request: HttpRequest, obj: ServiceKey, form: Any, change: bool) -> None:
-        made, raw = service_keys.create(_staff(request), obj.name, obj.scopes, obj.expires_at)
+        made, raw = service_keys.create(staff(request), obj.name, obj.scopes, obj.expires_at)
         obj.pk = made.pk
         request.service_key_text = raw  # type: ignore[attr-defined]
 
@@ -232,14 +182,16 @@ class ServiceKeyAdmin(ModelAdmin):  # type: ignore[misc]
     def rotate(self, request: HttpRequest, queryset: QuerySet[ServiceKey]) -> HttpResponse | None:
         made = []
         for key in queryset:
-            with _shown(self, request):
-                made.append(service_keys.rotate(_staff(request), key)[1])
+            try:
+                made.append(service_keys.rotate(staff(request), key)[1])
+            except DomainError as refusal:
+                self.message_user(request, f"{key}: {refusal.text}", messages.ERROR)
         return self._shown_once(request, made) if made else None
 
     @admin.action(description="Revoke, at once and everywhere", permissions=["manage"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ServiceKey]) -> None:
         for key in queryset:
-            service_keys.revoke(_staff(request), key)
+            service_keys.revoke(staff(request), key)
 
     def _shown_once(self, request: HttpRequest, made: list[str]) -> HttpResponse:
         """In the answer itself: a message would be stored in the session."""
@@ -249,23 +201,9 @@ class ServiceKeyAdmin(ModelAdmin):  # type: ignore[misc]
 
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
-    list_display = ["created_at", "action", "target", "organization", "actor_user", "actor_key", "address"]
+    list_display = ["created_at", "action", "target", "organization", "actor_user", "actor_key", "reason", "address"]
     list_filter = ["action"]
     list_select_related = ["organization", "actor_user", "actor_key"]
     date_hierarchy = "created_at"
     search_fields = ["action", "target", "organization__name", "actor_user__email", "request_id"]
     fields = [*list_display, "before", "after", "request_id"]
-
-
-def _staff(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
-
-
-@contextmanager
-def _shown(page: Any, request: HttpRequest) -> Iterator[None]:
-    """A refusal becomes a message on the page."""
-    try:
-        yield
-    except DomainError as error:
-        page.message_user(request, error.text, messages.ERROR)

@@ -16,6 +16,7 @@ def record(
     target: object = "",
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
+    reason: str = "",
 ) -> AuditEvent:
     """Write `action` ("noun.verb") in the current transaction. No actor: the system did it. Values must be plain JSON, and no secrets."""
     caller = actor if isinstance(actor, Caller) else None
@@ -28,6 +29,7 @@ def record(
         target=str(target)[:255],
         before=before,
         after=after,
+        reason=reason[:200],
         address=client_address.get(),
         request_id=request_id.get(),
     )

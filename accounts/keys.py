@@ -116,3 +116,12 @@ def bcrypt_agrees(raw: str, hashed: str) -> bool:
 def hmac_agrees(raw: str, stored: bytes, version: int) -> bool:
     """In constant time."""
     return hmac.compare_digest(digest(raw, version), stored)
+
+
+def public_part(text: str) -> str:
+    """Return `text` cut to the public id where it begins like a key, or like the hint that pages show; other text as it is."""
+    text = text.strip()
+    for prefix in PREFIXES:
+        if text.startswith(prefix):
+            return text[PREFIX_LENGTH : PREFIX_LENGTH + PUBLIC_LENGTH].rstrip("….")
+    return text

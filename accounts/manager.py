@@ -57,8 +57,8 @@ class AuthManager:
     def update(self, actor: Caller | User | None, *, name: str, email: str) -> None:
         organizations.update(self.organization, self._here(actor), name=name, email=email)
 
-    def close(self, actor: Caller | User | None) -> None:
-        organizations.close(self.organization, self._here(actor))
+    def close(self, actor: Caller | User | None, *, reason: str = "") -> None:
+        organizations.close(self.organization, self._here(actor), reason=reason)
 
     def set_clock(self, offset: timedelta, test_clock_id: str) -> None:
         """Follow the customer's Stripe test clock. Call it inside the transaction that found it out."""
@@ -68,9 +68,9 @@ class AuthManager:
         """Raises `NotFound`, `PermissionDenied`, `LastOwner`."""
         return members.change_role(self.organization, self._here(actor), membership_id, role)
 
-    def remove_member(self, actor: Caller | User | None, membership_id: UUID) -> None:
+    def remove_member(self, actor: Caller | User | None, membership_id: UUID, *, reason: str = "") -> None:
         """Raises `NotFound`, `PermissionDenied`, `LastOwner`."""
-        members.remove(self.organization, self._here(actor), membership_id)
+        members.remove(self.organization, self._here(actor), membership_id, reason=reason)
 
     def generate_key(
         self, actor: Caller, name: str, scopes: list[str] | None = None, expires_at: datetime | None = None
@@ -82,8 +82,8 @@ class AuthManager:
         """A successor; the old one ends after `overlap` (0 to 30 days). Raises `NotFound`, `Conflict`, `InsufficientScope`."""
         return api_keys.rotate(self._here(actor), key_id, overlap)
 
-    def revoke_key(self, actor: Caller | User | None, key_id: UUID) -> None:
-        api_keys.revoke(self.organization, self._here(actor), key_id)
+    def revoke_key(self, actor: Caller | User | None, key_id: UUID, *, reason: str = "") -> None:
+        api_keys.revoke(self.organization, self._here(actor), key_id, reason=reason)
 
     def adopt_key(self, actor: Caller, key_id: UUID) -> tuple[ApiKey, str]:
         """Replace a key whose creator left: a successor of the actor's. The old one is revoked."""

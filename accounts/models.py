@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower, Now
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from contextmcp.common.ids import uuid7
 
@@ -39,6 +40,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_active = models.BooleanField("active", default=True, help_text="Unselect this instead of deleting an account.")
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
 
+    session_epoch = models.PositiveIntegerField(default=0, editable=False, help_text="Raising it ends every session of this user.")
+
     objects = UserManager()
 
     USERNAME_FIELD = "email"
@@ -47,6 +50,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         ordering = ["email"]
+        permissions: ClassVar = [
+            ("verify_email_address", "Can mark an email address as verified"),
+            ("reset_second_factor", "Can remove a user's second factor"),
+            ("operate_jobs", "Can retry and cancel background jobs"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 Lower("email"),
@@ -57,6 +65,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.email
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Return what a session must carry to be valid. It changes with the password and with `session_epoch`."""
+        value = f"{self.password}:{self.session_epoch}"
+        return salted_hmac("accounts.User.get_session_auth_hash", value, secret=secret, algorithm="sha256").hexdigest()
 
     def get_full_name(self) -> str:
         return self.name or self.email
@@ -82,6 +95,7 @@ class Organization(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
+        permissions: ClassVar = [("close_organization", "Can close an organization")]
 
     def __str__(self) -> str:
         return self.name
@@ -96,6 +110,7 @@ class Membership(models.Model):
 
     class Meta:
         ordering = ["created_at", "id"]
+        permissions: ClassVar = [("remove_membership", "Can remove a member from an organization")]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["organization", "user"], name="membership_once"),
             models.CheckConstraint(condition=Q(role__in=Role.values), name="membership_role_known"),
@@ -166,6 +181,7 @@ class ApiKey(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
         verbose_name = "API key"
+        permissions: ClassVar = [("revoke_apikey", "Can revoke an API key")]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.hint})"
@@ -210,16 +226,18 @@ class ServiceKey(models.Model):
 
 
 class AuditEvent(models.Model):
-    """Something that mattered was changed. Written once, never altered."""
+    """Something that mattered was changed. Triggers (0003) refuse to update, delete or truncate events."""
 
-    organization = models.ForeignKey(Organization, on_delete=models.SET_NULL, null=True, related_name="audit_events")
-    actor_user = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
-    actor_key = models.ForeignKey(ApiKey, on_delete=models.SET_NULL, null=True, related_name="+")
-    actor_service_key = models.ForeignKey(ServiceKey, on_delete=models.SET_NULL, null=True, related_name="+")
+    # PROTECT: the database refuses to alter an event, so whom it names cannot be deleted.
+    organization = models.ForeignKey(Organization, on_delete=models.PROTECT, null=True, related_name="audit_events")
+    actor_user = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
+    actor_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, null=True, related_name="+")
+    actor_service_key = models.ForeignKey(ServiceKey, on_delete=models.PROTECT, null=True, related_name="+")
     action = models.CharField(max_length=64, help_text="noun.verb, such as key.revoked.")
     target = models.CharField(max_length=255, blank=True)
     before = models.JSONField(null=True)
     after = models.JSONField(null=True)
+    reason = models.CharField(max_length=200, blank=True, help_text="Why staff did it.")
     address = models.GenericIPAddressField(null=True)
     request_id = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=timezone.now)

@@ -45,11 +45,13 @@ class Migration(migrations.Migration):
                 ('is_staff', models.BooleanField(default=False, help_text='May sign in to this admin.', verbose_name='staff')),
                 ('is_active', models.BooleanField(default=True, help_text='Unselect this instead of deleting an account.', verbose_name='active')),
                 ('date_joined', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ('session_epoch', models.PositiveIntegerField(default=0, editable=False, help_text='Raising it ends every session of this user.')),
                 ('groups', models.ManyToManyField(blank=True, help_text='The groups this user belongs to. A user will get all permissions granted to each of their groups.', related_name='user_set', related_query_name='user', to='auth.group', verbose_name='groups')),
                 ('user_permissions', models.ManyToManyField(blank=True, help_text='Specific permissions for this user.', related_name='user_set', related_query_name='user', to='auth.permission', verbose_name='user permissions')),
             ],
             options={
                 'ordering': ['email'],
+                'permissions': [('verify_email_address', 'Can mark an email address as verified'), ('reset_second_factor', "Can remove a user's second factor"), ('operate_jobs', 'Can retry and cancel background jobs')],
             },
         ),
         migrations.CreateModel(
@@ -62,6 +64,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['created_at', 'id'],
+                'permissions': [('remove_membership', 'Can remove a member from an organization')],
             },
         ),
         migrations.CreateModel(
@@ -85,6 +88,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'API key',
+                'permissions': [('revoke_apikey', 'Can revoke an API key')],
                 'ordering': ['-created_at', '-id'],
             },
         ),
@@ -103,6 +107,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-created_at'],
+                'permissions': [('close_organization', 'Can close an organization')],
             },
         ),
         migrations.AddField(
@@ -160,13 +165,14 @@ class Migration(migrations.Migration):
                 ('target', models.CharField(blank=True, max_length=255)),
                 ('before', models.JSONField(null=True)),
                 ('after', models.JSONField(null=True)),
+                ('reason', models.CharField(blank=True, help_text='Why staff did it.', max_length=200)),
                 ('address', models.GenericIPAddressField(null=True)),
                 ('request_id', models.CharField(blank=True, max_length=64)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('actor_key', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='accounts.apikey')),
-                ('actor_service_key', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='accounts.servicekey')),
-                ('actor_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('organization', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='audit_events', to='accounts.organization')),
+                ('actor_key', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.apikey')),
+                ('actor_service_key', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.servicekey')),
+                ('actor_user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('organization', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='audit_events', to='accounts.organization')),
             ],
             options={
                 'ordering': ['-created_at', '-id'],

@@ -95,7 +95,7 @@ def rotate(actor: Caller, key_id: UUID | None, overlap: timedelta) -> tuple[ApiK
     return new, secret.raw
 
 
-def revoke(organization: Organization, actor: Caller | User | None, key_id: UUID) -> None:
+def revoke(organization: Organization, actor: Caller | User | None, key_id: UUID, *, reason: str = "") -> None:
     """At once, everywhere. Repeating it changes nothing. A staff user or None as actor is not asked for permission."""
     with transaction.atomic():
         candidates = visible(actor) if isinstance(actor, Caller) else ApiKey.objects.all()
@@ -108,7 +108,7 @@ def revoke(organization: Organization, actor: Caller | User | None, key_id: UUID
             return
         key.revoked_at = now()
         key.save(update_fields=["revoked_at"])
-        audit.record("key.revoked", organization=organization, actor=actor, target=key.pk, before={"name": key.name})
+        audit.record("key.revoked", organization=organization, actor=actor, target=key.pk, before={"name": key.name}, reason=reason)
         revocations.hurry()
 
 

@@ -47,7 +47,7 @@ def change_role(organization: Organization, actor: Caller | User | None, members
     return member
 
 
-def remove(organization: Organization, actor: Caller | User | None, membership_id: UUID) -> None:
+def remove(organization: Organization, actor: Caller | User | None, membership_id: UUID, *, reason: str = "") -> None:
     """The member goes, and their keys stop. Everyone may go by themselves, except the last owner."""
     with transaction.atomic():
         locked(organization)
@@ -59,7 +59,14 @@ def remove(organization: Organization, actor: Caller | User | None, membership_i
             actor.require_person_for(member.role)
         if member.role == Role.OWNER:
             _someone_else_owns(organization, member)
-        audit.record("member.removed", organization=organization, actor=actor, target=member.user.email, before={"role": member.role})
+        audit.record(
+            "member.removed",
+            organization=organization,
+            actor=actor,
+            target=member.user.email,
+            before={"role": member.role},
+            reason=reason,
+        )
         member.delete()
         revoke_unauthorized(organization, member.user)
         member_removed.send(sender=Membership, organization=organization, user=member.user)

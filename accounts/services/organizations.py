@@ -18,7 +18,7 @@ from accounts.selectors import has_confirmed_email
 from accounts.signals import organization_changed, organization_closed
 from accounts.types import Caller
 from contextmcp.common.clock import now
-from contextmcp.common.errors import NotFound, ValidationFailed
+from contextmcp.common.errors import Conflict, NotFound, ValidationFailed
 from contextmcp.common.logs import mask
 
 _SLUG_LENGTH = 50
@@ -76,13 +76,15 @@ def locked(organization: Organization) -> Organization:
     return row
 
 
-def close(organization: Organization, actor: Caller | User | None) -> None:
+def close(organization: Organization, actor: Caller | User | None, *, reason: str = "") -> None:
     """Its keys stop, its invitations end, its members see it no more. Closing it again changes nothing."""
     if isinstance(actor, Caller):
         actor.require(scope="organization:write", permission="organization:manage")
     with transaction.atomic():
         row = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         if row.closed_at is not None:
+            if isinstance(actor, User):
+                raise Conflict("This organization is closed already.")
             return
         row.closed_at = organization.closed_at = now()
         row.save(update_fields=["closed_at"])
@@ -90,7 +92,7 @@ def close(organization: Organization, actor: Caller | User | None) -> None:
             "keys": ApiKey.objects.filter(organization=row, revoked_at=None).update(revoked_at=row.closed_at),
             "invitations": Invitation.objects.pending().filter(organization=row).update(revoked_at=row.closed_at),
         }
-        audit.record("organization.closed", organization=row, actor=actor, target=row.pk, after=ended)
+        audit.record("organization.closed", organization=row, actor=actor, target=row.pk, after=ended, reason=reason)
         organization_closed.send(sender=Organization, organization=row)
         revocations.hurry()
 

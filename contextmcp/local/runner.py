@@ -213,7 +213,7 @@ def announce(world: World) -> None:
         "  API key": owner.get("apiKey", ""),
         "Gate": f"{world.gate_url}/api/usage/authorize",
         "Admin": world.admin_url,
-        "  sign in as ": f"{world.admin_email} / {world.admin_password}",
+        "  sign in as ": f"{world.admin_email} / {world.admin_password} (no second factor on this machine; production requires one)",
         "Mail": world.mail_url,
         "Stripe": world.stripe_url or "not simulated",
         "Logs": str(Path(world.home) / "logs"),

@@ -96,6 +96,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "contextmcp.site.unreadable.UnreadableMiddleware",
+    "contextmcp.site.second_factor.StaffSecondFactorMiddleware",
 ]
 ROOT_URLCONF = "contextmcp.urls"
 WSGI_APPLICATION = "contextmcp.wsgi.application"
@@ -215,6 +216,8 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 30 * 60
 MFA_ADAPTER = "accounts.second_factors.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
+# The admin opens only to staff who proved a second factor. No environment variable turns this off in production.
+STAFF_SECOND_FACTOR = True
 
 vars().update(environ.Env.email_url_config(address("EMAIL_URL", text("EMAIL_URL", "consolemail://"), MAIL_SCHEMES)))
 # What is sent is stored and delivered by a worker (contextmcp.common.emails); what the address names is how the worker does it.

@@ -16,4 +16,6 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = True
+# The admin of a world on this machine opens with the printed password; "true" asks for a second factor as production does.
+STAFF_SECOND_FACTOR = switch("STAFF_SECOND_FACTOR", False)
 WEBHOOKS_ALLOW_PRIVATE = switch("WEBHOOKS_ALLOW_PRIVATE", True)

@@ -32,3 +32,5 @@ STORAGES = {
 WHITENOISE_AUTOREFRESH = True
 WHITENOISE_USE_FINDERS = True
 ACCOUNT_RATE_LIMITS = False
+# Tests that are about it turn it on; the others sign staff in with `force_login`.
+STAFF_SECOND_FACTOR = False

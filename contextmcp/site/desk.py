@@ -29,6 +29,8 @@ MENU = {
         "accounts.membership": "group",
         "accounts.invitation": "mail",
         "accounts.apikey": "key",
+        "account.emailaddress": "alternate_email",
+        "mfa.authenticator": "phonelink_lock",
     },
     "Entitlements": {"entitlements.grant": "redeem", "entitlements.override": "tune", "entitlements.planversion": "sell"},
     "Billing": {
@@ -48,7 +50,7 @@ MENU = {
         "usage.webhookendpoint": "webhook",
         "usage.webhookdelivery": "outbox",
     },
-    "Record": {"accounts.auditevent": "history"},
+    "Record": {"accounts.auditevent": "history", "procrastinate.procrastinatejob": "pending_actions"},
 }
 
 
@@ -92,14 +94,31 @@ def changelist(label: str) -> str:
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """What the first page shows: each part only to staff who may look at what it is made of."""
     present = now()
-    figures = [_organizations(present), _subscriptions(), _invitations(present), _usage(present), _inbox(present)]
+
+    def may_view(label: str) -> bool:
+        app, model = label.split(".")
+        return request.user.has_perm(f"{app}.view_{model}")  # type: ignore[union-attr]
+
+    figures = [
+        figure()
+        for label, figure in (
+            ("accounts.organization", lambda: _organizations(present)),
+            ("billing.subscriptionstate", _subscriptions),
+            ("accounts.invitation", lambda: _invitations(present)),
+            ("usage.usagecounter", lambda: _usage(present)),
+            ("billing.webhookevent", lambda: _inbox(present)),
+        )
+        if may_view(label)
+    ]
     newest = Organization.objects.filter(closed_at=None).annotate(people=Count("memberships"))[:8]
+    events = AuditEvent.objects.select_related("organization", "actor_user")[:10]
     return context | {
         "title": "Desk",
         "figures": figures,
-        "newest": newest,
-        "events": AuditEvent.objects.select_related("organization", "actor_user")[:10],
+        "newest": newest if may_view("accounts.organization") else None,
+        "events": events if may_view("accounts.auditevent") else None,
         "billing_configured": BillingManager.is_configured(),
     }
 

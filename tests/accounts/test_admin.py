@@ -1,7 +1,9 @@
 """Staff's view: everything can be looked at, changes go through the façade, secrets are nowhere."""
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
+from django.core import mail
 from django.test import Client
 
 from accounts.errors import KeyRevoked
@@ -61,15 +63,39 @@ def test_nothing_is_made_or_deleted_by_hand(staff, everything, name):
     assert staff.post(f"/admin/accounts/{name}/{first.pk}/delete/", {"post": "yes"}).status_code == 403
 
 
-def _act(client, name, action, *rows):
-    return client.post(f"/admin/accounts/{name}/", {"action": action, "_selected_action": [str(row.pk) for row in rows]}, follow=True)
+def _act(client, name, action, *rows, **more):
+    given = {"action": action, "_selected_action": [str(row.pk) for row in rows], "confirmed": "1", "reason": "Ticket 7", **more}
+    return client.post(f"/admin/accounts/{name}/", given, follow=True)
 
 
 def test_revoking_a_key(staff, root, everything):
     assert _act(staff, "apikey", "revoke", ApiKey.objects.get()).status_code == 200
     with pytest.raises(KeyRevoked):
         AuthManager.authenticate(everything)
-    assert AuditEvent.objects.get(action="key.revoked").actor_user == root
+    event = AuditEvent.objects.get(action="key.revoked")
+    assert (event.actor_user, event.reason) == (root, "Ticket 7")
+
+
+def test_ending_something_asks_for_confirmation_and_a_reason(staff, everything, acme, member):
+    for name, action, row in (
+        ("apikey", "revoke", ApiKey.objects.get()),
+        ("organization", "close", acme),
+        ("membership", "remove", member.membership),
+    ):
+        assert b"Reason" in staff.post(f"/admin/accounts/{name}/", {"action": action, "_selected_action": str(row.pk)}).content
+        assert b"Give a reason." in _act(staff, name, action, row, reason=" ").content
+    acme.refresh_from_db()
+    assert (acme.closed_at, ApiKey.objects.get().revoked_at) == (None, None)
+    assert Membership.objects.filter(pk=member.membership.pk).exists()
+    assert "1 organizations closed" in _act(staff, "organization", "close", acme).text
+
+
+def test_a_key_is_found_by_what_a_customer_quotes(staff, everything):
+    key = ApiKey.objects.get()
+    for quoted in (key.hint, key.hint[:-1], everything[:26], everything):
+        page = staff.get("/admin/accounts/apikey/", {"q": quoted}, follow=True)
+        assert [row.pk for row in page.context["cl"].queryset] == [key.pk]
+        assert everything[25:] not in page.request["QUERY_STRING"]
 
 
 def test_looking_does_not_include_acting(everything, acme, member):
@@ -109,7 +135,10 @@ def test_renaming_an_organization(staff, acme):
 
 def test_a_refusal_is_said_on_the_page(staff, acme, owner):
     url = f"/admin/accounts/membership/{owner.membership.pk}/change/"
-    assert "always has an owner" in staff.post(url, {"role": "viewer"}, follow=True).content.decode()
+    page = staff.post(url, {"role": "viewer"}, follow=True).text
+    assert "always has an owner" in page
+    assert "changed successfully" not in page
+    assert not LogEntry.objects.exists()
     assert Membership.objects.get(pk=owner.membership.pk).role == "owner"
     assert "always has an owner" in _act(staff, "membership", "remove", owner.membership).content.decode()
 
@@ -124,19 +153,14 @@ def test_changing_and_removing_a_member(staff, member):
 def test_making_a_user_and_letting_them_in(staff):
     made = staff.post(
         "/admin/accounts/user/add/",
-        {
-            "email": "New@staff.example",
-            "name": "N",
-            "password1": "a long enough one",
-            "password2": "a long enough one",
-            "usable_password": "true",
-        }
-        | INLINE,
+        {"email": "New@staff.example", "name": "N"} | INLINE,
     )
     assert made.status_code == 302, made.content.decode()
     user = User.objects.get(email="new@staff.example")
+    assert not user.has_usable_password()
+    assert [letter.to for letter in mail.outbox] == [["new@staff.example"]]
     url = f"/admin/accounts/user/{user.pk}/change/"
-    assert staff.post(url, {"email": user.email, "name": "N", "is_staff": "on"} | INLINE).status_code == 302
+    assert staff.post(url, {"email": user.email, "name": "N", "is_active": "on", "is_staff": "on"} | INLINE).status_code == 302
     events = AuditEvent.objects.filter(action="user.changed").order_by("id")
     assert [event.before and event.before["is_active"] for event in events] == [None, True]
     assert staff.post(f"/admin/accounts/user/{user.pk}/delete/", {"post": "yes"}).status_code == 403

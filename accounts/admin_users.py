@@ -1,0 +1,197 @@
+"""Staff's pages of users and of how they sign in. Rights are the owners' alone, and no page shows or sets a secret."""
+
+from typing import Any
+
+from allauth.account.forms import ResetPasswordForm
+from allauth.account.models import EmailAddress, EmailConfirmation
+from allauth.mfa.models import Authenticator
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.sites import NotRegistered
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidget
+
+from contextmcp.common.admin_base import ActionPermissions, ReadOnly, ShowsRefusals, confirmed_action
+from contextmcp.common.errors import Conflict
+
+from . import audit
+from .models import Membership, User
+from .services import users
+
+# Their own pages show secrets or act without asking for a permission.
+for _model in (EmailAddress, EmailConfirmation, Authenticator, Group):
+    try:
+        admin.site.unregister(_model)
+    except NotRegistered:
+        continue
+
+RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
+
+
+class NewUserForm(forms.ModelForm):  # type: ignore[type-arg]
+    """No password: the new user sets one through the link that is mailed."""
+
+    class Meta:
+        model = User
+        fields = ("email", "name")
+        widgets = {"email": UnfoldAdminEmailInputWidget, "name": UnfoldAdminTextInputWidget}
+
+    def save(self, commit: bool = True) -> User:
+        user: User = super().save(commit=False)
+        user.set_unusable_password()
+        return user
+
+
+class MembershipInline(ReadOnly, TabularInline):  # type: ignore[misc]
+    model = Membership
+    extra = 0
+    tab = True
+    fields = ["organization", "user", "role", "created_at"]
+    readonly_fields = fields
+
+
+@admin.register(User)
+class UserAdmin(ShowsRefusals, ActionPermissions, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
+    form = forms.ModelForm
+    add_form = NewUserForm
+    ordering = ["email"]
+    list_display = ["email", "name", "is_active", "is_staff", "date_joined"]
+    list_filter = ["is_active", "is_staff"]
+    search_fields = ["email", "name"]
+    inlines = [MembershipInline]
+    fieldsets = [
+        (None, {"fields": ["email", "name"]}),
+        ("Access", {"fields": ["is_active", *RIGHTS]}),
+        ("Dates", {"fields": ["date_joined", "last_login"]}),
+    ]
+    add_fieldsets = [(None, {"classes": ["wide"], "fields": ["email", "name"]})]
+    actions = ["send_password_reset", "reset_second_factor"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        fixed = ["date_joined", "last_login"]
+        if obj is None:
+            return fixed
+        # Owners alone give rights, and nobody changes their own.
+        if not request.user.is_superuser or obj.pk == request.user.pk:  # type: ignore[union-attr]
+            fixed += RIGHTS
+        return [*fixed, "is_active"] if obj.pk == request.user.pk else fixed
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_superuser  # type: ignore[union-attr]
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        if obj is not None and (obj.is_staff or obj.is_superuser) and not request.user.is_superuser:  # type: ignore[union-attr]
+            return False
+        return super().has_change_permission(request, obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        # Deleting takes memberships along, perhaps an organization's last owner. Make the account inactive instead.
+        return False
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        raise PermissionDenied
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        obj.email = obj.email.lower()
+        if not change:
+            super().save_model(request, obj, form, change)
+            EmailAddress.objects.create(user=obj, email=obj.email, primary=True, verified=False)
+            audit.record("user.changed", organization=None, actor=staff(request), target=obj.email, after=_state(obj))
+            _mail_reset_link(request, obj)
+            return
+        present = User.objects.get(pk=obj.pk)
+        request._user_before = _state(present)  # type: ignore[attr-defined]
+        new, obj.email = obj.email, present.email
+        super().save_model(request, obj, form, change)
+        if new != present.email:
+            users.change_email(obj, new, staff(request))
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        before, user = getattr(request, "_user_before", None), User.objects.get(pk=form.instance.pk)
+        after = _state(user)
+        if before is not None and before != after:
+            audit.record("user.changed", organization=None, actor=staff(request), target=user.email, before=before, after=after)
+            if before["is_active"] and not after["is_active"]:
+                users.end_sessions(user)
+
+    @confirmed_action(
+        "Send a password reset link",
+        permission="accounts.change_user",
+        effect="Each of these users is mailed a link to set a new password. The present password stays valid until then.",
+        done="password reset links sent",
+    )
+    def send_password_reset(self, request: HttpRequest, user: User, reason: str) -> None:
+        if not user.is_active:
+            raise Conflict("This account is inactive.")
+        _mail_reset_link(request, user)
+        audit.record("user.password_reset_sent", organization=None, actor=staff(request), target=user.email, reason=reason)
+
+    @confirmed_action(
+        "Reset the second factor",
+        permission="accounts.reset_second_factor",
+        effect="Authenticator apps, passkeys and recovery codes of these users are removed; they are signed out and told by mail. "
+        "Make sure first that it is really they who ask.",
+        done="second factors reset",
+    )
+    def reset_second_factor(self, request: HttpRequest, user: User, reason: str) -> None:
+        users.reset_second_factor(user, staff(request), reason)
+
+
+@admin.register(EmailAddress)
+class EmailAddressAdmin(ReadOnly, ActionPermissions, ModelAdmin):  # type: ignore[misc]
+    list_display = ["email", "user", "primary", "verified"]
+    list_filter = ["primary", "verified"]
+    list_select_related = ["user"]
+    search_fields = ["email", "user__email"]
+    fields = ["email", "user", "primary", "verified"]
+    actions = ["verify"]
+
+    @confirmed_action(
+        "Mark as verified",
+        permission="accounts.verify_email_address",
+        effect="These addresses count as proven, without the link that is mailed.",
+        done="addresses verified",
+    )
+    def verify(self, request: HttpRequest, address: EmailAddress, reason: str) -> None:
+        users.verify_address(address, staff(request), reason)
+
+
+@admin.register(Authenticator)
+class AuthenticatorAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+    """Never `data`: the secret of an authenticator app and the seed of recovery codes stand in it."""
+
+    list_display = ["user", "type", "created_at", "last_used_at"]
+    list_filter = ["type"]
+    list_select_related = ["user"]
+    search_fields = ["user__email"]
+    fields = ["user", "type", "created_at", "last_used_at"]
+    actions = None
+
+
+def staff(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def _state(user: User) -> dict[str, Any]:
+    """What the audit trail keeps of an account."""
+    return {
+        "email": user.email,
+        "name": user.name,
+        "is_active": user.is_active,
+        "is_staff": user.is_staff,
+        "is_superuser": user.is_superuser,
+        "groups": sorted(user.groups.values_list("name", flat=True)),
+        "user_permissions": sorted(user.user_permissions.values_list("codename", flat=True)),
+    }
+
+
+def _mail_reset_link(request: HttpRequest, user: User) -> None:
+    form = ResetPasswordForm({"email": user.email})
+    if form.is_valid():
+        form.save(request)
