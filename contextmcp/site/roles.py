@@ -14,6 +14,7 @@ _VIEW = Q(codename__startswith="view_") & (
     Q(content_type__app_label__in=_OWN_APPS)
     | Q(content_type__app_label="djstripe")
     | Q(content_type__app_label="account", codename="view_emailaddress")
+    | Q(content_type__app_label="common", codename="view_outgoingemail")
     | Q(content_type__app_label="mfa", codename="view_authenticator")
     | Q(content_type__app_label="procrastinate", codename="view_procrastinatejob")
 )
@@ -30,6 +31,7 @@ ROLES: dict[str, set[str]] = {
         "accounts.revoke_apikey",
         "accounts.verify_email_address",
         "accounts.reset_second_factor",
+        "common.change_outgoingemail",
         *_ENTITLE,
     },
     "finance": {"billing.operate_billing", *_ENTITLE},

@@ -77,7 +77,7 @@ def test_a_changed_address_takes_the_old_one_out(support, owner, django_capture_
     user = owner.user
     user.set_password("the first password")
     user.save()
-    EmailAddress.objects.create(user=user, email=user.email, primary=True, verified=True)
+    EmailAddress.objects.update_or_create(user=user, email=user.email, defaults={"primary": True, "verified": True})
     theirs = Client()
     theirs.post("/accounts/login/", {"login": user.email, "password": "the first password"})
     assert theirs.get("/account/").status_code == 200
@@ -122,7 +122,7 @@ def test_a_second_factor_is_reset_with_a_reason_and_a_letter(support, owner, roo
 
 
 def test_an_address_is_marked_as_verified_once(support, owner):
-    row = EmailAddress.objects.create(user=owner.user, email=owner.user.email, primary=True)
+    row, _ = EmailAddress.objects.update_or_create(user=owner.user, email=owner.user.email, defaults={"primary": True, "verified": False})
     assert "1 addresses verified" in act(client_of(support), "verify", row, "account/emailaddress")
     assert "verified already" in act(client_of(support), "verify", row, "account/emailaddress")
     assert AuditEvent.objects.get(action="email.verified").actor_user == support

@@ -15,7 +15,7 @@ from tests.factories.accounts import UserFactory
 
 pytestmark = pytest.mark.django_db
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
-OURS = {"accounts", "entitlements", "usage", "billing", "djstripe", "account", "mfa", "procrastinate"}
+OURS = {"accounts", "entitlements", "usage", "billing", "djstripe", "common", "account", "mfa", "procrastinate"}
 WHO = ["anonymous", "customer", "nobody", "looker", *ROLES, "owner"]
 
 
@@ -112,6 +112,7 @@ def test_a_role_has_the_actions_that_its_rights_name(who, owner):
         "organization.close",
         "membership.remove",
         "apikey.revoke",
+        "outgoingemail.retry",
     }
     entitle = {"grant.end_now", "override.end_now"}
     operate = {"billingaccount.sync", "billingaccount.reconcile", "subscriptionstate.sync", "subscriptionstate.move"}
@@ -121,7 +122,7 @@ def test_a_role_has_the_actions_that_its_rights_name(who, owner):
         "support": support | entitle,
         "finance": operate | entitle,
         "engineer": operate | jobs | {"webhookevent.replay"},
-        "owner": support | entitle | operate | jobs | {"webhookevent.replay"},
+        "owner": support | entitle | operate | jobs | {"webhookevent.replay", "servicekey.rotate", "servicekey.revoke"},
     }
     assert offered == expected[who]
 

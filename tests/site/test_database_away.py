@@ -11,6 +11,7 @@ from psycopg import errors as postgres
 from billing.webhooks.front import PATH, in_front
 from contextmcp.common import problems
 from tests.factories.accounts import OrganizationFactory, Person, UserFactory
+from tests.factories.service_keys import service_key
 from tests.support.api import Api, problem
 from tests.usage.test_gate_outage import doors
 
@@ -34,6 +35,7 @@ def browser(acme):
 @pytest.fixture
 def away(acme, browser):
     acme.key  # noqa: B018 - made while it can be
+    service_key()
     doors(open_=False)
     yield
     doors(open_=True)
