@@ -7,7 +7,7 @@ from allauth.account.models import EmailAddress, EmailConfirmation
 from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import admin
-from django.contrib.admin.sites import NotRegistered
+from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
@@ -76,15 +76,15 @@ class UserAdmin(ShowsRefusals, ActionPermissions, DjangoUserAdmin, ModelAdmin): 
         if obj is None:
             return fixed
         # Owners alone give rights, and nobody changes their own.
-        if not request.user.is_superuser or obj.pk == request.user.pk:  # type: ignore[union-attr]
+        if not request.user.is_superuser or obj.pk == request.user.pk:
             fixed += RIGHTS
         return [*fixed, "is_active"] if obj.pk == request.user.pk else fixed
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        return request.user.is_superuser  # type: ignore[union-attr]
+        return request.user.is_superuser
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        if obj is not None and (obj.is_staff or obj.is_superuser) and not request.user.is_superuser:  # type: ignore[union-attr]
+        if obj is not None and (obj.is_staff or obj.is_superuser) and not request.user.is_superuser:
             return False
         return super().has_change_permission(request, obj)
 

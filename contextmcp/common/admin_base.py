@@ -62,7 +62,7 @@ def confirmed_action(
 
     def wrap(function: Callable[[Any, HttpRequest, Any, str], None]) -> Callable[..., Any]:
         def run(self: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-            if not request.user.has_perm(permission):  # type: ignore[union-attr]
+            if not request.user.has_perm(permission):
                 messages.error(request, "You do not have the permission for this action.")
                 return None
             rows = list(queryset[: MAX_CONFIRMED_ROWS + 1])
@@ -116,4 +116,4 @@ class ActionPermissions:
 
 def _allowed(request: HttpRequest, action: Any) -> bool:
     permission = getattr(action, "confirmed_permission", None)
-    return permission is None or request.user.has_perm(permission)  # type: ignore[union-attr]
+    return permission is None or request.user.has_perm(permission)

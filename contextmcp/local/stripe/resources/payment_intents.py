@@ -126,7 +126,7 @@ def capture(unit: Unit, p: Params) -> Obj:
             "Only a PaymentIntent with one of the following statuses may be captured: requires_capture."
         )
         raise invalid(message, code="payment_intent_unexpected_state")
-    amount: int = p.get("amount_to_capture", intent["amount_capturable"])
+    amount: int = p["amount_to_capture"] if "amount_to_capture" in p else intent["amount_capturable"]
     if not 0 < amount <= intent["amount_capturable"]:
         raise invalid("The amount to capture is greater than what can be captured.", "amount_to_capture", "amount_too_large")
     payments.capture(unit, intent, amount)
