@@ -165,10 +165,11 @@ def test_a_run_waits_for_a_stripe_that_asks_to_slow_down(payer, pauses, monkeypa
     assert pauses == [1, 2, 4]
 
 
-def test_an_interrupted_run_is_resumed_where_it_ended(payer, monkeypatch):
+def test_an_interrupted_run_is_resumed_where_it_ended(stripe_world, monkeypatch):
     others = [OrganizationFactory() for _ in range(3)]
     for number, organization in enumerate(others):
         BillingAccount.objects.create(organization=organization, stripe_customer_id=f"cus_{number}")
+    monkeypatch.setattr(reconcile.customers, "every", list)
     compared, down = [], {"cus_1"}
 
     def compare(customer_id, **options):
@@ -182,9 +183,7 @@ def test_an_interrupted_run_is_resumed_where_it_ended(payer, monkeypatch):
         reconcile.run()
     down.clear()
     reconcile.run()
-    assert compared[:1] == ["cus_0"]
-    assert compared[1:3] == ["cus_1", "cus_2"]
-    assert compared[-1] == "cus_0"
+    assert compared == ["cus_0", "cus_1", "cus_2", "cus_0"]
 
 
 class TestOneThatGoesWrong:
