@@ -1,21 +1,30 @@
-"""How sign-up, sign-in and their mails behave here (django-allauth)."""
+"""The django-allauth adapter: redirects, emails and limits of sign-up and sign-in."""
 
 import time
 from typing import Any
 
 from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.internal import ratelimit
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
-from contextmcp.common.emails import label
+from contextmcp.common.emails import send_message
 from contextmcp.common.middleware import address_of
 
-# The site's invitation page leaves the token here before it sends a newcomer to the sign-up form.
+from .selectors import sign_in_addresses
+from .services.addresses import undo_url
+from .services.invitations import invited_address
+
+# Session key of the token of an invitation whose page was opened before signing up or in.
 SESSION_INVITATION = "invitation_token"
-# When this session signed in, in seconds since the epoch.
+# Session key of the time of sign-in, in seconds since the epoch.
 SESSION_SIGNED_IN_AT = "signed_in_at"
+# Session key of the last recorded activity, in seconds since the epoch.
+SESSION_LAST_SEEN_AT = "last_seen_at"
+# Placeholder for clients without a known address, such as those of a Unix socket.
+NO_ADDRESS = "0.0.0.0"  # noqa: S104 - not used as a listen address
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -23,12 +32,12 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return self.get_login_redirect_url(request)
 
     def get_login_redirect_url(self, request: HttpRequest) -> str:
-        """Whoever came by an invitation goes back to it; it is they who accept, not the form."""
+        """Return the page of the invitation that the user came from, so that they can accept it, or the default URL."""
         token = request.session.get(SESSION_INVITATION)
         return f"/invitations/{token}/" if token else str(super().get_login_redirect_url(request))
 
     def get_email_confirmation_url(self, request: HttpRequest, emailconfirmation: Any) -> str:
-        """Links in mails lead to the address users know, whatever Host header the request came with."""
+        """Return a link at PUBLIC_URL. The request's Host header is not used, because a client can forge it."""
         return f"{settings.PUBLIC_URL}{reverse('account_confirm_email', args=[emailconfirmation.key])}"
 
     def get_reset_password_from_key_url(self, key: str) -> str:
@@ -36,16 +45,44 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return f"{settings.PUBLIC_URL}{path.replace('UID-KEY', key)}"
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Store the message for delivery. `template_prefix` is such as "account/email/password_reset_key"."""
+        """Store the message for delivery. `template_prefix` is a template path such as "account/email/password_reset_key"."""
         message = self.render_mail(template_prefix, email, {**context, "public_url": settings.PUBLIC_URL})
-        label(message, template_prefix.rpartition("/")[2])
-        message.send()
+        send_message(message, template_prefix.rpartition("/")[2])
+
+    def send_notification_mail(
+        self, template_prefix: str, user: Any, context: dict[str, Any] | None = None, email: str | None = None
+    ) -> None:
+        """Notify the user of a change to their account. After an email change, the old address gets a link that undoes it."""
+        if template_prefix == "account/email/email_changed" and email:
+            context = {**(context or {}), "undo_url": undo_url(user, email)}
+        super().send_notification_mail(template_prefix, user, context, email)
+
+    def is_email_verified(self, request: HttpRequest, email: str) -> bool:
+        """Return whether the session has a valid invitation that was sent to `email`, which proves access to that mailbox."""
+        return invited_address(request.session.get(SESSION_INVITATION)) == email.lower()
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        """Count failed sign-ins per account and network, so that an attacker cannot lock the owner out."""
+        return f"{super()._get_login_attempts_cache_key(request, **credentials)}:{ratelimit.get_ip(request)}"
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Raise `ValidationError` after too many failed sign-ins from this network, or for this account from unknown networks."""
+        super().pre_authenticate(request, **credentials)
+        email = str(credentials.get("email", "")).lower()
+        self._elsewhere_usage = ratelimit.consume(request, app="allauth.account", action="login_failed_elsewhere", key=email)
+        if not self._elsewhere_usage and ratelimit.get_ip(request) not in {ratelimit.truncate_ip(ip) for ip in sign_in_addresses(email)}:
+            raise self.validation_error("too_many_login_attempts")
+
+    def _rollback_login_failed_rl_usage(self) -> None:
+        super()._rollback_login_failed_rl_usage()
+        if self._elsewhere_usage:
+            self._elsewhere_usage.rollback()
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """Return the client's address as everything else here sees it. Without one, such clients share their limits; none is refused."""
-        return address_of(request) or "unknown"
+        """Return the client's address as `address_of` does. Clients without one share their limits."""
+        return address_of(request) or NO_ADDRESS
 
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:
-        """Ask nobody for the password who signed in a moment ago."""
+        """Return whether the sign-in of this session is older than ACCOUNT_REAUTHENTICATION_TIMEOUT."""
         signed_in_at = self.request.session.get(SESSION_SIGNED_IN_AT, 0)
         return bool(time.time() - signed_in_at >= app_settings.REAUTHENTICATION_TIMEOUT)

@@ -1,40 +1,37 @@
-"""Staff's view of identity. Whatever changes goes through the façade, so it is decided and audited in one place."""
+"""Admin pages of organizations, members, invitations, keys and audit events. Changes go through `AuthManager`, which audits them."""
 
+import re
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from unfold.admin import ModelAdmin
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
 
-from contextmcp.common.admin_base import ActionPermissions, ReadOnly, ShowsRefusals, confirmed_action
+from contextmcp.common.admin_base import MarksTestClocks, ReadOnlyAdmin, confirmed_action
 from contextmcp.common.clock import now
-from contextmcp.common.errors import DomainError
 
-from .admin_users import MembershipInline, staff
+from .admin_users import MembershipInline
+from .authentication import staff
 from .forms import ServiceKeyForm
-from .keys import public_part
+from .key_format import public_part
 from .manager import AuthManager
 from .models import ApiKey, AuditEvent, Invitation, Membership, Organization, ServiceKey
 from .services import service_keys
 
 
 @admin.register(Organization)
-class OrganizationAdmin(ShowsRefusals, ActionPermissions, ModelAdmin):  # type: ignore[misc]
-    list_display = ["name", "slug", "email", "created_at", "closed_at"]
+class OrganizationAdmin(MarksTestClocks, ReadOnlyAdmin):
+    allowed_changes = ("change",)
+    list_display = ["name", "slug", "email", "created_at", "closed_at", "clock"]
     list_filter = [("closed_at", admin.EmptyFieldListFilter)]
-    search_fields = ["name", "slug", "email", "id"]
+    search_fields = ["name", "slug", "email", "id", "memberships__user__email"]
     fields = ["id", "name", "slug", "email", "created_at", "closed_at", "clock_offset", "test_clock_id"]
     readonly_fields = ["id", "slug", "created_at", "closed_at", "clock_offset", "test_clock_id"]
     inlines = [MembershipInline]
     actions = ["close"]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
     def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
         AuthManager(obj).update(staff(request), name=obj.name, email=obj.email)
@@ -42,15 +39,16 @@ class OrganizationAdmin(ShowsRefusals, ActionPermissions, ModelAdmin):  # type: 
     @confirmed_action(
         "Close the organization",
         permission="accounts.close_organization",
-        effect="API keys stop at once, members lose access, and a subscription ends at Stripe without a refund. This cannot be undone.",
-        done="organizations closed",
+        effect="API keys stop working, members lose access, and a subscription ends at Stripe without a refund. This cannot be undone.",
+        done=("organization closed", "organizations closed"),
     )
     def close(self, request: HttpRequest, organization: Organization, reason: str) -> None:
         AuthManager(organization).close(staff(request), reason=reason)
 
 
 @admin.register(Membership)
-class MembershipAdmin(ShowsRefusals, ActionPermissions, ModelAdmin):  # type: ignore[misc]
+class MembershipAdmin(ReadOnlyAdmin):
+    allowed_changes = ("change",)
     list_display = ["user", "organization", "role", "created_at"]
     list_filter = ["role"]
     list_select_related = ["user", "organization"]
@@ -59,27 +57,21 @@ class MembershipAdmin(ShowsRefusals, ActionPermissions, ModelAdmin):  # type: ig
     readonly_fields = ["organization", "user", "created_at"]
     actions = ["remove"]
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
         AuthManager(obj.organization).change_role(staff(request), obj.pk, obj.role)
 
     @confirmed_action(
         "Remove from the organization",
         permission="accounts.remove_membership",
-        effect="These members lose access to the organization, and the API keys they made stop.",
-        done="members removed",
+        effect="These members lose access to the organization, and the API keys that they created stop working.",
+        done=("member removed", "members removed"),
     )
     def remove(self, request: HttpRequest, member: Membership, reason: str) -> None:
         AuthManager(member.organization).remove_member(staff(request), member.pk, reason=reason)
 
 
 @admin.register(Invitation)
-class InvitationAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
+class InvitationAdmin(ReadOnlyAdmin):
     list_display = ["email", "organization", "role", "created_at", "expires_at", "sent_at", "accepted_at", "revoked_at"]
     list_select_related = ["organization"]
     search_fields = ["email", "organization__name"]
@@ -87,8 +79,8 @@ class InvitationAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ReadOnly, ActionPermissions, ModelAdmin):  # type: ignore[misc]
-    """Never what recognises a key; only what tells keys apart."""
+class ApiKeyAdmin(MarksTestClocks, ReadOnlyAdmin):
+    """Shows identifying fields of keys. Hashes are not shown."""
 
     list_display = ["name", "hint", "organization", "created_by", "state", "expires_at", "last_used_at"]
     list_filter = ["environment", ("revoked_at", admin.EmptyFieldListFilter)]
@@ -116,31 +108,32 @@ class ApiKeyAdmin(ReadOnly, ActionPermissions, ModelAdmin):  # type: ignore[misc
         return key.status(now(key.organization))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Never answer an address with a secret in it: a pasted key is cut to its public part first."""
+        """Redirect a search for a complete key to a search for its public part, so that no secret stays in the URL."""
         query = request.GET.copy()
-        if (part := public_part(query.get("q", ""))) != query.get("q", "").strip():
-            query["q"] = part
+        if (public := public_part(query.get("q", ""))) != query.get("q", "").strip():
+            query["q"] = public
             return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
         return super().changelist_view(request, extra_context)  # type: ignore[no-any-return]
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str) -> tuple[QuerySet[ApiKey], bool]:
-        """Find a key by what a customer quotes of it: the shown hint, or any beginning of the key."""
+        """Search by the hint that pages show, or by the beginning of a key."""
         return super().get_search_results(request, queryset, public_part(search_term))  # type: ignore[no-any-return]
 
     @confirmed_action(
         "Revoke the key",
         permission="accounts.revoke_apikey",
-        effect="These keys stop working at once and everywhere. This cannot be undone.",
-        done="keys revoked",
+        effect="These keys stop working immediately. This cannot be undone.",
+        done=("key revoked", "keys revoked"),
     )
     def revoke(self, request: HttpRequest, key: ApiKey, reason: str) -> None:
         AuthManager(key.organization).revoke_key(staff(request), key.pk, reason=reason)
 
 
 @admin.register(ServiceKey)
-class ServiceKeyAdmin(ModelAdmin):  # type: ignore[misc]
-    """Created and rotated here too; the text of a new key is shown once, in the answer, and stored nowhere."""
+class ServiceKeyAdmin(ReadOnlyAdmin):
+    """Service keys can be created, rotated and revoked. A new key is shown once, in the response, and is not stored."""
 
+    allowed_changes = ("add",)
     list_display = ["__str__", "scopes", "expires_at", "revoked_at", "last_used_at"]
     list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "public_id"]
@@ -148,9 +141,9 @@ class ServiceKeyAdmin(ModelAdmin):  # type: ignore[misc]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         if obj is None:
-            return ["name", "scopes", "expires_at"]
-        made = ["environment", "created_by", "created_at", "revoked_at", "last_used_at", "rotated_from"]
-        return ["id", "name", "scopes", "expires_at", *made]
+            return ["name", "scopes", "expires_at", "submission"]
+        generated = ["environment", "created_by", "created_at", "revoked_at", "last_used_at", "rotated_from"]
+        return ["id", "name", "scopes", "expires_at", *generated]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         return [] if obj is None else self.get_fields(request, obj)
@@ -160,50 +153,74 @@ class ServiceKeyAdmin(ModelAdmin):  # type: ignore[misc]
             options["form"] = ServiceKeyForm
         return super().get_form(request, obj, change, **options)
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_manage_permission(self, request: HttpRequest) -> bool:
-        user = request.user
-        return user.is_active and user.is_staff and user.has_perm("accounts.change_servicekey")
-
     def save_model(self, request: HttpRequest, obj: ServiceKey, form: Any, change: bool) -> None:
-        made, raw = service_keys.create(staff(request), obj.name, obj.scopes, obj.expires_at)
-        obj.pk = made.pk
+        key, raw = service_keys.create(staff(request), obj.name, obj.scopes, obj.expires_at, key_id=form.cleaned_data["submission"])
+        obj.pk = key.pk
         request.service_key_text = raw  # type: ignore[attr-defined]
 
     def response_add(self, request: HttpRequest, obj: ServiceKey, post_url_continue: str | None = None) -> HttpResponse:
         return self._shown_once(request, [request.service_key_text])  # type: ignore[attr-defined]
 
-    @admin.action(description="Rotate: the old key works for 24 more hours", permissions=["manage"])
-    def rotate(self, request: HttpRequest, queryset: QuerySet[ServiceKey]) -> HttpResponse | None:
-        made = []
-        for key in queryset:
-            try:
-                made.append(service_keys.rotate(staff(request), key)[1])
-            except DomainError as refusal:
-                self.message_user(request, f"{key}: {refusal.text}", messages.ERROR)
-        return self._shown_once(request, made) if made else None
+    @confirmed_action(
+        "Rotate the key",
+        permission="accounts.change_servicekey",
+        effect="Each of these keys gets a successor, which is shown once. The old key works for 24 more hours.",
+        done=("key rotated", "keys rotated"),
+        max_rows=10,
+        respond=lambda self, request, raw_keys: self._shown_once(request, raw_keys),
+    )
+    def rotate(self, request: HttpRequest, key: ServiceKey, reason: str) -> str:
+        return service_keys.rotate(staff(request), key, reason=reason)[1]
 
-    @admin.action(description="Revoke, at once and everywhere", permissions=["manage"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[ServiceKey]) -> None:
-        for key in queryset:
-            service_keys.revoke(staff(request), key)
+    @confirmed_action(
+        "Revoke the key",
+        permission="accounts.change_servicekey",
+        effect="Requests of servers that use these keys are refused immediately. This cannot be undone.",
+        done=("key revoked", "keys revoked"),
+    )
+    def revoke(self, request: HttpRequest, key: ServiceKey, reason: str) -> None:
+        service_keys.revoke(staff(request), key, reason=reason)
 
-    def _shown_once(self, request: HttpRequest, made: list[str]) -> HttpResponse:
-        """In the answer itself: a message would be stored in the session."""
-        context = {**self.admin_site.each_context(request), "title": "New service key", "keys": made}
+    def _shown_once(self, request: HttpRequest, raw_keys: list[str]) -> HttpResponse:
+        """Return a page with the keys. A Django message would store them in the session."""
+        context = {**self.admin_site.each_context(request), "title": "New service key", "keys": raw_keys}
         return TemplateResponse(request, "admin/service_key.html", context, headers={"Cache-Control": "no-store"})
 
 
 @admin.register(AuditEvent)
-class AuditEventAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
-    list_display = ["created_at", "action", "target", "organization", "actor_user", "actor_key", "reason", "address"]
+class AuditEventAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "action_shown", "target_shown", "organization", "actor", "reason", "ip_address"]
     list_filter = ["action"]
     list_select_related = ["organization", "actor_user", "actor_key"]
     date_hierarchy = "created_at"
     search_fields = ["action", "target", "organization__name", "actor_user__email", "request_id"]
-    fields = [*list_display, "before", "after", "request_id"]
+    fields = [
+        "created_at",
+        "action",
+        "target",
+        "organization",
+        "actor_user",
+        "actor_key",
+        "reason",
+        "ip_address",
+        "before",
+        "after",
+        "request_id",
+    ]
+
+    @admin.display(description="action", ordering="action")
+    def action_shown(self, event: AuditEvent) -> str:
+        return _breakable(event.action)
+
+    @admin.display(description="target", ordering="target")
+    def target_shown(self, event: AuditEvent) -> str:
+        return _breakable(event.target)
+
+    @admin.display(description="actor", ordering="actor_user__email")
+    def actor(self, event: AuditEvent) -> str:
+        return _breakable(" by ".join(str(each) for each in (event.actor_key, event.actor_user) if each) or "System")
+
+
+def _breakable(text: str) -> str:
+    """Allow line breaks after punctuation in long names and addresses, so that the following columns stay visible."""
+    return format_html_join(SafeString("<wbr>"), "{}", ([part] for part in re.split(r"(?<=[@._:])", text)))

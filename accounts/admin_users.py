@@ -1,10 +1,11 @@
-"""Staff's pages of users and of how they sign in. Rights are the owners' alone, and no page shows or sets a secret."""
+"""Admin pages of users, email addresses and second factors. Only owners change permissions, and no page shows or sets a secret."""
 
 from typing import Any
 
 from allauth.account.forms import ResetPasswordForm
 from allauth.account.models import EmailAddress, EmailConfirmation
 from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin
 from django.contrib.admin.exceptions import NotRegistered
@@ -12,18 +13,19 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidget
 
-from contextmcp.common.admin_base import ActionPermissions, ReadOnly, ShowsRefusals, confirmed_action
-from contextmcp.common.errors import Conflict
+from contextmcp.common.admin_base import ReadOnlyAdmin, ReadOnlyRows, confirmed_action
 
 from . import audit
+from .authentication import staff
+from .errors import AccountInactive
 from .models import Membership, User
 from .services import users
 
-# Their own pages show secrets or act without asking for a permission.
-for _model in (EmailAddress, EmailConfirmation, Authenticator, Group):
+# The packages' own admin pages show secrets or act without checking a permission.
+for _model in (EmailAddress, EmailConfirmation, Authenticator, Group, UserSession):
     try:
         admin.site.unregister(_model)
     except NotRegistered:
@@ -33,7 +35,7 @@ RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
 class NewUserForm(forms.ModelForm):  # type: ignore[type-arg]
-    """No password: the new user sets one through the link that is mailed."""
+    """Creates a user without a password. The user sets one with the link that is emailed."""
 
     class Meta:
         model = User
@@ -46,7 +48,7 @@ class NewUserForm(forms.ModelForm):  # type: ignore[type-arg]
         return user
 
 
-class MembershipInline(ReadOnly, TabularInline):  # type: ignore[misc]
+class MembershipInline(ReadOnlyRows, TabularInline):  # type: ignore[misc]
     model = Membership
     extra = 0
     tab = True
@@ -55,7 +57,9 @@ class MembershipInline(ReadOnly, TabularInline):  # type: ignore[misc]
 
 
 @admin.register(User)
-class UserAdmin(ShowsRefusals, ActionPermissions, DjangoUserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
+class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg]
+    # Deleting would cascade to memberships, possibly of an organization's last owner. Staff deactivate accounts instead.
+    allowed_changes = ("add", "change")
     form = forms.ModelForm
     add_form = NewUserForm
     ordering = ["email"]
@@ -75,22 +79,18 @@ class UserAdmin(ShowsRefusals, ActionPermissions, DjangoUserAdmin, ModelAdmin): 
         fixed = ["date_joined", "last_login"]
         if obj is None:
             return fixed
-        # Owners alone give rights, and nobody changes their own.
+        # Only owners change permissions, and no user can change their own.
         if not request.user.is_superuser or obj.pk == request.user.pk:
             fixed += RIGHTS
         return [*fixed, "is_active"] if obj.pk == request.user.pk else fixed
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.is_superuser
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         if obj is not None and (obj.is_staff or obj.is_superuser) and not request.user.is_superuser:
             return False
         return super().has_change_permission(request, obj)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        # Deleting takes memberships along, perhaps an organization's last owner. Make the account inactive instead.
-        return False
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         raise PermissionDenied
@@ -122,28 +122,28 @@ class UserAdmin(ShowsRefusals, ActionPermissions, DjangoUserAdmin, ModelAdmin): 
     @confirmed_action(
         "Send a password reset link",
         permission="accounts.change_user",
-        effect="Each of these users is mailed a link to set a new password. The present password stays valid until then.",
-        done="password reset links sent",
+        effect="Each of these users receives an email with a link to set a new password. The current password stays valid until then.",
+        done=("password reset link sent", "password reset links sent"),
     )
     def send_password_reset(self, request: HttpRequest, user: User, reason: str) -> None:
         if not user.is_active:
-            raise Conflict("This account is inactive.")
+            raise AccountInactive
         _mail_reset_link(request, user)
         audit.record("user.password_reset_sent", organization=None, actor=staff(request), target=user.email, reason=reason)
 
     @confirmed_action(
         "Reset the second factor",
         permission="accounts.reset_second_factor",
-        effect="Authenticator apps, passkeys and recovery codes of these users are removed; they are signed out and told by mail. "
-        "Make sure first that it is really they who ask.",
-        done="second factors reset",
+        effect="Authenticator apps, passkeys and recovery codes of these users are removed. The users are signed out and notified by "
+        "email. Verify the identity of the person who requested this first.",
+        done=("second factor reset", "second factors reset"),
     )
     def reset_second_factor(self, request: HttpRequest, user: User, reason: str) -> None:
         users.reset_second_factor(user, staff(request), reason)
 
 
 @admin.register(EmailAddress)
-class EmailAddressAdmin(ReadOnly, ActionPermissions, ModelAdmin):  # type: ignore[misc]
+class EmailAddressAdmin(ReadOnlyAdmin):
     list_display = ["email", "user", "primary", "verified"]
     list_filter = ["primary", "verified"]
     list_select_related = ["user"]
@@ -154,16 +154,16 @@ class EmailAddressAdmin(ReadOnly, ActionPermissions, ModelAdmin):  # type: ignor
     @confirmed_action(
         "Mark as verified",
         permission="accounts.verify_email_address",
-        effect="These addresses count as proven, without the link that is mailed.",
-        done="addresses verified",
+        effect="These addresses count as verified without a confirmation link.",
+        done=("address verified", "addresses verified"),
     )
     def verify(self, request: HttpRequest, address: EmailAddress, reason: str) -> None:
         users.verify_address(address, staff(request), reason)
 
 
 @admin.register(Authenticator)
-class AuthenticatorAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
-    """Never `data`: the secret of an authenticator app and the seed of recovery codes stand in it."""
+class AuthenticatorAdmin(ReadOnlyAdmin):
+    """Does not show `data`, which contains TOTP secrets and seeds of recovery codes."""
 
     list_display = ["user", "type", "created_at", "last_used_at"]
     list_filter = ["type"]
@@ -173,13 +173,8 @@ class AuthenticatorAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
     actions = None
 
 
-def staff(request: HttpRequest) -> User:
-    assert isinstance(request.user, User)
-    return request.user
-
-
 def _state(user: User) -> dict[str, Any]:
-    """What the audit trail keeps of an account."""
+    """Return the fields of a user that the audit log records."""
     return {
         "email": user.email,
         "name": user.name,

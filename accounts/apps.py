@@ -8,7 +8,7 @@ class AccountsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # drf-spectacular knows an extension once its module was imported. The gate does without both.
+        # Importing the modules registers the OpenAPI extensions and signal receivers. The gate does not install these packages.
         if apps.is_installed("drf_spectacular"):
             import_module("accounts.api.openapi")
         if apps.is_installed("allauth.account"):

@@ -1,8 +1,9 @@
-"""Every change of anything that matters leaves an event."""
+"""The audit log: record who changed what."""
 
 from typing import Any
 
-from contextmcp.common.middleware import client_address, request_id
+from contextmcp.common.logs import request_id
+from contextmcp.common.middleware import client_address
 
 from .models import AuditEvent, Organization, User
 from .types import Caller
@@ -18,7 +19,10 @@ def record(
     after: dict[str, Any] | None = None,
     reason: str = "",
 ) -> AuditEvent:
-    """Write `action` ("noun.verb") in the current transaction. No actor: the system did it. Values must be plain JSON, and no secrets."""
+    """Record `action` ("noun.verb") in the current transaction.
+
+    Without an `actor` the change was made by the system. `before` and `after` must be JSON-serializable and must not contain secrets.
+    """
     caller = actor if isinstance(actor, Caller) else None
     return AuditEvent.objects.create(
         organization=organization,
@@ -30,6 +34,6 @@ def record(
         before=before,
         after=after,
         reason=reason[:200],
-        address=client_address.get(),
+        ip_address=client_address.get(),
         request_id=request_id.get(),
     )

@@ -1,36 +1,69 @@
-"""How a request says who is asking: an API key, or the session of a member."""
+"""Authentication classes of the API: API keys, service keys and sessions."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
-from uuid import UUID
 
 import structlog
+from allauth.account.internal.flows.reauthentication import is_reauthentication_required
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication, get_authorization_header
 from rest_framework.request import Request
 
-from .errors import InvalidKeyFormat, PermissionDenied, Unauthenticated
-from .keys import is_service_key
+from contextmcp.common.errors import DomainError
+
+from .errors import (
+    CustomerNotFound,
+    CustomerRequired,
+    EnvironmentMismatch,
+    InsufficientScope,
+    InvalidKeyFormat,
+    KeyExpired,
+    KeyNotFound,
+    KeyRevoked,
+    PermissionDenied,
+    ReauthenticationRequired,
+    Unauthenticated,
+)
+from .key_format import is_service_key
 from .models import Membership, User
-from .principals import cache
-from .service_principals import caller_for, name_customer, open_organization, service_keys
+from .principal_cache import cache
+from .service_principals import CREDENTIAL_HEADER, ORGANIZATION_HEADER, caller_for, name_customer, open_organization, service_keys
 from .types import Caller
 
 SESSION_ORGANIZATION = "organization_id"
 
 
 def authenticate_key(raw: str) -> Caller:
-    """The caller a key speaks for. Raises the refusal; an unknown key and a wrong secret are the same one."""
+    """Return the caller that an API key authenticates.
+
+    Raises:
+        InvalidKeyFormat, EnvironmentMismatch: the key is malformed or of another environment.
+        KeyNotFound: the key does not exist, or its secret is wrong.
+        KeyExpired, KeyRevoked, PermissionDenied: the key, its organization or its creator is not active.
+    """
     _, row = cache.row(raw)
     membership = row.creator
-    assert membership is not None  # `admit` refuses such a key
+    assert membership is not None  # `authorize_key_row` refuses keys without a creator
     membership.organization = row.organization
     return Caller.member(membership, row)
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """`Authorization: Bearer <key>`. A key that is sent and not good is an answer: the session is not tried after it."""
+    """Authenticates `Authorization: Bearer <key>`. An invalid key is refused; the session is not tried afterwards."""
+
+    # For the OpenAPI document, as in the other classes here.
+    refusals = (
+        Unauthenticated,
+        InvalidKeyFormat,
+        KeyNotFound,
+        KeyExpired,
+        KeyRevoked,
+        EnvironmentMismatch,
+        InsufficientScope,
+        PermissionDenied,
+    )
 
     def authenticate(self, request: Request) -> tuple[User, Caller] | None:
         header = get_authorization_header(request)
@@ -39,20 +72,28 @@ class ApiKeyAuthentication(BaseAuthentication):
         scheme, _, raw = header.strip().partition(b" ")
         if scheme.lower() != b"bearer":
             raise InvalidKeyFormat("Send the API key as: Authorization: Bearer <key>.")
-        found = authenticate_key(raw.strip().decode("latin-1"))
-        assert found.user is not None
-        structlog.contextvars.bind_contextvars(organization=str(found.organization.pk), key=str(found.key.pk) if found.key else "")
-        return found.user, found
+        actor = authenticate_key(raw.strip().decode("latin-1"))
+        assert actor.user is not None
+        _log_caller(actor)
+        return actor.user, actor
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
 
 
 class ServiceKeyAuthentication(BaseAuthentication):
-    """A service key together with the customer that the request names (see `service_principals`).
+    """Authenticates a service key and the customer that the request names (see `service_principals`).
 
-    What is left of the body without the customer's name is in `request._request.named_body`.
+    The body without the fields that name the customer is stored in `request._request.named_body`.
     """
+
+    refusals = (CustomerRequired, CustomerNotFound)
+    # Used in the OpenAPI document: headers of all operations, and query parameters of operations without a body.
+    named_in_headers = (
+        (CREDENTIAL_HEADER, "With a service key: the customer's API key."),
+        (ORGANIZATION_HEADER, "With a service key: the ID of the customer's organization."),
+    )
+    named_in_query = (("organizationId", "With a service key, instead of a header: the ID of the customer's organization."),)
 
     def authenticate(self, request: Request) -> tuple[Any, Caller] | None:
         scheme, _, raw = get_authorization_header(request).strip().partition(b" ")
@@ -66,65 +107,105 @@ class ServiceKeyAuthentication(BaseAuthentication):
         inner.named_body = body  # type: ignore[attr-defined]
         if credential is None:
             assert organization_id is not None
-            return service, caller_for(service, open_organization(organization_id))
-        customer = authenticate_key(credential)
-        return service, replace(customer, scopes=customer.scopes & service.scopes, service=service)
+            actor = caller_for(service, open_organization(organization_id))
+        else:
+            customer = authenticate_key(credential)
+            actor = replace(customer, scopes=customer.scopes & service.scopes, service=service)
+        _log_caller(actor)
+        return service, actor
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
 
 
 class SignedInAuthentication(SessionAuthentication):
-    """A signed-in user (CSRF-checked), whether or not a member of anything. `request.auth` is None."""
+    """Authenticates the session of a user, with a CSRF check. `request.auth` is None; the user may have no organization."""
+
+    refusals: tuple[type[DomainError], ...] = (Unauthenticated, PermissionDenied)
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"
 
     def enforce_csrf(self, request: Request) -> None:
-        """On Django's request: asked for a form's fields, DRF's would parse the body away from views that read it themselves."""
+        """Check Django's request. DRF's request would parse the body as a form, and views could not read it any more."""
         super().enforce_csrf(request._request)  # type: ignore[arg-type]
 
 
 class MemberSessionAuthentication(SignedInAuthentication):
-    """A signed-in member of an organization (CSRF-checked)."""
+    """Authenticates the session of a member of an organization, with a CSRF check."""
+
+    refusals = (Unauthenticated, PermissionDenied, ReauthenticationRequired)
 
     def authenticate(self, request: Request) -> tuple[User, Caller] | None:
-        found = super().authenticate(request)
-        if found is None:
+        if super().authenticate(request) is None:
             return None
-        membership = current_membership(request._request)
-        if membership is None:
-            raise PermissionDenied("You belong to no organization.")
-        return membership.user, Caller.member(membership)
+        member = session_caller(request._request)
+        if member is None:
+            raise PermissionDenied("You are not a member of any organization.")
+        assert member.user is not None
+        _log_caller(member)
+        return member.user, member
+
+
+def _log_caller(actor: Caller) -> None:
+    """Add the caller's IDs to all log lines of this request."""
+    ids = {
+        "organization": actor.organization.pk,
+        "key": actor.key.pk if actor.key else None,
+        "service_key": actor.service.key_id if actor.service else None,
+        "user": actor.user.pk if actor.user else None,
+    }
+    structlog.contextvars.bind_contextvars(**{name: str(value) for name, value in ids.items() if value is not None})
 
 
 def current_membership(request: HttpRequest) -> Membership | None:
-    """Where the signed-in user is at work: the organization chosen in the session while it stands, else the first joined."""
+    """Return the user's membership in the organization selected in the session, or in the first one that they joined."""
     user = request.user
     if isinstance(user, AnonymousUser) or not user.is_active:
         return None
-    memberships = Membership.objects.select_related("organization", "user").filter(user=user, organization__closed_at=None)
-    chosen = _uuid(request.session.get(SESSION_ORGANIZATION))
-    found = memberships.filter(organization_id=chosen).first() if chosen else None
-    return found or memberships.order_by("created_at", "id").first()
+    memberships = memberships_of(request, user)
+    chosen = request.session.get(SESSION_ORGANIZATION)
+    return next((each for each in memberships if str(each.organization_id) == chosen), next(iter(memberships), None))
+
+
+def memberships_of(request: HttpRequest, user: User) -> list[Membership]:
+    """Return the user's memberships in open organizations, in the order in which the user joined. They are queried once per request."""
+    if not hasattr(request, "_memberships"):
+        memberships = Membership.objects.select_related("organization", "user").filter(user=user, organization__closed_at=None)
+        request._memberships = list(memberships.order_by("created_at", "id"))  # type: ignore[attr-defined]
+    cached: list[Membership] = request._memberships  # type: ignore[attr-defined]
+    return cached
+
+
+def session_caller(request: HttpRequest) -> Caller | None:
+    """Return the signed-in member, or None for anonymous users and users without an organization."""
+    membership = current_membership(request)
+    if membership is None:
+        return None
+    # Evaluated only before a sensitive change, because it may query the database.
+    return Caller.member(membership, must_reauthenticate=partial(is_reauthentication_required, request, app="accounts"))
+
+
+def staff(request: HttpRequest) -> User:
+    """Return the signed-in user of an admin request."""
+    assert isinstance(request.user, User)
+    return request.user
 
 
 def caller(request: Request | HttpRequest) -> Caller:
-    """Who is asking, in a DRF view or an ordinary one. Raises `Unauthenticated`, or `PermissionDenied` for a member of nothing."""
+    """Return the caller of a DRF or Django request.
+
+    Raises:
+        Unauthenticated: the request has no valid credentials.
+        PermissionDenied: the user does not belong to an organization.
+    """
     if isinstance(request, Request):
         if isinstance(request.auth, Caller):
             return request.auth
         raise Unauthenticated
     if not request.user.is_authenticated:
         raise Unauthenticated("Sign in first.")
-    membership = current_membership(request)
-    if membership is None:
-        raise PermissionDenied("You belong to no organization.")
-    return Caller.member(membership)
-
-
-def _uuid(value: Any) -> UUID | None:
-    try:
-        return UUID(str(value))
-    except ValueError:
-        return None
+    member = session_caller(request)
+    if member is None:
+        raise PermissionDenied("You are not a member of any organization.")
+    return member

@@ -1,9 +1,14 @@
-"""Why identity refuses."""
+"""Errors of the accounts app. Each has a stable code and an HTTP status."""
 
 from contextmcp.common.errors import Conflict, DomainError, NotFound, TemporarilyUnavailable
 from contextmcp.common.problems import Forbidden, Unauthenticated
 
 __all__ = [
+    "AccountInactive",
+    "AddressAlreadyVerified",
+    "AddressInUse",
+    "AlreadyInvited",
+    "AlreadyMember",
     "CustomerNotFound",
     "CustomerRequired",
     "EmailNotConfirmed",
@@ -13,14 +18,24 @@ __all__ = [
     "InvalidKeyFormat",
     "InvitationExpired",
     "InvitationNotFound",
+    "KeyAlreadyRotated",
+    "KeyEnded",
     "KeyExpired",
+    "KeyHasCreator",
     "KeyLimitReached",
     "KeyNotFound",
     "KeyRevoked",
+    "KeyScopesNotHeld",
     "LastOwner",
+    "NoSecondFactor",
+    "OrganizationClosed",
     "OrganizationLimitReached",
+    "OwnSecondFactor",
+    "OwnerRequired",
     "PermissionDenied",
+    "ReauthenticationRequired",
     "SeatLimitReached",
+    "ServiceKeyExists",
     "ServiceKeyRequired",
     "SignInRequired",
     "Unauthenticated",
@@ -31,13 +46,13 @@ __all__ = [
 class InvalidKeyFormat(DomainError):
     code = "invalid_key_format"
     status = 401
-    message = "This is not an API key of ours: copy it again, whole."
+    message = "The API key is malformed. Check that it was copied completely."
 
 
 class KeyNotFound(DomainError):
     code = "key_not_found"
     status = 401
-    message = "There is no such API key."
+    message = "This API key does not exist."
 
 
 class KeyExpired(DomainError):
@@ -45,7 +60,7 @@ class KeyExpired(DomainError):
 
     code = "key_expired"
     status = 401
-    message = "This API key has expired. Make a new one."
+    message = "This API key has expired. Create a new one."
 
 
 class KeyRevoked(DomainError):
@@ -59,7 +74,7 @@ class EnvironmentMismatch(DomainError):
 
     code = "environment_mismatch"
     status = 401
-    message = "This API key is of the other kind: live keys work on live, test keys on test."
+    message = "This API key belongs to another environment. Use a live key on the live service and a test key on the test service."
 
 
 class InsufficientScope(DomainError):
@@ -67,90 +82,135 @@ class InsufficientScope(DomainError):
 
     code = "insufficient_scope"
     status = 403
-    message = "This API key lacks the scope for that."
+    message = "This API key does not have the required scope."
 
 
 class PermissionDenied(Forbidden):
-    """Details, where it is about a permission: `required` and `role`."""
+    """The caller's role does not allow the request. Details, if a permission is missing: `required` and `role`."""
 
 
 class SignInRequired(DomainError):
-    """An API key tried what only a person may do. Details: `role`, the role that would be given or taken."""
+    """An API key requested a change that requires a signed-in person. Details: `role`, the role that would be given or removed."""
 
     code = "sign_in_required"
     status = 403
-    message = "An API key cannot do this. Sign in and do it on the website."
+    message = "An API key cannot do this. Sign in and make the change on the website."
+
+
+class ReauthenticationRequired(DomainError):
+    """A sensitive change was requested by a session whose last authentication is too old."""
+
+    code = "reauthentication_required"
+    status = 403
+    message = "Confirm your identity: enter your password or second factor at /accounts/reauthenticate/, then repeat the request."
 
 
 class ServiceKeyRequired(DomainError):
-    """A customer's key or session tried to restate usage."""
+    """A customer's key or session requested an operation that is reserved for service keys."""
 
     code = "service_key_required"
     status = 403
-    message = "Only a service key may report or restate usage. A customer's key may authorize, check and read."
+    message = "Only a service key can report or correct usage. A customer's API key can authorize, check and read."
 
 
 class CustomerRequired(DomainError):
-    """A request with a service key did not say for which customer it acts."""
+    """A request with a service key did not name the customer, or named it more than once."""
 
     code = "customer_required"
     status = 422
-    message = "Name the customer by credential or by organizationId, and by only one of them."
+    message = "Name the customer by exactly one of credential and organizationId."
 
 
 class CustomerNotFound(NotFound):
     """A request with a service key named an organization that does not exist or is closed."""
 
     code = "customer_not_found"
-    message = "There is no such organization."
+    message = "This organization does not exist."
 
 
 class VerificationBusy(TemporarilyUnavailable):
-    """The threads that run bcrypt are all taken: the server is overloaded, no limit of the caller's. Details: `retry_after` (seconds)."""
+    """All threads that run bcrypt are busy. The caller's own limits are not the reason. Details: `retry_after` (seconds)."""
 
     message = "The server is busy checking API keys. Try again in a moment."
 
 
 class EmailNotConfirmed(DomainError):
-    """This needs a confirmed email address."""
+    """The operation requires a confirmed email address."""
 
     code = "email_not_confirmed"
     status = 403
-    message = "Confirm your email address first: the link is in your mail."
+    message = "Confirm your email address first. The link is in the email that we sent you."
 
 
 class OrganizationLimitReached(Conflict):
-    """The user owns as many organizations as they may. Details: `limit`."""
+    """The user already owns the maximum number of organizations. Details: `limit`."""
 
     code = "organization_limit_reached"
     message = "You own the maximum number of organizations."
 
 
 class KeyLimitReached(Conflict):
-    """The organization has as many active keys as it may have. Details: `limit`, `used`."""
+    """The organization already has the maximum number of active keys. Details: `limit`, `used`."""
 
     code = "api_key_limit_reached"
     message = "This organization has the maximum number of active API keys. Revoke one that is no longer used."
 
 
 class HourlyLimitReached(DomainError):
-    """Something that costs others time or attention was done too often. Details: `limit`, `retry_after` (seconds)."""
+    """An hourly or daily limit on key creation or invitation emails is reached. Details: `limit`, `retry_after` (seconds)."""
 
     code = "rate_limited"
     status = 429
-    message = "This was done too often. Try again later."
+    message = "Too many requests. Try again later."
+
+
+class KeyEnded(Conflict):
+    """A key that is revoked or expired cannot be rotated or taken over. Details: `state`."""
+
+    code = "key_already_ended"
+    message = "This API key is expired or revoked. Create a new one."
+
+
+class KeyAlreadyRotated(Conflict):
+    code = "key_already_rotated"
+    message = "This API key was already rotated. Use its successor, or revoke the successor first."
+
+
+class KeyHasCreator(Conflict):
+    """Only the key of a former member can be taken over."""
+
+    code = "key_creator_present"
+    message = "The member who created this API key still belongs to the organization."
+
+
+class KeyScopesNotHeld(Conflict):
+    code = "key_scopes_not_held"
+    message = "You have none of the scopes of this API key. Create a new one."
+
+
+class AlreadyMember(Conflict):
+    code = "already_member"
+    message = "This person is already a member."
+
+
+class AlreadyInvited(Conflict):
+    code = "already_invited"
+    message = "This address has already been invited. Resend the invitation, or revoke it first."
 
 
 class LastOwner(Conflict):
-    message = "An organization always has an owner. Make somebody else an owner first."
+    code = "last_owner"
+    message = "An organization must have an owner. Give another member the owner role first."
 
 
 class InvitationNotFound(NotFound):
+    code = "invitation_not_found"
     message = "This invitation is not valid. It may have been used or revoked."
 
 
 class InvitationExpired(Conflict):
-    message = "This invitation has expired. Ask for another one."
+    code = "invitation_expired"
+    message = "This invitation has expired. Ask for a new one."
 
 
 class SeatLimitReached(DomainError):
@@ -158,4 +218,50 @@ class SeatLimitReached(DomainError):
 
     code = "limit_reached"
     status = 429
-    message = "Every seat of this plan is taken."
+    message = "All seats of this plan are in use."
+
+
+class AddressInUse(Conflict):
+    code = "email_address_in_use"
+    message = "Another account uses this email address."
+
+
+class AddressAlreadyVerified(Conflict):
+    code = "email_address_already_verified"
+    message = "This email address is already verified."
+
+
+class AccountInactive(Conflict):
+    code = "account_inactive"
+    message = "This account is inactive."
+
+
+class NoSecondFactor(Conflict):
+    code = "no_second_factor"
+    message = "This user has no second factor."
+
+
+class OwnSecondFactor(Conflict):
+    """Staff change their own second factors on the account pages."""
+
+    code = "own_second_factor"
+    message = "You cannot reset your own second factor here. Use the account pages."
+
+
+class OwnerRequired(Conflict):
+    """Only owners (superusers) may change accounts of staff."""
+
+    code = "owner_required"
+    message = "Only an owner can reset the second factor of a staff member."
+
+
+class OrganizationClosed(Conflict):
+    code = "organization_closed"
+    message = "This organization is already closed."
+
+
+class ServiceKeyExists(Conflict):
+    """The form of a new service key was submitted again. The text of a key is shown only once."""
+
+    code = "service_key_exists"
+    message = "This key was already created. It cannot be shown again. Rotate it if it was not copied."

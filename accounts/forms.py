@@ -1,31 +1,35 @@
-"""The sign-up form: an address, a password, and the name of an organization to own; and the form for further addresses."""
+"""Forms for sign-up, additional email addresses, password resets and service keys."""
 
 from datetime import datetime
 from typing import Any
+from uuid import uuid4
 
-from allauth.account.adapter import get_adapter
 from allauth.account.forms import AddEmailForm as AllauthAddEmailForm
 from allauth.account.forms import ResetPasswordForm as AllauthResetPasswordForm
 from allauth.account.forms import SignupForm as AllauthSignupForm
+from allauth.account.internal.flows.signup import prevent_enumeration
 from allauth.account.models import EmailAddress
 from allauth.core import context
 from django import forms
-from django.contrib import messages
 from django.db import IntegrityError, transaction
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 
 from contextmcp.common.clock import now
 from contextmcp.common.errors import ValidationFailed
+from contextmcp.common.ids import uuid7
 
 from . import audit
 from .adapter import SESSION_INVITATION
 from .manager import AuthManager
 from .models import ServiceKey, User
+from .selectors import is_registered
 from .service_principals import SCOPES
 
 
 class ServiceKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     scopes = forms.MultipleChoiceField(choices=[(scope, scope) for scope in SCOPES], widget=forms.CheckboxSelectMultiple, initial=SCOPES)
+    # The ID of the key to create, so that a form that is submitted twice (such as by reloading) creates one key.
+    submission = forms.UUIDField(initial=uuid7, widget=forms.HiddenInput)
 
     class Meta:
         model = ServiceKey
@@ -34,21 +38,21 @@ class ServiceKeyForm(forms.ModelForm):  # type: ignore[type-arg]
     def clean_expires_at(self) -> datetime | None:
         expires_at: datetime | None = self.cleaned_data["expires_at"]
         if expires_at is not None and expires_at <= now():
-            raise forms.ValidationError("This is in the past.")
+            raise forms.ValidationError("Enter a time in the future.")
         return expires_at
 
 
 class AddEmailForm(AllauthAddEmailForm):  # type: ignore[misc]
-    """Only beside an address that is confirmed. Who signed up with somebody else's could leave a way back in beside it."""
+    """Requires a confirmed address first. Otherwise an account with another person's address could keep access through a second one."""
 
     def clean_email(self) -> str:
         if not EmailAddress.objects.filter(user=self.user, verified=True).exists():
-            raise forms.ValidationError(f"Confirm {self.user.email} first: the link is in your mail.")
+            raise forms.ValidationError(f"Confirm {self.user.email} first. The link is in the email that we sent you.")
         return str(super().clean_email())
 
 
 class ResetPasswordForm(AllauthResetPasswordForm):  # type: ignore[misc]
-    """Reset accounts that sign in with the address or confirmed it: not those that merely claim it as a further address."""
+    """Resets only accounts that sign in with the address or have confirmed it, not those that added it without confirming it."""
 
     users: list[User]
 
@@ -72,7 +76,7 @@ class SignupForm(AllauthSignupForm):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # A newcomer with an invitation joins an organization; one of their own would stay empty.
+        # Invited users join an existing organization and do not need one of their own.
         if context.request is not None and context.request.session.get(SESSION_INVITATION):
             del self.fields["organization"]
 
@@ -82,16 +86,40 @@ class SignupForm(AllauthSignupForm):  # type: ignore[misc]
         except ValidationFailed as error:
             raise forms.ValidationError(error.details["errors"][0]["message"]) from None
 
+    def validate_unique_email(self, value: str) -> str:
+        self.account_already_exists = is_registered(value)
+        return value
+
     def try_save(self, request: HttpRequest) -> tuple[User | None, HttpResponse | None]:
-        """Two sign-ups with one address at the same moment: the second goes back to the form, with what a later one would be told."""
+        """Create the account.
+
+        If an account with this address exists, take as long as a new sign-up would, notify the owner, and return the same response, so
+        that the response does not reveal that the account exists.
+
+        Of two concurrent sign-ups with one address, the second violates the unique constraint and is handled like an existing account.
+        """
         try:
-            return super().try_save(request)  # type: ignore[no-any-return]
+            if not self.account_already_exists:
+                return self.save(request), None
+            self._rehearse(request)
         except IntegrityError:
-            messages.error(request, get_adapter().error_messages["email_taken"])
-            return None, HttpResponseRedirect(request.get_full_path())
+            pass
+        return None, prevent_enumeration(request, email=self.cleaned_data["email"])
+
+    def _rehearse(self, request: HttpRequest) -> None:
+        """Create an account with a random address and roll it back, so that the response time does not reveal existing accounts."""
+        email = self.cleaned_data["email"]
+        self.cleaned_data["email"] = f"{uuid4().hex}@rehearsal.invalid"
+        self.account_already_exists = False
+        try:
+            with transaction.atomic():
+                self.save(request)
+                transaction.set_rollback(True)
+        finally:
+            self.cleaned_data["email"] = email
 
     def save(self, request: HttpRequest) -> User:
-        """User, organization and ownership: all or none."""
+        """Create the user, the organization and the owner's membership in one transaction."""
         with transaction.atomic():
             user: User = super().save(request)
         return user

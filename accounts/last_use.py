@@ -1,4 +1,4 @@
-"""When a key was last used: noted in memory, written in batches, never backwards."""
+"""Records when keys were last used: collected in memory and written in batches. A later time is never overwritten by an earlier one."""
 
 import time
 from typing import Any
@@ -7,7 +7,7 @@ from uuid import UUID
 import psycopg
 
 FLUSH_SECONDS = 5.0
-# Locked in the order of their ids, so that two processes writing the same keys cannot deadlock.
+# Rows are locked in the order of their IDs, so that two processes that write the same keys cannot deadlock.
 _WRITE = """
     WITH used AS (SELECT * FROM unnest(%s::uuid[], %s::double precision[]) AS used (id, seconds)),
     due AS (
@@ -23,22 +23,22 @@ _WRITE = """
 class LastUse:
     def __init__(self, table: str = "accounts_apikey") -> None:
         self._write = _WRITE.replace("accounts_apikey", table)
-        self._noted: dict[UUID, float] = {}
+        self._pending: dict[UUID, float] = {}
 
-    def note(self, key_id: UUID, at: float | None = None) -> None:
-        """The key was used now, or at that Unix time. Costs a dictionary entry."""
-        self._noted[key_id] = time.time() if at is None else at
+    def record(self, key_id: UUID, at: float | None = None) -> None:
+        """Record that the key was used now, or at the Unix time `at`. Does no I/O."""
+        self._pending[key_id] = time.time() if at is None else at
 
     def flush(self, connection: psycopg.Connection[Any]) -> None:
-        """Write what was noted. If that fails, it stays noted."""
-        noted, self._noted = self._noted, {}
-        batch = dict(noted)
+        """Write the recorded times. If that fails, they are kept for the next attempt."""
+        pending, self._pending = self._pending, {}
+        batch = dict(pending)
         if not batch:
             return
         try:
             connection.execute(self._write, [list(batch), list(batch.values())])
         except psycopg.Error:
-            self._noted = batch | self._noted
+            self._pending = batch | self._pending
             raise
 
 

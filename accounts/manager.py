@@ -1,6 +1,7 @@
-"""The façade of identity: who is asking, and what becomes of organizations, members, keys and invitations.
+"""The public interface of the accounts app: authentication, organizations, members, keys and invitations.
 
-Methods that take an `actor` ask whether that `Caller` may; a staff user or None (the system) stands above that where the type says so.
+Methods with an `actor` check the permissions of a `Caller`. Some methods also accept a `User` (staff) or None (the system)
+as `actor`. These actors are not subject to permission checks.
 """
 
 from datetime import datetime, timedelta
@@ -11,106 +12,121 @@ from .authentication import authenticate_key
 from .errors import PermissionDenied
 from .models import ApiKey, Invitation, Membership, Organization, User
 from .services import api_keys, invitations, members, organizations
-from .types import Caller
+from .types import Caller, SeatLimit
 
 Actor = TypeVar("Actor", Caller, Caller | User | None)
 
 
 class AuthManager:
+    """The operations of one organization's identity: keys, members, invitations and the organization itself."""
+
     def __init__(self, organization: Organization) -> None:
         self.organization = organization
 
     @staticmethod
     def authenticate(raw_key: str) -> Caller:
-        """Raises `InvalidKeyFormat`, `EnvironmentMismatch`, `KeyNotFound`, `KeyExpired`, `KeyRevoked`, `PermissionDenied` (orphaned)."""
+        """Return the caller of an API key.
+
+        Raises `InvalidKeyFormat`, `EnvironmentMismatch`, `KeyNotFound`, `KeyExpired`, `KeyRevoked`, or `PermissionDenied` (orphaned key).
+        """
         return authenticate_key(raw_key)
 
     @staticmethod
     def clean_name(name: str) -> str:
-        """An organization's name as it would be stored. Raises `ValidationFailed`."""
+        """Return an organization's name as it is stored. Raises `ValidationFailed`."""
         return organizations.clean_name(name)
 
     @staticmethod
     def create_organization(user: User, name: str) -> Organization:
-        """With `user` as its owner. Raises `ValidationFailed` for a name that is empty, over 100 characters or unprintable."""
+        """Create an organization with `user` as its owner. Raises `ValidationFailed` for an invalid name, `OrganizationLimitReached`."""
         return organizations.create(user, name)
 
+    @staticmethod
+    def organizations_of(user: User, *, closed: bool = False) -> list[Organization]:
+        """Return the user's open organizations by name, or with `closed` the closed ones whose invoices the user may see."""
+        return organizations.of_user(user, closed=closed)
+
     def as_member(self, user: User) -> Caller:
-        """The caller that `user` is here. Raises `PermissionDenied` for a stranger."""
-        found = Membership.objects.select_related("organization", "user").filter(organization=self.organization, user=user).first()
-        if found is None:
-            raise PermissionDenied("You do not belong to this organization.")
-        return Caller.member(found)
+        """Return `user` as a caller of this organization. Raises `PermissionDenied` if they are not a member."""
+        membership = Membership.objects.select_related("organization", "user").filter(organization=self.organization, user=user).first()
+        if membership is None:
+            raise PermissionDenied("You are not a member of this organization.")
+        return Caller.member(membership)
 
     def members(self) -> Any:
-        """A queryset of memberships with their users, in the order of joining."""
+        """Return a queryset of memberships with their users, in the order in which the users joined."""
         return Membership.objects.filter(organization=self.organization).select_related("user")
 
     def invitations(self) -> Any:
-        """A queryset of the invitations neither accepted nor revoked."""
+        """Return a queryset of the pending invitations (neither accepted nor revoked)."""
         return Invitation.objects.pending().filter(organization=self.organization).select_related("invited_by")
 
     def keys(self, actor: Caller) -> Any:
-        """A queryset of the keys the actor may see: everyone's for admins and owners, else the own."""
-        return api_keys.visible(self._here(actor))
+        """Return a queryset of the keys that the actor may see: all for admins and owners, otherwise their own."""
+        return api_keys.visible_keys(self._here(actor))
 
     def update(self, actor: Caller | User | None, *, name: str, email: str) -> None:
+        """Set the organization's name and billing email address. Raises `ValidationFailed`, `PermissionDenied`."""
         organizations.update(self.organization, self._here(actor), name=name, email=email)
 
     def close(self, actor: Caller | User | None, *, reason: str = "") -> None:
+        """Close the organization; its keys, invitations and members lose access. Raises `PermissionDenied`, `ReauthenticationRequired`."""
         organizations.close(self.organization, self._here(actor), reason=reason)
 
     def set_clock(self, offset: timedelta, test_clock_id: str) -> None:
-        """Follow the customer's Stripe test clock. Call it inside the transaction that found it out."""
+        """Set the offset of the customer's Stripe test clock. Call it in the transaction of the sync that read it."""
         organizations.set_clock(self.organization, offset, test_clock_id)
 
     def change_role(self, actor: Caller | User | None, membership_id: UUID, role: str) -> Membership:
-        """Raises `NotFound`, `PermissionDenied`, `LastOwner`."""
+        """Change a member's role. Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `LastOwner`."""
         return members.change_role(self.organization, self._here(actor), membership_id, role)
 
     def remove_member(self, actor: Caller | User | None, membership_id: UUID, *, reason: str = "") -> None:
-        """Raises `NotFound`, `PermissionDenied`, `LastOwner`."""
+        """Remove a member and disable their keys. Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `LastOwner`."""
         members.remove(self.organization, self._here(actor), membership_id, reason=reason)
 
     def generate_key(
         self, actor: Caller, name: str, scopes: list[str] | None = None, expires_at: datetime | None = None
     ) -> tuple[ApiKey, str]:
-        """The key and its text, which is nowhere else. By default it can use the product and read (`DEFAULT_KEY_SCOPES`)."""
-        return api_keys.generate(self._here(actor), name, scopes, expires_at)
+        """Create a key and return it with its text, which is not stored. Default scopes: `DEFAULT_KEY_SCOPES`."""
+        return api_keys.generate_key(self._here(actor), name, scopes, expires_at)
 
     def rotate_key(self, actor: Caller, key_id: UUID | None = None, overlap: timedelta = api_keys.DEFAULT_OVERLAP) -> tuple[ApiKey, str]:
-        """A successor; the old one ends after `overlap` (0 to 30 days). Raises `NotFound`, `Conflict`, `InsufficientScope`."""
-        return api_keys.rotate(self._here(actor), key_id, overlap)
+        """Create a successor; the old key expires after `overlap` (0 to 30 days). Raises `NotFound`, a `Conflict`, `InsufficientScope`."""
+        return api_keys.rotate_key(self._here(actor), key_id, overlap)
 
     def revoke_key(self, actor: Caller | User | None, key_id: UUID, *, reason: str = "") -> None:
-        api_keys.revoke(self.organization, self._here(actor), key_id, reason=reason)
+        """Revoke a key in all processes within a second. Idempotent. Raises `NotFound`, `PermissionDenied`."""
+        api_keys.revoke_key(self.organization, self._here(actor), key_id, reason=reason)
 
-    def adopt_key(self, actor: Caller, key_id: UUID) -> tuple[ApiKey, str]:
-        """Replace a key whose creator left: a successor of the actor's. The old one is revoked."""
-        return api_keys.adopt(self._here(actor), key_id)
+    def take_over_key(self, actor: Caller, key_id: UUID) -> tuple[ApiKey, str]:
+        """Replace a key whose creator left by a new key of the actor. The old key is revoked."""
+        return api_keys.take_over_key(self._here(actor), key_id)
 
     def invite(self, actor: Caller, email: str, role: str) -> Invitation:
-        """Raises `Conflict` for a member or an open invitation."""
+        """Create an invitation and email its link. Raises `AlreadyMember`, `AlreadyInvited`, `SeatLimitReached`, `HourlyLimitReached`."""
         return invitations.invite(self._here(actor), email, role)
 
     def resend_invitation(self, actor: Caller, invitation_id: UUID) -> Invitation:
+        """Send an invitation again. The new link replaces the old one. Raises `NotFound`, `SeatLimitReached`, `HourlyLimitReached`."""
         return invitations.resend(self._here(actor), invitation_id)
 
     def revoke_invitation(self, actor: Caller, invitation_id: UUID) -> None:
+        """Revoke an invitation, so that its link no longer works. Raises `NotFound`, `PermissionDenied`."""
         invitations.revoke(self._here(actor), invitation_id)
 
     @staticmethod
     def find_invitation(token: str) -> Invitation:
-        """What a link offers. Raises `InvitationNotFound`, `InvitationExpired`."""
+        """Return the invitation of a link. Raises `InvitationNotFound`, `InvitationExpired`."""
         return invitations.find(token)
 
     @staticmethod
-    def accept_invitation(token: str, user: User, seat_limit: int | None) -> Membership:
-        """Raises also `SeatLimitReached`, `Conflict` (a member already), `PermissionDenied` (sent to another address)."""
+    def accept_invitation(token: str, user: User, seat_limit: SeatLimit | None) -> Membership:
+        """Make `user` a member. Raises as `find_invitation`, and `SeatLimitReached`, `AlreadyMember`, `PermissionDenied`."""
         return invitations.accept(token, user, seat_limit)
 
     def _here(self, actor: Actor) -> Actor:
-        """A caller from elsewhere has no say here, whatever their role there."""
+        """Return `actor`. Raises `PermissionDenied` for a caller of another organization."""
         if isinstance(actor, Caller) and actor.organization.pk != self.organization.pk:
-            raise PermissionDenied("You do not belong to this organization.")
+            raise PermissionDenied("You are not a member of this organization.")
         return actor

@@ -1,4 +1,4 @@
-"""Users, organizations and what joins them; API keys; what happened, and what every process must hear of."""
+"""Users, organizations, memberships, invitations, API keys, audit events and the invalidation log."""
 
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
@@ -25,22 +25,25 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+        """Create a superuser. The command line is trusted, so the address counts as confirmed."""
+        user = self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+        user.emailaddress_set.create(email=user.email, primary=True, verified=True)  # type: ignore[attr-defined]
+        return user
 
     def get_by_natural_key(self, username: str | None) -> "User":
         return self.get(email__iexact=username)
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A person, known by an email address in lower case."""
+    """A person, identified by a lower-case email address."""
 
     email = models.EmailField(unique=True, error_messages={"unique": "A user with that email address already exists."})
     name = models.CharField(max_length=150, blank=True)
-    is_staff = models.BooleanField("staff", default=False, help_text="May sign in to this admin.")
-    is_active = models.BooleanField("active", default=True, help_text="Unselect this instead of deleting an account.")
+    is_staff = models.BooleanField("staff", default=False, help_text="Allows the user to sign in to this admin.")
+    is_active = models.BooleanField("active", default=True, help_text="Deselect this instead of deleting the account.")
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
 
-    session_epoch = models.PositiveIntegerField(default=0, editable=False, help_text="Raising it ends every session of this user.")
+    session_epoch = models.PositiveIntegerField(default=0, editable=False, help_text="Increasing it ends all sessions of this user.")
 
     objects = UserManager()
 
@@ -58,7 +61,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         constraints: ClassVar = [
             models.UniqueConstraint(
                 Lower("email"),
-                name="user_email_whatever_its_case",
+                name="user_email_unique_ignoring_case",
                 violation_error_message="A user with that email address already exists.",
             )
         ]
@@ -67,7 +70,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         return self.email
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """Return what a session must carry to be valid. It changes with the password and with `session_epoch`."""
+        """Return the hash that valid sessions contain. It changes with the password and with `session_epoch`."""
         value = f"{self.password}:{self.session_epoch}"
         return salted_hmac("accounts.User.get_session_auth_hash", value, secret=secret, algorithm="sha256").hexdigest()
 
@@ -84,11 +87,11 @@ class Organization(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100)
     slug = models.SlugField(max_length=60, unique=True)
-    email = models.EmailField(help_text="Where bills go. At first the owner's address.")
+    email = models.EmailField(help_text="Billing address for invoices and receipts. Initially the owner's email address.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     closed_at = models.DateTimeField(null=True, blank=True, editable=False)
     clock_offset = models.DurationField(
-        default=timedelta, editable=False, help_text="How far its Stripe test clock is ahead of real time. Zero outside test mode."
+        default=timedelta, editable=False, help_text="Difference between the Stripe test clock and real time. Zero outside test mode."
     )
     test_clock_id = models.CharField(max_length=255, blank=True, editable=False)
     members = models.ManyToManyField(User, through="Membership", related_name="organizations")
@@ -102,6 +105,8 @@ class Organization(models.Model):
 
 
 class Membership(models.Model):
+    """The membership of a user in an organization, with a role."""
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
@@ -112,8 +117,8 @@ class Membership(models.Model):
         ordering = ["created_at", "id"]
         permissions: ClassVar = [("remove_membership", "Can remove a member from an organization")]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["organization", "user"], name="membership_once"),
-            models.CheckConstraint(condition=Q(role__in=Role.values), name="membership_role_known"),
+            models.UniqueConstraint(fields=["organization", "user"], name="membership_unique"),
+            models.CheckConstraint(condition=Q(role__in=Role.values), name="membership_role_valid"),
         ]
 
     def __str__(self) -> str:
@@ -122,12 +127,12 @@ class Membership(models.Model):
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def pending(self) -> Self:
-        """Neither accepted nor revoked; it may have expired."""
+        """Return the invitations that are neither accepted nor revoked. They may have expired."""
         return self.filter(accepted_at=None, revoked_at=None)
 
 
 class Invitation(models.Model):
-    """An offer of membership. Its token is in the mail alone; the row holds a digest."""
+    """An invitation to join an organization. Only a digest of its token is stored; the token is in the email."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="invitations")
@@ -137,7 +142,9 @@ class Invitation(models.Model):
     invited_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
-    sent_at = models.DateTimeField(null=True, editable=False, help_text="When the mail server took it. Empty: it is still queued.")
+    sent_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the mail server accepted the email. Empty while it is queued."
+    )
     accepted_at = models.DateTimeField(null=True, editable=False)
     accepted_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+", editable=False)
     revoked_at = models.DateTimeField(null=True, editable=False)
@@ -148,9 +155,9 @@ class Invitation(models.Model):
         ordering = ["-created_at", "-id"]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                "organization", Lower("email"), condition=Q(accepted_at=None, revoked_at=None), name="invitation_one_pending"
+                "organization", Lower("email"), condition=Q(accepted_at=None, revoked_at=None), name="invitation_unique_pending"
             ),
-            models.CheckConstraint(condition=Q(role__in=Role.values), name="invitation_role_known"),
+            models.CheckConstraint(condition=Q(role__in=Role.values), name="invitation_role_valid"),
         ]
 
     def __str__(self) -> str:
@@ -158,11 +165,11 @@ class Invitation(models.Model):
 
 
 class ApiKey(models.Model):
-    """A key of an organization. What it opens with is nowhere here: only what recognises it."""
+    """An API key of an organization. Only hashes of the key are stored."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organization = models.ForeignKey(Organization, on_delete=models.CASCADE, related_name="api_keys")
-    # The member whose role bounds it. Empty once that member left: the key stops until someone adopts it.
+    # The member whose role limits the key's scopes. Null after the member left: the key is disabled until an admin takes it over.
     creator = models.ForeignKey(Membership, on_delete=models.SET_NULL, null=True, blank=True, related_name="api_keys")
     created_by = models.ForeignKey(User, on_delete=models.SET_NULL, null=True, related_name="+")
     public_id = models.CharField(max_length=12, unique=True, editable=False)
@@ -188,11 +195,11 @@ class ApiKey(models.Model):
 
     @property
     def hint(self) -> str:
-        """Enough to tell keys apart on a page; taken from the public id, so it says nothing about the secret."""
+        """Return the beginning of the key for pages. It is taken from the public ID and contains no part of the secret."""
         return f"cmcp_sk_{self.environment}_{self.public_id[:6]}…"
 
     def status(self, present: datetime) -> str:
-        """active, expired, revoked, or orphaned (its creator left)."""
+        """Return active, expired, revoked or orphaned (its creator left)."""
         if self.revoked_at:
             return "revoked"
         if self.expires_at and self.expires_at <= present:
@@ -201,7 +208,7 @@ class ApiKey(models.Model):
 
 
 class ServiceKey(models.Model):
-    """A credential of the vendor's own servers. It belongs to the deployment and acts for the customer that each request names."""
+    """A credential of the vendor's own servers, which acts for the customer that each request names."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     public_id = models.CharField(max_length=12, unique=True, editable=False)
@@ -226,19 +233,19 @@ class ServiceKey(models.Model):
 
 
 class AuditEvent(models.Model):
-    """Something that mattered was changed. Triggers (0003) refuse to update, delete or truncate events."""
+    """An entry of the audit log. Triggers (migration 0003) refuse to update, delete or truncate events."""
 
-    # PROTECT: the database refuses to alter an event, so whom it names cannot be deleted.
+    # PROTECT: events cannot be changed, so the rows that they reference cannot be deleted.
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, null=True, related_name="audit_events")
     actor_user = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     actor_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, null=True, related_name="+")
     actor_service_key = models.ForeignKey(ServiceKey, on_delete=models.PROTECT, null=True, related_name="+")
-    action = models.CharField(max_length=64, help_text="noun.verb, such as key.revoked.")
+    action = models.CharField(max_length=64, help_text="Noun and verb, such as key.revoked.")
     target = models.CharField(max_length=255, blank=True)
     before = models.JSONField(null=True)
     after = models.JSONField(null=True)
-    reason = models.CharField(max_length=200, blank=True, help_text="Why staff did it.")
-    address = models.GenericIPAddressField(null=True)
+    reason = models.CharField(max_length=200, blank=True, help_text="The reason that staff entered.")
+    ip_address = models.GenericIPAddressField(null=True)
     request_id = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -246,7 +253,8 @@ class AuditEvent(models.Model):
         ordering = ["-created_at", "-id"]
         indexes: ClassVar = [
             models.Index(fields=["organization", "-created_at"], name="audit_by_organization"),
-            # Invitations are limited by recipient, whatever the organization.
+            models.Index(fields=["-created_at", "-id"], name="audit_newest_first"),
+            # Used to limit invitations by recipient across organizations.
             models.Index(fields=["target", "-created_at"], condition=Q(action__startswith="invitation."), name="audit_invitations"),
         ]
 
@@ -254,15 +262,15 @@ class AuditEvent(models.Model):
         return f"{self.action} {self.target}".strip()
 
 
-class Revocation(models.Model):
-    """One sequence of "what you remember is no longer true", polled by every process (see `revocations`).
+class InvalidationEntry(models.Model):
+    """The cache invalidation log, polled by every process (see `invalidation`).
 
-    Triggers write it when a key, membership, organization or user changes; `revocations.announce` does for other kinds.
-    The column `xid` (0002) makes polling exact although transactions commit in another order than they number their rows.
+    Triggers write rows when a key, membership, organization or user changes; `invalidation.publish` writes them for other kinds.
+    The column `xid` (migration 0002) makes polling exact although transactions do not commit in the order of their row IDs.
     """
 
     id = models.BigAutoField(primary_key=True)
-    organization_id = models.UUIDField(null=True, help_text="Empty: everybody.")
+    organization_id = models.UUIDField(null=True, help_text="Empty if the entry concerns all organizations.")
     key_id = models.UUIDField(null=True)
     kind = models.CharField(max_length=20, help_text="key, member, organization, entitlements, ...")
     created_at = models.DateTimeField(db_default=Now(), db_index=True)

@@ -1,4 +1,4 @@
-"""What a password may be, beyond Django's own validators."""
+"""A password validator in addition to Django's own."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 
 
 class MaximumLengthValidator:
-    """Refuse very long passwords: hashing megabytes of text is work that anybody could order."""
+    """Refuses very long passwords, because hashing megabytes of text would allow a denial of service."""
 
     def __init__(self, max_length: int = 128) -> None:
         self.max_length = max_length

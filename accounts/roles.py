@@ -1,4 +1,4 @@
-"""Who may do what: the roles, their permissions, and the scopes an API key can have."""
+"""Roles, their permissions, and the scopes of API keys."""
 
 from django.db import models
 
@@ -9,8 +9,13 @@ class Role(models.TextChoices):
     MEMBER = "member", "Member"
     VIEWER = "viewer", "Viewer"
 
+    @property
+    def with_article(self) -> str:
+        """Return the role's name for use in a sentence, such as "an admin"."""
+        return f"{'an' if self in PRIVILEGED_ROLES else 'a'} {self.label.lower()}"
 
-# Roles that can change who belongs to an organization. Only a signed-in person gives them or takes them away; an API key cannot.
+
+# Roles that can manage members. Only a signed-in person can give or remove them; an API key cannot.
 PRIVILEGED_ROLES = frozenset({Role.OWNER, Role.ADMIN})
 
 _VIEWER = frozenset({"projects:view", "contexts:view", "analytics:view"})
@@ -36,11 +41,11 @@ SCOPES = (
     "billing:write",
 )
 _READ = frozenset({"organization:read", "entitlements:read", "usage:read"})
-# What a new key may do unless more is asked for by name. Such a key is pasted into the configuration of AI clients, so it can use the
-# product and read, and nothing else: if it leaks, it cannot change members, keys or billing.
+# Scopes of a new key by default. Keys are pasted into the configuration of AI clients, so a leaked key can use the product and read
+# data, but cannot change members, keys or billing.
 DEFAULT_KEY_SCOPES = frozenset({"organization:read", "entitlements:read", "usage:read", "usage:write"})
-# What a role lets a key be given, and lets a signed-in member do. Everyone reads; whoever works with the product uses it and makes keys;
-# who runs the team changes it and sees what it pays; only an owner spends.
+# The scopes that a role allows for its members and their keys. Viewers read; members also use the product and create keys; admins also
+# manage the team and see billing; only owners change billing.
 ROLE_SCOPES: dict[str, frozenset[str]] = {
     Role.OWNER: frozenset(SCOPES),
     Role.ADMIN: _READ | {"keys:write", "organization:write", "usage:write", "billing:read"},

@@ -1,24 +1,25 @@
-"""Record and log what happens to an account's sign-in: sign-ins, failures, passwords, addresses and second factors."""
+"""Signal receivers that audit sign-ins, failures, and changes of passwords, addresses and second factors."""
 
 import logging
 import time
 from typing import Any
 
 from allauth.account import signals as account
+from allauth.account.models import EmailAddress
 from allauth.mfa import signals as mfa
 from django.contrib.auth import signals as auth
 from django.dispatch import receiver
 from django.http import HttpRequest
 
 from . import audit
-from .adapter import SESSION_SIGNED_IN_AT
+from .adapter import SESSION_LAST_SEEN_AT, SESSION_SIGNED_IN_AT
 from .models import User
 
 log = logging.getLogger(__name__)
 
 
 def _record(action: str, user: User | None, **after: Any) -> None:
-    """Write the event to the audit trail and to the log, which names the user by number alone."""
+    """Write the event to the audit log and to the process log, which contains only the user's ID."""
     audit.record(action, organization=None, actor=user, target=user.email if user else "", after=after or None)
     log.info("%s by user %s", action, user.pk if user else None)
 
@@ -26,13 +27,13 @@ def _record(action: str, user: User | None, **after: Any) -> None:
 @receiver(auth.user_logged_in)
 def signed_in(sender: Any, request: HttpRequest | None, user: User, **kwargs: Any) -> None:
     if request is not None:
-        request.session[SESSION_SIGNED_IN_AT] = time.time()
+        request.session[SESSION_SIGNED_IN_AT] = request.session[SESSION_LAST_SEEN_AT] = time.time()
         _record("user.signed_in", user)
 
 
 @receiver(auth.user_login_failed)
 def sign_in_failed(sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **kwargs: Any) -> None:
-    """Record against the account, if there is one. What was typed for an unknown account is not kept: it may be a password."""
+    """Record the failure if the account exists. The input for an unknown account is not stored, because it may be a password."""
     email = str(credentials.get("email") or credentials.get("username") or "").lower()
     user = User.objects.filter(email=email).first() if email and "\0" not in email else None
     if user:
@@ -47,7 +48,12 @@ def password_changed(sender: Any, user: User, **kwargs: Any) -> None:
 
 @receiver(account.password_reset)
 def password_reset(sender: Any, user: User, **kwargs: Any) -> None:
+    """Record the reset. If no address was confirmed, the reset link confirms the one that the user signs in with."""
     _record("user.password_reset", user)
+    addresses = EmailAddress.objects.filter(user=user)
+    if not addresses.filter(verified=True).exists():
+        for address in addresses.filter(email__iexact=user.email):
+            address.set_verified()
 
 
 @receiver(account.email_added)
@@ -62,7 +68,9 @@ def email_removed(sender: Any, user: User, email_address: Any, **kwargs: Any) ->
 
 @receiver(account.email_confirmed)
 def email_confirmed(sender: Any, email_address: Any, **kwargs: Any) -> None:
+    """Record the confirmation, and delete unconfirmed entries of the same address in other accounts."""
     _record("user.email_confirmed", email_address.user, email=email_address.email)
+    EmailAddress.objects.filter(email__iexact=email_address.email, verified=False, primary=False).exclude(pk=email_address.pk).delete()
 
 
 @receiver(account.email_changed)

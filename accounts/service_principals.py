@@ -1,4 +1,4 @@
-"""From a presented service key to what it may do, and from the customer that a request names to the caller it acts for."""
+"""Verification of service keys, and the customer that a request with a service key names."""
 
 import threading
 import time
@@ -10,49 +10,49 @@ import msgspec
 
 from contextmcp.common.clock import now
 
-from . import keys
+from . import key_format
 from .errors import CustomerNotFound, CustomerRequired, KeyExpired, KeyNotFound, KeyRevoked
+from .invalidation import Invalidation, watcher
+from .key_verification import verifier
 from .last_use import FLUSH_SECONDS, service_last_use
 from .models import Organization, ServiceKey
-from .principals import memory_digest
-from .revocations import Notice, watcher
+from .principal_cache import memory_digest
 from .types import Caller, Principal, ServicePrincipal
-from .verification import verifier
 
 SCOPES = ("usage:write", "usage:read", "entitlements:read")
 CREDENTIAL_HEADER = "ContextMCP-Credential"
 ORGANIZATION_HEADER = "ContextMCP-Organization"
 NAMING_HEADERS = (CREDENTIAL_HEADER, ORGANIZATION_HEADER)
-_NOBODY = UUID(int=0)
-_MOST = 1_000
+_NO_ID = UUID(int=0)
+_MAX_CACHED = 1_000
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class ServiceKeyCache:
-    """The service keys that this process has verified. Thread-safe; it holds digests, not keys."""
+    """A cache of verified service keys. Thread-safe. It contains digests, not keys."""
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Discard all entries."""
         self._lock = threading.Lock()
         self._known: dict[bytes, ServicePrincipal] = {}
         self._changes = 0
 
     def get(self, raw: str) -> ServicePrincipal | None:
-        """Return the remembered principal, or None if the database has to be asked. Never waits."""
-        if not watcher.fresh():
+        """Return the cached principal, or None if `load` must be called. It does no I/O."""
+        if not watcher.is_fresh():
             return None
-        found = self._known.get(memory_digest(raw))
-        if found is None or (found.expires_at is not None and found.expires_at <= now()):
+        principal = self._known.get(memory_digest(raw))
+        if principal is None or (principal.expires_at is not None and principal.expires_at <= now()):
             return None
-        service_last_use.note(found.key_id, time.time())
-        return found
+        service_last_use.record(principal.key_id, time.time())
+        return principal
 
     def load(self, raw: str) -> ServicePrincipal:
-        """Ask the database and remember. Raises the refusal. Blocks."""
-        presented = keys.parse_service_key(raw)
+        """Verify the key with the database and cache the principal. Blocks. Raises `KeyNotFound`, `KeyRevoked` or `KeyExpired`."""
+        presented = key_format.parse_service_key(raw)
         watcher.start()
         changes = self._changes
         row = ServiceKey.objects.filter(public_id=presented.public_id).first()
@@ -66,23 +66,23 @@ class ServiceKeyCache:
         principal = ServicePrincipal(row.pk, frozenset(row.scopes), row.expires_at)
         with self._lock:
             if changes == self._changes:
-                if len(self._known) >= _MOST:
+                if len(self._known) >= _MAX_CACHED:
                     self._known.clear()
                 self._known[memory_digest(raw)] = principal
-        service_last_use.note(row.pk)
+        service_last_use.record(row.pk)
         return principal
 
-    def hear(self, notice: Notice) -> None:
-        """Forget everything when any service key changed: there are few."""
-        if notice.kind in {"service_key", "start", "fork"}:
+    def on_invalidation(self, invalidation: Invalidation) -> None:
+        """Discard all entries when any service key changes. There are few service keys."""
+        if invalidation.kind in {"service_key", "start", "fork"}:
             with self._lock:
                 self._changes += 1
                 self._known.clear()
 
 
 service_keys = ServiceKeyCache()
-watcher.subscribe(service_keys.hear)
-watcher.chore(FLUSH_SECONDS, service_last_use.flush)
+watcher.subscribe(service_keys.on_invalidation)
+watcher.periodic(FLUSH_SECONDS, service_last_use.flush)
 
 
 def name_customer(
@@ -98,10 +98,10 @@ def name_customer(
         named.append((False, query.get("organizationId")))
     elif content_type.partition(";")[0].strip().lower() in {"", "application/json"} and body.lstrip()[:1] == b"{":
         body = _without_names(body, named)
-    said = [(is_credential, value) for is_credential, value in named if value is not None]
-    if len(said) != 1:
+    names = [(is_credential, value) for is_credential, value in named if value is not None]
+    if len(names) != 1:
         raise CustomerRequired
-    is_credential, value = said[0]
+    is_credential, value = names[0]
     if is_credential:
         return value, None, body
     try:
@@ -117,17 +117,17 @@ def _without_names(body: bytes, named: list[tuple[bool, str | None]]) -> bytes:
             if field in fields:
                 named.append((is_credential, msgspec.json.decode(fields.pop(field), type=str)))
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # The reader of the body says what is wrong with it, if the customer is named by a header.
+        # The endpoint reports the malformed body, if a header names the customer.
         return body
     return msgspec.json.encode(fields)
 
 
 def open_organization(organization_id: UUID) -> Organization:
     """Return the organization. Raises `CustomerNotFound` if there is none or it is closed."""
-    found = Organization.objects.filter(pk=organization_id, closed_at=None).first()
-    if found is None:
+    organization = Organization.objects.filter(pk=organization_id, closed_at=None).first()
+    if organization is None:
         raise CustomerNotFound
-    return found
+    return organization
 
 
 def caller_for(service: ServicePrincipal, organization: Organization) -> Caller:
@@ -135,15 +135,15 @@ def caller_for(service: ServicePrincipal, organization: Organization) -> Caller:
 
 
 def principal_for(service: ServicePrincipal, organization_id: UUID) -> Principal:
-    """Return the same as `caller_for` as plain data. Blocks."""
+    """Return the principal of a service key that acts for an open organization. Blocks for a query."""
     organization = open_organization(organization_id)
     return Principal(
-        key_id=_NOBODY,
+        key_id=_NO_ID,
         organization_id=organization.pk,
         user_id=0,
-        membership_id=_NOBODY,
+        membership_id=_NO_ID,
         role="service",
-        granted=service.scopes,
+        key_scopes=service.scopes,
         scopes=service.scopes,
         permissions=frozenset(),
         expires_at=None,
@@ -152,6 +152,6 @@ def principal_for(service: ServicePrincipal, organization_id: UUID) -> Principal
     )
 
 
-def bounded(customer: Principal, service: ServicePrincipal) -> Principal:
+def restrict_scopes(customer: Principal, service: ServicePrincipal) -> Principal:
     """Return the customer's principal with the scopes that the service key has too."""
-    return replace(customer, granted=customer.granted & service.scopes, scopes=customer.scopes & service.scopes)
+    return replace(customer, key_scopes=customer.key_scopes & service.scopes, scopes=customer.scopes & service.scopes)

@@ -1,10 +1,10 @@
-"""News for the apps above. Sent inside the transaction that makes it so."""
+"""Signals for the apps above. They are sent in the transaction of the change."""
 
 from django.dispatch import Signal
 
 # Arguments: organization.
 organization_closed = Signal()
-# Arguments: organization (which has another name or billing address).
+# Arguments: organization, whose name or billing address changed.
 organization_changed = Signal()
-# Arguments: organization, user (who is no longer a member).
+# Arguments: organization, user (the former member).
 member_removed = Signal()

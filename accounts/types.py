@@ -1,28 +1,39 @@
-"""Who is asking. `Principal` is plain data for hot paths and other processes; `Caller` carries the rows."""
+"""Types for the caller of a request. `Principal` is plain data for the gate and other hot paths; `Caller` has the model rows."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from uuid import UUID
 
-from .errors import InsufficientScope, PermissionDenied, ServiceKeyRequired, SignInRequired
+from .errors import InsufficientScope, PermissionDenied, ReauthenticationRequired, ServiceKeyRequired, SignInRequired
 from .models import ApiKey, Membership, Organization, User
 from .roles import PERMISSIONS, PRIVILEGED_ROLES, ROLE_SCOPES
 
 
-def check(
+class SeatLimit(NamedTuple):
+    """The maximum number of members of a plan, and the name of the feature that limits it."""
+
+    feature: str
+    limit: int
+
+
+def check_access(
     *,
     scope: str | None,
     permission: str | None,
     role: str,
-    granted: frozenset[str] | None,
+    key_scopes: frozenset[str] | None,
     scopes: frozenset[str],
     permissions: frozenset[str],
 ) -> None:
-    """Raise the one reason why not. `granted` is what the key was given (None: no key); `scopes` what of it the role allows."""
+    """Raise `InsufficientScope` or `PermissionDenied` if a scope or permission is missing.
+
+    `key_scopes` are the scopes of the key (None without a key), `scopes` those that the role allows as well.
+    """
     if scope is not None and scope not in scopes:
-        if granted is not None and scope not in granted:
-            raise InsufficientScope(required=scope, scopes=sorted(granted))
+        if key_scopes is not None and scope not in key_scopes:
+            raise InsufficientScope(required=scope, scopes=sorted(key_scopes))
         raise PermissionDenied(f"The role {role} does not allow {scope}.", required=scope, role=role)
     if permission is not None and permission not in permissions:
         raise PermissionDenied(f"The role {role} lacks {permission}.", required=permission, role=role)
@@ -30,14 +41,14 @@ def check(
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Whom a key speaks for. `scopes` is what the key's scopes and its creator's present role both allow."""
+    """The identity and permissions of an API key. `scopes` are those that both the key and its creator's current role allow."""
 
     key_id: UUID
     organization_id: UUID
     user_id: int
     membership_id: UUID
     role: str
-    granted: frozenset[str]
+    key_scopes: frozenset[str]
     scopes: frozenset[str]
     permissions: frozenset[str]
     expires_at: datetime | None
@@ -46,11 +57,13 @@ class Principal:
 
     def require(self, *, scope: str | None = None, permission: str | None = None) -> None:
         """Raise `InsufficientScope` or `PermissionDenied`."""
-        check(
+        if permission is None and scope in self.scopes:
+            return
+        check_access(
             scope=scope,
             permission=permission,
             role=self.role,
-            granted=self.granted,
+            key_scopes=self.key_scopes,
             scopes=self.scopes,
             permissions=self.permissions,
         )
@@ -58,7 +71,7 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class ServicePrincipal:
-    """A service key that was recognized."""
+    """A verified service key."""
 
     key_id: UUID
     scopes: frozenset[str]
@@ -68,7 +81,7 @@ class ServicePrincipal:
 
 @dataclass(frozen=True)
 class Caller:
-    """A member, signed in (`key` is None) or by one of the organization's keys. `scopes` and `permissions` are effective ones."""
+    """A signed-in member (`key` is None), an API key or a service key. `scopes` and `permissions` are the effective ones."""
 
     organization: Organization
     user: User | None
@@ -79,10 +92,12 @@ class Caller:
     membership_id: UUID | None = None
     # The service key that acts for this customer. `scopes` is then bounded by the scopes of the service key.
     service: ServicePrincipal | None = None
+    # Returns whether the session must authenticate again before a sensitive change. None for callers without a session.
+    must_reauthenticate: Callable[[], bool] | None = field(default=None, compare=False, repr=False)
 
     @classmethod
-    def member(cls, membership: Membership, key: ApiKey | None = None) -> "Caller":
-        """The caller that this member is, in person or through `key`."""
+    def member(cls, membership: Membership, key: ApiKey | None = None, must_reauthenticate: Callable[[], bool] | None = None) -> "Caller":
+        """Return the caller for a member, signed in or using `key`."""
         allowed = ROLE_SCOPES[membership.role]
         return cls(
             organization=membership.organization,
@@ -92,32 +107,43 @@ class Caller:
             scopes=allowed if key is None else allowed & frozenset(key.scopes),
             permissions=PERMISSIONS[membership.role],
             membership_id=membership.pk,
+            must_reauthenticate=must_reauthenticate,
         )
 
     def require(self, *, scope: str | None = None, permission: str | None = None) -> None:
-        """Raise `InsufficientScope` (the key lacks it) or `PermissionDenied` (the role does)."""
-        check(
+        """Raise `InsufficientScope` if the key lacks the scope, `PermissionDenied` if the role does not allow it."""
+        check_access(
             scope=scope,
             permission=permission,
             role=self.role,
-            granted=self._granted(),
+            key_scopes=self._key_scopes(),
             scopes=self.scopes,
             permissions=self.permissions,
         )
 
-    def _granted(self) -> frozenset[str] | None:
+    def _key_scopes(self) -> frozenset[str] | None:
         granted = None if self.key is None else frozenset(self.key.scopes)
         if self.service is None:
             return granted
         return self.service.scopes if granted is None else granted & self.service.scopes
 
     def require_service(self) -> None:
-        """Raise `ServiceKeyRequired` unless a service key acts for this customer."""
+        """Raise `ServiceKeyRequired` if the caller is not a service key."""
         if self.service is None:
             raise ServiceKeyRequired
 
+    def require_recent_authentication(self) -> None:
+        """Raise `ReauthenticationRequired` if the session's last authentication is too old (ASVS 3.7.1).
+
+        API keys are not refused, because their scopes limit what a stolen key can do.
+        """
+        if self.must_reauthenticate is not None and self.must_reauthenticate():
+            raise ReauthenticationRequired
+
     def require_person_for(self, *roles: str) -> None:
-        """Raise `SignInRequired` if an API key would give or take away one of these roles and one of them is privileged."""
+        """Raise `SignInRequired` if the caller is an API key and one of the roles to give or remove is privileged."""
         privileged = sorted(PRIVILEGED_ROLES.intersection(roles))
         if self.key is not None and privileged:
-            raise SignInRequired(f"An API key cannot give or take away the role {privileged[0]}. Sign in to do it.", role=privileged[0])
+            raise SignInRequired(
+                f"An API key cannot give or remove the role {privileged[0]}. Sign in to make this change.", role=privileged[0]
+            )

@@ -1,241 +1,195 @@
-"""Staff's view of billing. Everything is looked at; what can be done goes through services, with a permission of its own."""
+"""Admin pages of billing. All rows are read-only. Actions call services and require a permission, a confirmation and a reason."""
 
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
-from django.template.response import TemplateResponse
-from unfold.admin import ModelAdmin, TabularInline
+from django.urls import reverse
+from django.utils.html import format_html
 
-from accounts.models import User
-from contextmcp.common.errors import DomainError
+from accounts.authentication import staff
+from contextmcp.common.admin_base import OrganizationRowsAdmin, ReadOnlyAdmin, confirmed_action
 from contextmcp.common.money import format_amount
 
-from .models import (
-    Adjustment,
-    BillingAccount,
-    BillingAction,
-    CheckoutAttempt,
-    Drift,
-    Invoice,
-    MeterReport,
-    Notice,
-    PlanPrice,
-    ReconciliationRun,
-    SubscriptionState,
-    WebhookEvent,
+from . import reconciliation
+from .admin_base import MAX_STRIPE_ROWS
+from .admin_documents import day
+from .admin_plan_migration import move as move_action
+from .errors import EventWithoutSubject, NoCustomer
+from .inbound import process_events
+from .models import BillingAccount, Drift, ReconciliationRun, SubscriptionState, WebhookEvent
+from .sync.customer import sync_for_staff
+
+_SYNC_EFFECT = "Each customer is fetched from Stripe, and local differences are repaired."
+_sync_action = confirmed_action(
+    "Sync from Stripe",
+    permission="billing.operate_billing",
+    effect=_SYNC_EFFECT,
+    done=("customer synchronized", "customers synchronized"),
+    max_rows=MAX_STRIPE_ROWS,
 )
-from .services import apply, moves, reconcile
-from .services.sync import sync_customer
 
 
-class ReadOnly:
-    """Looked at, never edited by hand."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+def _sync(self: Any, request: HttpRequest, row: BillingAccount | SubscriptionState, reason: str) -> None:
+    if not row.stripe_customer_id:
+        raise NoCustomer("This organization has no Stripe customer.")
+    result = sync_for_staff(row.stripe_customer_id, row.organization, staff(request), reason)
+    messages.info(request, f"{row.stripe_customer_id}: {_count_rows(len(result.changes), 'difference')} repaired.")
 
 
-class BillingAdmin(ReadOnly, ModelAdmin):  # type: ignore[misc]
-    """With the permission that actions of billing ask for: `billing.operate_billing`."""
-
-    list_select_related = True
-    show_full_result_count = False
-
-    def has_operate_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("billing.operate_billing")
-
-    def done(self, request: HttpRequest, text: str) -> None:
-        self.message_user(request, text, messages.SUCCESS)
-
-    def refused(self, request: HttpRequest, error: DomainError) -> None:
-        self.message_user(request, error.text, messages.ERROR)
-
-
-class OfOrganization(BillingAdmin):
-    search_fields: tuple[str, ...] = ("organization__name", "organization__slug", "organization__id")
+def _count_rows(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 @admin.register(BillingAccount)
-class BillingAccountAdmin(OfOrganization):
+class BillingAccountAdmin(OrganizationRowsAdmin):
     list_display = ("organization", "stripe_customer_id", "currency", "trial_used_at", "synced_at", "customer_deleted_at")
-    search_fields = (*OfOrganization.search_fields, "stripe_customer_id")
+    search_fields = (*OrganizationRowsAdmin.search_fields, "stripe_customer_id")
     actions = ("sync", "reconcile")
 
-    @admin.action(description="Look at Stripe now", permissions=["operate"])
-    def sync(self, request: HttpRequest, accounts: QuerySet[BillingAccount]) -> None:
-        try:
-            found = [sync_customer(account.stripe_customer_id) for account in accounts if account.stripe_customer_id]
-        except DomainError as error:
-            self.refused(request, error)
-            return
-        changes = sum(len(result.changes) for result in found)
-        self.done(request, f"{len(found)} looked at, {changes} differences put right.")
+    @_sync_action
+    def sync(self, request: HttpRequest, account: BillingAccount, reason: str) -> None:
+        _sync(self, request, account, reason)
 
-    @admin.action(description="Reconcile: compare, report and repair", permissions=["operate"])
-    def reconcile(self, request: HttpRequest, accounts: QuerySet[BillingAccount]) -> None:
-        try:
-            runs = [reconcile.run(account.organization) for account in accounts]
-        except DomainError as error:
-            self.refused(request, error)
-            return
-        self.done(request, f"{len(runs)} compared, {sum(run.drifts.count() for run in runs)} drifts found.")
+    @confirmed_action(
+        "Reconcile with Stripe",
+        permission="billing.operate_billing",
+        effect="Subscriptions, invoices and metered usage are compared with Stripe. Differences are recorded and repaired.",
+        done=("organization compared", "organizations compared"),
+        max_rows=MAX_STRIPE_ROWS,
+    )
+    def reconcile(self, request: HttpRequest, account: BillingAccount, reason: str) -> None:
+        run = reconciliation.reconcile(account.organization, actor=staff(request), reason=reason)
+        messages.info(request, f"{account.organization}: {_count_rows(run.drifts.count(), 'difference')} found.")
 
 
 @admin.register(SubscriptionState)
-class SubscriptionStateAdmin(OfOrganization):
-    list_display = ("organization", "plan_version", "interval", "status", "price", "current_period_end", "cancel_at", "grace_until")
-    list_filter = ("status", "interval", "plan_version")
-    search_fields = (*OfOrganization.search_fields, "stripe_subscription_id", "stripe_customer_id")
+class SubscriptionStateAdmin(OrganizationRowsAdmin):
+    list_display = (
+        "organization",
+        "plan_version",
+        "interval",
+        "status_shown",
+        "price",
+        "current_period_end",
+        "cancel_at",
+        "grace_until",
+    )
+    list_filter = ("status", "collection_paused", "interval", "plan_version")
+    list_select_related = ("organization", "plan_version")
+    search_fields = (*OrganizationRowsAdmin.search_fields, "stripe_subscription_id", "stripe_customer_id")
+    readonly_fields = ("price", "change")
     actions = ("sync", "move")
+    move = move_action
 
-    @admin.display(description="Price")
+    @admin.display(description="status", ordering="status")
+    def status_shown(self, state: SubscriptionState) -> str:
+        return f"{state.status}, collection paused" if state.collection_paused else state.status
+
+    @admin.display(description="price", ordering="unit_amount")
     def price(self, state: SubscriptionState) -> str:
-        return "" if state.unit_amount is None else format_amount(state.unit_amount, state.currency)
+        return "" if state.amount is None else format_amount(state.amount, state.currency)
 
-    @admin.action(description="Look at Stripe now", permissions=["operate"])
-    def sync(self, request: HttpRequest, states: QuerySet[SubscriptionState]) -> None:
-        try:
-            results = [sync_customer(customer_id) for customer_id in sorted({state.stripe_customer_id for state in states})]
-        except DomainError as error:
-            self.refused(request, error)
-            return
-        self.done(request, f"{len(results)} looked at, {sum(len(each.changes) for each in results)} differences put right.")
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        raw = {"unit_amount": "price", "upcoming_change": "change"}
+        names = [field.name for field in SubscriptionState._meta.concrete_fields if not field.primary_key]
+        return [raw.get(name, name) for name in names]
 
-    @admin.action(description="Move to the newest version of the plan", permissions=["operate"])
-    def move(self, request: HttpRequest, states: QuerySet[SubscriptionState]) -> TemplateResponse | None:
-        """First a page that says who changes and what; then, confirmed, the move."""
-        try:
-            found = _moves(states)
-            if "confirmed" not in request.POST:
-                return self._preview(request, states, found)
-            assert isinstance(request.user, User)
-            self.done(request, f"{moves.make(found, request.user)} of {len(found)} moved.")
-        except DomainError as error:
-            self.refused(request, error)
-        return None
+    @admin.display(description="upcoming change")
+    def change(self, state: SubscriptionState) -> str:
+        if not (upcoming := state.upcoming_change):
+            return "none"
+        price = format_amount(upcoming["amount"], state.currency)
+        return f"{upcoming['plan']} v{upcoming['version']}, {price} per {upcoming['interval']}, from {day(upcoming['at'])}"
 
-    def _preview(self, request: HttpRequest, states: QuerySet[SubscriptionState], found: list[moves.Move]) -> TemplateResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Move to the newest version",
-            "moves": [
-                {
-                    "move": move,
-                    "before": "?" if move.amounts[0] is None else format_amount(move.amounts[0], move.state.currency),
-                    "after": format_amount(move.amounts[1], move.price.currency),
-                }
-                for move in found
-            ],
-            "states": states,
-            "opts": self.opts,
-        }
-        return TemplateResponse(request, "billing/admin/move.html", context)
-
-
-def _moves(states: QuerySet[SubscriptionState]) -> list[moves.Move]:
-    chosen: dict[str, list[Any]] = {}
-    for state in states.select_related("organization", "plan_version"):
-        if state.plan and state.is_live:
-            chosen.setdefault(state.plan, []).append(state.organization)
-    return [move for plan, organizations in sorted(chosen.items()) for move in moves.preview(plan, organizations=organizations)]
+    @_sync_action
+    def sync(self, request: HttpRequest, state: SubscriptionState, reason: str) -> None:
+        _sync(self, request, state, reason)
 
 
 @admin.register(WebhookEvent)
-class WebhookEventAdmin(BillingAdmin):
-    list_display = ("event_id", "type", "subject", "state", "attempts", "source", "received_at", "processed_at")
+class WebhookEventAdmin(ReadOnlyAdmin):
+    list_display = ("received_at", "type", "customer", "state_shown", "problem", "processed_at")
     list_filter = ("state", "source", "type")
     search_fields = ("event_id", "subject", "type")
-    date_hierarchy = "received_at"
+    fields = (
+        "event_id",
+        "type",
+        "customer",
+        "state",
+        "error",
+        "attempts",
+        "source",
+        "livemode",
+        "created",
+        "received_at",
+        "processed_at",
+        "payload",
+    )
+    readonly_fields = fields
     actions = ("replay",)
 
-    def has_replay_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("billing.replay_webhookevent")
+    @admin.display(description="customer", ordering="subject")
+    def customer(self, event: WebhookEvent) -> str:
+        # The subject may be another object with its own queue. Imported customers have ids of any form, so the prefix cannot decide.
+        document = event.payload.get("data", {}).get("object", {})
+        if not event.subject or (document.get("object") != "customer" and document.get("id") == event.subject):
+            return event.subject
+        link = '<a class="text-primary-600 dark:text-primary-400 underline" href="{}?q={}">{}</a>'
+        return format_html(link, reverse("admin:billing_billingaccount_changelist"), event.subject, event.subject)
 
-    @admin.action(description="Replay: put back into the queue", permissions=["replay"])
-    def replay(self, request: HttpRequest, events: QuerySet[WebhookEvent]) -> None:
-        self.done(request, f"{apply.replay(list(events))} queued.")
+    @admin.display(description="state", ordering="state")
+    def state_shown(self, event: WebhookEvent) -> str:
+        attempts = f" ({_count_rows(event.attempts, 'attempt')})" if event.attempts else ""
+        return f"{event.get_state_display()}{attempts}"
 
+    @admin.display(description="error")
+    def problem(self, event: WebhookEvent) -> str:
+        return event.error[:80]
 
-@admin.register(Invoice)
-class InvoiceAdmin(OfOrganization):
-    list_display = ("number", "organization", "status", "amount", "refunded", "attempt_count", "created_at", "paid_at")
-    list_filter = ("status", "billing_reason", "currency")
-    search_fields = (*OfOrganization.search_fields, "number", "stripe_invoice_id")
-    date_hierarchy = "created_at"
-
-    @admin.display(description="Total")
-    def amount(self, invoice: Invoice) -> str:
-        return format_amount(invoice.total, invoice.currency)
-
-
-@admin.register(Adjustment)
-class AdjustmentAdmin(OfOrganization):
-    list_display = ("stripe_id", "kind", "organization", "status", "reason", "money", "created_at")
-    list_filter = ("kind", "status")
-
-    @admin.display(description="Amount")
-    def money(self, row: Adjustment) -> str:
-        return format_amount(row.amount, row.currency)
-
-
-@admin.register(CheckoutAttempt)
-class CheckoutAttemptAdmin(OfOrganization):
-    list_display = ("id", "organization", "plan", "interval", "state", "created_by", "created_at")
-    list_filter = ("state", "plan")
-
-
-@admin.register(BillingAction)
-class BillingActionAdmin(OfOrganization):
-    list_display = ("id", "kind", "organization", "state", "error", "created_by", "created_at")
-    list_filter = ("state", "kind")
-
-
-@admin.register(Notice)
-class NoticeAdmin(OfOrganization):
-    list_display = ("kind", "organization", "object_id", "due_at", "sent_at", "dropped_at", "attempts")
-    list_filter = ("kind",)
-
-
-@admin.register(PlanPrice)
-class PlanPriceAdmin(BillingAdmin):
-    list_display = ("plan_version", "interval", "feature", "stripe_price_id", "amount", "currency", "current")
-    list_filter = ("current", "interval")
-    search_fields = ("stripe_price_id", "lookup_key")
-
-
-@admin.register(MeterReport)
-class MeterReportAdmin(OfOrganization):
-    list_display = ("identifier", "organization", "feature", "units", "state", "attempts", "sent_at", "error")
-    list_filter = ("state", "feature", "repair")
-
-
-class DriftInline(ReadOnly, TabularInline):  # type: ignore[misc]
-    model = Drift
-    extra = 0
-    fields = ("kind", "subject", "organization", "expected", "found", "repaired")
-    readonly_fields = fields
+    @confirmed_action(
+        "Replay events",
+        permission="billing.replay_webhookevent",
+        effect="The events are queued again and processed as if they had just arrived.",
+        done=("event queued", "events queued"),
+        max_rows=1000,
+    )
+    def replay(self, request: HttpRequest, event: WebhookEvent, reason: str) -> None:
+        if not process_events.replay_events([event], staff(request), reason):
+            raise EventWithoutSubject
 
 
 @admin.register(ReconciliationRun)
-class ReconciliationRunAdmin(BillingAdmin):
-    list_display = ("started_at", "finished_at", "organization", "dry_run", "customers_compared", "events_found", "drifts_found")
-    inlines = (DriftInline,)
+class ReconciliationRunAdmin(ReadOnlyAdmin):
+    list_display = (
+        "started_at",
+        "finished_at",
+        "organization",
+        "dry_run",
+        "customers_compared",
+        "missed_events",
+        "drifts_found",
+        "created_by",
+    )
+    list_select_related = ("organization", "created_by")
+    readonly_fields = ("drifts_found",)
 
-    @admin.display(description="Drifts")
-    def drifts_found(self, run: ReconciliationRun) -> int:
-        return run.drifts.count()
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ReconciliationRun]:
+        return super().get_queryset(request).annotate(drift_count=Count("drifts"))  # type: ignore[no-any-return]
+
+    @admin.display(description="differences")
+    def drifts_found(self, run: ReconciliationRun) -> str:
+        address = reverse("admin:billing_drift_changelist")
+        return format_html('<a href="{}?run__id__exact={}">{}</a>', address, run.pk, run.drift_count)  # type: ignore[attr-defined]
 
 
 @admin.register(Drift)
-class DriftAdmin(BillingAdmin):
-    list_display = ("kind", "subject", "organization", "repaired", "created_at")
+class DriftAdmin(ReadOnlyAdmin):
+    list_display = ("kind", "subject", "organization", "repaired", "created_at", "run")
     list_filter = ("kind", "repaired")
+    list_select_related = ("organization", "run")
     search_fields = ("subject", "organization__name")
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        return lookup == "run__id__exact" or super().lookup_allowed(lookup, value, request)

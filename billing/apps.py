@@ -10,13 +10,14 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from billing import checks, metrics, receivers  # noqa: F401, PLC0415 - models exist only now
-        from billing.gateway.client import configure  # noqa: PLC0415
-        from billing.mirror import admin, remedies  # noqa: PLC0415
+        from billing import admin_alerts, checks, metrics, receivers  # noqa: F401, PLC0415 - models exist only now
+        from billing.stripe import djstripe_patches  # noqa: PLC0415
+        from billing.stripe.gateway.client import configure  # noqa: PLC0415
+        from billing.stripe.mirror import admin  # noqa: PLC0415
 
         configure()
-        remedies.apply()
+        djstripe_patches.apply()
         admin.register()
         metrics.register()
         if not settings.STRIPE_SECRET_KEY:
-            log.warning("STRIPE_SECRET_KEY is not set: everything works but billing, which answers billing_not_configured.")
+            log.warning("STRIPE_SECRET_KEY is not set. Billing endpoints answer billing_not_configured; all other features work.")

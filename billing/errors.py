@@ -1,4 +1,6 @@
-"""Why billing refuses."""
+"""Errors of billing. Each class has a stable `code`, an HTTP status and a message for customers."""
+
+from typing import Any, ClassVar
 
 from contextmcp.common.errors import Conflict, DomainError, NotFound, ValidationFailed
 
@@ -10,45 +12,168 @@ class BillingNotConfigured(DomainError):
 
 
 class StripeUnavailable(DomainError):
-    """Stripe did not answer in time, or answered that it cannot. Nothing is known about the request; repeating it is safe."""
+    """Stripe timed out or returned a server error. The outcome of the request is unknown; it is safe to repeat it."""
 
     code = "stripe_unavailable"
     status = 503
-    message = "The payment provider does not answer at the moment. Please try again shortly."
+    message = "The payment provider is not responding. Try again in a few minutes."
 
 
 class PaymentRequired(DomainError):
-    """A payment was declined, or needs its owner. Details: `reason`, Stripe's decline code; `invoice_url` where it can be paid."""
+    """A payment was declined or needs an action of the customer. Details: `reason` (Stripe's decline code), `invoice_url` to pay it."""
 
     code = "payment_required"
     status = 402
-    message = "The payment did not go through. Use another card, or confirm the payment."
+    message = "The payment failed. Use a different payment method, or confirm the payment."
+
+
+class PaymentConfirmationRequired(PaymentRequired):
+    """The customer's bank requires confirmation of the payment. Details: `url` of the confirmation page, `expires_at`, `reason`.
+
+    Nothing has changed yet. The change is applied once the payment is confirmed, and is discarded after `expires_at`.
+    """
+
+    code = "payment_confirmation_required"
+    message = (
+        "Your bank requires you to confirm this payment. Open the payment page to confirm it. Your plan changes once the payment succeeds."
+    )
+
+
+class ServerMisconfigured(BillingNotConfigured):
+    """A configuration error stops billing, such as a rejected API key or an invalid configured price. Only the operator can fix it."""
+
+    needs_operator: ClassVar[bool] = True
 
 
 class StripeRejected(DomainError):
-    """Stripe found the request wrong: a mistake of ours, or a state we did not know. Callers handle the codes they expect.
+    """Stripe rejected the request. `billing.stripe.gateway.refusals` maps Stripe's reasons to the subclasses.
 
-    Where no caller does, the customer reads the sentence below. Stripe's own message is for the operator: `str()` and the log have it.
+    Customers see the class's `message`. Stripe's own message is for the operator: it is in `str()`, in the log and in the alert. An alert
+    is opened if only the operator can fix the problem (`needs_operator`).
     """
 
     code = "stripe_rejected"
     status = 502
-    message = "The payment provider refused this request. The operator of this server has to look into it."
+    message = "The payment provider refused this request. Try again later; the operator of this server has been notified."
+    needs_operator: ClassVar[bool] = True
 
-    def __init__(self, message: str, stripe_code: str = "", param: str = "") -> None:
-        super().__init__()
-        self.args = (message,)
+    def __init__(self, reason: str = "", stripe_code: str = "", param: str = "", **details: Any) -> None:
+        super().__init__(**details)
+        self.args = (reason or self.message,)
         self.stripe_code = stripe_code
         self.param = param
 
 
+class NoUpcomingInvoice(StripeRejected):
+    """A preview of the next invoice was requested, but the subscription has no upcoming invoice."""
+
+    code = "no_upcoming_invoice"
+    needs_operator = False
+
+
 class StripeMissing(StripeRejected):
-    """There is no such object at Stripe."""
+    """The object does not exist at Stripe."""
+
+    code = "stripe_object_missing"
+    message = "The payment provider no longer has this object. The operator of this server has been notified."
+
+
+class PriceNotAvailable(StripeRejected):
+    """The price or its product is archived, deleted, or belongs to another Stripe account."""
+
+    code = "price_not_available"
+    status = 503
+    message = "This plan is not available for purchase at the moment. The operator of this server has been notified."
+
+
+class PortalNotConfigured(StripeRejected):
+    """The customer portal's settings have not been saved in the Stripe dashboard."""
+
+    code = "portal_not_configured"
+    status = 503
+    message = "The customer portal for payment methods and invoices is not set up yet. The operator of this server has been notified."
+
+
+class TaxNotConfigured(StripeRejected):
+    """Automatic tax is enabled here, but Stripe Tax is inactive or has no head office address."""
+
+    code = "tax_not_configured"
+    status = 503
+    message = "Taxes cannot be calculated at the moment, so purchases are unavailable. The operator of this server has been notified."
+
+
+class TaxLocationRequired(StripeRejected):
+    code = "tax_location_required"
+    status = 409
+    message = "Taxes cannot be calculated for your billing address. Correct the address, then try again."
+    needs_operator = False
+
+
+class CurrencyMismatch(StripeRejected):
+    """Stripe allows one currency per customer while subscriptions or open invoices in that currency exist."""
+
+    code = "currency_mismatch"
+    status = 409
+    message = "This price is in a different currency from your current billing currency. The operator of this server has been notified."
+
+
+class SubscriptionChangeRefused(StripeRejected):
+    """Stripe rejects a preview, change, schedule or cancellation because of the subscription's current state."""
+
+    code = "subscription_change_refused"
+    message = "The payment provider refused to change the subscription. Nothing changed; the operator of this server has been notified."
+
+
+class PromotionCodeRefused(StripeRejected):
+    """A promotion code cannot be redeemed although the request is well-formed. Base class of the specific reasons."""
+
+    code = "promotion_code_not_redeemable"
+    status = 409
+    message = "This promotion code cannot be used for this purchase."
+    needs_operator = False
+
+    def __init__(self, reason: str = "", stripe_code: str = "", param: str = "") -> None:
+        super().__init__(reason, stripe_code, param, errors=[{"field": "promotionCode", "message": self.message}])
+
+
+class PromotionCodeExpired(PromotionCodeRefused):
+    code = "promotion_code_expired"
+    message = "This promotion code has expired or has been used up."
+
+
+class UnknownPromotionCode(PromotionCodeRefused):
+    code = "promotion_code_unknown"
+    message = "This promotion code does not exist."
 
 
 class AlreadySubscribed(Conflict):
     code = "already_subscribed"
     message = "This organization already has a subscription. Change its plan instead: POST /api/billing/change-plan."
+
+
+class UnpaidInvoice(Conflict):
+    """The subscription has an unpaid invoice. Details: `invoice_url` of the payment page; None until the invoice is finalized."""
+
+    code = "unpaid_invoice"
+    message = "This organization's subscription has an unpaid invoice. Pay the invoice to keep or restore the plan."
+
+
+class TooManyBillingRequests(DomainError):
+    """The organization or the user exceeded the request limit. Details: `limit` (requests per minute), `retry_after` (seconds)."""
+
+    code = "rate_limited"
+    status = 429
+    message = "Too many billing requests. Try again in a moment."
+
+
+class TrialAlreadyUsed(Conflict):
+    """The trial was used before, which is known only after Checkout. Nothing was charged and the subscription is canceled."""
+
+    code = "trial_already_used"
+    message = (
+        "You have already had a trial, or your payment method has already been used for one. Nothing was charged and the subscription was "
+        "canceled. You can subscribe without a trial."
+    )
 
 
 class NoSubscription(Conflict):
@@ -58,39 +183,51 @@ class NoSubscription(Conflict):
 
 class NothingToChange(Conflict):
     code = "nothing_to_change"
-    message = "The subscription is already so."
+    message = "The subscription already has this plan and interval."
 
 
 class CancellationPending(Conflict):
     code = "cancellation_pending"
-    message = "The subscription is about to end. Resume it first, then change its plan."
+    message = "The subscription is scheduled to be canceled. Resume it before you change the plan."
+
+
+class ChangeAwaitsPayment(Conflict):
+    """An earlier plan change waits for payment confirmation. Details: `url` of the confirmation page, `expires_at`."""
+
+    code = "change_awaits_payment"
+    message = "A plan change is waiting for payment confirmation. Confirm the payment or cancel the change first."
+
+
+class CollectionPaused(Conflict):
+    """Payment collection is paused, so that a change would not be charged. Details: `resumes_at`."""
+
+    code = "collection_paused"
+    message = "Payment collection for this subscription is paused. The plan cannot be changed until it resumes. Contact support."
 
 
 class PreviewExpired(Conflict):
     code = "preview_expired"
-    message = "This preview is too old: what the change costs depends on the moment. Ask for another one."
+    message = "This preview has expired because prorated amounts depend on the time of the change. Request a new preview."
 
 
 class NoCustomer(Conflict):
     code = "no_customer"
-    message = "This organization has never paid anything here, so there is nothing to manage yet."
+    message = "This organization has no billing account yet. Subscribe to a plan first."
+
+
+class EventWithoutSubject(Conflict):
+    code = "event_without_subject"
+    message = "This event has no subject that this application stores, so it cannot be replayed."
 
 
 class PlanNotSold(ValidationFailed):
-    message = "This plan cannot be bought that way."
+    message = "This plan or billing interval is not available."
 
 
 class OverageNotSold(Conflict):
     code = "overage_not_sold"
-    message = "The present plan sells nothing beyond its allowance."
-
-
-class UnknownPromotionCode(Conflict):
-    """What is sent is well-formed; whether such a code stands is Stripe's present word."""
-
-    code = "promotion_code_unknown"
-    message = "There is no such promotion code, or it is no longer valid."
+    message = "The current plan does not offer overage."
 
 
 class UnknownSession(NotFound):
-    message = "There is no such checkout session."
+    message = "The checkout session was not found."

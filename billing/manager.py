@@ -1,97 +1,174 @@
-"""The façade: what an organization pays, and how it changes that."""
+"""`BillingManager`, the entry point to billing for one organization."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
+from functools import wraps
+from typing import Concatenate, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.db.models import QuerySet
 
-from accounts.models import Organization
+from accounts.errors import EmailNotConfirmed
+from accounts.models import Organization, User
+from accounts.selectors import has_confirmed_email
+from accounts.types import Caller
+from usage.selectors import FeatureUsage
 
-from .gateway.client import is_configured
+from . import customers, throttle
+from .idempotent_actions import Actor, acting_user
 from .models import Invoice
-from .services import change, checkout, customers, limits, overage, overview, preview
-from .services.actions import Actor
-from .services.sync import sync_customer
-from .types import ChangePreview, CheckoutSession, DunningState, OverageState, OverLimit, Subscription, SyncResult
+from .notifications.operator_alerts import alert_on_refusal
+from .overage import overage_settings
+from .stripe.gateway.client import is_configured
+from .subscriptions import amounts, change_plan, checkout, over_limit, preview, selectors
+from .sync.customer import sync_customer
+from .types import ChangePreview, CheckoutSession, DunningState, NextPayment, OverageState, OverLimit, Subscription, SyncResult
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def calls_stripe(method: Callable[Concatenate[BillingManager, P], R]) -> Callable[Concatenate[BillingManager, P], R]:
+    """Decorate a method that calls Stripe. An error that only the operator can fix opens an operator alert.
+
+    A call with an actor counts against the request limits of the organization and of the user (`TooManyBillingRequests`).
+    """
+
+    @wraps(method)
+    def run(self: BillingManager, /, *args: P.args, **options: P.kwargs) -> R:
+        actor = next((each for each in (*args, *options.values()) if isinstance(each, Caller | User)), None)
+        if actor is not None and is_configured():
+            throttle.count_request(self.organization, acting_user(actor))
+        with alert_on_refusal(self.organization):
+            return method(self, *args, **options)
+
+    return run
 
 
 class BillingManager:
-    """Everything about what one organization pays. Reading needs no Stripe; whatever changes raises `BillingNotConfigured` without a key,
-    and `StripeUnavailable` while Stripe does not answer."""
+    """Subscription, invoices, overage and payments of one organization.
+
+    Reads use local tables only, except `next_payment`. Writes raise `BillingNotConfigured` without a Stripe key, `StripeUnavailable` if
+    Stripe does not answer, and a subclass of `StripeRejected` with its own code for each reason. Writes and the portal raise
+    `ReauthenticationRequired` for an old session; Checkout does not, because Stripe asks for the payment there.
+    """
 
     def __init__(self, organization: Organization) -> None:
         self.organization = organization
 
     @staticmethod
     def is_configured() -> bool:
-        """Whether anything can be bought here."""
+        """Return whether a Stripe key is configured."""
         return is_configured()
 
-    def subscription(self) -> Subscription:
-        """What it has now, from our own tables."""
-        return overview.subscription(self.organization)
+    def subscription(self, usage: list[FeatureUsage] | None = None) -> Subscription:
+        """Return the current subscription from local tables. `usage` avoids a second query if the caller has read the usage already."""
+        return selectors.subscription_summary(self.organization, usage)
 
+    @calls_stripe
     def create_checkout(self, plan: str, interval: str, promotion_code: str = "", actor: Actor = None) -> CheckoutSession:
-        """Where to pay. `AlreadySubscribed`, `PlanNotSold`, `UnknownPromotionCode`."""
-        return checkout.begin(self.organization, plan, interval, promotion_code, actor)
+        """Return the Checkout session for a plan.
 
-    def return_from_checkout(self, session_id: str) -> bool:
-        """Called by the page that Checkout returns to; whether the session was paid. `UnknownSession` if it is none of ours."""
-        return checkout.returned(self.organization, session_id)
-
-    def create_portal(self, actor: Actor = None, return_url: str = "") -> str:
-        """The address of Stripe's portal for it. `NoCustomer` where there is nothing to manage yet."""
-        return customers.portal(self.organization, actor, return_url or f"{settings.PUBLIC_URL}/account/billing/")
-
-    def preview_change(self, plan: str, interval: str) -> ChangePreview:
-        """What a change would cost. `NoSubscription`, `NothingToChange`, `PlanNotSold`, `CancellationPending`, `PaymentRequired`."""
-        return preview.preview(self.organization, plan, interval)
-
-    def change_plan(self, plan: str, interval: str, proration_date: datetime | None = None, actor: Actor = None) -> Subscription:
-        """Upgrade at once, downgrade at period end; as `preview_change` said, with its `proration_date` to the cent.
-
-        Besides its refusals, `PreviewExpired`; `PaymentRequired` where the card was declined, and then nothing changed.
+        Raises `EmailNotConfirmed`, `AlreadySubscribed`, `UnpaidInvoice`, `PlanNotSold`, `PromotionCodeRefused`.
         """
-        change.change(self.organization, plan, interval, proration_date, actor)
-        return self._fresh()
+        if isinstance(actor, Caller) and actor.user is not None and not has_confirmed_email(actor.user):
+            raise EmailNotConfirmed(
+                "Confirm your email address before you subscribe. The confirmation link was sent to your email address."
+            )
+        return checkout.start_checkout(self.organization, plan, interval, promotion_code, actor)
 
-    def keep_plan(self, actor: Actor = None) -> Subscription:
-        """Take an upcoming plan change back. `NothingToChange`."""
-        change.keep_plan(self.organization, actor)
-        return self._fresh()
+    @calls_stripe
+    def return_from_checkout(self, session_id: str, actor: Actor = None) -> bool:
+        """Sync after the customer returned from Checkout, and return whether the session is complete.
 
+        Raises `UnknownSession`, `TrialAlreadyUsed`.
+        """
+        return checkout.record_return(self.organization, session_id)
+
+    @calls_stripe
+    def create_portal(self, actor: Actor = None, return_url: str = "") -> str:
+        """Return the URL of a customer portal session. Raises `NoCustomer` if the organization has no Stripe customer."""
+        _confirmed(actor)
+        return customers.create_portal_session(self.organization, actor, return_url or f"{settings.PUBLIC_URL}/account/billing/")
+
+    @calls_stripe
+    def preview_change(self, plan: str, interval: str, actor: Actor = None) -> ChangePreview:
+        """Return the exact cost of a plan change.
+
+        Raises `NoSubscription`, `NothingToChange`, `PlanNotSold`, `CancellationPending`, `CollectionPaused`, `PaymentRequired`.
+        """
+        return preview.preview_change(self.organization, plan, interval)
+
+    @calls_stripe
+    def change_plan(self, plan: str, interval: str, proration_date: datetime | None = None, actor: Actor = None) -> Subscription:
+        """Upgrade immediately or downgrade at the end of the period. With the preview's `proration_date` the invoice matches it exactly.
+
+        Raises the errors of `preview_change`; `PreviewExpired`; `PaymentRequired` if the payment was declined, and nothing changed;
+        `PaymentConfirmationRequired` if the bank requires confirmation, and the change is applied after that.
+        """
+        _confirmed(actor)
+        change_plan.change_plan(self.organization, plan, interval, proration_date, actor)
+        return self._reread()
+
+    @calls_stripe
+    def cancel_scheduled_change(self, actor: Actor = None) -> Subscription:
+        """Cancel a scheduled or pending plan change. Raises `NoSubscription`, `NothingToChange`."""
+        _confirmed(actor)
+        change_plan.cancel_scheduled_change(self.organization, actor)
+        return self._reread()
+
+    @calls_stripe
     def cancel(self, actor: Actor = None, *, at_once: bool = False) -> Subscription:
-        """End it when what is paid for is over, or now. `NoSubscription`, `NothingToChange`."""
-        change.cancel(self.organization, actor, at_once=at_once)
-        return self._fresh()
+        """Cancel at the end of the period, or immediately. Raises `NoSubscription`, `NothingToChange`."""
+        _confirmed(actor)
+        change_plan.cancel_subscription(self.organization, actor, at_once=at_once)
+        return self._reread()
 
+    @calls_stripe
     def resume(self, actor: Actor = None) -> Subscription:
-        """Take a pending cancellation back, or wake a paused subscription. `NoSubscription`, `NothingToChange`."""
-        change.resume(self.organization, actor)
-        return self._fresh()
+        """Revert a scheduled cancellation, or resume a paused subscription. Raises `NoSubscription`, `NothingToChange`."""
+        _confirmed(actor)
+        change_plan.resume_subscription(self.organization, actor)
+        return self._reread()
+
+    def next_payment(self) -> NextPayment | None:
+        """Return the next invoice's amount from Stripe's preview, or an estimate from local tables if Stripe does not answer."""
+        state = selectors.current_subscription(self.organization)
+        return amounts.next_payment(state) if state else None
 
     def invoices(self) -> QuerySet[Invoice]:
-        """Those that were sent, the newest first: a draft may still change."""
+        """Return the finalized invoices, newest first. Drafts are excluded because they can still change."""
         return self.organization.invoices.exclude(status="draft")
 
     def dunning(self) -> DunningState | None:
-        """For the banner: that a payment is missing, and until when access goes on. None when all is well."""
-        return overview.dunning(self.organization)
+        """Return the missing payment and the end of the grace period; None if no payment is missing."""
+        return selectors.dunning_state(self.organization)
 
     def over_limits(self) -> tuple[OverLimit, ...]:
-        """What is in use beyond the present plan: read-only, not deleted."""
-        return limits.over_now(self.organization)
+        """Return the features whose usage exceeds the current limits. The excess is read-only."""
+        return over_limit.current_over_limits(self.organization)
 
+    @calls_stripe
     def set_overage(self, *, enabled: bool, cap: int | None, actor: Actor = None) -> OverageState:
-        """Sell units beyond the allowance up to `cap` a month (minor units), or stop. `NoSubscription`, `OverageNotSold`."""
-        return overage.set_overage(self.organization, enabled=enabled, cap=cap, actor=actor)
+        """Enable overage up to `cap` (minor units per usage month), or disable it.
 
+        Raises the errors of `overage_settings.set_overage`.
+        """
+        _confirmed(actor)
+        return overage_settings.set_overage(self.organization, enabled=enabled, cap=cap, actor=actor)
+
+    @calls_stripe
     def sync(self) -> SyncResult:
-        """Look at Stripe now. `NoCustomer`."""
-        return sync_customer(str(customers.existing(self.organization).stripe_customer_id))
+        """Sync the organization's customer from Stripe. Raises `NoCustomer`."""
+        return sync_customer(str(customers.require_account(self.organization).stripe_customer_id))
 
-    def _fresh(self) -> Subscription:
+    def _reread(self) -> Subscription:
         self.organization.refresh_from_db()
         return self.subscription()
+
+
+def _confirmed(actor: Actor) -> None:
+    if isinstance(actor, Caller):
+        actor.require_recent_authentication()

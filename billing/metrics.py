@@ -1,4 +1,4 @@
-"""What Prometheus is told of the inbox: how much waits, and for how long."""
+"""Prometheus gauges of billing: inbox size and age, pending meter reports, failing emails and open alerts."""
 
 from collections.abc import Iterable
 
@@ -10,11 +10,11 @@ from prometheus_client.registry import Collector
 from contextmcp.common import metrics
 from contextmcp.common.clock import now
 
-from .models import MeterReport, Notice, WebhookEvent
+from .models import BillingNotification, MeterReport, OperatorAlert, SubscriptionState, WebhookEvent
 
 
 class InboxCollector(Collector):
-    """Asked of the database at each scrape, so that any process can answer for all. An unreachable one leaves the figures out."""
+    """Queries the database at each scrape, so that every process reports the same values. Without a database nothing is reported."""
 
     def collect(self) -> Iterable[Metric]:
         try:
@@ -26,22 +26,29 @@ class InboxCollector(Collector):
         states = dict.fromkeys((WebhookEvent.State.PENDING.value, WebhookEvent.State.DEAD.value), 0)
         unfinished = WebhookEvent.objects.filter(state__in=states)
         states |= dict(unfinished.order_by().values_list("state").annotate(Count("id")))
-        events = GaugeMetricFamily("billing_inbox_events", "Events that wait, or were given up", labels=["state"])
+        events = GaugeMetricFamily("billing_inbox_events", "Pending and dead events", labels=["state"])
         for state, number in states.items():
             events.add_metric([state], number)
         yield events
-        oldest = WebhookEvent.objects.waiting().aggregate(oldest=Min("received_at"))["oldest"]
+        oldest = WebhookEvent.objects.pending().aggregate(oldest=Min("received_at"))["oldest"]
         lag = (now() - oldest).total_seconds() if oldest else 0.0
-        yield GaugeMetricFamily("billing_inbox_lag_seconds", "Age of the oldest event that waits", value=lag)
+        yield GaugeMetricFamily("billing_inbox_lag_seconds", "Age of the oldest pending event", value=lag)
         reports = MeterReport.objects.filter(state=MeterReport.State.PENDING).count()
-        yield GaugeMetricFamily("billing_meter_reports_waiting", "Overage on its way to Stripe", value=reports)
-        letters = Notice.objects.filter(sent_at=None, dropped_at=None, attempts__gt=0).count()
-        yield GaugeMetricFamily("billing_letters_failing", "Letters that could not be sent so far", value=letters)
+        yield GaugeMetricFamily("billing_meter_reports_pending", "Meter reports that are not sent yet", value=reports)
+        paused = SubscriptionState.objects.live().exclude(collection_paused="").count()
+        yield GaugeMetricFamily("billing_collection_paused", "Subscriptions whose payment collection is paused", value=paused)
+        failing = BillingNotification.objects.filter(sent_at=None, canceled_at=None, attempts__gt=0).count()
+        yield GaugeMetricFamily("billing_emails_failing", "Billing emails whose delivery failed so far", value=failing)
+
+        alerts = GaugeMetricFamily("billing_operator_alerts", "Open operator alerts", labels=["code"])
+        for code in OperatorAlert.objects.filter(resolved_at=None).values_list("code", flat=True):
+            alerts.add_metric([code], 1)
+        yield alerts
 
     def describe(self) -> Iterable[Metric]:
         return []
 
 
 def register() -> None:
-    """Once a process."""
+    """Register the collector. Call it once per process."""
     metrics.register(InboxCollector())

@@ -1,4 +1,4 @@
-"""News from below that cost money if they were not heard."""
+"""Receivers of account signals that require a change at Stripe."""
 
 from typing import Any
 
@@ -7,19 +7,19 @@ from django.dispatch import receiver
 from accounts.models import Organization
 from accounts.signals import organization_changed, organization_closed
 
+from . import enqueue
 from .models import BillingAccount
-from .services import queue
 
 
 @receiver(organization_closed)
 def end_subscription(sender: object, organization: Organization, **kwargs: Any) -> None:
-    """A closed organization pays nothing more. In the closing transaction the job is written; Stripe is asked by a worker."""
+    """Queue the cancellation of a closed organization's subscriptions, in the transaction that closes it."""
     if BillingAccount.objects.filter(organization=organization).exists():
-        queue.end_later(str(organization.pk))
+        enqueue.cancel_all(str(organization.pk))
 
 
 @receiver(organization_changed)
-def address_bills_anew(sender: object, organization: Organization, **kwargs: Any) -> None:
-    """Stripe writes the name on the bills and sends receipts to the address."""
+def update_stripe_customer(sender: object, organization: Organization, **kwargs: Any) -> None:
+    """Queue an update of the Stripe customer: invoices show the organization's name and are sent to its email address."""
     if BillingAccount.objects.filter(organization=organization).exists():
-        queue.introduce_later(str(organization.pk))
+        enqueue.customer_update(str(organization.pk))

@@ -1,4 +1,4 @@
-"""What billing answers with: plain frozen values. Amounts are minor units of the currency beside them."""
+"""Result types of billing: frozen dataclasses. Amounts are minor units of the `currency` beside them."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,7 +6,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class CheckoutSession:
-    """Where to pay."""
+    """A Checkout session at Stripe. `url` is the payment page."""
 
     session_id: str
     url: str
@@ -15,15 +15,19 @@ class CheckoutSession:
 
 @dataclass(frozen=True, slots=True)
 class PaymentMethod:
-    brand: str
-    last4: str
-    exp_month: int
-    exp_year: int
+    """The default payment method. `type` is Stripe's type; fields that the type does not have are None. `display_name` is for people."""
+
+    type: str
+    display_name: str
+    brand: str | None = None
+    last4: str | None = None
+    exp_month: int | None = None
+    exp_year: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class UpcomingChange:
-    """What will change by itself. `kind` is "plan" (a downgrade that waits) or "cancellation"."""
+    """A scheduled change. `kind` is "plan" (a scheduled plan change) or "cancellation". `amount` is the price per interval after it."""
 
     kind: str
     at: datetime
@@ -33,19 +37,62 @@ class UpcomingChange:
 
 
 @dataclass(frozen=True, slots=True)
+class PendingChange:
+    """A plan change that waits for payment confirmation at `url` and is discarded after `expires_at`. `amount` is due for the change."""
+
+    plan: str
+    interval: str | None
+    amount: int | None
+    currency: str
+    url: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NextPayment:
+    """The next invoice. `amount` is its total due; `regular` is the plan's part, including its discounts and tax.
+
+    If `exact` is False, Stripe did not answer: `amount` is the plan's price after discounts and before tax.
+    """
+
+    amount: int
+    currency: str
+    at: datetime
+    discount: int = 0
+    tax: int = 0
+    regular: int | None = None
+    exact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionPause:
+    """Paused payment collection. The plan remains active. `resumes_at` is None if staff have to resume the collection.
+
+    `behavior` is Stripe's: invoices are kept as drafts ("keep_as_draft") or not collected ("mark_uncollectible", "void").
+    """
+
+    behavior: str
+    resumes_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class OverageState:
-    """Whether units beyond the allowance are sold, and up to what a month. A `cap` of None means overage is off."""
+    """The overage setting of a feature. `cap` is the maximum per usage month; None if overage is disabled.
+
+    `max_per_invoice` is twice the cap if usage months and invoices start on different days, as after a change of interval.
+    """
 
     feature: str
     enabled: bool
     cap: int | None
     unit_amount: int
     currency: str
+    max_per_invoice: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OverLimit:
-    """After a downgrade: `used` is above `limit`. Nothing is deleted; what is over is read-only."""
+    """A gauge whose `used` units exceed the `limit`, as after a downgrade. No data is deleted; the excess is read-only."""
 
     feature: str
     used: int
@@ -54,10 +101,14 @@ class OverLimit:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What an organization has, as its account page shows it. Without a subscription `status` is "none" and the plan that of its grants.
+    """The subscription as the account page and the API show it.
 
-    `status` is Stripe's, else "none". `grace_until` is set while a failed payment is being retried and access goes on.
-    `can_resume`, `can_change`, `trial_available` say which buttons make sense.
+    `status` is Stripe's status. Without a subscription it is "none", and `plan` is the plan of the organization's grants.
+    `grace_until` is the end of the grace period after a failed payment; `invoice_url` is set while a payment is missing.
+    `can_resume`, `can_change` and `trial_available` decide which actions a page offers.
+    `amount` is the price per interval for the whole `quantity`, `discounted_amount` is the same after the discounts that apply at the next
+    renewal; both are before tax.
+    `has_free_days` is True if staff postponed the next payment of a paid subscription; Stripe's status is "trialing" then as well.
     """
 
     plan: str
@@ -65,16 +116,22 @@ class Subscription:
     status: str
     interval: str | None = None
     amount: int | None = None
+    quantity: int | None = None
+    discounted_amount: int | None = None
     currency: str | None = None
     current_period_start: datetime | None = None
     current_period_end: datetime | None = None
     trial_end: datetime | None = None
+    has_free_days: bool = False
     cancel_at: datetime | None = None
     canceled_at: datetime | None = None
     ended_at: datetime | None = None
     past_due_since: datetime | None = None
     grace_until: datetime | None = None
+    invoice_url: str | None = None
+    collection_pause: CollectionPause | None = None
     upcoming_change: UpcomingChange | None = None
+    pending_change: PendingChange | None = None
     discounts: tuple[dict[str, object], ...] = ()
     payment_method: PaymentMethod | None = None
     overage: OverageState | None = None
@@ -84,10 +141,22 @@ class Subscription:
 
     @property
     def is_live(self) -> bool:
+        """Return whether there is a subscription that has not ended. Its payment may be missing."""
         return self.status not in {"none", "canceled", "incomplete_expired"}
 
     @property
+    def on_trial(self) -> bool:
+        """Return whether the subscription is in its first trial."""
+        return self.status == "trialing" and not self.has_free_days
+
+    @property
+    def can_change(self) -> bool:
+        """Return whether the plan can be changed now: no payment is missing and no cancellation is scheduled."""
+        return self.status in {"trialing", "active"} and self.cancel_at is None
+
+    @property
     def can_resume(self) -> bool:
+        """Return whether a cancellation is scheduled that can be withdrawn."""
         return self.is_live and self.cancel_at is not None
 
 
@@ -105,10 +174,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class ChangePreview:
-    """What a change costs, to the cent, before it is made.
+    """The exact cost of a plan change.
 
-    `when` is "now" or "period_end", `effective_at` that moment. `due_now` is charged at once: 0 for a change at period end. What is
-    credited beyond it goes to the customer's balance as `credit`. `next_amount` is the regular price from `next_at` on.
+    `when` is "now" or "period_end"; `effective_at` is that time. `due_now` is charged immediately and is 0 for a change at period end.
+    `credit` is added to the customer's balance. `next_amount` is the regular price from `next_at` on, including tax.
     """
 
     plan: str
@@ -127,7 +196,7 @@ class ChangePreview:
 
 @dataclass(frozen=True, slots=True)
 class DunningState:
-    """For the banner: a payment failed at `since`; access ends at `until` unless it is paid.
+    """A failed payment. The payment failed at `since`, and access ends at `until` unless the invoice is paid.
 
     `stage` is "started", "halfway", "last_day" or "over".
     """
@@ -142,12 +211,14 @@ class DunningState:
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What `sync_customer` did. `events` counts those that had come by webhook and waited.
+    """The result of `sync_customer`. `events` is the number of pending webhook events that it processed.
 
-    `changes` names what differed from what was stored: kind, subject, as Stripe has it, as it was here.
+    `changes` contains (kind, subject, value at Stripe, previous local value) for each difference.
     """
 
     customer_id: str
     organization_id: object | None
     events: int = 0
     changes: tuple[tuple[str, str, object, object], ...] = field(default=())
+    # Unregistered prices of running subscriptions, if the organization has no plan from any of them.
+    unknown_prices: tuple[str, ...] = ()

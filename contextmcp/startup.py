@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import import_module
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -13,20 +14,40 @@ DEFAULT = "contextmcp.settings.production"
 EXIT_STATUS = 78
 
 
-def load_settings() -> None:
+def load_settings(process: str) -> None:
     """Load the settings that DJANGO_SETTINGS_MODULE names, in the environment or in `.env`; production's when neither names any.
 
-    Settings that are missing or malformed end the process with one sentence on stderr and exit status 78.
+    `process` is the kind of this process, such as "web". Its connections bear that name in pg_stat_activity, unless DATABASE_URL gives
+    them an `application_name`.
+    Settings that are missing or malformed end the process with one sentence on stderr and exit status 78; so does a catalog that is not
+    valid, with a sentence for every fault.
     """
+    os.environ.setdefault("PGAPPNAME", f"contextmcp {process}")
     os.environ["DJANGO_SETTINGS_MODULE"] = os.environ.get("DJANGO_SETTINGS_MODULE", "").strip() or DEFAULT
     from django.conf import settings  # noqa: PLC0415 - reads the variable set above
 
     try:
         settings.INSTALLED_APPS  # noqa: B018 - loads the settings
+        import_module("entitlements.catalog")
     except (ImproperlyConfigured, ImportError) as error:
-        sys.stderr.write(f"{error}\n")
-        sys.stderr.flush()
-        os._exit(EXIT_STATUS) if _inside_server() else sys.exit(EXIT_STATUS)
+        stop(str(error))
+
+
+def refuse_transaction_pooling() -> None:
+    """End the process with one sentence if a pooler in transaction mode stands before Postgres. Needs the settings."""
+    from contextmcp.common.db import check_pooling  # noqa: PLC0415 - reads the settings
+
+    try:
+        check_pooling()
+    except ImproperlyConfigured as error:
+        stop(str(error))
+
+
+def stop(sentence: str) -> None:
+    """End the process with one sentence on stderr and exit status 78."""
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()
+    os._exit(EXIT_STATUS) if _inside_server() else sys.exit(EXIT_STATUS)
 
 
 def _inside_server() -> bool:

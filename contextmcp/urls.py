@@ -8,6 +8,8 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from contextmcp.common import health, metrics, wellknown
+from contextmcp.web.pages.addresses import undo_email_change
+from contextmcp.web.pages.sessions import sessions
 
 # Staff sign in as everybody does: with their second factor, and no oftener than anybody may try.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
@@ -27,10 +29,13 @@ urlpatterns = [
     path("api/", include("entitlements.api.urls")),
     path("api/", include("usage.api.urls")),
     path("api/", include("billing.api.urls")),
+    path("accounts/sessions/", sessions, name="usersessions_list"),
+    path("accounts/undo-email-change/<str:token>/", undo_email_change, name="undo-email-change"),
     path("accounts/", include("allauth.urls")),
-    path("", include("contextmcp.site.urls")),
+    path("", include("contextmcp.web.urls")),
 ]
 handler400 = "contextmcp.common.problems.bad_request"
 handler403 = "contextmcp.common.problems.forbidden"
 handler404 = "contextmcp.common.problems.not_found"
+handler429 = "contextmcp.web.error_pages.too_many_requests"
 handler500 = "contextmcp.common.problems.server_error"

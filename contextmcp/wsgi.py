@@ -1,13 +1,19 @@
 """Django's WSGI application. `contextmcp.asgi` serves it with limits; do not put it on a port without."""
 
-from contextmcp.startup import load_settings
+from contextmcp.startup import load_settings, stop
 
-load_settings()
+load_settings("web")
 
 from django.core.wsgi import get_wsgi_application  # noqa: E402 - needs the settings
 
 _django = get_wsgi_application()
 
-from billing.webhooks.front import in_front  # noqa: E402 - apps exist only now
+from billing.checks import check_named_prices  # noqa: E402 - apps exist only now
+from billing.inbound.wsgi_shortcut import short_circuit_webhooks  # noqa: E402
 
-application = in_front(_django)
+for message in check_named_prices():
+    # Customers must be charged what the pages say. Django's system checks stop the other processes.
+    if message.is_serious():
+        stop(message.msg)
+
+application = short_circuit_webhooks(_django)

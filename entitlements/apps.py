@@ -6,5 +6,5 @@ class EntitlementsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        # Importing it subscribes it.
+        # Importing the module registers its receivers.
         from . import receivers  # noqa: F401, PLC0415

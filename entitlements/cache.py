@@ -1,22 +1,22 @@
-"""One copy of each organization's entitlements in this process, and one of what is on offer."""
+"""A cache of resolved entitlements and of the plan catalog in each process."""
 
 from collections import OrderedDict
 from datetime import datetime
 from threading import Lock
 from uuid import UUID
 
-from .resolve import Offer
-from .terms import Plan
+from .catalog_schema import Plan
+from .resolve import PlanCatalog
 from .types import Entitlements
 
 CAPACITY = 20_000
 
 
 class EntitlementsCache:
-    """Forgets on invalidation, on time (`changes_at`), and the longest unused when full.
+    """An LRU cache. Entries are discarded on invalidation and when they expire (`changes_at`).
 
-    What is read from the database while an invalidation arrives may be older than the news, so `put` takes the ticket that was drawn
-    before reading and keeps nothing if there was news since.
+    Data that was read before an invalidation may be outdated. Call `generation` before reading and pass the result to `put`, which stores
+    nothing if there was an invalidation in between.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
@@ -24,59 +24,61 @@ class EntitlementsCache:
         self.reset()
 
     def reset(self) -> None:
-        """Start anew, as after a fork: the lock may have been held by a thread that is not there any more."""
+        """Discard everything, also after a fork, when the lock may be held by a thread that no longer exists."""
         self._lock = Lock()
-        self._news = 0
-        self._kept: OrderedDict[UUID, Entitlements] = OrderedDict()
-        self._offer: Offer | None = None
-        self._terms: dict[int, Plan] = {}
+        self._generation = 0
+        self._entries: OrderedDict[UUID, Entitlements] = OrderedDict()
+        self._catalog: PlanCatalog | None = None
+        self._definitions: dict[int, Plan] = {}
 
     def get(self, organization_id: UUID, at: datetime) -> Entitlements | None:
-        """The kept copy, if it still is the answer at that moment."""
+        """Return the cached entitlements if they are valid at `at`."""
         with self._lock:
-            kept = self._kept.get(organization_id)
-            if kept is None or not kept.holds_at(at):
+            cached = self._entries.get(organization_id)
+            if cached is None or not cached.holds_at(at):
                 return None
-            self._kept.move_to_end(organization_id)
-            return kept
+            self._entries.move_to_end(organization_id)
+            return cached
 
-    def ticket(self) -> int:
-        return self._news
+    def generation(self) -> int:
+        """Return the number of invalidations so far."""
+        return self._generation
 
-    def put(self, ticket: int, entitlements: Entitlements) -> None:
+    def put(self, generation: int, entitlements: Entitlements) -> None:
+        """Store entitlements that were read after `generation()` returned `generation`."""
         with self._lock:
-            if ticket != self._news:
+            if generation != self._generation:
                 return
-            self._kept[entitlements.organization_id] = entitlements
-            self._kept.move_to_end(entitlements.organization_id)
-            while len(self._kept) > self._capacity:
-                self._kept.popitem(last=False)
+            self._entries[entitlements.organization_id] = entitlements
+            self._entries.move_to_end(entitlements.organization_id)
+            while len(self._entries) > self._capacity:
+                self._entries.popitem(last=False)
 
-    def offer(self) -> Offer | None:
-        return self._offer
+    def catalog(self) -> PlanCatalog | None:
+        return self._catalog
 
-    def put_offer(self, ticket: int, offer: Offer) -> None:
+    def put_catalog(self, generation: int, catalog: PlanCatalog) -> None:
         with self._lock:
-            if ticket == self._news:
-                self._offer = offer
+            if generation == self._generation:
+                self._catalog = catalog
 
-    def terms(self, version_id: int) -> Plan | None:
-        """A published version's terms, read before. They never change, so all who hold it share one copy."""
-        return self._terms.get(version_id)
+    def plan_definition(self, version_id: int) -> Plan | None:
+        """Return the cached definition of a published plan version, which never changes."""
+        return self._definitions.get(version_id)
 
-    def put_terms(self, version_id: int, plan: Plan) -> None:
-        self._terms[version_id] = plan
+    def put_plan_definition(self, version_id: int, plan: Plan) -> None:
+        self._definitions[version_id] = plan
 
-    def forget(self, organization_id: UUID | None) -> None:
-        """One organization's copy, or with None all of them and the offer."""
+    def invalidate(self, organization_id: UUID | None) -> None:
+        """Discard the entitlements of one organization, or with None everything."""
         with self._lock:
-            self._news += 1
+            self._generation += 1
             if organization_id is None:
-                self._kept.clear()
-                self._offer = None
-                self._terms = {}
+                self._entries.clear()
+                self._catalog = None
+                self._definitions = {}
             else:
-                self._kept.pop(organization_id, None)
+                self._entries.pop(organization_id, None)
 
 
 CACHE = EntitlementsCache()

@@ -1,4 +1,4 @@
-"""Why something may not be done under the present plan."""
+"""Errors of the entitlements app. Each has a stable code and an HTTP status."""
 
 from typing import Any, Self
 
@@ -8,7 +8,7 @@ from contextmcp.common.errors import Conflict, DomainError, ValidationFailed
 
 
 class _Upgradable(DomainError):
-    """Says where to go on."""
+    """An error whose details name the page where the plan can be upgraded (`upgrade_url`)."""
 
     def __init__(self, message: str | None = None, **details: Any) -> None:
         super().__init__(message, **details, upgrade_url=f"{settings.PUBLIC_URL}/pricing/")
@@ -31,37 +31,44 @@ class PlanInactive(DomainError):
 
 
 class PaymentRequired(DomainError):
-    """The plan that included this was lost for want of payment. Details: feature, plan, upgrade_url (where to pay)."""
+    """The plan that included this feature lapsed because a payment failed. Details: feature, plan, upgrade_url (where to pay)."""
 
     code = "payment_required"
     status = 402
-    message = "A payment failed and the grace period is over. Update the payment method to have this back."
+    message = "A payment failed and the grace period has ended. Update your payment method to restore access."
 
     def __init__(self, message: str | None = None, **details: Any) -> None:
         super().__init__(message, **details, upgrade_url=f"{settings.PUBLIC_URL}/account/billing/")
 
 
 class UnknownFeature(ValidationFailed):
-    message = "There is no such feature."
+    message = "This feature does not exist."
 
     @classmethod
     def named(cls, feature: str) -> Self:
-        return cls(errors=[{"field": "feature", "message": f"There is no feature named {feature[:64]!r}."}])
+        return cls(errors=[{"field": "feature", "message": f"Unknown feature {feature[:64]!r}."}])
 
 
 class UnknownPlan(ValidationFailed):
-    message = "There is no such plan."
+    message = "This plan does not exist."
 
     @classmethod
     def named(cls, plan: str) -> Self:
-        return cls(errors=[{"field": "plan", "message": f"There is no plan named {plan[:64]!r}."}])
+        return cls(errors=[{"field": "plan", "message": f"Unknown plan {plan[:64]!r}."}])
 
 
 class PublishedVersionChanged(Conflict):
-    """The catalogue says something else about a version than what was published. Details: plan, version, fields."""
+    """The catalog differs from the published version with the same number. Details: plan, version, fields."""
 
-    message = "A published plan version never changes: raise its version number instead."
+    code = "plan_version_published"
+    message = "A published plan version cannot change. Increase its version number instead."
+
+
+class GrantOfSubscription(Conflict):
+    code = "grant_of_subscription"
+    message = "This grant belongs to a subscription and ends with it."
 
 
 class AlreadyEnded(Conflict):
+    code = "already_ended"
     message = "This has already ended."

@@ -1,4 +1,4 @@
-"""The façade: what an organization may do, and why."""
+"""The public interface of the entitlements app."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -6,54 +6,57 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from accounts.invalidation import watcher
 from accounts.models import Organization
-from accounts.revocations import watcher
 from contextmcp.common.clock import now
 
 from . import selectors
 from .cache import CACHE
+from .catalog_schema import Plan, Value
+from .invalidation import changed_in_transaction
 from .models import Grant, Override, PlanVersion
-from .news import changing
 from .services import grants, overrides
 from .services.actor import Actor
 from .services.publish import version_of
-from .terms import Plan, Value
-from .types import Allowance, Entitlements, GrantSpec, Source
+from .types import Entitlements, FeatureEntitlement, GrantSpec, Source
 
 
 class EntitlementsManager:
-    """Everything about what one organization may do."""
+    """The entitlements, grants and overrides of one organization."""
 
     def __init__(self, organization: Organization) -> None:
         self.organization = organization
 
     def entitlements(self) -> Entitlements:
-        """As of `now(organization)`; from this process's copy where there is one and news of changes arrives."""
+        """Return the entitlements at `now(organization)`, from the cache if it is fresh."""
         organization, at = self.organization, now(self.organization)
-        if changing(organization.id):
-            return selectors.read_entitlements(organization, at)
-        kept = self.cached(organization.id, at)
-        if kept is None:
-            ticket = CACHE.ticket()
-            kept = selectors.read_entitlements(organization, at)
-            CACHE.put(ticket, kept)
-        return kept
+        entitlements = self.cached(organization.id, at)
+        if entitlements is None:
+            if changed_in_transaction(organization.id):
+                return selectors.read_entitlements(organization, at)
+            generation = CACHE.generation()
+            entitlements = selectors.read_entitlements(organization, at)
+            CACHE.put(generation, entitlements)
+        return entitlements
 
     @staticmethod
     def cached(organization_id: UUID, at: datetime, *, stale: bool = False) -> Entitlements | None:
-        """This process's copy, if it is the answer at that moment. Touches no database, so an event loop may ask.
+        """Return the cached entitlements if they are valid at `at`. Does no I/O, so it can be called on an event loop.
 
-        None when no news arrived from the database for a second, unless `stale` accepts what was last known.
+        Returns None if the invalidation log was not read for a second, unless `stale` accepts entries of any age, and if the current
+        transaction has changed the entitlements.
         """
         watcher.start()
-        return CACHE.get(organization_id, at) if stale or watcher.fresh() else None
+        if changed_in_transaction(organization_id):
+            return None
+        return CACHE.get(organization_id, at) if stale or watcher.is_fresh() else None
 
-    def require(self, feature: str) -> Allowance:
-        """The allowance, or `FeatureNotAvailable`, `PlanInactive`, `PaymentRequired`; `UnknownFeature` for a name that is none."""
+    def require(self, feature: str) -> FeatureEntitlement:
+        """Return the entitlement to a feature. Raises `FeatureNotAvailable`, `PlanInactive`, `PaymentRequired` or `UnknownFeature`."""
         return self.entitlements().require(feature)
 
     def grants(self) -> QuerySet[Grant]:
-        """All there ever were, the latest first."""
+        """Return all grants, including ended ones, latest first."""
         return self.organization.grants.select_related("plan_version")
 
     def grant(
@@ -68,42 +71,42 @@ class EntitlementsManager:
         anchor: datetime | None = None,
         actor: Actor = None,
     ) -> Grant:
-        """Give a plan, from now unless said otherwise; by name, its newest version. Gift and staff grants need a reason."""
+        """Grant a plan, by default its newest version and from now. Raises `ValidationFailed` (a gift or staff grant needs a reason)."""
         name, version = (plan.plan, plan.version) if isinstance(plan, PlanVersion) else (plan, None)
         spec = GrantSpec(name, version, reference, starts_at, ends_at, anchor, reason)
-        return grants.give(self.organization, source, spec, actor)
+        return grants.give_grant(self.organization, source, spec, actor)
 
     def end_grant(self, grant: Grant, actor: Actor = None, *, reason: str = "", at: datetime | None = None) -> Grant:
-        """End it now or at a later moment; `AlreadyEnded` if it had."""
-        return grants.end(grant, actor, reason=reason, at=at)
+        """End a grant now or at the later time `at`. Raises `AlreadyEnded`."""
+        return grants.end_grant(grant, actor, reason=reason, at=at)
 
-    def replace_grants(self, source: str, wanted: Iterable[GrantSpec], actor: Actor = None) -> list[Grant]:
-        """Make the standing grants of `source` equal to `wanted`. Repeating it changes nothing; nothing is deleted.
+    def replace_grants(self, source: str, specs: Iterable[GrantSpec], actor: Actor = None) -> list[Grant]:
+        """Make the active and future grants of `source` match `specs`. Idempotent. Other grants of the source are ended, not deleted.
 
-        A subscription in its trial is a `subscription` too: only that source may have overage. One lost for want of payment is
-        wanted with its past `ends_at` and `owing=True` for as long as it can still be paid.
+        A subscription in its trial also has the source `subscription`, because only that source can have overage. For a subscription that
+        lapsed because a payment failed, pass a spec with its past `ends_at` and `lapsed=True` while it can still be paid.
         """
-        return grants.replace(self.organization, source, wanted, actor)
+        return grants.replace_grants(self.organization, source, specs, actor)
 
-    def override(self, feature: str, value: Value, *, reason: str, until: datetime | None = None, actor: Actor = None) -> Override:
-        """From now this organization has `feature` with this value (None: unlimited)."""
-        return overrides.give(self.organization, feature, value, reason=reason, until=until, actor=actor)
+    def override(self, feature: str, value: Value, *, reason: str, ends_at: datetime | None = None, actor: Actor = None) -> Override:
+        """Set the organization's value of `feature` from now on (None: unlimited). Raises `UnknownFeature`, `ValidationFailed`."""
+        return overrides.give_override(self.organization, feature, value, reason=reason, ends_at=ends_at, actor=actor)
 
-    def end_override(self, override: Override, actor: Actor = None) -> Override:
-        """The plan's own value counts again; `AlreadyEnded` if it did."""
-        return overrides.end(override, actor)
+    def end_override(self, override: Override, actor: Actor = None, *, reason: str = "") -> Override:
+        """End an override, so that the plan's value applies again. Raises `AlreadyEnded`."""
+        return overrides.end_override(override, actor, reason=reason)
 
     @staticmethod
     def plans() -> tuple[Plan, ...]:
-        """The plans one can choose now, as published, from the least to the most."""
+        """Return the plans on offer as published, in ascending order."""
         return selectors.current_plans()
 
     @staticmethod
     def version(plan: str, version: int | None = None) -> PlanVersion:
-        """The published version of a plan, by default the newest; `UnknownPlan` where there is none."""
+        """Return the published version of a plan, by default the newest. Raises `UnknownPlan`."""
         return version_of(plan, version)
 
     @staticmethod
     def subscribers_of(plan_version: PlanVersion, *, source: str | None = Source.SUBSCRIPTION) -> QuerySet[Organization]:
-        """The organizations with a standing grant of that version, by default through a subscription; None: through anything."""
+        """Return organizations with an active or future grant of the version, by default from a subscription; None means any source."""
         return selectors.subscribers_of(plan_version, source=source)

@@ -1,4 +1,4 @@
-"""Plan versions as published, and who has what because of what."""
+"""Published plan versions, grants and overrides."""
 
 from datetime import datetime
 from functools import cached_property
@@ -9,29 +9,29 @@ from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
 
-from .terms import Plan, read
+from .catalog_schema import Plan, parse_plan
 from .types import Source
 
 
-class Permanent(Exception):
-    """This row is history; it is not changed or deleted. A programming error, not a refusal."""
+class ImmutableRow(Exception):
+    """Code tried to change or delete a row that is append-only. This is a programming error."""
 
 
-class KeptQuerySet(models.QuerySet[Any]):
-    """Rows that cannot be deleted through here; the database refuses it too."""
+class AppendOnlyQuerySet(models.QuerySet[Any]):
+    """A queryset that refuses to delete. Database triggers refuse it too."""
 
     def delete(self) -> Any:
-        raise Permanent("These rows are kept.")
+        raise ImmutableRow("These rows cannot be deleted.")
 
 
-class PlanVersionQuerySet(KeptQuerySet):
+class PlanVersionQuerySet(AppendOnlyQuerySet):
     def newest(self) -> "models.QuerySet[PlanVersion]":
-        """Of each plan, the version published last."""
+        """Return the latest published version of each plan."""
         return self.order_by("plan", "-version").distinct("plan")
 
 
 class PlanVersion(models.Model):
-    """A plan as it was published: never changed, never deleted."""
+    """A published plan. It is never changed or deleted."""
 
     plan = models.CharField(max_length=40)
     version = models.PositiveIntegerField()
@@ -42,8 +42,8 @@ class PlanVersion(models.Model):
     class Meta:
         ordering = ["plan", "-version"]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["plan", "version"], name="plan_version_once"),
-            models.CheckConstraint(condition=Q(version__gte=1), name="plan_version_from_one"),
+            models.UniqueConstraint(fields=["plan", "version"], name="plan_version_unique"),
+            models.CheckConstraint(condition=Q(version__gte=1), name="plan_version_positive"),
         ]
 
     def __str__(self) -> str:
@@ -51,59 +51,59 @@ class PlanVersion(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
-            raise Permanent("A published plan version never changes.")
+            raise ImmutableRow("A published plan version cannot change.")
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> Any:
-        raise Permanent("A published plan version is kept.")
+        raise ImmutableRow("A published plan version cannot be deleted.")
 
     @cached_property
     def terms(self) -> Plan:
-        return read(self.document)
+        return parse_plan(self.document)
 
 
-GIVEN = [source.value for source in Source if source is not Source.FREE]
+GRANT_SOURCES = [source.value for source in Source if source is not Source.FREE]
 
 
-class GrantQuerySet(KeptQuerySet):
+class GrantQuerySet(AppendOnlyQuerySet):
     def active(self, *, at: datetime) -> Self:
         return self.filter(Q(ends_at=None) | Q(ends_at__gt=at), starts_at__lte=at)
 
-    def standing(self, *, at: datetime) -> Self:
-        """Active at that moment or to come."""
+    def current_or_future(self, *, at: datetime) -> Self:
+        """Return the grants that are active at `at` or start later."""
         return self.filter(Q(ends_at=None) | Q(ends_at__gt=at))
 
 
 class Grant(models.Model):
-    """This organization has this plan version, from, to, in these periods, because of. It ends; it is not deleted."""
+    """Gives an organization a plan version for a period of time. A grant is ended, never deleted."""
 
     organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="grants")
     plan_version = models.ForeignKey(PlanVersion, on_delete=models.PROTECT, related_name="grants")
-    source = models.CharField(max_length=20, choices=[(source, source) for source in GIVEN])
-    reference = models.CharField(max_length=100, blank=True, help_text="What it stands for in the system that gave it.")
+    source = models.CharField(max_length=20, choices=[(source, source) for source in GRANT_SOURCES])
+    reference = models.CharField(max_length=100, blank=True, help_text="Identifier in the source system, such as a Stripe subscription ID.")
     starts_at = models.DateTimeField()
-    ends_at = models.DateTimeField(null=True, blank=True, help_text="Empty: until it is ended.")
-    anchor = models.DateTimeField(help_text="Monthly periods are counted from here.")
+    ends_at = models.DateTimeField(null=True, blank=True, help_text="Empty if there is no scheduled end.")
+    anchor = models.DateTimeField(help_text="Usage months are counted from this time.")
     reason = models.CharField(max_length=200, blank=True)
-    owing = models.BooleanField(default=False, help_text="It ends, or ended, because a payment failed.")
+    lapsed = models.BooleanField(default=False, help_text="The grant ends or ended because a payment failed.")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
     objects = GrantQuerySet.as_manager()
 
     class Meta:
         ordering = ["-starts_at", "-id"]
-        indexes: ClassVar = [models.Index(fields=["organization", "ends_at"], name="grant_of_organization")]
+        indexes: ClassVar = [models.Index(fields=["organization", "ends_at"], name="grant_by_organization")]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(ends_at=None) | Q(ends_at__gte=F("starts_at")), name="grant_ends_after_start"),
-            models.CheckConstraint(condition=Q(source__in=GIVEN), name="grant_known_source"),
+            models.CheckConstraint(condition=Q(source__in=GRANT_SOURCES), name="grant_source_valid"),
             models.CheckConstraint(
                 condition=~Q(source__in=["gift", "staff"]) | ~Q(reason=""),
-                name="grant_given_for_a_reason",
+                name="grant_reason_required",
             ),
             models.UniqueConstraint(
                 fields=["organization", "source", "reference", "plan_version"],
                 condition=Q(ends_at=None) & ~Q(reference=""),
-                name="grant_open_once",
+                name="grant_unique_open",
             ),
         ]
 
@@ -111,21 +111,23 @@ class Grant(models.Model):
         return f"{self.plan_version} by {self.source}"
 
     def delete(self, *args: Any, **kwargs: Any) -> Any:
-        raise Permanent("A grant ends; it is not deleted.")
+        raise ImmutableRow("A grant is ended, not deleted.")
 
 
-class OverrideQuerySet(KeptQuerySet):
-    def standing(self, *, at: datetime) -> Self:
-        return self.filter(Q(until=None) | Q(until__gt=at), ended_at=None)
+class OverrideQuerySet(AppendOnlyQuerySet):
+    def current_or_future(self, *, at: datetime) -> Self:
+        return self.filter(Q(ends_at=None) | Q(ends_at__gt=at), ended_at=None)
 
 
 class Override(models.Model):
-    """One feature differently for one organization, until, with a reason. The newest standing one of a feature counts."""
+    """Gives one organization another value of one feature, with a reason and an optional end. The newest active override applies."""
 
     organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="overrides")
     feature = models.CharField(max_length=60)
-    value = models.JSONField(null=True, blank=True, help_text="true or false for a flag, a number otherwise; empty is unlimited.")
-    until = models.DateTimeField(null=True, blank=True, help_text="Empty: until it is ended.")
+    value = models.JSONField(
+        null=True, blank=True, help_text="true or false for a boolean feature, a number otherwise. Empty means unlimited."
+    )
+    ends_at = models.DateTimeField(null=True, blank=True, help_text="Empty if there is no scheduled end.")
     reason = models.CharField(max_length=200)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
@@ -135,12 +137,12 @@ class Override(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
         constraints: ClassVar = [
-            models.CheckConstraint(condition=~Q(reason=""), name="override_for_a_reason"),
-            models.UniqueConstraint(fields=["organization", "feature"], condition=Q(ended_at=None), name="override_once_at_a_time"),
+            models.CheckConstraint(condition=~Q(reason=""), name="override_reason_required"),
+            models.UniqueConstraint(fields=["organization", "feature"], condition=Q(ended_at=None), name="override_unique_active"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.feature} = {self.value}"
+        return f"{self.feature} = {'unlimited' if self.value is None else self.value}"
 
     def delete(self, *args: Any, **kwargs: Any) -> Any:
-        raise Permanent("An override ends; it is not deleted.")
+        raise ImmutableRow("An override is ended, not deleted.")

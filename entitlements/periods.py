@@ -1,4 +1,4 @@
-"""Months counted from an anchor. In UTC, so a day always has 24 hours."""
+"""Usage months, counted from an anchor in UTC."""
 
 import calendar
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Half open: `start` belongs to it, `end` to the next."""
+    """A half-open period: it includes `start` and excludes `end`."""
 
     start: datetime
     end: datetime
@@ -17,7 +17,7 @@ class Period:
 
 
 def add_months(anchor: datetime, months: int) -> datetime:
-    """`months` after `anchor` on the anchor's day, or the month's last where it has no such day: 31 January, 28 February, 31 March."""
+    """Return the time `months` after `anchor`, on the anchor's day or the month's last day: January 31, February 28, March 31."""
     years, month = divmod(anchor.month - 1 + months, 12)
     year = anchor.year + years
     day = min(anchor.day, calendar.monthrange(year, month + 1)[1])
@@ -25,10 +25,10 @@ def add_months(anchor: datetime, months: int) -> datetime:
 
 
 def month_period(anchor: datetime, at: datetime) -> Period:
-    """The month from `anchor` that `at` lies in, before the anchor as well."""
+    """Return the usage month that contains `at`, which may be before the anchor."""
     anchor, at = anchor.astimezone(UTC), at.astimezone(UTC)
     months = (at.year - anchor.year) * 12 + at.month - anchor.month
-    # The calendar's month has begun, the anchor's day in it may not have.
+    # The anchor's day may not have been reached in the calendar month of `at`.
     if add_months(anchor, months) > at:
         months -= 1
     return Period(add_months(anchor, months), add_months(anchor, months + 1))

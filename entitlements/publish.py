@@ -1,5 +1,5 @@
-"""Publishing, for billing's command."""
+"""Publishing of plans, for use by billing."""
 
-from .services.publish import Change, difference, publish
+from .services.publish import PublishChange, plan_publish, publish
 
-__all__ = ["Change", "difference", "publish"]
+__all__ = ["PublishChange", "plan_publish", "publish"]

@@ -1,30 +1,30 @@
-"""What happens below that the copies here must hear of."""
+"""Receivers of signals and invalidations of accounts that concern cached entitlements."""
 
 from typing import Any
 
 from django.dispatch import receiver
 
-from accounts.revocations import Notice, watcher
+from accounts.invalidation import Invalidation, watcher
 from accounts.signals import organization_closed
 
 from .cache import CACHE
-from .news import announce
+from .invalidation import invalidate
 
 KINDS = frozenset({"entitlements", "organization", "start", "fork"})
 
 
 @receiver(organization_closed)
 def close(organization: Any, **_: Any) -> None:
-    """In this process at once; the watchers of the others hear of it by themselves."""
-    announce(organization.id)
+    """Invalidate a closed organization in this process. Other processes receive it through the invalidation log."""
+    invalidate(organization.id)
 
 
-def hear(notice: Notice) -> None:
-    """An entry of the sequence arrived."""
-    if notice.kind == "fork":
+def on_invalidation(invalidation: Invalidation) -> None:
+    """Discard the cached entitlements that an entry of the invalidation log concerns."""
+    if invalidation.kind == "fork":
         CACHE.reset()
-    elif notice.kind in KINDS:
-        CACHE.forget(notice.organization_id)
+    elif invalidation.kind in KINDS:
+        CACHE.invalidate(invalidation.organization_id)
 
 
-watcher.subscribe(hear)
+watcher.subscribe(on_invalidation)

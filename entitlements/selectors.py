@@ -1,112 +1,103 @@
-"""Reading plan versions, grants and overrides."""
+"""Queries for plan versions, grants and overrides."""
 
 import json
 from datetime import datetime
-from typing import Any
 
-import psycopg
-from django.db import connection
 from django.db.models import QuerySet
 
+from accounts.invalidation import watcher
 from accounts.models import Organization
-from accounts.revocations import watcher
 from contextmcp.common.clock import now
+from contextmcp.common.db import fetch_prepared
 
 from .cache import CACHE
 from .catalog import CATALOG
+from .catalog_schema import Plan
+from .invalidation import changed_in_transaction
 from .models import Grant, Override, PlanVersion
-from .news import changing
-from .resolve import HeldGrant, HeldOverride, Holder, Offer, resolve
-from .terms import Plan
+from .resolve import GrantInput, OverrideInput, PlanCatalog, Subject, resolve
 from .types import Entitlements, Source
 
 
-def read_offer() -> Offer:
-    """What is on offer: of each plan in the catalogue the version published last; before that, the catalogue's own."""
+def read_plan_catalog() -> PlanCatalog:
+    """Return the plans on offer: the latest published version of each plan in the catalog, or the declared plan if none is published."""
     published = {version.plan: version.terms for version in PlanVersion.objects.newest()}
-    return Offer(CATALOG.features, tuple(published.get(plan.name, plan) for plan in CATALOG.plans))
+    return PlanCatalog(CATALOG.features, tuple(published.get(plan.name, plan) for plan in CATALOG.plans))
 
 
-def offer() -> Offer:
-    """The same from the copy in this process, while news of changes arrives and this transaction has made none."""
-    if changing(None) or not watcher.fresh():
+def plan_catalog() -> PlanCatalog:
+    """Return the plans on offer, from the cache if it is fresh and the current transaction did not change them."""
+    if changed_in_transaction(None) or not watcher.is_fresh():
         watcher.start()
-        return read_offer()
-    kept = CACHE.offer()
-    if kept is None:
-        ticket = CACHE.ticket()
-        kept = read_offer()
-        CACHE.put_offer(ticket, kept)
-    return kept
+        return read_plan_catalog()
+    catalog = CACHE.catalog()
+    if catalog is None:
+        generation = CACHE.generation()
+        catalog = read_plan_catalog()
+        CACHE.put_catalog(generation, catalog)
+    return catalog
 
 
-# Everything that decides, in one round trip: a row of nulls where there is neither grant nor override.
-_READ = """
+# All grants and overrides in one round trip. There is one row of nulls if the organization has none.
+_SELECT_ENTITLEMENTS = """
 SELECT organization.closed_at IS NULL, row.*
 FROM accounts_organization AS organization
 LEFT JOIN LATERAL (
-    SELECT id, plan_version_id, source, starts_at, ends_at, anchor, owing, NULL::text AS feature, NULL::text AS value
+    SELECT id, plan_version_id, source, starts_at, ends_at, anchor, lapsed, NULL::text AS feature, NULL::text AS value
     FROM entitlements_grant
-    WHERE organization_id = organization.id AND (ends_at IS NULL OR ends_at > %(at)s OR owing)
+    WHERE organization_id = organization.id AND (ends_at IS NULL OR ends_at > %(at)s OR lapsed)
     UNION ALL
-    SELECT id, NULL, NULL, NULL, until, NULL, NULL, feature, value::text
+    SELECT id, NULL, NULL, NULL, ends_at, NULL, NULL, feature, value::text
     FROM entitlements_override
-    WHERE organization_id = organization.id AND ended_at IS NULL AND (until IS NULL OR until > %(at)s)
+    WHERE organization_id = organization.id AND ended_at IS NULL AND (ends_at IS NULL OR ends_at > %(at)s)
 ) AS row ON true
 WHERE organization.id = %(id)s
 """
 
 
 def read_entitlements(organization: Organization, at: datetime) -> Entitlements:
-    """Resolved from the rows as they are. The caller may hold an organization that was read before it was closed."""
+    """Resolve the entitlements from the database. `organization` may be outdated: its closing time is read again."""
     active = True
-    found: list[tuple[int, int, str, datetime, datetime | None, datetime, bool]] = []
-    overrides: list[HeldOverride] = []
-    for open_, row_id, version, source, starts, ends, anchor, owing, feature, value in _rows(organization, at):
+    grant_rows: list[tuple[int, int, str, datetime, datetime | None, datetime, bool]] = []
+    overrides: list[OverrideInput] = []
+    rows = fetch_prepared(_SELECT_ENTITLEMENTS, {"at": at, "id": organization.pk})
+    for open_, row_id, version, source, starts, ends, anchor, lapsed, feature, value in rows:
         active = open_
         if version is not None:
-            found.append((row_id, version, source, starts, ends, anchor, owing))
+            grant_rows.append((row_id, version, source, starts, ends, anchor, lapsed))
         elif row_id is not None:
-            overrides.append(HeldOverride(feature, None if value is None else json.loads(value), ends, row_id))
-    terms = _terms({version for _, version, *_ in found})
+            overrides.append(OverrideInput(feature, None if value is None else json.loads(value), ends, row_id))
+    definitions = _definitions({version for _, version, *_ in grant_rows})
     grants = [
-        HeldGrant(terms[version], Source(source), starts, ends, anchor, owing, row_id)
-        for row_id, version, source, starts, ends, anchor, owing in found
+        GrantInput(definitions[version], Source(source), starts, ends, anchor, lapsed, row_id)
+        for row_id, version, source, starts, ends, anchor, lapsed in grant_rows
     ]
-    return resolve(Holder(organization.id, organization.created_at, active=active), grants, overrides, at, offer())
+    return resolve(Subject(organization.id, organization.created_at, active=active), grants, overrides, at, plan_catalog())
 
 
-def _rows(organization: Organization, at: datetime) -> list[Any]:
-    """On psycopg's own cursor, which prepares the statement on the server; Django's does not."""
-    connection.close_if_health_check_failed()
-    connection.ensure_connection()
-    with connection.wrap_database_errors:
-        made: psycopg.Cursor[Any] = psycopg.Cursor(connection.connection)
-        return made.execute(_READ, {"at": at, "id": organization.pk}, prepare=True).fetchall()
-
-
-def _terms(wanted: set[int]) -> dict[int, Plan]:
-    """The terms of these plan versions; those that no organization of this process had before are read."""
-    known = {version: plan for version in wanted if (plan := CACHE.terms(version)) is not None}
-    if missing := wanted - known.keys():
+def _definitions(version_ids: set[int]) -> dict[int, Plan]:
+    """Return the definitions of plan versions, from the cache or the database."""
+    plans = {version: plan for version in version_ids if (plan := CACHE.plan_definition(version)) is not None}
+    if missing := version_ids - plans.keys():
         for version in PlanVersion.objects.filter(pk__in=missing):
-            known[version.pk] = version.terms
-            CACHE.put_terms(version.pk, version.terms)
-    return known
+            plans[version.pk] = version.terms
+            CACHE.put_plan_definition(version.pk, version.terms)
+    return plans
 
 
 def current_plans() -> tuple[Plan, ...]:
-    """The plans one can choose now, from the least to the most."""
-    return tuple(offer().plans)
+    """Return the plans on offer in ascending order."""
+    return tuple(plan_catalog().plans)
 
 
 def subscribers_of(plan_version: PlanVersion, *, source: str | None = Source.SUBSCRIPTION) -> QuerySet[Organization]:
-    """The organizations with a standing grant of that version, by default through a subscription; None: through anything."""
-    grants = Grant.objects.standing(at=now()).filter(plan_version=plan_version)
+    """Return organizations with an active or future grant of the version, by default from a subscription; None means any source."""
+    grants = Grant.objects.current_or_future(at=now()).filter(plan_version=plan_version)
     if source is not None:
         grants = grants.filter(source=source)
     return Organization.objects.filter(id__in=grants.values("organization_id")).order_by("created_at")
 
 
-def standing_override(organization: Organization, feature: str) -> Override | None:
+def current_override(organization: Organization, feature: str) -> Override | None:
+    """Return the override of the organization's feature that was not ended, or None. Its scheduled end may have passed."""
     return Override.objects.filter(organization=organization, feature=feature, ended_at=None).first()

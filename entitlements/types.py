@@ -1,4 +1,4 @@
-"""What an organization may do, as plain frozen values. Nothing here knows a database."""
+"""Plain frozen types for entitlements. No I/O."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,21 +11,21 @@ from uuid import UUID
 from .errors import FeatureNotAvailable, PaymentRequired, PlanInactive, UnknownFeature
 from .periods import Period, month_period
 
-OnOutage = Literal["refuse", "allow"]
+FailureMode = Literal["fail_closed", "fail_open"]
 RATE_WINDOW_SECONDS = 60
 
 
 class Kind(StrEnum):
-    """How a feature is counted."""
+    """The type of a feature."""
 
-    FLAG = "flag"  # it is there or it is not
-    LIMIT = "limit"  # a level: so many at a time
-    QUOTA = "quota"  # a flow: so many a month
-    RATE = "rate"  # so many in `RATE_WINDOW_SECONDS`
+    BOOLEAN = "boolean"  # included or not
+    GAUGE = "gauge"  # a number in use at any time
+    QUOTA = "quota"  # a number per usage month
+    RATE_LIMIT = "rate_limit"  # a number per RATE_WINDOW_SECONDS
 
 
 class Source(StrEnum):
-    """Why an organization has its plan. `FREE` is what is left without any grant."""
+    """Where an organization's plan comes from. `FREE` applies without any grant."""
 
     SUBSCRIPTION = "subscription"
     TRIAL = "trial"
@@ -35,11 +35,11 @@ class Source(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
-    """How much of one feature. A `limit` of None is unlimited (or a flag); `anchor` is where monthly periods run from.
+class FeatureEntitlement:
+    """The entitlement to one feature. A `limit` of None is unlimited (or a boolean feature); `anchor` starts the usage months.
 
-    `overage_unit_amount` is in minor units of `overage_currency`; None where nothing is sold beyond the limit.
-    `on_outage` says what happens when the database cannot be reached; a feature that is allowed then is not counted exactly.
+    `overage_unit_amount` is the price of a unit beyond the limit in minor units of `overage_currency`, or None without overage.
+    `failure_mode` decides how calls are answered while the database is unavailable.
     """
 
     feature: str
@@ -47,22 +47,22 @@ class Allowance:
     enabled: bool
     limit: int | None
     anchor: datetime
-    on_outage: OnOutage = "refuse"
+    failure_mode: FailureMode = "fail_closed"
     overage_unit_amount: int | None = None
     overage_currency: str | None = None
     overridden: bool = False
 
     def period(self, at: datetime) -> Period:
-        """The month, counted from the anchor, that `at` lies in."""
+        """Return the usage month that contains `at`."""
         return month_period(self.anchor, at)
 
 
 @dataclass(frozen=True, slots=True)
 class Entitlements:
-    """Everything one organization may do, true for every moment with `since <= moment < changes_at` (None: without end).
+    """All entitlements of an organization, valid while `since <= moment < changes_at` (None: no known end).
 
-    `owing` is the plan that was lost for want of payment, `owed` the features that went with it. `upgrades` names for each
-    feature that is not enabled the cheapest plan on offer that has it.
+    `lapsed_plan` is the plan that lapsed because a payment failed, `lapsed_features` the features that were lost with it. `upgrades` maps
+    each feature that is not enabled to the cheapest plan on offer that includes it.
     """
 
     organization_id: UUID
@@ -72,39 +72,39 @@ class Entitlements:
     plan_title: str
     source: Source
     anchor: datetime
-    allowances: Mapping[str, Allowance]
+    features: Mapping[str, FeatureEntitlement]
     since: datetime | None
     changes_at: datetime | None
     etag: str
-    owing: str | None = None  # the plan that was lost for want of payment
-    owed: frozenset[str] = frozenset()  # the features that went with it
+    lapsed_plan: str | None = None  # the plan that lapsed because a payment failed
+    lapsed_features: frozenset[str] = frozenset()  # the features that were lost with it
     upgrades: Mapping[str, str | None] = field(
         default_factory=lambda: MappingProxyType({})
     )  # feature to the cheapest public plan that has it
 
     def holds_at(self, moment: datetime) -> bool:
-        """Whether this is still the answer at `moment`."""
+        """Return whether these entitlements are valid at `moment`."""
         return (self.since is None or self.since <= moment) and (self.changes_at is None or moment < self.changes_at)
 
-    def require(self, feature: str) -> Allowance:
-        """The allowance, or `UnknownFeature`, `PlanInactive`, `PaymentRequired` or `FeatureNotAvailable`."""
-        allowance = self.allowances.get(feature)
-        if allowance is None:
+    def require(self, feature: str) -> FeatureEntitlement:
+        """Return the entitlement. Raises `UnknownFeature`, `PlanInactive`, `PaymentRequired` or `FeatureNotAvailable`."""
+        entitlement = self.features.get(feature)
+        if entitlement is None:
             raise UnknownFeature.named(feature)
         if not self.active:
             raise PlanInactive(feature=feature)
-        if allowance.enabled:
-            return allowance
-        if feature in self.owed:
-            raise PaymentRequired(feature=feature, plan=self.owing)
+        if entitlement.enabled:
+            return entitlement
+        if feature in self.lapsed_features:
+            raise PaymentRequired(feature=feature, plan=self.lapsed_plan)
         raise FeatureNotAvailable(feature=feature, plan=self.plan, available_in=self.upgrades.get(feature))
 
 
 @dataclass(frozen=True, slots=True)
 class GrantSpec:
-    """A grant as it ought to stand. `starts_at` and `anchor` of None mean now and `starts_at`.
+    """A grant to create or update. By default `starts_at` is now and `anchor` is `starts_at`.
 
-    `owing` says that it ends, or ended, because a payment failed.
+    `lapsed` means that the grant ends or ended because a payment failed.
     """
 
     plan: str
@@ -114,4 +114,4 @@ class GrantSpec:
     ends_at: datetime | None = None
     anchor: datetime | None = None
     reason: str = ""
-    owing: bool = False
+    lapsed: bool = False

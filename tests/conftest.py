@@ -1,41 +1,54 @@
-"""What every test may ask for."""
+"""Fixtures for every test. What takes long to import is imported by the fixture, so that a test without it does not pay for it."""
 
+from __future__ import annotations
+
+import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import hypothesis
 import pytest
+import structlog
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
+from accounts.invalidation import watcher
 from accounts.models import Organization
-from accounts.principals import cache
-from accounts.revocations import watcher
+from accounts.principal_cache import cache
 from accounts.service_principals import service_keys
+from contextmcp.devstack.services import Services
 from entitlements.cache import CACHE
-from tests.factories.accounts import MembershipFactory, OrganizationFactory, Person, UserFactory
 from tests.support.api import Api
-from tests.support.worlds import world
+from tests.support.databases import allow_flush
 
-__all__ = ["world"]
+if TYPE_CHECKING:
+    from tests.factories.accounts import Person
+    from tests.support.stacks import Running
 
-# A busy machine makes an example slow, not wrong.
-hypothesis.settings.register_profile("house", deadline=None)
-hypothesis.settings.load_profile("house")
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Load Hypothesis's plugin with the first file that imports Hypothesis."""
+    if "hypothesis" in sys.modules and not item.config.pluginmanager.has_plugin("_hypothesis_pytestplugin"):
+        item.config.pluginmanager.import_plugin("_hypothesis_pytestplugin")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loggers_follow_the_configuration() -> None:
+    """Reset structlog: a logger that caches its configuration at first use would escape `structlog.testing.capture_logs` from then on."""
+    structlog.configure(cache_logger_on_first_use=False)
 
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Let Django flush the audit trail between tests; the watcher's connection must be gone before the test database can be."""
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
-        # As the table's owner, which the application's role in production is not. Updates and deletes stay refused.
-        cursor.execute("ALTER TABLE accounts_auditevent DISABLE TRIGGER accounts_audit_keeps_table")
+    """Let Django flush append-only tables between tests, and close the watcher's connection before the test database is dropped."""
+    with django_db_blocker.unblock():
+        allow_flush()
     yield
     watcher.stop()
 
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
-    """What an earlier test's rows taught the process says nothing about this one's."""
+    """Clear the process's caches, because their contents belong to rows of earlier tests."""
     cache.reset()
     service_keys.reset()
     CACHE.reset()
@@ -43,7 +56,7 @@ def _nothing_remembered() -> None:
 
 @pytest.fixture(autouse=True)
 def _nothing_queued(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """What a test commits is flushed after it, but not the queue: Django knows those tables for procrastinate's."""
+    """Also flush the queue after a test that commits: Django counts its tables as procrastinate's and leaves them."""
     yield
     marker = request.node.get_closest_marker("django_db")
     if (marker and marker.kwargs.get("transaction")) or "transactional_db" in request.fixturenames:
@@ -57,20 +70,25 @@ def api() -> Api:
     return Api()
 
 
+@pytest.fixture(scope="session")
+def world(services: Services) -> Iterator[Running]:
+    """The product's processes with the simulator and mail around them, for all tests that do not break them."""
+    from tests.support.stacks import running
+
+    with running("shared") as world:
+        yield world
+
+
 @pytest.fixture
 def owner(db: None) -> Person:
-    organization = OrganizationFactory(name="Acme", owner=UserFactory(email="owner@acme.example", name="Olga Owner"))
-    return Person(organization.memberships.select_related("organization", "user").get())
+    return _owner("Acme", email="owner@acme.example", name="Olga Owner")
 
 
 @pytest.fixture
 def acme(owner: Person) -> Organization:
     """An organization on the free plan. Its people: `owner`, `admin`, `member`, `viewer`; `stranger` owns another one."""
-    return owner.organization
-
-
-def _person(acme: Organization, role: str) -> Person:
-    return Person(MembershipFactory(organization=acme, role=role, user=UserFactory(email=f"{role}@acme.example")))
+    organization: Organization = owner.organization
+    return organization
 
 
 @pytest.fixture
@@ -90,5 +108,17 @@ def viewer(acme: Organization) -> Person:
 
 @pytest.fixture
 def stranger(db: None) -> Person:
-    organization = OrganizationFactory(name="Elsewhere", owner=UserFactory(email="stranger@elsewhere.example"))
+    return _owner("Elsewhere", email="stranger@elsewhere.example")
+
+
+def _owner(organization_name: str, **user: str) -> Person:
+    from tests.factories.accounts import OrganizationFactory, Person, UserFactory
+
+    organization = OrganizationFactory(name=organization_name, owner=UserFactory(**user))
     return Person(organization.memberships.select_related("organization", "user").get())
+
+
+def _person(acme: Organization, role: str) -> Person:
+    from tests.factories.accounts import MembershipFactory, Person, UserFactory
+
+    return Person(MembershipFactory(organization=acme, role=role, user=UserFactory(email=f"{role}@acme.example")))

@@ -1,75 +1,66 @@
-"""What was used, to read."""
+"""Read-only admin pages for counters, gauges, holds, overage settings, alerts and webhooks.
 
-from typing import Any
+Only the metering core changes counts; staff grant overrides instead.
+"""
 
 from django.contrib import admin
-from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
-from .models import OverageSetting, UsageAlert, UsageCounter, UsageHold, UsageLevel, WebhookDelivery, WebhookEndpoint
+from contextmcp.common.admin_base import OrganizationRowsAdmin
+from contextmcp.common.money import format_amount
 
-
-class ReadOnly(ModelAdmin):  # type: ignore[misc]
-    """Counted by the gate alone; staff give overrides instead of changing a count."""
-
-    search_fields = ["organization__name", "organization__slug"]
-    list_select_related = ["organization"]
-    show_full_result_count = False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+from .models import OverageSetting, UsageAlert, UsageCounter, UsageGauge, UsageHold, WebhookDelivery, WebhookEndpoint
 
 
 @admin.register(UsageCounter)
-class UsageCounterAdmin(ReadOnly):
-    list_display = ["organization", "feature", "period_start", "period_end", "used", "held"]
+class UsageCounterAdmin(OrganizationRowsAdmin):
+    list_display = ["organization", "feature", "period_start", "period_end", "used", "held", "credited"]
     list_filter = ["feature"]
     ordering = ["-period_start", "-id"]
 
 
-@admin.register(UsageLevel)
-class UsageLevelAdmin(ReadOnly):
+@admin.register(UsageGauge)
+class UsageGaugeAdmin(OrganizationRowsAdmin):
     list_display = ["organization", "feature", "value", "updated_at"]
     list_filter = ["feature"]
 
 
 @admin.register(UsageHold)
-class UsageHoldAdmin(ReadOnly):
+class UsageHoldAdmin(OrganizationRowsAdmin):
     list_display = ["id", "organization", "feature", "amount", "state", "settled_amount", "expires_at"]
     list_filter = ["state", "feature"]
     ordering = ["-id"]
 
 
 @admin.register(OverageSetting)
-class OverageSettingAdmin(ReadOnly):
-    list_display = ["organization", "feature", "enabled", "cap_minor", "currency", "updated_at"]
+class OverageSettingAdmin(OrganizationRowsAdmin):
+    list_display = ["organization", "feature", "enabled", "cap", "updated_at"]
     list_filter = ["enabled"]
+    fields = ["organization", "feature", "enabled", "cap", "currency", "updated_at"]
+    readonly_fields = fields
+
+    @admin.display(description="monthly spending limit", ordering="cap_minor")
+    def cap(self, setting: OverageSetting) -> str:
+        return format_amount(setting.cap_minor, setting.currency)
 
 
 @admin.register(UsageAlert)
-class UsageAlertAdmin(ReadOnly):
+class UsageAlertAdmin(OrganizationRowsAdmin):
     list_display = ["organization", "feature", "kind", "used", "included", "period_start", "created_at"]
     list_filter = ["kind", "feature"]
 
 
 @admin.register(WebhookEndpoint)
-class WebhookEndpointAdmin(ReadOnly):
-    """Never its secret: not even encrypted."""
+class WebhookEndpointAdmin(OrganizationRowsAdmin):
+    """Webhook endpoints without their signing secrets, which are not shown even in encrypted form."""
 
-    list_display = ["url", "organization", "event_types", "enabled", "disabled_reason", "created_at"]
+    list_display = ["url", "organization", "event_types", "enabled", "disabled_reason", "failing_since", "created_at"]
     list_filter = ["enabled"]
-    search_fields = [*ReadOnly.search_fields, "url"]
-    exclude = ["secret"]
+    search_fields = [*OrganizationRowsAdmin.search_fields, "url"]
+    exclude = ["secret", "previous_secret"]
 
 
 @admin.register(WebhookDelivery)
-class WebhookDeliveryAdmin(ReadOnly):
+class WebhookDeliveryAdmin(OrganizationRowsAdmin):
     list_display = ["id", "event_type", "endpoint", "state", "attempts", "last_status", "last_error", "next_attempt_at", "created_at"]
     list_filter = ["state", "event_type", "last_error"]
     list_select_related = ["endpoint__organization"]

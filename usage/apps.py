@@ -1,6 +1,6 @@
 from django.apps import AppConfig
 
-from . import binary
+from contextmcp.common import pg_binary
 
 
 class UsageConfig(AppConfig):
@@ -8,6 +8,7 @@ class UsageConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks  # noqa: F401, PLC0415 - they import models, which exist only now
+        from . import checks, metrics  # noqa: F401, PLC0415 - they import models, which exist only now
 
-        binary.register()
+        pg_binary.register()
+        metrics.register()

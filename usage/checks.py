@@ -1,16 +1,17 @@
-"""What must be right before the start."""
+"""Django system checks of the usage app."""
 
 import os
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
 
-from .spool import keeper
+from .spool import spool
 
 
 @register()
 def spool_can_be_written(**_: Any) -> list[CheckMessage]:
-    place = keeper.folder()
-    if place is None or (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+    """Report an error if USAGE_SPOOL_DIR is set to something other than a writable directory."""
+    directory = spool.spool_dir()
+    if directory is None or (directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)):
         return []
-    return [Error(f"USAGE_SPOOL_DIR is {place}, which is no folder that can be written to.", id="usage.E001")]
+    return [Error(f"USAGE_SPOOL_DIR is {directory}, which is not a writable directory.", id="usage.E001")]

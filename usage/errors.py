@@ -1,4 +1,4 @@
-"""Why something was not counted."""
+"""Refusals of the usage API: one class per code, with its HTTP status and details."""
 
 from typing import Any
 
@@ -7,14 +7,19 @@ from django.conf import settings
 from contextmcp.common.errors import Conflict, DomainError, IdempotencyConflict, TemporarilyUnavailable
 
 __all__ = [
-    "CorrectionExceedsUsage",
+    "HoldAlreadyEnded",
     "IdempotencyConflict",
     "LimitReached",
     "OverageCapReached",
     "QuotaExceeded",
     "RateLimited",
     "Refusal",
+    "ReleaseExceedsUsage",
     "TemporarilyUnavailable",
+    "WebhookDeliveryPending",
+    "WebhookDisabled",
+    "WebhookEndpointLimitReached",
+    "WebhookTestsPending",
 ]
 
 
@@ -28,33 +33,75 @@ class Refusal(DomainError):
 
 
 class LimitReached(Refusal):
-    """A level is full. Waiting does not help; giving back or another plan does."""
+    """The gauge would exceed its limit. Waiting does not help; releasing units or changing the plan does."""
 
     code = "limit_reached"
-    message = "Your plan allows no more of these at a time."
+    message = "This request exceeds your plan's limit for the feature. Release units that you no longer need, or upgrade."
 
 
 class QuotaExceeded(Refusal):
+    """The amount exceeds the remaining quota of the usage month, and no overage is enabled."""
+
     code = "quota_exceeded"
-    message = "You have used everything your plan includes this period."
-
-
-class CorrectionExceedsUsage(Conflict):
-    """A correction may take back what was counted in its period, and no more. Details: feature, amount, used."""
-
-    code = "correction_exceeds_usage"
-    message = "This correction takes back more than was counted in its period."
+    message = "You have used all of your plan's quota for this period."
 
 
 class OverageCapReached(Refusal):
-    """Details also: cap_minor, currency."""
+    """The amount exceeds the remaining quota and the monthly overage cap. Additional details: cap_minor, currency."""
 
     code = "overage_cap_reached"
-    message = "What is left of your plan, and of what you set aside for use beyond it, does not cover this."
+    message = "This request exceeds the remaining quota and the monthly overage cap."
 
 
 class RateLimited(Refusal):
-    """Details also: window_seconds, scope (organization or key)."""
+    """The rate limit of a sliding window is reached. Additional details: window_seconds, scope (`organization` or `key`)."""
 
     code = "rate_limited"
-    message = "Too many of these within a minute."
+    message = "Rate limit exceeded. Retry later."
+
+
+class HoldAlreadyEnded(Conflict):
+    """The hold was settled or released with another result. Details: `state` (`settled` or `released`)."""
+
+    code = "hold_already_ended"
+    message = "This hold has already been settled or released."
+
+
+class ReleaseExceedsUsage(Conflict):
+    """The amount to release is greater than the amount in use. Details: feature, amount, used."""
+
+    code = "release_exceeds_usage"
+    message = "The amount to release is greater than the amount in use."
+
+
+class WebhookEndpointLimitReached(Conflict):
+    """The organization has `limit` webhook endpoints, which is the maximum. Details: `limit`."""
+
+    code = "webhook_endpoint_limit_reached"
+    message = "This organization has the maximum number of webhook endpoints. Delete one that is no longer used."
+
+
+class WebhookDisabled(Conflict):
+    """The operation needs an enabled webhook endpoint."""
+
+    code = "webhook_endpoint_disabled"
+    message = "This endpoint is disabled. Enable it, then try again."
+
+
+class WebhookTestsPending(Conflict):
+    """Too many test messages of this endpoint are pending."""
+
+    code = "webhook_tests_pending"
+    message = "This endpoint already has pending test messages. Wait until they are delivered."
+
+
+class WebhookDeliveryPending(Conflict):
+    """A delivery can be sent again only after it was delivered or has failed."""
+
+    code = "webhook_delivery_pending"
+    message = "This message is still waiting to be delivered."
+
+
+def counters_locked() -> TemporarilyUnavailable:
+    """Return the refusal of a call that waited too long for an organization's counters, which another transaction has locked."""
+    return TemporarilyUnavailable("Another request is changing the same counters. Try again shortly.", retry_after=1)

@@ -1,4 +1,4 @@
-"""Totals, read from counters and summaries; from events only for the parts of hours at the ends of a span."""
+"""Read usage totals from counters and summaries. Events are read only for partial hours at the ends of a range."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,18 +10,21 @@ from msgspec import Struct
 from accounts.models import Organization
 from accounts.selectors import team_members_count
 from entitlements.periods import Period
-from entitlements.types import RATE_WINDOW_SECONDS, Allowance, Entitlements, Kind
+from entitlements.types import RATE_WINDOW_SECONDS, Entitlements, FeatureEntitlement, Kind
 
-from . import statements, store
-from .asking import COUNTED, period_of
-from .binary import Times, Uuids
-from .models import OverageSetting, UsageCounter, UsageLevel
-from .spans import Span, pieces
-from .types import NO_KEY, NOBODY
+from .authorize.build import DERIVED_FEATURES, period_of
+from .history_query import HistoryQuery, split_range
+from .models import OverageSetting, UsageCounter, UsageGauge
+from .store import executor
+from .store.codec import Balance
+from .types import NO_KEY, NO_MEMBER
 
 
-class Standing(Struct, rename="camel"):
-    """How one meter, level or limit stands. None for what is unlimited, or does not apply; rates are told by their limit alone."""
+class FeatureUsage(Struct, rename="camel"):
+    """Current usage of one quota, gauge or rate limit, in units. None means unlimited or not applicable.
+
+    `included` is the plan's allowance plus the units credited to the period. A rate limit has only `included` and `window_seconds`.
+    """
 
     feature: str
     kind: Kind
@@ -32,84 +35,94 @@ class Standing(Struct, rename="camel"):
     overage: int
     resets_at: datetime | None
     window_seconds: int | None = None
+    credited: int = 0
 
 
-class Current(Struct, rename="camel"):
+class CurrentUsage(Struct, rename="camel"):
+    """Current usage of all features of an organization."""
+
     organization_id: Any
     plan: str
     period_start: datetime
     period_end: datetime
-    usage: list[Standing]
+    usage: list[FeatureUsage]
 
 
-def used(organization: Organization, feature: str, period: Period) -> int:
-    """What was counted in the period, corrections included; never below 0."""
-    counter = UsageCounter.objects.filter(organization=organization, feature=feature, period_start=period.start).first()
-    return max(0, counter.used) if counter else 0
-
-
-def overage_units(organization: Organization, allowance: Allowance, period: Period) -> int:
-    """Units beyond the allowance in the period, whether or not they are sold."""
-    return 0 if allowance.limit is None else max(0, used(organization, allowance.feature, period) - allowance.limit)
+def overage_units(organization: Organization, entitlement: FeatureEntitlement, period: Period) -> int:
+    """Return the units beyond the allowance and what was credited in the period, whether or not they are sold."""
+    counter = UsageCounter.objects.filter(organization=organization, feature=entitlement.feature, period_start=period.start).first()
+    return 0 if entitlement.limit is None or counter is None else max(0, counter.used - entitlement.limit - counter.credited)
 
 
 def overage_setting(organization: Organization, feature: str) -> OverageSetting | None:
+    """Return the organization's overage setting for a feature, or None if it was never set."""
     return OverageSetting.objects.filter(organization=organization, feature=feature).first()
 
 
-def level(organization: Organization, feature: str) -> int:
-    """How much of a level is in use."""
-    if feature in COUNTED:
+def gauge_value(organization: Organization, feature: str) -> int:
+    """Return the amount of a gauge that is in use, in units."""
+    if feature in DERIVED_FEATURES:
         return team_members_count(organization)
-    row = UsageLevel.objects.filter(organization=organization, feature=feature).first()
+    row = UsageGauge.objects.filter(organization=organization, feature=feature).first()
     return row.value if row else 0
 
 
-def current(entitlements: Entitlements, at: datetime) -> Current:
-    """Every meter, level and limit of an organization, in one query."""
+def gauge_values(organization: Organization) -> dict[str, int]:
+    """Return the amount in use of each gauge, by feature. Gauges that were never set are absent."""
+    values = dict(UsageGauge.objects.filter(organization=organization).values_list("feature", "value"))
+    return values | dict.fromkeys(DERIVED_FEATURES, team_members_count(organization))
+
+
+def current(entitlements: Entitlements, at: datetime) -> CurrentUsage:
+    """Return the current usage of all features of an organization, with one query. `at` is the organization's time."""
     period = period_at(entitlements, at)
-    values = [Uuids([entitlements.organization_id.bytes]), Times([period.start])]
-    rows = store.cursor().execute(statements.STANDING, values, prepare=True, binary=True)
-    return told(entitlements, period, [(feature, amount, held) for _, feature, amount, held in rows])
+    return build_usage(entitlements, period, executor.read_balances(entitlements.organization_id.bytes, period.start))
 
 
 def period_at(entitlements: Entitlements, at: datetime) -> Period:
-    """The one all its quotas are in."""
-    return period_of(next(iter(entitlements.allowances.values())), at)
+    """Return the usage month at `at`, which is the same for all quotas of an organization."""
+    return period_of(next(iter(entitlements.features.values())), at)
 
 
-def told(entitlements: Entitlements, period: Period, rows: list[tuple[str, int, int]]) -> Current:
-    """What the rows of STANDING say."""
-    counters: dict[str, tuple[int, int]] = {}
-    levels: dict[str, int] = {}
-    for feature, amount, held in rows:
+def build_usage(entitlements: Entitlements, period: Period, balances: list[Balance]) -> CurrentUsage:
+    """Build the usage of all features from an organization's balances."""
+    counters: dict[str, tuple[int, int, int]] = {}
+    gauges: dict[str, int] = {}
+    for feature, amount, held, credited in balances:
         if held >= 0:
-            counters[feature] = (amount, held)
+            counters[feature] = (amount, held, credited)
         else:
-            levels.update({feature: amount} if feature else dict.fromkeys(COUNTED, amount))
+            gauges.update({feature: amount} if feature else dict.fromkeys(DERIVED_FEATURES, amount))
     usage = [
-        _standing(allowance, counters, levels, period) for allowance in entitlements.allowances.values() if allowance.kind is not Kind.FLAG
+        _feature_usage(entitlement, counters, gauges, period)
+        for entitlement in entitlements.features.values()
+        if entitlement.kind is not Kind.BOOLEAN
     ]
-    return Current(entitlements.organization_id, entitlements.plan, period.start, period.end, usage)
+    return CurrentUsage(entitlements.organization_id, entitlements.plan, period.start, period.end, usage)
 
 
-def _standing(allowance: Allowance, counters: dict[str, tuple[int, int]], levels: dict[str, int], period: Period) -> Standing:
-    limit = allowance.limit
-    if allowance.kind is Kind.RATE:
-        return Standing(allowance.feature, allowance.kind, None, 0, limit, None, 0, None, RATE_WINDOW_SECONDS)
-    if allowance.kind is Kind.LIMIT:
-        value = levels.get(allowance.feature, 0)
-        left = None if limit is None else max(0, limit - value)
-        return Standing(allowance.feature, allowance.kind, value, 0, limit, left, 0 if limit is None else max(0, value - limit), None)
-    amount, held = counters.get(allowance.feature, (0, 0))
-    amount = max(0, amount)
-    left = None if limit is None else max(0, limit - amount - held)
-    over = 0 if limit is None else max(0, amount - limit)
-    return Standing(allowance.feature, allowance.kind, amount, held, limit, left, over, period.end)
+def _feature_usage(
+    entitlement: FeatureEntitlement, counters: dict[str, tuple[int, int, int]], gauges: dict[str, int], period: Period
+) -> FeatureUsage:
+    limit = entitlement.limit
+    if entitlement.kind is Kind.RATE_LIMIT:
+        return FeatureUsage(entitlement.feature, entitlement.kind, None, 0, limit, None, 0, None, RATE_WINDOW_SECONDS)
+    if entitlement.kind is Kind.GAUGE:
+        value = gauges.get(entitlement.feature, 0)
+        remaining = None if limit is None else max(0, limit - value)
+        return FeatureUsage(
+            entitlement.feature, entitlement.kind, value, 0, limit, remaining, 0 if limit is None else max(0, value - limit), None
+        )
+    amount, held, credited = counters.get(entitlement.feature, (0, 0, 0))
+    if limit is None:
+        return FeatureUsage(entitlement.feature, entitlement.kind, amount, held, None, None, 0, period.end)
+    included = limit + credited
+    remaining, overage = max(0, included - amount - held), max(0, amount - included)
+    return FeatureUsage(entitlement.feature, entitlement.kind, amount, held, included, remaining, overage, period.end, credited=credited)
 
 
 class Total(Struct, rename="camel"):
-    """`key_id` and `member_id` are None where it is not grouped by them, or where there was none."""
+    """One row of the usage history. `key_id` and `member_id` are None if not grouped by them, or if the events had none."""
 
     start: datetime
     feature: str
@@ -119,51 +132,51 @@ class Total(Struct, rename="camel"):
     member_id: int | None = None
 
 
-def history(organization: Organization, span: Span, *, limit: int | None = None) -> Iterator[Total]:
-    """Return the totals of a span by time, then feature, then key or member; streamed, a thousand rows at a time.
+def history(organization: Organization, query: HistoryQuery, *, limit: int | None = None) -> Iterator[Total]:
+    """Yield the totals of a range ordered by time, feature, and key or member. Rows are fetched in batches of 1,000.
 
-    Exactly what happened from `since` until before `until`: adjacent spans never count an event twice. A row's `start` is the beginning
-    of its hour, day or month, also where the span covers only a part of it.
+    The range includes `since` and excludes `until`, so adjacent ranges never count an event twice. A row's `start` is the start of its
+    hour, day or month, also if the range covers only part of it.
     """
-    columns = {"meter": "feature", "key": "feature, key_id", "member": "feature, member_id"}[span.group]
-    parts = pieces(span)
+    columns = {"meter": "feature", "key": "feature, key_id", "member": "feature, member_id"}[query.group]
+    ranges = split_range(query)
     sources: list[str] = []
     values: list[Any] = []
-    known: tuple[str, ...]
-    for piece in parts:
-        if piece.grain is None:
+    grain_values: tuple[str, ...]
+    for time_range in ranges:
+        if time_range.grain is None:
             rows = (
                 "SELECT occurred_at AS bucket, feature, key_id, member_id, amount, 1 AS events FROM usage_events WHERE organization_id = %s"
             )
-            place, known = "occurred_at", ()
+            column, grain_values = "occurred_at", ()
         else:
             rows = (
                 "SELECT bucket, feature, key_id, member_id, amount, events FROM usage_summaries WHERE organization_id = %s AND grain = %s"
             )
-            place, known = "bucket", (piece.grain,)
-        sources.append(f"{rows} AND {place} >= %s AND {place} < %s")
-        values += [organization.pk, *known, piece.since, piece.until]
-    # Summaries of the interval itself begin where it does.
-    whole = span.interval != "month" and [piece.grain for piece in parts] == [span.interval[0]]
-    start = "bucket" if whole else f"date_trunc('{span.interval}', bucket, 'UTC')"
+            column, grain_values = "bucket", (time_range.grain,)
+        sources.append(f"{rows} AND {column} >= %s AND {column} < %s")
+        values += [organization.pk, *grain_values, time_range.since, time_range.until]
+    # Buckets of summaries whose grain equals the interval need no truncation.
+    same_grain = query.interval != "month" and [time_range.grain for time_range in ranges] == [query.interval[0]]
+    start = "bucket" if same_grain else f"date_trunc('{query.interval}', bucket, 'UTC')"
     conditions = ["TRUE"]
-    if span.feature is not None:
+    if query.feature is not None:
         conditions.append("feature = %s")
-        values.append(span.feature)
-    if span.after is not None:
+        values.append(query.feature)
+    if query.after is not None:
         conditions.append(f"({start}, {columns}) > (%s, {', '.join(['%s'] * len(columns.split(', ')))})")
-        values += [span.after.start, span.after.feature]
-        values += {"meter": (), "key": (span.after.key_id,), "member": (span.after.member_id,)}[span.group]
-    query = (
-        f"SELECT {start} AS start, sum(amount)::bigint, sum(events)::bigint, {columns} FROM ({' UNION ALL '.join(sources)}) AS counted"  # noqa: S608 - nobody's input
+        values += [query.after.start, query.after.feature]
+        values += {"meter": (), "key": (query.after.key_id,), "member": (query.after.member_id,)}[query.group]
+    statement = (
+        f"SELECT {start} AS start, sum(amount)::bigint, sum(events)::bigint, {columns} FROM ({' UNION ALL '.join(sources)}) AS counted"  # noqa: S608 - contains no user input
         f" WHERE {' AND '.join(conditions)} GROUP BY start, {columns} ORDER BY start, {columns}"
     )
     if limit is not None:
-        query += f" LIMIT {limit:d}"
+        statement += f" LIMIT {limit:d}"
     with connection.chunked_cursor() as cursor:
-        cursor.execute(query, values)
+        cursor.execute(statement, values)
         while rows := cursor.fetchmany(1_000):
             for start, amount, events, feature, *rest in rows:
-                key = str(rest[0]) if span.group == "key" and rest[0] != NO_KEY else None
-                member = rest[0] if span.group == "member" and rest[0] != NOBODY else None
+                key = str(rest[0]) if query.group == "key" and rest[0] != NO_KEY else None
+                member = rest[0] if query.group == "member" and rest[0] != NO_MEMBER else None
                 yield Total(start, feature, amount, events, key, member)

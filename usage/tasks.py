@@ -1,66 +1,67 @@
-"""What usage does by itself."""
+"""Periodic jobs: expire holds, replay the spool, maintain partitions, evaluate alerts, deliver webhooks."""
 
 from datetime import UTC, datetime
 
 from procrastinate import RetryStrategy
 from procrastinate.contrib.django import app
 
-from . import holds, partitions
-from .alerts import letters, news
-from .alerts.look import forget_watches, look
-from .spool import keeper
-from .webhooks import delivery, outbox
+from .alerts import email, publish
+from .alerts.evaluate import evaluate_alerts, purge_checkpoints
+from .spool import spool
+from .store import holds, partitions
+from .webhooks import dispatcher, outbox, secrets
 
 
 @app.periodic(cron="* * * * *")
 @app.task(name="usage.expire_holds", queueing_lock="usage.expire_holds", pass_context=False)
 def expire_holds(timestamp: int) -> None:
-    """Give back what nobody settled. Decisions do it themselves when room is short; this is for what is shown."""
+    """Expire due holds. Decisions expire them too when a quota is short; this job keeps the displayed totals current."""
     holds.expire_due()
 
 
 @app.periodic(cron="* * * * *")
 @app.task(name="usage.replay_spool", queueing_lock="usage.replay_spool", pass_context=False)
 def replay_spool(timestamp: int) -> None:
-    """Count what processes that are gone left behind. Those that live do it themselves, at once."""
-    if (place := keeper.folder()) is not None:
-        keeper.SPOOL.replay(place)
+    """Replay the spool files of processes that have ended. A running process replays its own file within seconds."""
+    if (directory := spool.spool_dir()) is not None:
+        spool.SPOOL.replay(directory)
 
 
 @app.periodic(cron="17 3 * * *")
-@app.task(name="usage.keep_partitions", queueing_lock="usage.keep_partitions", pass_context=False)
-def keep_partitions(timestamp: int) -> None:
-    """Make partitions ahead, detach what is past retention, forget old idempotency keys."""
+@app.task(name="usage.maintain_partitions", queueing_lock="usage.maintain_partitions", pass_context=False)
+def maintain_partitions(timestamp: int) -> None:
+    """Create partitions in advance, delete idempotency keys past retention, and detach expired partitions."""
     present = datetime.now(UTC)
     partitions.create_ahead(present)
-    # Before what may have to wait for a reader for long, and fail.
+    # Keys are purged first, because detaching may wait for a long-running reader and fail.
     partitions.purge_keys(present)
     partitions.detach_expired(present)
 
 
 @app.periodic(cron="* * * * * */15")
-@app.task(name="usage.look_for_alerts", queue="keeper", queueing_lock="usage.look_for_alerts", lock="usage.look_for_alerts")
-def look_for_alerts(timestamp: int) -> None:
-    """Warn of what was reached since the last look."""
-    look()
+@app.task(name="usage.evaluate_alerts", queue="maintenance", queueing_lock="usage.evaluate_alerts", lock="usage.evaluate_alerts")
+def evaluate_usage_alerts(timestamp: int) -> None:
+    """Evaluate alerts for the counters and gauges that changed since the last run."""
+    evaluate_alerts()
 
 
-@app.task(name=news.TASK, queue=news.QUEUE, retry=RetryStrategy(max_attempts=8, exponential_wait=4))
-def mail_alert(alert_id: str, user_id: int) -> None:
-    letters.send(alert_id, user_id)
+@app.task(name=publish.TASK, queue=publish.QUEUE, retry=RetryStrategy(max_attempts=8, exponential_wait=4))
+def send_alert_email(alert_id: str, user_id: int) -> None:
+    """Send the email about one alert to one user."""
+    email.send(alert_id, user_id)
 
 
 @app.periodic(cron="* * * * * */5")
 @app.task(name=outbox.TASK, queue=outbox.QUEUE, queueing_lock=outbox.TASK, lock=outbox.TASK)
 def deliver_webhooks(timestamp: int) -> None:
-    """Send what is due. One at a time: however many endpoints hang, the other jobs keep their workers."""
-    delivery.deliver_due()
+    """Send webhook deliveries that are due. The lock allows one run at a time, so slow endpoints occupy a single worker."""
+    dispatcher.deliver_due()
 
 
 @app.periodic(cron="29 3 * * *")
-@app.task(name="usage.keep_webhooks", queueing_lock="usage.keep_webhooks")
-def keep_webhooks(timestamp: int) -> None:
-    """Forget old deliveries and watches; store secrets under the newest of the server's."""
-    delivery.purge()
-    delivery.renew_secrets()
-    forget_watches()
+@app.task(name="usage.purge_webhook_deliveries", queueing_lock="usage.purge_webhook_deliveries")
+def purge_webhook_deliveries(timestamp: int) -> None:
+    """Delete old deliveries and alert checkpoints, and re-encrypt webhook secrets under the newest server secret."""
+    dispatcher.purge()
+    secrets.reencrypt_all()
+    purge_checkpoints()

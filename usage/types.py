@@ -1,180 +1,211 @@
-"""The words of counting, as plain values: what is asked, what was found, what is answered."""
+"""Commands, line items and results of the metering core. Plain structs, no I/O."""
 
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 from uuid import UUID
 
 from msgspec import UNSET, Struct, UnsetType
 
+from contextmcp.common.errors import DomainError
 from entitlements.periods import Period
-from entitlements.types import Allowance, Kind
+from entitlements.types import FeatureEntitlement, Kind
 
-from .models.summaries import NO_KEY, NOBODY
+from .models.summaries import NO_KEY, NO_MEMBER
 
-__all__ = ["KEYLESS", "NOBODY", "NO_KEY", "Kind", "Period"]
+__all__ = ["KEYLESS", "NO_KEY", "NO_MEMBER", "Kind", "Period"]
 
 KEYLESS = NO_KEY.bytes
 
-MOST_AT_ONCE = 1_000_000_000
-MOST_ITEMS = 20
+MAX_AMOUNT = 1_000_000_000
+MAX_ITEMS = 20
 
 
-class Who(Struct, frozen=True):
-    """On whose account something is counted. `key` and `member` are KEYLESS and NOBODY where there is none.
+class UsageSubject(Struct, frozen=True):
+    """The organization, API key and member that usage is counted for. Without a key or member they are KEYLESS and NO_MEMBER.
 
-    Ids are the 16 bytes of their UUIDs, here and wherever a decision looks something up: UUID objects hash and compare in Python.
+    IDs are the 16 bytes of UUIDs here and in all lookups of a decision, because UUID objects are hashed and compared by slow Python code.
     """
 
     organization: bytes
     key: bytes = KEYLESS
-    member: int = NOBODY
+    member: int = NO_MEMBER
 
     @classmethod
-    def of(cls, organization: UUID, key: UUID = NO_KEY, member: int = NOBODY) -> "Who":
+    def of(cls, organization: UUID, key: UUID = NO_KEY, member: int = NO_MEMBER) -> "UsageSubject":
+        """Build a subject from UUIDs and a user ID."""
         return cls(organization.bytes, key.bytes, member)
 
     @property
     def organization_id(self) -> UUID:
+        """Return the organization's ID as a UUID."""
         return UUID(bytes=self.organization)
 
 
+class ServiceContext(Struct, frozen=True):
+    """The service key that acts for an organization and the request that it sent. Audit events of corrections name both."""
+
+    service_key: UUID
+    request_id: str = ""
+    address: str | None = None
+
+
 class Item(Struct, frozen=True):
+    """A requested feature and amount in units."""
+
     feature: str
     amount: int = 1
 
 
 class Quota(Struct):
-    """Take `amount` of a period's quota."""
+    """Use `amount` units of a period's quota."""
 
     feature: str
     amount: int
-    allowance: Allowance
+    entitlement: FeatureEntitlement
     period: Period
 
 
-class Level(Struct):
-    """Take `amount` of a level. With `counted`, it is counted elsewhere and nothing is written."""
+class Gauge(Struct):
+    """Increase a gauge by `amount` units. With `derived_value`, the value is calculated elsewhere and nothing is written."""
 
     feature: str
     amount: int
     limit: int | None
-    counted: int | None = None
-    on_outage: str = "refuse"
+    derived_value: int | None = None
+    failure_mode: str = "fail_closed"
 
 
-class GiveBack(Struct):
-    """Return `amount` of a level."""
+class GaugeDecrease(Struct):
+    """Decrease a gauge by `amount` units."""
 
     feature: str
     amount: int
     limit: int | None
-    on_outage: str = "refuse"
+    failure_mode: str = "fail_closed"
 
 
 class Rate(Struct):
-    """Take `amount` of what may be asked in a window."""
+    """Use `amount` units of a rate limit's window. `used` and `resets_at` are set when the rate has been acquired."""
 
     feature: str
     amount: int
     limit: int | None
-    on_outage: str
+    failure_mode: str
     used: int | None = None
     resets_at: datetime | None = None
 
 
 class Flag(Struct):
-    """Nothing to take: the plan has it."""
+    """A boolean feature that the plan includes. Nothing is counted."""
 
     feature: str
     amount: int = 1
 
 
-# The organization, the feature and when the period began.
+# Organization, feature and start of the period.
 CounterKey = tuple[bytes, str, datetime]
-Part = Quota | Level | GiveBack | Rate | Flag
+LineItem = Quota | Gauge | GaugeDecrease | Rate | Flag
+# A tuple, because a union type would be built again by each call of `isinstance`.
+_DURABLE = (Quota, Gauge, GaugeDecrease)
 
 
-class HoldFor(Struct, frozen=True):
-    """Reserve instead of counting, until `expires_at` (real time)."""
+class NewHold(Struct, frozen=True):
+    """A hold to create: the amount is reserved until `expires_at` (real time) instead of counted."""
 
     id: UUID
     expires_at: datetime
 
 
-class Ask(Struct):
-    """One `authorize`: every part or none. `at` is the organization's time."""
+class AuthorizeCommand(Struct):
+    """An `authorize` request: all items or none. `at` is the organization's time."""
 
-    who: Who
+    subject: UsageSubject
     at: datetime
-    parts: list[Part]
+    items: list[LineItem]
     single: bool
     fingerprint: bytes
     digest: bytes | None = None
-    hold: HoldFor | None = None
+    hold: NewHold | None = None
+    service: ServiceContext | None = None
 
     @property
     def durable(self) -> bool:
-        """Whether Postgres has a say in it."""
-        return self.digest is not None or any(isinstance(part, Quota | Level | GiveBack) for part in self.parts)
+        """Return whether the decision needs PostgreSQL."""
+        return self.digest is not None or any(isinstance(item, _DURABLE) for item in self.items)
 
 
 class Event(Struct, gc=False):
-    """Something that happened and is to be counted, whatever the limit. `period` is None where the meter has no quota.
+    """Usage that has already happened and is counted regardless of limits.
 
-    `occurred_at` is in microseconds since 2000, as Postgres counts them: a datetime is slow to print and to round.
+    `occurred_at` is in microseconds since 2000-01-01 UTC, PostgreSQL's own format, because datetimes are slow to encode and to round.
     """
 
     feature: str
     amount: int
     occurred_at: int
     fingerprint: bytes
+    period: Period
     digest: bytes | None = None
     reason: str = ""
     properties: str = ""
-    period: Period | None = None
+    # The negative amount increases the allowance of the period instead of correcting usage.
+    credit: bool = False
 
 
-class Report(Struct):
-    """Events of one caller, to be counted together."""
+class EventBatch(Struct):
+    """Events of one caller, recorded together."""
 
-    who: Who
+    subject: UsageSubject
     events: list[Event]
+    service: ServiceContext | None = None
 
 
-class Settlement(Struct):
-    """The true amount of a hold; None gives it back. `feature` and `period` are the hold's."""
+class SettleHold(Struct):
+    """Settle a hold with the actual amount, or release it if `amount` is None. `feature` and `period` are the hold's."""
 
-    who: Who
+    subject: UsageSubject
     hold_id: UUID
     feature: str
     period: Period
     amount: int | None
+    service: ServiceContext | None = None
 
 
-class Taken(Struct, frozen=True):
-    """`period` of None: a level's."""
+class SetGauge(Struct):
+    """Set a gauge to `value` units in use, whatever its `limit` is."""
+
+    subject: UsageSubject
+    feature: str
+    value: int
+    limit: int | None
+    service: ServiceContext | None = None
+
+
+class SpooledItem(Struct, frozen=True):
+    """One item of a spooled authorization. `period` is None for a gauge."""
 
     feature: str
     amount: int
     period: Period | None
 
 
-class Kept(Struct):
-    """An `authorize` that was granted while Postgres was away and lay in a spool since: counted whatever the limit, once under its key."""
+class SpooledAuthorization(Struct):
+    """An `authorize` request that was granted during an outage. It is counted once, under its key, regardless of limits."""
 
-    who: Who
+    subject: UsageSubject
     at: datetime
-    takes: list[Taken]
+    items: list[SpooledItem]
     fingerprint: bytes
     digest: bytes
     answer: str
 
 
-Job = Ask | Report | Settlement | Kept
+Command = AuthorizeCommand | EventBatch | SettleHold | SetGauge | SpooledAuthorization
 
 
-class ItemAnswer(Struct, rename="camel"):
-    """`limit` and `remaining` of None: unlimited, or a flag. `resets_at` of None: waiting does not help."""
+class ItemResult(Struct, rename="camel"):
+    """The result of one item, in units. `limit` and `remaining` are None if unlimited or boolean; `resets_at` if waiting does not help."""
 
     feature: str
     kind: Kind
@@ -186,13 +217,15 @@ class ItemAnswer(Struct, rename="camel"):
     resets_at: datetime | None = None
 
 
-class HoldAnswer(Struct, rename="camel"):
+class HoldResult(Struct, rename="camel"):
+    """The hold that a response created."""
+
     id: UUID
     expires_at: datetime
 
 
-class Answer(Struct, rename="camel"):
-    """One feature was asked for and granted."""
+class AuthorizeResult(Struct, rename="camel"):
+    """The response to a granted request for one feature."""
 
     allowed: bool
     recorded: bool
@@ -204,20 +237,28 @@ class Answer(Struct, rename="camel"):
     remaining: int | None
     overage: int
     resets_at: datetime | None
-    hold: HoldAnswer | UnsetType = UNSET
+    hold: HoldResult | UnsetType = UNSET
 
 
-class Answers(Struct, rename="camel"):
-    """Several were."""
+class AuthorizeManyResult(Struct, rename="camel"):
+    """The response to a granted request for several features."""
 
     allowed: bool
     recorded: bool
-    items: list[ItemAnswer]
+    items: list[ItemResult]
 
 
-class Verdict(StrEnum):
-    """What became of an event."""
+class EventStatus(StrEnum):
+    """The status of an event's result."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
     REFUSED = "refused"
+
+
+class EventResult(NamedTuple):
+    """The result of an event: the error if it was refused, or the amount an accepted correction subtracted (0 or negative)."""
+
+    status: EventStatus
+    error: DomainError | None = None
+    applied: int | None = None

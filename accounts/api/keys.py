@@ -1,19 +1,17 @@
-"""API keys, and who the caller is."""
+"""Endpoints for API keys and for the caller's identity."""
 
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from drf_spectacular.utils import OpenApiExample, extend_schema
-from rest_framework.generics import GenericAPIView
-from rest_framework.request import Request
-from rest_framework.response import Response
+from drf_spectacular.utils import OpenApiExample
 
-from accounts.authentication import caller
+from accounts.endpoint import ApiListView, ApiView, endpoint, per_member_without
+from accounts.errors import HourlyLimitReached, KeyAlreadyRotated, KeyEnded, KeyHasCreator, KeyLimitReached, KeyScopesNotHeld
 from accounts.manager import AuthManager
-from contextmcp.common.api import Page
-from contextmcp.common.idempotency import once
+from accounts.types import Caller
+from contextmcp.common.errors import NotFound
 
 from .schemas import GenerateKeySchema, KeySchema, NewKeySchema, RotateKeySchema, WhoAmISchema
 
@@ -34,7 +32,7 @@ _KEY = {
 }
 _NEW_KEY = OpenApiExample("A new key", {**_KEY, "key": "cmcp_sk_live_7Hq2Zp…"}, response_only=True)
 _OLD_KEY = OpenApiExample("A key", _KEY, response_only=True)
-_ME = OpenApiExample(
+_CALLER = OpenApiExample(
     "A member's key",
     {
         "organization": {"id": _ID, "name": "Acme", "slug": "acme"},
@@ -47,73 +45,58 @@ _ME = OpenApiExample(
     },
     response_only=True,
 )
+_WITHOUT_KEY = per_member_without("key")
 
 
-def _forget_key(data: Any) -> Any:
-    """What is stored of the answer that shows a key."""
-    return {**data, "key": None}
+class GenerateKey(ApiView):
+    """Create an API key."""
 
-
-class GenerateKey(GenericAPIView[Any]):
-    idempotent = True
-    serializer_class = GenerateKeySchema
-
-    @extend_schema(
-        operation_id="generate_key",
-        tags=["Identity"],
-        request=GenerateKeySchema,
-        responses={201: NewKeySchema},
+    @endpoint(
+        "generate_key",
+        tag="Identity",
+        scope="keys:write",
+        body=GenerateKeySchema,
+        response=NewKeySchema,
+        status=201,
+        idempotency=_WITHOUT_KEY,
+        refusals=(KeyLimitReached, HourlyLimitReached),
         examples=[OpenApiExample("For CI", {"name": "CI", "scopes": ["usage:write"]}, request_only=True), _NEW_KEY],
     )
-    def post(self, request: Request) -> Response:
-        """Create an API key. It is shown this once.
+    def post(self, actor: Caller, data: dict[str, Any]) -> Any:
+        """Create an API key. The key is shown only once.
 
-        By default it can use the product and read; name the scopes for more. A key needs keys:write to create another, which has
-        no more scopes and ends no later. An organization has a limited number of active keys, and of new ones in an hour.
+        By default the key can use the product and read data; name further scopes explicitly. An API key needs the scope keys:write to
+        create another key, which cannot have more scopes or a later expiration. The number of active keys of an organization and the
+        number of keys created per hour are limited.
         """
-        actor = caller(request)
-        actor.require(scope="keys:write")
-        wanted = _valid(GenerateKeySchema, request)
-
-        def act() -> Response:
-            made = AuthManager(actor.organization).generate_key(actor, wanted["name"], wanted.get("scopes"), wanted.get("expires_at"))
-            return Response(NewKeySchema(made).data, status=201)
-
-        return once(request, actor.membership_id, act, keep=_forget_key)
+        return AuthManager(actor.organization).generate_key(actor, data["name"], data.get("scopes"), data.get("expires_at"))
 
 
-class RotateKey(GenericAPIView[Any]):
-    idempotent = True
-    serializer_class = RotateKeySchema
+class RotateKey(ApiView):
+    """Replace an API key with a new one."""
 
-    @extend_schema(
-        operation_id="rotate_key",
-        tags=["Identity"],
-        request=RotateKeySchema,
-        responses={201: NewKeySchema},
+    @endpoint(
+        "rotate_key",
+        tag="Identity",
+        body=RotateKeySchema,
+        response=NewKeySchema,
+        status=201,
+        idempotency=_WITHOUT_KEY,
+        refusals=(NotFound, KeyEnded, KeyAlreadyRotated, KeyLimitReached, HourlyLimitReached),
         examples=[OpenApiExample("Within an hour", {"overlapSeconds": 3600}, request_only=True), _NEW_KEY],
     )
-    def post(self, request: Request) -> Response:
-        """Replace the presented key, or the one named, by one with the same scopes. The old one works on for `overlapSeconds`."""
-        actor = caller(request)
-        wanted = _valid(RotateKeySchema, request)
-
-        def act() -> Response:
-            overlap = timedelta(seconds=wanted["overlap_seconds"])
-            made = AuthManager(actor.organization).rotate_key(actor, wanted.get("key_id"), overlap)
-            return Response(NewKeySchema(made).data, status=201)
-
-        return once(request, actor.membership_id, act, keep=_forget_key)
+    def post(self, actor: Caller, data: dict[str, Any]) -> Any:
+        """Rotate an API key: create a successor with the same scopes. The old key keeps working for `overlapSeconds`."""
+        return AuthManager(actor.organization).rotate_key(actor, data.get("key_id"), timedelta(seconds=data["overlap_seconds"]))
 
 
-class WhoAmI(GenericAPIView[Any]):
-    serializer_class = WhoAmISchema
+class WhoAmI(ApiView):
+    """The identity that a request acts with."""
 
-    @extend_schema(operation_id="whoami", tags=["Identity"], responses=WhoAmISchema, examples=[_ME])
-    def get(self, request: Request) -> Response:
-        """Who you are, for whom you act, and what you may do."""
-        actor = caller(request)
-        answer = {
+    @endpoint("whoami", tag="Identity", response=WhoAmISchema, examples=[_CALLER])
+    def get(self, actor: Caller) -> Any:
+        """Return the caller's organization, user, role, permissions and scopes."""
+        return {
             "organization": actor.organization,
             "user": actor.user,
             "key": actor.key,
@@ -122,54 +105,41 @@ class WhoAmI(GenericAPIView[Any]):
             "scopes": sorted(actor.scopes),
             "environment": settings.KEY_ENVIRONMENT,
         }
-        return Response(WhoAmISchema(answer).data)
 
 
-class Keys(GenericAPIView[Any]):
-    serializer_class = KeySchema
-    pagination_class = Page
+class Keys(ApiListView):
+    """The organization's API keys."""
 
-    @extend_schema(operation_id="list_keys", tags=["Identity"], responses=KeySchema(many=True), examples=[_OLD_KEY])
-    def get(self, request: Request) -> Response:
-        """The keys you may manage: your own; for admins and owners everyone's."""
-        actor = caller(request)
-        actor.require(scope="organization:read")
-        page = self.paginate_queryset(AuthManager(actor.organization).keys(actor))
-        for key in page or ():
-            key.organization = actor.organization
-        return self.get_paginated_response(KeySchema(page, many=True).data)
+    @endpoint("list_keys", tag="Identity", scope="organization:read", response=KeySchema, many=True, examples=[_OLD_KEY])
+    def get(self, actor: Caller) -> Any:
+        """List the API keys that the caller can manage: their own, or all keys of the organization for admins and owners."""
+        return AuthManager(actor.organization).keys(actor)
 
 
-class Key(GenericAPIView[Any]):
-    serializer_class = KeySchema
+class Key(ApiView):
+    """One API key, to revoke it."""
 
-    @extend_schema(operation_id="revoke_key", tags=["Identity"], responses={204: None})
-    def delete(self, request: Request, key_id: UUID) -> Response:
-        """Revoke a key, at once and everywhere. Repeating it is harmless."""
-        actor = caller(request)
+    @endpoint("revoke_key", tag="Identity")
+    def delete(self, actor: Caller, key_id: UUID) -> None:
+        """Revoke an API key immediately. Repeating the request has no effect."""
         AuthManager(actor.organization).revoke_key(actor, key_id)
-        return Response(status=204)
 
 
-class AdoptKey(GenericAPIView[Any]):
-    idempotent = True
-    serializer_class = NewKeySchema
+class TakeOverKey(ApiView):
+    """Take over a key whose creator has left the organization."""
 
-    @extend_schema(operation_id="adopt_key", tags=["Identity"], request=None, responses={201: NewKeySchema}, examples=[_NEW_KEY])
-    def post(self, request: Request, key_id: UUID) -> Response:
-        """Replace a key that stopped because its creator left. You get a new one, shown this once, with those of its scopes that you have.
+    @endpoint(
+        "take_over_key",
+        tag="Identity",
+        response=NewKeySchema,
+        status=201,
+        idempotency=_WITHOUT_KEY,
+        refusals=(KeyEnded, KeyAlreadyRotated, KeyHasCreator, KeyScopesNotHeld, KeyLimitReached, HourlyLimitReached),
+        examples=[_NEW_KEY],
+    )
+    def post(self, actor: Caller, key_id: UUID) -> Any:
+        """Take over the API key of a former member.
 
-        The old key is revoked.
+        The response contains a new key, shown only once, with those scopes of the old key that you have. The old key is revoked.
         """
-        actor = caller(request)
-
-        def act() -> Response:
-            return Response(NewKeySchema(AuthManager(actor.organization).adopt_key(actor, key_id)).data, status=201)
-
-        return once(request, actor.membership_id, act, keep=_forget_key)
-
-
-def _valid(schema: Any, request: Request) -> dict[str, Any]:
-    body = schema(data=request.data)
-    body.is_valid(raise_exception=True)
-    return dict(body.validated_data)
+        return AuthManager(actor.organization).take_over_key(actor, key_id)

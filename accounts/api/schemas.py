@@ -1,4 +1,4 @@
-"""Bodies of the identity endpoints."""
+"""Request and response schemas of the identity and team endpoints."""
 
 from typing import Any
 
@@ -11,110 +11,158 @@ from contextmcp.common.clock import now
 
 
 class UserSchema(Schema):
-    id = serializers.IntegerField()
-    email = serializers.EmailField()
-    name = serializers.CharField()
+    """A user."""
+
+    id = serializers.IntegerField(help_text="ID of the user.")
+    email = serializers.EmailField(help_text="Email address with which the user signs in.")
+    name = serializers.CharField(help_text="Display name. Empty if the user has not entered one.")
 
 
 class OrganizationBriefSchema(Schema):
-    id = serializers.UUIDField()
-    name = serializers.CharField()
-    slug = serializers.CharField()
+    """The names of an organization."""
+
+    id = serializers.UUIDField(help_text="ID of the organization.")
+    name = serializers.CharField(help_text="Display name of the organization.")
+    slug = serializers.CharField(help_text="Name of the organization in URLs.")
 
 
 class GenerateKeySchema(Schema):
-    name = serializers.CharField(min_length=1, max_length=100)
+    """The API key to create."""
+
+    name = serializers.CharField(
+        min_length=1, max_length=100, help_text="Name that tells the key apart from others, such as the place where it is used."
+    )
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=SCOPES),
         required=False,
         min_length=1,
         max_length=len(SCOPES),
-        help_text="What the key may do. By default: organization:read, entitlements:read, usage:read and usage:write.",
+        help_text="Scopes of the key. Default: organization:read, entitlements:read, usage:read and usage:write.",
     )
-    expires_at = serializers.DateTimeField(required=False, allow_null=True, help_text="By default it does not expire.")
+    expires_at = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="When the key expires. By default it does not expire."
+    )
 
 
 class RotateKeySchema(Schema):
-    key_id = serializers.UUIDField(required=False, help_text="By default the key that is presented.")
+    """The API key to rotate, and how long the old one still works."""
+
+    key_id = serializers.UUIDField(required=False, help_text="The key to rotate. Default: the key that authenticates the request.")
     overlap_seconds = serializers.IntegerField(
         required=False,
         min_value=0,
         max_value=2_592_000,
         default=86_400,
-        help_text="How long the old key lives on: 0 to 30 days, by default 24 hours.",
+        help_text="How long the old key keeps working, in seconds: 0 to 2592000 (30 days). Default: 86400 (24 hours).",
     )
 
 
 class KeySchema(Schema):
-    id = serializers.UUIDField()
-    name = serializers.CharField()
-    hint = serializers.CharField(help_text="The beginning of the key, enough to recognise it.")
-    environment = serializers.ChoiceField(choices=["live", "test"])
-    scopes = serializers.ListField(child=serializers.CharField())
+    """An API key, without its secret."""
+
+    id = serializers.UUIDField(help_text="ID of the API key.")
+    name = serializers.CharField(help_text="Name of the key, chosen by its creator.")
+    hint = serializers.CharField(help_text="The beginning of the key, to identify it.")
+    environment = serializers.ChoiceField(
+        choices=["live", "test"],
+        help_text="Environment in which the key is valid. It is part of the key: `cmcp_sk_live_` or `cmcp_sk_test_`.",
+    )
+    scopes = serializers.ListField(
+        child=serializers.CharField(), help_text="Scopes of the key. A request may use those that its creator's role also allows."
+    )
     status = serializers.SerializerMethodField()
     created_by = serializers.SerializerMethodField("get_created_by")
-    created_at = serializers.DateTimeField()
-    expires_at = serializers.DateTimeField(allow_null=True)
-    revoked_at = serializers.DateTimeField(allow_null=True)
-    last_used_at = serializers.DateTimeField(allow_null=True)
-    rotated_from = serializers.UUIDField(source="rotated_from_id", allow_null=True)
+    created_at = serializers.DateTimeField(help_text="Time of creation.")
+    expires_at = serializers.DateTimeField(allow_null=True, help_text="When the key expires. null: it does not expire.")
+    revoked_at = serializers.DateTimeField(allow_null=True, help_text="When the key was revoked. null: it was not revoked.")
+    last_used_at = serializers.DateTimeField(
+        allow_null=True, help_text="When the key was last used. null: it was never used. Written within seconds of the use."
+    )
+    rotated_from = serializers.UUIDField(
+        source="rotated_from_id", allow_null=True, help_text="ID of the key that this key replaced by rotation. null: it replaced none."
+    )
 
     def get_status(self, key: ApiKey) -> str:
-        """active, expired, revoked, or orphaned (whoever made it left; an admin can adopt it)."""
+        """Return active, expired, revoked or orphaned. An orphaned key's creator left; an admin can take the key over."""
         return key.status(now(key.organization))
 
     def get_created_by(self, key: ApiKey) -> str | None:
-        """An email address."""
+        """Return the creator's email address."""
         return key.created_by.email if key.created_by else None
 
 
 class NewKeySchema(KeySchema):
-    key = serializers.CharField(allow_null=True, help_text="Shown this once; null when a repeated request is answered again.")
+    """A new API key, with its secret."""
+
+    key = serializers.CharField(allow_null=True, help_text="The API key. Shown only once; null in a replayed response.")
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
-        made, raw = instance
-        made.key = raw
-        return super().to_representation(made)
+        """Return the JSON of `instance`, a pair of the key and its secret. The secret is None in a replayed response."""
+        key, raw = instance
+        key.key = raw
+        return super().to_representation(key)
 
 
 class WhoAmISchema(Schema):
-    organization = OrganizationBriefSchema()
-    user = UserSchema(allow_null=True)
-    key = KeySchema(allow_null=True)
-    role = serializers.ChoiceField(choices=Role.values)
-    permissions = serializers.ListField(child=serializers.CharField())
-    scopes = serializers.ListField(child=serializers.CharField(), help_text="What your role and, if you sent one, your key both allow.")
-    environment = serializers.ChoiceField(choices=["live", "test"])
+    """The identity that a request acts with."""
+
+    organization = OrganizationBriefSchema(help_text="The organization that the request acts for.")
+    user = UserSchema(allow_null=True, help_text="The user who is signed in or who created the key. null if the account was deleted.")
+    key = KeySchema(allow_null=True, help_text="The API key that authenticates the request. null in a session.")
+    role = serializers.ChoiceField(choices=Role.values, help_text="Role of the user in the organization.")
+    permissions = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Permissions of the request. They follow from the role, and from the scopes of the key if one was sent.",
+    )
+    scopes = serializers.ListField(
+        child=serializers.CharField(), help_text="The scopes that both your role and, if you sent one, your API key allow."
+    )
+    environment = serializers.ChoiceField(
+        choices=["live", "test"], help_text="Environment of this deployment. Keys of the other environment are refused."
+    )
 
 
 class MemberSchema(Schema):
-    id = serializers.UUIDField()
-    email = serializers.EmailField(source="user.email")
-    name = serializers.CharField(source="user.name")
-    role = serializers.ChoiceField(choices=Role.values)
-    created_at = serializers.DateTimeField()
+    """A member of an organization."""
+
+    id = serializers.UUIDField(help_text="ID of the membership.")
+    email = serializers.EmailField(source="user.email", help_text="Email address of the member.")
+    name = serializers.CharField(source="user.name", help_text="Display name of the member. Empty if the member has not entered one.")
+    role = serializers.ChoiceField(choices=Role.values, help_text="Role of the member in the organization.")
+    created_at = serializers.DateTimeField(help_text="When the member joined.")
 
 
 class ChangeRoleSchema(Schema):
-    role = serializers.ChoiceField(choices=Role.values)
+    """The new role of a member."""
+
+    role = serializers.ChoiceField(choices=Role.values, help_text="New role of the member.")
 
 
 class InviteSchema(Schema):
-    email = serializers.EmailField(max_length=254)
-    role = serializers.ChoiceField(choices=Role.values, default=Role.MEMBER)
+    """The person to invite."""
+
+    email = serializers.EmailField(
+        max_length=254,
+        help_text="Email address to which the invitation is sent. It must be accepted with an account that has this address.",
+    )
+    role = serializers.ChoiceField(
+        choices=Role.values, default=Role.MEMBER, help_text="Role of the member after the invitation is accepted."
+    )
 
 
 class InvitationSchema(Schema):
-    id = serializers.UUIDField()
-    email = serializers.EmailField()
-    role = serializers.ChoiceField(choices=Role.values)
+    """An invitation that was neither accepted nor revoked."""
+
+    id = serializers.UUIDField(help_text="ID of the invitation.")
+    email = serializers.EmailField(help_text="Email address to which the invitation is sent.")
+    role = serializers.ChoiceField(choices=Role.values, help_text="Role of the member after the invitation is accepted.")
     invited_by = serializers.SerializerMethodField("get_invited_by")
-    created_at = serializers.DateTimeField()
-    expires_at = serializers.DateTimeField()
+    created_at = serializers.DateTimeField(help_text="Time of creation.")
+    expires_at = serializers.DateTimeField(help_text="When the invitation expires.")
     sent_at = serializers.DateTimeField(
-        allow_null=True, help_text="When the mail server took it; null while the mail is queued. It is retried."
+        allow_null=True, help_text="When the mail server accepted the email. Null while the email is queued; delivery is retried."
     )
 
     def get_invited_by(self, invitation: Invitation) -> str | None:
-        """An email address."""
+        """Return the inviter's email address."""
         return invitation.invited_by.email if invitation.invited_by else None

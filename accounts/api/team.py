@@ -1,17 +1,22 @@
-"""Members and invitations."""
+"""Endpoints for members and invitations."""
 
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiExample, extend_schema
-from rest_framework.generics import GenericAPIView
-from rest_framework.request import Request
-from rest_framework.response import Response
+from drf_spectacular.utils import OpenApiExample
 
-from accounts.authentication import caller
+from accounts.endpoint import PER_MEMBER, ApiListView, ApiView, endpoint
+from accounts.errors import (
+    AlreadyInvited,
+    AlreadyMember,
+    EmailNotConfirmed,
+    HourlyLimitReached,
+    LastOwner,
+    SeatLimitReached,
+    SignInRequired,
+)
 from accounts.manager import AuthManager
-from contextmcp.common.api import Page
-from contextmcp.common.idempotency import once
+from accounts.types import Caller
 
 from .schemas import ChangeRoleSchema, InvitationSchema, InviteSchema, MemberSchema
 
@@ -39,97 +44,86 @@ _MEMBER = OpenApiExample(
     },
     response_only=True,
 )
+_INVITING = (AlreadyMember, AlreadyInvited, EmailNotConfirmed, SignInRequired, SeatLimitReached, HourlyLimitReached)
+_CHANGING = (LastOwner, SignInRequired)
 
 
-class Members(GenericAPIView[Any]):
-    serializer_class = MemberSchema
-    pagination_class = Page
+class Members(ApiListView):
+    """The organization's members."""
 
-    @extend_schema(operation_id="list_members", tags=["Team"], responses=MemberSchema(many=True), examples=[_MEMBER])
-    def get(self, request: Request) -> Response:
-        """Everyone in the organization, newest first."""
-        actor = caller(request)
-        actor.require(scope="organization:read")
-        page = self.paginate_queryset(AuthManager(actor.organization).members())
-        return self.get_paginated_response(MemberSchema(page, many=True).data)
+    @endpoint("list_members", tag="Team", scope="organization:read", response=MemberSchema, many=True, examples=[_MEMBER])
+    def get(self, actor: Caller) -> Any:
+        """List the members of the organization, newest first."""
+        return AuthManager(actor.organization).members()
 
 
-class Member(GenericAPIView[Any]):
-    serializer_class = ChangeRoleSchema
+class Member(ApiView):
+    """One member, to change the role or to remove the member."""
 
-    @extend_schema(
-        operation_id="change_role",
-        tags=["Team"],
-        request=ChangeRoleSchema,
-        responses=MemberSchema,
+    @endpoint(
+        "change_role",
+        tag="Team",
+        body=ChangeRoleSchema,
+        response=MemberSchema,
+        refusals=_CHANGING,
         examples=[OpenApiExample("Promote", {"role": "admin"}, request_only=True), _MEMBER],
     )
-    def patch(self, request: Request, member_id: UUID) -> Response:
-        """Change a member's role. Only an owner makes or unmakes owners, and the last owner stays one."""
-        actor = caller(request)
-        body = ChangeRoleSchema(data=request.data)
-        body.is_valid(raise_exception=True)
-        member = AuthManager(actor.organization).change_role(actor, member_id, body.validated_data["role"])
-        return Response(MemberSchema(member).data)
+    def patch(self, actor: Caller, data: dict[str, Any], member_id: UUID) -> Any:
+        """Change a member's role. Only an owner can give or remove the owner role, and the last owner keeps it."""
+        return AuthManager(actor.organization).change_role(actor, member_id, data["role"])
 
-    @extend_schema(operation_id="remove_member", tags=["Team"], responses={204: None})
-    def delete(self, request: Request, member_id: UUID) -> Response:
-        """Remove a member, or leave. Their keys stop until an admin adopts them."""
-        actor = caller(request)
+    @endpoint("remove_member", tag="Team", refusals=_CHANGING)
+    def delete(self, actor: Caller, member_id: UUID) -> None:
+        """Remove a member, or leave the organization. The member's API keys are disabled until an admin takes them over."""
         AuthManager(actor.organization).remove_member(actor, member_id)
-        return Response(status=204)
 
 
-class Invitations(GenericAPIView[Any]):
-    idempotent = True
-    serializer_class = InviteSchema
-    pagination_class = Page
+class Invitations(ApiListView):
+    """The organization's open invitations."""
 
-    @extend_schema(operation_id="list_invitations", tags=["Team"], responses=InvitationSchema(many=True), examples=[_INVITATION])
-    def get(self, request: Request) -> Response:
-        """Invitations neither accepted nor revoked."""
-        actor = caller(request)
-        actor.require(scope="organization:read", permission="users:manage")
-        page = self.paginate_queryset(AuthManager(actor.organization).invitations())
-        return self.get_paginated_response(InvitationSchema(page, many=True).data)
+    @endpoint(
+        "list_invitations",
+        tag="Team",
+        scope="organization:read",
+        permission="users:manage",
+        response=InvitationSchema,
+        many=True,
+        examples=[_INVITATION],
+    )
+    def get(self, actor: Caller) -> Any:
+        """List the pending invitations: those that are neither accepted nor revoked."""
+        return AuthManager(actor.organization).invitations()
 
-    @extend_schema(
-        operation_id="invite",
-        tags=["Team"],
-        request=InviteSchema,
-        responses={201: InvitationSchema},
+    @endpoint(
+        "invite",
+        tag="Team",
+        scope="organization:write",
+        permission="users:manage",
+        body=InviteSchema,
+        response=InvitationSchema,
+        status=201,
+        idempotency=PER_MEMBER,
+        refusals=_INVITING,
         examples=[OpenApiExample("A colleague", {"email": "grace@acme.example", "role": "member"}, request_only=True), _INVITATION],
     )
-    def post(self, request: Request) -> Response:
-        """Invite somebody by mail. The link holds for 7 days and works once."""
-        actor = caller(request)
-        actor.require(scope="organization:write", permission="users:manage")
-        body = InviteSchema(data=request.data)
-        body.is_valid(raise_exception=True)
-
-        def act() -> Response:
-            made = AuthManager(actor.organization).invite(actor, body.validated_data["email"], body.validated_data["role"])
-            return Response(InvitationSchema(made).data, status=201)
-
-        return once(request, actor.membership_id, act)
+    def post(self, actor: Caller, data: dict[str, Any]) -> Any:
+        """Invite a person by email. The link is valid for 7 days and works once."""
+        return AuthManager(actor.organization).invite(actor, data["email"], data["role"])
 
 
-class Invitation(GenericAPIView[Any]):
-    serializer_class = InvitationSchema
+class Invitation(ApiView):
+    """One invitation, to revoke it."""
 
-    @extend_schema(operation_id="revoke_invitation", tags=["Team"], responses={204: None})
-    def delete(self, request: Request, invitation_id: UUID) -> Response:
-        """Its link stops."""
-        actor = caller(request)
+    @endpoint("revoke_invitation", tag="Team")
+    def delete(self, actor: Caller, invitation_id: UUID) -> None:
+        """Revoke an invitation. Its link no longer works."""
         AuthManager(actor.organization).revoke_invitation(actor, invitation_id)
-        return Response(status=204)
 
 
-class ResendInvitation(GenericAPIView[Any]):
-    serializer_class = InvitationSchema
+class ResendInvitation(ApiView):
+    """Send an invitation again, with a new link."""
 
-    @extend_schema(operation_id="resend_invitation", tags=["Team"], request=None, responses=InvitationSchema, examples=[_INVITATION])
-    def post(self, request: Request, invitation_id: UUID) -> Response:
-        """Mail it again, with a new link that holds for 7 days. The old link stops."""
-        actor = caller(request)
-        return Response(InvitationSchema(AuthManager(actor.organization).resend_invitation(actor, invitation_id)).data)
+    @endpoint("resend_invitation", tag="Team", response=InvitationSchema, refusals=_INVITING, examples=[_INVITATION])
+    def post(self, actor: Caller, invitation_id: UUID) -> Any:
+        """Resend an invitation with a new link that is valid for 7 days. The previous link no longer works."""
+        return AuthManager(actor.organization).resend_invitation(actor, invitation_id)

@@ -1,3 +1,5 @@
+"""Routes of the identity and team endpoints."""
+
 from django.urls import path
 
 from . import keys, team
@@ -8,7 +10,7 @@ urlpatterns = [
     path("auth/whoami", keys.WhoAmI.as_view(), name="whoami"),
     path("auth/keys", keys.Keys.as_view(), name="keys"),
     path("auth/keys/<uuid:key_id>", keys.Key.as_view(), name="key"),
-    path("auth/keys/<uuid:key_id>/adopt", keys.AdoptKey.as_view(), name="adopt-key"),
+    path("auth/keys/<uuid:key_id>/take-over", keys.TakeOverKey.as_view(), name="take-over-key"),
     path("organization/members", team.Members.as_view(), name="members"),
     path("organization/members/<uuid:member_id>", team.Member.as_view(), name="member"),
     path("organization/invitations", team.Invitations.as_view(), name="invitations"),

@@ -1,6 +1,6 @@
-"""Inviting by mail, and accepting.
+"""Create, resend, revoke and accept invitations.
 
-The row of an invitation holds a digest of its token. The token itself is in the stored mail until that is delivered, and nowhere else.
+The row of an invitation contains a digest of its token. The token itself is only in the stored email, until that is delivered.
 """
 
 import hashlib
@@ -12,14 +12,22 @@ from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
 
-from accounts import audit, mail
-from accounts.errors import EmailNotConfirmed, InvitationExpired, InvitationNotFound, PermissionDenied, SeatLimitReached
+from accounts import audit, emails
+from accounts.errors import (
+    AlreadyInvited,
+    AlreadyMember,
+    EmailNotConfirmed,
+    InvitationExpired,
+    InvitationNotFound,
+    PermissionDenied,
+    SeatLimitReached,
+)
 from accounts.models import Invitation, Membership, Organization, User
 from accounts.roles import PERMISSIONS, PRIVILEGED_ROLES, Role
 from accounts.selectors import has_confirmed_email
-from accounts.types import Caller
+from accounts.types import Caller, SeatLimit
 from contextmcp.common.clock import now
-from contextmcp.common.errors import Conflict, NotFound
+from contextmcp.common.errors import NotFound
 
 from .invitation_limits import check_invitation_limits
 from .organizations import locked
@@ -28,14 +36,15 @@ LIFETIME = timedelta(days=7)
 
 
 def digest(token: str) -> bytes:
-    """What is stored of a token. It is 256 random bits, so one round of SHA-256 hides it."""
+    """Return the stored digest of a token. A token has 256 random bits, so a single round of SHA-256 is sufficient."""
     return hashlib.sha256(token.encode(errors="replace")).digest()
 
 
 def invite(actor: Caller, email: str, role: str) -> Invitation:
-    """Offer membership and mail the link. Open invitations count as seats; acceptance asks for a seat again.
+    """Create an invitation and email its link. Open invitations count as seats; accepting checks the seats again.
 
-    Raises `PermissionDenied`, `SignInRequired`, `EmailNotConfirmed`, `SeatLimitReached`, `HourlyLimitReached`, `Conflict`.
+    Raises `PermissionDenied`, `SignInRequired`, `EmailNotConfirmed`, `SeatLimitReached`, `HourlyLimitReached`, `AlreadyMember`,
+    `AlreadyInvited`.
     """
     _may_invite(actor, role)
     seat_limit = _seat_limit(actor.organization)
@@ -44,10 +53,10 @@ def invite(actor: Caller, email: str, role: str) -> Invitation:
     with transaction.atomic():
         locked(organization)
         if Membership.objects.filter(organization=organization, user__email__iexact=email).exists():
-            raise Conflict(f"{email} is a member already.")
+            raise AlreadyMember(f"{email} is already a member.")
         pending = Invitation.objects.pending().filter(organization=organization, email__iexact=email).first()
         if pending is not None and pending.expires_at > now(organization):
-            raise Conflict(f"{email} is invited already. Resend that invitation, or revoke it first.")
+            raise AlreadyInvited(f"{email} has already been invited. Resend the invitation, or revoke it first.")
         if pending is not None:
             _end(pending)
         _check_seats(organization, seat_limit)
@@ -61,12 +70,12 @@ def invite(actor: Caller, email: str, role: str) -> Invitation:
             expires_at=now(organization) + LIFETIME,
         )
         audit.record("invitation.created", organization=organization, actor=actor, target=email, after={"role": role})
-        mail.send_invitation(invitation, token)
+        emails.send_invitation(invitation, token)
     return invitation
 
 
 def resend(actor: Caller, invitation_id: UUID) -> Invitation:
-    """Mail a new link with a new lifetime; the old one stops. It becomes the actor's invitation. Raises as `invite`, and `NotFound`."""
+    """Email a new link with a new expiration; the old one becomes invalid. The actor becomes the inviter. Raises as `invite`."""
     token = secrets.token_urlsafe(32)
     seat_limit = _seat_limit(actor.organization)
     with transaction.atomic():
@@ -89,12 +98,12 @@ def resend(actor: Caller, invitation_id: UUID) -> Invitation:
             before={"expires_at": before},
             after={"expires_at": invitation.expires_at.isoformat()},
         )
-        mail.send_invitation(invitation, token)
+        emails.send_invitation(invitation, token)
     return invitation
 
 
 def revoke(actor: Caller, invitation_id: UUID) -> None:
-    """Its link stops."""
+    """Revoke an invitation, so that its link becomes invalid. Raises `NotFound`, `PermissionDenied`."""
     with transaction.atomic():
         invitation = _pending(actor, invitation_id)
         _may_manage(actor, invitation.role)
@@ -103,17 +112,25 @@ def revoke(actor: Caller, invitation_id: UUID) -> None:
 
 
 def find(token: str) -> Invitation:
-    """The open invitation of a link. Raises `InvitationNotFound` or `InvitationExpired`."""
-    found = Invitation.objects.pending().select_related("organization", "invited_by").filter(token_digest=digest(token)).first()
-    if found is None or found.organization.closed_at is not None or not _still_offered(found):
+    """Return the open invitation of a link's token. Raises `InvitationNotFound` or `InvitationExpired`."""
+    invitation = Invitation.objects.pending().select_related("organization", "invited_by").filter(token_digest=digest(token)).first()
+    if invitation is None or invitation.organization.closed_at is not None or not _is_still_valid(invitation):
         raise InvitationNotFound
-    if found.expires_at <= now(found.organization):
+    if invitation.expires_at <= now(invitation.organization):
         raise InvitationExpired
-    return found
+    return invitation
 
 
-def accept(token: str, user: User, seat_limit: int | None) -> Membership:
-    """Make `user` a member, once. Members are counted under the organization's lock, so the last seat goes to one."""
+def invited_address(token: object) -> str | None:
+    """Return the lower-case recipient address of an open invitation, or None if the token is not valid."""
+    try:
+        return find(token).email.lower() if isinstance(token, str) else None
+    except (InvitationNotFound, InvitationExpired):
+        return None
+
+
+def accept(token: str, user: User, seat_limit: SeatLimit | None) -> Membership:
+    """Make `user` a member. Members are counted under the organization's lock, so the last seat is given only once."""
     organization = find(token).organization
     with transaction.atomic():
         locked(organization)
@@ -121,59 +138,61 @@ def accept(token: str, user: User, seat_limit: int | None) -> Membership:
         if invitation.email.lower() != user.email.lower():
             raise PermissionDenied(f"This invitation was sent to {invitation.email}. Sign in with that address.")
         if Membership.objects.filter(organization=organization, user=user).exists():
-            raise Conflict("You are a member already.")
+            raise AlreadyMember("You are already a member.")
         used = Membership.objects.filter(organization=organization).count()
-        if seat_limit is not None and used >= seat_limit:
-            raise SeatLimitReached(feature="team_members", limit=seat_limit, used=used)
+        if seat_limit is not None and used >= seat_limit.limit:
+            raise SeatLimitReached(feature=seat_limit.feature, limit=seat_limit.limit, used=used)
         member = Membership.objects.create(organization=organization, user=user, role=invitation.role)
         invitation.accepted_at = now()
         invitation.accepted_by = user
         invitation.save(update_fields=["accepted_at", "accepted_by"])
         audit.record("invitation.accepted", organization=organization, actor=user, target=user.email, after={"role": member.role})
         if member.role in PRIVILEGED_ROLES:
-            mail.send_role_notices(member, invitation.invited_by)
+            emails.send_role_notices(member, invitation.invited_by)
     return member
 
 
 def revoke_unauthorized(organization: Organization, user: User) -> None:
-    """Revoke the open invitations of `user` that their role, if they still have one, does not allow. Call it when it changed."""
-    mine = Invitation.objects.pending().filter(organization=organization, invited_by=user)
-    for invitation in mine.select_for_update(of=("self",)).select_related("organization", "invited_by"):
-        if not _still_offered(invitation):
+    """Revoke open invitations by `user` that their current role does not allow. Call it after a role changed or a member left."""
+    pending = Invitation.objects.pending().filter(organization=organization, invited_by=user)
+    for invitation in pending.select_for_update(of=("self",)).select_related("organization", "invited_by"):
+        if not _is_still_valid(invitation):
             _end(invitation)
             audit.record("invitation.revoked", organization=organization, actor=None, target=invitation.email)
 
 
-def _still_offered(invitation: Invitation) -> bool:
-    """Whether who invited may still do so. An invitation is worth no more than the right of the person who sent it."""
+def _is_still_valid(invitation: Invitation) -> bool:
+    """Return whether the inviter still has the permission to send this invitation. Otherwise the invitation is void."""
     inviter = Membership.objects.filter(organization=invitation.organization, user=invitation.invited_by_id, user__is_active=True).first()
     needed = "organization:manage" if invitation.role == Role.OWNER else "users:manage"
     return inviter is not None and needed in PERMISSIONS[inviter.role]
 
 
-def _seat_limit(organization: Organization) -> int | None:
-    """What the plan allows. Entitlements are a layer above, so the function that knows is named in the settings."""
-    limit: int | None = import_string(settings.SEAT_LIMIT)(organization)
+def _seat_limit(organization: Organization) -> SeatLimit | None:
+    """Return the plan's limit of members. The function is named in the settings, because accounts cannot import entitlements."""
+    limit: SeatLimit | None = import_string(settings.SEAT_LIMIT)(organization)
     return limit
 
 
-def _check_seats(organization: Organization, limit: int | None, but: Invitation | None = None) -> None:
-    """Raise `SeatLimitReached` unless members and open invitations leave a seat."""
-    if limit is None:
+def _check_seats(organization: Organization, seats: SeatLimit | None, but: Invitation | None = None) -> None:
+    """Raise `SeatLimitReached` if members and open invitations use all seats."""
+    if seats is None:
         return
     open_ones = Invitation.objects.pending().filter(organization=organization, expires_at__gt=now(organization))
     open_ones = open_ones.exclude(pk=but.pk) if but else open_ones
     used = Membership.objects.filter(organization=organization).count() + open_ones.count()
-    if used >= limit:
-        text = "Members and open invitations take every seat of this plan."
-        raise SeatLimitReached(text, feature="team_members", limit=limit, used=used)
+    if used >= seats.limit:
+        text = "Members and open invitations use all seats of this plan."
+        raise SeatLimitReached(text, feature=seats.feature, limit=seats.limit, used=used)
 
 
 def _may_invite(actor: Caller, role: str) -> None:
     _may_manage(actor, role)
     actor.require_person_for(role)
+    if role in PRIVILEGED_ROLES:
+        actor.require_recent_authentication()
     if actor.user is None or not has_confirmed_email(actor.user):
-        raise EmailNotConfirmed("Confirm your email address before you invite others: the link is in your mail.")
+        raise EmailNotConfirmed("Confirm your email address before you invite others. The link is in the email that we sent you.")
 
 
 def _may_manage(actor: Caller, role: str) -> None:
@@ -183,11 +202,13 @@ def _may_manage(actor: Caller, role: str) -> None:
 
 
 def _pending(actor: Caller, invitation_id: UUID) -> Invitation:
-    found = Invitation.objects.pending().select_for_update(of=("self",)).filter(organization=actor.organization, pk=invitation_id).first()
-    if found is None:
+    invitation = (
+        Invitation.objects.pending().select_for_update(of=("self",)).filter(organization=actor.organization, pk=invitation_id).first()
+    )
+    if invitation is None:
         raise NotFound
-    found.organization = actor.organization
-    return found
+    invitation.organization = actor.organization
+    return invitation
 
 
 def _end(invitation: Invitation) -> None:

@@ -1,10 +1,10 @@
-"""Changing roles, removing members."""
+"""Change roles and remove members."""
 
 from uuid import UUID
 
 from django.db import transaction
 
-from accounts import audit, mail, revocations
+from accounts import audit, emails, invalidation
 from accounts.errors import LastOwner, PermissionDenied
 from accounts.models import Membership, Organization, User
 from accounts.roles import PRIVILEGED_ROLES, Role
@@ -17,20 +17,24 @@ from .organizations import locked
 
 
 def change_role(organization: Organization, actor: Caller | User | None, membership_id: UUID, role: str) -> Membership:
-    """Only an owner makes or unmakes owners, and the last one stays. A staff user or None as actor is not asked for permission."""
+    """Change a member's role. Permissions of a staff user or None as actor are not checked.
+
+    Only an owner can give or remove the owner role. Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `LastOwner`.
+    """
     with transaction.atomic():
         locked(organization)
         member = _member(organization, membership_id)
         if isinstance(actor, Caller):
             actor.require(scope="organization:write", permission="users:manage")
-            _only_owners_touch_owners(actor, member.role, role)
+            _require_owner_for_owner_role(actor, member.role, role)
             if member.role != role:
                 actor.require_person_for(member.role, role)
+                actor.require_recent_authentication()
         before, member.role = member.role, role
         if before == role:
             return member
         if before == Role.OWNER:
-            _someone_else_owns(organization, member)
+            _require_other_owner(organization, member)
         member.save(update_fields=["role"])
         audit.record(
             "member.role_changed",
@@ -42,23 +46,28 @@ def change_role(organization: Organization, actor: Caller | User | None, members
         )
         revoke_unauthorized(organization, member.user)
         if role in PRIVILEGED_ROLES:
-            mail.send_role_notices(member, actor.user if isinstance(actor, Caller) else actor)
-        revocations.hurry()
+            emails.send_role_notices(member, actor.user if isinstance(actor, Caller) else actor)
+        invalidation.notify_now()
     return member
 
 
 def remove(organization: Organization, actor: Caller | User | None, membership_id: UUID, *, reason: str = "") -> None:
-    """The member goes, and their keys stop. Everyone may go by themselves, except the last owner."""
+    """Remove a member and disable their keys. Members can leave without a permission, except the last owner.
+
+    Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `LastOwner`.
+    """
     with transaction.atomic():
         locked(organization)
         member = _member(organization, membership_id)
         if isinstance(actor, Caller):
             if actor.key is not None or actor.membership_id != member.pk:
                 actor.require(scope="organization:write", permission="users:manage")
-            _only_owners_touch_owners(actor, member.role)
+            _require_owner_for_owner_role(actor, member.role)
             actor.require_person_for(member.role)
+            if actor.membership_id != member.pk:
+                actor.require_recent_authentication()
         if member.role == Role.OWNER:
-            _someone_else_owns(organization, member)
+            _require_other_owner(organization, member)
         audit.record(
             "member.removed",
             organization=organization,
@@ -70,7 +79,7 @@ def remove(organization: Organization, actor: Caller | User | None, membership_i
         member.delete()
         revoke_unauthorized(organization, member.user)
         member_removed.send(sender=Membership, organization=organization, user=member.user)
-        revocations.hurry()
+        invalidation.notify_now()
 
 
 def _member(organization: Organization, membership_id: UUID) -> Membership:
@@ -80,11 +89,11 @@ def _member(organization: Organization, membership_id: UUID) -> Membership:
     return member
 
 
-def _only_owners_touch_owners(actor: Caller, *roles: str) -> None:
+def _require_owner_for_owner_role(actor: Caller, *roles: str) -> None:
     if Role.OWNER in roles and "organization:manage" not in actor.permissions:
-        raise PermissionDenied("Only an owner makes or removes owners.", required="organization:manage", role=actor.role)
+        raise PermissionDenied("Only an owner can give or remove the owner role.", required="organization:manage", role=actor.role)
 
 
-def _someone_else_owns(organization: Organization, member: Membership) -> None:
+def _require_other_owner(organization: Organization, member: Membership) -> None:
     if not Membership.objects.filter(organization=organization, role=Role.OWNER).exclude(pk=member.pk).exists():
         raise LastOwner

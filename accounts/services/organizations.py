@@ -1,4 +1,4 @@
-"""Making and closing organizations."""
+"""Create, change and close organizations."""
 
 import re
 import secrets
@@ -10,47 +10,55 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.text import slugify
 
-from accounts import audit, revocations
-from accounts.errors import OrganizationLimitReached
+from accounts import audit, invalidation
+from accounts.errors import OrganizationClosed, OrganizationLimitReached
 from accounts.models import ApiKey, Invitation, Membership, Organization, User
-from accounts.roles import Role
+from accounts.roles import ROLE_SCOPES, Role
 from accounts.selectors import has_confirmed_email
 from accounts.signals import organization_changed, organization_closed
 from accounts.types import Caller
 from contextmcp.common.clock import now
-from contextmcp.common.errors import Conflict, NotFound, ValidationFailed
+from contextmcp.common.errors import NotFound, ValidationFailed
 from contextmcp.common.logs import mask
 
 _SLUG_LENGTH = 50
-# Names stand in mails to people who never heard of the organization. An address there would be the sender's words under our name.
-# A domain alone ("Booking.com") is a name like others.
+# Names appear in emails to people outside the organization. A link in a name would allow phishing with our emails. A domain alone
+# ("Booking.com") is allowed.
 _LINK = re.compile(r"://|\bwww\.|\bmailto:|\w\.\w{2,}/|\S@\w+\.\w|\bt\.me\b", re.IGNORECASE)
 
 
 def create(user: User, name: str) -> Organization:
-    """Create an organization with `user` as its owner, both or neither. Raises `ValidationFailed`, `OrganizationLimitReached`."""
+    """Create an organization with `user` as its owner in one transaction. Raises `ValidationFailed`, `OrganizationLimitReached`."""
     name = clean_name(name)
     with transaction.atomic():
-        _may_own_another(user)
+        _check_ownership_limit(user)
         organization = Organization.objects.create(name=name, slug=_free_slug(name), email=user.email)
         Membership.objects.create(organization=organization, user=user, role=Role.OWNER)
         audit.record("organization.created", organization=organization, actor=user, target=organization.pk, after={"name": name})
     return organization
 
 
+def of_user(user: User, *, closed: bool = False) -> list[Organization]:
+    """Return the user's open organizations by name, or with `closed` the closed ones whose invoices the user may see."""
+    memberships = Membership.objects.select_related("organization").filter(user=user, organization__closed_at__isnull=not closed)
+    if closed:
+        memberships = memberships.filter(role__in=[role for role, scopes in ROLE_SCOPES.items() if "billing:read" in scopes])
+    return [each.organization for each in memberships.order_by("organization__name")]
+
+
 def clean_name(name: str) -> str:
-    """The name as it is stored. Raises `ValidationFailed`."""
+    """Return the name as it is stored. Raises `ValidationFailed`."""
     name = mask(name.strip())
     if not 1 <= len(name) <= 100 or not name.isprintable():
-        raise ValidationFailed(errors=[{"field": "name", "message": "Give 1 to 100 printable characters."}])
+        raise ValidationFailed.of_field("name", "Enter 1 to 100 printable characters.")
     if _LINK.search(name):
-        raise ValidationFailed(errors=[{"field": "name", "message": "A name must not contain a web or email address."}])
+        raise ValidationFailed.of_field("name", "A name must not contain a web or email address.")
     return name
 
 
-def _may_own_another(user: User) -> None:
-    """Raise `OrganizationLimitReached`. Closed organizations count for 30 days: closing one must not buy another free plan at once."""
-    # Locked until the transaction ends, so that two at once do not both find room.
+def _check_ownership_limit(user: User) -> None:
+    """Raise `OrganizationLimitReached`. Closed organizations count for 30 days, so that closing one does not give another free plan."""
+    # The lock prevents two concurrent requests from both passing the check.
     User.objects.select_for_update(no_key=True).get(pk=user.pk)
     recently = Q(organization__closed_at=None) | Q(organization__created_at__gt=now() - timedelta(days=30))
     owned = Membership.objects.filter(recently, user=user, role=Role.OWNER).count()
@@ -64,12 +72,12 @@ def _free_slug(name: str) -> str:
     base = slugify(name)[:_SLUG_LENGTH].strip("-") or "organization"
     if not Organization.objects.filter(slug=base).exists():
         return base
-    # Two that come at once for the same name get different endings; 40 random bits do not meet.
+    # 32 random bits avoid collisions of concurrent requests with the same name.
     return f"{base}-{secrets.token_hex(4)}"
 
 
 def locked(organization: Organization) -> Organization:
-    """The row as it is now, locked until the transaction ends: whatever counts members or seats happens under it."""
+    """Return the current row, locked until the transaction ends. Code that counts members or seats must hold this lock."""
     row = Organization.objects.select_for_update(no_key=True).filter(pk=organization.pk, closed_at=None).first()
     if row is None:
         raise NotFound("This organization was closed.")
@@ -77,14 +85,18 @@ def locked(organization: Organization) -> Organization:
 
 
 def close(organization: Organization, actor: Caller | User | None, *, reason: str = "") -> None:
-    """Its keys stop, its invitations end, its members see it no more. Closing it again changes nothing."""
+    """Close an organization: revoke its keys and invitations, and end its members' access. Idempotent, except for staff.
+
+    Raises `PermissionDenied`, `ReauthenticationRequired`, and `OrganizationClosed` if staff close it again.
+    """
     if isinstance(actor, Caller):
         actor.require(scope="organization:write", permission="organization:manage")
+        actor.require_recent_authentication()
     with transaction.atomic():
         row = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
         if row.closed_at is not None:
             if isinstance(actor, User):
-                raise Conflict("This organization is closed already.")
+                raise OrganizationClosed
             return
         row.closed_at = organization.closed_at = now()
         row.save(update_fields=["closed_at"])
@@ -94,19 +106,19 @@ def close(organization: Organization, actor: Caller | User | None, *, reason: st
         }
         audit.record("organization.closed", organization=row, actor=actor, target=row.pk, after=ended, reason=reason)
         organization_closed.send(sender=Organization, organization=row)
-        revocations.hurry()
+        invalidation.notify_now()
 
 
 def set_clock(organization: Organization, offset: timedelta, test_clock_id: str) -> None:
-    """How far ahead of real time the organization lives: its customer's Stripe test clock. Every process hears of it within a second."""
+    """Set the lead of the organization's Stripe test clock over real time. All processes receive it within a second."""
     changed = Organization.objects.filter(pk=organization.pk).update(clock_offset=offset, test_clock_id=test_clock_id)
     assert changed == 1
     organization.clock_offset, organization.test_clock_id = offset, test_clock_id
-    revocations.hurry()
+    invalidation.notify_now()
 
 
 def update(organization: Organization, actor: Caller | User | None, *, name: str, email: str) -> None:
-    """Rename it, or send its bills elsewhere."""
+    """Change the name and the billing address. Raises `ValidationFailed`, `PermissionDenied`."""
     if isinstance(actor, Caller):
         actor.require(scope="organization:write", permission="organization:manage")
     name = clean_name(name)

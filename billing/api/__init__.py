@@ -1,0 +1,1 @@
+"""The HTTP API of billing. It parses, calls `BillingManager` and renders."""

@@ -1,4 +1,4 @@
-"""What commands are told by name."""
+"""Lookups that the management commands share."""
 
 from uuid import UUID
 
@@ -7,12 +7,12 @@ from django.core.management.base import CommandError
 from accounts.models import Organization
 
 
-def organization(named: str) -> Organization:
-    """By id or slug; stops the command where there is none."""
+def organization(id_or_slug: str) -> Organization:
+    """Return the organization with this id or slug. Raises `CommandError` if it does not exist."""
     try:
-        found = Organization.objects.filter(pk=UUID(named)).first()
+        row = Organization.objects.filter(pk=UUID(id_or_slug)).first()
     except ValueError:
-        found = Organization.objects.filter(slug=named).first()
-    if found is None:
-        raise CommandError(f"There is no organization {named}.")
-    return found
+        row = Organization.objects.filter(slug=id_or_slug).first()
+    if row is None:
+        raise CommandError(f"There is no organization with the id or slug {id_or_slug}.")
+    return row

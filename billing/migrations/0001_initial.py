@@ -6,14 +6,41 @@ import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
+# Meter reports are evidence of what was billed. Their state advances once from pending; their contents never change.
+APPEND_ONLY_REPORTS = """
+CREATE FUNCTION billing_meterreport_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'Meter reports are append-only. Create another report to correct one.' USING ERRCODE = 'restrict_violation';
+END $$;
+CREATE TRIGGER billing_meterreport_no_delete BEFORE DELETE ON billing_meterreport FOR EACH ROW EXECUTE FUNCTION billing_meterreport_refuse_change();
+CREATE TRIGGER billing_meterreport_immutable BEFORE UPDATE ON billing_meterreport FOR EACH ROW
+    WHEN ((OLD.id, OLD.organization_id, OLD.feature, OLD.stripe_customer_id, OLD.period_start, OLD.sequence, OLD.units, OLD.identifier,
+           OLD.timestamp, OLD.repair, OLD.created_at)
+          IS DISTINCT FROM
+          (NEW.id, NEW.organization_id, NEW.feature, NEW.stripe_customer_id, NEW.period_start, NEW.sequence, NEW.units, NEW.identifier,
+           NEW.timestamp, NEW.repair, NEW.created_at)
+          OR (OLD.state <> 'pending' AND NEW.state = 'pending'))
+    EXECUTE FUNCTION billing_meterreport_refuse_change();
+CREATE TRIGGER billing_meterreport_no_truncate BEFORE TRUNCATE ON billing_meterreport FOR EACH STATEMENT EXECUTE FUNCTION billing_meterreport_refuse_change();
+ALTER TABLE billing_meterreport ENABLE ALWAYS TRIGGER billing_meterreport_no_delete;
+ALTER TABLE billing_meterreport ENABLE ALWAYS TRIGGER billing_meterreport_immutable;
+ALTER TABLE billing_meterreport ENABLE ALWAYS TRIGGER billing_meterreport_no_truncate;
+"""
+DROP_APPEND_ONLY_REPORTS = """
+DROP TRIGGER billing_meterreport_no_truncate ON billing_meterreport;
+DROP TRIGGER billing_meterreport_immutable ON billing_meterreport;
+DROP TRIGGER billing_meterreport_no_delete ON billing_meterreport;
+DROP FUNCTION billing_meterreport_refuse_change;
+"""
+
 
 class Migration(migrations.Migration):
 
     initial = True
 
     dependencies = [
-        ('accounts', '0002_revocation_triggers'),
-        ('entitlements', '0002_history_stays'),
+        ('accounts', '0002_invalidation_triggers'),
+        ('entitlements', '0002_append_only'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -25,6 +52,7 @@ class Migration(migrations.Migration):
                 ('kind', models.CharField(choices=[('refund', 'Refund'), ('dispute', 'Dispute'), ('credit_note', 'Credit Note')], max_length=12)),
                 ('stripe_id', models.CharField(max_length=64, unique=True)),
                 ('stripe_charge_id', models.CharField(blank=True, max_length=64)),
+                ('stripe_payment_intent_id', models.CharField(blank=True, max_length=64)),
                 ('stripe_invoice_id', models.CharField(blank=True, max_length=64)),
                 ('status', models.CharField(max_length=40)),
                 ('reason', models.CharField(blank=True, max_length=80)),
@@ -44,15 +72,59 @@ class Migration(migrations.Migration):
                 ('stripe_customer_id', models.CharField(blank=True, max_length=64, null=True, unique=True)),
                 ('customer_deleted_at', models.DateTimeField(blank=True, null=True)),
                 ('currency', models.CharField(blank=True, max_length=3)),
-                ('trial_used_at', models.DateTimeField(blank=True, help_text='An organization has one trial.', null=True)),
-                ('payment_method', models.JSONField(blank=True, help_text='Brand, last four digits and expiry of the card that pays.', null=True)),
-                ('clock_frozen_at', models.DateTimeField(blank=True, help_text="Where the customer's test clock stood when last seen.", null=True)),
-                ('synced_at', models.DateTimeField(blank=True, help_text="When Stripe's present truth was last written here.", null=True)),
+                ('trial_used_at', models.DateTimeField(blank=True, help_text='When the trial was used. An organization can have one trial.', null=True)),
+                ('payment_method', models.JSONField(blank=True, help_text='Default payment method: type, brand, last four digits and expiry.', null=True)),
+                ('clock_frozen_at', models.DateTimeField(blank=True, help_text="Time of the customer's Stripe test clock at the last sync.", null=True)),
+                ('synced_at', models.DateTimeField(blank=True, help_text='Time of the last sync from Stripe.', null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('organization', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='billing_account', to='accounts.organization')),
             ],
             options={
-                'permissions': [('operate_billing', 'Can look at Stripe, reconcile and move subscribers')],
+                'permissions': [('operate_billing', 'Can sync from Stripe, reconcile and migrate subscribers')],
+            },
+        ),
+        migrations.CreateModel(
+            name='OperatorAlert',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('code', models.CharField(help_text='Error code that customers received, or the kind of problem that billing detected.', max_length=60, unique=True)),
+                ('message', models.TextField(help_text="Stripe's message or the details of the latest occurrence.")),
+                ('occurrences', models.PositiveIntegerField(default=1)),
+                ('first_seen_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('last_seen_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('emailed_at', models.DateTimeField(blank=True, null=True)),
+                ('resolved_at', models.DateTimeField(blank=True, null=True)),
+                ('organization', models.ForeignKey(blank=True, help_text='Organization affected by the latest occurrence.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='accounts.organization')),
+            ],
+            options={
+                'ordering': ['-last_seen_at'],
+            },
+        ),
+        migrations.CreateModel(
+            name='StripeRequestWindow',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('subject', models.CharField(max_length=64)),
+                ('starts_at', models.DateTimeField(db_index=True)),
+                ('requests', models.PositiveIntegerField()),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('subject', 'starts_at'), name='stripe_request_window_unique')],
+            },
+        ),
+        migrations.CreateModel(
+            name='TrialRecord',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('kind', models.CharField(choices=[('user', 'User'), ('email', 'Email'), ('card', 'Card')], max_length=8)),
+                ('value', models.CharField(max_length=64)),
+                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='trial_records', to='accounts.organization')),
+            ],
+            options={
+                'ordering': ['-id'],
+                'indexes': [models.Index(fields=['kind', 'value'], name='trial_record_by_value')],
+                'constraints': [models.UniqueConstraint(fields=('organization', 'kind', 'value'), name='trial_record_unique')],
             },
         ),
         migrations.CreateModel(
@@ -63,10 +135,11 @@ class Migration(migrations.Migration):
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
                 ('events_since', models.DateTimeField(blank=True, null=True)),
                 ('dry_run', models.BooleanField(default=False)),
-                ('events_found', models.PositiveIntegerField(default=0)),
+                ('missed_events', models.PositiveIntegerField(default=0)),
                 ('customers_compared', models.PositiveIntegerField(default=0)),
-                ('last_customer_id', models.CharField(blank=True, help_text='The last customer compared; an unfinished run resumes after it.', max_length=255)),
+                ('last_customer_id', models.CharField(blank=True, help_text='The last customer compared. The run after an unfinished run resumes with the next customer.', max_length=255)),
                 ('error', models.TextField(blank=True)),
+                ('created_by', models.ForeignKey(blank=True, help_text='The user who started the run. Empty for scheduled runs.', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('organization', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
             ],
             options={
@@ -79,8 +152,8 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(db_index=True, max_length=40)),
                 ('subject', models.CharField(max_length=255)),
-                ('expected', models.JSONField(blank=True, help_text='As Stripe has it.', null=True)),
-                ('found', models.JSONField(blank=True, help_text='As it was here.', null=True)),
+                ('expected', models.JSONField(blank=True, help_text='Value at Stripe.', null=True)),
+                ('actual', models.JSONField(blank=True, help_text='Local value before the repair.', null=True)),
                 ('repaired', models.BooleanField(default=False)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('organization', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='accounts.organization')),
@@ -96,9 +169,9 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('event_id', models.CharField(max_length=255, unique=True)),
                 ('type', models.CharField(db_index=True, max_length=120)),
-                ('subject', models.CharField(blank=True, help_text='The customer, or else the object, that it is about: its queue.', max_length=255)),
+                ('subject', models.CharField(blank=True, help_text='ID of the customer, or else of the object. Events with the same subject are processed in order.', max_length=255)),
                 ('livemode', models.BooleanField(default=False)),
-                ('created', models.DateTimeField(blank=True, help_text='When Stripe made it (whole seconds).', null=True)),
+                ('created', models.DateTimeField(blank=True, help_text='When Stripe created the event (whole seconds).', null=True)),
                 ('payload', models.JSONField()),
                 ('source', models.CharField(choices=[('webhook', 'Webhook'), ('reconciliation', 'Reconciliation')], default='webhook', max_length=16)),
                 ('state', models.CharField(choices=[('pending', 'Pending'), ('processed', 'Processed'), ('ignored', 'Ignored'), ('dead', 'Dead')], default='pending', max_length=10)),
@@ -110,7 +183,7 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['-id'],
                 'permissions': [('replay_webhookevent', 'Can replay events')],
-                'indexes': [models.Index(condition=models.Q(('state', 'pending')), fields=['subject'], name='inbox_waiting_by_subject'), models.Index(condition=models.Q(('state__in', ['pending', 'dead'])), fields=['received_at'], name='inbox_unfinished')],
+                'indexes': [models.Index(condition=models.Q(('state', 'pending')), fields=['subject'], name='inbox_pending_by_subject'), models.Index(condition=models.Q(('state__in', ['pending', 'dead'])), fields=['received_at'], name='inbox_unfinished')],
             },
         ),
         migrations.CreateModel(
@@ -119,8 +192,8 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=contextmcp.common.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('kind', models.CharField(max_length=40)),
                 ('parameters', models.JSONField(default=dict)),
-                ('released_schedule', models.CharField(blank=True, max_length=128)),
-                ('state', models.CharField(choices=[('pending', 'Pending'), ('done', 'Done'), ('failed', 'Failed')], default='pending', max_length=8)),
+                ('released_schedule_id', models.CharField(blank=True, max_length=128)),
+                ('state', models.CharField(choices=[('pending', 'Pending'), ('waiting', 'Waiting'), ('done', 'Done'), ('failed', 'Failed')], default='pending', max_length=8)),
                 ('error', models.CharField(blank=True, max_length=500)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('finished_at', models.DateTimeField(blank=True, null=True)),
@@ -129,7 +202,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-created_at'],
-                'indexes': [models.Index(fields=['organization', 'kind'], name='action_of_organization')],
+                'indexes': [models.Index(fields=['organization', 'kind'], name='action_by_organization')],
             },
         ),
         migrations.CreateModel(
@@ -140,7 +213,7 @@ class Migration(migrations.Migration):
                 ('interval', models.CharField(max_length=8)),
                 ('promotion_code', models.CharField(blank=True, max_length=100)),
                 ('request', models.JSONField(default=dict)),
-                ('state', models.CharField(choices=[('preparing', 'Preparing'), ('open', 'Open'), ('completed', 'Completed'), ('expired', 'Expired'), ('failed', 'Failed')], default='preparing', max_length=12)),
+                ('state', models.CharField(choices=[('preparing', 'Preparing'), ('open', 'Open'), ('completed', 'Completed'), ('expired', 'Expired'), ('failed', 'Failed'), ('withheld', 'Withheld')], default='preparing', max_length=12)),
                 ('session_id', models.CharField(blank=True, max_length=128, null=True, unique=True)),
                 ('url', models.TextField(blank=True)),
                 ('expires_at', models.DateTimeField(blank=True, null=True)),
@@ -150,7 +223,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-created_at'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ['preparing', 'open'])), fields=('organization',), name='checkout_one_at_a_time')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ['preparing', 'open'])), fields=('organization',), name='checkout_unique_open')],
             },
         ),
         migrations.CreateModel(
@@ -159,6 +232,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('stripe_invoice_id', models.CharField(max_length=64, unique=True)),
                 ('stripe_subscription_id', models.CharField(blank=True, db_index=True, max_length=64)),
+                ('payment_ids', models.TextField(blank=True, help_text="IDs of the invoice's payment intents and charges, separated by spaces.")),
                 ('number', models.CharField(blank=True, max_length=64)),
                 ('status', models.CharField(db_index=True, max_length=16)),
                 ('billing_reason', models.CharField(blank=True, max_length=40)),
@@ -170,9 +244,10 @@ class Migration(migrations.Migration):
                 ('amount_due', models.BigIntegerField()),
                 ('amount_paid', models.BigIntegerField()),
                 ('amount_remaining', models.BigIntegerField()),
-                ('refunded', models.BigIntegerField(default=0)),
+                ('amount_refunded', models.BigIntegerField(default=0)),
                 ('attempt_count', models.PositiveIntegerField(default=0)),
                 ('attempted', models.BooleanField(default=False)),
+                ('failed_at', models.DateTimeField(blank=True, help_text='When a payment of this invoice first failed.', null=True)),
                 ('next_payment_attempt', models.DateTimeField(blank=True, null=True)),
                 ('period_start', models.DateTimeField(blank=True, null=True)),
                 ('period_end', models.DateTimeField(blank=True, null=True)),
@@ -187,7 +262,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-created_at', '-id'],
-                'indexes': [models.Index(fields=['organization', '-created_at'], name='invoice_of_organization')],
+                'indexes': [models.Index(fields=['organization', '-created_at'], name='invoice_by_organization')],
             },
         ),
         migrations.CreateModel(
@@ -197,14 +272,14 @@ class Migration(migrations.Migration):
                 ('feature', models.CharField(max_length=60)),
                 ('stripe_customer_id', models.CharField(max_length=64)),
                 ('period_start', models.DateTimeField()),
-                ('sequence', models.PositiveIntegerField(help_text='Reports of one period are numbered from 1.')),
+                ('sequence', models.PositiveIntegerField(help_text='Number of the report within its period, from 1.')),
                 ('units', models.BigIntegerField()),
                 ('identifier', models.CharField(max_length=100, unique=True)),
                 ('timestamp', models.DateTimeField()),
-                ('repair', models.BooleanField(default=False, help_text="Made because Stripe's total differed: it says nothing new about what was sold.")),
+                ('repair', models.BooleanField(default=False, help_text="Created because Stripe's meter total differed. It is not additional usage.")),
                 ('state', models.CharField(choices=[('pending', 'Pending'), ('sent', 'Sent'), ('dead', 'Dead')], default='pending', max_length=8)),
                 ('attempts', models.PositiveIntegerField(default=0)),
-                ('first_sent_at', models.DateTimeField(blank=True, help_text='A repeat is only safe within a day of this.', null=True)),
+                ('first_sent_at', models.DateTimeField(blank=True, help_text='Stripe deduplicates repeats for 24 hours after this time.', null=True)),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
                 ('error', models.TextField(blank=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
@@ -212,39 +287,39 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['id'],
-                'indexes': [models.Index(condition=models.Q(('state', 'pending')), fields=['created_at'], name='meter_waiting')],
-                'constraints': [models.UniqueConstraint(fields=('organization', 'feature', 'period_start', 'sequence'), name='meter_report_once')],
+                'indexes': [models.Index(condition=models.Q(('state', 'pending')), fields=['created_at'], name='meter_report_pending')],
+                'constraints': [models.UniqueConstraint(fields=('organization', 'feature', 'period_start', 'sequence'), name='meter_report_unique')],
             },
         ),
         migrations.CreateModel(
-            name='Notice',
+            name='BillingNotification',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('kind', models.CharField(max_length=40)),
                 ('object_id', models.CharField(max_length=64)),
                 ('transition', models.CharField(max_length=64)),
                 ('details', models.JSONField(default=dict)),
-                ('due_at', models.DateTimeField(default=django.utils.timezone.now, help_text="By the organization's clock.")),
+                ('due_at', models.DateTimeField(default=django.utils.timezone.now, help_text='When the email is due. For organizations with a Stripe test clock, in test-clock time.')),
                 ('sent_at', models.DateTimeField(blank=True, null=True)),
-                ('claimed_until', models.DateTimeField(blank=True, help_text='Somebody is sending it.', null=True)),
-                ('dropped_at', models.DateTimeField(blank=True, help_text='It was no longer true when it was due.', null=True)),
+                ('claimed_until', models.DateTimeField(blank=True, help_text="When the sending worker's lease expires.", null=True)),
+                ('canceled_at', models.DateTimeField(blank=True, help_text='Set when the email no longer applied at its due time and was not sent.', null=True)),
                 ('attempts', models.PositiveIntegerField(default=0)),
                 ('error', models.TextField(blank=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='billing_notices', to='accounts.organization')),
+                ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='billing_notifications', to='accounts.organization')),
             ],
             options={
                 'ordering': ['-id'],
-                'indexes': [models.Index(condition=models.Q(('dropped_at', None), ('sent_at', None)), fields=['due_at'], name='notice_waiting')],
-                'constraints': [models.UniqueConstraint(fields=('kind', 'object_id', 'transition'), name='notice_said_once')],
+                'indexes': [models.Index(condition=models.Q(('canceled_at', None), ('sent_at', None)), fields=['due_at'], name='notification_pending')],
+                'constraints': [models.UniqueConstraint(fields=('kind', 'object_id', 'transition'), name='notification_unique')],
             },
         ),
         migrations.CreateModel(
             name='PlanPrice',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('interval', models.CharField(help_text='"month", "year", or "overage" for the metered price of what goes beyond.', max_length=8)),
-                ('feature', models.CharField(blank=True, help_text='For overage: the metered feature.', max_length=60)),
+                ('interval', models.CharField(help_text='"month", "year", or "overage" for the metered price of usage beyond the quota.', max_length=8)),
+                ('feature', models.CharField(blank=True, help_text='The metered feature of an overage price.', max_length=60)),
                 ('stripe_price_id', models.CharField(max_length=64, unique=True)),
                 ('stripe_product_id', models.CharField(blank=True, max_length=64)),
                 ('lookup_key', models.CharField(blank=True, max_length=100)),
@@ -256,7 +331,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['plan_version', 'interval'],
-                'constraints': [models.UniqueConstraint(condition=models.Q(('current', True)), fields=('plan_version', 'interval', 'feature'), name='price_one_current')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('current', True)), fields=('plan_version', 'interval', 'feature'), name='price_unique_current')],
             },
         ),
         migrations.CreateModel(
@@ -269,15 +344,16 @@ class Migration(migrations.Migration):
                 ('interval', models.CharField(blank=True, max_length=8)),
                 ('stripe_price_id', models.CharField(blank=True, db_index=True, max_length=64)),
                 ('stripe_item_id', models.CharField(blank=True, max_length=64)),
-                ('overage_item_id', models.CharField(blank=True, help_text='The metered item beside the plan, where overage is on.', max_length=64)),
+                ('overage_item_id', models.CharField(blank=True, help_text='The metered subscription item, if overage is enabled.', max_length=64)),
                 ('schedule_id', models.CharField(blank=True, max_length=64)),
                 ('currency', models.CharField(blank=True, max_length=3)),
                 ('unit_amount', models.BigIntegerField(blank=True, null=True)),
+                ('quantity', models.PositiveIntegerField(default=1)),
                 ('discounts', models.JSONField(blank=True, default=list)),
                 ('started_at', models.DateTimeField()),
                 ('current_period_start', models.DateTimeField(blank=True, null=True)),
                 ('current_period_end', models.DateTimeField(blank=True, null=True)),
-                ('anchor', models.DateTimeField(help_text='Monthly usage periods run from here.')),
+                ('anchor', models.DateTimeField(help_text='Start of the first usage month.')),
                 ('trial_start', models.DateTimeField(blank=True, null=True)),
                 ('trial_end', models.DateTimeField(blank=True, null=True)),
                 ('cancel_at', models.DateTimeField(blank=True, null=True)),
@@ -285,14 +361,18 @@ class Migration(migrations.Migration):
                 ('ended_at', models.DateTimeField(blank=True, null=True)),
                 ('past_due_since', models.DateTimeField(blank=True, null=True)),
                 ('grace_until', models.DateTimeField(blank=True, null=True)),
-                ('upcoming_change', models.JSONField(blank=True, help_text='What a schedule at Stripe will change, and when.', null=True)),
+                ('collection_paused', models.CharField(blank=True, help_text='How Stripe treats invoices while payment collection is paused. Empty if it is not paused.', max_length=20)),
+                ('collection_resumes_at', models.DateTimeField(blank=True, help_text='When collection resumes. Empty while paused means until staff resume it.', null=True)),
+                ('upcoming_change', models.JSONField(blank=True, help_text="The plan change of the subscription's schedule at Stripe, and its time.", null=True)),
+                ('pending_change', models.JSONField(blank=True, help_text='The plan change that waits for payment confirmation, with the confirmation page and its expiry.', null=True)),
                 ('latest_invoice_id', models.CharField(blank=True, max_length=64)),
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='subscriptions', to='accounts.organization')),
                 ('plan_version', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='entitlements.planversion')),
             ],
             options={
                 'ordering': ['-started_at', '-id'],
-                'indexes': [models.Index(fields=['organization', 'status'], name='subscription_of_organization')],
+                'indexes': [models.Index(fields=['organization', 'status'], name='subscription_by_organization')],
             },
         ),
+        migrations.RunSQL(APPEND_ONLY_REPORTS, DROP_APPEND_ONLY_REPORTS),
     ]

@@ -1,26 +1,32 @@
-"""What billing keeps: the projection of Stripe's truth, what was asked of Stripe, what it told us, and what is still to be said."""
+"""Models of billing: the projection of Stripe's objects, requests to Stripe, received webhook events and due emails."""
 
 from .account import BillingAccount
 from .actions import BillingAction, CheckoutAttempt
+from .alerts import OperatorAlert
 from .inbox import WebhookEvent
 from .invoices import Adjustment, Invoice
 from .meters import MeterReport
-from .notices import Notice
+from .notifications import BillingNotification
 from .prices import PlanPrice
 from .reconciliation import Drift, ReconciliationRun
 from .subscriptions import SubscriptionState
+from .throttles import StripeRequestWindow
+from .trials import TrialRecord
 
 __all__ = [
     "Adjustment",
     "BillingAccount",
     "BillingAction",
+    "BillingNotification",
     "CheckoutAttempt",
     "Drift",
     "Invoice",
     "MeterReport",
-    "Notice",
+    "OperatorAlert",
     "PlanPrice",
     "ReconciliationRun",
+    "StripeRequestWindow",
     "SubscriptionState",
+    "TrialRecord",
     "WebhookEvent",
 ]

@@ -1,4 +1,4 @@
-"""What was asked of Stripe. Each row is committed before the call, and its id is the call's idempotency key."""
+"""Requests to Stripe. Each row is committed before the call, and its id is the call's idempotency key."""
 
 from typing import ClassVar, Self
 
@@ -11,14 +11,15 @@ from contextmcp.common.ids import uuid7
 
 
 class CheckoutAttempt(models.Model):
-    """One intention to buy. `request` is exactly what is sent, so that a repeat after a crash is the same request."""
+    """One Checkout session. `request` is the exact body that is sent, so that a retry after a crash repeats the same request."""
 
     class State(models.TextChoices):
-        PREPARING = "preparing"  # Stripe may or may not have heard of it
+        PREPARING = "preparing"  # Stripe may or may not have received the request
         OPEN = "open"
         COMPLETED = "completed"
         EXPIRED = "expired"
         FAILED = "failed"
+        WITHHELD = "withheld"  # completed, but the trial was used before: the subscription is canceled before it is charged
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="checkout_attempts")
@@ -36,23 +37,32 @@ class CheckoutAttempt(models.Model):
     class Meta:
         ordering = ["-created_at"]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["organization"], condition=Q(state__in=["preparing", "open"]), name="checkout_one_at_a_time"),
+            models.UniqueConstraint(fields=["organization"], condition=Q(state__in=["preparing", "open"]), name="checkout_unique_open"),
         ]
 
     def __str__(self) -> str:
         return f"{self.plan}/{self.interval} {self.state}"
 
+    @property
+    def includes_trial(self) -> bool:
+        return "trial_period_days" in self.request.get("subscription_data", {})
+
 
 class BillingActionQuerySet(models.QuerySet["BillingAction"]):
-    def unfinished(self) -> Self:
+    def pending(self) -> Self:
         return self.filter(state=BillingAction.State.PENDING)
+
+    def waiting(self) -> Self:
+        """Return the plan changes that wait for payment confirmation."""
+        return self.filter(state=BillingAction.State.WAITING)
 
 
 class BillingAction(models.Model):
-    """Any other wish: a customer, a plan change, a cancellation. An unfinished one is taken up again if the next wish is the same."""
+    """Any other write to Stripe, such as a plan change or a cancellation. A pending row is reused if the next request is identical."""
 
     class State(models.TextChoices):
         PENDING = "pending"
+        WAITING = "waiting"  # for the customer to confirm the payment
         DONE = "done"
         FAILED = "failed"
 
@@ -60,7 +70,7 @@ class BillingAction(models.Model):
     organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="billing_actions")
     kind = models.CharField(max_length=40)
     parameters = models.JSONField(default=dict)
-    released_schedule = models.CharField(max_length=128, blank=True)  # to be put back if a payment is declined
+    released_schedule_id = models.CharField(max_length=128, blank=True)  # the schedule to restore if the payment is declined
     state = models.CharField(max_length=8, choices=State.choices, default=State.PENDING)
     error = models.CharField(max_length=500, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
@@ -70,7 +80,7 @@ class BillingAction(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
-        indexes: ClassVar = [models.Index(fields=["organization", "kind"], name="action_of_organization")]
+        indexes: ClassVar = [models.Index(fields=["organization", "kind"], name="action_by_organization")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.state}"

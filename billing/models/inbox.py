@@ -1,4 +1,4 @@
-"""What Stripe told us, and how far we are with it."""
+"""Received Stripe events and the state of their processing."""
 
 from typing import ClassVar, Self
 
@@ -8,7 +8,7 @@ from django.utils import timezone
 
 
 class InboxQuerySet(models.QuerySet["WebhookEvent"]):
-    def waiting(self) -> Self:
+    def pending(self) -> Self:
         return self.filter(state=WebhookEvent.State.PENDING)
 
     def dead(self) -> Self:
@@ -16,13 +16,13 @@ class InboxQuerySet(models.QuerySet["WebhookEvent"]):
 
 
 class WebhookEvent(models.Model):
-    """One event, stored once however often it comes. The payload is a rumour: it says which customer to look at, never what is true."""
+    """One event, stored once however often it is delivered. Its payload only selects the customer to sync; it is never used as data."""
 
     class State(models.TextChoices):
         PENDING = "pending"
         PROCESSED = "processed"
-        IGNORED = "ignored"  # nothing of it is kept here
-        DEAD = "dead"  # given up; staff can replay it
+        IGNORED = "ignored"  # the event does not affect stored data
+        DEAD = "dead"  # all attempts failed; staff can replay it
 
     class Source(models.TextChoices):
         WEBHOOK = "webhook"
@@ -30,9 +30,13 @@ class WebhookEvent(models.Model):
 
     event_id = models.CharField(max_length=255, unique=True)
     type = models.CharField(max_length=120, db_index=True)
-    subject = models.CharField(max_length=255, blank=True, help_text="The customer, or else the object, that it is about: its queue.")
+    subject = models.CharField(
+        max_length=255,
+        blank=True,
+        help_text="ID of the customer, or else of the object. Events with the same subject are processed in order.",
+    )
     livemode = models.BooleanField(default=False)
-    created = models.DateTimeField(null=True, blank=True, help_text="When Stripe made it (whole seconds).")
+    created = models.DateTimeField(null=True, blank=True, help_text="When Stripe created the event (whole seconds).")
     payload = models.JSONField()
     source = models.CharField(max_length=16, choices=Source.choices, default=Source.WEBHOOK)
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
@@ -46,7 +50,7 @@ class WebhookEvent(models.Model):
         ordering = ["-id"]
         permissions: ClassVar = [("replay_webhookevent", "Can replay events")]
         indexes: ClassVar = [
-            models.Index(fields=["subject"], condition=Q(state="pending"), name="inbox_waiting_by_subject"),
+            models.Index(fields=["subject"], condition=Q(state="pending"), name="inbox_pending_by_subject"),
             models.Index(fields=["received_at"], condition=Q(state__in=["pending", "dead"]), name="inbox_unfinished"),
         ]
 

@@ -1,4 +1,4 @@
-"""Invoices as customers see them, and what staff should know about the money behind them."""
+"""Invoices, and the refunds, disputes and credit notes that belong to them."""
 
 from typing import ClassVar
 
@@ -6,11 +6,12 @@ from django.db import models
 
 
 class Invoice(models.Model):
-    """Our projection of one invoice at Stripe. Amounts are minor units of `currency`."""
+    """The projection of one Stripe invoice. Amounts are minor units of `currency`."""
 
     organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="invoices")
     stripe_invoice_id = models.CharField(max_length=64, unique=True)
     stripe_subscription_id = models.CharField(max_length=64, blank=True, db_index=True)
+    payment_ids = models.TextField(blank=True, help_text="IDs of the invoice's payment intents and charges, separated by spaces.")
     number = models.CharField(max_length=64, blank=True)
     status = models.CharField(max_length=16, db_index=True)
     billing_reason = models.CharField(max_length=40, blank=True)
@@ -22,9 +23,10 @@ class Invoice(models.Model):
     amount_due = models.BigIntegerField()
     amount_paid = models.BigIntegerField()
     amount_remaining = models.BigIntegerField()
-    refunded = models.BigIntegerField(default=0)
+    amount_refunded = models.BigIntegerField(default=0)
     attempt_count = models.PositiveIntegerField(default=0)
     attempted = models.BooleanField(default=False)
+    failed_at = models.DateTimeField(null=True, blank=True, help_text="When a payment of this invoice first failed.")
     next_payment_attempt = models.DateTimeField(null=True, blank=True)
     period_start = models.DateTimeField(null=True, blank=True)
     period_end = models.DateTimeField(null=True, blank=True)
@@ -38,14 +40,14 @@ class Invoice(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
-        indexes: ClassVar = [models.Index(fields=["organization", "-created_at"], name="invoice_of_organization")]
+        indexes: ClassVar = [models.Index(fields=["organization", "-created_at"], name="invoice_by_organization")]
 
     def __str__(self) -> str:
         return self.number or self.stripe_invoice_id
 
 
 class Adjustment(models.Model):
-    """Money that went back or may go back: a refund, a dispute or a credit note, visible to staff."""
+    """A refund, a dispute or a credit note. `amount` is in minor units of `currency`. Visible to staff only."""
 
     class Kind(models.TextChoices):
         REFUND = "refund"
@@ -56,6 +58,7 @@ class Adjustment(models.Model):
     kind = models.CharField(max_length=12, choices=Kind.choices)
     stripe_id = models.CharField(max_length=64, unique=True)
     stripe_charge_id = models.CharField(max_length=64, blank=True)
+    stripe_payment_intent_id = models.CharField(max_length=64, blank=True)
     stripe_invoice_id = models.CharField(max_length=64, blank=True)
     status = models.CharField(max_length=40)
     reason = models.CharField(max_length=80, blank=True)

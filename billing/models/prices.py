@@ -1,4 +1,4 @@
-"""Which price at Stripe stands for which plan version."""
+"""The mapping from Stripe prices to plan versions."""
 
 from typing import ClassVar
 
@@ -8,13 +8,13 @@ from django.utils import timezone
 
 
 class PlanPrice(models.Model):
-    """Several prices may stand for one plan version over the years; one of them is `current`, the others keep their subscribers."""
+    """One Stripe price of a plan version. New purchases use the `current` price; subscribers keep theirs. `amount` is in minor units."""
 
     OVERAGE: ClassVar = "overage"
 
     plan_version = models.ForeignKey("entitlements.PlanVersion", on_delete=models.PROTECT, related_name="+")
-    interval = models.CharField(max_length=8, help_text='"month", "year", or "overage" for the metered price of what goes beyond.')
-    feature = models.CharField(max_length=60, blank=True, help_text="For overage: the metered feature.")
+    interval = models.CharField(max_length=8, help_text='"month", "year", or "overage" for the metered price of usage beyond the quota.')
+    feature = models.CharField(max_length=60, blank=True, help_text="The metered feature of an overage price.")
     stripe_price_id = models.CharField(max_length=64, unique=True)
     stripe_product_id = models.CharField(max_length=64, blank=True)
     lookup_key = models.CharField(max_length=100, blank=True)
@@ -26,7 +26,7 @@ class PlanPrice(models.Model):
     class Meta:
         ordering = ["plan_version", "interval"]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["plan_version", "interval", "feature"], condition=Q(current=True), name="price_one_current"),
+            models.UniqueConstraint(fields=["plan_version", "interval", "feature"], condition=Q(current=True), name="price_unique_current"),
         ]
 
     def __str__(self) -> str:

@@ -1,103 +1,134 @@
-"""What the admin pages of all apps share: read-only pages, confirmed actions, and refusals that undo the whole request."""
+"""The base of all admin pages: read-only pages, actions with a confirmation page, and errors that roll back the request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from .errors import DomainError
 
-# An action that is confirmed row by row is meant to be read first. More rows than this nobody reads.
+# Staff check the selected rows before they confirm an action; a longer list would not be checked.
 MAX_CONFIRMED_ROWS = 100
+SHOWN_ROWS = 100
 
 
-class ReadOnly:
-    """Give an admin class pages that show rows and change none."""
+class MarksTestClocks:
+    """Mixin that marks organizations with a Stripe test clock, because the dates of their rows are not in real time."""
 
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    def get_list_display(self, request: HttpRequest) -> Any:
+        columns = super().get_list_display(request)  # type: ignore[misc]
+        return ["organization_with_clock" if column == "organization" else column for column in columns]
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    @admin.display(description="organization", ordering="organization__name")
+    def organization_with_clock(self, row: Any) -> str:
+        note = clock_note(row.organization)
+        return f"{row.organization} ({note})" if note else str(row.organization or "-")
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
+    @admin.display(description="clock", ordering="clock_offset")
+    def clock(self, organization: Any) -> str:
+        return clock_note(organization) or "real time"
 
-
-class ShowsRefusals:
-    """Show a refusal of `save_model` as the only message. The change and its log entry are rolled back with the request."""
-
-    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        try:
-            response: HttpResponse = super().changeform_view(request, *args, **kwargs)  # type: ignore[misc]
-        except DomainError as refusal:
-            messages.error(request, refusal.text)
-            return HttpResponseRedirect(request.get_full_path())
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, obj: Any = None, **kwargs: Any) -> HttpResponse:
+        offset = clock_offset(obj if hasattr(obj, "test_clock_id") else getattr(obj, "organization", None))
+        if offset:
+            messages.info(request, f"This organization uses a Stripe test clock that is {offset}. Its dates are not in real time.")
+        response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)  # type: ignore[misc]
         return response
+
+
+def clock_note(organization: Any) -> str:
+    """Return a note about the organization's test clock, or an empty string if it has none."""
+    offset = clock_offset(organization)
+    return f"Stripe test clock, {offset}" if offset else ""
+
+
+def clock_offset(organization: Any) -> str:
+    """Return how far the organization's test clock is ahead or behind, or an empty string if it has none."""
+    if organization is None or not organization.test_clock_id:
+        return ""
+    offset: timedelta = organization.clock_offset
+    hours = round(abs(offset).total_seconds() / 3600)
+    length = f"{hours // 24} days" if hours >= 48 else f"{hours} hour{'' if hours == 1 else 's'}"
+    return f"{length} {'behind' if offset < timedelta() else 'ahead'}"
 
 
 class ReasonForm(forms.Form):
     reason = forms.CharField(
         max_length=200,
-        help_text="The audit trail keeps it.",
+        help_text="Recorded in the audit log.",
         widget=UnfoldAdminTextInputWidget,
-        error_messages={"required": "Give a reason."},
+        error_messages={"required": "Enter a reason."},
     )
 
 
-def confirmed_action(
-    description: str, *, permission: str, effect: str, done: str
-) -> Callable[[Callable[[Any, HttpRequest, Any, str], None]], Callable[..., Any]]:
-    """Make an admin action of a function that acts on one row.
+def confirmed_reason(request: HttpRequest, count: int) -> str | None:
+    """Return the reason of a confirmed action, or None if the confirmation page must be shown (again).
 
-    The action first shows a page with the selected rows, `effect` and a form that asks for a reason. Confirmed, it calls
-    `function(admin, request, row, reason)` for each row; a `DomainError` is shown for that row and does not stop the others.
-    `permission` is the full name of a permission ("accounts.revoke_apikey"), which is asked on both requests.
+    "All rows" is a filter. If it now selects another number of rows than the page showed, the page is shown again.
+    """
+    form = ReasonForm(request.POST)
+    if "confirmed" not in request.POST or not form.is_valid():
+        return None
+    if request.POST.get("select_across") == "1" and request.POST.get("expected") != str(count):
+        messages.warning(request, "The selected rows have changed. Check them again.")
+        return None
+    reason: str = form.cleaned_data["reason"]
+    return reason
+
+
+def confirmation(
+    model_admin: Any, request: HttpRequest, rows: list[Any], *, template: str = "admin/confirm_action.html", **context: Any
+) -> HttpResponse:
+    """Return the confirmation page of an action with a form for the reason. `context` has `title`, `effect` and `action` (its name)."""
+    across = request.POST.get("select_across") == "1"
+    form = ReasonForm(request.POST if "confirmed" in request.POST else None)
+    shown = {"rows": rows[:SHOWN_ROWS], "others": len(rows[SHOWN_ROWS:]), "selected": rows[:1] if across else rows, "across": across}
+    page = {**model_admin.admin_site.each_context(request), "form": form, "opts": model_admin.opts, "count": len(rows), **shown, **context}
+    return TemplateResponse(request, template, page)
+
+
+def confirmed_batch_action(
+    description: str,
+    *,
+    permission: str,
+    effect: str,
+    max_rows: int | None = MAX_CONFIRMED_ROWS,
+    template: str = "admin/confirm_action.html",
+    context: Callable[[list[Any]], dict[str, Any]] = lambda rows: {},
+) -> Callable[[Callable[[Any, HttpRequest, list[Any], str], HttpResponse | None]], Callable[..., Any]]:
+    """Turn `function(admin, request, rows, reason)` into an admin action.
+
+    The action first shows a page with the selected rows, `effect`, a form for a reason, and what `context` adds for `template`. When it is
+    confirmed, the function is called and may return a response; by default the changelist is shown. A `DomainError` is shown as a message.
+    `permission` is the full name of a permission ("accounts.revoke_apikey"), which is checked on both requests. Set a low `max_rows` for
+    an action that calls another service for each row.
     """
 
-    def wrap(function: Callable[[Any, HttpRequest, Any, str], None]) -> Callable[..., Any]:
+    def wrap(function: Callable[[Any, HttpRequest, list[Any], str], HttpResponse | None]) -> Callable[..., Any]:
         def run(self: Any, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
             if not request.user.has_perm(permission):
-                messages.error(request, "You do not have the permission for this action.")
+                messages.error(request, "You do not have permission to perform this action.")
                 return None
-            rows = list(queryset[: MAX_CONFIRMED_ROWS + 1])
-            if len(rows) > MAX_CONFIRMED_ROWS:
-                messages.error(request, f"Select at most {MAX_CONFIRMED_ROWS} rows.")
+            rows = list(queryset if max_rows is None else queryset[: max_rows + 1])
+            if max_rows is not None and len(rows) > max_rows:
+                messages.error(request, f"Select at most {max_rows} rows.")
                 return None
-            form = ReasonForm(request.POST if "confirmed" in request.POST else None)
-            if not form.is_valid():
-                return _ask(self, request, rows, form, function.__name__)
-            _act(request, rows, lambda row: function(self, request, row, form.cleaned_data["reason"]))
-            return None
-
-        def _ask(self: Any, request: HttpRequest, rows: list[Model], form: ReasonForm, name: str) -> HttpResponse:
-            context = {
-                **self.admin_site.each_context(request),
-                "title": description,
-                "effect": effect,
-                "rows": rows,
-                "form": form,
-                "action": name,
-                "opts": self.opts,
-            }
-            return TemplateResponse(request, "admin/confirm_action.html", context)
-
-        def _act(request: HttpRequest, rows: list[Model], act: Callable[[Model], None]) -> None:
-            count = 0
-            for row in rows:
-                label = str(row)
-                try:
-                    act(row)
-                    count += 1
-                except DomainError as refusal:
-                    messages.error(request, f"{label}: {refusal.text}")
-            if count:
-                messages.success(request, f"{count} {done}.")
+            try:
+                reason = confirmed_reason(request, len(rows))
+                if reason is None:
+                    page = {"title": description, "effect": effect, "action": function.__name__, **context(rows)}
+                    return confirmation(self, request, rows, template=template, **page)
+                return function(self, request, rows, reason)
+            except DomainError as refusal:
+                messages.error(request, refusal.text)
+                return None
 
         run.__name__ = function.__name__
         run.confirmed_permission = permission  # type: ignore[attr-defined]
@@ -106,14 +137,85 @@ def confirmed_action(
     return wrap
 
 
-class ActionPermissions:
-    """Offer an action that `confirmed_action` made only to staff who have its permission."""
+def confirmed_action(
+    description: str,
+    *,
+    permission: str,
+    effect: str,
+    done: tuple[str, str],
+    max_rows: int = MAX_CONFIRMED_ROWS,
+    respond: Callable[[Any, HttpRequest, list[Any]], HttpResponse] | None = None,
+) -> Callable[[Callable[[Any, HttpRequest, Any, str], Any]], Callable[..., Any]]:
+    """Turn `function(admin, request, row, reason)` into an admin action (see `confirmed_batch_action`), called for each row.
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        actions: dict[str, Any] = super().get_actions(request)  # type: ignore[misc]
-        return {name: each for name, each in actions.items() if _allowed(request, each[0])}
+    A `DomainError` is shown for its row and does not stop the others. `done` is the result in singular and plural: ("key revoked",
+    "keys revoked"). `respond` builds the response from the function's return values.
+    """
+
+    def wrap(function: Callable[[Any, HttpRequest, Any, str], Any]) -> Callable[..., Any]:
+        def act(self: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse | None:
+            results = []
+            for row in rows:
+                label = str(row)
+                try:
+                    results.append(function(self, request, row, reason))
+                except DomainError as refusal:
+                    messages.error(request, f"{label}: {refusal.text}")
+            if results:
+                messages.success(request, f"{len(results)} {done[len(results) > 1]}.")
+            return respond(self, request, results) if respond and results else None
+
+        act.__name__ = function.__name__
+        return confirmed_batch_action(description, permission=permission, effect=effect, max_rows=max_rows)(act)
+
+    return wrap
 
 
 def _allowed(request: HttpRequest, action: Any) -> bool:
     permission = getattr(action, "confirmed_permission", None)
     return permission is None or request.user.has_perm(permission)
+
+
+class ReadOnlyRows:
+    """Mixin for pages and inlines whose rows are only shown, except for what `allowed_changes` names ("add", "change")."""
+
+    allowed_changes: tuple[str, ...] = ()
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return "add" in self.allowed_changes and super().has_add_permission(request)  # type: ignore[misc]
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return "change" in self.allowed_changes and super().has_change_permission(request, obj)  # type: ignore[misc]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class ReadOnlyAdmin(ReadOnlyRows, ModelAdmin):  # type: ignore[misc]
+    """Base of all admin classes. A change goes through a service: in `save_model`, if `allowed_changes` names it, or in an action.
+
+    Actions of `confirmed_action` are offered only to staff who have the action's permission. A `DomainError` raised by `save_model` is
+    shown as a message, and the change and its log entry are rolled back.
+    """
+
+    # Counting all rows of a large table takes seconds.
+    show_full_result_count = False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions: dict[str, Any] = super().get_actions(request)
+        return {name: each for name, each in actions.items() if _allowed(request, each[0])}
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            response: HttpResponse = super().changeform_view(request, *args, **kwargs)
+        except DomainError as refusal:
+            messages.error(request, refusal.text)
+            return HttpResponseRedirect(request.get_full_path())
+        return response
+
+
+class OrganizationRowsAdmin(MarksTestClocks, ReadOnlyAdmin):
+    """Rows that belong to an organization."""
+
+    list_select_related: Sequence[str] = ("organization",)
+    search_fields: Sequence[str] = ("organization__name", "organization__slug", "organization__id")

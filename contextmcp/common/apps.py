@@ -7,6 +7,10 @@ class CommonConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import metrics  # noqa: PLC0415 - its modules need the apps
+        from rest_framework.views import APIView  # noqa: PLC0415 - its modules need the apps
 
+        from . import metrics  # noqa: PLC0415
+
+        # No address of the API takes OPTIONS (DEFAULT_METADATA_CLASS is None), so the header `Allow` must not name it.
+        APIView.http_method_names = [name for name in APIView.http_method_names if name != "options"]
         metrics.register(metrics.QueueCollector())

@@ -1,8 +1,8 @@
-"""Serve the WSGI application behind an event loop, so that slow clients occupy no thread.
+"""Serve the WSGI application behind an event loop, so that slow clients do not occupy threads.
 
-The event loop reads each request body whole, within a size and a time limit, before one of a fixed number of threads runs Django. A client
-that sends slowly therefore never holds a thread, and `Transfer-Encoding: chunked` reaches Django like any other body. (WSGI itself knows
-bodies by `Content-Length` alone.)
+The event loop reads the complete request body, within a size and a time limit, before one of a fixed number of threads runs Django.
+A slow client therefore never occupies a thread, and a body with `Transfer-Encoding: chunked` reaches Django like any other. (WSGI
+itself only supports `Content-Length`.)
 """
 
 import asyncio
@@ -16,19 +16,19 @@ from urllib.parse import unquote_to_bytes
 from wsgiref.util import FileWrapper
 
 from . import problems
-from .errors import DomainError, MalformedRequest, NotFound, Overloaded, PayloadTooLarge, RequestTimeout, UnsupportedMediaType
+from .errors import DomainError, Overloaded, PayloadTooLarge, RequestTimeout
+from .http_rules import check_request, combine_headers
+from .middleware import choose_request_id
 
 log = logging.getLogger(__name__)
 BODY_SECONDS = 30.0
-# A larger body waits in a temporary file.
+# A larger body is stored in a temporary file.
 BODY_IN_MEMORY_BYTES = 64 * 1024
-# Bodies that one process receives at a time, and requests that wait for one of its threads.
+# Maximum number of bodies that one process receives concurrently, and of requests that wait for a thread.
 MAX_BODIES = 1024
 MAX_QUEUED = 1024
-# An excess of up to this many times the limit is read and discarded, so that a client that is still sending receives the refusal.
+# A body of up to this many times the limit is read and discarded, so that a client that is still sending receives the error.
 DISCARD_FACTOR = 4
-# A client and a proxy may each believe a different one of two.
-SINGLE_HEADERS = frozenset([b"host", b"authorization", b"content-type", b"content-length", b"idempotency-key", b"stripe-signature"])
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -38,11 +38,11 @@ Answer = tuple[int, list[tuple[str, str]], bytes]
 
 
 class Disconnected(Exception):
-    """The client left before its body was complete."""
+    """The client disconnected before its body was complete."""
 
 
 class Bridge:
-    """An ASGI application that runs a WSGI application in `threads` threads; bodies have at most `body_limit` bytes."""
+    """An ASGI application that runs a WSGI application in `threads` threads. `body_limit` is the maximum body size in bytes."""
 
     def __init__(self, application: WSGI, *, threads: int, body_limit: int) -> None:
         self._application, self._body_limit = application, body_limit
@@ -54,7 +54,7 @@ class Bridge:
         if scope["type"] != "http":
             return
         if scope["path"] == "/livez":
-            # Answered here, whatever host, scheme or load: a probe tells whether the process runs, not whether a thread is free.
+            # Independent of host, scheme and load: the probe checks that the process runs, not that a thread is free.
             status, headers, body = 200, [("content-type", "application/json")], b'{"status": "ok"}'
         else:
             try:
@@ -62,17 +62,17 @@ class Bridge:
             except Disconnected:
                 return
             except DomainError as refusal:
-                status, headers, body = _refused(refusal)
+                status, headers, body = _refused(refusal, scope)
         await _send(send, status, headers, body)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         headers = _check_head(scope)
-        length = headers.get(b"content-length", b"0")
+        length = headers.get("content-length", "0")
         if int(length) > self._body_limit:
             raise PayloadTooLarge
         with SpooledTemporaryFile(BODY_IN_MEMORY_BYTES) as body:
             size = 0
-            if length != b"0" or b"transfer-encoding" in headers:
+            if length != "0" or "transfer-encoding" in headers:
                 size = await self._read(receive, body)
             if self._queued >= self._max_queued:
                 raise Overloaded
@@ -84,7 +84,7 @@ class Bridge:
                 self._queued -= 1
 
     async def _read(self, receive: Receive, body: Any) -> int:
-        """Write the whole body to `body`; return its size in bytes."""
+        """Write the complete request body to `body` and return its size in bytes."""
         if self._reading >= MAX_BODIES:
             raise Overloaded
         self._reading += 1
@@ -116,7 +116,7 @@ class Bridge:
                 return size
 
     def _run(self, environ: dict[str, Any]) -> Answer:
-        """Run in a thread: the application's whole answer."""
+        """Run the WSGI application in a thread and return its complete response."""
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
@@ -132,30 +132,14 @@ class Bridge:
         return int(status[:3]), headers, content
 
 
-def _check_head(scope: Scope) -> dict[bytes, bytes]:
-    """Return the headers, repeated ones joined. Refuse what the web and the gate could read differently."""
-    headers: dict[bytes, bytes] = {}
-    for name, value in scope["headers"]:
-        if name in headers:
-            if name in SINGLE_HEADERS:
-                raise MalformedRequest(f"The header {name.decode()} may be sent only once.")
-            headers[name] += (b"; " if name == b"cookie" else b",") + value
-        else:
-            headers[name] = value
-    if not headers.get(b"host") and scope["http_version"] != "1":
-        raise MalformedRequest("The request needs a Host header.")
-    if not headers.get(b"content-length", b"0").isdigit():
-        raise MalformedRequest("Content-Length is not a number.")
-    if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
-        raise UnsupportedMediaType("Send the body without a Content-Encoding.")
-    if b"%2f" in scope["raw_path"].lower():
-        # No address here has an encoded slash in it; read as a slash, it would pass a proxy's rules for another address.
-        raise NotFound
+def _check_head(scope: Scope) -> dict[str, str]:
+    headers = combine_headers(scope["headers"])
+    check_request(scope["raw_path"], headers)
     return headers
 
 
-def _environ(scope: Scope, headers: dict[bytes, bytes], body: Any, size: int) -> dict[str, Any]:
-    """The request as PEP 3333 has it."""
+def _environ(scope: Scope, headers: dict[str, str], body: Any, size: int) -> dict[str, Any]:
+    """Return the WSGI environment of the request (PEP 3333)."""
     server = scope.get("server") or ("localhost", 80)
     environ = {
         "REQUEST_METHOD": scope["method"],
@@ -176,9 +160,9 @@ def _environ(scope: Scope, headers: dict[bytes, bytes], body: Any, size: int) ->
         "wsgi.file_wrapper": FileWrapper,
     }
     for name, value in headers.items():
-        # CGI cannot tell `_` from `-`: a name with `_` would pass for a header that a proxy sets.
-        if b"_" not in name:
-            environ["HTTP_" + name.decode("latin-1").upper().replace("-", "_")] = value.decode("latin-1")
+        # CGI names do not distinguish `_` from `-`: `X_Forwarded_For` would pass as the header that a proxy sets.
+        if "_" not in name:
+            environ["HTTP_" + name.upper().replace("-", "_")] = value
     environ["CONTENT_TYPE"] = environ.pop("HTTP_CONTENT_TYPE", "")
     environ.pop("HTTP_CONTENT_LENGTH", None)
     environ.pop("HTTP_TRANSFER_ENCODING", None)
@@ -186,9 +170,11 @@ def _environ(scope: Scope, headers: dict[bytes, bytes], body: Any, size: int) ->
     return environ
 
 
-def _refused(refusal: DomainError) -> Answer:
-    """A refusal before the body was read whole also ends the connection: what follows on it is not a request."""
-    answer = problems.response(refusal)
+def _refused(refusal: DomainError, scope: Scope) -> Answer:
+    """Return the error response. It closes the connection, because the unread rest of the body is not a request."""
+    sent = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"accept", b"x-request-id")}
+    reference = choose_request_id(sent.get(b"x-request-id", ""))
+    answer = problems.before_django(refusal, scope["path"], sent.get(b"accept", ""), reference)
     return answer.status_code, [*answer.items(), ("connection", "close")], answer.content
 
 

@@ -1,16 +1,16 @@
-"""The one clock. Whatever depends on time asks `now(organization)`."""
+"""The clock. All code that depends on time calls `now(organization)`."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
 class HasClock(Protocol):
-    """An organization: how far its customer's Stripe test clock is ahead of real time (zero outside test mode)."""
+    """An organization. `clock_offset` is the lead of its Stripe test clock over real time (zero outside test mode)."""
 
     clock_offset: timedelta
 
 
 def now(organization: HasClock | None = None) -> datetime:
-    """The present, aware and in UTC, as `organization` sees it."""
+    """Return the current time in UTC (aware), shifted by the organization's test clock."""
     real = datetime.now(UTC)
     return real if organization is None else real + organization.clock_offset

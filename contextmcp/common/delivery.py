@@ -1,4 +1,4 @@
-"""Delivering stored email, from the worker."""
+"""Delivery of stored email by the worker."""
 
 import smtplib
 from datetime import datetime, timedelta
@@ -15,15 +15,15 @@ from .models import OutgoingEmail
 log = structlog.get_logger(__name__)
 BATCH = 100
 FIRST_RETRY_SECONDS = 5
-LONGEST_RETRY_SECONDS = 600
-# These concern one message. Every other failure is the server's, and the next message would only wait for it as well.
+MAX_RETRY_SECONDS = 600
+# Errors of a single message. All others concern the mail server, so the remaining messages of the batch are not attempted.
 _OF_ONE_MESSAGE = (smtplib.SMTPRecipientsRefused, smtplib.SMTPSenderRefused, smtplib.SMTPDataError, ValueError)
 
 
-def send_due() -> int:
-    """Send the messages that are due, oldest attempt first. Return how many the mail server took.
+def deliver_due() -> int:
+    """Send the messages that are due, oldest attempt first. Return the number that the mail server accepted.
 
-    One caller at a time (the task holds a lock), so a server that is silent takes one of the worker's threads and leaves the others.
+    The task holds a lock, so an unresponsive mail server blocks only one of the worker's threads.
     """
     _expire(now())
     due = OutgoingEmail.objects.filter(state=OutgoingEmail.State.QUEUED, next_attempt_at__lte=now())
@@ -45,11 +45,11 @@ def send_due() -> int:
 
 
 def _claim(email: OutgoingEmail) -> bool:
-    """Count the attempt and set the time of the next one before this one begins: a worker that dies costs a delay and no message."""
-    delay = min(FIRST_RETRY_SECONDS * 2**email.attempts, LONGEST_RETRY_SECONDS)
-    mine = OutgoingEmail.objects.filter(pk=email.pk, state=OutgoingEmail.State.QUEUED, attempts=email.attempts)
+    """Count the attempt and schedule the next one before sending, so a worker that dies delays the message but does not lose it."""
+    delay = min(FIRST_RETRY_SECONDS * 2**email.attempts, MAX_RETRY_SECONDS)
+    claim = OutgoingEmail.objects.filter(pk=email.pk, state=OutgoingEmail.State.QUEUED, attempts=email.attempts)
     email.attempts += 1
-    return bool(mine.update(attempts=email.attempts, next_attempt_at=now() + timedelta(seconds=delay)))
+    return bool(claim.update(attempts=email.attempts, next_attempt_at=now() + timedelta(seconds=delay)))
 
 
 def _message(email: OutgoingEmail) -> EmailMultiAlternatives:
@@ -76,13 +76,13 @@ def _record_delivery(email: OutgoingEmail) -> None:
 
 def _record_failure(email: OutgoingEmail, error: Exception) -> None:
     OutgoingEmail.objects.filter(pk=email.pk).update(last_error=f"{type(error).__name__}: {error}"[:500])
-    # No address, no text: the log says which row to look at.
+    # The log names the row and contains neither the address nor the text.
     log.warning("email.delivery_failed", email=email.pk, category=email.category, attempts=email.attempts, error=type(error).__name__)
 
 
 def _expire(present: datetime) -> None:
-    """Give up what could not be delivered in time. Its text goes: it may hold a link."""
+    """Give up messages that could not be delivered in time. Their text is deleted, because it may contain a link."""
     expired = OutgoingEmail.objects.filter(state=OutgoingEmail.State.QUEUED, expires_at__lte=present)
     given_up = expired.update(state=OutgoingEmail.State.FAILED, text="", html="", next_attempt_at=None)
     if given_up:
-        log.error("email.given_up", messages=given_up)
+        log.error("email.delivery_abandoned", messages=given_up)

@@ -1,10 +1,12 @@
-"""Outgoing email: the one way for all of it.
+"""Outgoing email, stored before delivery.
 
-`QueueBackend` is Django's email backend here. A message that is sent becomes a row of `OutgoingEmail` in the current transaction, so it
-exists exactly if what it tells was committed. A worker delivers it (see `delivery`) and tries again while the mail server is away.
+`QueueBackend` is Django's email backend in this project. A sent message is stored as a row of `OutgoingEmail` in the current
+transaction, so it exists exactly if the change that it reports was committed. A worker delivers it (see `delivery`) and retries while
+the mail server is unavailable.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -12,33 +14,55 @@ from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.db import transaction
 from django.dispatch import Signal
+from django.template.loader import render_to_string
 from procrastinate.contrib.django import app
 
 from .clock import now
 from .models import OutgoingEmail
 
 SEND_TASK = "common.send_emails"
-# A message that the server did not take for so long is given up: its links have expired by then.
-GIVE_UP_AFTER = timedelta(days=3)
+# Delivery is given up after this time, because the links in the message have expired.
+MAX_DELIVERY_AGE = timedelta(days=3)
 # Sent in the transaction that records the delivery. Arguments: category and reference (as given to `send_email`), sent_at.
 email_delivered = Signal()
 
 
-def send_email(*, category: str, to: str, subject: str, text: str, html: str, reference: object = "") -> None:
-    """Store one message for delivery.
+@dataclass(frozen=True, slots=True)
+class EmailContent:
+    """The content of an email, as plain text. `title` is also its subject.
 
-    `category` says what it is ("invitation"), `reference` which one (an id), for the list that staff see and for `email_delivered`.
+    `label` and `link` are the button, `lines` pairs of text and amount, `pdf` the URL of a document, and `note` says at the end why the
+    recipient gets the email.
     """
-    # A line break in a name must not become a header.
-    message = EmailMultiAlternatives(subject=" ".join(subject.split()), body=text, to=[to])
-    message.attach_alternative(html, "text/html")
-    label(message, category, reference)
-    message.send()
+
+    title: str
+    paragraphs: tuple[str, ...]
+    label: str = ""
+    link: str = ""
+    lines: tuple[tuple[str, str], ...] = ()
+    pdf: str = ""
+    note: str = ""
 
 
-def label(message: EmailMessage, category: str, reference: object = "") -> None:
-    """Say what a message of Django's is, before it is sent."""
+def send_email(content: EmailContent, *, to: str, category: str, reference: object = "") -> None:
+    """Render one message as text and HTML and store it for delivery.
+
+    `category` is the kind of message ("invitation") and `reference` the ID of its object. Staff see both, and `email_delivered` has them.
+    """
+    message = EmailMultiAlternatives(
+        # A line break in a name must not become a header.
+        subject=" ".join(content.title.split()),
+        body=render_to_string("mail/message.txt", {"email": content}),
+        to=[to],
+    )
+    message.attach_alternative(render_to_string("mail/message.html", {"email": content}), "text/html")
+    send_message(message, category, reference)
+
+
+def send_message(message: EmailMessage, category: str, reference: object = "") -> None:
+    """Store a message that a library has rendered. See `send_email` for `category` and `reference`."""
     message.category, message.reference = category, str(reference)  # type: ignore[attr-defined]
+    message.send()
 
 
 class QueueBackend(BaseEmailBackend):
@@ -46,7 +70,7 @@ class QueueBackend(BaseEmailBackend):
         with transaction.atomic():
             for message in email_messages:
                 OutgoingEmail.objects.create(**_stored(message))
-            # In this transaction: the job is there exactly if the rows are.
+            # The job is deferred in the same transaction, so it exists exactly if the rows do.
             app.configure_task(SEND_TASK, lock=SEND_TASK, queue="emails").defer(timestamp=0)
         return len(email_messages)
 
@@ -55,7 +79,7 @@ def _stored(message: EmailMessage) -> dict[str, Any]:
     alternatives = getattr(message, "alternatives", [])
     if message.attachments or message.extra_headers or any(kind != "text/html" for _, kind in alternatives):
         raise ValueError("Only messages of text and HTML are stored: no attachments, no extra headers.")
-    # Also refuses line breaks in headers, where the fault is made and not in the worker.
+    # Building the message raises on line breaks in headers, in the request that caused them instead of in the worker.
     subject = str(message.message()["Subject"] and message.subject)
     present = now()
     return {
@@ -67,5 +91,5 @@ def _stored(message: EmailMessage) -> dict[str, Any]:
         "text": message.body,
         "html": alternatives[0][0] if alternatives else "",
         "next_attempt_at": present,
-        "expires_at": present + GIVE_UP_AFTER,
+        "expires_at": present + MAX_DELIVERY_AGE,
     }

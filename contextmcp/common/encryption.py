@@ -5,7 +5,7 @@ A copy of the database alone does not reveal them. Each purpose has keys of its 
 
 import base64
 
-from cryptography.fernet import Fernet, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
@@ -20,3 +20,16 @@ def fernet(secret: bytes, purpose: bytes) -> Fernet:
 def ciphers(purpose: bytes) -> MultiFernet:
     """Return a cipher that encrypts under the newest server secret and decrypts under any of them."""
     return MultiFernet([fernet(secret, purpose) for secret in settings.API_KEY_SECRETS.values()])
+
+
+def reencrypt(purpose: bytes, stored: bytes) -> bytes | None:
+    """Return the stored value re-encrypted with the newest server secret, or None if it already uses that secret.
+
+    Raises `InvalidToken` if it was encrypted under a server secret that is no longer configured.
+    """
+    newest = next(iter(settings.API_KEY_SECRETS.values()))
+    try:
+        fernet(newest, purpose).decrypt(stored)
+    except InvalidToken:
+        return ciphers(purpose).rotate(stored)
+    return None

@@ -1,18 +1,18 @@
-"""Refusals. Each reason is a class; what a caller needs to go on stands in its details."""
+"""Base classes of domain errors. Each reason is a class with a code, an HTTP status and details that help the caller to continue."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class DomainError(Exception):
-    """A refusal with a stable `code`, an HTTP `status`, a sentence, and `details` (snake_case; JSON shows them in camelCase).
+    """An expected error with a stable `code`, an HTTP `status`, a message and `details` (snake_case; JSON has them in camelCase).
 
-    The details `retry_after` (whole seconds) also becomes the `Retry-After` header.
+    The detail `retry_after` (whole seconds) is also sent as the `Retry-After` header.
     """
 
     code: ClassVar[str] = "refused"
     status: ClassVar[int] = 400
-    message: ClassVar[str] = "This cannot be done."
+    message: ClassVar[str] = "The request was refused."
 
     def __init__(self, message: str | None = None, **details: Any) -> None:
         self.text = message or self.message
@@ -21,38 +21,57 @@ class DomainError(Exception):
 
 
 class ValidationFailed(DomainError):
-    """`errors` is a list of `{"field": ..., "message": ...}`."""
+    """The input is invalid. Details: `errors`, a list of `{"field": ..., "message": ...}`."""
 
     code = "validation_error"
     status = 422
     message = "The request is not valid."
 
+    @classmethod
+    def of_field(cls, field: str | None, message: str) -> Self:
+        """Return the error of one field. `field` is its JSON name, or None for the whole request."""
+        return cls(errors=[{"field": field, "message": message}])
+
+
+class UnknownParameter(ValidationFailed):
+    """The URL does not accept a query parameter. Ignoring it would hide a typing error in the client."""
+
+    code = "unknown_parameter"
+    status = 400
+    message = "Unknown query parameter."
+
 
 class MalformedRequest(ValidationFailed):
+    code = "malformed_request"
     status = 400
     message = "The request body is not valid JSON."
 
 
 class UnsupportedMediaType(ValidationFailed):
+    code = "unsupported_media_type"
     status = 415
     message = "Send application/json."
 
 
 class PayloadTooLarge(ValidationFailed):
+    code = "payload_too_large"
     status = 413
     message = "The request body is too large."
 
 
 class UnreadableRequest(MalformedRequest):
+    code = "unreadable_request"
     message = "The request is not valid HTTP."
 
 
 class AddressTooLong(ValidationFailed):
+    code = "uri_too_long"
     status = 414
-    message = "The address of the request is too long."
+    message = "The URL of the request is too long."
 
 
 class HeadersTooLarge(ValidationFailed):
+    code = "headers_too_large"
     status = 431
     message = "The headers of the request are too large."
 
@@ -64,43 +83,48 @@ class RequestTimeout(DomainError):
 
 
 class NotFound(DomainError):
-    """Also the answer to a stranger who asks for another's object."""
+    """The object does not exist, or it belongs to another organization."""
 
     code = "not_found"
     status = 404
-    message = "There is nothing here under that address or id."
+    message = "The requested resource does not exist."
 
 
 class MethodNotAllowed(DomainError):
     code = "method_not_allowed"
     status = 405
-    message = "This address does not take that method."
+    message = "This URL does not support the request method."
+
+    def __init__(self, *allowed: str) -> None:
+        """Set the `allowed` methods of the URL, which are sent in the `Allow` header (RFC 9110, 15.5.6)."""
+        super().__init__()
+        self.allowed = allowed
 
 
 class IdempotencyConflict(DomainError):
     code = "idempotency_conflict"
     status = 409
-    message = "This Idempotency-Key was already used with another request, or the first one is still under way."
+    message = "This Idempotency-Key was already used with another request, or the first request is still in progress."
 
 
 class Conflict(DomainError):
-    """The request is well-formed, but the present state does not allow it."""
+    """The request is valid, but the current state of the resource does not allow it. Each reason is a subclass with its own code."""
 
     code = "conflict"
     status = 409
-    message = "The present state does not allow this."
+    message = "The current state does not allow this request."
 
 
 class TemporarilyUnavailable(DomainError):
-    """What would decide this cannot be reached. Details: retry_after, and feature where it is about one."""
+    """A service that the decision depends on is unavailable. Details: retry_after (seconds), and feature if one is concerned."""
 
     code = "temporarily_unavailable"
     status = 503
-    message = "This cannot be decided at the moment. Try again shortly."
+    message = "The service is temporarily unavailable. Try again shortly."
 
 
 class Overloaded(DomainError):
-    """The process has as many requests as it takes. The caller's own limits are not the reason."""
+    """The process has reached its limit of concurrent requests. The caller's own limits are not the reason."""
 
     code = "overloaded"
     status = 503
@@ -111,5 +135,5 @@ class Overloaded(DomainError):
 
 
 def until(moment: datetime, present: datetime) -> int:
-    """Whole seconds from `present` to `moment`, at least 1: the value of `retry_after`."""
+    """Return the whole seconds from `present` to `moment`, at least 1, as the value of `retry_after`."""
     return max(1, -int(-(moment - present).total_seconds() // 1))

@@ -11,12 +11,12 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from . import valkey
 
-# Apps add their own: name to a function that says "ok" or what is wrong. A part named in REQUIRED makes the whole unready.
+# Probes of other apps: name to a function that returns "ok" or a description of the fault. A fault in a REQUIRED part is "unavailable".
 PARTS: dict[str, Callable[[], str]] = {}
 REQUIRED = {"database", "migrations", "static"}
-# The worker's heart beats every two seconds (PROCRASTINATE_WORKER_DEFAULTS).
+# Workers send a heartbeat every two seconds (PROCRASTINATE_WORKER_DEFAULTS).
 HEARTBEAT_SECONDS = 30
-# Once applied, migrations stay so while this process runs.
+# Set once all migrations are applied; they stay applied while this process runs.
 _migrated = False
 
 
@@ -25,7 +25,7 @@ def livez(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 while requests can be served; `degraded` where something the service can live without is missing."""
+    """Return 200 while requests can be served, with status `degraded` if a part that is not required is missing, and 503 otherwise."""
     probes = {"database": _database, "migrations": _migrations, "static": _static, "worker": _worker, "cache": _cache, **PARTS}
     parts = {name: _probe(probe) for name, probe in probes.items()}
     broken = {name for name, state in parts.items() if state != "ok"}
@@ -50,7 +50,7 @@ def _database() -> str:
 
 
 def _migrations() -> str:
-    global _migrated  # noqa: PLW0603 - looked up once, for it costs a tenth of a second
+    global _migrated  # noqa: PLW0603 - checked until it succeeds, because the check takes 0.1 s
     if not _migrated:
         executor = MigrationExecutor(connection)
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
@@ -66,7 +66,7 @@ def _static() -> str:
 
 
 def _worker() -> str:
-    """Whether any worker is alive. Without one nothing that Stripe says has an effect, and no mail is sent."""
+    """Return "ok" if a worker is alive. Without a worker no webhook of Stripe is processed and no email is sent."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM procrastinate_workers WHERE last_heartbeat > now() - make_interval(secs => %s)", [HEARTBEAT_SECONDS]

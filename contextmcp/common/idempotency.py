@@ -1,21 +1,22 @@
-"""`Idempotency-Key` for the endpoints that create: a success is stored and replayed, a refusal is not."""
+"""Support of the `Idempotency-Key` header: a successful response is stored and replayed, an error is not."""
 
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from .errors import IdempotencyConflict, ValidationFailed
+from .errors import IdempotencyConflict
+from .http_rules import check_idempotency_key
+from .locks import Namespace, lock_in_transaction, session_lock
 from .models import IdempotencyRecord
 
-HEADER = "Idempotency-Key"
 
-
-def once(
+def idempotent(
     request: Request,
     owner: object,
     act: Callable[[], Response],
@@ -23,34 +24,29 @@ def once(
     keep: Callable[[Any], Any] = lambda data: data,
     atomic: bool = True,
 ) -> Response:
-    """Answer as the first request with this key did, or `act` and remember a success.
+    """Return the stored response of the first request with this key, or call `act` and store its response if it succeeds.
 
-    `keep` says what of the answer is stored (a new API key is not). With `atomic`, the act and its record commit together. An act that
-    calls Stripe must not hold a transaction: it passes `atomic=False` and makes itself repeatable by a row of its own.
-    A second request while the first is under way gets `IdempotencyConflict`.
+    `keep` returns the part of the response that is stored (a new API key is not). With `atomic`, the change and the record commit
+    together. An `act` that calls Stripe must not hold a transaction: it passes `atomic=False` and makes itself repeatable with a row
+    of its own.
+
+    Raises:
+        IdempotencyConflict: the key was used with another request, or the first request is still in progress.
+        ValidationFailed: the key is malformed.
     """
-    key = request.headers.get(HEADER)
+    key = check_idempotency_key(request.headers.get("Idempotency-Key"))
     if key is None:
         return act()
-    if not 1 <= len(key) <= 255 or not key.isascii() or not key.isprintable():
-        raise ValidationFailed(errors=[{"field": HEADER, "message": "Give 1 to 255 printable ASCII characters."}])
-    if atomic:
-        with transaction.atomic():
-            _lock(owner, key, "pg_try_advisory_xact_lock")
-            return _answer(request, str(owner), key, act, keep)
-    _lock(owner, key, "pg_try_advisory_lock")
-    try:
+    with transaction.atomic() if atomic else nullcontext(), _lock(f"{owner}:{key}", atomic=atomic) as acquired:
+        if not acquired:
+            raise IdempotencyConflict("A request with this Idempotency-Key is still in progress.", retry_after=1)
         return _answer(request, str(owner), key, act, keep)
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 1))", [f"{owner}:{key}"])
 
 
-def _lock(owner: object, key: str, function: str) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {function}(hashtextextended(%s, 1))", [f"{owner}:{key}"])
-        if cursor.fetchone() != (True,):
-            raise IdempotencyConflict("A request with this Idempotency-Key is still under way.", retry_after=1)
+def _lock(key: str, *, atomic: bool) -> AbstractContextManager[bool]:
+    if atomic:
+        return nullcontext(lock_in_transaction(Namespace.IDEMPOTENCY_KEY, key, wait=False))
+    return session_lock(Namespace.IDEMPOTENCY_KEY, key)
 
 
 def _answer(request: Request, owner: str, key: str, act: Callable[[], Response], keep: Callable[[Any], Any]) -> Response:

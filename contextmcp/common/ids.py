@@ -1,4 +1,4 @@
-"""Time-ordered identifiers: an index on them grows at one end, so it stays fast at any size."""
+"""Time-ordered identifiers. New index entries are added at one end, so inserts stay fast at any table size."""
 
 import secrets
 import time
@@ -7,14 +7,14 @@ from uuid import UUID
 
 
 def uuid7() -> UUID:
-    """A version 7 UUID (RFC 9562): 48 bits of Unix milliseconds, then 74 random bits."""
+    """Return a version 7 UUID (RFC 9562): 48 bits of Unix milliseconds, then 74 random bits."""
     milliseconds = time.time_ns() // 1_000_000
     value = (milliseconds << 80) | (0x7 << 76) | (secrets.randbits(12) << 64) | (0b10 << 62) | secrets.randbits(62)
     return UUID(int=value)
 
 
 def as_uuid(value: Any) -> UUID | None:
-    """Return the UUID that a text from outside spells, or None if it spells none."""
+    """Return the UUID in external input, or None if the value is not a UUID."""
     try:
         return UUID(value) if isinstance(value, str) else None
     except ValueError:

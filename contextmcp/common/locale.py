@@ -1,4 +1,4 @@
-"""How the reader's locale writes amounts: from `Accept-Language`, in a request; American English elsewhere."""
+"""The locale for formatting amounts: from `Accept-Language` during a request, American English elsewhere."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -9,22 +9,22 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation.trans_real import parse_accept_lang_header
 
 DEFAULT = "en_US"
-# Languages that Babel knows without a territory write amounts well enough: "de" for "de-XX".
+# Locales that Babel has data for. An unknown territory falls back to its language: "de" for "de-XX".
 KNOWN = frozenset(localedata.locale_identifiers())
 current: ContextVar[str] = ContextVar("locale", default=DEFAULT)
 
 
 def negotiate(header: str) -> str:
-    """The first locale of an `Accept-Language` header that Babel knows."""
+    """Return the first locale of an `Accept-Language` header that Babel supports."""
     for language, _ in parse_accept_lang_header(header):
-        found = Locale.negotiate([language.replace("-", "_")], KNOWN)
-        if found:
-            return DEFAULT if str(found) == "en" else str(found)
+        locale = Locale.negotiate([language.replace("-", "_")], KNOWN)
+        if locale:
+            return DEFAULT if str(locale) == "en" else str(locale)
     return DEFAULT
 
 
 class LocaleMiddleware:
-    """Sets it for one request. The pages' words stay English; only amounts follow."""
+    """Sets the locale of each request. It applies to amounts only; texts are in English."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response

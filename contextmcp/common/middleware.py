@@ -1,5 +1,6 @@
-"""A request id on every request, response and log line."""
+"""Middleware that assigns request IDs, records the client address and measures requests."""
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -11,20 +12,20 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import Histogram
 
-from .ids import uuid7
+from .logs import log_principal, request_id
 
 _WITH_PORT = re.compile(r"\[([0-9a-fA-F:.]+)\](?::\d{1,5})?|([0-9.]+):\d{1,5}")
 METHODS = frozenset(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 REQUESTS = Histogram("http_request_seconds", "Requests by route and status", ["method", "route", "status"])
 
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,64}")
-request_id: ContextVar[str] = ContextVar("request_id", default="")
 client_address: ContextVar[str | None] = ContextVar("client_address", default=None)
 
 
 def address_of(request: HttpRequest) -> str | None:
-    """Return who sent it, as the outermost of our proxies (TRUSTED_PROXIES) saw it: anybody may have written what stands before."""
-    peer: str | None = request.META.get("REMOTE_ADDR") or None
+    """Return the client address that the outermost trusted proxy (TRUSTED_PROXIES) saw. Earlier entries may be forged."""
+    # A Unix socket has no peer address.
+    peer = _parse_address(request.META.get("REMOTE_ADDR") or "")
     entries = request.headers.get("X-Forwarded-For", "").split(",")
     if not 0 < settings.TRUSTED_PROXIES <= len(entries):
         return peer
@@ -38,23 +39,42 @@ def _parse_address(entry: str) -> str | None:
         address = ip_address(match[1] or match[2] if match else entry.strip())
     except ValueError:
         return None
-    # An IPv4 client of a socket for both families is the same client.
+    # A dual-stack socket reports an IPv4 client as an IPv4-mapped IPv6 address.
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
+def choose_request_id(header: str) -> str:
+    """Return the caller's `X-Request-Id` if it is safe in logs and headers, otherwise a new ID."""
+    return header if header and _SAFE.fullmatch(header) else _new_request_id()
+
+
+_unused_ids: list[str] = []
+# A forked process must not use the identifiers that its parent will use too.
+os.register_at_fork(after_in_child=_unused_ids.clear)
+
+
+def _new_request_id() -> str:
+    """Return 32 random hexadecimal digits, drawn for 128 identifiers at once: a system call for each would cost ten times as much."""
+    try:
+        return _unused_ids.pop()
+    except IndexError:
+        digits = os.urandom(16 * 128).hex()
+        _unused_ids.extend(digits[start : start + 32] for start in range(32, len(digits), 32))
+        return digits[:32]
+
+
 class RequestIdMiddleware:
-    """Takes the caller's `X-Request-Id` when it is harmless, makes one otherwise, and gives it back."""
+    """Sets the request ID and the client address for logs and audit events, and returns the ID in `X-Request-Id`."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        given = request.headers.get("X-Request-Id", "")
-        identifier = given if _SAFE.fullmatch(given) else uuid7().hex
+        identifier = choose_request_id(request.headers.get("X-Request-Id", ""))
         request_id.set(identifier)
         client_address.set(address_of(request))
         structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=identifier)
+        log_principal.set(None)
         began = time.perf_counter()
         response = self.get_response(request)
         route = request.resolver_match.route if request.resolver_match else ""

@@ -1,4 +1,4 @@
-"""What every app may need a row for."""
+"""Models that all apps use: idempotency records and outgoing email."""
 
 from typing import ClassVar
 
@@ -10,7 +10,7 @@ from django.db.models import Q
 class IdempotencyRecord(models.Model):
     """The first successful answer to a POST with an `Idempotency-Key`; repeats are answered from here."""
 
-    owner = models.CharField(max_length=64, help_text="Whose key space: an organization's or a user's id.")
+    owner = models.CharField(max_length=64, help_text="ID of the organization, membership or user that the key belongs to.")
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64, help_text="SHA-256 of method, path and body.")
     status = models.PositiveSmallIntegerField()
@@ -18,14 +18,14 @@ class IdempotencyRecord(models.Model):
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["owner", "key"], name="idempotency_once_per_owner")]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["owner", "key"], name="idempotency_record_unique")]
 
     def __str__(self) -> str:
         return f"{self.owner} {self.key}"
 
 
 class OutgoingEmail(models.Model):
-    """A message that a worker delivers. Its text is kept until it is delivered or given up, and no longer: it may hold a link."""
+    """An email that a worker delivers. Its text may contain a link and is deleted when it is delivered or given up."""
 
     class State(models.TextChoices):
         QUEUED = "queued", "Queued"
@@ -33,8 +33,8 @@ class OutgoingEmail(models.Model):
         FAILED = "failed", "Given up"
 
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
-    category = models.CharField(max_length=64, help_text="What it is: invitation, password_reset_key, ...")
-    reference = models.CharField(max_length=64, blank=True, help_text="Which one it is about.")
+    category = models.CharField(max_length=64, help_text="Kind of email, such as invitation or password_reset_key.")
+    reference = models.CharField(max_length=64, blank=True, help_text="ID of the object that the email is about.")
     recipients = ArrayField(models.EmailField(max_length=320))
     from_email = models.CharField(max_length=320)
     subject = models.CharField(max_length=998)
@@ -52,7 +52,7 @@ class OutgoingEmail(models.Model):
         verbose_name = "email"
         indexes: ClassVar = [models.Index(fields=["next_attempt_at"], condition=Q(state="queued"), name="email_due")]
         constraints: ClassVar = [
-            models.CheckConstraint(condition=Q(state="queued") | Q(text="", html=""), name="email_text_only_while_queued")
+            models.CheckConstraint(condition=Q(state="queued") | Q(text="", html=""), name="email_body_only_while_queued")
         ]
 
     def __str__(self) -> str:

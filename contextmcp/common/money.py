@@ -1,4 +1,4 @@
-"""Money is an integer of minor units and a currency; it becomes text only at the very edge."""
+"""Format amounts of money. Amounts are integers in minor units with a currency until they are displayed."""
 
 from decimal import Decimal
 
@@ -6,20 +6,20 @@ from babel.numbers import format_currency
 
 from . import locale
 
-# Stripe's list of currencies whose smallest unit is the unit itself.
+# Stripe's zero-decimal currencies, whose minor unit is the currency unit itself.
 ZERO_DECIMAL = frozenset(["bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga", "pyg", "rwf", "ugx", "vnd", "vuv", "xaf", "xof", "xpf"])
-# And of those whose unit has a thousand of them.
+# Stripe's three-decimal currencies, whose unit has 1,000 minor units.
 THREE_DECIMAL = frozenset(["bhd", "jod", "kwd", "omr", "tnd"])
 
 
 def decimal_amount(minor: int, currency: str) -> Decimal:
-    """900, "usd" to Decimal("9.00"); 900, "jpy" to Decimal("900"); 900, "kwd" to Decimal("0.900")."""
+    """Convert minor units to currency units: 900 is Decimal("9.00") in usd, Decimal("900") in jpy, Decimal("0.900") in kwd."""
     code = currency.lower()
     return Decimal(minor).scaleb(0 if code in ZERO_DECIMAL else -3 if code in THREE_DECIMAL else -2)
 
 
 def format_amount(minor: int, currency: str) -> str:
-    """900, "usd" to "$9.00" for an American reader and to "9,00 $" for a German one."""
+    """Format minor units in the current locale: 900 usd is "$9.00" in en-US and "9,00 $" in de-DE."""
     amount = decimal_amount(minor, currency)
-    # Not quantized: where CLDR gives a currency fewer digits than Stripe charges in, the cents are shown all the same.
+    # Not quantized, because CLDR has fewer digits than Stripe for some currencies, and their cents must be shown.
     return str(format_currency(amount, currency.upper(), locale=locale.current.get(), decimal_quantization=False))

@@ -1,6 +1,7 @@
-"""Every error leaves as `application/problem+json` (RFC 9457): `type`, `title`, `status`, `code`, `detail`, then the refusal's details."""
+"""Render errors as `application/problem+json` (RFC 9457): `type`, `title`, `status`, `code`, `detail` and the error's details."""
 
 import json
+import logging
 import sys
 from typing import Any
 
@@ -15,13 +16,17 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from . import errors
-from .api import camelize
+from .api import camelize, json_default
+from .db import describe_error
+from .headers import PRIVATE
+from .logs import request_id
 
+log = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
 
 
 class Unauthenticated(errors.DomainError):
-    code = "key_not_found"
+    code = "credentials_missing"
     status = 401
     message = "Send an API key: Authorization: Bearer <key>."
 
@@ -35,11 +40,11 @@ class Forbidden(errors.DomainError):
 class ServerError(errors.DomainError):
     code = "server_error"
     status = 500
-    message = "Something went wrong here. It has been recorded."
+    message = "An unexpected error occurred. It has been recorded."
 
 
 def body(error: errors.DomainError) -> dict[str, Any]:
-    """The problem document of a refusal, ready for JSON."""
+    """Return the problem document of an error as a dictionary for JSON."""
     return {
         "type": f"{settings.PUBLIC_URL}/problems/{error.code}",
         "title": error.message,
@@ -51,37 +56,35 @@ def body(error: errors.DomainError) -> dict[str, Any]:
 
 
 def headers(error: errors.DomainError) -> dict[str, str]:
-    """The headers that go with it."""
-    found = {}
+    """Return the response headers of an error: `Retry-After`, `WWW-Authenticate` or `Allow`."""
+    result = {}
     if "retry_after" in error.details:
-        found["Retry-After"] = str(error.details["retry_after"])
+        result["Retry-After"] = str(error.details["retry_after"])
     if error.status == 401:
-        found["WWW-Authenticate"] = "Bearer"
-    return found
+        result["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.MethodNotAllowed) and error.allowed:
+        result["Allow"] = ", ".join(error.allowed)
+    return result
 
 
 def response(error: errors.DomainError) -> HttpResponse:
-    """The same outside DRF."""
-    text = json.dumps(body(error), default=_plain)
+    """Return the error as a Django response, for views outside DRF."""
+    text = json.dumps(body(error), default=json_default)
     return HttpResponse(text, status=error.status, content_type=CONTENT_TYPE, headers=headers(error))
 
 
-def _plain(value: Any) -> str:
-    return value.isoformat().replace("+00:00", "Z") if hasattr(value, "isoformat") else str(value)
-
-
 def handle(exception: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's exception handler. What is not a refusal stays unexpected: None lets it become a 500 and a logged traceback."""
+    """Handle an exception of a DRF view. Return None for unexpected exceptions, which become a 500 with a logged traceback."""
     error = translate(exception)
     if error is None:
         return None
-    answer = Response(json.loads(json.dumps(body(error), default=_plain)), status=error.status, headers=headers(error))
+    answer = Response(json.loads(json.dumps(body(error), default=json_default)), status=error.status, headers=headers(error))
     answer.content_type = CONTENT_TYPE
     return answer
 
 
 def translate(exception: Exception) -> errors.DomainError | None:  # noqa: PLR0911 - one line a kind
-    """DRF's and Django's own exceptions as refusals of ours."""
+    """Return the domain error that corresponds to an exception of DRF, Django or psycopg, or None if there is none."""
     match exception:
         case errors.DomainError():
             return exception
@@ -98,15 +101,17 @@ def translate(exception: Exception) -> errors.DomainError | None:  # noqa: PLR09
         case exceptions.MethodNotAllowed():
             return errors.MethodNotAllowed()
         case exceptions.NotAcceptable():
-            return errors.ValidationFailed("This address answers application/json.")
+            return errors.ValidationFailed("This URL only returns application/json.")
         case exceptions.UnsupportedMediaType():
             return errors.UnsupportedMediaType()
         case RequestDataTooBig():
             return errors.PayloadTooLarge()
         case OperationalError() | InterfaceError() if _unreachable(exception):
-            return errors.TemporarilyUnavailable("The database cannot be reached at the moment. Try again shortly.", retry_after=1)
-        case OperationalError() if _sqlstate(exception) in _WAITED:
-            return errors.TemporarilyUnavailable("Another request holds what this one needs. Try again shortly.", retry_after=1)
+            log.warning("the database is unreachable: %s", describe_error(exception.__cause__))
+            return errors.TemporarilyUnavailable("The database is temporarily unavailable. Try again shortly.", retry_after=1)
+        case OperationalError() if _sqlstate(exception) in _TIMEOUT_SQLSTATES:
+            log.warning("a request timed out waiting for a lock: %s", describe_error(exception.__cause__))
+            return errors.TemporarilyUnavailable("Another request is changing the same data. Try again shortly.", retry_after=1)
     return None
 
 
@@ -115,15 +120,15 @@ def _sqlstate(exception: DatabaseError | InterfaceError) -> str | None:
 
 
 # lock_not_available
-_WAITED = {"55P03"}
-# Shut down, crashed, starting; too many connections.
-_AWAY = {"57P01", "57P02", "57P03", "53300"}
+_TIMEOUT_SQLSTATES = {"55P03"}
+# admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections
+_UNAVAILABLE_SQLSTATES = {"57P01", "57P02", "57P03", "53300"}
 
 
 def _unreachable(exception: DatabaseError | InterfaceError) -> bool:
-    """Whether the database is away; not that it was asked something it cannot do. A connection that is lost tells no state."""
+    """Return whether the error means that the database is unreachable. A lost connection has no SQLSTATE."""
     state = _sqlstate(exception)
-    return state is None or state.startswith("08") or state in _AWAY
+    return state is None or state.startswith("08") or state in _UNAVAILABLE_SQLSTATES
 
 
 def _fields(detail: Any, path: str = "") -> Any:
@@ -162,9 +167,32 @@ def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """A page that asks nobody: what failed may be what the ordinary ones ask."""
+    """Return the error page without a template context or a query, because either may be what failed."""
     exception = sys.exc_info()[1]
     error = (isinstance(exception, Exception) and translate(exception)) or ServerError()
-    if request.path.startswith("/api/"):
-        return response(error)
-    return HttpResponse(render_to_string("500.html", {"error": error}), status=error.status, headers=headers(error))
+    return response(error) if request.path.startswith("/api/") else _plain_page(error, request_id.get())
+
+
+def before_django(error: errors.DomainError, path: str, accept: str, reference: str) -> HttpResponse:
+    """Return the response to a request that is refused before any middleware runs. `accept` is its Accept header; HTML gets a page."""
+    request = HttpRequest()
+    request.META["HTTP_ACCEPT"] = accept or "*/*"
+    prefers_page = request.get_preferred_type([CONTENT_TYPE, "application/json", "text/html"]) == "text/html"
+    answer = _plain_page(error, reference) if prefers_page and not path.startswith("/api/") else response(error)
+    for name, value in {**_BEFORE_DJANGO, "X-Request-Id": reference}.items():
+        answer.headers[name] = value
+    return answer
+
+
+# Headers that middleware adds to other responses. These pages load one style sheet and contain a link.
+_BEFORE_DJANGO = {
+    "Cache-Control": PRIVATE,
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Vary": "Accept",
+}
+
+
+def _plain_page(error: errors.DomainError, reference: str) -> HttpResponse:
+    content = render_to_string("500.html", {"error": error, "reference": reference})
+    return HttpResponse(content, status=error.status, headers=headers(error))

@@ -1,4 +1,4 @@
-"""Versioned server secrets, as they stand in the environment."""
+"""Parser of the versioned server secrets in API_KEY_SECRETS."""
 
 import re
 
@@ -8,7 +8,11 @@ _ENTRY = re.compile(r"(\d+):([0-9a-fA-F]{64,})")
 
 
 def parse_key_secrets(text: str) -> dict[int, bytes]:
-    """`"2:<hex>,1:<hex>"`, newest first, to `{2: ..., 1: ...}`; the first entry is the one new keys are made under."""
+    """Parse `"2:<hex>,1:<hex>"`, newest first, into `{2: ..., 1: ...}`. New keys use the first entry.
+
+    Raises:
+        ImproperlyConfigured: an entry is malformed.
+    """
     secrets: dict[int, bytes] = {}
     for entry in text.split(","):
         match = _ENTRY.fullmatch(entry.strip())

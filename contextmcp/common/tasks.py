@@ -1,4 +1,4 @@
-"""What the floor does by itself."""
+"""Periodic tasks: deliver email, purge idempotency records and old messages."""
 
 from datetime import timedelta
 
@@ -9,34 +9,34 @@ from .clock import now
 from .emails import SEND_TASK
 from .models import IdempotencyRecord, OutgoingEmail
 
-# Answers to repeats are kept a week: longer than any client's retries, and seven times as long as Stripe keeps its own.
-KEEP = timedelta(days=7)
+# Longer than clients retry; Stripe keeps idempotency keys for 24 hours.
+IDEMPOTENCY_RETENTION = timedelta(days=7)
 # Long enough for staff to see what happened to a message.
-KEEP_EMAILS = timedelta(days=30)
+EMAIL_RETENTION = timedelta(days=30)
 
 
 @app.periodic(cron="17 * * * *")
-@app.task(name="common.forget_answers", queueing_lock="common.forget_answers", pass_context=False)
-def forget_answers(timestamp: int) -> None:
-    """Delete what nobody will repeat any more."""
-    IdempotencyRecord.objects.filter(created_at__lt=now() - KEEP).delete()
+@app.task(name="common.purge_idempotency_records", queueing_lock="common.purge_idempotency_records", pass_context=False)
+def purge_idempotency_records(timestamp: int) -> None:
+    """Delete idempotency records older than IDEMPOTENCY_RETENTION."""
+    IdempotencyRecord.objects.filter(created_at__lt=now() - IDEMPOTENCY_RETENTION).delete()
 
 
 @app.task(name=SEND_TASK, queue="emails", lock=SEND_TASK, pass_context=False)
 def send_emails(timestamp: int) -> None:
-    """Deliver what is due. Whoever stores a message defers this in the same transaction."""
-    delivery.send_due()
+    """Deliver due messages. Storing a message defers this task in the same transaction."""
+    delivery.deliver_due()
 
 
 @app.periodic(cron="* * * * * */10")
 @app.task(name="common.retry_emails", queue="emails", lock=SEND_TASK, queueing_lock="common.retry_emails", pass_context=False)
 def retry_emails(timestamp: int) -> None:
-    """Deliver what is due again. Never at the same time as `send_emails`."""
-    delivery.send_due()
+    """Retry due messages. The lock prevents concurrent runs with `send_emails`."""
+    delivery.deliver_due()
 
 
 @app.periodic(cron="23 * * * *")
-@app.task(name="common.forget_emails", queueing_lock="common.forget_emails", pass_context=False)
-def forget_emails(timestamp: int) -> None:
-    """Delete messages that were sent or given up long ago."""
-    OutgoingEmail.objects.filter(created_at__lt=now() - KEEP_EMAILS).exclude(state=OutgoingEmail.State.QUEUED).delete()
+@app.task(name="common.purge_emails", queueing_lock="common.purge_emails", pass_context=False)
+def purge_emails(timestamp: int) -> None:
+    """Delete sent and failed messages older than EMAIL_RETENTION."""
+    OutgoingEmail.objects.filter(created_at__lt=now() - EMAIL_RETENTION).exclude(state=OutgoingEmail.State.QUEUED).delete()

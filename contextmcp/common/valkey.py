@@ -1,4 +1,4 @@
-"""The one connection pool to Valkey (or Redis). Losing it loses nothing: callers treat `Unavailable` as a fact, not as an error."""
+"""The connection pool to Valkey or Redis. It stores no durable data, so callers handle `Unavailable` and continue."""
 
 import logging
 import time
@@ -11,16 +11,16 @@ from prometheus_client import Counter
 
 log = logging.getLogger(__name__)
 CACHE_ERRORS = Counter("cache_errors_total", "Connections to Valkey that failed")
-# An outage fails thousands of connections; one line in so many seconds tells of it.
+# During an outage thousands of connections fail; at most one log line is written in this time.
 LOG_SECONDS = 30.0
 
-# A server that is full, read-only or out of disk answers with an error of its own. (A forgotten script is loaded again by the client.)
+# A server that is full, read-only or out of disk returns a ResponseError. (The client itself reloads scripts that the server lost.)
 Unavailable = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError, redis.ResponseError)
 
 
 @cache
 def client() -> "redis.Redis | None":
-    """A client with short time limits, or None where no address is configured. Values come back as bytes."""
+    """Return a client with short timeouts, or None if REDIS_URL is empty. Values are returned as bytes."""
     if not settings.REDIS_URL:
         return None
     pool = Pool.from_url(settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5, health_check_interval=30)
@@ -28,7 +28,7 @@ def client() -> "redis.Redis | None":
 
 
 class Pool(redis.ConnectionPool):
-    """Counts and logs the connections that fail: the callers go on without Valkey and say nothing."""
+    """Counts and logs failed connections, because callers continue without Valkey and do not log."""
 
     _logged_at = float("-inf")
 
@@ -39,15 +39,15 @@ class Pool(redis.ConnectionPool):
             CACHE_ERRORS.inc()
             if time.monotonic() - self._logged_at > LOG_SECONDS:
                 self._logged_at = time.monotonic()
-                log.error("Valkey cannot be reached: %s", type(error).__name__)
+                log.error("Valkey is unreachable: %s", type(error).__name__)
             raise
 
 
 def key(organization_id: object, *parts: object) -> str:
-    """`prefix:{organization}:part:...`: the hash tag keeps an organization's keys on one cluster node."""
+    """Return `prefix:{organization}:part:...`. The hash tag keeps an organization's keys on one cluster node."""
     return ":".join([settings.CACHE_PREFIX, f"{{{organization_id}}}", *map(str, parts)])
 
 
 def channel(name: str) -> str:
-    """The name of a pub/sub channel of ours."""
+    """Return the full name of a pub/sub channel."""
     return f"{settings.CACHE_PREFIX}:{name}"

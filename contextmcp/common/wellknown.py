@@ -1,4 +1,4 @@
-"""Addresses that browsers, crawlers and security researchers ask of every site."""
+"""Well-known URLs for browsers, crawlers and security researchers."""
 
 from datetime import timedelta
 
@@ -19,11 +19,11 @@ def robots(request: HttpRequest) -> HttpResponse:
 
 
 def favicon(request: HttpRequest) -> HttpResponseBase:
-    return redirect(static("site/mark.svg"), permanent=False)
+    return redirect(static("web/mark.svg"), permanent=False)
 
 
 def security(request: HttpRequest) -> HttpResponse:
-    """Return the contact of RFC 9116; 404 where SECURITY_CONTACT names none."""
+    """Return `security.txt` (RFC 9116), or 404 if SECURITY_CONTACT is empty."""
     if not settings.SECURITY_CONTACT:
         raise Http404
     expires = (now() + timedelta(days=180)).strftime("%Y-%m-%dT00:00:00Z")

@@ -1,5 +1,5 @@
-"""The gate's own server: the paths an MCP server calls before every tool call, beside Django's stack and on a port of their own.
+"""The authorize server: the paths that an MCP server calls before every tool call, on a port of their own beside Django.
 
-It decides with the very code that Django's views use (`usage.decide`, `usage.asking`, `usage.rates`); what differs is how bytes come and
-go: one event loop, one connection to Postgres whose every transaction serves all requests that came in the meantime, one to Valkey.
+It decides with the code that Django's views use (`usage.authorize`). What differs is the transport: one event loop, one connection to
+Postgres whose every transaction serves all requests that arrived in the meantime (`group_commit`), and one connection to Valkey.
 """

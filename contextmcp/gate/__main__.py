@@ -1,4 +1,4 @@
-"""`python -m contextmcp.gate`: the gate on a port of its own."""
+"""Serve the gate on a port of its own with `python -m contextmcp.gate`."""
 
 import argparse
 import os
@@ -7,68 +7,141 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, suppress
+from tempfile import TemporaryDirectory
 
-from contextmcp.startup import load_settings
+from django.conf import settings
+from prometheus_client import multiprocess
 
-from . import door
+from contextmcp.startup import load_settings, refuse_transaction_pooling
 
-ENDING_SECONDS = 15.0
-# A worker that ends at once does so again; starting it over and over would only burn the machine.
-PAUSE_SECONDS = 1.0
+from . import accept_balancer
+
+# A worker serves open connections for 2 s (http_server.DRAIN_SECONDS) and then finishes its requests within 10 s.
+SHUTDOWN_TIMEOUT_SECONDS = 15.0
+# A worker that ends right after its start probably does so again, so that it is not restarted in a tight loop.
+RESTART_DELAY_SECONDS = 1.0
+# A worker that is terminated while it starts ends at once; one that has begun to accept meanwhile serves its connections first.
+STARTUP_TERMINATION_SECONDS = 1.0
+# New workers that do not accept connections by then are terminated, and the former ones continue.
+RELOAD_TIMEOUT_SECONDS = 60.0
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """One socket for all workers: see `door`."""
+    """Return the listening socket that all workers share."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    made.bind((host, port))
-    made.listen(2048)
-    return made
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    listening.listen(2048)
+    return listening
 
 
-class Parent:
-    """Starts the workers, starts those anew that end by themselves, and ends them."""
+class Supervisor:
+    """Starts the workers, restarts those that end by themselves, replaces all of them on SIGHUP, and stops them."""
 
     def __init__(self, listening: socket.socket, count: int) -> None:
         self._listening, self._count = listening, count
         self._alive, self._held = os.pipe()
-        self._connections = door.counts(count)
-        # By their place.
+        # Twice as many as there are workers: while they are replaced, old and new ones accept connections.
+        self._connections = accept_balancer.shared_connection_counts(2 * count)
+        self._counts = accept_balancer.map_connection_counts(self._connections.fileno())
+        self._generation = 0
+        # By place, the index in the shared counts.
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
-        self._ending = False
+        self._ending = self._reloading = False
 
     def start(self, place: int) -> None:
+        self._counts[place] = accept_balancer.NOT_ACCEPTING
         shared = (self._listening.fileno(), self._alive, self._connections.fileno())
         command = [sys.executable, "-m", "contextmcp.gate.worker", *map(str, shared), str(place)]
         self._workers[place] = subprocess.Popen(command, pass_fds=shared)  # noqa: S603 - our own module
 
+    def _start_generation(self, generation: int) -> dict[int, subprocess.Popen[bytes]]:
+        places = range(generation * self._count, (generation + 1) * self._count)
+        for place in places:
+            self.start(place)
+        return {place: self._workers[place] for place in places}
+
     def run(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._end)
-        for place in range(self._count):
-            self.start(place)
+        signal.signal(signal.SIGHUP, self._ask_for_reload)
+        self._start_generation(0)
         while not self._ending:
-            time.sleep(PAUSE_SECONDS)
-            gone = [(place, worker) for place, worker in self._workers.items() if worker.poll() is not None]
-            for place, worker in gone:
-                sys.stderr.write(f"a worker of the gate ended with {worker.returncode}\n")
-                if not self._ending:
+            time.sleep(RESTART_DELAY_SECONDS)
+            if self._reloading:
+                self._reload()
+            for place, worker in list(self._workers.items()):
+                if worker.poll() is not None and not self._ending:
+                    sys.stderr.write(f"a worker of the gate ended with {worker.returncode}\n")
+                    _forget_metrics(worker.pid)
                     self.start(place)
-        self._await()
+        self._await(self._workers)
+
+    def _reload(self) -> None:
+        """Start workers with the present code and environment file; once all of them accept connections, end the former ones."""
+        self._reloading = False
+        former = dict(self._workers)
+        new = self._start_generation(1 - self._generation)
+        until = time.monotonic() + RELOAD_TIMEOUT_SECONDS
+        while any(self._counts[place] == accept_balancer.NOT_ACCEPTING for place in new):
+            if self._ending:
+                return
+            if time.monotonic() > until or any(worker.poll() is not None for worker in new.values()):
+                sys.stderr.write("the new workers of the gate did not start; the former ones go on\n")
+                _terminate(new)
+                self._await(new)
+                self._workers = former
+                return
+            time.sleep(0.05)
+        self._generation = 1 - self._generation
+        _terminate(former)
+        self._await(former)
+
+    def _ask_for_reload(self, number: int, _: object) -> None:
+        self._reloading = True
 
     def _end(self, number: int, _: object) -> None:
-        self._ending = True
-        for worker in self._workers.values():
-            worker.terminate()
+        if not self._ending:
+            self._ending = True
+            # While one process has the socket open, the system goes on completing connections that no worker would accept.
+            self._listening.close()
+            self._terminate_starting()
+            _terminate(self._workers)
 
-    def _await(self) -> None:
-        until = time.monotonic() + ENDING_SECONDS
-        for worker in self._workers.values():
+    def _terminate_starting(self) -> None:
+        """End the workers that do not accept connections yet while the others still do: what waits in the socket that all share would be
+        reset by a last one that ends without having accepted it.
+        """
+        starting = [worker for place, worker in self._workers.items() if self._counts[place] == accept_balancer.NOT_ACCEPTING]
+        for worker in starting:
+            worker.terminate()
+        for worker in starting:
+            with suppress(subprocess.TimeoutExpired):
+                worker.wait(STARTUP_TERMINATION_SECONDS)
+
+    def _await(self, workers: dict[int, subprocess.Popen[bytes]]) -> None:
+        until = time.monotonic() + SHUTDOWN_TIMEOUT_SECONDS
+        for place, worker in list(workers.items()):
             try:
                 worker.wait(max(0.1, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 worker.kill()
+                worker.wait()
+            _forget_metrics(worker.pid)
+            self._workers.pop(place, None)
+
+
+def _terminate(workers: dict[int, subprocess.Popen[bytes]]) -> None:
+    for worker in workers.values():
+        worker.terminate()
+
+
+def _forget_metrics(pid: int) -> None:
+    """Remove the gauges of a process that ended from the metrics. Its counters stay."""
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no annotation here
 
 
 def main() -> None:
@@ -76,10 +149,16 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=3002)
     parser.add_argument("--workers", type=int, default=1)
-    said = parser.parse_args()
-    # A worker with wrong settings would end at once, and be started again for ever.
-    load_settings()
-    Parent(listen(said.host, said.port), said.workers).run()
+    arguments = parser.parse_args()
+    # A worker with wrong settings would end at once and be restarted forever.
+    load_settings("gate")
+    refuse_transaction_pooling()
+    with ExitStack() as stack:
+        if settings.METRICS_TOKEN and not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+            # Each worker answers `/metrics` for all of them.
+            with suppress(OSError):
+                os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(TemporaryDirectory(prefix="contextmcp-gate-"))
+        Supervisor(listen(arguments.host, arguments.port), arguments.workers).run()
 
 
 if __name__ == "__main__":

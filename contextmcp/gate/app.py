@@ -1,182 +1,176 @@
-"""Requests in, answers out."""
+"""Authenticate requests to the gate, run the handler of their route, and turn errors into problem documents."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-from urllib.parse import parse_qsl
+import time
+from collections.abc import Mapping
 from uuid import UUID
 
 from django.conf import settings
-from django.db import close_old_connections
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from accounts import verification
-from accounts.errors import InvalidKeyFormat, ServiceKeyRequired, Unauthenticated
-from accounts.keys import is_service_key
-from accounts.principals import MISS, cache
-from accounts.service_principals import NAMING_HEADERS, bounded, name_customer, principal_for, service_keys
+from accounts.key_format import is_service_key
+from accounts.principal_cache import MISS, cache, memory_digest
+from accounts.service_principals import service_keys
 from accounts.types import Principal, ServicePrincipal
-from contextmcp.common.errors import DomainError, MalformedRequest, MethodNotAllowed, NotFound, PayloadTooLarge
+from contextmcp.common import metrics as exposition
+from contextmcp.common.errors import (
+    AddressTooLong,
+    DomainError,
+    HeadersTooLarge,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    PayloadTooLarge,
+    RequestTimeout,
+    UnreadableRequest,
+)
+from contextmcp.common.headers import PRIVATE
+from contextmcp.common.logs import log_principal, request_id
+from contextmcp.common.middleware import choose_request_id
+from contextmcp.common.pool import use_pool
 from contextmcp.common.problems import CONTENT_TYPE, ServerError
-from usage import encoding, store
-from usage.errors import TemporarilyUnavailable
+from usage.api import responses
+from usage.api.handlers import UsageRequest
+from usage.api.routes import ROUTES, Route
+from usage.operations.caller import UsageCaller
 
-from .desk import LOAD_SECONDS, Desk, Request, read_entitlements
-from .http import Asked, Headers, Reply
+from . import metrics
+from .authentication import AUTHENTICATION_THREADS, Authenticator
+from .driver import DATABASE_THREADS, AsyncDriver
+from .http_messages import JSON_HEADERS, ClientTrust, HttpRequest, HttpResponse
 
 log = logging.getLogger(__name__)
-JSON: Headers = [("content-type", "application/json")]
-# Keys that nobody knows wait here, not in the way of those that are known. More threads than may wait for bcrypt: guesses at keys of a
-# secret that was rotated away fill those places and are then told to come back, while first calls of good keys still find a thread.
-AUTHENTICATING = verification.THREADS + verification.WAITING + 4
-BAD_REQUEST = 400
-MOST_BYTES: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+# Answers depend on the caller and change with each request, so that no cache may store them.
+NO_STORE = ("cache-control", PRIVATE)
+# The creation of partitions and the spool use connections too.
+OTHER_THREADS = 4
+MAX_BODY_BYTES: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
-Handler = Callable[[Desk, Request], Awaitable[Reply]]
-
-
-class Gate:
-    """`POST /api/usage/authorize` and its like. One per process."""
+class GateApp:
+    """Answers the routes of the usage API that are `on_gate`. There is one instance per process."""
 
     def __init__(self) -> None:
-        self._desk: Desk | None = None
-        self._threads = ThreadPoolExecutor(AUTHENTICATING, "gate-keys")
+        self._driver: AsyncDriver | None = None
+        self._authenticator = Authenticator()
+        # The pool has a connection for each thread, so that no thread waits for one. Idle connections are closed.
+        use_pool(AUTHENTICATION_THREADS + DATABASE_THREADS + OTHER_THREADS)
 
-    async def answer(self, asked: Asked) -> Reply:
-        """Whatever happens, an answer."""
+    async def answer(self, request: HttpRequest) -> HttpResponse:
+        """Return a response to every request. Exceptions become error responses.
+
+        Each request runs in its own task, so context variables set here do not leak into other requests.
+        """
+        identifier = choose_request_id(request.headers.get("x-request-id", ""))
+        request_id.set(identifier)
+        request.request_id = identifier
+        started, code = time.perf_counter(), ""
         try:
-            return await self._answer(asked)
+            response = await self._answer(request)
         except DomainError as refusal:
-            return refused(refusal)
+            response, code = error_response(refusal), refusal.code
         except Exception:
-            log.exception("the gate failed on %s", asked.path)
-            return refused(ServerError())
+            log.exception("the gate failed on %s", request.path)
+            response, code = error_response(ServerError()), ServerError.code
+        metrics.observe(request, response.status, code, time.perf_counter() - started)
+        return response
 
-    async def _answer(self, asked: Asked) -> Reply:
-        handler, place = route(asked.path)
-        if handler is None:
-            return Reply(200, JSON, b'{"status": "ok"}')
-        if asked.method != ("GET" if handler is Desk.current else "POST"):
-            raise MethodNotAllowed
-        principal = await self._principal(asked.headers)
-        if asked.too_large:
-            raise PayloadTooLarge
+    async def _answer(self, request: HttpRequest) -> HttpResponse:
+        if request.path == "/livez":
+            # A liveness probe reports that this process runs. It depends on no other service.
+            return HttpResponse(200, JSON_HEADERS, b'{"status": "ok"}')
+        if request.refusal is not None:
+            raise request.refusal
+        if request.path == "/metrics":
+            return await self._metrics(request)
+        route, parameter = find_route(request.path)
+        principal: Principal | ServicePrincipal | None = None
+        if request.credential_digest is not None:
+            principal = cache.get_by_digest(request.credential_digest)
+        if principal is None:
+            principal, raw = await self._authenticator.authenticate(request.headers.get("authorization", ""))
+            request.credential_digest = memory_digest(raw) if isinstance(principal, Principal) else None
+        request.verified = True
+        if request.method != route.method and request.method not in route.methods:
+            raise MethodNotAllowed(*route.methods)
+        log_principal.set(principal)
+        body = request.body
         if isinstance(principal, ServicePrincipal):
-            return await self._serve(handler, place, principal, asked)
-        if handler in SERVICE_ONLY:
-            raise ServiceKeyRequired
-        if self._desk is None:
-            self._desk = Desk()
-        return await handler(self._desk, Request(principal, asked.headers, asked.body, place, asked.query))
-
-    async def _serve(self, handler: Handler, place: UUID | None, service: ServicePrincipal, asked: Asked) -> Reply:
-        """Answer a service key, for the customer that the request names."""
-        headers = {name: asked.headers[name.lower()] for name in NAMING_HEADERS if name.lower() in asked.headers}
-        query = dict(parse_qsl(asked.query, keep_blank_values=True))
-        kind = asked.headers.get("content-type", "")
-        credential, organization_id, body = name_customer(headers, query, asked.body, kind)
-        if credential is not None:
-            customer = bounded(await self._customer(credential), service)
+            customer, body = await self._authenticator.find_customer(principal, request.headers, request.query, request.body)
+            caller = UsageCaller.of_principal(customer, principal, request.request_id)
         else:
-            assert organization_id is not None
-            customer = await self._in_thread(_organization, service, organization_id)
-        if self._desk is None:
-            self._desk = Desk()
-        return await handler(self._desk, Request(customer, asked.headers, body, place, asked.query, service))
+            customer = principal
+            caller = UsageCaller.of_principal(customer)
+        operation = route.start(customer, UsageRequest(caller, request.headers, body, request.query, parameter))
+        if self._driver is None:
+            self._driver = AsyncDriver()
+        reply = await self._driver.run(operation)
+        return HttpResponse(200, [*JSON_HEADERS, *reply.headers] if reply.headers else JSON_HEADERS, reply.body)
 
-    async def _in_thread(self, work: Callable[..., Any], *values: Any) -> Any:
-        try:
-            return await asyncio.wait_for(asyncio.get_running_loop().run_in_executor(self._threads, work, *values), LOAD_SECONDS)
-        except (*store.Unreachable, TimeoutError):
-            raise TemporarilyUnavailable(retry_after=1) from None
-
-    async def _principal(self, headers: Mapping[str, str]) -> Principal | ServicePrincipal:
-        scheme, _, raw = headers.get("authorization", "").strip().partition(" ")
-        if not scheme:
-            raise Unauthenticated
-        if scheme.lower() != "bearer":
-            raise InvalidKeyFormat("Send the API key as: Authorization: Bearer <key>.")
-        found: Principal | ServicePrincipal = await self._customer(raw.strip(), or_service=True)
-        return found
-
-    async def _customer(self, raw: str, *, or_service: bool = False) -> Any:
-        found = cache.get(raw)
-        if found is MISS:
-            try:
-                loading = asyncio.get_running_loop().run_in_executor(self._threads, _load, raw)
-                found = await asyncio.wait_for(loading, LOAD_SECONDS)
-            except (*store.Unreachable, TimeoutError):
-                # Whom this process knew a moment ago it still knows; what counts durably cannot happen without Postgres anyway.
-                found = cache.get(raw, stale=True)
-                if found is MISS:
-                    raise TemporarilyUnavailable(retry_after=1) from None
-        if isinstance(found, DomainError):
-            if or_service and is_service_key(raw):
-                return service_keys.get(raw) or await self._in_thread(_load_service, raw)
-            raise found
-        assert isinstance(found, Principal)
-        return found
+    async def _metrics(self, request: HttpRequest) -> HttpResponse:
+        if not exposition.permits(request.headers.get("authorization", "")):
+            raise NotFound
+        metrics.flush()
+        body = await asyncio.get_running_loop().run_in_executor(None, exposition.render)
+        return HttpResponse(200, [("content-type", CONTENT_TYPE_LATEST)], body)
 
 
-def _load(raw: str) -> Principal:
-    close_old_connections()
-    principal = cache.load(raw)
-    # Whoever asks needs these next; here they cost no second way to a thread and back.
-    read_entitlements(principal)
-    return principal
+def error_response(refusal: DomainError) -> HttpResponse:
+    """Return the problem document of a refusal with its headers."""
+    headers = [("content-type", CONTENT_TYPE), *responses.refusal_headers(refusal, responses.utc_now()).items()]
+    return HttpResponse(refusal.status, headers, responses.problem(refusal))
 
 
-def _load_service(raw: str) -> ServicePrincipal:
-    close_old_connections()
-    return service_keys.load(raw)
-
-
-def _organization(service: ServicePrincipal, organization_id: UUID) -> Principal:
-    close_old_connections()
-    return principal_for(service, organization_id)
-
-
-def refused(refusal: DomainError) -> Reply:
-    headers = [("content-type", CONTENT_TYPE)]
-    headers += [(name.lower(), value) for name, value in encoding.refusal_headers(refusal, encoding.present()).items()]
-    return Reply(refusal.status, headers, encoding.problem(refusal))
-
-
-def unreadable(status: int) -> Reply:
-    """Where there is no request to answer."""
-    refusal = MalformedRequest() if status == BAD_REQUEST else PayloadTooLarge()
-    found = refused(refusal)
-    found.status = status
-    return found
-
-
-ROUTES: dict[str, Handler] = {
-    "/api/usage/authorize": Desk.authorize,
-    "/api/entitlements/check": Desk.check,
-    "/api/usage/events": Desk.events,
-    "/api/usage/current": Desk.current,
+BAD_REQUESTS = {
+    error.status: error for error in (UnreadableRequest, RequestTimeout, PayloadTooLarge, AddressTooLong, HeadersTooLarge, Overloaded)
 }
-# What restates usage. A customer's key may not.
-SERVICE_ONLY = frozenset({Desk.events, Desk.settle, Desk.release})
-_HOLDS = "/api/usage/holds/"
-_ENDINGS: dict[str, Handler] = {"settle": Desk.settle, "release": Desk.release}
 
 
-def route(path: str) -> tuple[Handler | None, UUID | None]:
-    """Who answers there; None is the sign of life."""
-    handler = ROUTES.get(path)
-    if handler is not None:
-        return handler, None
-    if path == "/livez":
-        return None, None
-    if path.startswith(_HOLDS):
-        identifier, _, how = path[len(_HOLDS) :].partition("/")
-        try:
-            place = UUID(identifier)
-        except ValueError:
-            raise NotFound from None
-        if how in _ENDINGS and str(place) == identifier:
-            return _ENDINGS[how], place
+def bad_request_response(status: int) -> HttpResponse:
+    """Return the answer for bytes that are no complete request. `status` is one of `BAD_REQUESTS`."""
+    identifier = choose_request_id("")
+    response = error_response(BAD_REQUESTS[status]())
+    metrics.REJECTED.labels(str(status)).inc()
+    return HttpResponse(response.status, [*response.headers, NO_STORE, ("x-request-id", identifier)], response.body)
+
+
+def identify(headers: Mapping[str, str]) -> tuple[ClientTrust, bytes | None]:
+    """Return how far this process trusts the credential in these headers, and the digest of a key that it has verified.
+
+    It reads caches only and never blocks. With the digest, the request is not hashed again when it is answered.
+    """
+    scheme, _, raw = headers.get("authorization", "").strip().partition(" ")
+    if scheme.lower() != "bearer":
+        return ClientTrust.REFUSED, None
+    raw = raw.strip()
+    digest = memory_digest(raw)
+    if cache.get_by_digest(digest) is not None:
+        return ClientTrust.VERIFIED, digest
+    if cache.get(raw) is MISS:
+        return ClientTrust.UNVERIFIED, None
+    if is_service_key(raw):
+        return ClientTrust.UNVERIFIED if service_keys.get(raw) is None else ClientTrust.VERIFIED, None
+    return ClientTrust.REFUSED, None
+
+
+_UUID = "<uuid:hold_id>"
+_EXACT = {f"/api/{route.path}": route for route in ROUTES if route.on_gate and "<" not in route.path}
+_WITH_ID = [(f"/api/{route.path}".partition(_UUID), route) for route in ROUTES if route.on_gate and "<" in route.path]
+
+
+def find_route(path: str) -> tuple[Route, UUID | None]:
+    """Return the route of `path`, and the ID that the path contains where the route leaves one open. Raises `NotFound`."""
+    route = _EXACT.get(path)
+    if route is not None:
+        return route, None
+    for (prefix, _, suffix), candidate in _WITH_ID:
+        if path.startswith(prefix) and path.endswith(suffix):
+            text = path[len(prefix) : -len(suffix)]
+            try:
+                identifier = UUID(text)
+            except ValueError:
+                raise NotFound from None
+            if str(identifier) == text:
+                return candidate, identifier
     raise NotFound

@@ -1,8 +1,12 @@
-"""`python -m contextmcp.gate.worker SOCKET PARENT`: one process that serves, on a listening socket and under a parent it was given."""
+"""One process of the gate, started by its supervisor: `python -m contextmcp.gate.worker SOCKET PARENT COUNTS PLACE`.
+
+The first three are inherited file descriptors: the listening socket, a pipe that closes when the parent ends, and the connection counts.
+"""
 
 import asyncio
 import gc
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -13,38 +17,50 @@ from django.conf import settings
 
 from contextmcp.startup import load_settings
 
-load_settings()
-# Deciding needs no page, no admin and no Stripe: without them it is there in half the time, and two thirds as large.
+load_settings("gate")
+# The gate needs no pages, admin or Stripe. Without them it starts in half the time and needs two thirds of the memory.
 APPS = ("django.contrib.auth", "django.contrib.contenttypes", "accounts", "entitlements", "usage")
 settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app in APPS]
 django.setup()
 
-from .app import MOST_BYTES, Gate, unreadable  # noqa: E402 - Django must be set up first
-from .door import Door  # noqa: E402
-from .http import Connection, Site  # noqa: E402
+from .accept_balancer import AcceptBalancer  # noqa: E402
+from .app import MAX_BODY_BYTES, GateApp, bad_request_response, identify  # noqa: E402 - Django must be set up first
+from .http1 import Connection, HttpServer  # noqa: E402
 
-# As long as a transaction of ours may take.
-ENDING_SECONDS = 10.0
+# The most that one transaction may take.
+SHUTDOWN_TIMEOUT_SECONDS = 10.0
+# Open files besides the sockets of clients: Postgres, Valkey, the spool and logs.
+RESERVED_FILES = 128
+
+
+def max_connections() -> int:
+    """Return the configured limit, or as many as the process may have open files after raising that limit as far as it is allowed to."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = settings.GATE_MAX_CONNECTIONS + RESERVED_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return int(settings.GATE_MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(needed, soft) - RESERVED_FILES)
 
 
 async def serve(listening: socket.socket, parent: int, connections: int, place: int) -> None:
     loop = asyncio.get_running_loop()
-    site = Site(Gate().answer, unreadable, MOST_BYTES)
-    door = Door(listening, connections, place, lambda door: Connection(site, door.left))
-    ended = asyncio.Event()
+    server = HttpServer(GateApp().answer, bad_request_response, MAX_BODY_BYTES, identify=identify, max_connections=max_connections())
+    balancer = AcceptBalancer(listening, connections, place, lambda owner: Connection(server, owner.connection_closed), server.has_room)
+    stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ended.set)
-    # Nobody writes to it: it ends when the parent does, however that came about.
-    loop.add_reader(parent, ended.set)
-    await ended.wait()
+        loop.add_signal_handler(number, stopping.set)
+    # No process writes to this pipe: it closes when the parent ends, even if the parent was killed.
+    loop.add_reader(parent, stopping.set)
+    await stopping.wait()
     loop.remove_reader(parent)
-    door.close()
-    await site.end(ENDING_SECONDS)
+    await balancer.close()
+    await server.shut_down(SHUTDOWN_TIMEOUT_SECONDS)
 
 
 def main() -> None:
     listening, parent, connections, place = map(int, sys.argv[1:5])
-    # What is there now stays; looking through it again and again, or after every few hundred objects of a batch, finds nothing.
+    # The objects that exist now stay. Examining them in each collection, or collecting after each few hundred objects, would free nothing.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -1,21 +1,44 @@
-"""How the operator's desk looks (django-unfold). The colours are the site's own."""
+"""Theme and navigation of the admin (django-unfold)."""
 
 from typing import Any
 
 from django.templatetags.static import static
 
-UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": "ContextMCP",
-    "SITE_HEADER": "ContextMCP",
-    "SITE_SUBHEADER": "Operator's desk",
+# Shares of white (positive) or black (negative) that make the shades of a color, from light to dark.
+# fmt: off
+_SHADES = {
+    "50": 0.93, "100": 0.84, "200": 0.68, "300": 0.5, "400": 0.3, "500": 0.12,
+    "600": 0.0, "700": -0.18, "800": -0.34, "900": -0.46, "950": -0.7,
+}
+# fmt: on
+
+
+def theme(product: str, color: str) -> dict[str, Any]:
+    """Return django-unfold's settings. An empty `color` keeps the default one."""
+    colors = {**_THEME["COLORS"], "primary": _shades(color)} if color else _THEME["COLORS"]
+    return {**_THEME, "SITE_TITLE": product, "SITE_HEADER": product, "COLORS": colors}
+
+
+def _shades(color: str) -> dict[str, str]:
+    channels = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
+    return {name: " ".join(str(_mix(channel, share)) for channel in channels) for name, share in _SHADES.items()}
+
+
+def _mix(channel: int, share: float) -> int:
+    return round(channel + (255 - channel) * share if share > 0 else channel * (1 + share))
+
+
+_THEME: dict[str, Any] = {
+    "SITE_SUBHEADER": "Admin (times in UTC)",
     "SITE_URL": "/pricing/",
-    "SITE_ICON": lambda request: static("site/mark.svg"),
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("site/mark.svg")}],
+    "SITE_ICON": lambda request: static("web/mark.svg"),
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("web/mark.svg")}],
+    "STYLES": [lambda request: static("web/admin.css")],
     "SHOW_HISTORY": False,
     "SHOW_BACK_BUTTON": True,
     "BORDER_RADIUS": "10px",
-    "ENVIRONMENT": "contextmcp.site.desk.environment",
-    "DASHBOARD_CALLBACK": "contextmcp.site.desk.dashboard",
+    "ENVIRONMENT": "contextmcp.web.staff_dashboard.environment",
+    "DASHBOARD_CALLBACK": "contextmcp.web.staff_dashboard.dashboard",
     "COLORS": {
         "base": {
             "50": "250 249 246",
@@ -44,5 +67,5 @@ UNFOLD: dict[str, Any] = {
             "950": "4 33 28",
         },
     },
-    "SIDEBAR": {"show_search": True, "navigation": "contextmcp.site.desk.navigation"},
+    "SIDEBAR": {"show_search": True, "navigation": "contextmcp.web.staff_dashboard.navigation"},
 }

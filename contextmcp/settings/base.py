@@ -1,5 +1,7 @@
-"""What every deployment shares. It fails closed: what is missing or malformed stops start-up with a sentence that names it."""
+"""Settings that all deployments share. A missing or malformed variable stops every process at start with one sentence."""
 
+from email.utils import formataddr
+from pathlib import Path
 from typing import Any
 
 import environ
@@ -7,50 +9,68 @@ from csp.constants import NONCE, NONE, SELF
 
 from contextmcp.common.secrets import parse_key_secrets
 
-from .admin import UNFOLD  # noqa: F401
+from .addresses import database, redis_connection
+from .admin import theme
 from .environment import (
     CACHE_SCHEMES,
     DATABASE_SCHEMES,
     MAIL_SCHEMES,
     REPOSITORY,
-    address,
+    boolean,
     choice,
-    number,
+    color,
+    comma_separated,
+    integer,
+    matching,
     required,
-    several,
-    switch,
+    share_metrics,
+    subset,
     text,
+    url,
 )
 
 BASE_DIR = REPOSITORY
 
 DEBUG = False
-SECRET_KEY = required("SECRET_KEY", "give a long random string; Django signs sessions with it")
-# Former values of SECRET_KEY, comma-separated: what they signed (sessions, links in mails) stays valid while they stand here.
-SECRET_KEY_FALLBACKS = several("SECRET_KEY_FALLBACKS")
-# The one for new keys first: "2:<hex>,1:<hex>". A key made under another one of these moves to the first when it is used, if that has a
-# higher number. bcrypt is asked only about keys of a secret that is gone.
-API_KEY_SECRETS = parse_key_secrets(required("API_KEY_SECRETS", 'give "1:" and 64 hexadecimal digits; API keys are recognised with it'))
+SECRET_KEY = required("SECRET_KEY", "enter a long random string; Django signs sessions with it")
+# Previous values of SECRET_KEY, comma-separated. Sessions and links in emails that they signed stay valid while they are listed.
+SECRET_KEY_FALLBACKS = comma_separated("SECRET_KEY_FALLBACKS")
+# The version for new keys first: "2:<hex>,1:<hex>". When a key of another version is used, its HMAC is replaced by one of the first
+# version, if that has a higher number. bcrypt is only used for keys whose version was removed.
+API_KEY_SECRETS = parse_key_secrets(required("API_KEY_SECRETS", 'enter "1:" and 64 hexadecimal digits; API keys are verified with it'))
 API_KEY_BCRYPT_ROUNDS = 12
-# Active keys of an organization, and keys it may create (rotations and adoptions included) within an hour. Each costs a bcrypt hash.
-API_KEYS_PER_ORGANIZATION = number("API_KEYS_PER_ORGANIZATION", 100, least=1)
-API_KEYS_PER_HOUR = number("API_KEYS_PER_HOUR", 60, least=1)
-# Mails of invitations, resent ones included: of an organization and of a member, and to one address from one organization (three times as
-# many from all organizations together).
-INVITATIONS_PER_HOUR = number("INVITATIONS_PER_HOUR", 20, least=1)
-INVITATIONS_PER_DAY = number("INVITATIONS_PER_DAY", 50, least=1)
-INVITATIONS_PER_RECIPIENT_PER_DAY = number("INVITATIONS_PER_RECIPIENT_PER_DAY", 3, least=1)
-# Organizations that a user with a confirmed address may own. Without a confirmed address it is one.
-ORGANIZATIONS_PER_USER = number("ORGANIZATIONS_PER_USER", 10, least=1)
-# What tells accounts how many members a plan allows.
-SEAT_LIMIT = "contextmcp.site.seats.seat_limit"
-# "live" or "test": the kind of API keys this deployment makes and takes.
+# Maximum number of active keys per organization, and of keys created per hour (including rotations and take-overs). Each needs bcrypt.
+API_KEYS_PER_ORGANIZATION = integer("API_KEYS_PER_ORGANIZATION", 100, least=1)
+API_KEYS_PER_HOUR = integer("API_KEYS_PER_HOUR", 60, least=1)
+# Maximum number of invitation emails, including resent ones: per organization and per member, and per recipient from one organization
+# (three times as many from all organizations together).
+INVITATIONS_PER_HOUR = integer("INVITATIONS_PER_HOUR", 20, least=1)
+INVITATIONS_PER_DAY = integer("INVITATIONS_PER_DAY", 50, least=1)
+INVITATIONS_PER_RECIPIENT_PER_DAY = integer("INVITATIONS_PER_RECIPIENT_PER_DAY", 3, least=1)
+# Maximum number of organizations that a user with a confirmed address may own. Without a confirmed address it is one.
+ORGANIZATIONS_PER_USER = integer("ORGANIZATIONS_PER_USER", 10, least=1)
+# The function that returns the number of members that a plan allows. `accounts` cannot import it, because it is below entitlements.
+SEAT_LIMIT = "contextmcp.web.entitled_seats.seat_limit"
+# The plans and features that this deployment offers (docs/catalog.md). A relative path is relative to the repository.
+CATALOG_FILE = BASE_DIR / text("CATALOG_FILE", "entitlements/catalog.toml")
+# "live" or "test": the kind of API keys that this deployment creates and accepts.
 KEY_ENVIRONMENT = choice("KEY_ENVIRONMENT", "live", ["live", "test"])
+
+# The brand on pages and in emails.
+PRODUCT_NAME = text("PRODUCT_NAME", "ContextMCP")
+PRODUCT_TAGLINE = text("PRODUCT_TAGLINE", "Full context for every AI coding tool")
+SUPPORT_EMAIL = text("SUPPORT_EMAIL")
+# The color of links and buttons, on light and on dark backgrounds. Empty: the colors of static/web/site.css.
+BRAND_COLOR = color("BRAND_COLOR")
+BRAND_COLOR_DARK = color("BRAND_COLOR_DARK", BRAND_COLOR)
 
 PUBLIC_URL = text("PUBLIC_URL", "http://localhost:3001").rstrip("/")
 GATE_URL = text("GATE_URL", PUBLIC_URL).rstrip("/")
 MCP_SERVER_URL = text("MCP_SERVER_URL", f"{PUBLIC_URL}/mcp")
-ALLOWED_HOSTS = several("ALLOWED_HOSTS")
+# The file with the servers and prices of the MCP gateway, and the sites from which browsers may call it.
+MCP_PRICING_FILE = Path(text("MCP_PRICING_FILE")) if text("MCP_PRICING_FILE") else None
+MCP_ALLOWED_ORIGINS = comma_separated("MCP_ALLOWED_ORIGINS")
+ALLOWED_HOSTS = comma_separated("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
 INSTALLED_APPS = [
@@ -66,6 +86,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.usersessions",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -77,11 +98,11 @@ INSTALLED_APPS = [
     "entitlements",
     "usage",
     "billing",
-    "contextmcp.site",
+    "contextmcp.web",
 ]
 MIDDLEWARE = [
     "contextmcp.common.middleware.RequestIdMiddleware",
-    # Adds random bytes, so that the length of an answer does not tell a token in it (BREACH).
+    # Adds random bytes, so that the length of a compressed response does not reveal a token in it (BREACH).
     "django.middleware.gzip.GZipMiddleware",
     "contextmcp.common.locale.LocaleMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -93,10 +114,13 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
+    "contextmcp.common.headers.SecurityHeadersMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.sessions.SessionAgeMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "contextmcp.site.unreadable.UnreadableMiddleware",
-    "contextmcp.site.second_factor.StaffSecondFactorMiddleware",
+    "contextmcp.web.error_pages.MethodNotAllowedMiddleware",
+    "contextmcp.web.admin_bad_request.AdminBadRequestMiddleware",
+    "contextmcp.web.second_factor.StaffSecondFactorMiddleware",
 ]
 ROOT_URLCONF = "contextmcp.urls"
 WSGI_APPLICATION = "contextmcp.wsgi.application"
@@ -111,47 +135,37 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
-                "contextmcp.site.context.site",
-            ]
+                "contextmcp.web.context.site",
+            ],
+            # The product's name stands in templates of emails and errors too, which have no request.
+            "builtins": ["contextmcp.web.templatetags.branding"],
         },
     }
 ]
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
+FORMAT_MODULE_PATH = "contextmcp.formats"
 USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 
-DATABASES = {
-    "default": environ.Env.db_url_config(address("DATABASE_URL", required("DATABASE_URL", "give a postgres:// address"), DATABASE_SCHEMES))
-}
-DATABASES["default"].update(
-    CONN_MAX_AGE=None,
-    CONN_HEALTH_CHECKS=True,
-    TEST={"NAME": text("TEST_DATABASE_NAME") or None},
-    # A machine that froze refuses nothing: without limits its connections wait for ever. What the address says of them comes first,
-    # and a Unix socket minds only the first.
-    OPTIONS={
-        "connect_timeout": 3,
-        "tcp_user_timeout": 10_000,
-        "keepalives_idle": 30,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        **DATABASES["default"].get("OPTIONS", {}),
-    },
-)
+DATABASES = {"default": database(url("DATABASE_URL", required("DATABASE_URL", "enter a postgres:// URL"), DATABASE_SCHEMES))}
+DATABASES["default"].update(CONN_MAX_AGE=None, CONN_HEALTH_CHECKS=True, TEST={"NAME": text("TEST_DATABASE_NAME") or None})
+# Postgres connections that the threads of one web process share (see docs/operations.md for the calculation).
+DATABASE_POOL_SIZE = integer("DATABASE_POOL_SIZE", 8, least=1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# Valkey or Redis makes things fast; the database alone keeps them right. Without an address everything but rate limits works.
-REDIS_URL = text("REDIS_URL") and address("REDIS_URL", text("REDIS_URL"), CACHE_SCHEMES)
+# Valkey or Redis is a cache and stores rate limits; correctness depends on Postgres alone. Without it everything but rate limits works.
+REDIS_URL = text("REDIS_URL") and url("REDIS_URL", text("REDIS_URL"), CACHE_SCHEMES)
+if REDIS_URL:
+    redis_connection(REDIS_URL)  # Raises ImproperlyConfigured for a malformed URL.
 CACHE_PREFIX = text("CACHE_PREFIX", "cmcp")
-# Limits of sign-in, sign-up and password resets are counted in Postgres: they hold, and let people in, while Valkey is away.
+# Limits of sign-in, sign-up and password resets are counted in Postgres, so they work while Valkey is unavailable.
 CACHES: dict[str, Any] = {
     "default": {
-        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "BACKEND": "contextmcp.common.json_cache.JSONDatabaseCache",
         "LOCATION": "sign_in_limits",
-        "OPTIONS": {"MAX_ENTRIES": 100_000},
     }
 }
 if REDIS_URL:
@@ -161,7 +175,7 @@ if REDIS_URL:
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": f"{CACHE_PREFIX}:django",
             "OPTIONS": {
-                # Not pickles: who can write to the cache must not be able to run code here.
+                # JSON instead of pickle: write access to the cache must not allow code execution.
                 "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
                 "IGNORE_EXCEPTIONS": True,
                 "SOCKET_CONNECT_TIMEOUT": 1,
@@ -172,8 +186,21 @@ if REDIS_URL:
 else:
     CACHES["sessions"] = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
 DJANGO_REDIS_LOG_IGNORED_EXCEPTIONS = True
+CSRF_FAILURE_VIEW = "contextmcp.web.error_pages.csrf_failure"
 SESSION_ENGINE = "django.contrib.sessions.backends.cached_db"
 SESSION_CACHE_ALIAS = "sessions"
+# JSON instead of pickle, for the same reason as in the cache.
+SESSION_SERIALIZER = "django.contrib.sessions.serializers.JSONSerializer"
+# Seconds since sign-in and since the last request after which a session ends. Sessions of staff have shorter limits.
+SESSION_LIMITS = {
+    "age": integer("SESSION_MAX_HOURS", 14 * 24, least=1) * 3600,
+    "idle": integer("SESSION_IDLE_HOURS", 3 * 24, least=1) * 3600,
+}
+STAFF_SESSION_LIMITS = {
+    "age": integer("STAFF_SESSION_MAX_HOURS", 12, least=1) * 3600,
+    "idle": integer("STAFF_SESSION_IDLE_MINUTES", 30, least=5) * 60,
+}
+SESSION_COOKIE_AGE = max(SESSION_LIMITS["age"], STAFF_SESSION_LIMITS["age"])
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 
 AUTH_USER_MODEL = "accounts.User"
@@ -191,8 +218,8 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "pricing"
-# How many proxies of ours stand in front, each adding to X-Forwarded-For whom it saw.
-TRUSTED_PROXIES = number("TRUSTED_PROXIES", 0, least=0)
+# Number of trusted proxies in front of this server. Each appends its client's address to X-Forwarded-For.
+TRUSTED_PROXIES = integer("TRUSTED_PROXIES", 0, least=0)
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
@@ -203,28 +230,34 @@ ACCOUNT_FORMS = {
     "reset_password": "accounts.forms.ResetPasswordForm",
 }
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
-ACCOUNT_EMAIL_VERIFICATION = "optional"
+# Users are signed in only after they confirmed their address. Sign-up can therefore respond identically whether an account exists or not.
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_PREVENT_ENUMERATION = "strict"
+ACCOUNT_LOGIN_ON_EMAIL_CONFIRMATION = True
+# Failed sign-ins of one account: from one network, and from all networks that the account was not used from before. An attacker on
+# another network therefore cannot lock the owner out. All other limits are allauth's defaults.
+ACCOUNT_RATE_LIMITS: Any = {"login_failed": "10/m/ip,5/5m/key", "login_failed_elsewhere": "50/h/key"}
 ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
 ACCOUNT_UNIQUE_EMAIL = True
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_EMAIL_NOTIFICATIONS = True
-# Limits by address count an IPv6 customer's whole network (RFC 6177) as one.
+# Limits by client address treat an IPv6 /64 network as one client (RFC 6177).
 ALLAUTH_RATE_LIMIT_IPV6_PREFIX = 64
-# Addresses, passwords, second factors and money are changed by who gave the password within the last 30 minutes (ASVS 3.3.2).
+# Changes of addresses, passwords, second factors and billing require authentication within the last 30 minutes (ASVS 3.3.2).
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 30 * 60
 MFA_ADAPTER = "accounts.second_factors.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
-# The admin opens only to staff who proved a second factor. No environment variable turns this off in production.
+# The admin requires a second factor. No environment variable disables this in production.
 STAFF_SECOND_FACTOR = True
 
-vars().update(environ.Env.email_url_config(address("EMAIL_URL", text("EMAIL_URL", "consolemail://"), MAIL_SCHEMES)))
-# What is sent is stored and delivered by a worker (contextmcp.common.emails); what the address names is how the worker does it.
+vars().update(environ.Env.email_url_config(url("EMAIL_URL", text("EMAIL_URL", "consolemail://"), MAIL_SCHEMES)))
+# Emails are stored and delivered by a worker (contextmcp.common.emails). EMAIL_URL configures the backend that the worker uses.
 EMAIL_DELIVERY_BACKEND = vars()["EMAIL_BACKEND"]
 EMAIL_BACKEND = "contextmcp.common.emails.QueueBackend"
 EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL", "ContextMCP <hello@contextmcp.example>")
+DEFAULT_FROM_EMAIL = text("DEFAULT_FROM_EMAIL", formataddr((PRODUCT_NAME, "hello@contextmcp.example")))
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
@@ -238,13 +271,13 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "contextmcp.common.openapi.Schema",
     "EXCEPTION_HANDLER": "contextmcp.common.problems.handle",
     "UNAUTHENTICATED_USER": None,
-    # OPTIONS is a method like the others that an address does not take: the document says what each takes.
+    # OPTIONS is not supported; the OpenAPI document describes the methods of each URL.
     "DEFAULT_METADATA_CLASS": None,
     "DATETIME_FORMAT": "iso-8601",
 }
 SPECTACULAR_SETTINGS = {
-    "TITLE": "ContextMCP",
-    "DESCRIPTION": "Who is asking, may they do this, how much is left, and who pays.",
+    "TITLE": PRODUCT_NAME,
+    "DESCRIPTION": "Identity, entitlements, usage metering and billing for a hosted MCP server.",
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -254,58 +287,65 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "ENUM_NAME_OVERRIDES": {},
     "COMPONENT_SPLIT_REQUEST": True,
-    # What a PATCH here must name, it must name.
+    # Required fields are also required in PATCH requests.
     "COMPONENT_SPLIT_PATCH": False,
-    "POSTPROCESSING_HOOKS": ["contextmcp.common.openapi.closed_bodies", "usage.api.openapi.or_an_array"],
+    "POSTPROCESSING_HOOKS": [
+        "contextmcp.common.openapi.problem_schema",
+        "contextmcp.common.openapi.closed_bodies",
+        "contextmcp.common.openapi.describe_generated",
+        "usage.api.openapi.allow_bare_array",
+    ],
     "GET_LIB_DOC_EXCLUDES": "contextmcp.common.openapi.undescribed",
 }
 
 STRIPE_SECRET_KEY = text("STRIPE_SECRET_KEY")
 # Two while one rolls: "whsec_new,whsec_old".
-STRIPE_WEBHOOK_SECRETS = several("STRIPE_WEBHOOK_SECRET")
+STRIPE_WEBHOOK_SECRETS = comma_separated("STRIPE_WEBHOOK_SECRET")
 STRIPE_API_BASE = text("STRIPE_API_BASE").rstrip("/")
 STRIPE_API_VERSION = "2026-05-27.dahlia"
-STRIPE_AUTOMATIC_TAX = switch("STRIPE_AUTOMATIC_TAX", False)
+STRIPE_AUTOMATIC_TAX = boolean("STRIPE_AUTOMATIC_TAX", False)
 STRIPE_LIVE_MODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
-STRIPE_PRICE_IDS = {
-    ("pro", "month"): text("STRIPE_PRO_MONTHLY_PRICE_ID"),
-    ("pro", "year"): text("STRIPE_PRO_YEARLY_PRICE_ID"),
-    ("enterprise", "month"): text("STRIPE_ENTERPRISE_MONTHLY_PRICE_ID"),
-    ("enterprise", "year"): text("STRIPE_ENTERPRISE_YEARLY_PRICE_ID"),
-}
-BILLING_GRACE_DAYS = number("BILLING_GRACE_DAYS", 7, least=0)
-# What a lost dispute, or a refund of everything, does to the subscription: "keep" it, or "cancel" it at once.
+# Price ids that the environment configures, by variable. The catalog says which variable is for which price.
+STRIPE_PRICE_IDS = matching(r"STRIPE_[A-Z0-9_]+_PRICE_ID")
+BILLING_GRACE_DAYS = integer("BILLING_GRACE_DAYS", 7, least=0)
+# Effect of a lost dispute or a full refund on the subscription: "keep" it, or "cancel" it immediately.
 BILLING_REFUND_POLICY = choice("BILLING_REFUND_POLICY", "keep", ["keep", "cancel"])
+# Maximum requests per minute that call Stripe, for each organization and each user.
+BILLING_REQUESTS_PER_MINUTE = integer("BILLING_REQUESTS_PER_MINUTE", 30, least=1)
+# Who may have only one trial in addition to each organization: "user", "email" (of an owner), "card"; or "none".
+BILLING_TRIAL_ONCE_PER = subset("BILLING_TRIAL_ONCE_PER", "user,email,card", ["user", "email", "card"])
 DJSTRIPE_SUBSCRIBER_MODEL = "accounts.Organization"
 DJSTRIPE_SUBSCRIBER_MODEL_MIGRATION_DEPENDENCY = "0001_initial"
 DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
-MIGRATION_MODULES = {"djstripe": "billing.djstripe_migrations"}
+MIGRATION_MODULES = {"djstripe": "billing.stripe.djstripe_migrations"}
 
 # The folder where calls that were granted while Postgres was away wait until they are counted. Empty: none, and the answers say so.
 USAGE_SPOOL_DIR = text("USAGE_SPOOL_DIR")
 
 # Webhooks to customers go over https to the public internet alone. True lets them go anywhere, over http too: for tests and a local world.
-WEBHOOKS_ALLOW_PRIVATE = switch("WEBHOOKS_ALLOW_PRIVATE", False)
+WEBHOOKS_ALLOW_PRIVATE = boolean("WEBHOOKS_ALLOW_PRIVATE", False)
 
 # Postgres is the queue. Hearts beat fast, so that the job of a killed worker is taken up again within seconds.
 PROCRASTINATE_IMPORT_PATHS = ["contextmcp.tasks"]
-PROCRASTINATE_ON_APP_READY = "contextmcp.listening.install"
+PROCRASTINATE_ON_APP_READY = "contextmcp.procrastinate_resilience.install"
 PROCRASTINATE_WORKER_DEFAULTS = {
-    "concurrency": number("WORKER_CONCURRENCY", 4, least=1),
+    "concurrency": integer("WORKER_CONCURRENCY", 4, least=1),
     "update_heartbeat_interval": 2,
     "stalled_worker_timeout": 8,
     "fetch_job_polling_interval": 2,
     "delete_jobs": "successful",
 }
 
-# Prometheus sends it as a bearer token. Empty: /metrics is not found.
+# Port of the worker's /livez and /metrics. 0 disables them.
+WORKER_METRICS_PORT = integer("WORKER_METRICS_PORT", 0, least=0)
+# Bearer token for /metrics. If it is empty, /metrics returns 404.
 METRICS_TOKEN = text("METRICS_TOKEN")
+share_metrics()
 SECURITY_CONTACT = text("SECURITY_CONTACT")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "strict-origin-when-cross-origin"
 X_FRAME_OPTIONS = "DENY"
 CONTENT_SECURITY_POLICY = {
-    "EXCLUDE_URL_PREFIXES": ("/admin",),
     "DIRECTIVES": {
         "default-src": [SELF],
         "script-src": [SELF, NONCE],
@@ -322,10 +362,13 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     },
 }
-# Bodies are at most this large everywhere. Nothing is uploaded here, so no file of a form is ever written to disk.
+# Maximum size of request bodies in bytes. The project has no file uploads, so no uploaded file is written to disk.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
-# Requests that one web process works on at a time, each in a thread of its own.
-WEB_THREADS = number("WEB_THREADS", 16, least=1)
+# Number of threads of one web process, each of which handles one request at a time.
+WEB_THREADS = integer("WEB_THREADS", 16, least=1)
+# Maximum number of open connections of one gate process.
+GATE_MAX_CONNECTIONS = integer("GATE_MAX_CONNECTIONS", 8192, least=16)
 LOGGING_CONFIG = "contextmcp.common.logs.configure"
-LOGGING = {"level": choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]), "json": switch("LOG_JSON", True)}
+LOGGING = {"level": choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]), "json": boolean("LOG_JSON", True)}
+UNFOLD = theme(PRODUCT_NAME, BRAND_COLOR)

@@ -1,9 +1,10 @@
-"""Reading the environment. Whatever is missing or malformed stops start-up with one sentence that names the variable.
+"""Functions that read environment variables. A missing or malformed one raises `ImproperlyConfigured` with a sentence that names it.
 
-An empty variable, as `.env.example` has them, counts as none.
+An empty variable, as in `.env.example`, counts as not set.
 """
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,24 +18,29 @@ environ.Env.read_env(REPOSITORY / ".env")
 DATABASE_SCHEMES = ("postgres", "postgresql")
 CACHE_SCHEMES = ("redis", "rediss", "unix")
 MAIL_SCHEMES = ("smtp", "smtps", "smtp+tls", "smtp+ssl", "consolemail", "dummymail", "filemail", "memorymail")
-_SWITCHES = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_BOOLEAN_VALUES = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 
 
 def text(name: str, default: str = "") -> str:
-    """The variable's value, or the default."""
+    """Return the variable's value, or the default."""
     return os.environ.get(name, "").strip() or default
 
 
 def required(name: str, hint: str) -> str:
-    """The variable's value; without one, `hint` says what to give."""
+    """Return the variable's value. Raises `ImproperlyConfigured` with `hint` if it is not set."""
     value = text(name)
     if not value:
         raise ImproperlyConfigured(f"{name} is not set: {hint}.")
     return value
 
 
-def several(name: str) -> list[str]:
-    """What stands between the commas."""
+def matching(pattern: str) -> dict[str, str]:
+    """Return the variables that are set and whose whole name matches the regular expression."""
+    return {name: value for name in sorted(os.environ) if re.fullmatch(pattern, name) and (value := text(name))}
+
+
+def comma_separated(name: str) -> list[str]:
+    """Return the non-empty entries of a comma-separated variable."""
     return [part.strip() for part in text(name).split(",") if part.strip()]
 
 
@@ -45,22 +51,56 @@ def choice(name: str, default: str, options: Iterable[str]) -> str:
     return value
 
 
-def switch(name: str, default: bool) -> bool:
+def subset(name: str, default: str, options: Iterable[str]) -> frozenset[str]:
+    """Return the options that a comma-separated variable names, or an empty set for "none"."""
+    value, known = text(name, default), sorted(options)
+    chosen = frozenset(part.strip() for part in value.split(",") if part.strip()) - {"none"}
+    if not chosen <= set(known):
+        raise ImproperlyConfigured(f'{name} is "{value}": enter some of {", ".join(known)}, separated by commas, or none.')
+    return chosen
+
+
+def color(name: str, default: str = "") -> str:
+    """Return a color such as "#0d6b5c" in lowercase."""
+    value = text(name, default).lower()
+    if value and not re.fullmatch("#[0-9a-f]{6}", value):
+        raise ImproperlyConfigured(f'{name} is "{value}": it must be a color such as #0d6b5c.')
+    return value
+
+
+def boolean(name: str, default: bool) -> bool:
     value = text(name).lower()
-    if value and value not in _SWITCHES:
+    if value and value not in _BOOLEAN_VALUES:
         raise ImproperlyConfigured(f'{name} is "{value}": it must be true or false.')
-    return _SWITCHES.get(value, default)
+    return _BOOLEAN_VALUES.get(value, default)
 
 
-def number(name: str, default: int, *, least: int) -> int:
+def integer(name: str, default: int, *, least: int) -> int:
     value = text(name, str(default))
     if not value.isdecimal() or int(value) < least:
         raise ImproperlyConfigured(f'{name} is "{value}": it must be a whole number, {least} or more.')
     return int(value)
 
 
-def address(name: str, value: str, schemes: Iterable[str]) -> str:
-    """`value`, if it begins with one of the schemes. An address may hold a password, so it is not repeated in the sentence."""
+def url(name: str, value: str, schemes: Iterable[str]) -> str:
+    """Return `value` if it has one of the schemes. A URL may contain a password, so the error does not repeat it."""
     if urlsplit(value).scheme not in schemes or "://" not in value:
         raise ImproperlyConfigured(f"{name} is malformed: it must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}.")
     return value
+
+
+def share_metrics() -> None:
+    """Create the directory that PROMETHEUS_MULTIPROC_DIR names, if it is set.
+
+    prometheus_client reads the variable when it is imported, after the settings, and uses the current directory if it is empty.
+    """
+    folder = text("PROMETHEUS_MULTIPROC_DIR")
+    if not folder:
+        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
+        return
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImproperlyConfigured(f"PROMETHEUS_MULTIPROC_DIR cannot be created: {error.strerror}.") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ImproperlyConfigured("PROMETHEUS_MULTIPROC_DIR is not writable for this process.")

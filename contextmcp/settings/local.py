@@ -1,14 +1,16 @@
-"""A developer's machine and the demo: readable logs, plain HTTP, test keys."""
+"""Settings of local development and the demo: readable logs, plain HTTP, test keys."""
 
 import os
 
 os.environ.setdefault("KEY_ENVIRONMENT", "test")
 os.environ.setdefault("LOG_JSON", "false")
+# All local users pay with the same test card.
+os.environ.setdefault("BILLING_TRIAL_ONCE_PER", "user,email")
 
 from .base import *
-from .environment import switch
+from .environment import boolean
 
-DEBUG = switch("DEBUG", False)
+DEBUG = boolean("DEBUG", False)
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -16,6 +18,6 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = True
-# The admin of a world on this machine opens with the printed password; "true" asks for a second factor as production does.
-STAFF_SECOND_FACTOR = switch("STAFF_SECOND_FACTOR", False)
-WEBHOOKS_ALLOW_PRIVATE = switch("WEBHOOKS_ALLOW_PRIVATE", True)
+# The local admin accepts the printed password. "true" requires a second factor, as in production.
+STAFF_SECOND_FACTOR = boolean("STAFF_SECOND_FACTOR", False)
+WEBHOOKS_ALLOW_PRIVATE = boolean("WEBHOOKS_ALLOW_PRIVATE", True)

@@ -1,4 +1,4 @@
-"""The test suite: its servers come from tests/world.py, its Stripe is the simulator."""
+"""Settings of the test suite. tests/plugin_services.py starts its servers; Stripe is the simulator."""
 
 import os
 
@@ -6,11 +6,13 @@ os.environ.setdefault("SECRET_KEY", "tests-only")
 os.environ.setdefault("API_KEY_SECRETS", "1:" + "ab" * 32)
 os.environ.setdefault("KEY_ENVIRONMENT", "test")
 os.environ.setdefault("PUBLIC_URL", "http://localhost:3001")
-# mypy and `manage.py check` read these settings with no server running.
+# mypy and `manage.py check` load these settings without a running server.
 os.environ.setdefault("DATABASE_URL", "postgres://contextmcp@127.0.0.1:1/contextmcp")
 os.environ.setdefault("LOG_LEVEL", "WARNING")
+# All customers in tests pay with the same cards. Tests of trials override it.
+os.environ.setdefault("BILLING_TRIAL_ONCE_PER", "user,email")
 
-# What a developer's .env says of Stripe, mail and addresses is not the tests' business.
+# Values for Stripe and URLs in a developer's .env must not affect the tests.
 for _name in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE", "MCP_SERVER_URL", "GATE_URL"):
     os.environ.setdefault(_name, "")
 
@@ -22,7 +24,7 @@ if REDIS_URL:
     CACHES["sessions"]["KEY_PREFIX"] = f"{CACHE_PREFIX}:django"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
-# 12 rounds cost a third of a second each; one test pins 12, the rest need not pay for it.
+# 12 rounds take a third of a second per key. One test checks that production uses 12.
 API_KEY_BCRYPT_ROUNDS = 4
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {
@@ -32,5 +34,5 @@ STORAGES = {
 WHITENOISE_AUTOREFRESH = True
 WHITENOISE_USE_FINDERS = True
 ACCOUNT_RATE_LIMITS = False
-# Tests that are about it turn it on; the others sign staff in with `force_login`.
+# Tests of the second factor enable it; all others sign staff in with `force_login`.
 STAFF_SECOND_FACTOR = False

@@ -1,4 +1,4 @@
-"""What the endpoints answer."""
+"""Response schemas of the entitlements endpoints."""
 
 from typing import Any
 
@@ -6,69 +6,89 @@ from rest_framework import serializers
 
 from contextmcp.common.api import Schema
 from entitlements.catalog import CATALOG
-from entitlements.terms import Plan
-from entitlements.types import Allowance, Entitlements, Kind, Source
+from entitlements.catalog_schema import Plan
+from entitlements.types import Entitlements, FeatureEntitlement, Kind, Source
 
 KINDS = [kind.value for kind in Kind]
 
 
 class PriceSchema(Schema):
-    interval = serializers.ChoiceField(["month", "year"])
-    amount = serializers.IntegerField(help_text="In minor units of the currency.")
-    currency = serializers.CharField()
+    """A price of a plan."""
+
+    interval = serializers.ChoiceField(["month", "year"], help_text="Billing interval.")
+    amount = serializers.IntegerField(help_text="Price per interval, in minor units of the currency.")
+    currency = serializers.CharField(help_text="Three-letter currency code (ISO 4217), in lowercase.")
 
 
 class OveragePriceSchema(Schema):
-    unit_amount = serializers.IntegerField(help_text="What one unit over the limit costs, in minor units.")
-    currency = serializers.CharField()
+    """The price of usage beyond a limit."""
+
+    unit_amount = serializers.IntegerField(help_text="Price of one unit beyond the limit, in minor units of the currency.")
+    currency = serializers.CharField(help_text="Three-letter currency code (ISO 4217), in lowercase.")
 
 
 class PlanFeatureSchema(Schema):
-    feature = serializers.CharField()
-    title = serializers.CharField()
-    kind = serializers.ChoiceField(KINDS)
-    included = serializers.BooleanField()
-    limit = serializers.IntegerField(allow_null=True, help_text="Null for a flag, and for what has no limit.")
-    overage = OveragePriceSchema(allow_null=True)
+    """What a plan includes of a feature."""
+
+    feature = serializers.CharField(help_text="Name of the feature.")
+    title = serializers.CharField(help_text="Display name of the feature.")
+    kind = serializers.ChoiceField(KINDS, help_text="Type of the feature.")
+    included = serializers.BooleanField(help_text="Whether the plan includes the feature.")
+    limit = serializers.IntegerField(allow_null=True, help_text="Units included. Null for boolean features and for unlimited features.")
+    overage = OveragePriceSchema(allow_null=True, help_text="Price of usage beyond the limit. null if the plan does not offer overage.")
 
 
 class PlanSchema(Schema):
-    plan = serializers.CharField()
-    version = serializers.IntegerField()
-    title = serializers.CharField()
-    summary = serializers.CharField()
-    trial_days = serializers.IntegerField()
-    prices = PriceSchema(many=True)
-    features = PlanFeatureSchema(many=True)
+    """A plan."""
+
+    plan = serializers.CharField(help_text="Name of the plan.")
+    version = serializers.IntegerField(help_text="Version of the plan that new subscriptions get.")
+    title = serializers.CharField(help_text="Display name of the plan.")
+    summary = serializers.CharField(help_text="Short description of the plan.")
+    trial_days = serializers.IntegerField(help_text="Length of the trial in days. 0: there is no trial.")
+    prices = PriceSchema(many=True, help_text="Prices of the plan, one for each interval. Empty if the plan is free or not sold online.")
+    features = PlanFeatureSchema(many=True, help_text="All features of the catalog, with the plan's value for each.")
 
 
 class PlansSchema(Schema):
-    data = PlanSchema(many=True)  # type: ignore[assignment]
+    """A list of plans."""
+
+    data = PlanSchema(many=True, help_text="Plans that are offered, in the order of the pricing page.")  # type: ignore[assignment]
 
 
-class AllowanceSchema(Schema):
-    kind = serializers.ChoiceField(KINDS)
-    enabled = serializers.BooleanField()
-    limit = serializers.IntegerField(allow_null=True, help_text="Null for a flag, and for what has no limit.")
-    overridden = serializers.BooleanField(help_text="Whether this organization has it differently from its plan.")
-    overage = OveragePriceSchema(allow_null=True)
-    on_outage = serializers.ChoiceField(["refuse", "allow"], help_text="What a call gets while the database cannot be reached.")
+class FeatureEntitlementSchema(Schema):
+    """The entitlement to one feature."""
+
+    kind = serializers.ChoiceField(KINDS, help_text="Type of the feature.")
+    enabled = serializers.BooleanField(help_text="Whether the organization has the feature.")
+    limit = serializers.IntegerField(allow_null=True, help_text="Units included. Null for boolean features and for unlimited features.")
+    overridden = serializers.BooleanField(help_text="Whether an override replaces the plan's value for this organization.")
+    overage = OveragePriceSchema(allow_null=True, help_text="Price of usage beyond the limit. null if the plan does not offer overage.")
+    failure_mode = serializers.ChoiceField(
+        ["fail_closed", "fail_open"],
+        help_text="Whether calls are refused (fail_closed) or allowed (fail_open) while the database is unavailable.",
+    )
 
 
 class EntitlementsSchema(Schema):
-    organization_id = serializers.UUIDField()
-    active = serializers.BooleanField(help_text="False once the organization is closed.")
-    plan = serializers.CharField()
-    plan_version = serializers.IntegerField()
-    plan_title = serializers.CharField()
-    source = serializers.ChoiceField([source.value for source in Source])  # type: ignore[assignment]
-    anchor = serializers.DateTimeField(help_text="Monthly periods are counted from here.")
-    changes_at = serializers.DateTimeField(allow_null=True, help_text="When this will be something else, as far as is known.")
-    owing = serializers.CharField(allow_null=True, help_text="The plan that was lost for want of payment.")
-    features = serializers.DictField(child=AllowanceSchema(), help_text="By feature name.")
+    """The entitlements of an organization."""
+
+    organization_id = serializers.UUIDField(help_text="ID of the organization.")
+    active = serializers.BooleanField(help_text="False if the organization is closed.")
+    plan = serializers.CharField(help_text="Name of the plan.")
+    plan_version = serializers.IntegerField(help_text="Version of the plan.")
+    plan_title = serializers.CharField(help_text="Display name of the plan.")
+    source = serializers.ChoiceField(
+        [source.value for source in Source], help_text="Where the plan comes from. `free` applies without a subscription or grant."
+    )  # type: ignore[assignment]
+    anchor = serializers.DateTimeField(help_text="Usage months are counted from this time.")
+    changes_at = serializers.DateTimeField(allow_null=True, help_text="When the entitlements will change next, if a change is scheduled.")
+    lapsed_plan = serializers.CharField(allow_null=True, help_text="The plan that lapsed because a payment failed.")
+    features = serializers.DictField(child=FeatureEntitlementSchema(), help_text="Entitlements by feature name.")
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
+    """Return the values of `PlanSchema` for a plan."""
     return {
         "plan": plan.name,
         "version": plan.version,
@@ -90,12 +110,13 @@ def _feature_data(plan: Plan, name: str) -> dict[str, Any]:
         "title": declared.title if declared else name,
         "kind": kind.value,
         "included": plan.grants(name),
-        "limit": None if kind is Kind.FLAG else limit,
+        "limit": None if kind is Kind.BOOLEAN else limit,
         "overage": {"unit_amount": overage.unit_amount, "currency": overage.currency} if overage else None,
     }
 
 
 def entitlements_data(entitlements: Entitlements) -> dict[str, Any]:
+    """Return the values of `EntitlementsSchema` for an organization's entitlements."""
     return {
         "organization_id": entitlements.organization_id,
         "active": entitlements.active,
@@ -105,18 +126,18 @@ def entitlements_data(entitlements: Entitlements) -> dict[str, Any]:
         "source": entitlements.source.value,
         "anchor": entitlements.anchor,
         "changes_at": entitlements.changes_at,
-        "owing": entitlements.owing,
-        "features": {name: _allowance_data(one) for name, one in entitlements.allowances.items()},
+        "lapsed_plan": entitlements.lapsed_plan,
+        "features": {name: _allowance_data(one) for name, one in entitlements.features.items()},
     }
 
 
-def _allowance_data(allowance: Allowance) -> dict[str, Any]:
-    sold = allowance.overage_unit_amount is not None
+def _allowance_data(entitlement: FeatureEntitlement) -> dict[str, Any]:
+    sold = entitlement.overage_unit_amount is not None
     return {
-        "kind": allowance.kind.value,
-        "enabled": allowance.enabled,
-        "limit": allowance.limit,
-        "overridden": allowance.overridden,
-        "overage": {"unit_amount": allowance.overage_unit_amount, "currency": allowance.overage_currency} if sold else None,
-        "on_outage": allowance.on_outage,
+        "kind": entitlement.kind.value,
+        "enabled": entitlement.enabled,
+        "limit": entitlement.limit,
+        "overridden": entitlement.overridden,
+        "overage": {"unit_amount": entitlement.overage_unit_amount, "currency": entitlement.overage_currency} if sold else None,
+        "failure_mode": entitlement.failure_mode,
     }

@@ -1,3 +1,5 @@
+"""Routes of the entitlements endpoints."""
+
 from django.urls import path
 
 from . import views

@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['plan', '-version'],
-                'constraints': [models.UniqueConstraint(fields=('plan', 'version'), name='plan_version_once'), models.CheckConstraint(condition=models.Q(('version__gte', 1)), name='plan_version_from_one')],
+                'constraints': [models.UniqueConstraint(fields=('plan', 'version'), name='plan_version_unique'), models.CheckConstraint(condition=models.Q(('version__gte', 1)), name='plan_version_positive')],
             },
         ),
         migrations.CreateModel(
@@ -35,8 +35,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('feature', models.CharField(max_length=60)),
-                ('value', models.JSONField(blank=True, help_text='true or false for a flag, a number otherwise; empty is unlimited.', null=True)),
-                ('until', models.DateTimeField(blank=True, help_text='Empty: until it is ended.', null=True)),
+                ('value', models.JSONField(blank=True, help_text='true or false for a boolean feature, a number otherwise. Empty means unlimited.', null=True)),
+                ('ends_at', models.DateTimeField(blank=True, help_text='Empty if there is no scheduled end.', null=True)),
                 ('reason', models.CharField(max_length=200)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('ended_at', models.DateTimeField(blank=True, null=True)),
@@ -45,7 +45,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-created_at', '-id'],
-                'constraints': [models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='override_for_a_reason'), models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('organization', 'feature'), name='override_once_at_a_time')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='override_reason_required'), models.UniqueConstraint(condition=models.Q(('ended_at', None)), fields=('organization', 'feature'), name='override_unique_active')],
             },
         ),
         migrations.CreateModel(
@@ -53,12 +53,12 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('source', models.CharField(choices=[('subscription', 'subscription'), ('trial', 'trial'), ('gift', 'gift'), ('staff', 'staff')], max_length=20)),
-                ('reference', models.CharField(blank=True, help_text='What it stands for in the system that gave it.', max_length=100)),
+                ('reference', models.CharField(blank=True, help_text='Identifier in the source system, such as a Stripe subscription ID.', max_length=100)),
                 ('starts_at', models.DateTimeField()),
-                ('ends_at', models.DateTimeField(blank=True, help_text='Empty: until it is ended.', null=True)),
-                ('anchor', models.DateTimeField(help_text='Monthly periods are counted from here.')),
+                ('ends_at', models.DateTimeField(blank=True, help_text='Empty if there is no scheduled end.', null=True)),
+                ('anchor', models.DateTimeField(help_text='Usage months are counted from this time.')),
                 ('reason', models.CharField(blank=True, max_length=200)),
-                ('owing', models.BooleanField(default=False, help_text='It ends, or ended, because a payment failed.')),
+                ('lapsed', models.BooleanField(default=False, help_text='The grant ends or ended because a payment failed.')),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('created_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('organization', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='grants', to='accounts.organization')),
@@ -66,8 +66,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-starts_at', '-id'],
-                'indexes': [models.Index(fields=['organization', 'ends_at'], name='grant_of_organization')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('ends_at', None), ('ends_at__gte', models.F('starts_at')), _connector='OR'), name='grant_ends_after_start'), models.CheckConstraint(condition=models.Q(('source__in', ['subscription', 'trial', 'gift', 'staff'])), name='grant_known_source'), models.CheckConstraint(condition=models.Q(models.Q(('source__in', ['gift', 'staff']), _negated=True), models.Q(('reason', ''), _negated=True), _connector='OR'), name='grant_given_for_a_reason'), models.UniqueConstraint(condition=models.Q(('ends_at', None), models.Q(('reference', ''), _negated=True)), fields=('organization', 'source', 'reference', 'plan_version'), name='grant_open_once')],
+                'indexes': [models.Index(fields=['organization', 'ends_at'], name='grant_by_organization')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('ends_at', None), ('ends_at__gte', models.F('starts_at')), _connector='OR'), name='grant_ends_after_start'), models.CheckConstraint(condition=models.Q(('source__in', ['subscription', 'trial', 'gift', 'staff'])), name='grant_source_valid'), models.CheckConstraint(condition=models.Q(models.Q(('source__in', ['gift', 'staff']), _negated=True), models.Q(('reason', ''), _negated=True), _connector='OR'), name='grant_reason_required'), models.UniqueConstraint(condition=models.Q(('ends_at', None), models.Q(('reference', ''), _negated=True)), fields=('organization', 'source', 'reference', 'plan_version'), name='grant_unique_open')],
             },
         ),
     ]

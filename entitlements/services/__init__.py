@@ -1,0 +1,1 @@
+"""The operations that change catalogs, grants and overrides."""

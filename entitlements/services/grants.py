@@ -1,4 +1,4 @@
-"""Giving and ending grants. Every change locks the organization, leaves an audit event and reaches every copy."""
+"""Create and end grants. Each change locks the organization, writes an audit event and invalidates caches."""
 
 from collections.abc import Iterable
 from dataclasses import replace as changed
@@ -8,40 +8,59 @@ from typing import Any
 from django.db import transaction
 
 from accounts.audit import record
+from accounts.errors import OrganizationClosed
 from accounts.models import Organization
 from contextmcp.common.clock import now
 from contextmcp.common.errors import ValidationFailed
 from entitlements.errors import AlreadyEnded
+from entitlements.invalidation import invalidate
 from entitlements.models import Grant
-from entitlements.news import announce
 from entitlements.types import GrantSpec, Source
 
-from .actor import Actor, person
+from .actor import Actor, acting_user
 from .publish import version_of
 
 
 def lock(organization: Organization) -> None:
-    """Until the transaction ends, no other changes this organization's grants. Rows that point to it can still be written."""
+    """Lock the organization against other changes of its grants until the transaction ends. Rows that reference it can be written."""
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
 
 
-def give(organization: Organization, source: str, spec: GrantSpec, actor: Actor = None) -> Grant:
-    """A new grant. `ValidationFailed` where it would end before it starts, or a gift has no reason."""
+def lock_open(organization: Organization) -> None:
+    """Lock the organization as `lock` does. Raises `OrganizationClosed` if it is closed."""
+    if Organization.objects.select_for_update(no_key=True).get(pk=organization.pk).closed_at is not None:
+        raise OrganizationClosed("This organization is closed. It cannot be given grants or overrides.")
+
+
+def give_grant(organization: Organization, source: str, spec: GrantSpec, actor: Actor = None) -> Grant:
+    """Create a grant. If the organization already has the plan, its usage months continue (ADR-005), unless the spec has an anchor.
+
+    Raises `ValidationFailed` if the end is not after the start or a reason is missing, and `OrganizationClosed`.
+    """
     present = now(organization)
     spec = changed(spec, starts_at=spec.starts_at or present)
     if spec.ends_at and spec.starts_at and spec.ends_at <= spec.starts_at:
-        raise ValidationFailed(errors=[{"field": "endsAt", "message": "A grant ends after it starts."}])
+        raise ValidationFailed(errors=[{"field": "endsAt", "message": "The end must be after the start."}])
     if source in (Source.GIFT, Source.STAFF) and not spec.reason.strip():
-        raise ValidationFailed(errors=[{"field": "reason", "message": "Say why it is given."}])
+        raise ValidationFailed(errors=[{"field": "reason", "message": "Enter a reason."}])
     with transaction.atomic():
-        lock(organization)
-        grant = _create(organization, source, spec, actor)
-        announce(organization.id)
+        lock_open(organization)
+        grant = _create(organization, source, changed(spec, anchor=spec.anchor or _running_anchor(organization, spec)), actor)
+        invalidate(organization.id)
     return grant
 
 
-def end(grant: Grant, actor: Actor = None, *, reason: str = "", at: datetime | None = None) -> Grant:
-    """End it now, or at a moment to come. `AlreadyEnded` if it had."""
+def _running_anchor(organization: Organization, spec: GrantSpec) -> datetime | None:
+    """Return the anchor of the active grant of the same plan when `spec` starts, or None."""
+    assert spec.starts_at is not None
+    held = organization.grants.active(at=spec.starts_at).filter(plan_version__plan=spec.plan)
+    # The same precedence as in `resolve`: a subscription first, then the grant that started last.
+    first = max(held, key=lambda grant: (grant.source == Source.SUBSCRIPTION, grant.starts_at, grant.id), default=None)
+    return first.anchor if first else None
+
+
+def end_grant(grant: Grant, actor: Actor = None, *, reason: str = "", at: datetime | None = None) -> Grant:
+    """End a grant now, or at the later time `at`. Raises `AlreadyEnded`."""
     with transaction.atomic():
         lock(grant.organization)
         grant.refresh_from_db()
@@ -49,50 +68,50 @@ def end(grant: Grant, actor: Actor = None, *, reason: str = "", at: datetime | N
         if grant.ends_at and grant.ends_at <= present:
             raise AlreadyEnded
         _end(grant, max(at or present, present), actor, reason)
-        announce(grant.organization_id)
+        invalidate(grant.organization_id)
     return grant
 
 
-def replace(organization: Organization, source: str, wanted: Iterable[GrantSpec], actor: Actor = None) -> list[Grant]:
-    """Make the standing grants of `source` equal to `wanted`; what is not wanted ends now. Repeating it changes nothing.
+def replace_grants(organization: Organization, source: str, specs: Iterable[GrantSpec], actor: Actor = None) -> list[Grant]:
+    """Make the active and future grants of `source` match `specs`; other grants of the source end now. Idempotent.
 
-    A wanted grant is the stored one with the same reference and plan version, if that still stands. One that ended is not
-    opened again, for then history would show access there was not: a new one starts now.
+    A spec matches a stored grant with the same reference and plan version that has not ended. An ended grant is not reopened, because
+    the history would then show access that did not exist; a new grant starts now.
     """
     with transaction.atomic():
         lock(organization)
         present = now(organization)
         rows = list(organization.grants.filter(source=source).select_related("plan_version").order_by("-starts_at", "-id"))
-        kept: list[Grant] = []
+        result: list[Grant] = []
         ended: dict[str, datetime] = {}
-        news = False
-        for spec in wanted:
+        has_changes = False
+        for spec in specs:
             version = version_of(spec.plan, spec.version)
-            same = [row for row in rows if (row.reference, row.plan_version_id) == (spec.reference, version.pk) and row not in kept]
+            same = [row for row in rows if (row.reference, row.plan_version_id) == (spec.reference, version.pk) and row not in result]
             over = spec.ends_at is not None and spec.ends_at <= present
             if spec.reference and spec.ends_at and over:
                 ended[spec.reference] = spec.ends_at
             usable = next((row for row in same if over or _stands(row, present)), None)
             if usable:
-                news |= _adjust(usable, _not_longer(spec, usable) if over else spec, actor)
-                kept.append(usable)
-            elif not over or spec.owing:
-                # What it stood for before, this plan or another, ends now at the latest: history must not show two plans at a time.
+                has_changes |= _adjust(usable, _not_longer(spec, usable) if over else spec, actor)
+                result.append(usable)
+            elif not over or spec.lapsed:
+                # A previous grant of the same reference ends now at the latest, so that the history never has two plans at a time.
                 known = same or any(row.reference == spec.reference for row in rows if spec.reference and not over)
                 begun = present if known else spec.starts_at or present
-                kept.append(_create(organization, source, changed(spec, starts_at=begun), actor))
-                news = True
+                result.append(_create(organization, source, changed(spec, starts_at=begun), actor))
+                has_changes = True
         for row in rows:
-            if row not in kept:
-                # Where it is known when it was over, that is when its former plan was over too.
-                news |= _let_go(row, present, ended.get(row.reference, present), actor)
-        if news:
-            announce(organization.id)
-    return kept
+            if row not in result:
+                # If the end of the reference is known, its other grants ended at the same time.
+                has_changes |= _end_unlisted(row, present, ended.get(row.reference, present), actor)
+        if has_changes:
+            invalidate(organization.id)
+    return result
 
 
 def _not_longer(spec: GrantSpec, grant: Grant) -> GrantSpec:
-    """Nor is one that ended drawn out: what it stood for may have gone on, access did not."""
+    """Return `spec` with an end that is not after the stored end, because an ended grant must not be extended."""
     assert spec.ends_at is not None
     return changed(spec, ends_at=min(grant.ends_at or spec.ends_at, spec.ends_at))
 
@@ -112,47 +131,47 @@ def _create(organization: Organization, source: str, spec: GrantSpec, actor: Act
         ends_at=max(spec.ends_at, spec.starts_at) if spec.ends_at else None,
         anchor=spec.anchor or spec.starts_at,
         reason=spec.reason,
-        owing=spec.owing,
-        created_by=person(actor),
+        lapsed=spec.lapsed,
+        created_by=acting_user(actor),
     )
-    record("grant.given", organization=organization, actor=actor, target=f"grant:{grant.pk}", after=_told(grant))
+    record("grant.created", organization=organization, actor=actor, target=f"grant:{grant.pk}", after=_document(grant), reason=spec.reason)
     return grant
 
 
 def _adjust(grant: Grant, spec: GrantSpec, actor: Actor) -> bool:
-    before = _told(grant)
+    before = _document(grant)
     grant.ends_at = max(spec.ends_at, grant.starts_at) if spec.ends_at else None
     grant.anchor = spec.anchor or grant.anchor
-    grant.reason, grant.owing = spec.reason, spec.owing
-    after = _told(grant)
+    grant.reason, grant.lapsed = spec.reason, spec.lapsed
+    after = _document(grant)
     if before == after:
         return False
-    grant.save(update_fields=["ends_at", "anchor", "reason", "owing"])
+    grant.save(update_fields=["ends_at", "anchor", "reason", "lapsed"])
     record("grant.changed", organization=grant.organization, actor=actor, target=f"grant:{grant.pk}", before=before, after=after)
     return True
 
 
-def _let_go(grant: Grant, present: datetime, at: datetime, actor: Actor) -> bool:
+def _end_unlisted(grant: Grant, present: datetime, at: datetime, actor: Actor) -> bool:
     if _stands(grant, present):
         _end(grant, at, actor)
         return True
-    if grant.owing:
-        # The debt was paid or given up; the row keeps its dates.
+    if grant.lapsed:
+        # The invoice was paid or written off. The grant keeps its dates.
         return _adjust(grant, GrantSpec(grant.plan_version.plan, ends_at=grant.ends_at, reason=grant.reason), actor)
     return False
 
 
 def _end(grant: Grant, at: datetime, actor: Actor, reason: str = "") -> None:
-    before = _told(grant)
-    # One that has not begun never does.
+    before = _document(grant)
+    # A grant that has not started gets an empty period.
     grant.ends_at = max(at, grant.starts_at)
-    grant.owing = False
-    grant.save(update_fields=["ends_at", "owing"])
-    after = _told(grant) | ({"why": reason} if reason else {})
-    record("grant.ended", organization=grant.organization, actor=actor, target=f"grant:{grant.pk}", before=before, after=after)
+    grant.lapsed = False
+    grant.save(update_fields=["ends_at", "lapsed"])
+    target = f"grant:{grant.pk}"
+    record("grant.ended", organization=grant.organization, actor=actor, target=target, before=before, after=_document(grant), reason=reason)
 
 
-def _told(grant: Grant) -> dict[str, Any]:
+def _document(grant: Grant) -> dict[str, Any]:
     return {
         "plan": str(grant.plan_version),
         "source": str(grant.source),
@@ -160,5 +179,5 @@ def _told(grant: Grant) -> dict[str, Any]:
         "ends_at": grant.ends_at.isoformat() if grant.ends_at else None,
         "anchor": grant.anchor.isoformat(),
         "reason": grant.reason,
-        "owing": grant.owing,
+        "lapsed": grant.lapsed,
     }

@@ -1,6 +1,7 @@
-"""One feature differently for one organization."""
+"""Create and end overrides of single features."""
 
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 
@@ -9,68 +10,92 @@ from accounts.models import Organization
 from contextmcp.common.clock import now
 from contextmcp.common.errors import ValidationFailed
 from entitlements.catalog import CATALOG
+from entitlements.catalog_schema import Value, valid_value
 from entitlements.errors import AlreadyEnded, UnknownFeature
+from entitlements.invalidation import invalidate
 from entitlements.models import Override
-from entitlements.news import announce
-from entitlements.selectors import standing_override
-from entitlements.terms import Value, valid_value
+from entitlements.selectors import current_override
 
-from .actor import Actor, person
-from .grants import lock
+from .actor import Actor, acting_user
+from .grants import lock, lock_open
 
 
-def give(
-    organization: Organization, feature: str, value: Value, *, reason: str, until: datetime | None = None, actor: Actor = None
+def give_override(
+    organization: Organization, feature: str, value: Value, *, reason: str, ends_at: datetime | None = None, actor: Actor = None
 ) -> Override:
-    """From now `feature` has this value (None: unlimited), until. It takes the place of an earlier override of the feature."""
+    """Set the organization's value of `feature` from now (None: unlimited) until `ends_at`. An earlier override of the feature ends.
+
+    Raises `UnknownFeature`, `ValidationFailed`, and `OrganizationClosed` for a closed organization.
+    """
     declared = CATALOG.feature(feature)
     if declared is None:
         raise UnknownFeature.named(feature)
     errors = []
     if not valid_value(declared.kind, value):
-        errors.append({"field": "value", "message": "A flag takes true or false, the rest a whole number from 0 or nothing for unlimited."})
+        errors.append(
+            {
+                "field": "value",
+                "message": "Enter true or false for a boolean feature, or a whole number of 0 or more for others. Empty means unlimited.",
+            }
+        )
     if not reason.strip():
-        errors.append({"field": "reason", "message": "Say why."})
-    if until is not None and until <= now(organization):
-        errors.append({"field": "until", "message": "That moment is past."})
+        errors.append({"field": "reason", "message": "Enter a reason."})
+    if ends_at is not None and ends_at <= now(organization):
+        errors.append({"field": "ends_at", "message": "Enter a time in the future."})
     if errors:
         raise ValidationFailed(errors=errors)
     with transaction.atomic():
-        lock(organization)
-        former = standing_override(organization, feature)
+        lock_open(organization)
+        former = current_override(organization, feature)
         if former:
             _end(former)
         override = Override.objects.create(
             organization=organization,
             feature=feature,
             value=value,
-            until=until,
+            ends_at=ends_at,
             reason=reason,
-            created_by=person(actor),
+            created_by=acting_user(actor),
         )
         record(
-            "override.given",
+            "override.created",
             organization=organization,
             actor=actor,
             target=feature,
             before={"value": former.value} if former else None,
-            after={"value": value, "until": until.isoformat() if until else None, "reason": reason},
+            after={"value": value, "ends_at": ends_at.isoformat() if ends_at else None, "reason": reason},
+            reason=reason,
         )
-        announce(organization.id)
+        invalidate(organization.id)
     return override
 
 
-def end(override: Override, actor: Actor = None) -> Override:
-    """The plan's own value counts again. `AlreadyEnded` if it did."""
+def end_override(override: Override, actor: Actor = None, *, reason: str = "") -> Override:
+    """End an override, so that the plan's value applies again. Raises `AlreadyEnded`."""
     with transaction.atomic():
         lock(override.organization)
         override.refresh_from_db()
-        if override.ended_at:
+        if override.ended_at or (override.ends_at and override.ends_at <= now(override.organization)):
             raise AlreadyEnded
+        before = _document(override)
         _end(override)
-        record("override.ended", organization=override.organization, actor=actor, target=override.feature, before={"value": override.value})
-        announce(override.organization_id)
+        record(
+            "override.ended",
+            organization=override.organization,
+            actor=actor,
+            target=override.feature,
+            before=before,
+            after=_document(override),
+            reason=reason,
+        )
+        invalidate(override.organization_id)
     return override
+
+
+def _document(override: Override) -> dict[str, Any]:
+    """Return the fields of an override that the audit log records."""
+    moments = {"ends_at": override.ends_at, "ended_at": override.ended_at}
+    return {"value": override.value} | {name: at.isoformat() if at else None for name, at in moments.items()}
 
 
 def _end(override: Override) -> None:

@@ -1,17 +1,18 @@
-"""Publishing the catalogue: what it would do, and doing it. Safe to repeat."""
+"""Publish the catalog's plan versions. Idempotent."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from accounts.audit import record
+from contextmcp.common.locks import Namespace, lock_in_transaction
 from entitlements.catalog import CATALOG
+from entitlements.catalog_schema import Catalog, Plan
 from entitlements.errors import PublishedVersionChanged, UnknownPlan
+from entitlements.invalidation import invalidate
 from entitlements.models import PlanVersion
-from entitlements.news import announce
-from entitlements.terms import Catalog, Plan
 
 from .actor import Actor
 
@@ -19,10 +20,10 @@ State = Literal["new", "published", "conflict", "behind"]
 
 
 @dataclass(frozen=True)
-class Change:
-    """What publishing means for one plan. `fields` maps a path such as "features.projects.value" to (before, after).
+class PublishChange:
+    """The effect of publishing on one plan. `fields` maps a path such as "features.projects.value" to (before, after).
 
-    "behind": a later version is already published. "conflict": this version was published with other terms.
+    State "behind": a later version is already published. "conflict": this version was published with other content.
     """
 
     plan: str
@@ -31,17 +32,16 @@ class Change:
     fields: dict[str, tuple[Any, Any]] = field(default_factory=dict)
 
 
-def difference(catalog: Catalog = CATALOG) -> list[Change]:
-    """What `publish` would do, plan by plan, and what it would refuse."""
+def plan_publish(catalog: Catalog = CATALOG) -> list[PublishChange]:
+    """Return the changes that `publish` would make for each plan, including conflicts."""
     return [_change(plan) for plan in catalog.plans]
 
 
-def publish(actor: Actor = None, catalog: Catalog = CATALOG) -> list[Change]:
-    """Publish what is new, all or nothing, and say what was done. `PublishedVersionChanged` on a conflict."""
+def publish(actor: Actor = None, catalog: Catalog = CATALOG) -> list[PublishChange]:
+    """Publish all new versions in one transaction and return the changes. Raises `PublishedVersionChanged` on a conflict."""
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('publish the catalogue', 0))")
-        changes = difference(catalog)
+        lock_in_transaction(Namespace.CATALOG, "")
+        changes = plan_publish(catalog)
         for change in changes:
             if change.state == "conflict":
                 raise PublishedVersionChanged(plan=change.plan, version=change.version, fields=sorted(change.fields))
@@ -51,17 +51,17 @@ def publish(actor: Actor = None, catalog: Catalog = CATALOG) -> list[Change]:
             version = PlanVersion.objects.create(plan=change.plan, version=change.version, document=document)
             record("plan.published", organization=None, actor=actor, target=str(version), after=document)
         if new:
-            announce(None)
+            invalidate(None)
     return changes
 
 
 def version_of(plan: str, version: int | None = None) -> PlanVersion:
-    """The published version, by default the newest. The one this release declares is published on first need."""
-    found: PlanVersion | None = (
+    """Return the published version, by default the newest. The declared version is published on first use. Raises `UnknownPlan`."""
+    existing: PlanVersion | None = (
         PlanVersion.objects.filter(plan=plan, **({} if version is None else {"version": version})).order_by("-version").first()
     )
-    if found:
-        return found
+    if existing:
+        return existing
     declared = CATALOG.plan(plan)
     if version not in (None, declared.version):
         raise UnknownPlan(errors=[{"field": "version", "message": f"{plan} has no version {version}."}])
@@ -70,15 +70,15 @@ def version_of(plan: str, version: int | None = None) -> PlanVersion:
     return published
 
 
-def _change(plan: Plan) -> Change:
+def _change(plan: Plan) -> PublishChange:
     versions = PlanVersion.objects.filter(plan=plan.name)
     same = versions.filter(version=plan.version).first()
     newest = versions.order_by("-version").first()
     if same:
         fields = dict(_differences(same.document, plan.document()))
-        return Change(plan.name, plan.version, "conflict" if fields else "published", fields)
+        return PublishChange(plan.name, plan.version, "conflict" if fields else "published", fields)
     fields = dict(_differences(newest.document if newest else {}, plan.document()))
-    return Change(plan.name, plan.version, "behind" if newest and newest.version > plan.version else "new", fields)
+    return PublishChange(plan.name, plan.version, "behind" if newest and newest.version > plan.version else "new", fields)
 
 
 def _differences(before: Any, after: Any, path: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:

@@ -1,4 +1,4 @@
-"""Account security: asking for the password again, notices by mail, stored second factors, passwords and the audit trail."""
+"""Account security: reauthentication, notices by email, stored second factors, passwords and the audit log."""
 
 import time
 from datetime import timedelta
@@ -92,7 +92,7 @@ def test_a_changed_password_is_mailed_and_recorded(signed_in, user, mailoutbox):
 def test_sign_ins_and_failures_are_recorded(client, user):
     client.post("/accounts/login/", {"login": user.email, "password": "wrong"})
     client.post("/accounts/login/", {"login": user.email, "password": PASSWORD})
-    actions = list(AuditEvent.objects.order_by("id").values_list("action", "target", "address"))
+    actions = list(AuditEvent.objects.order_by("id").values_list("action", "target", "ip_address"))
     assert actions == [("user.sign_in_failed", user.email, "127.0.0.1"), ("user.signed_in", user.email, "127.0.0.1")]
 
 
@@ -129,7 +129,7 @@ def test_an_odd_forwarded_address_is_not_refused(client, user, settings, forward
 
 @pytest.fixture
 def no_valkey(settings):
-    """Refuse every connection to Valkey, as after its process ended; the limits are on."""
+    """Refuse every connection to Valkey, as after a crash, with rate limits enabled."""
     del settings.ACCOUNT_RATE_LIMITS
     settings.CACHES = settings.CACHES | {"sessions": settings.CACHES["sessions"] | {"LOCATION": "redis://127.0.0.1:1/0"}}
 
@@ -142,7 +142,7 @@ def test_without_valkey_people_sign_in_and_reset(no_valkey, client, user, mailou
 
 def test_without_valkey_people_sign_up(no_valkey, client):
     form = {"email": "new@new.example", "password1": PASSWORD, "organization": "New"}
-    assert client.post("/accounts/signup/", form)["Location"] == "/"
+    assert client.post("/accounts/signup/", form)["Location"] == "/accounts/confirm-email/"
 
 
 def test_without_valkey_guesses_are_limited(no_valkey, client, user):
@@ -155,6 +155,14 @@ def test_an_unconfirmed_further_address_resets_nothing(client, user, mailoutbox)
     EmailAddress.objects.create(user=user, email="victim@new.example", verified=False)
     client.post("/accounts/password/reset/", {"email": "victim@new.example"})
     assert not any("/password/reset/key/" in mail.body for mail in mailoutbox)
+
+
+def test_anonymous_session_lasts_a_day_and_a_users_longer(client, user):
+    challenge = client.get("/accounts/2fa/webauthn/login/", headers={"X-Requested-With": "XMLHttpRequest"})
+    assert challenge.status_code == 200
+    assert Session.objects.get().expire_date <= timezone.now() + timedelta(days=1)
+    client.post("/accounts/login/", {"login": user.email, "password": PASSWORD})
+    assert Session.objects.get().expire_date > timezone.now() + timedelta(days=13)
 
 
 def test_expired_sessions_are_deleted(signed_in):

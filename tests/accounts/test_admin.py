@@ -1,6 +1,9 @@
-"""Staff's view: everything can be looked at, changes go through the façade, secrets are nowhere."""
+"""The admin of accounts: staff can view everything, changes go through the services, secrets are not shown."""
+
+from datetime import timedelta
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.core import mail
@@ -83,11 +86,11 @@ def test_ending_something_asks_for_confirmation_and_a_reason(staff, everything, 
         ("membership", "remove", member.membership),
     ):
         assert b"Reason" in staff.post(f"/admin/accounts/{name}/", {"action": action, "_selected_action": str(row.pk)}).content
-        assert b"Give a reason." in _act(staff, name, action, row, reason=" ").content
+        assert b"Enter a reason." in _act(staff, name, action, row, reason=" ").content
     acme.refresh_from_db()
     assert (acme.closed_at, ApiKey.objects.get().revoked_at) == (None, None)
     assert Membership.objects.filter(pk=member.membership.pk).exists()
-    assert "1 organizations closed" in _act(staff, "organization", "close", acme).text
+    assert "1 organization closed" in _act(staff, "organization", "close", acme).text
 
 
 def test_a_key_is_found_by_what_a_customer_quotes(staff, everything):
@@ -133,14 +136,14 @@ def test_renaming_an_organization(staff, acme):
     assert AuditEvent.objects.filter(action="organization.changed").count() == 1
 
 
-def test_a_refusal_is_said_on_the_page(staff, acme, owner):
+def test_refusal_is_shown_on_the_page(staff, acme, owner):
     url = f"/admin/accounts/membership/{owner.membership.pk}/change/"
     page = staff.post(url, {"role": "viewer"}, follow=True).text
-    assert "always has an owner" in page
+    assert "must have an owner" in page
     assert "changed successfully" not in page
     assert not LogEntry.objects.exists()
     assert Membership.objects.get(pk=owner.membership.pk).role == "owner"
-    assert "always has an owner" in _act(staff, "membership", "remove", owner.membership).content.decode()
+    assert "must have an owner" in _act(staff, "membership", "remove", owner.membership).content.decode()
 
 
 def test_changing_and_removing_a_member(staff, member):
@@ -170,3 +173,29 @@ def test_an_orphaned_key_says_so(staff, acme, owner, member):
     key_of(member.membership, ["usage:read"])
     AuthManager(acme).remove_member(owner.caller, member.membership.pk)
     assert "orphaned" in staff.get("/admin/accounts/apikey/").content.decode()
+
+
+def test_people_and_organizations_are_found_by_a_members_address(staff, acme, owner, member):
+    UserFactory(email="somebody@else.example")
+    acme.email = "bills@elsewhere.example"
+    acme.save(update_fields=["email"])
+    for who in (owner, member):
+        page = staff.get("/admin/accounts/organization/", {"q": who.user.email})
+        assert [row.pk for row in page.context["cl"].queryset] == [acme.pk]
+
+
+def test_second_factors_are_found_by_their_users_address(staff, owner, member):
+    for person in (owner, member):
+        Authenticator.objects.create(user=person.user, type=Authenticator.Type.TOTP, data={"secret": "x"})
+    page = staff.get("/admin/mfa/authenticator/", {"q": owner.user.email})
+    assert [row.user for row in page.context["cl"].queryset] == [owner.user]
+
+
+def test_an_organization_on_a_test_clock_is_marked(staff, acme):
+    assert "Stripe test clock," not in staff.get(f"/admin/accounts/organization/{acme.pk}/change/").text
+    assert "real time" in staff.get("/admin/accounts/organization/").text
+    acme.clock_offset, acme.test_clock_id = timedelta(days=14), "clock_1"
+    acme.save(update_fields=["clock_offset", "test_clock_id"])
+    note = "This organization uses a Stripe test clock that is 14 days ahead. Its dates are not in real time."
+    assert note in staff.get(f"/admin/accounts/organization/{acme.pk}/change/").text
+    assert "Stripe test clock, 14 days ahead" in staff.get("/admin/accounts/organization/").text

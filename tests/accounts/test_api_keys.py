@@ -1,4 +1,4 @@
-"""Making, adopting and listing keys, over HTTP."""
+"""Creating, taking over and listing keys over HTTP."""
 
 import json
 import threading
@@ -8,7 +8,7 @@ import pytest
 from django.core.serializers import serialize
 from django.db import connection
 
-from accounts import keys
+from accounts import key_format
 from accounts.errors import KeyLimitReached
 from accounts.manager import AuthManager
 from accounts.models import ApiKey, AuditEvent, Membership
@@ -21,7 +21,7 @@ GENERATE, LIST, ME = "/api/auth/generate-key", "/api/auth/keys", "/api/auth/whoa
 
 
 def _row(raw):
-    return ApiKey.objects.get(public_id=keys.parse(raw).public_id)
+    return ApiKey.objects.get(public_id=key_format.parse(raw).public_id)
 
 
 def _audit(action):
@@ -29,8 +29,9 @@ def _audit(action):
 
 
 class TestGenerate:
+    @pytest.mark.django_db
     @pytest.mark.parametrize("who", ["owner", "admin", "member"])
-    def test_whoever_works_with_the_product_makes_keys(self, api, request, who):
+    def test_members_create_keys(self, api, request, who):
         person = request.getfixturevalue(who)
         response = api.post(GENERATE, {"name": "CI"}, by=person)
         assert response.status_code == 201, response.json()
@@ -47,7 +48,7 @@ class TestGenerate:
         assert problem(api.post(GENERATE, {"name": "CI"})) == (403, "permission_denied")
 
     def test_nobody_does_not(self, api, db):
-        assert problem(api.post(GENERATE, {"name": "CI"})) == (401, "key_not_found")
+        assert problem(api.post(GENERATE, {"name": "CI"})) == (401, "credentials_missing")
 
     def test_a_strangers_key_is_of_their_own_organization(self, api, acme, stranger):
         made = api.post(GENERATE, {"name": "CI"}, by=stranger).json()
@@ -112,15 +113,15 @@ class TestGenerate:
             None,
         ],
     )
-    def test_bad_bodies_are_told_so(self, api, owner, body):
+    def test_bad_bodies_get_a_validation_error(self, api, owner, body):
         assert problem(api.post(GENERATE, body, by=owner)) == (422, "validation_error")
 
     def test_malformed_and_foreign_bodies(self, api, owner):
-        assert problem(api.post(GENERATE, b"{", by=owner)) == (400, "validation_error")
-        assert problem(api.post(GENERATE, b"\xff", by=owner)) == (400, "validation_error")
+        assert problem(api.post(GENERATE, b"{", by=owner)) == (400, "malformed_request")
+        assert problem(api.post(GENERATE, b"\xff", by=owner)) == (400, "malformed_request")
         assert problem(api.post(GENERATE, b"name=a", by=owner, content_type="application/x-www-form-urlencoded")) == (
             415,
-            "validation_error",
+            "unsupported_media_type",
         )
         assert problem(api.get(GENERATE, by=owner)) == (405, "method_not_allowed")
 
@@ -131,13 +132,13 @@ class TestGenerate:
 
     def test_the_key_is_nowhere_but_in_the_answer(self, api, owner, caplog):
         body = api.post(GENERATE, {"name": "CI"}, by=owner, idempotency_key="k1").json()
-        secret = body["key"][keys.PREFIX_LENGTH + keys.PUBLIC_LENGTH :]
+        secret = body["key"][key_format.PREFIX_LENGTH + key_format.PUBLIC_LENGTH :]
         for model in (ApiKey, AuditEvent, IdempotencyRecord):
             assert secret not in serialize("json", model.objects.all())
         assert secret not in caplog.text + repr(_row(body["key"])) + str(_row(body["key"]))
 
     def test_a_key_typed_as_a_name_is_not_stored(self, api, owner):
-        assert api.post(GENERATE, {"name": keys.generate("test")}, by=owner).json()["name"] == "cmcp_sk_test_***"
+        assert api.post(GENERATE, {"name": key_format.generate("test")}, by=owner).json()["name"] == "cmcp_sk_test_***"
 
     def test_a_repeated_request_makes_one_key_and_does_not_show_it_again(self, api, owner):
         first = api.post(GENERATE, {"name": "CI"}, by=owner, idempotency_key="k1").json()
@@ -161,7 +162,7 @@ class TestLimits:
         refusal = api.post(GENERATE, {"name": "b"}, by=owner)
         assert problem(refusal) == (409, "api_key_limit_reached")
         assert (refusal.json()["limit"], refusal.json()["used"]) == (2, 2)
-        # Replacing one adds none, and one that was revoked makes room.
+        # A rotation adds no key, and a revoked key no longer counts.
         assert api.post("/api/auth/rotate-key", {"keyId": second["id"], "overlapSeconds": 0}, by=owner).status_code == 201
         AuthManager(acme).revoke_key(owner.caller, ApiKey.objects.get(rotated_from=second["id"]).pk)
         assert api.post(GENERATE, {"name": "b"}, by=owner).status_code == 201
@@ -211,26 +212,26 @@ class TestAdopt:
         listed = {key["id"]: key["status"] for key in api.get(LIST, by=owner).json()["data"]}
         assert listed[str(_row(orphan).pk)] == "orphaned"
         narrow = key_of(owner.membership, ["keys:write", "usage:read"])
-        answer = api.post(f"{LIST}/{_row(orphan).pk}/adopt", by=narrow)
+        answer = api.post(f"{LIST}/{_row(orphan).pk}/take-over", by=narrow)
         adopted = answer.json()
         assert (answer.status_code, adopted["scopes"], adopted["rotatedFrom"]) == (201, ["usage:read"], str(_row(orphan).pk))
         assert api.get(ME, by=adopted["key"]).json()["role"] == "owner"
-        event = _audit("key.adopted")
+        event = _audit("key.taken_over")
         assert (event.before["scopes"], event.after["successor"]) == (["billing:read", "usage:read"], adopted["id"])
 
     def test_the_key_that_the_departed_member_still_has_stays_dead(self, api, owner, orphan):
-        assert api.post(f"{LIST}/{_row(orphan).pk}/adopt", by=owner).status_code == 201
+        assert api.post(f"{LIST}/{_row(orphan).pk}/take-over", by=owner).status_code == 201
         assert problem(api.get(ME, by=orphan)) == (401, "key_revoked")
-        assert problem(api.post(f"{LIST}/{_row(orphan).pk}/adopt", by=owner)) == (409, "conflict")
+        assert problem(api.post(f"{LIST}/{_row(orphan).pk}/take-over", by=owner)) == (409, "key_already_ended")
 
     def test_a_repeated_request_adopts_once_and_hides_the_key(self, api, owner, orphan):
-        url = f"{LIST}/{_row(orphan).pk}/adopt"
+        url = f"{LIST}/{_row(orphan).pk}/take-over"
         first = api.post(url, by=owner, idempotency_key="k").json()
         assert api.post(url, by=owner, idempotency_key="k").json() == {**first, "key": None}
 
     def test_a_key_without_a_scope_of_the_adopters_is_not_adopted(self, api, owner, orphan):
         narrow = key_of(owner.membership, ["keys:write"])
-        assert problem(api.post(f"{LIST}/{_row(orphan).pk}/adopt", by=narrow)) == (409, "conflict")
+        assert problem(api.post(f"{LIST}/{_row(orphan).pk}/take-over", by=narrow)) == (409, "key_scopes_not_held")
 
     def test_a_returning_member_does_not_revive_it(self, api, acme, owner, orphan, admin):
         Membership.objects.create(organization=acme, user=admin.user, role="admin")
@@ -238,13 +239,13 @@ class TestAdopt:
 
     @pytest.mark.parametrize(("who", "status"), [("member", 403), ("viewer", 403), ("stranger", 404)])
     def test_others_may_not(self, api, request, orphan, who, status):
-        assert api.post(f"{LIST}/{_row(orphan).pk}/adopt", by=request.getfixturevalue(who)).status_code == status
-        assert api.post(f"{LIST}/{_row(orphan).pk}/adopt").status_code == 401
+        assert api.post(f"{LIST}/{_row(orphan).pk}/take-over", by=request.getfixturevalue(who)).status_code == status
+        assert api.post(f"{LIST}/{_row(orphan).pk}/take-over").status_code == 401
 
     def test_what_is_not_orphaned_or_is_dead_stays(self, api, acme, owner, orphan):
-        assert problem(api.post(f"{LIST}/{_row(owner.key).pk}/adopt", by=owner)) == (409, "conflict")
+        assert problem(api.post(f"{LIST}/{_row(owner.key).pk}/take-over", by=owner)) == (409, "key_creator_present")
         AuthManager(acme).revoke_key(owner.caller, _row(orphan).pk)
-        assert problem(api.post(f"{LIST}/{_row(orphan).pk}/adopt", by=owner)) == (409, "conflict")
+        assert problem(api.post(f"{LIST}/{_row(orphan).pk}/take-over", by=owner)) == (409, "key_already_ended")
 
 
 class TestList:
@@ -256,7 +257,7 @@ class TestList:
         assert [key["createdBy"] for key in api.get(LIST, by=member).json()["data"]] == [member.user.email]
         assert len(api.get(LIST, by=viewer).json()["data"]) == 1
         assert len(api.get(LIST, by=stranger).json()["data"]) == 1
-        assert problem(api.get(LIST)) == (401, "key_not_found")
+        assert problem(api.get(LIST)) == (401, "credentials_missing")
         assert problem(api.get(LIST, by=key_of(owner.membership, ["usage:read"]))) == (403, "insufficient_scope")
 
     def test_it_comes_in_pages_newest_first(self, api, owner):
@@ -274,7 +275,7 @@ class TestList:
     def test_a_format_it_has_not_is_a_wrong_parameter(self, api, owner):
         answer = api.get(f"{LIST}?format=xml", by=owner)
         assert problem(answer) == (422, "validation_error")
-        assert answer.json()["errors"] == [{"field": "format", "message": "Give json."}]
+        assert answer.json()["errors"] == [{"field": "format", "message": "Use json."}]
 
     @pytest.mark.parametrize(
         "query", ["cursor=x", "cursor=cD1ub25zZW5zZQ==", "cursor=cD0A", "cursor=bz0tMQ==", "limit=a", "limit=-1", "limit=1e9"]

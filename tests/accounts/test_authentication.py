@@ -1,4 +1,4 @@
-"""Which keys are let in, and what the others hear."""
+"""Which keys authenticate, and the error codes of all others."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts import keys
+from accounts import key_format
 from accounts.errors import KeyExpired, KeyNotFound, KeyRevoked, PermissionDenied
 from accounts.manager import AuthManager
 from accounts.models import ApiKey, Membership
@@ -46,17 +46,17 @@ def test_garbage_costs_no_query(raw, db, django_assert_num_queries):
 
 def test_a_key_of_the_other_kind_costs_no_query(db, django_assert_num_queries):
     with django_assert_num_queries(0):
-        assert _refused(keys.generate("live")).code == "environment_mismatch"
+        assert _refused(key_format.generate("live")).code == "environment_mismatch"
 
 
 def test_a_key_never_made_is_not_found(db):
-    assert _refused(keys.generate("test")) is KeyNotFound
+    assert _refused(key_format.generate("test")) is KeyNotFound
 
 
-def test_a_known_public_id_with_another_secret_is_not_found_and_asks_no_bcrypt(owner, monkeypatch):
-    monkeypatch.setattr(keys, "bcrypt_agrees", lambda *_: pytest.fail("bcrypt was asked"))
-    body = owner.key[: keys.PREFIX_LENGTH + keys.PUBLIC_LENGTH] + "x" * keys.SECRET_LENGTH
-    assert _refused(body + keys.checksum(body)) is KeyNotFound
+def test_known_public_id_with_another_secret_is_not_found_without_bcrypt(owner, monkeypatch):
+    monkeypatch.setattr(key_format, "verify_bcrypt", lambda *_: pytest.fail("bcrypt was asked"))
+    body = owner.key[: key_format.PREFIX_LENGTH + key_format.PUBLIC_LENGTH] + "x" * key_format.SECRET_LENGTH
+    assert _refused(body + key_format.checksum(body)) is KeyNotFound
 
 
 def test_a_revoked_key_stops(owner):
@@ -84,7 +84,7 @@ def test_the_keys_of_a_closed_organization_stop(acme, owner):
 def test_a_key_stops_when_its_creator_leaves(acme, owner, member):
     raw = member.key
     AuthManager(acme).remove_member(owner.caller, member.membership.pk)
-    with pytest.raises(PermissionDenied, match="has left"):
+    with pytest.raises(PermissionDenied, match="left the organization"):
         AuthManager.authenticate(raw)
 
 
@@ -116,24 +116,24 @@ class TestOverHttp:
         assert problem(response) == (401, "invalid_key_format")
         assert response["WWW-Authenticate"] == "Bearer"
 
-    def test_nobody_is_told_how_to_come_in(self, api, db):
+    def test_responses_do_not_say_how_to_authenticate(self, api, db):
         response = api.get(ME)
-        assert problem(response) == (401, "key_not_found")
+        assert problem(response) == (401, "credentials_missing")
         assert response["WWW-Authenticate"] == "Bearer"
 
     def test_a_bad_key_is_not_excused_by_a_session(self, api, owner):
         api.client.force_login(owner.user)
-        assert problem(api.get(ME, by=keys.generate("test"))) == (401, "key_not_found")
+        assert problem(api.get(ME, by=key_format.generate("test"))) == (401, "key_not_found")
 
     def test_each_refusal_has_its_code(self, api, acme, owner):
         expired = key_of(owner.membership, ["usage:read"], expires_at=now() + timedelta(hours=1))
         revoked = key_of(owner.membership, ["usage:read"])
-        AuthManager(acme).revoke_key(owner.caller, ApiKey.objects.get(public_id=keys.parse(revoked).public_id).pk)
+        AuthManager(acme).revoke_key(owner.caller, ApiKey.objects.get(public_id=key_format.parse(revoked).public_id).pk)
         AuthManager(acme).set_clock(timedelta(hours=2), "clock_1")
         assert problem(api.get(ME, by=expired)) == (401, "key_expired")
         assert api.get(ME, by=expired).json()["expiredAt"].endswith("Z")
         assert problem(api.get(ME, by=revoked)) == (401, "key_revoked")
-        assert problem(api.get(ME, by=keys.generate("live"))) == (401, "environment_mismatch")
+        assert problem(api.get(ME, by=key_format.generate("live"))) == (401, "environment_mismatch")
 
 
 class TestInASession:
@@ -176,3 +176,26 @@ class TestInASession:
         api.client.handler.enforce_csrf_checks = True
         api.client.force_login(member.user)
         assert problem(api.post("/api/auth/generate-key", {"name": "x"})) == (403, "permission_denied")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/auth/keys",
+        "/api/auth/whoami",
+        "/api/billing/invoices",
+        "/api/billing/subscription",
+        "/api/entitlements",
+        "/api/organization",
+        "/api/organization/invitations",
+        "/api/organization/members",
+        "/api/plans",
+        "/api/usage/current",
+        "/api/usage/history",
+        "/api/webhook-endpoints",
+    ],
+)
+def test_an_unknown_query_parameter_is_refused(api, owner, path):
+    response = api.get(f"{path}?limti=3", by=owner)
+    assert problem(response) == (400, "unknown_parameter")
+    assert response.json()["errors"] == [{"field": "limti", "message": "Unknown query parameter."}]

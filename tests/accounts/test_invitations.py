@@ -1,4 +1,4 @@
-"""Inviting by mail, and accepting."""
+"""Inviting by email, and accepting."""
 
 import re
 import threading
@@ -8,10 +8,12 @@ import pytest
 import time_machine
 from django.db import connection
 
+from accounts.emails import send_invitation
 from accounts.errors import InvitationExpired, InvitationNotFound, PermissionDenied, SeatLimitReached
 from accounts.manager import AuthManager
 from accounts.models import AuditEvent, Invitation, Membership, Organization
 from accounts.services import invitations
+from accounts.types import SeatLimit
 from contextmcp.common import delivery
 from contextmcp.common.clock import now
 from contextmcp.common.errors import Conflict
@@ -39,23 +41,24 @@ def grace(db):
 
 @pytest.fixture
 def invited(acme, admin, mailoutbox, django_capture_on_commit_callbacks):
-    """An invitation of Grace as a member, and its token."""
+    """Return an invitation of Grace as a member, and its token."""
     with django_capture_on_commit_callbacks(execute=True):
         invitation = AuthManager(acme).invite(admin.caller, "Grace@new.example", "member")
     return invitation, _token(mailoutbox[-1])
 
 
 class TestInvite:
+    @pytest.mark.django_db
     @pytest.mark.parametrize(("who", "status"), [("owner", 201), ("admin", 201), ("member", 403), ("viewer", 403)])
     def test_who_may(self, api, request, who, status):
         person = request.getfixturevalue(who)
         assert api.post(URL, {"email": "new@new.example"}, by=person).status_code == status
         assert api.get(URL, by=person).status_code == (200 if status == 201 else 403)
 
-    def test_a_stranger_invites_to_their_own_and_nobody_to_none(self, api, acme, stranger):
+    def test_stranger_invites_to_their_own_organization_only(self, api, acme, stranger):
         assert api.post(URL, {"email": "new@new.example"}, by=stranger).status_code == 201
         assert Invitation.objects.get().organization == stranger.organization
-        assert problem(api.post(URL, {"email": "new@new.example"})) == (401, "key_not_found")
+        assert problem(api.post(URL, {"email": "new@new.example"})) == (401, "credentials_missing")
 
     def test_the_mail_says_who_and_where_in_text_and_html(self, acme, owner, mailoutbox, django_capture_on_commit_callbacks):
         AuthManager(acme).update(owner.caller, name="A & B", email=acme.email)
@@ -63,10 +66,16 @@ class TestInvite:
             AuthManager(acme).invite(owner.caller, "grace@new.example", "admin")
         (letter,) = mailoutbox
         assert (letter.to, letter.subject) == (["grace@new.example"], "Invitation to join “A & B” on ContextMCP")
-        assert "Olga Owner invites you to join A & B on ContextMCP as admin." in letter.body
+        assert "Olga Owner has invited you to join A & B on ContextMCP as an admin." in letter.body
         ((html, kind),) = letter.alternatives
         assert kind == "text/html"
         assert "A &amp; B" in html and f"/invitations/{_token(letter)}/" in html
+
+    def test_the_mail_without_an_inviter_names_the_organization_only(self, acme, invited, mailoutbox):
+        invitation, token = invited
+        invitation.invited_by = None
+        send_invitation(invitation, token)
+        assert "\nYou have been invited to join Acme on ContextMCP as a member." in mailoutbox[-1].body
 
     def test_the_token_is_in_the_mail_alone(self, api, acme, invited, admin):
         invitation, token = invited
@@ -77,18 +86,18 @@ class TestInvite:
     def test_it_says_when_the_mail_server_took_it(self, acme, admin, settings):
         settings.EMAIL_BACKEND, settings.EMAIL_DELIVERY_BACKEND = QUEUE, "tests.support.failing_mail.Backend"
         invitation = AuthManager(acme).invite(admin.caller, "grace@new.example", "member")
-        delivery.send_due()
+        delivery.deliver_due()
         invitation.refresh_from_db()
         assert invitation.sent_at is None
         settings.EMAIL_DELIVERY_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
         OutgoingEmail.objects.update(next_attempt_at=now())
-        delivery.send_due()
+        delivery.deliver_due()
         invitation.refresh_from_db()
         assert invitation.sent_at is not None
 
     def test_members_and_the_invited_are_not_invited_again(self, api, admin, member, invited):
-        assert problem(api.post(URL, {"email": "MEMBER@acme.example"}, by=admin)) == (409, "conflict")
-        assert problem(api.post(URL, {"email": "GRACE@new.example"}, by=admin)) == (409, "conflict")
+        assert problem(api.post(URL, {"email": "MEMBER@acme.example"}, by=admin)) == (409, "already_member")
+        assert problem(api.post(URL, {"email": "GRACE@new.example"}, by=admin)) == (409, "already_invited")
 
     def test_an_expired_one_gives_way(self, api, acme, admin, invited):
         AuthManager(acme).set_clock(timedelta(days=7), "clock_1")
@@ -132,10 +141,10 @@ class TestInvite:
 class TestAccept:
     def test_it_makes_a_member_once(self, acme, invited, grace):
         _, token = invited
-        member = AuthManager.accept_invitation(token, grace, seat_limit=10)
+        member = AuthManager.accept_invitation(token, grace, seat_limit=SeatLimit("team_members", 10))
         assert (member.organization, member.role) == (acme, "member")
         with pytest.raises(InvitationNotFound):
-            AuthManager.accept_invitation(token, grace, seat_limit=10)
+            AuthManager.accept_invitation(token, grace, seat_limit=SeatLimit("team_members", 10))
         assert AuditEvent.objects.filter(action="invitation.accepted", actor_user=grace).exists()
 
     def test_the_link_tells_what_it_offers(self, invited):
@@ -159,16 +168,16 @@ class TestAccept:
 
     def test_no_seat_left(self, acme, invited, grace):
         with pytest.raises(SeatLimitReached) as refusal:
-            AuthManager.accept_invitation(invited[1], grace, seat_limit=2)
+            AuthManager.accept_invitation(invited[1], grace, seat_limit=SeatLimit("team_members", 2))
         assert refusal.value.details == {"feature": "team_members", "limit": 2, "used": 2}
-        assert AuthManager.accept_invitation(invited[1], grace, seat_limit=3)
+        assert AuthManager.accept_invitation(invited[1], grace, seat_limit=SeatLimit("team_members", 3))
 
-    def test_a_member_by_another_way_is_told(self, acme, invited, grace):
+    def test_existing_member_is_told_when_opening_an_invitation(self, acme, invited, grace):
         Membership.objects.create(organization=acme, user=grace)
         with pytest.raises(Conflict, match="already"):
             AuthManager.accept_invitation(invited[1], grace, None)
 
-    def test_a_closed_organization_takes_nobody(self, acme, owner, invited, grace):
+    def test_closed_organization_accepts_no_members(self, acme, owner, invited, grace):
         AuthManager(acme).close(owner.caller)
         Invitation.objects.update(revoked_at=None)
         with pytest.raises(InvitationNotFound):
@@ -190,7 +199,7 @@ class TestAccept:
         def accept(number):
             ready.wait()
             try:
-                AuthManager.accept_invitation(f"t{number}", users[number], seat_limit=2)
+                AuthManager.accept_invitation(f"t{number}", users[number], seat_limit=SeatLimit("team_members", 2))
                 results.append("in")
             except SeatLimitReached:
                 results.append("out")
@@ -232,7 +241,7 @@ class TestResendAndRevoke:
 
 
 def _seats(organization):
-    return 3
+    return SeatLimit("team_members", 3)
 
 
 class TestWhoMayMail:
@@ -247,7 +256,7 @@ class TestWhoMayMail:
         settings.SEAT_LIMIT = f"{__name__}._seats"
         refusal = api.post(URL, {"email": "new@new.example"}, by=admin)
         assert (problem(refusal), refusal.json()["used"]) == ((429, "limit_reached"), 3)
-        # It has its seat already.
+        # It already occupies a seat.
         assert api.post(f"{URL}/{invited[0].pk}/resend", by=admin).status_code == 200
         assert api.delete(f"{URL}/{invited[0].pk}", by=admin).status_code == 204
         assert api.post(URL, {"email": "new@new.example"}, by=admin).status_code == 201
@@ -265,7 +274,7 @@ class TestWhoMayMail:
         refusal = api.post(f"{url}/resend", by=admin)
         assert problem(refusal) == (429, "rate_limited")
         assert 86_000 < int(refusal["Retry-After"]) <= 86_400
-        # Revoking and inviting anew is no way around it.
+        # Revoking and inviting again does not bypass the limit.
         assert api.delete(url, by=admin).status_code == 204
         assert problem(api.post(URL, {"email": "GRACE@new.example"}, by=admin)) == (429, "rate_limited")
         assert len(mailoutbox) == 2
@@ -337,8 +346,8 @@ class TestMailsSayNothingInASendersWords:
     def test_owners_hear_of_a_new_owner_or_admin(self, acme, owner, member, grace, mailoutbox):
         AuthManager(acme).change_role(owner.caller, member.membership.pk, "admin")
         (notice,) = mailoutbox
-        assert (notice.to, notice.subject) == ([owner.user.email], "member@acme.example is now admin of “Acme”")
-        assert f"This was done by {owner.user.email}." in notice.body
+        assert (notice.to, notice.subject) == ([owner.user.email], "member@acme.example is now an admin of “Acme”")
+        assert f"The change was made by {owner.user.email}." in notice.body
         AuthManager(acme).invite(owner.caller, grace.email, "owner")
         AuthManager.accept_invitation(_token(mailoutbox[-1]), grace, None)
         assert sorted(letter.to[0] for letter in mailoutbox[2:]) == sorted([grace.email, owner.user.email])

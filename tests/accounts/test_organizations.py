@@ -1,4 +1,4 @@
-"""Making, changing and closing organizations; sessions and callers outside DRF."""
+"""Creating, changing and closing organizations; callers outside of DRF."""
 
 from datetime import timedelta
 
@@ -63,8 +63,10 @@ class TestCaller:
         request.user = member.user
         assert caller(request).role == "member"
         member.membership.delete()
+        following = rf.get("/")
+        following.session, following.user = {}, member.user
         with pytest.raises(PermissionDenied):
-            caller(request)
+            caller(following)
 
     def test_in_an_api_view_without_a_member(self, rf):
         with pytest.raises(Unauthenticated):
@@ -76,7 +78,7 @@ class TestCaller:
         request = Request(plain, authenticators=[SignedInAuthentication()])
         assert (request.user, request.auth) == (plain.user, None)
 
-    def test_an_inactive_user_is_nobody(self, rf, member):
+    def test_inactive_user_is_anonymous(self, rf, member):
         request = rf.get("/")
         request.session = {}
         member.user.is_active = False
@@ -97,7 +99,7 @@ def test_the_openapi_document_names_both_ways_in(client, db):
     operation = document["paths"]["/api/auth/generate-key"]["post"]
     assert [parameter["name"] for parameter in operation["parameters"]] == ["Idempotency-Key"]
     assert operation["requestBody"]["content"]["application/json"]["examples"]
-    assert {"/api/auth/whoami", "/api/auth/keys/{key_id}/adopt", "/api/organization/members/{member_id}"} <= set(document["paths"])
+    assert {"/api/auth/whoami", "/api/auth/keys/{key_id}/take-over", "/api/organization/members/{member_id}"} <= set(document["paths"])
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ def test_a_user_owns_so_many_organizations(owner, settings):
     second = AuthManager.create_organization(owner.user, "Two")
     with pytest.raises(OrganizationLimitReached):
         AuthManager.create_organization(owner.user, "Three")
-    # A closed one counts for 30 days, so that closing does not buy another free plan at once.
+    # A closed organization counts for 30 days, so that closing it does not make room for another free plan at once.
     AuthManager(second).close(None)
     with pytest.raises(OrganizationLimitReached):
         AuthManager.create_organization(owner.user, "Three")

@@ -1,4 +1,4 @@
-"""Rotating and revoking keys, over HTTP."""
+"""Rotating and revoking keys over HTTP."""
 
 import time
 import uuid
@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from django.db import connection
 
-from accounts import keys
+from accounts import key_format
 from accounts.manager import AuthManager
 from accounts.models import ApiKey, AuditEvent
 from contextmcp.common.clock import now
@@ -18,7 +18,7 @@ ROTATE, LIST, ME = "/api/auth/rotate-key", "/api/auth/keys", "/api/auth/whoami"
 
 
 def _row(raw):
-    return ApiKey.objects.get(public_id=keys.parse(raw).public_id)
+    return ApiKey.objects.get(public_id=key_format.parse(raw).public_id)
 
 
 class TestRotate:
@@ -39,7 +39,7 @@ class TestRotate:
 
     @pytest.mark.django_db(transaction=True)
     def test_hashing_holds_no_lock_and_the_overlap_counts_from_its_end(self, acme, owner, monkeypatch):
-        old, real, hashed = _row(owner.key), keys.fingerprints, []
+        old, real, hashed = _row(owner.key), key_format.hash_key, []
 
         def slow(raw):
             with connection.cursor() as cursor:
@@ -51,7 +51,7 @@ class TestRotate:
             hashed.append(now())
             return found
 
-        monkeypatch.setattr(keys, "fingerprints", slow)
+        monkeypatch.setattr(key_format, "hash_key", slow)
         AuthManager(acme).rotate_key(owner.caller, old.pk, timedelta(seconds=2))
         old.refresh_from_db()
         assert old.expires_at >= hashed[0] + timedelta(seconds=2)
@@ -74,7 +74,7 @@ class TestRotate:
 
     def test_it_is_rotated_once(self, api, owner):
         made = api.post(ROTATE, by=owner).json()
-        assert problem(api.post(ROTATE, by=owner)) == (409, "conflict")
+        assert problem(api.post(ROTATE, by=owner)) == (409, "key_already_rotated")
         assert api.delete(f"{LIST}/{made['id']}", by=owner).status_code == 204
         assert api.post(ROTATE, by=owner).status_code == 201
 
@@ -113,12 +113,12 @@ class TestRotate:
         assert ApiKey.objects.get(pk=target).expires_at is None
 
     def test_nobody_does_not(self, api, db):
-        assert problem(api.post(ROTATE, {})) == (401, "key_not_found")
+        assert problem(api.post(ROTATE, {})) == (401, "credentials_missing")
 
     def test_dead_keys_are_not_rotated(self, api, acme, owner):
         dead = _row(key_of(owner.membership, ["usage:read"]))
         AuthManager(acme).revoke_key(owner.caller, dead.pk)
-        assert problem(api.post(ROTATE, {"keyId": str(dead.pk)}, by=owner)) == (409, "conflict")
+        assert problem(api.post(ROTATE, {"keyId": str(dead.pk)}, by=owner)) == (409, "key_already_ended")
 
     @pytest.mark.parametrize(
         "body",
@@ -134,7 +134,7 @@ class TestRotate:
             [],
         ],
     )
-    def test_bad_bodies_are_told_so(self, api, owner, body):
+    def test_bad_bodies_get_a_validation_error(self, api, owner, body):
         assert problem(api.post(ROTATE, body, by=owner)) == (422, "validation_error")
 
     def test_someone_elses_and_no_ones_id(self, api, owner, stranger):
@@ -176,5 +176,5 @@ class TestRevoke:
 
     def test_an_owners_key_is_not_a_members_business(self, api, owner, member):
         assert problem(api.delete(f"{LIST}/{_row(owner.key).pk}", by=member)) == (404, "not_found")
-        assert problem(api.delete(f"{LIST}/{_row(owner.key).pk}")) == (401, "key_not_found")
+        assert problem(api.delete(f"{LIST}/{_row(owner.key).pk}")) == (401, "credentials_missing")
         assert problem(api.delete(f"{LIST}/not-an-id", by=member)) == (404, "not_found")

@@ -1,19 +1,23 @@
-"""Signing up, in and back in (django-allauth with our form and adapter)."""
+"""Sign-up, sign-in and password reset (django-allauth with our form and adapter)."""
 
 import re
 import threading
 
 import pytest
+from allauth.account.models import EmailAddress
 from django.contrib.auth import get_user
 from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 
 from accounts.forms import SignupForm
+from accounts.manager import AuthManager
 from accounts.models import AuditEvent, Membership, Organization, User
+from contextmcp.settings import base
 from tests.factories.accounts import PASSWORD, UserFactory
 
 FORM = {"email": "ada@new.example", "password1": PASSWORD, "organization": "Ada & Co"}
+SENT = "/accounts/confirm-email/"
 pytestmark = pytest.mark.django_db
 
 
@@ -21,30 +25,51 @@ def _signed_in(client):
     return get_user(client).is_authenticated
 
 
+def _confirm(client, mail):
+    """Open the link in the email and press the button."""
+    return client.post(re.search(r"http://localhost:3001(/accounts/confirm-email/\S+)", mail.body)[1])
+
+
 def test_one_form_makes_the_user_the_organization_and_its_owner(client, mailoutbox):
     response = client.post("/accounts/signup/", FORM)
-    assert (response.status_code, response["Location"]) == (302, "/")
+    assert (response.status_code, response["Location"]) == (302, SENT)
     member = Membership.objects.select_related("user", "organization").get()
     assert (member.user.email, member.role) == ("ada@new.example", "owner")
     assert (member.organization.name, member.organization.slug, member.organization.email) == ("Ada & Co", "ada-co", "ada@new.example")
-    assert _signed_in(client)
-    assert set(AuditEvent.objects.values_list("action", flat=True)) == {"user.signed_up", "user.signed_in", "organization.created"}
+    assert not _signed_in(client)
+    assert set(AuditEvent.objects.values_list("action", flat=True)) == {"user.signed_up", "organization.created"}
     (letter,) = mailoutbox
     assert letter.to == ["ada@new.example"]
     link = re.search(r"http://localhost:3001(/accounts/confirm-email/\S+)", letter.body)[1]
     assert link in letter.alternatives[0][0]
 
 
-def test_the_address_is_confirmed_by_its_link(client, mailoutbox):
-    client.post("/accounts/signup/", FORM)
-    client.post(re.search(r"http://localhost:3001(/accounts/confirm-email/\S+)", mailoutbox[0].body)[1])
+def test_its_link_confirms_the_address_and_signs_in_to_where_one_was_going(client, mailoutbox):
+    client.post("/accounts/signup/?next=/pricing/", FORM | {"next": "/pricing/"})
+    answer = _confirm(client, mailoutbox[0])
     assert User.objects.get().emailaddress_set.get().verified
+    assert _signed_in(client) and answer["Location"] == "/pricing/"
+
+
+def test_in_another_browser_the_link_confirms_and_signs_nobody_in(client, mailoutbox):
+    client.post("/accounts/signup/", FORM)
+    other = Client()
+    _confirm(other, mailoutbox[0])
+    assert User.objects.get().emailaddress_set.get().verified and not _signed_in(other)
+
+
+def test_without_the_link_there_is_no_sign_in(client, mailoutbox):
+    client.post("/accounts/signup/", FORM)
+    other = Client()
+    answer = other.post("/accounts/login/", {"login": FORM["email"], "password": PASSWORD})
+    assert answer["Location"] == SENT and not _signed_in(other)
 
 
 def test_a_second_address_needs_a_confirmed_first_one(client, mailoutbox):
-    """Or whoever signs up with the address of another, and adds one of their own, is back in after its owner has taken over."""
+    """Otherwise someone who signed up with another's address, and added one of their own, could return after the owner took over."""
     client.post("/accounts/signup/", FORM)
     first = mailoutbox.pop()
+    client.force_login(User.objects.get())
     page = client.post("/accounts/email/", {"action_add": "", "email": "other@example.com"}).text
     assert "Confirm ada@new.example first" in page
     assert not mailoutbox
@@ -88,13 +113,55 @@ def test_an_organization_that_fails_takes_the_user_along(client, monkeypatch):
     assert not User.objects.exists()
 
 
-def test_a_known_address_signs_in_instead(client):
-    """Verification is optional, so an address that is taken cannot be hidden: nobody would be let in with it."""
+def _answer(client, response):
+    page = client.get(response["Location"])
+    text = re.sub(r'(csrfmiddlewaretoken" value|nonce)="[^"]+"', "", page.text)
+    return response.status_code, response["Location"], page.status_code, text
+
+
+def test_a_known_address_is_answered_like_any_other(mailoutbox):
+    UserFactory(email="ada@new.example", name="Ada")
+    users, organizations = User.objects.count(), Organization.objects.count()
+    known, other = Client(), Client()
+    first = _answer(known, known.post("/accounts/signup/", FORM | {"email": "ADA@new.example"}))
+    assert (User.objects.count(), Organization.objects.count()) == (users, organizations)
+    assert not _signed_in(known)
+    (letter,) = mailoutbox
+    assert letter.to == ["ada@new.example"] and "An account with this address already exists" in letter.body
+    assert "http://localhost:3001/accounts/password/reset/" in letter.body
+    second = _answer(other, other.post("/accounts/signup/", FORM | {"email": "bob@new.example"}))
+    assert [str(part).replace("ada@", "bob@") for part in first] == [str(part) for part in second]
+    assert set(known.cookies) == set(other.cookies)
+
+
+def test_a_known_address_takes_as_much_work(client, monkeypatch):
     UserFactory(email="ada@new.example")
-    form = SignupForm(FORM | {"email": "ADA@new.example"})
-    assert not form.is_valid() and set(form.errors) == {"email"}
+    hashed = []
+    real = User.set_password
+    monkeypatch.setattr(User, "set_password", lambda user, password: (hashed.append(password), real(user, password)))
     client.post("/accounts/signup/", FORM)
-    assert User.objects.count() == 1 and not Organization.objects.exists()
+    assert hashed == [PASSWORD]
+
+
+def test_an_unconfirmed_claim_of_another_does_not_hold_the_address(client, mailoutbox):
+    squatter = UserFactory(email="eve@evil.example")
+    EmailAddress.objects.create(user=squatter, email=FORM["email"], verified=False)
+    client.post("/accounts/signup/", FORM)
+    _confirm(client, mailoutbox[-1])
+    assert _signed_in(client) and get_user(client).email == FORM["email"]
+    assert list(squatter.emailaddress_set.values_list("email", flat=True)) == ["eve@evil.example"]
+
+
+def test_password_reset_confirms_an_unconfirmed_account(client, mailoutbox):
+    """If someone signed up with another's address, the owner takes the account over by email, and the first password no longer works."""
+    client.post("/accounts/signup/", FORM)
+    owner = Client()
+    owner.post("/accounts/password/reset/", {"email": FORM["email"]})
+    form = owner.get(re.search(r"http://localhost:3001(/accounts/password/reset/key/\S+)", mailoutbox[-1].body)[1])["Location"]
+    owner.post(form, {"password1": "another long secret", "password2": "another long secret"})
+    owner.post("/accounts/login/", {"login": FORM["email"], "password": "another long secret"})
+    assert _signed_in(owner)
+    client.post("/accounts/login/", {"login": FORM["email"], "password": PASSWORD})
     assert not _signed_in(client)
 
 
@@ -124,13 +191,16 @@ def test_two_forms_with_one_address_at_once_make_one_user(monkeypatch):
     assert User.objects.count() == Organization.objects.count() == Membership.objects.count() == 1
 
 
-def test_an_invited_newcomer_makes_no_organization_and_goes_back_to_the_invitation(client):
-    session = client.session
-    session["invitation_token"] = "t0ken"
-    session.save()
-    response = client.post("/accounts/signup/", {"email": "ada@new.example", "password1": PASSWORD})
-    assert response["Location"] == "/invitations/t0ken/"
-    assert User.objects.exists() and not Organization.objects.exists()
+@pytest.mark.parametrize(("email", "confirmed"), [("ada@new.example", True), ("eve@evil.example", False)])
+def test_an_invitation_confirms_the_address_that_it_was_mailed_to(client, owner, mailoutbox, monkeypatch, email, confirmed):
+    monkeypatch.setattr("contextmcp.web.entitled_seats.seat_limit", lambda organization: None)
+    AuthManager(owner.organization).invite(owner.caller, "ada@new.example", "member")
+    link = re.search(r"http://localhost:3001(/invitations/\S+/)", mailoutbox[0].body)[1]
+    client.get(link)
+    response = client.post("/accounts/signup/", {"email": email, "password1": PASSWORD})
+    assert response["Location"] == (link if confirmed else SENT)
+    assert _signed_in(client) is confirmed
+    assert Organization.objects.count() == 1
 
 
 def test_equal_names_get_slugs_of_their_own(client):
@@ -157,16 +227,33 @@ class TestSigningIn:
         user.refresh_from_db()
         assert user.check_password("another long secret")
 
-    def test_production_limits_attempts(self, client, settings):
-        del settings.ACCOUNT_RATE_LIMITS
+    @staticmethod
+    def guess(address, times, password="wrong"):
+        client = Client(REMOTE_ADDR=address)
+        for _ in range(times):
+            client.post("/accounts/login/", {"login": "ada@new.example", "password": password})
+        return _signed_in(client)
+
+    def test_production_limits_attempts_of_one_network(self, settings):
+        settings.ACCOUNT_RATE_LIMITS = base.ACCOUNT_RATE_LIMITS
         UserFactory(email="ada@new.example", password=PASSWORD)
-        for _ in range(6):
-            client.post("/accounts/login/", {"login": "ada@new.example", "password": "wrong"})
-        client.post("/accounts/login/", {"login": "ada@new.example", "password": PASSWORD})
-        assert not _signed_in(client)
+        self.guess("192.0.2.66", 6)
+        assert not self.guess("192.0.2.66", 1, PASSWORD)
+        assert self.guess("192.0.2.1", 1, PASSWORD)
+
+    def test_guesses_from_many_networks_stop_and_the_owner_still_signs_in(self, settings):
+        settings.ACCOUNT_RATE_LIMITS = base.ACCOUNT_RATE_LIMITS | {"login_failed_elsewhere": "6/h/key"}
+        UserFactory(email="ada@new.example", password=PASSWORD)
+        assert self.guess("192.0.2.1", 1, PASSWORD)
+        for network in range(3):
+            self.guess(f"203.0.113.{network}", 4)
+        assert AuditEvent.objects.filter(action="user.sign_in_failed").count() == 6
+        assert not self.guess("203.0.113.9", 1, PASSWORD)
+        assert self.guess("192.0.2.1", 1, PASSWORD)
 
 
 def test_a_superuser_can_be_made_at_the_command_line():
     user = User.objects.create_superuser("Root@new.example", PASSWORD)
     assert user.is_staff and user.is_superuser and user.check_password(PASSWORD)
+    assert user.emailaddress_set.get().verified
     assert (user.email, user.get_full_name()) == ("root@new.example", "root@new.example")

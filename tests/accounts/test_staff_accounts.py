@@ -1,4 +1,4 @@
-"""What staff may do to users' accounts: rights are the owners' alone, and whoever is touched hears of it."""
+"""Staff actions on users' accounts: only superusers change rights, and affected users are notified."""
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -64,11 +64,11 @@ def test_an_owner_gives_rights_to_others_and_it_is_recorded(root, owner):
     assert root.is_superuser
 
 
-def test_staff_set_nobodys_password(root, support, owner):
+def test_staff_cannot_set_passwords(root, support, owner):
     for actor in (root, support):
         given = {"password1": "a long enough one", "password2": "a long enough one"}
         assert client_of(actor).post(f"/admin/accounts/user/{owner.user.pk}/password/", given).status_code == 403
-    assert "1 password reset links sent" in act(client_of(support), "send_password_reset", owner.user)
+    assert "1 password reset link sent" in act(client_of(support), "send_password_reset", owner.user)
     assert [letter.to for letter in mail.outbox] == [[owner.user.email]]
     assert AuditEvent.objects.get(action="user.password_reset_sent").reason == "Ticket 7"
 
@@ -109,11 +109,11 @@ def test_an_address_in_use_is_refused_and_nothing_changes(support, owner, strang
     assert (owner.user.email, owner.user.name) == ("owner@acme.example", "Olga Owner")
 
 
-def test_a_second_factor_is_reset_with_a_reason_and_a_letter(support, owner, root, django_capture_on_commit_callbacks):
+def test_second_factor_reset_needs_a_reason_and_sends_an_email(support, owner, root, django_capture_on_commit_callbacks):
     TOTP.activate(owner.user, "JBSWY3DPEHPK3PXP")
     TOTP.activate(root, "JBSWY3DPEHPK3PXP")
     with django_capture_on_commit_callbacks(execute=True):
-        assert "1 second factors reset" in act(client_of(support), "reset_second_factor", owner.user)
+        assert "1 second factor reset" in act(client_of(support), "reset_second_factor", owner.user)
     assert "Only an owner" in act(client_of(support), "reset_second_factor", root)
     assert list(Authenticator.objects.values_list("user", flat=True)) == [root.pk]
     assert [letter.to for letter in mail.outbox] == [[owner.user.email]]
@@ -123,8 +123,8 @@ def test_a_second_factor_is_reset_with_a_reason_and_a_letter(support, owner, roo
 
 def test_an_address_is_marked_as_verified_once(support, owner):
     row, _ = EmailAddress.objects.update_or_create(user=owner.user, email=owner.user.email, defaults={"primary": True, "verified": False})
-    assert "1 addresses verified" in act(client_of(support), "verify", row, "account/emailaddress")
-    assert "verified already" in act(client_of(support), "verify", row, "account/emailaddress")
+    assert "1 address verified" in act(client_of(support), "verify", row, "account/emailaddress")
+    assert "already verified" in act(client_of(support), "verify", row, "account/emailaddress")
     assert AuditEvent.objects.get(action="email.verified").actor_user == support
 
 

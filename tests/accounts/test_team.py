@@ -1,4 +1,4 @@
-"""Members: who sees, changes and removes whom; and there is always an owner."""
+"""Members: who can view, change and remove whom. An organization always has an owner."""
 
 import threading
 import uuid
@@ -45,9 +45,9 @@ class TestList:
         assert {"id": str(person.membership.pk), "email": person.user.email, "role": who}.items() <= listed[0].items()
         assert len(listed) == team_members_count(acme)
 
-    def test_strangers_see_theirs_and_nobody_none(self, api, owner, stranger):
+    def test_strangers_see_their_own_and_anonymous_see_nothing(self, api, owner, stranger):
         assert [row["email"] for row in api.get(MEMBERS, by=stranger).json()["data"]] == [stranger.user.email]
-        assert problem(api.get(MEMBERS)) == (401, "key_not_found")
+        assert problem(api.get(MEMBERS)) == (401, "credentials_missing")
         assert problem(api.get(MEMBERS, by=key_of(owner.membership, ["usage:read"]))) == (403, "insufficient_scope")
 
 
@@ -67,7 +67,7 @@ class TestChangeRole:
         event = AuditEvent.objects.get(action="member.role_changed")
         assert (event.before, event.after, event.target) == ({"role": "member"}, {"role": "viewer"}, member.user.email)
         assert (event.actor_user, event.actor_key.created_by, event.organization) == (owner.user, owner.user, owner.organization)
-        assert (event.request_id, event.address) == ("r-1", "127.0.0.1")
+        assert (event.request_id, event.ip_address) == ("r-1", "127.0.0.1")
 
     def test_the_same_role_is_no_change(self, api, owner, member):
         assert api.patch(_url(member), {"role": "member"}, by=owner).status_code == 200
@@ -84,7 +84,7 @@ class TestChangeRole:
 
     def test_the_last_owner_stays_one(self, api, owner, admin):
         api.client.force_login(owner.user)
-        assert problem(api.patch(_url(owner), {"role": "admin"})) == (409, "conflict")
+        assert problem(api.patch(_url(owner), {"role": "admin"})) == (409, "last_owner")
         api.patch(_url(admin), {"role": "owner"})
         assert api.patch(_url(owner), {"role": "admin"}).status_code == 200
 
@@ -123,7 +123,7 @@ class TestRemove:
         assert api.delete(_url(other), by=by).status_code == status
         assert Membership.objects.filter(pk=other.membership.pk).exists() == (status != 204)
 
-    def test_whoever_wants_to_leaves(self, api, acme, member):
+    def test_any_member_can_leave(self, api, acme, member):
         told = []
         member_removed.connect(listener := lambda **news: told.append((news["organization"], news["user"])))
         api.client.force_login(member.user)
@@ -137,7 +137,7 @@ class TestRemove:
 
     def test_the_last_owner_does_not_leave(self, api, owner, admin):
         api.client.force_login(owner.user)
-        assert problem(api.delete(_url(owner))) == (409, "conflict")
+        assert problem(api.delete(_url(owner))) == (409, "last_owner")
         api.client.force_login(admin.user)
         assert problem(api.delete(_url(owner))) == (403, "permission_denied")
 
@@ -149,7 +149,7 @@ class TestThereIsAlwaysAnOwner:
             with pytest.raises(IntegrityError, match=r"always has an owner|protected foreign keys"):
                 change()
         assert Membership.objects.get().role == "owner"
-        # The audit trail names it, and nothing may alter the trail.
+        # The audit log references it, and the log cannot be changed.
         with pytest.raises(ProtectedError):
             Organization.objects.all().delete()
 

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [MEASURE ...]`: see `--help`."""
+"""The command line: `python -m tests.bench [MEASURE ...]`. See `--help`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from contextmcp.local.services import default_home
-from contextmcp.local.supervisor import Stopped, stop_on_signals
+from contextmcp.devstack.services import default_home
+from contextmcp.devstack.supervisor import Stopped, stop_on_signals
 from tests.bench import table
 from tests.bench.compare import QUICK, Options, Row, say
 from tests.bench.load import UnexpectedAnswer

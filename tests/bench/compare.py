@@ -1,4 +1,4 @@
-"""Pairing: every subject in turn, round after round; a ratio is taken within each round, and the median of those is told."""
+"""Compare subjects: each is sampled once per round, ratios are taken within a round, and the median over the rounds is reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.bench.sample import Sample, Subject
 
 @dataclass(frozen=True)
 class Options:
-    """How long and how often. `connections` are the concurrencies of those measures that vary them."""
+    """The duration and the number of samples. `connections` are the concurrency levels of measures that vary them."""
 
     rounds: int = 3
     seconds: float = 2.0
@@ -22,7 +22,7 @@ class Options:
     keys: int = 100_000
     peers: int = 10_000
     events: int = 10_000_000
-    # As both are shipped, and one for each core of the machine that the targets were set on.
+    # The default number of workers of both, which is one per core of the machine that the targets were set on.
     web_workers: int = 2
     gate_workers: int = 2
     quick: bool = False
@@ -45,7 +45,7 @@ QUICK = Options(
 
 @dataclass
 class Row:
-    """One line of the table. `target` and `stretch` are bounds from performance.md; `at_most` tells on which side they lie."""
+    """One line of the table. `target` and `stretch` are bounds from performance.md; `at_most` says whether they are upper bounds."""
 
     measure: str
     what: str
@@ -67,7 +67,7 @@ class Row:
 
 @dataclass
 class Results:
-    """What the subjects of one measure reached, round by round."""
+    """The samples of the subjects of one measure, by round."""
 
     measure: str
     samples: dict[str, list[Sample]]
@@ -83,13 +83,13 @@ class Results:
         at_most: bool = False,
         told: str = "",
     ) -> Row:
-        """`what` to `against`. `of` is any figure of a sample."""
+        """Add the ratio of `what` to `against`. `of` is any metric of a sample."""
         pairs = zip(self.samples[what], self.samples[against], strict=True)
         values = [getattr(one, of) / getattr(other, of) for one, other in pairs]
         return self._row(told or what, against, values, what, "x", target, stretch, at_most)
 
     def figure(self, what: str, of: str, unit: str, *, target: float | None = None, stretch: float | None = None, told: str = "") -> Row:
-        """An absolute figure, the less the better."""
+        """Add an absolute metric for which less is better."""
         values = [getattr(one, of) for one in self.samples[what]]
         return self._row(told or what, "", values, what, unit, target, stretch, True)
 
@@ -115,16 +115,16 @@ class Results:
         }
         if against:
             figures |= {"against_rate": self.median(against, "rate"), "against_cpu_us": self.median(against, "cpu_us")}
-        # A row with a name of its own says in it what is compared.
+        # The name of such a row already says what is compared.
         shown = against if told == what else ""
         return Row(self.measure, told, shown, median(values), (min(values), max(values)), unit, target, stretch, at_most, figures)
 
     def median(self, what: str, of: str) -> float:
-        return median(getattr(one, of) for one in self.samples[what])
+        return float(median(getattr(one, of) for one in self.samples[what]))
 
 
 def interleave(measure: str, subjects: Sequence[Subject], options: Options) -> Results:
-    """Every subject once a round, in an order that changes, so that none always follows the same one."""
+    """Sample every subject once per round, in a changing order, so that none always follows the same one."""
     samples: dict[str, list[Sample]] = {subject.name: [] for subject in subjects}
     for number in range(options.rounds):
         order = list(subjects) if number % 2 == 0 else list(reversed(subjects))

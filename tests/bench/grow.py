@@ -1,4 +1,4 @@
-"""Millions of events into the product's own tables, as if they had come over the last days: events, keys, summaries and counters agree."""
+"""Insert millions of events of recent days into the product's tables, with matching keys, summaries and counters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from psycopg import sql
 from tests.bench.compare import say
 
 CHUNK = 250_000
-# A tenth of all events is one organization's, as there always is one.
+# One organization has a tenth of all events, because usage is never distributed evenly.
 HEAVY = 0.1
 _FRESH = """
 CREATE TEMP TABLE fresh AS
@@ -23,13 +23,13 @@ FROM (SELECT {organizations}::uuid[] AS organizations) AS ids,
     (SELECT greatest(date_trunc('month', now()), {since}::timestamptz) AS first) AS span,
     generate_series(1, {chunk}) AS n
 """
-# In the order of time, as they would have come.
+# in the order of time, as they would have arrived
 _EVENTS = """
 INSERT INTO usage_events (organization_id, feature, amount, occurred_at, recorded_at, key_id, member_id, digest, properties)
 SELECT organization_id, 'sessions', 1, at, at, {key}, 1, digest, '{{"tool":"search","server":"github"}}' FROM fresh ORDER BY at
 """
 _KEYS = """
-INSERT INTO usage_event_keys (organization_id, digest, fingerprint, recorded_at)
+INSERT INTO usage_idempotency_keys (organization_id, digest, fingerprint, recorded_at)
 SELECT organization_id, digest, substr(digest, 1, 8), at FROM fresh
 """
 _SUMMARIES = """
@@ -40,15 +40,15 @@ ON CONFLICT (organization_id, grain, bucket, feature, key_id, member_id)
     DO UPDATE SET amount = summary.amount + excluded.amount, events = summary.events + excluded.events
 """
 _COUNTERS = """
-INSERT INTO usage_counters (organization_id, feature, period_start, period_end, used, held)
-SELECT organization_id, 'sessions', {start}::timestamptz, {end}::timestamptz, count(*), 0
+INSERT INTO usage_counters (organization_id, feature, period_start, period_end, used, held, credited)
+SELECT organization_id, 'sessions', {start}::timestamptz, {end}::timestamptz, count(*), 0, 0
 FROM fresh WHERE at >= {start}::timestamptz GROUP BY 1
 ON CONFLICT (organization_id, feature, period_start) DO UPDATE SET used = usage_counters.used + excluded.used
 """
 
 
 def grow(url: str, organizations: Sequence[str], period: tuple[str, str], events: int) -> None:
-    """Add `events`. They happened since the month or the period began, whichever is later: the partition of before may not exist."""
+    """Add `events` that occurred since the start of the month or the period, whichever is later: earlier partitions may not exist."""
     began = time.monotonic()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET synchronous_commit = off")

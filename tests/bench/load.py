@@ -1,5 +1,7 @@
-"""A small HTTP/1.1 load generator: keep-alive, no pipelining, one thread over epoll. It takes about 10 µs of CPU a request, little
-more than wrk, builds a body of its own for each request where that matters, and looks at every answer.
+"""A small HTTP/1.1 load generator: keep-alive, no pipelining, one thread with epoll.
+
+It takes about 10 µs of CPU per request, little more than wrk, creates a new body for each request where that matters, and checks
+every response.
 """
 
 from __future__ import annotations
@@ -11,32 +13,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 PATIENCE = 40.0
-# A larger one costs three times as much: Python allocates it anew for every answer.
+# A larger buffer costs three times as much, because Python allocates it for every response.
 CHUNK = 1 << 14
 
 
 class UnexpectedAnswer(Exception):
-    """A server said something else than the sample is about; a rate of refusals is no rate."""
+    """A response was not the expected one. A rate of error responses is meaningless."""
 
 
 @dataclass
 class Stream:
-    """Requests of one kind. With `rate` (a second) they are sent when due, whatever the server does; else as fast as it answers."""
+    """Requests of one kind. With `rate` (per second) they are sent when due, whatever the server does; otherwise as fast as it responds."""
 
     port: int
     requests: Iterator[bytes]
     connections: int = 16
     rate: float | None = None
     statuses: frozenset[bytes] = frozenset({b"200"})
-    # What must stand in the body: some answers are 200 whatever they mean.
+    # Text that the body must contain, because some responses have status 200 whatever they mean.
     expect: bytes = b""
-    # False: what is under way at the end is given up.
+    # If False, requests that are pending at the end are dropped.
     awaited: bool = True
 
 
 @dataclass
 class Drive:
-    """What one stream met. Latencies in seconds; of a paced stream, counted from when the request was due."""
+    """The result of one stream. Latencies are in seconds; in a paced stream they start when the request was due."""
 
     latencies: list[float] = field(default_factory=list)
     done: int = 0
@@ -58,14 +60,14 @@ class _Connection:
         self.stream, self.drive = stream, drive
         self.socket = socket.create_connection(("127.0.0.1", stream.port), PATIENCE)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A whole batch of events fits, so sending one does not keep the others waiting.
+        # A whole batch of events fits, so sending one does not delay the others.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self.began = 0.0
         self.read = b""
 
 
 def present(port: int, requests: list[bytes], connections: int = 16) -> None:
-    """Send each once."""
+    """Return an iterator that sends each body once."""
     left = iter(requests)
     while True:
         try:
@@ -76,7 +78,7 @@ def present(port: int, requests: list[bytes], connections: int = 16) -> None:
 
 @dataclass
 class _Pace:
-    """The due times of a paced stream, and its connections that are free."""
+    """The due times of a paced stream, and its idle connections."""
 
     stream: Stream
     due: float
@@ -84,7 +86,7 @@ class _Pace:
 
 
 def drive(streams: list[Stream], seconds: float) -> list[Drive]:
-    """Run all streams together. Counted is what was answered before the end; what was under way then is awaited."""
+    """Run all streams together. Responses before the end are counted; pending ones are then awaited."""
     drives = [Drive(seconds=seconds) for _ in streams]
     epoll = select.epoll()
     open_: dict[int, _Connection] = {}
@@ -127,7 +129,7 @@ def _run(epoll: select.epoll, open_: dict[int, _Connection], paces: list[_Pace],
             drive = connection.drive
             paced = connection.stream.rate is not None
             if now < end or paced:
-                # Of a paced stream also what came late: leaving it out would flatter the slow.
+                # In a paced stream late responses count too. Omitting them would favor slow servers.
                 drive.latencies.append(now - connection.began)
             if now < end:
                 drive.done += 1
@@ -158,7 +160,7 @@ def _send(connection: _Connection, began: float) -> None:
 
 
 def _receive(connection: _Connection) -> bool:
-    """Read what is there; whether that completed the answer."""
+    """Read what has arrived. Return whether the response is complete."""
     data = connection.socket.recv(CHUNK)
     if not data:
         raise UnexpectedAnswer(f"The server closed a connection after {connection.read[:300]!r}.")

@@ -1,4 +1,4 @@
-"""The bytes that are sent. Endless iterators; what must be unlike the last is made while sending."""
+"""Request bytes, as endless iterators. Requests that must differ are generated while sending."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def request(method: str, path: str, body: bytes = b"", headers: dict[str, str] |
 
 
 def cycle(ready: Sequence[bytes]) -> Iterator[bytes]:
-    """In random order, so that no two servers see neighbours together."""
+    """Yield the items in random order, so that two servers do not see the same neighbors."""
     ready = list(ready)
     random.Random(1).shuffle(ready)
     return itertools.cycle(ready)
@@ -32,7 +32,7 @@ def bearer(key: str) -> dict[str, str]:
 
 
 def random_id() -> str:
-    """A version 4 UUID: what most clients send, and the hardest for an index."""
+    """Return a version 4 UUID: what most clients send, and the worst case for an index."""
     text = os.urandom(16).hex()
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-8{text[17:20]}-{text[20:]}"
 
@@ -41,14 +41,14 @@ _counter = itertools.count()
 
 
 def timed_id() -> str:
-    """A version 7 UUID: its time in front."""
+    """Return a version 7 UUID, which begins with its time."""
     text = f"{time.time_ns() // 1_000_000:012x}"
     rest = f"{next(_counter) & 0xFFF:03x}{os.urandom(8).hex()}"
     return f"{text[:8]}-{text[8:]}-7{rest[:3]}-8{rest[3:6]}-{rest[6:18]}"
 
 
 def posts(path: str, heads: Sequence[dict[str, str]], body: Callable[[], bytes]) -> Iterator[bytes]:
-    """A fresh body each time. Its length must not change."""
+    """Yield a request with a new body each time. Its length must not change."""
     length = len(body())
     starts = itertools.cycle([request("POST", path, b"x" * length, head)[:-length] for head in heads])
     while True:
@@ -56,7 +56,7 @@ def posts(path: str, heads: Sequence[dict[str, str]], body: Callable[[], bytes])
 
 
 def keyed(path: str, heads: Sequence[dict[str, str]], body: bytes, identify: Callable[[], str] = random_id) -> Iterator[bytes]:
-    """The same body under an Idempotency-Key of its own each time."""
+    """Yield the same body with a new Idempotency-Key each time."""
     marker = "0" * 36
     parts = [request("POST", path, body, {**head, "Idempotency-Key": marker}).split(marker.encode(), 1) for head in heads]
     for before, after in itertools.cycle(parts):
@@ -64,20 +64,20 @@ def keyed(path: str, heads: Sequence[dict[str, str]], body: bytes, identify: Cal
 
 
 def event(identify: Callable[[], str] = random_id) -> bytes:
-    """One event as a client sends it: 150 bytes."""
+    """Return one event of 150 bytes, as a client sends it."""
     return (
         f'{{"feature":"sessions","amount":1,"idempotencyKey":"{identify()}","properties":{{"tool":"search","server":"github"}}}}'
     ).encode()
 
 
 def dated(identify: Callable[[], str], seconds: int) -> bytes:
-    """One that happened within the last `seconds`."""
+    """Return an event that occurred within the last `seconds`."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - random.randrange(seconds)))
     return event(identify)[:-1] + f',"occurredAt":"{moment}"}}'.encode()
 
 
 def batches(path: str, heads: Sequence[dict[str, str]], size: int, identify: Callable[[], str], ready: int) -> Iterator[bytes]:
-    """`ready` batches are made beforehand: making one takes as long as the server needs for it. When they run out, more are made."""
+    """Yield batches. `ready` of them are generated in advance, because generating one takes as long as the server needs for it."""
 
     def make(number: int) -> bytes:
         events = b",".join(dated(identify, 3600) for _ in range(size))
@@ -88,7 +88,7 @@ def batches(path: str, heads: Sequence[dict[str, str]], size: int, identify: Cal
 
 
 def webhooks(path: str, secret: str) -> Iterator[bytes]:
-    """Signed events of Stripe's, each new: 3 items with 20 metadata each, 3 kB, as a subscription of ours looks."""
+    """Yield new signed Stripe events of 3 kB: a subscription with 3 items that have 20 metadata keys each."""
     price = {"id": "price_bench", "object": "price", "metadata": {f"k{number}": "v" * 30 for number in range(20)}}
     items = {"object": "list", "data": [{"id": f"si_{number}", "object": "subscription_item", "price": price} for number in range(3)]}
     subscription = {"id": "sub_bench", "object": "subscription", "customer": "CUSTOMER", "items": items}

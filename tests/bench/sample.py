@@ -1,4 +1,4 @@
-"""One measurement: what was answered, how fast, and what it cost the machine."""
+"""Take one sample: throughput, latency and CPU cost."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from tests.bench.load import Stream, drive
 from tests.bench.servers import Server, World
 
 TICKS = os.sysconf("SC_CLK_TCK")
-# So much of a core taken by others, and a sample is waited for, and taken again.
+# If other processes use more of a core than this, wait and repeat the sample.
 DISTURBED = 0.35
-# Of waiting, all in all.
+# seconds of waiting in total
 QUIET_SECONDS = 120.0
-# For a server to be done with requests nobody waits for any more.
+# seconds for a server to finish requests whose client has left
 FINISH_SECONDS = 30.0
-# Under this a sample says nothing anyway, and need not be repeated.
+# Shorter samples are meaningless anyway and need not be repeated.
 SERIOUS_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Sample:
-    """`rate` is units (requests, or events) a second. `cpu_us` is what servers, Postgres and Valkey spent on one, `behind_us` the share of
-    the last two, `client_us` what we did. `foreign` is what everybody else on the machine took meanwhile, in cores.
+    """`rate` is units (requests or events) per second. `cpu_us` is the CPU time of servers, Postgres and Valkey per unit, `behind_us` that
+    of the last two, `client_us` that of this process. `foreign` is the CPU use of all other processes, in cores.
     """
 
     rate: float
@@ -44,7 +44,7 @@ class Sample:
 
 
 class Subject(Protocol):
-    """Something to measure, again and again."""
+    """Something that can be sampled repeatedly."""
 
     name: str
 
@@ -53,7 +53,7 @@ class Subject(Protocol):
 
 @dataclass
 class Http:
-    """A server under one stream of requests, and perhaps a second one that only disturbs."""
+    """A server under one stream of requests, and optionally a second one that only disturbs."""
 
     name: str
     world: World
@@ -76,7 +76,7 @@ class Http:
             if best is None or taken.foreign < best.foreign:
                 best = taken
             if best.foreign < DISTURBED or not quiet:
-                # Where it is never quiet, a second one would be no better.
+                # On a machine that is never idle, a repetition would be no better.
                 break
         assert best is not None
         if self.beside:
@@ -84,7 +84,7 @@ class Http:
         return best
 
     def _let_finish(self) -> None:
-        """What was given up is still being worked on, and would be in the next one's way."""
+        """Wait until the server has finished dropped requests, because they would slow down the next subject."""
         until = time.monotonic() + FINISH_SECONDS
         while time.monotonic() < until:
             with Meter(self.server.family()) as meter:
@@ -99,7 +99,7 @@ class Http:
         with Meter(self.server.family(), self.world.backends()) as meter:
             found = drive(streams, seconds)[0]
         if not found.done:
-            # As slow as the first request after a start may be. A sample of it says so by its figures.
+            # As slow as the first request after a start may be; the metrics of such a sample show it.
             found.done, found.latencies = 1, found.latencies or [seconds]
         units = found.done * self.unit
         return Sample(
@@ -115,7 +115,7 @@ class Http:
 
 @dataclass
 class RawPostgres:
-    """Batches into Postgres with no server between, from a process of their own."""
+    """Insert batches into Postgres without a server, from a process of its own."""
 
     name: str
     world: World
@@ -134,7 +134,7 @@ class RawPostgres:
 
 
 def wait_for_quiet() -> bool:
-    """Until nobody else works on this machine; whether it came to that. Gives up for good when it was in vain for long enough."""
+    """Wait until no other process uses this machine. Return whether that happened; after long waits in vain, give up for the whole run."""
     while _patience.left > 0:
         with Meter() as meter:
             time.sleep(0.25)
@@ -153,7 +153,7 @@ _patience = _Patience()
 
 
 class Meter:
-    """CPU seconds: of the server, of what is behind it, of this process, and (in cores) of everybody else."""
+    """Return the CPU seconds of the server, of what is behind it, of this process, and (in cores) of all other processes."""
 
     def __init__(self, server: Iterable[psutil.Process] = (), backends: Iterable[psutil.Process] = ()) -> None:
         self._server, self._backends = list(server), list(backends)

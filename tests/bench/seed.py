@@ -1,6 +1,6 @@
-"""Organizations of the product's with keys, in a process of its own: `python -m tests.bench.seed ORGANIZATIONS KEYS FILE`.
+"""Create the product's organizations and keys: `python -m tests.bench.seed ORGANIZATIONS KEYS FILE`.
 
-Each has Pro, with limits that no benchmark reaches, yet finite: every check that a limit takes is made.
+Each organization has Pro with limits that no benchmark reaches. They are finite, so that every check of a limit is executed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import django
 ENDLESS = 1_000_000_000
 ENDLESS_RATE = 1_000_000_000
 AGE = timedelta(days=60)
-# Made under a secret that is no longer known: bcrypt alone could tell whether a guess is right.
+# Keys under a secret that is no longer configured, so that only bcrypt can verify a guess.
 STALE = 50
 GUESSES = 10_000
 
@@ -25,7 +25,7 @@ def main(organizations: int, keys: int, to: Path) -> None:
     django.setup()
     from django.utils import timezone
 
-    from accounts import keys as forms
+    from accounts import key_format as forms
     from accounts.models import ApiKey, Membership, Organization, User
     from accounts.roles import SCOPES
     from accounts.services import service_keys
@@ -51,8 +51,8 @@ def main(organizations: int, keys: int, to: Path) -> None:
         manager.override("sessions", ENDLESS, reason="a benchmark")
         manager.override("context_queries", ENDLESS_RATE, reason="a benchmark")
     period = EntitlementsManager(made[0]).require("sessions").period(timezone.now())
-    # One hash for all: it is asked only about keys of a forgotten secret, and says no.
-    hashed = forms.fingerprints(forms.generate("test")).bcrypt_hash
+    # One hash for all: it is only used for keys of a removed secret, and never matches.
+    hashed = forms.hash_key(forms.generate("test")).bcrypt_hash
 
     def row(number: int, raw: str, version: int) -> ApiKey:
         owner = owners[number % organizations]
@@ -71,7 +71,7 @@ def main(organizations: int, keys: int, to: Path) -> None:
         )
 
     def guess(raw: str) -> str:
-        """The same public id, another secret."""
+        """Return a key with the same public ID and another secret."""
         body = (
             raw[: forms.PREFIX_LENGTH + forms.PUBLIC_LENGTH]
             + forms.generate("test")[-forms.SECRET_LENGTH - forms.CHECKSUM_LENGTH : -forms.CHECKSUM_LENGTH]

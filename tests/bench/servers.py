@@ -1,4 +1,4 @@
-"""Postgres, Valkey and web servers of the bench's own, on loopback, gone when it ends."""
+"""Postgres, Valkey and web servers for the benchmark, on loopback addresses, which stop at its end."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pathlib import Path
 
 import psutil
 
-from contextmcp.local import databases, postgres, processes, services
-from contextmcp.local.ports import Claims, claims
-from contextmcp.local.services import REPOSITORY
+from contextmcp.devstack import databases, postgres, processes, services
+from contextmcp.devstack.ports import Claims, claims
+from contextmcp.devstack.services import REPOSITORY
 
 FIRST_PORT = 18_400
 PATIENCE = 40.0
-# As an operator would set them for ten million events; the defaults of the local world suit a laptop. For peers and product alike.
+# Settings of an operator with ten million events, for the baselines and the product. The defaults of the development stack suit a laptop.
 SETTINGS = {"shared_buffers": "2GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min", "effective_cache_size": "8GB"}
 
 
@@ -38,7 +38,7 @@ class Server:
         return processes.family(psutil.Process(self.process.pid))
 
     def stop(self) -> None:
-        """SIGTERM first. It may have ended by itself."""
+        """Send SIGTERM first. The process may have ended by itself."""
         with suppress(psutil.NoSuchProcess):
             processes.end(psutil.Process(self.process.pid), (signal.SIGTERM, 6.0))
         self.process.wait(10)
@@ -46,7 +46,7 @@ class Server:
 
 @dataclass
 class World:
-    """What runs while the bench does. `prefix` begins the names of its databases and its keys in Valkey."""
+    """What runs during the benchmark. `prefix` begins the names of its databases and its keys in Valkey."""
 
     home: Path
     running: services.Services
@@ -60,7 +60,7 @@ class World:
         return {**os.environ, "REDIS_URL": self.running.redis_url, "PYTHONPATH": str(REPOSITORY)}
 
     def database(self, name: str, template: str | None = None) -> str:
-        """A fresh one; returns its address."""
+        """Create a database and return its URL."""
         full = f"{self.prefix}_{name}"
         databases.drop(self.running.database_url, full)
         return databases.create(self.running.database_url, full, template)
@@ -69,13 +69,13 @@ class World:
         databases.drop(self.running.database_url, f"{self.prefix}_{name}")
 
     def granian(self, name: str, application: str, environment: Mapping[str, str], *options: str, interface: str = "wsgi") -> Server:
-        """The server the product ships with."""
+        """Start the server that the product ships with."""
         command = [sys.executable, "-m", "granian", "--no-access-log", "--log-level", "warning", "--no-ws"]
         shape = ["--workers", str(self.web_workers), "--interface", interface]
         return self.serve(name, [*command, *shape, *options, application], environment)
 
     def serve(self, name: str, command: list[str], environment: Mapping[str, str]) -> Server:
-        """Start it with `--host` and `--port`, and wait until it answers."""
+        """Start a server with `--host` and `--port`, and wait until it responds."""
         port = self.ports.first_free(FIRST_PORT)
         logs = self.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ class World:
         return server
 
     def run(self, module: str, *arguments: object, environment: Mapping[str, str]) -> None:
-        """A preparing process of ours, to its end."""
+        """Run a process that prepares data, to its end."""
         command = [sys.executable, "-m", module, *map(str, arguments)]
         done = subprocess.run(
             command,
@@ -117,7 +117,7 @@ class World:
         self.servers.remove(server)
 
     def backends(self) -> list[psutil.Process]:
-        """Postgres and Valkey, whatever they work for."""
+        """Return the processes of Postgres and Valkey."""
         mine = (self.running.postgres, self.running.valkey)
         found = [server.process for server in mine if server is not None]
         return [one for process in found if process is not None for one in processes.family(process)]
@@ -142,8 +142,8 @@ def _await(server: Server, log: Path) -> None:
 
 @contextmanager
 def world(home: Path, web_workers: int) -> Iterator[World]:
-    """Start Postgres and Valkey under `home`; afterwards stop everything and drop the databases made."""
-    # Servers of the user's own may hold what must not be loaded.
+    """Start Postgres and Valkey under `home`. Afterwards stop everything and drop the databases."""
+    # The user's own servers must not be loaded with a benchmark.
     for name in ("DATABASE_URL", "REDIS_URL"):
         os.environ.pop(name, None)
     postgres.SETTINGS.update(SETTINGS)
@@ -161,7 +161,7 @@ def world(home: Path, web_workers: int) -> Iterator[World]:
 
 
 def _drop_leftovers(url: str) -> None:
-    """Of runs that were killed; their pid tells."""
+    """Drop the databases of killed runs, which their process IDs identify."""
     with databases.connect(url) as connection:
         names = [name for (name,) in connection.execute(r"SELECT datname FROM pg_database WHERE datname LIKE 'bench\_%'").fetchall()]
     for name in names:

@@ -1,4 +1,4 @@
-"""What is measured: the peers' server and the product's, each with its database, made when first asked for."""
+"""The measured sites: the baselines' server and the product's, each with a database that is created on first use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from contextmcp.local import databases
+from contextmcp.devstack import databases
 from tests.bench import requests
 from tests.bench.compare import Options, say
 from tests.bench.grow import grow
@@ -34,9 +34,9 @@ SETTINGS = {
     "PUBLIC_URL": "https://bench.example",
     "SECURE_SSL_REDIRECT": "false",
     "EMAIL_URL": "dummymail://",
-    "DEFAULT_FROM_EMAIL": "bench@bench.example",
+    "DEFAULT_FROM_EMAIL": "bench@bench.dev",
     "LOG_LEVEL": "WARNING",
-    # Nothing that is measured calls Stripe; an address that leads nowhere makes sure of it.
+    # No measure calls Stripe. An unreachable address ensures that.
     "STRIPE_SECRET_KEY": "sk_test_" + "b" * 24,
     "STRIPE_API_BASE": "http://127.0.0.1:9",
     "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
@@ -45,7 +45,7 @@ SETTINGS = {
 
 @dataclass
 class Peers:
-    """Bare servers, Django, DRF and what builds on them."""
+    """Bare servers, Django, DRF and packages built on them."""
 
     world: World
     options: Options
@@ -60,7 +60,7 @@ class Peers:
 
     @cached_property
     def keys(self) -> list[tuple[int, str]]:
-        """Some of the keys there are, with their organizations."""
+        """Return some of the keys, with their organizations."""
         say(f"Preparing the peers: {self.options.peers:,} keys ...")
         path = self.world.home / "peers.json"
         self.world.run(f"{BASELINES}.prepare", self.options.peers, path, environment=self.environment)
@@ -82,12 +82,12 @@ class Peers:
 
     @cached_property
     def quick(self) -> Server:
-        """For views that never wait: one thread a worker is fastest."""
+        """Start a server for views that never wait: one thread per worker is fastest."""
         return self._django("django", "1")
 
     @cached_property
     def waiting(self) -> Server:
-        """For views that wait for the database."""
+        """Start a server for views that wait for the database."""
         return self._django("django-database", "2")
 
     def _django(self, name: str, threads: str) -> Server:
@@ -100,7 +100,7 @@ class Peers:
 
 @dataclass
 class Product:
-    """ContextMCP, with every guarantee on, as it is deployed: its web server, and the gate's where there is one."""
+    """ContextMCP with every guarantee, as it is deployed: the web server, and the gate."""
 
     world: World
     options: Options
@@ -109,7 +109,7 @@ class Product:
 
     @cached_property
     def seeded(self) -> dict[str, Any]:
-        """Its organizations and keys; making them makes the database."""
+        """Return its organizations and keys. Creating them creates the database."""
         count = self.options.keys
         say(f"Preparing {self.name}: {self.options.organizations:,} organizations, {count:,} keys, {self.events:,} events ...")
         template = databases.template(self.world.running.database_url, {**SETTINGS, "REDIS_URL": self.world.running.redis_url})
@@ -133,7 +133,7 @@ class Product:
 
     @property
     def keys(self) -> list[str]:
-        """Number n belongs to organization n modulo their count."""
+        """Return key number n, which belongs to organization n modulo their count."""
         keys: list[str] = self.seeded["keys"]
         return keys
 
@@ -141,20 +141,20 @@ class Product:
     def web(self) -> Server:
         environment = {**self.environment, "WEB_THREADS": "2"}
         server = self.world.granian(f"{self.name}-web", WEB, environment, "--loop", "uvloop", "--http", "1", interface="asginl")
-        return self._warm(server, passes=5)
+        return self.warm(server, passes=5)
 
     @cached_property
     def gate(self) -> Server:
-        """The gate's own server."""
+        """Return the gate's server."""
         workers = self.options.gate_workers
-        return self._warm(self._gate(f"{self.name}-gate", workers), passes=1 if workers == 1 else 5)
+        return self.warm(self._gate(f"{self.name}-gate", workers), passes=1 if workers == 1 else 5)
 
     def lone_gate(self) -> Server:
-        """One of one worker, for who must know what it remembers. The caller stops it."""
+        """Start a gate with one worker, for measures that depend on its cache. The caller stops it."""
         return self._gate(f"{self.name}-gate-1", 1)
 
-    def _warm(self, server: Server, passes: int) -> Server:
-        """Have it meet the keys of `many`. What a worker first does for an organization is not what is measured; `cold` does that."""
+    def warm(self, server: Server, passes: int) -> Server:
+        """Send the keys of `many` once, so that they are cached. The first call of an organization is measured by `cold` only."""
         for _ in range(passes):
             present(server.port, list(itertools.islice(self.posting(CHECK, FLAG, self.many()), len(self.many()))))
         return server
@@ -164,33 +164,33 @@ class Product:
         return self.world.serve(name, command, self.environment)
 
     def one(self) -> list[str]:
-        """The keys of one organization, the busiest."""
+        """Return the keys of one organization, the busiest."""
         count = self.options.organizations
         return self.keys[::count][:10]
 
     def many(self, count: int = 1_000) -> list[str]:
-        """Keys of as many organizations as there are, at most `count`."""
+        """Return at most `count` keys of as many organizations."""
         return self.keys[: min(count, self.options.organizations)]
 
     @cached_property
     def unmet(self) -> Iterator[str]:
-        """Keys that no server has met yet, from the end; all over again where there are too few."""
+        """Return keys that no server has cached yet, from the end of the list; it repeats if there are too few."""
         return itertools.cycle(reversed(self.keys))
 
     def heads(self, keys: Sequence[str]) -> list[dict[str, str]]:
         return [requests.bearer(key) for key in keys]
 
     def service_heads(self, keys: Sequence[str]) -> list[dict[str, str]]:
-        """The headers of the vendor's own server, which names each customer by their key."""
+        """Return the headers of the vendor's server, which names each customer by their key."""
         return [requests.bearer(self.seeded["service_key"]) | {"ContextMCP-Credential": key} for key in keys]
 
     def posting(self, path: str, body: bytes, keys: Sequence[str]) -> Iterator[bytes]:
-        """The same request, for one key after the other."""
+        """Return the same request with one key after the other."""
         return requests.cycle([requests.request("POST", path, body, head) for head in self.heads(keys)])
 
     @cached_property
     def guesses(self) -> dict[str, Iterator[bytes]]:
-        """Keys that look right and are not: `unknown` to all, or of `stale` rows, which only bcrypt can refuse. Each is sent once."""
+        """Return well-formed invalid keys: `unknown` ones, or keys of `stale` rows, which only bcrypt can refuse. Each is sent once."""
         return {
             kind: (requests.request("POST", CHECK, FLAG, requests.bearer(raw)) for raw in raws)
             for kind, raws in self.seeded["guesses"].items()
@@ -199,7 +199,7 @@ class Product:
 
 @dataclass
 class Bench:
-    """Everything a measure may use."""
+    """Everything that a measure can use."""
 
     world: World
     options: Options

@@ -1,4 +1,4 @@
-"""The baselines, by name, each at so many connections."""
+"""The baselines by name, each with a number of connections."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GET_OR_CREATE = "DRF get_or_create"
 
 
 def plain(bench: Bench, connections: int = 16) -> Http:
-    """With an API key in the headers, as everything measured has one."""
+    """Return headers with an API key, because every measured request has one."""
     get = [requests.request("GET", "/plain", headers=head) for head in bench.peers.heads()[:50]]
     return Http(PLAIN, bench.world, bench.peers.quick, lambda: requests.cycle(get), connections)
 
@@ -45,7 +45,7 @@ def api_key(bench: Bench, connections: int = 16) -> Http:
 
 
 def usual(bench: Bench, connections: int = 16) -> Http:
-    """Key, throttle in Valkey, UPDATE in Postgres; each request another organization's."""
+    """Check the key, throttle in Valkey, UPDATE in Postgres; each request is another organization's."""
     ready = [requests.request("POST", "/usual", b"{}", head) for head in bench.peers.heads()]
     return Http(USUAL, bench.world, bench.peers.waiting, lambda: requests.cycle(ready), connections, expect=b'"allowed":true')
 

@@ -1,4 +1,4 @@
-"""The results, for a person and for a program."""
+"""The results, for people and for programs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 def text(rows: Sequence[Row]) -> str:
-    """One line a ratio, under a heading a measure."""
+    """Return one line per ratio, under one heading per measure."""
     width = max((len(_subject(row)) for row in rows), default=10)
     lines = [" " * width + "".join(f"  {name:>{room}}" for name, room in COLUMNS)]
     measure = ""
@@ -54,7 +54,7 @@ def text(rows: Sequence[Row]) -> str:
 
 
 def _by_cpu(row: Row) -> str:
-    """The same ratio by what servers, Postgres and Valkey spent on one: it hardly moves when others use the machine too."""
+    """Return the same ratio by CPU time of servers, Postgres and Valkey, which hardly changes when others use the machine too."""
     ours, theirs = row.figures["cpu_us"], row.figures.get("against_cpu_us", 0)
     return _number(theirs / ours) if ours and theirs and not row.at_most else ""
 

@@ -1,4 +1,4 @@
-"""The bench itself: everything it measures can be measured. What the figures are says nothing here."""
+"""Every measure of the benchmark runs. Its values mean nothing here."""
 
 import json
 import os
@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from contextmcp.local.services import REPOSITORY, default_home
+from contextmcp.devstack.services import REPOSITORY, default_home
 from tests.bench.compare import Results
 from tests.bench.measures import NAMES
 from tests.bench.sample import Sample
@@ -18,7 +18,7 @@ from tests.bench.table import text
 @pytest.mark.timeout(300)
 def test_every_measure_runs_and_the_table_is_written(tmp_path):
     output = tmp_path / "bench.json"
-    # Servers of its own, not those of the tests; a home that stays, so that they are made once.
+    # Servers of its own, in a directory that stays, so that they are created once.
     environment = {name: value for name, value in os.environ.items() if name not in {"DATABASE_URL", "REDIS_URL", "DJANGO_SETTINGS_MODULE"}}
     environment["CONTEXTMCP_HOME"] = str(default_home())
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The load generator, against a server that says what it is told to."""
+"""The load generator, against a server with predefined responses."""
 
 import itertools
 import socket
@@ -17,7 +17,7 @@ GET = request("GET", "/")
 
 @contextmanager
 def serving(*answers: bytes) -> Iterator[int]:
-    """Answer each request of a connection with the next of `answers`, the last one for ever; b"" closes it."""
+    """Answer each request of a connection with the next of `answers`, the last one repeatedly; b"" closes it."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -25,7 +25,7 @@ def serving(*answers: bytes) -> Iterator[int]:
             for answer in itertools.chain(answers, itertools.repeat(answers[-1])):
                 if not self.request.recv(65536) or not answer:
                     return
-                # In two pieces, as networks do.
+                # in two pieces, as networks deliver them
                 self.request.sendall(answer[:20])
                 self.request.sendall(answer[20:])
 
@@ -94,6 +94,6 @@ def test_identifiers_are_uuids_of_their_version(identify, version):
 
 def test_what_only_disturbs_is_not_awaited():
     with serving(answer()) as port, serving(answer()[:10]) as silent:
-        # Its first half alone never completes.
+        # Its first half alone is an incomplete response.
         other = Stream(silent, itertools.repeat(GET), connections=1, rate=100, awaited=False)
         assert drive([Stream(port, itertools.repeat(GET), 1), other], 0.1)[0].done

@@ -1,4 +1,4 @@
-"""Access follows payment: what a subscription entitles to, whatever else stands on it."""
+"""Access follows payment: what a subscription entitles to, whatever its other properties."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ def in_a_year(payer) -> int:
 
 
 def unpaid(payer) -> None:
-    """A subscription whose first payment is missing, with an end by date."""
+    """A subscription whose first payment is missing, with a cancellation date."""
     payer.declines()
     payer.buy(cancel_at=in_a_year(payer), payment_behavior="default_incomplete")
 

@@ -1,4 +1,4 @@
-"""Staff look at everything, and do only what they may."""
+"""The admin of billing: staff can view everything, and do only what their permissions allow."""
 
 import pytest
 from django.contrib import admin
@@ -6,9 +6,11 @@ from django.contrib.auth.models import Permission
 from django.urls import reverse
 from djstripe import models as mirror
 
+from accounts.models import AuditEvent
 from billing import models
 from billing.models import ReconciliationRun, SubscriptionState, WebhookEvent
-from tests.factories.accounts import UserFactory
+from contextmcp.common.clock import now
+from tests.factories.accounts import OrganizationFactory, UserFactory
 from tests.support.stripe import jobs
 
 pytestmark = pytest.mark.django_db
@@ -28,7 +30,14 @@ def staff(client, *permissions):
 
 def act(client, model, action, row, **more):
     url = reverse(f"admin:billing_{model._meta.model_name}_changelist")
-    return client.post(url, {"action": action, "_selected_action": [row.pk], **more}, follow=True)
+    given = {"action": action, "_selected_action": [row.pk], "confirmed": "1", "reason": "Ticket 7", **more}
+    return client.post(url, given, follow=True)
+
+
+def recorded(action):
+    """Return the only audit event of this action: actor, reason, and contents."""
+    event = AuditEvent.objects.get(action=action)
+    return event.actor_user.is_staff, event.reason, event.before, event.after
 
 
 def test_every_model_of_billing_is_shown():
@@ -70,8 +79,9 @@ def test_who_may_only_look_cannot_act(client, payer):
     act(client, models.BillingAccount, "sync", payer.account)
     act(client, models.BillingAccount, "reconcile", payer.account)
     act(client, SubscriptionState, "sync", payer.state)
-    act(client, SubscriptionState, "move", payer.state, confirmed="1")
+    act(client, SubscriptionState, "move", payer.state)
     assert payer.state.status == "active"
+    assert not AuditEvent.objects.filter(reason="Ticket 7").exists()
     assert not ReconciliationRun.objects.exists()
 
 
@@ -93,40 +103,206 @@ def test_replaying_a_dead_letter(client, payer):
     event = WebhookEvent.objects.exclude(subject="").first()
     WebhookEvent.objects.filter(pk=event.pk).update(state="dead", attempts=8)
     staff(client, "replay_webhookevent")
-    assert b"1 queued" in act(client, WebhookEvent, "replay", event).content
+    assert b"Enter a reason." in act(client, WebhookEvent, "replay", event, reason="").content
+    assert not jobs()
+    assert b"1 event queued" in act(client, WebhookEvent, "replay", event).content
     event.refresh_from_db()
     assert (event.state, event.attempts) == ("pending", 0)
+    before, after = {"state": "dead", "attempts": 8}, {"state": "pending", "attempts": 0}
+    assert recorded("webhook_event.replayed") == (True, "Ticket 7", before, after)
+    assert AuditEvent.objects.get(action="webhook_event.replayed").organization == payer.organization
     assert len(jobs()) == 1
 
 
-def test_looking_at_stripe_and_reconciling(client, payer):
+def test_all_dead_letters_are_replayed_at_once(client, payer):
+    events = [WebhookEvent(event_id=f"evt_{number}", type="x", payload={}, subject="cus_x", state="dead") for number in range(120)]
+    WebhookEvent.objects.bulk_create(events)
+    staff(client, "replay_webhookevent")
+    everything = {"select_across": "1", "_selected_action": [WebhookEvent.objects.first().pk], "action": "replay"}
+    url = reverse("admin:billing_webhookevent_changelist") + "?state__exact=dead"
+    page = client.post(url, everything)
+    assert (page.context["count"], page.context["others"], page.text.count("_selected_action")) == (120, 20, 1)
+    confirmed = everything | {"confirmed": "1", "reason": "The outage"}
+    WebhookEvent.objects.filter(event_id="evt_0").update(state="processed")
+    assert "The selected rows have changed" in client.post(url, confirmed | {"expected": "120"}).text
+    assert not AuditEvent.objects.filter(action="webhook_event.replayed").exists()
+    client.post(url, confirmed | {"expected": "119"})
+    assert AuditEvent.objects.filter(action="webhook_event.replayed", reason="The outage").count() == 119
+    assert not WebhookEvent.objects.dead().exists()
+
+
+def test_the_customer_of_an_event_is_a_link_whatever_its_id_looks_like(client, acme):
+    staff(client)
+    models.BillingAccount.objects.create(organization=acme, stripe_customer_id="imported-7")
+    things = {
+        "imported-7": {"object": "invoice", "id": "in_1", "customer": "imported-7"},
+        "imported-8": {"object": "customer", "id": "imported-8"},
+        "price_1": {"object": "price", "id": "price_1"},
+    }
+    for number, (subject, thing) in enumerate(things.items()):
+        WebhookEvent.objects.create(event_id=f"evt_{number}", type="x", subject=subject, payload={"data": {"object": thing}})
+    page = client.get(reverse("admin:billing_webhookevent_changelist")).text
+    accounts = reverse("admin:billing_billingaccount_changelist")
+    assert [f'href="{accounts}?q={subject}"' in page for subject in things] == [True, True, False]
+    assert rows_found(client, "billingaccount", "imported-7") == 1
+
+
+def test_syncing_and_reconciling(client, payer):
     payer.buy()
     staff(client, "operate_billing")
     payer.world.sdk.subscriptions.cancel(payer.state.stripe_subscription_id)
-    assert b"1 looked at" in act(client, models.BillingAccount, "sync", payer.account).content
+    assert b"Enter a reason." in act(client, models.BillingAccount, "sync", payer.account, reason="").content
+    assert payer.state.status == "active"
+    assert b"1 customer synchronized" in act(client, models.BillingAccount, "sync", payer.account).content
     assert payer.state.status == "canceled"
+    by_staff, reason, _, after = recorded("billing.synced")
+    assert (by_staff, reason, bool(after["differences"])) == (True, "Ticket 7", True)
     SubscriptionState.objects.update(status="active")
-    assert b"1 compared" in act(client, models.BillingAccount, "reconcile", payer.account).content
+    page = act(client, models.BillingAccount, "reconcile", payer.account)
+    assert b"1 organization compared" in page.content and b"1 difference found" in page.content
     assert payer.state.status == "canceled"
-    assert b"1 looked at" in act(client, SubscriptionState, "sync", payer.state).content
+    assert recorded("billing.reconciled")[:2] == (True, "Ticket 7")
+    assert ReconciliationRun.objects.get().created_by.is_staff
+    assert b"1 customer synchronized" in act(client, SubscriptionState, "sync", payer.state).content
 
 
-def test_a_stripe_that_is_down_is_said(client, payer):
+def test_few_customers_are_synced_within_a_request(client, payer):
+    organizations = [OrganizationFactory() for _ in range(11)]
+    rows = [models.BillingAccount.objects.create(organization=each, stripe_customer_id=f"cus_{each.pk}") for each in organizations]
+    staff(client, "operate_billing")
+    url = reverse("admin:billing_billingaccount_changelist")
+    page = client.post(url, {"action": "sync", "_selected_action": [row.pk for row in rows]}, follow=True)
+    assert b"Select at most 10 rows." in page.content
+
+
+def test_stripe_outage_is_shown(client, payer):
     payer.buy()
     staff(client, "operate_billing")
     payer.world.control("down", on=True)
     for model, action, row in (
         (models.BillingAccount, "sync", payer.account),
-        (models.BillingAccount, "reconcile", payer.account),
         (SubscriptionState, "sync", payer.state),
     ):
-        assert b"does not answer" in act(client, model, action, row).content
+        assert b"is not responding" in act(client, model, action, row).content
     payer.world.control("down", on=False)
+    assert not AuditEvent.objects.filter(action="billing.synced").exists()
+
+
+def test_amounts_are_shown_in_their_currency(client, payer):
+    payer.buy()
+    staff(client)
+    invoice = models.Invoice.objects.get()
+    models.Invoice.objects.update(amount_refunded=400, total=1997)
+    pages = [client.get(reverse("admin:billing_invoice_changelist")).text]
+    pages.append(client.get(reverse("admin:billing_invoice_change", args=[invoice.pk])).text)
+    for page in pages:
+        assert "$19.97" in page and "$4.00" in page
+        assert "1997" not in page
+    assert "$9.00" in pages[1] and "period_start" not in pages[1]
+    state = payer.state
+    state.upcoming_change = {"plan": "pro", "version": 1, "interval": "year", "amount": 9000, "at": 1_800_000_000}
+    state.save()
+    page = client.get(reverse("admin:billing_subscriptionstate_change", args=[state.pk])).text
+    assert "pro v1, $90.00 per year, from Jan. 15, 2027" in page
+    assert "$9.00" in page
+
+
+@pytest.mark.parametrize(
+    ("model", "rows"),
+    [
+        ("drift", lambda organization, number: [{"run": ReconciliationRun.objects.create(organization=organization), "kind": "x"}]),
+        ("reconciliationrun", lambda organization, number: [{"organization": organization}]),
+        ("billingaction", lambda organization, number: [{"organization": organization, "kind": "x", "created_by": UserFactory()}]),
+    ],
+)
+def test_lists_cost_the_same_queries_however_long(client, acme, django_assert_max_num_queries, model, rows):
+    staff(client)
+    chosen = next(each for each in VIEWS if each._meta.model_name == model)
+    for number in range(20):
+        for fields in rows(OrganizationFactory(), number):
+            chosen.objects.create(**fields)
+    with django_assert_max_num_queries(12):
+        assert client.get(reverse(f"admin:billing_{model}_changelist")).status_code == 200
+
+
+def rows_found(client, model, query):
+    return client.get(reverse(f"admin:billing_{model}_changelist"), {"q": query}).context["cl"].result_count
+
+
+def test_search_finds_invoice_and_refund_by_the_bank_statements_ids(client, payer):
+    payer.buy()
+    staff(client)
+    charge = payer.world.sdk.charges.list({"customer": payer.customer}).data[0]
+    other = OrganizationFactory()
+    models.Invoice.objects.create(
+        organization=other,
+        stripe_invoice_id="in_other",
+        status="paid",
+        currency="usd",
+        subtotal=1,
+        total=1,
+        amount_due=1,
+        amount_paid=1,
+        amount_remaining=0,
+        created_at=now(),
+    )
+    refund = payer.world.sdk.refunds.create({"charge": charge.id, "amount": 100})
+    dispute = payer.world.control("disputes", charge=charge.id)
+    payer.world.deliver()
+    for query in (charge.id, charge.payment_intent, models.Invoice.objects.exclude(organization=other).get().number):
+        assert rows_found(client, "invoice", query) == 1, query
+    for query in (refund.id, dispute["id"]):
+        assert rows_found(client, "adjustment", query) == 1, query
+    for query in (charge.id, charge.payment_intent):
+        assert rows_found(client, "adjustment", query) == 2, query
+
+
+def test_the_charges_of_a_deleted_customer_are_still_found(client, payer):
+    payer.buy()
+    staff(client)
+    charge = payer.world.sdk.charges.list({"customer": payer.customer}).data[0]
+    payer.world.sdk.customers.delete(payer.customer)
+    payer.world.deliver()
+    assert rows_found(client, "invoice", charge.id) == 1
+
+
+def test_a_meter_report_is_found_by_its_identifier(client, payer):
+    staff(client)
+    for number in (1, 2):
+        models.MeterReport.objects.create(
+            organization=payer.organization,
+            feature="sessions",
+            stripe_customer_id=payer.customer,
+            period_start=now(),
+            sequence=number,
+            units=1,
+            identifier=f"meter-{number}",
+            timestamp=now(),
+        )
+    assert rows_found(client, "meterreport", "meter-2") == 1
+
+
+def test_money_back_and_checkouts_are_found_by_their_ids(client, acme):
+    staff(client)
+    models.Adjustment.objects.create(
+        organization=acme,
+        kind="refund",
+        stripe_id="re_7",
+        stripe_charge_id="ch_7",
+        stripe_invoice_id="in_7",
+        status="succeeded",
+        amount=400,
+        currency="usd",
+        created_at=now(),
+    )
+    models.CheckoutAttempt.objects.create(organization=acme, plan="pro", interval="month", session_id="cs_test_7")
+    for page, query in (("adjustment", "re_7"), ("adjustment", "ch_7"), ("adjustment", "in_7"), ("checkoutattempt", "cs_test_7")):
+        assert client.get(reverse(f"admin:billing_{page}_changelist"), {"q": query}).context["cl"].result_count == 1
 
 
 def test_moving_shows_a_preview_first(client, payer):
     payer.buy()
     staff(client, "operate_billing")
-    page = act(client, SubscriptionState, "move", payer.state)
-    assert b"All of them have the newest version already" in page.content
-    assert b"0 of 0 moved" in act(client, SubscriptionState, "move", payer.state, confirmed="1").content
+    page = act(client, SubscriptionState, "move", payer.state, confirmed="", reason="")
+    assert b"All selected subscriptions are on the latest version" in page.content
+    assert b"0 of 1 subscriptions queued" in act(client, SubscriptionState, "move", payer.state).content

@@ -1,12 +1,12 @@
-"""Every change that a customer can make of a subscription."""
+"""Every change that a customer can make to a subscription."""
 
 from datetime import timedelta
 
 import pytest
 
+from billing import customers
 from billing.manager import BillingManager
 from billing.models import Invoice, PlanPrice, SubscriptionState
-from billing.services import customers
 from entitlements.manager import EntitlementsManager
 from tests.support.api import problem
 from usage.tracker import UsageTracker
@@ -31,19 +31,19 @@ def world(stripe_world):
 
 @pytest.fixture
 def customer(world, acme) -> str:
-    found = customers.ensure(acme, None).stripe_customer_id
+    found = customers.ensure_customer(acme, None).stripe_customer_id
     world.card(found)
     return found
 
 
 @pytest.fixture
 def clock(world, customer) -> str:
-    return world.hang_on_clock(customer)
+    return world.attach_test_clock(customer)
 
 
 @pytest.fixture
 def subscribed(world, customer, clock):
-    """`subscribed("pro", "month")`: paid, on a clock."""
+    """`subscribed("pro", "month")` returns a paid subscription on a test clock."""
 
     def buy(plan="pro", interval="month", **more):
         bought = world.subscribe(customer, price(plan, interval), **more)
@@ -113,7 +113,7 @@ class TestUpgrade:
         assert (told["interval"], told["amount"]) == ("year", 9000)
         assert preview["nextAt"] == told["currentPeriodEnd"]
         assert Invoice.objects.order_by("-created_at", "-id").first().amount_paid == preview["dueNow"]
-        # Monthly quotas go on in the months they ran in.
+        # Monthly quotas continue in the same usage months.
         assert acme.grants.get(ends_at=None).anchor == anchor
 
     def test_an_old_preview_no_longer_holds(self, world, api, owner, subscribed, clock):
@@ -139,7 +139,7 @@ class TestUpgrade:
 class TestDowngrade:
     def test_it_waits_for_the_period_to_end(self, world, api, owner, acme, subscribed, clock):
         subscribed("enterprise")
-        UsageTracker(acme).state_level("projects", 12)
+        UsageTracker(acme).set_gauge("projects", 12)
         preview = api.post("/api/billing/preview-change", PRO, by=owner).json()
         assert (preview["when"], preview["dueNow"], preview["nextAmount"]) == ("period_end", 0, 900)
         assert preview["overLimits"] == [{"feature": "projects", "used": 12, "limit": 10}]
@@ -269,7 +269,7 @@ WRITES = [
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
 def test_only_an_owner_changes_anything(world, method, path, body, api, owner, admin, member, viewer, stranger):
     arguments = () if body is None else (body,)
-    assert problem(getattr(api, method)(path, *arguments)) == (401, "key_not_found")
+    assert problem(getattr(api, method)(path, *arguments)) == (401, "credentials_missing")
     for person in (admin, member, viewer):
         assert problem(getattr(api, method)(path, *arguments, by=person))[0] == 403
     for person in (owner, stranger):
@@ -278,7 +278,7 @@ def test_only_an_owner_changes_anything(world, method, path, body, api, owner, a
 
 @pytest.mark.parametrize("path", ["/api/billing/preview-change", "/api/billing/change-plan"])
 @pytest.mark.parametrize("body", [{"planTier": "free"}, {"planTier": "gold"}, {"planTier": []}, {"planTier": "pro", "interval": "day"}, {}])
-def test_wishes_that_make_no_sense(world, api, owner, subscribed, path, body):
+def test_invalid_plan_changes(world, api, owner, subscribed, path, body):
     subscribed()
     assert problem(api.post(path, body, by=owner)) == (422, "validation_error")
 
@@ -307,10 +307,10 @@ class TestInvoices:
         assert api.get(self.PATH, by=admin).status_code == 200
         assert api.get(self.PATH, by=stranger).json()["data"] == []
         assert problem(api.get(self.PATH, by=member))[0] == 403
-        assert problem(api.get(self.PATH)) == (401, "key_not_found")
+        assert problem(api.get(self.PATH)) == (401, "credentials_missing")
         assert problem(api.get(f"{self.PATH}?cursor=nonsense", by=owner))[0] in (404, 422)
 
-    def test_a_lasting_discount_is_told_in_full(self, world, api, owner, subscribed, clock):
+    def test_recurring_discount_is_described_in_full(self, world, api, owner, subscribed, clock):
         coupon = world.sdk.coupons.create({"percent_off": 50, "duration": "forever", "name": "Half off"})
         code = world.sdk.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "HALF"})
         subscribed(discounts=[{"promotion_code": code.id}])
@@ -323,7 +323,7 @@ class TestInvoices:
         subscribed(discounts=[{"coupon": coupon.id}])
         first = Invoice.objects.get()
         assert (first.subtotal, first.discount, first.total) == (900, 450, 450)
-        assert BillingManager(acme).subscription().discounts == ()  # It held for one invoice, which is paid.
+        assert BillingManager(acme).subscription().discounts == ()  # The coupon was for one invoice, which is paid.
         world.advance(clock, days=31.2)
         world.deliver()
         assert Invoice.objects.order_by("-created_at").first().total == 900

@@ -1,17 +1,19 @@
-"""Buying: attempts, sessions, and never a second subscription."""
+"""Checkout: attempts, sessions, and never a second subscription."""
 
 import threading
 
 import pytest
 from django.db import connection
-from django.test import override_settings
+from django.test import Client, override_settings
+from django.urls import reverse
 
 from accounts.models import AuditEvent
+from billing import customers
+from billing.catalog import publish
 from billing.errors import AlreadySubscribed, PlanNotSold, StripeUnavailable, UnknownPromotionCode, UnknownSession
-from billing.gateway import client as gateway
 from billing.manager import BillingManager
 from billing.models import BillingAccount, BillingAction, CheckoutAttempt, PlanPrice
-from billing.services import customers, publish
+from billing.stripe.gateway import client as gateway
 from tests.support.api import problem
 
 PATH = "/api/billing/create-checkout-session"
@@ -46,6 +48,18 @@ class TestOneClick:
         assert attempt.request["subscription_data"]["trial_period_days"] == 14
         assert AuditEvent.objects.filter(action="billing.checkout_started", organization=acme).count() == 1
 
+    def test_checkout_requires_a_confirmed_address(self, stripe_world, api, owner):
+        """Neither with a key nor on the pages."""
+        key, browser = owner.key, Client()
+        browser.force_login(owner.user)
+        owner.user.emailaddress_set.update(verified=False)
+        assert problem(api.post(PATH, PRO, by=key)) == (403, "email_not_confirmed")
+        answer = browser.post(reverse("checkout"), {"plan": "pro", "interval": "month"}, follow=True)
+        assert "Confirm your email address before you subscribe" in answer.text
+        assert not CheckoutAttempt.objects.exists() and sessions(stripe_world) == []
+        owner.user.emailaddress_set.update(verified=True)
+        assert api.post(PATH, PRO, by=key).status_code == 200
+
     def test_the_same_choice_gets_the_open_session(self, stripe_world, api, owner):
         assert api.post(PATH, PRO, by=owner).json() == api.post(PATH, PRO, by=owner).json()
         assert len(sessions(stripe_world)) == 1
@@ -65,22 +79,22 @@ class TestOneClick:
         assert api.post(PATH, PRO, by=owner).json()["sessionId"] != first["sessionId"]
 
     def test_the_customer_is_reused(self, stripe_world, api, owner, acme):
-        made = customers.ensure(acme, None).stripe_customer_id
+        made = customers.ensure_customer(acme, None).stripe_customer_id
         api.post(PATH, PRO, by=owner)
         assert sessions(stripe_world)[0].customer == made
         assert len(stripe_world.sdk.customers.list().data) == 1
 
-    def test_who_is_subscribed_is_told_to_change_the_plan(self, stripe_world, api, owner, acme):
-        customer = customers.ensure(acme, None).stripe_customer_id
+    def test_subscriber_is_referred_to_plan_changes(self, stripe_world, api, owner, acme):
+        customer = customers.ensure_customer(acme, None).stripe_customer_id
         stripe_world.card(customer)
         stripe_world.subscribe(customer, price())
-        # Our own tables do not know it yet: Stripe is asked.
+        # Our own tables do not contain it yet, so Stripe is asked.
         assert problem(api.post(PATH, PRO, by=owner)) == (409, "already_subscribed")
         assert problem(api.post(PATH, PRO, by=owner)) == (409, "already_subscribed")
         assert sessions(stripe_world) == []
 
     def test_there_is_one_trial(self, stripe_world, api, owner, acme):
-        customer = customers.ensure(acme, None).stripe_customer_id
+        customer = customers.ensure_customer(acme, None).stripe_customer_id
         stripe_world.card(customer)
         bought = stripe_world.subscribe(customer, price(), trial_period_days=14)
         stripe_world.sdk.subscriptions.cancel(bought.id)
@@ -122,17 +136,17 @@ class TestOneClick:
 
     def test_a_price_from_the_environment_wins(self, stripe_world, api, owner, settings):
         own = stripe_world.sdk.prices.create(
-            {"product": "contextmcp_pro", "unit_amount": 700, "currency": "usd", "recurring": {"interval": "month"}}
+            {"product": "contextmcp_pro", "unit_amount": 900, "currency": "usd", "recurring": {"interval": "month"}}
         )
-        settings.STRIPE_PRICE_IDS = {("pro", "month"): own.id}
+        settings.STRIPE_PRICE_IDS = {"STRIPE_PRO_MONTHLY_PRICE_ID": own.id}
         assert api.post(PATH, PRO, by=owner).status_code == 200
         assert CheckoutAttempt.objects.get().request["line_items"][0]["price"] == own.id
         assert price() == own.id
-        settings.STRIPE_PRICE_IDS = {("pro", "month"): "price_none"}
+        settings.STRIPE_PRICE_IDS = {"STRIPE_PRO_MONTHLY_PRICE_ID": "price_none"}
         assert problem(api.post(PATH, PRO, by=owner)) == (503, "billing_not_configured")
 
     def test_only_an_owner_spends(self, stripe_world, api, owner, admin, member, viewer, stranger):
-        assert problem(api.post(PATH, PRO)) == (401, "key_not_found")
+        assert problem(api.post(PATH, PRO)) == (401, "credentials_missing")
         for person in (admin, member, viewer):
             assert problem(api.post(PATH, PRO, by=person))[0] == 403
         mine = api.post(PATH, PRO, by=owner).json()
@@ -151,7 +165,7 @@ class TestOneClick:
         assert problem(api.post(PATH, PRO, by=owner)) == (503, "billing_not_configured")
         assert not BillingAccount.objects.filter(stripe_customer_id__isnull=False).exists()
 
-    def test_a_stripe_that_is_down_is_said_and_repeating_is_safe(self, stripe_world, api, owner):
+    def test_stripe_outage_is_reported_and_a_retry_is_safe(self, stripe_world, api, owner):
         stripe_world.control("down", on=True)
         refused = api.post(PATH, PRO, by=owner)
         assert problem(refused) == (503, "stripe_unavailable")
@@ -164,7 +178,7 @@ class TestOneClick:
 
     def test_a_crash_after_stripe_made_the_session_makes_no_second_one(self, stripe_world, api, owner):
         first = api.post(PATH, PRO, by=owner).json()
-        # As if the answer had never arrived.
+        # As if the response had been lost.
         CheckoutAttempt.objects.update(state="preparing", session_id=None, url="", expires_at=None)
         assert api.post(PATH, PRO, by=owner).json() == first
         CheckoutAttempt.objects.update(state="preparing", session_id=None, url="", expires_at=None)
@@ -175,7 +189,7 @@ class TestOneClick:
         }
 
     def test_a_deleted_customer_is_replaced(self, stripe_world, api, owner, acme):
-        gone = customers.ensure(acme, None).stripe_customer_id
+        gone = customers.ensure_customer(acme, None).stripe_customer_id
         stripe_world.sdk.customers.delete(gone)
         stripe_world.deliver()
         assert api.post(PATH, PRO, by=owner).status_code == 200
@@ -190,7 +204,7 @@ class TestOneClick:
 
 @pytest.mark.django_db(transaction=True)
 def test_25_clicks_at_once_make_one_customer_and_one_session(stripe_configured, owner, acme):
-    publish.publish()
+    publish.publish_catalog()
     answers, errors = [], []
 
     def click():
@@ -214,7 +228,7 @@ def test_25_clicks_at_once_make_one_customer_and_one_session(stripe_configured, 
 
 @pytest.mark.django_db(transaction=True)
 def test_clicks_on_different_plans_leave_one_open_session(stripe_configured, owner, acme):
-    publish.publish()
+    publish.publish_catalog()
     errors = []
 
     def click(plan):
@@ -240,14 +254,14 @@ class TestPortal:
 
     def test_it_leads_there(self, stripe_world, api, owner, acme):
         assert problem(api.post(self.PATH, {}, by=owner)) == (409, "no_customer")
-        customers.ensure(acme, None)
+        customers.ensure_customer(acme, None)
         answer = api.post(self.PATH, {}, by=owner)
         assert answer.status_code == 200
         assert answer.json()["url"].startswith(stripe_world.url)
 
     def test_only_an_owner(self, stripe_world, api, acme, admin, member, viewer, stranger):
-        customers.ensure(acme, None)
-        assert problem(api.post(self.PATH, {})) == (401, "key_not_found")
+        customers.ensure_customer(acme, None)
+        assert problem(api.post(self.PATH, {})) == (401, "credentials_missing")
         for person in (admin, member, viewer):
             assert problem(api.post(self.PATH, {}, by=person))[0] == 403
         assert problem(api.post(self.PATH, {}, by=stranger)) == (409, "no_customer")
@@ -261,12 +275,12 @@ class TestSubscription:
         told = api.get(self.PATH, by=owner).json()
         assert (told["plan"], told["status"], told["trialAvailable"]) == ("free", "none", True)
         assert api.get(self.PATH, by=admin).status_code == 200
-        assert problem(api.get(self.PATH)) == (401, "key_not_found")
+        assert problem(api.get(self.PATH)) == (401, "credentials_missing")
         for person in (member, viewer):
             assert problem(api.get(self.PATH, by=person))[0] == 403
 
     def test_with_one_even_while_stripe_is_down(self, stripe_world, api, owner, acme, stranger):
-        customer = customers.ensure(acme, None).stripe_customer_id
+        customer = customers.ensure_customer(acme, None).stripe_customer_id
         stripe_world.card(customer)
         stripe_world.subscribe(customer, price(), trial_period_days=14)
         stripe_world.deliver()

@@ -1,13 +1,14 @@
-"""A closed organization pays nothing more, whatever was under way."""
+"""A closed organization is not charged again, whatever was in progress."""
 
 import pytest
 
 from accounts.manager import AuthManager
-from billing.services import queue, reconcile
+from billing import enqueue as queue
+from billing import reconciliation
 from tests.factories.billing import price_of
 from tests.support.stripe import jobs, work
 
-from .test_paying import PATH, PRO, pay
+from .test_checkout_payment import PATH, PRO, pay
 
 pytestmark = pytest.mark.django_db
 
@@ -18,7 +19,7 @@ def close(organization, owner) -> None:
 
 
 def statuses(payer) -> set[str]:
-    """Of its subscriptions, as Stripe has them."""
+    """Return the statuses of its subscriptions at Stripe."""
     return {each.status for each in payer.world.sdk.subscriptions.list({"customer": payer.customer, "status": "all"}).data}
 
 
@@ -53,10 +54,10 @@ def test_so_is_what_was_bought_elsewhere(payer, acme, owner):
     assert statuses(payer) == {"canceled"}
 
 
-def test_the_nightly_run_ends_what_no_event_told_of(payer, acme, owner):
+def test_nightly_run_ends_grants_whose_event_was_lost(payer, acme, owner):
     close(acme, owner)
     payer.world.subscribe(payer.customer, price_of())
-    reconcile.run()
+    reconciliation.reconcile()
     work()
     assert statuses(payer) == {"canceled"}
 
@@ -70,6 +71,6 @@ def test_a_first_payment_that_is_missing_can_not_be_made_any_more(payer, acme, o
 
 
 def test_the_end_is_queued_once(payer, acme):
-    queue.end_later(str(acme.pk))
-    queue.end_later(str(acme.pk))
-    assert len(jobs("billing.tasks.end_subscription")) == 1
+    queue.cancel_all(str(acme.pk))
+    queue.cancel_all(str(acme.pk))
+    assert len(jobs("billing.cancel_all_subscriptions")) == 1

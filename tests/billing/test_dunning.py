@@ -1,4 +1,4 @@
-"""Payments that fail, what is said about it, and what sets it right. Receipts and policy, too."""
+"""Failed payments: emails, recovery, receipts and the refund policy."""
 
 from datetime import timedelta
 
@@ -8,22 +8,22 @@ from django.test import override_settings
 
 from accounts.models import AuditEvent
 from billing.manager import BillingManager
-from billing.models import Invoice, Notice
-from billing.services import mail as sender
-from billing.services import recovery
+from billing.models import BillingNotification, Invoice
+from billing.notifications import deliver as sender
+from billing.subscriptions import pay_open_invoices
 from tests.support.stripe import run
 
 pytestmark = pytest.mark.django_db
 
 
 def letters() -> list[str]:
-    sender.send_due()
+    sender.deliver_due()
     titles = [letter.subject for letter in mail.outbox]
     mail.outbox.clear()
     return titles
 
 
-def test_grace_runs_out_with_a_letter_at_the_start_halfway_and_the_day_before(payer, acme):
+def test_grace_period_sends_emails_at_start_halfway_and_the_day_before(payer, acme):
     payer.buy(trial_period_days=14)
     letters()
     payer.declines()
@@ -32,13 +32,13 @@ def test_grace_runs_out_with_a_letter_at_the_start_halfway_and_the_day_before(pa
     assert state.status == "past_due"
     assert payer.plan == "pro"
     assert BillingManager(acme).dunning().stage == "started"
-    assert letters() == ["A payment did not go through"]
+    assert letters() == ["Payment failed"]
     payer.later(3.5)
     assert BillingManager(acme).dunning().stage == "halfway"
-    assert letters() == ["A payment is still missing"]
+    assert letters() == ["Payment still outstanding"]
     payer.later(2.7)
     assert BillingManager(acme).dunning().stage == "last_day"
-    assert letters() == ["ContextMCP Pro ends tomorrow"]
+    assert letters() == ["ContextMCP Pro will be paused tomorrow"]
     assert payer.plan == "pro"
     payer.later(1.0)
     dunning = BillingManager(acme).dunning()
@@ -49,19 +49,31 @@ def test_grace_runs_out_with_a_letter_at_the_start_halfway_and_the_day_before(pa
     assert letters() == []
 
 
-def test_heard_of_late_only_the_letter_of_that_day_is_sent(payer):
+def test_failure_known_late_sends_only_the_current_email(payer):
     payer.buy(trial_period_days=14)
     payer.declines()
-    payer.world.news()
+    payer.world.new_events()
     payer.world.advance(payer.clock, days=14.1 + 5)
     payer.world.deliver()
     payer.organization.refresh_from_db()
-    assert letters() == ["A payment is still missing"]
+    assert letters() == ["Payment still outstanding"]
     payer.later(5)
-    assert letters() == ["ContextMCP Pro ends tomorrow", "ContextMCP Pro is paused"]
+    assert letters() == ["ContextMCP Pro will be paused tomorrow", "ContextMCP Pro is paused"]
 
 
-def test_heard_of_after_grace_it_is_only_said_that_it_is_over(payer):
+def test_emails_offer_to_keep_the_plan_and_afterwards_to_restore_it(payer):
+    payer.buy(trial_period_days=14)
+    letters()
+    payer.declines()
+    payer.later(14.1)
+    sender.deliver_due()
+    assert "to keep your subscription" in mail.outbox.pop().body
+    payer.later(7.2)
+    sender.deliver_due()
+    assert "to restore your subscription" in mail.outbox[-1].body
+
+
+def test_failure_known_after_grace_only_reports_the_end(payer):
     payer.buy(trial_period_days=14)
     payer.declines()
     payer.world.advance(payer.clock, days=14.1 + 9)
@@ -83,10 +95,10 @@ def test_a_new_card_pays_what_the_old_one_did_not(payer, acme):
     assert BillingManager(acme).dunning() is None
     sent = letters()
     assert "Receipt for $9.00" in sent
-    # What was written for the days to come is no longer true, and is not said.
+    # The emails for later days no longer apply and are not sent.
     payer.later(7)
     assert letters() == []
-    assert Notice.objects.filter(kind="dunning_last_day", dropped_at__isnull=False).exists()
+    assert BillingNotification.objects.filter(kind="dunning_last_day", canceled_at__isnull=False).exists()
 
 
 def test_a_new_card_that_declines_too_changes_nothing(payer):
@@ -100,8 +112,8 @@ def test_a_new_card_that_declines_too_changes_nothing(payer):
 
 def test_only_the_present_card_is_tried(payer):
     payer.buy()
-    assert recovery.pay_open_invoices(payer.customer, "pm_other") == 0
-    assert recovery.pay_open_invoices("cus_none", "pm_other") == 0
+    assert pay_open_invoices.pay_open_invoices(payer.customer, "pm_other") == 0
+    assert pay_open_invoices.pay_open_invoices("cus_none", "pm_other") == 0
 
 
 @pytest.mark.parametrize("final", ["cancel", "unpaid", "past_due"])
@@ -129,12 +141,12 @@ def test_a_trial_without_a_card_ends_without_a_plan(stripe_world, payer, acme):
 
 def test_a_receipt_is_mailed_once_in_text_and_html(payer, acme):
     payer.buy()
-    sender.send_due()
+    sender.deliver_due()
     letter = next(each for each in mail.outbox if each.subject.startswith("Receipt"))
     assert letter.to == [acme.email]
     assert "Paid: $9.00" in letter.body
     html = letter.alternatives[0][0]
-    assert "$9.00" in html and "Download it as PDF" in html
+    assert "$9.00" in html and "Download PDF" in html
     mail.outbox.clear()
     payer.world.deliver(payer.world.events())
     assert letters() == []
@@ -143,13 +155,13 @@ def test_a_receipt_is_mailed_once_in_text_and_html(payer, acme):
 def test_a_receipt_shows_discount_and_currency(payer):
     coupon = payer.world.sdk.coupons.create({"percent_off": 50, "duration": "once"})
     payer.buy(discounts=[{"coupon": coupon.id}])
-    sender.send_due()
+    sender.deliver_due()
     body = next(each for each in mail.outbox if each.subject.startswith("Receipt")).body
     assert "Discount: -$4.50" in body
     assert "Paid: $4.50" in body
 
 
-def test_the_end_of_a_trial_is_told_three_days_before_unless_it_was_cancelled(payer):
+def test_trial_reminder_is_sent_three_days_before_unless_canceled(payer):
     bought = payer.buy(trial_period_days=14)
     assert letters() == []
     payer.later(11.5)
@@ -159,7 +171,7 @@ def test_the_end_of_a_trial_is_told_three_days_before_unless_it_was_cancelled(pa
     assert letters() == ["ContextMCP Pro has ended"]
 
 
-def test_who_cancels_a_trial_and_resumes_is_told_of_its_end_all_the_same(payer, api, owner):
+def test_resumed_trial_still_sends_its_reminder(payer, api, owner):
     payer.buy(trial_period_days=14)
     api.post("/api/billing/cancel", {}, by=owner)
     payer.later(11.5)
@@ -173,31 +185,31 @@ def test_who_cancels_a_trial_and_resumes_is_told_of_its_end_all_the_same(payer, 
 def test_a_mail_server_that_fails_is_tried_again(payer, monkeypatch):
     payer.buy()
     with override_settings(EMAIL_BACKEND="tests.support.failing_mail.Backend"):
-        assert sender.send_due() == 0
-    notice = Notice.objects.get(kind="receipt")
+        assert sender.deliver_due() == 0
+    notice = BillingNotification.objects.get(kind="receipt")
     assert notice.error.startswith("ConnectionRefusedError")
-    assert sender.send_due() == 0  # claimed for a while
-    Notice.objects.update(claimed_until=None)
-    assert sender.send_due() == 1
+    assert sender.deliver_due() == 0  # leased for a while
+    BillingNotification.objects.update(claimed_until=None)
+    assert sender.deliver_due() == 1
     notice.refresh_from_db()
     assert notice.sent_at and not notice.error
 
 
-def test_two_senders_send_a_letter_once(payer):
+def test_two_senders_send_an_email_once(payer):
     payer.buy()
-    notice = Notice.objects.get(kind="receipt")
+    notice = BillingNotification.objects.get(kind="receipt")
     assert sender._send(notice)
     assert not sender._send(notice)
     assert len(mail.outbox) == 1
 
 
-def test_old_payments_are_not_news(payer, acme):
+def test_old_payments_send_no_email(payer, acme):
     payer.buy()
-    Notice.objects.all().delete()
+    BillingNotification.objects.all().delete()
     payer.world.advance(payer.clock, days=10)
     BillingManager(acme).sync()
     payer.world.deliver()
-    assert not Notice.objects.filter(kind="receipt").exists()
+    assert not BillingNotification.objects.filter(kind="receipt").exists()
 
 
 class TestMoneyThatGoesBack:
@@ -241,8 +253,8 @@ class TestMoneyThatGoesBack:
         assert payer.organization.billing_adjustments.get().status == "lost"
         assert payer.plan == "free"
 
-    def test_a_policy_for_nobody_does_nothing(self):
-        run("billing.tasks.enforce_policy", customer_id="cus_none", reason="refunded")
+    def test_policy_without_a_subscription_does_nothing(self):
+        run("billing.cancel_for_policy", customer_id="cus_none", reason="refunded")
 
 
 def test_a_grace_of_another_length(payer, settings):
@@ -252,3 +264,26 @@ def test_a_grace_of_another_length(payer, settings):
     payer.later(14.1)
     state = payer.state
     assert state.grace_until - state.past_due_since == timedelta(days=3)
+
+
+def test_a_debit_that_bounces_leaves_the_whole_grace_period(payer):
+    """The bank answers nine days after the invoice was finalized, which is longer than the grace period."""
+    payer.buy()
+    payer.world.control("debits", days=9)
+    debit = payer.world.sdk.payment_methods.create(
+        {
+            "type": "sepa_debit",
+            "sepa_debit": {"iban": "AT861904300235473202"},
+            "billing_details": {"name": "Ann Example", "email": "ann@example.com"},
+        }
+    )
+    payer.world.sdk.payment_methods.attach(debit.id, {"customer": payer.customer})
+    payer.world.sdk.customers.update(payer.customer, {"invoice_settings": {"default_payment_method": debit.id}})
+    renewal = payer.state.current_period_end
+    payer.later(39)
+    assert (payer.state.status, payer.plan) == ("active", "pro")
+    payer.later(2)
+    assert payer.state.status == "past_due"
+    assert timedelta(days=9) <= payer.state.past_due_since - renewal < timedelta(days=9, hours=2)
+    assert payer.state.grace_until - payer.state.past_due_since == timedelta(days=7)
+    assert payer.plan == "pro"

@@ -1,23 +1,24 @@
-"""Subscriptions of a customer that are for something else than a plan, and fields that anybody may write in the dashboard."""
+"""A customer's subscriptions to other products, and fields that anybody may edit in the dashboard."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
+from billing import customer_mapping
 from billing.errors import NoSubscription
 from billing.manager import BillingManager
 from billing.models import CheckoutAttempt, SubscriptionState
-from billing.services import accounts, rebuild
-from billing.services.sync import sync_customer
+from billing.sync import customer_projection
+from billing.sync.customer import sync_customer
 from contextmcp.common.ids import as_uuid
-from tests.factories.billing import price_of
+from tests.factories.accounts import OrganizationFactory
+from tests.factories.billing import Payer, price_of
+from tests.support.properties import HealthCheck, given, settings, st
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
 def contract(payer):
-    """Sell the customer a support contract for $500 a month, as staff would in Stripe's dashboard. Returns a function that does it."""
+    """Return a function that sells the customer a support contract for $500 a month, as staff would in Stripe's dashboard."""
 
     def sell():
         product = payer.world.sdk.products.create({"name": "Support contract"})
@@ -59,7 +60,7 @@ def test_cancelling_the_plan_leaves_another_subscription_running(payer, owner, c
     assert payer.plan == "free"
 
 
-def test_who_has_only_another_subscription_can_buy_and_cannot_cancel(payer, owner, contract):
+def test_other_subscription_allows_checkout_and_no_cancellation(payer, owner, contract):
     other = contract()
     manager = BillingManager(payer.organization)
     assert manager.subscription().status == "none"
@@ -89,6 +90,27 @@ def test_metadata_of_any_content_does_not_stop_a_withdrawal(payer, value):
     assert payer.plan == "free"
 
 
+@pytest.mark.parametrize("value", ["{}", "", "\U0001f600", "0" * 500, "0192f0c1-5a52-7a6d-925a-895618c9074c"])
+def test_a_customers_metadata_of_any_content_stops_no_sync(payer, value):
+    bought = payer.buy()
+    payer.world.sdk.customers.update(payer.customer, {"metadata": {customer_mapping.SUBSCRIBER: value}})
+    payer.world.sdk.subscriptions.cancel(bought.id)
+    payer.world.deliver()
+    assert payer.plan == "free"
+
+
+def test_a_customer_that_names_another_organization_stays_where_it_is(payer):
+    other = Payer.make(payer.world, OrganizationFactory(name="Other"))
+    other.buy("enterprise")
+    bought = payer.buy()
+    payer.world.sdk.customers.update(payer.customer, {"metadata": {customer_mapping.SUBSCRIBER: str(other.organization.pk)}})
+    payer.world.deliver()
+    assert (payer.plan, other.plan) == ("pro", "enterprise")
+    payer.world.sdk.subscriptions.cancel(bought.id)
+    payer.world.deliver()
+    assert (payer.plan, other.plan) == ("free", "enterprise")
+
+
 def test_the_attempt_named_in_the_metadata_is_completed(payer, owner):
     BillingManager(payer.organization).create_checkout("pro", "month", actor=owner.caller)
     attempt = CheckoutAttempt.objects.get()
@@ -101,9 +123,11 @@ def test_the_attempt_named_in_the_metadata_is_completed(payer, owner):
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.none(), st.text(), st.integers(), st.lists(st.text()), st.uuids().map(str)))
 def test_no_value_of_a_foreign_field_raises(acme, value):
-    account = accounts.of_organization(acme)
-    rebuild._attempts(account, [{"metadata": {"checkout_attempt": value}, "status": "canceled"}, {"metadata": None, "status": "canceled"}])
-    accounts.named_by({"metadata": {accounts.SUBSCRIBER: value}})
+    account = customer_mapping.account_for_organization(acme)
+    customer_projection._attempts(
+        account, [{"metadata": {"checkout_attempt": value}, "status": "canceled"}, {"metadata": None, "status": "canceled"}]
+    )
+    customer_mapping.organization_from_metadata({"metadata": {customer_mapping.SUBSCRIBER: value}})
     assert as_uuid(value) is None or str(as_uuid(value)) == value
 
 

@@ -1,10 +1,10 @@
-"""When money that goes back ends a subscription, case by case."""
+"""When a refund or dispute ends a subscription, case by case."""
 
 from typing import Any
 
 import pytest
 
-from billing.services.policy import breach
+from billing.subscriptions.refund_policy import cancellation_reason
 
 
 @pytest.fixture(autouse=True)
@@ -28,16 +28,16 @@ PRESENT = {"id": "sub_2", "start_date": 1000, "ended_at": None}
 FORMER = {"id": "sub_1", "start_date": 10, "ended_at": 900}
 
 
-def test_the_payment_that_checkout_took_before_it_made_the_subscription_counts():
-    assert breach([PRESENT], [invoice("sub_2", "pi_1")], [charge("pi_1", 998)], []) == "refunded"
+def test_payment_that_checkout_collected_before_the_subscription_counts():
+    assert cancellation_reason([PRESENT], [invoice("sub_2", "pi_1")], [charge("pi_1", 998)], []) == "refunded"
 
 
 def test_what_was_paid_for_another_subscription_does_not():
     paid = [invoice("sub_1", "pi_1"), invoice("sub_2", "pi_2")]
     given = [charge("pi_2", 998, refunded=False), charge("pi_1", 1001)]
-    assert breach([FORMER, PRESENT], paid, given, [{"status": "lost", "charge": "ch_pi_1"}]) == ""
-    assert breach([FORMER, PRESENT], paid, given, [{"status": "lost", "charge": "ch_pi_2"}]) == "dispute_lost"
+    assert cancellation_reason([FORMER, PRESENT], paid, given, [{"status": "lost", "charge": "ch_pi_1"}]) == ""
+    assert cancellation_reason([FORMER, PRESENT], paid, given, [{"status": "lost", "charge": "ch_pi_2"}]) == "dispute_lost"
 
 
 def test_what_is_over_is_not_ended_again():
-    assert breach([FORMER], [invoice("sub_1", "pi_1")], [charge("pi_1", 10)], []) == ""
+    assert cancellation_reason([FORMER], [invoice("sub_1", "pi_1")], [charge("pi_1", 10)], []) == ""

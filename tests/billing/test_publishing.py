@@ -1,4 +1,4 @@
-"""Publishing the catalogue at Stripe."""
+"""Publishing the catalog at Stripe."""
 
 from io import StringIO
 
@@ -6,10 +6,10 @@ import msgspec
 import pytest
 from django.core.management import call_command
 
+from billing.catalog import prices, publish
 from billing.errors import BillingNotConfigured
 from billing.manager import BillingManager
 from billing.models import PlanPrice
-from billing.services import prices, publish
 from entitlements.catalog import CATALOG
 from tests.factories.billing import price_of
 
@@ -44,27 +44,27 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(stripe_configured):
     assert "+ price pro/month: 900 usd" in command("--dry-run")
     assert stripe_configured.sdk.prices.list({"limit": 100}).data == []
     assert not PlanPrice.objects.exists()
-    publish.publish()
+    publish.publish_catalog()
     assert "= price pro/month" in command("--dry-run")
 
 
 class TestAPriceFromTheEnvironmentInANewVersion:
     @pytest.fixture
     def raised(self, payer, settings):
-        """The catalogue with another version of Pro, whose price by the month stays the same."""
-        settings.STRIPE_PRICE_IDS = {("pro", "month"): price_of()}
+        """Return the catalog with another version of Pro, whose monthly price is unchanged."""
+        settings.STRIPE_PRICE_IDS = {"STRIPE_PRO_MONTHLY_PRICE_ID": price_of()}
         plans = tuple(msgspec.structs.replace(each, version=2) if each.name == "pro" else each for each in CATALOG.plans)
         return msgspec.structs.replace(CATALOG, plans=plans)
 
     def test_it_goes_on_standing_for_what_was_bought_with_it(self, payer, acme, raised):
         payer.buy()
-        assert "conflict" in {step.state for step in publish.difference(raised)}
-        publish.publish(raised)
+        assert "conflict" in {step.state for step in publish.plan_publish(raised)}
+        publish.publish_catalog(raised)
         BillingManager(acme).sync()
         assert payer.state.plan_version.version == 1
-        with pytest.raises(BillingNotConfigured, match="make another one"):
-            prices.for_sale("pro", "month")
+        with pytest.raises(BillingNotConfigured, match="Configure a different price"):
+            prices.sellable_price("pro", "month")
 
     def test_it_may_stand_for_another_while_nobody_bought_it(self, payer, raised):
-        publish.publish(raised)
-        assert prices.for_sale("pro", "month").plan_version.version == 2
+        publish.publish_catalog(raised)
+        assert prices.sellable_price("pro", "month").plan_version.version == 2

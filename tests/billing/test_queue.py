@@ -1,4 +1,4 @@
-"""The inbox at full strength: failures, backoff, dead letters, replays, retention."""
+"""Processing of the inbox: failures, backoff, dead letters, replays, retention."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -8,10 +8,11 @@ from django.db import connection
 from django.test import override_settings
 from prometheus_client import generate_latest
 
-from billing import tasks
+from billing import maintenance, tasks
 from billing.errors import StripeUnavailable
+from billing.inbound import process_events
 from billing.models import SubscriptionState, WebhookEvent
-from billing.services import apply, housekeeping, sync
+from billing.sync import customer
 from contextmcp.common.clock import now
 from tests.factories.billing import Payer, price_of
 from tests.support.stripe import jobs, post, run, work
@@ -24,7 +25,7 @@ def context(attempts=0, lock="cus_1"):
 
 
 def decide(error, attempts, lock="cus_1"):
-    return tasks.PATIENCE.get_retry_decision(exception=error, job=context(attempts, lock).job)
+    return tasks.STRIPE_RETRY.get_retry_decision(exception=error, job=context(attempts, lock).job)
 
 
 def test_tries_are_spaced_and_end():
@@ -42,32 +43,32 @@ def test_while_stripe_is_away_there_is_no_end():
     assert timedelta(seconds=25) < late.retry_at - now() < timedelta(seconds=31)
 
 
-def test_a_poison_event_does_not_keep_others_waiting(stripe_world, payer, stranger, monkeypatch):
+def test_failing_event_does_not_delay_others(stripe_world, payer, stranger, monkeypatch):
     other = Payer.make(stripe_world, stranger.organization)
     stripe_world.subscribe(payer.customer, price_of())
     stripe_world.subscribe(other.customer, price_of())
-    for event in stripe_world.news():
+    for event in stripe_world.new_events():
         post(event)
-    real = sync.truth.fetch
+    real = customer.fetch.fetch_snapshot
 
     def poisoned(customer_id, *args):
         if customer_id == payer.customer:
             raise ValueError("poison")
         return real(customer_id, *args)
 
-    monkeypatch.setattr(sync.truth, "fetch", poisoned)
-    for attempt in range(tasks.TRIES):
+    monkeypatch.setattr(customer.fetch, "fetch_snapshot", poisoned)
+    for attempt in range(tasks.MAX_ATTEMPTS):
         with pytest.raises(ValueError, match="poison"):
-            tasks.apply_events.func(context(attempt), subject=payer.customer)
-    tasks.apply_events.func(context(), subject=other.customer)
+            tasks.process_pending_events.func(context(attempt), subject=payer.customer)
+    tasks.process_pending_events.func(context(), subject=other.customer)
     assert other.plan == "pro"
     dead = WebhookEvent.objects.dead()
     assert {event.subject for event in dead} == {payer.customer}
-    assert all("ValueError: poison" in event.error and event.attempts == tasks.TRIES for event in dead)
+    assert all("ValueError: poison" in event.error and event.attempts == tasks.MAX_ATTEMPTS for event in dead)
     monkeypatch.undo()
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM procrastinate_jobs")
-    assert apply.replay(list(dead)) == 1
+    assert process_events.replay_events(list(dead)) == 1
     assert work() == 1
     assert payer.plan == "pro"
     assert not WebhookEvent.objects.dead().exists()
@@ -76,13 +77,13 @@ def test_a_poison_event_does_not_keep_others_waiting(stripe_world, payer, strang
 def test_ten_minutes_without_stripe_catch_up_by_themselves(payer, api, owner):
     payer.buy()
     payer.world.sdk.subscriptions.update(payer.state.stripe_subscription_id, {"cancel_at_period_end": True})
-    events = payer.world.news()
+    events = payer.world.new_events()
     payer.world.control("down", on=True)
     for event in events:
         assert post(event).status_code == 200
     with pytest.raises(StripeUnavailable):
-        tasks.apply_events.func(context(), subject=payer.customer)
-    waiting = WebhookEvent.objects.waiting().filter(subject=payer.customer)
+        tasks.process_pending_events.func(context(), subject=payer.customer)
+    waiting = WebhookEvent.objects.pending().filter(subject=payer.customer)
     assert waiting.exists() and all("StripeUnavailable" in event.error for event in waiting)
     assert api.get("/api/billing/subscription", by=owner).json()["plan"] == "pro"
     payer.world.control("down", on=False)
@@ -92,16 +93,16 @@ def test_ten_minutes_without_stripe_catch_up_by_themselves(payer, api, owner):
 
 def test_what_waits_without_a_job_is_queued_again(payer):
     payer.world.subscribe(payer.customer, price_of())
-    for event in payer.world.news():
+    for event in payer.world.new_events():
         post(event)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM procrastinate_jobs")
-    run("billing.tasks.sweep", timestamp=0)
+    run("billing.requeue_stranded_events", timestamp=0)
     assert not jobs()
     WebhookEvent.objects.update(received_at=now() - timedelta(minutes=2))
-    run("billing.tasks.sweep", timestamp=0)
+    run("billing.requeue_stranded_events", timestamp=0)
     assert payer.customer in {args.get("subject") for _, _, args in jobs()}
-    assert housekeeping.requeue_forgotten() == 0
+    assert maintenance.requeue_stranded_events() == 0
     work()
     assert payer.plan == "pro"
 
@@ -112,12 +113,12 @@ def test_old_events_go_and_dead_ones_stay(payer):
     WebhookEvent.objects.filter(pk=dead.pk).update(state="dead")
     total = WebhookEvent.objects.count()
     WebhookEvent.objects.update(received_at=now() - timedelta(days=91))
-    run("billing.tasks.purge", timestamp=0)
+    run("billing.purge_events", timestamp=0)
     assert list(WebhookEvent.objects.all()) == [dead]
     assert total > 1
 
 
-def test_events_about_the_catalogue_are_mirrored(stripe_world):
+def test_catalog_events_are_mirrored(stripe_world):
     from djstripe.models import Coupon, Product
 
     made = stripe_world.sdk.products.create({"name": "Something"})
@@ -144,7 +145,7 @@ def test_someone_elses_refund_is_ignored(stripe_world):
 
 def test_the_lag_is_measured(payer):
     payer.world.subscribe(payer.customer, price_of())
-    for event in payer.world.news():
+    for event in payer.world.new_events():
         post(event)
     WebhookEvent.objects.update(received_at=now() - timedelta(seconds=90))
     text = generate_latest().decode()
@@ -156,15 +157,15 @@ def test_the_lag_is_measured(payer):
 
 def test_without_a_key_events_wait(payer):
     payer.world.subscribe(payer.customer, price_of())
-    for event in payer.world.news():
+    for event in payer.world.new_events():
         post(event)
     with override_settings(STRIPE_SECRET_KEY=""), pytest.raises(Exception, match="billing_not_configured"):
         work()
-    assert WebhookEvent.objects.waiting().exists()
+    assert WebhookEvent.objects.pending().exists()
 
 
 def test_every_job_of_a_service_is_a_task():
     from procrastinate.contrib.django import app
 
-    for name in ("apply_events", "sync", "pay_open_invoices", "enforce_policy", "reconcile_organization"):
-        assert f"billing.tasks.{name}" in app.tasks
+    for name in ("process_events", "sync_customer", "pay_open_invoices", "cancel_for_policy", "reconcile_organization"):
+        assert f"billing.{name}" in app.tasks

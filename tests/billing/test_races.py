@@ -1,12 +1,15 @@
-"""What must hold when several are at it, or one dies."""
+"""Concurrency: what must hold when several processes act at the same time, or one dies."""
 
 import threading
 
 import pytest
 from django.db import connection
 
+from billing import customers
+from billing.catalog import publish
 from billing.models import Invoice, PlanPrice, SubscriptionState, WebhookEvent
-from billing.services import customers, publish, sync, truth
+from billing.sync import customer as sync
+from billing.sync import fetch
 from contextmcp.common.clock import now
 from entitlements.manager import EntitlementsManager
 from tests.support.stripe import jobs, post
@@ -18,8 +21,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def customer(stripe_configured, acme) -> str:
-    publish.publish()
-    found = customers.ensure(acme, None).stripe_customer_id
+    publish.publish_catalog()
+    found = customers.ensure_customer(acme, None).stripe_customer_id
     stripe_configured.card(found)
     return found
 
@@ -29,12 +32,12 @@ def price(plan="pro") -> str:
 
 
 class Staller:
-    """Lets the first fetch see Stripe, and then holds its answer back."""
+    """Lets the first fetch read Stripe's state and then delays its result."""
 
     def __init__(self, monkeypatch):
         self.fetched, self.go_on = threading.Event(), threading.Event()
-        self.fetch, self.first = truth.fetch, True
-        monkeypatch.setattr(truth, "fetch", self)
+        self.fetch, self.first = fetch.fetch_snapshot, True
+        monkeypatch.setattr(fetch, "fetch_snapshot", self)
 
     def __call__(self, *args):
         first, self.first = self.first, False
@@ -58,7 +61,7 @@ def in_thread(function, *args):
 
 
 def race(world, customer, monkeypatch) -> str:
-    """One worker fetches and stalls; the subscription ends; another worker syncs; the first goes on. What is the plan's status?"""
+    """One worker fetches and stalls, the subscription ends, another worker syncs, the first continues. Return the plan's status."""
     bought = world.subscribe(customer, price())
     staller = Staller(monkeypatch)
     slow = in_thread(sync.sync_customer, customer)
@@ -78,7 +81,7 @@ def test_a_stalled_worker_cannot_write_its_stale_copy_over_a_newer_one(stripe_co
 
 
 def test_without_the_lock_it_could(stripe_configured, acme, customer, monkeypatch):
-    """That the test above tests something."""
+    """The test above fails without the lock."""
     monkeypatch.setattr(sync, "lock_customer", lambda subject: now())
     assert race(stripe_configured, customer, monkeypatch) == "active"
 
@@ -86,29 +89,29 @@ def test_without_the_lock_it_could(stripe_configured, acme, customer, monkeypatc
 @pytest.mark.chaos
 def test_a_worker_killed_in_the_middle_loses_nothing_and_repeats_nothing(stripe_configured, acme, customer, workers):
     bought = stripe_configured.subscribe(customer, price())
-    for event in stripe_configured.news():
+    for event in stripe_configured.new_events():
         post(event)
     with held("SELECT 1 FROM accounts_organization WHERE id = %s FOR UPDATE", [acme.pk]):
-        # It has fetched and mirrored, and now waits for the organization to write the grants.
+        # The worker has fetched and mirrored, and now waits for the organization's lock to write the grants.
         first = workers()
         until(lambda: doing() and waiting_for_a_row(), "the worker is in the middle", 60)
         first.kill()
     assert not SubscriptionState.objects.exists()
-    assert WebhookEvent.objects.waiting().exists()
+    assert WebhookEvent.objects.pending().exists()
     second = workers()
-    until(lambda: not WebhookEvent.objects.waiting().exists(), "everything is processed", 45)
+    until(lambda: not WebhookEvent.objects.pending().exists(), "everything is processed", 45)
     assert SubscriptionState.objects.get().stripe_subscription_id == bought.id
     assert EntitlementsManager(acme).entitlements().plan == "pro"
     assert acme.grants.count() == 1
     assert Invoice.objects.count() == 1
-    until(lambda: not jobs("billing.tasks.apply_events"), "the queue is empty")
+    until(lambda: not jobs("billing.process_events"), "the queue is empty")
     second.stop()
     assert not WebhookEvent.objects.dead().exists()
 
 
 def doing() -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing' AND task_name = 'billing.tasks.apply_events'")
+        cursor.execute("SELECT count(*) FROM procrastinate_jobs WHERE status = 'doing' AND task_name = 'billing.process_events'")
         return bool(cursor.fetchone()[0])
 
 

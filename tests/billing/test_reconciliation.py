@@ -1,13 +1,15 @@
-"""Whatever was missed is found, named and put right."""
+"""Reconciliation finds, records and repairs whatever was missed."""
 
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from billing import reconciliation
 from billing.errors import StripeUnavailable
 from billing.models import BillingAccount, Drift, Invoice, ReconciliationRun, SubscriptionState, WebhookEvent
-from billing.services import meter_check, reconcile, truth
+from billing.overage import meter_totals
+from billing.sync import fetch
 from billing.types import SyncResult
 from tests.factories.accounts import OrganizationFactory
 from tests.factories.billing import Payer, price_of
@@ -19,15 +21,15 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch):
-    """The pauses that a run made, in seconds; they take no time here."""
+    """The pauses of a run in seconds, which take no time here."""
     made = []
-    monkeypatch.setattr(reconcile, "pause", made.append)
+    monkeypatch.setattr(reconciliation, "pause", made.append)
     return made
 
 
 @pytest.fixture(autouse=True)
 def _all_was_heard(request):
-    """What publishing the catalogue made was told, too."""
+    """Publishing the catalog sent events too."""
     if "payer" in request.fixturenames:
         world = request.getfixturevalue("payer").world
         world.deliver(world.events())
@@ -41,19 +43,19 @@ def command(*args: str) -> str:
 
 def kinds(row=None) -> set[str]:
     row = row or ReconciliationRun.objects.first()
-    return set(reconcile.summary(row))
+    return set(reconciliation.drift_counts(row))
 
 
 def test_nothing_drifted(payer):
     payer.buy()
-    assert "No drift." in command()
+    assert "No differences." in command()
     row = ReconciliationRun.objects.get()
-    assert row.finished_at and row.customers_compared == 1 and row.events_found == 0
+    assert row.finished_at and row.customers_compared == 1 and row.missed_events == 0
 
 
 def test_events_that_never_came(payer):
     payer.world.subscribe(payer.customer, price_of())
-    payer.world.news()
+    payer.world.new_events()
     assert payer.plan == "free"
     out = command()
     assert payer.plan == "pro"
@@ -63,13 +65,13 @@ def test_events_that_never_came(payer):
     assert all(Drift.objects.values_list("repaired", flat=True))
     assert WebhookEvent.objects.filter(source="reconciliation").exists()
     work()
-    assert not WebhookEvent.objects.waiting().exists()
-    assert "No drift." in command()
+    assert not WebhookEvent.objects.pending().exists()
+    assert "No differences." in command()
 
 
 def test_a_dry_run_names_and_changes_nothing(payer):
     payer.world.subscribe(payer.customer, price_of())
-    payer.world.news()
+    payer.world.new_events()
     out = command("--dry-run")
     assert "subscriptionstate_missing" in out
     assert payer.plan == "free"
@@ -82,18 +84,18 @@ def test_what_was_edited_behind_our_back(payer, acme):
     payer.buy()
     SubscriptionState.objects.update(status="canceled")
     Invoice.objects.update(total=1)
-    reconcile.run(acme)
+    reconciliation.reconcile(acme)
     assert {"subscriptionstate_status", "invoice_total"} <= kinds()
     drift = Drift.objects.get(kind="subscriptionstate_status")
-    assert (drift.expected, drift.found, drift.repaired) == ("active", "canceled", True)
+    assert (drift.expected, drift.actual, drift.repaired) == ("active", "canceled", True)
     assert payer.state.status == "active"
 
 
 def test_an_event_that_waits_is_no_drift(payer):
     payer.world.subscribe(payer.customer, price_of())
-    for event in payer.world.news():
+    for event in payer.world.new_events():
         post(event)
-    assert "No drift." in command()
+    assert "No differences." in command()
     assert payer.plan == "pro"
 
 
@@ -107,14 +109,13 @@ def test_duplicates_are_named_and_left_alone(payer, acme):
     duplicate = Drift.objects.get(kind="duplicate_subscription")
     assert len(duplicate.expected) == 2 and not duplicate.repaired
     assert BillingAccount.objects.get().stripe_customer_id == payer.customer
-    # Two live ones: the better plan counts, none is taken away.
+    # Two active ones: the better plan applies, and neither is ended.
     assert payer.plan == "enterprise"
 
 
 def test_a_price_that_stands_for_nothing_here_is_named(payer):
-    foreign = payer.world.sdk.prices.create(
-        {"product": "contextmcp_pro", "unit_amount": 700, "currency": "usd", "recurring": {"interval": "month"}}
-    )
+    product = payer.world.sdk.products.create({"name": "Special offer"}).id
+    foreign = payer.world.sdk.prices.create({"product": product, "unit_amount": 700, "currency": "usd", "recurring": {"interval": "month"}})
     payer.world.subscribe(payer.customer, foreign.id)
     payer.world.deliver()
     command()
@@ -133,17 +134,17 @@ def test_one_organization_by_slug_or_id(payer, acme, stranger):
 
 def test_the_next_run_looks_from_where_the_last_began(payer):
     payer.buy()
-    first = reconcile.run()
-    reconcile.run(payer.organization)
-    reconcile.run(dry_run=True)
-    second = reconcile.run()
-    assert second.events_since == first.started_at - reconcile.OVERLAP
+    first = reconciliation.reconcile()
+    reconciliation.reconcile(payer.organization)
+    reconciliation.reconcile(dry_run=True)
+    second = reconciliation.reconcile()
+    assert second.events_since == first.started_at - reconciliation.OVERLAP
 
 
 def test_a_stripe_that_is_down_leaves_an_unfinished_run(payer):
     payer.buy()
     payer.world.control("down", on=True)
-    with pytest.raises(CommandError, match="does not answer"):
+    with pytest.raises(CommandError, match="is not responding"):
         command()
     payer.world.control("down", on=False)
     row = ReconciliationRun.objects.get()
@@ -152,15 +153,15 @@ def test_a_stripe_that_is_down_leaves_an_unfinished_run(payer):
 
 def test_a_run_waits_for_a_stripe_that_asks_to_slow_down(payer, pauses, monkeypatch):
     payer.buy()
-    real, refusals = reconcile.sync_customer, [StripeUnavailable(), StripeUnavailable(), StripeUnavailable()]
+    real, refusals = reconciliation.sync_customer, [StripeUnavailable(), StripeUnavailable(), StripeUnavailable()]
 
     def slowed(*args, **options):
         if refusals:
             raise refusals.pop()
         return real(*args, **options)
 
-    monkeypatch.setattr(reconcile, "sync_customer", slowed)
-    row = reconcile.run()
+    monkeypatch.setattr(reconciliation, "sync_customer", slowed)
+    row = reconciliation.reconcile()
     assert row.finished_at and row.customers_compared == 1
     assert pauses == [1, 2, 4]
 
@@ -169,7 +170,7 @@ def test_an_interrupted_run_is_resumed_where_it_ended(stripe_world, monkeypatch)
     others = [OrganizationFactory() for _ in range(3)]
     for number, organization in enumerate(others):
         BillingAccount.objects.create(organization=organization, stripe_customer_id=f"cus_{number}")
-    monkeypatch.setattr(reconcile.customers, "every", list)
+    monkeypatch.setattr(reconciliation.customers, "every", list)
     compared, down = [], {"cus_1"}
 
     def compare(customer_id, **options):
@@ -178,19 +179,19 @@ def test_an_interrupted_run_is_resumed_where_it_ended(stripe_world, monkeypatch)
         compared.append(customer_id)
         return SyncResult(customer_id, None)
 
-    monkeypatch.setattr(reconcile, "sync_customer", compare)
+    monkeypatch.setattr(reconciliation, "sync_customer", compare)
     with pytest.raises(StripeUnavailable):
-        reconcile.run()
+        reconciliation.reconcile()
     down.clear()
-    reconcile.run()
+    reconciliation.reconcile()
     assert compared == ["cus_0", "cus_1", "cus_2", "cus_0"]
 
 
 class TestOneThatGoesWrong:
-    """It is named, and the others are compared all the same."""
+    """The failure is recorded, and all others are compared."""
 
     def breaks(self, monkeypatch, module, name, *bad) -> None:
-        """From now on that function fails for one of those it is called with."""
+        """Let the function fail for one of its arguments."""
         real = getattr(module, name)
 
         def call(first, *args, **options):
@@ -203,23 +204,23 @@ class TestOneThatGoesWrong:
     def named(self) -> str:
         assert ReconciliationRun.objects.get().finished_at
         drift = Drift.objects.get(kind="error")
-        assert drift.found and not drift.repaired
+        assert drift.actual and not drift.repaired
         return drift.subject
 
     def test_a_customer(self, payer, stranger, monkeypatch):
         other = Payer.make(payer.world, stranger.organization)
         first, second = sorted([payer, other], key=lambda each: each.customer)
         payer.world.subscribe(second.customer, price_of())
-        self.breaks(monkeypatch, truth, "fetch", first.customer)
-        reconcile.run()
+        self.breaks(monkeypatch, fetch, "fetch_snapshot", first.customer)
+        reconciliation.reconcile()
         assert self.named() == first.customer
         assert second.plan == "pro"
 
     def test_an_event(self, payer, monkeypatch):
         payer.world.subscribe(payer.customer, price_of())
-        since = reconcile.events.since
-        monkeypatch.setattr(reconcile.events, "since", lambda moment: [{"id": "evt_odd"}, *since(moment)])
-        reconcile.run()
+        since = reconciliation.events.since
+        monkeypatch.setattr(reconciliation.events, "since", lambda moment: [{"id": "evt_odd"}, *since(moment)])
+        reconciliation.reconcile()
         assert self.named() == "evt_odd"
         assert WebhookEvent.objects.filter(source="reconciliation", type="customer.subscription.created").exists()
 
@@ -227,15 +228,15 @@ class TestOneThatGoesWrong:
         for organization in (acme, stranger.organization):
             OverageSetting.objects.create(organization=organization, feature="sessions", enabled=True, cap_minor=100, currency="usd")
         compared = []
-        monkeypatch.setattr(meter_check, "compare", lambda organization, dry_run: compared.append(organization) or ())
-        self.breaks(monkeypatch, meter_check, "compare", acme)
-        reconcile.run()
+        monkeypatch.setattr(meter_totals, "compare_totals", lambda organization, dry_run: compared.append(organization) or ())
+        self.breaks(monkeypatch, meter_totals, "compare_totals", acme)
+        reconciliation.reconcile()
         assert str(acme.pk) in self.named()
         assert compared == [stranger.organization]
 
 
 def test_without_a_key_the_nightly_run_is_silent(db):
-    run("billing.tasks.reconcile", timestamp=0)
+    run("billing.reconcile", timestamp=0)
     assert not ReconciliationRun.objects.exists()
     with pytest.raises(CommandError, match="not configured"):
         command()
@@ -243,6 +244,6 @@ def test_without_a_key_the_nightly_run_is_silent(db):
 
 def test_the_nightly_run_and_the_button(payer, acme):
     payer.buy()
-    run("billing.tasks.reconcile", timestamp=0)
-    run("billing.tasks.reconcile_organization", organization_id=str(acme.pk))
+    run("billing.reconcile", timestamp=0)
+    run("billing.reconcile_organization", organization_id=str(acme.pk))
     assert ReconciliationRun.objects.filter(finished_at__isnull=False).count() == 2

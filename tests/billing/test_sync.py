@@ -1,19 +1,19 @@
-"""One customer, brought up to Stripe's present truth."""
+"""Syncing one customer with Stripe's current state."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from djstripe import models as mirror
 
-from billing.gateway import client
-from billing.gateway import customers as customers_gateway
-from billing.gateway import invoices as invoices_gateway
-from billing.gateway import subscriptions as subscriptions_gateway
+from billing import customers
 from billing.manager import BillingManager
-from billing.mirror import store
-from billing.models import BillingAccount, Invoice, Notice, PlanPrice, SubscriptionState, WebhookEvent
-from billing.services import customers
-from billing.services.sync import sync_customer
+from billing.models import BillingAccount, BillingNotification, Invoice, PlanPrice, SubscriptionState, WebhookEvent
+from billing.stripe.gateway import client
+from billing.stripe.gateway import customers as customers_gateway
+from billing.stripe.gateway import invoices as invoices_gateway
+from billing.stripe.gateway import subscriptions as subscriptions_gateway
+from billing.stripe.mirror import store
+from billing.sync.customer import sync_customer
 from contextmcp.common.clock import now
 from entitlements.manager import EntitlementsManager
 
@@ -27,8 +27,8 @@ def world(stripe_world):
 
 @pytest.fixture
 def customer(world, acme) -> str:
-    """Acme at Stripe, with a card."""
-    account = customers.ensure(acme, None)
+    """Acme's customer at Stripe, with a card."""
+    account = customers.ensure_customer(acme, None)
     world.card(account.stripe_customer_id)
     return account.stripe_customer_id
 
@@ -61,11 +61,11 @@ def test_a_subscription_brings_its_plan(world, acme, customer):
 def test_any_number_of_events_costs_one_fetch(world, acme, customer, monkeypatch):
     world.subscribe(customer, price())
     fetches = []
-    from billing.services import truth
+    from billing.sync import fetch as stripe_fetch
 
-    fetch = truth.fetch
-    monkeypatch.setattr(truth, "fetch", lambda *args: fetches.append(args) or fetch(*args))
-    events = world.news()
+    fetch = stripe_fetch.fetch_snapshot
+    monkeypatch.setattr(stripe_fetch, "fetch_snapshot", lambda *args: fetches.append(args) or fetch(*args))
+    events = world.new_events()
     assert len(events) > 5
     world.deliver(events)
     assert len(fetches) == 1
@@ -75,7 +75,7 @@ def test_any_number_of_events_costs_one_fetch(world, acme, customer, monkeypatch
 
 def test_the_order_of_events_does_not_matter(world, acme, customer):
     world.subscribe(customer, price())
-    for event in reversed(world.news()):
+    for event in reversed(world.new_events()):
         world.deliver([event])
     assert plan_of(acme) == "pro"
 
@@ -90,7 +90,7 @@ def test_a_trial_entitles_and_is_used_up(world, acme, customer, status):
     assert plan_of(acme) == "pro"
     assert BillingAccount.objects.get().trial_used_at == state.trial_start
     assert not BillingManager(acme).subscription().trial_available
-    assert Notice.objects.get(kind="trial_ending").due_at == state.trial_end - timedelta(days=3)
+    assert BillingNotification.objects.get(kind="trial_ending").due_at == state.trial_end - timedelta(days=3)
 
 
 def test_an_incomplete_subscription_entitles_to_nothing(world, acme, customer):
@@ -110,7 +110,7 @@ def test_cancellation_now_ends_the_plan_at_once(world, acme, customer):
     state = SubscriptionState.objects.get()
     assert state.status == "canceled" and state.ended_at
     assert plan_of(acme) == "free"
-    assert Notice.objects.filter(kind="ended").exists()
+    assert BillingNotification.objects.filter(kind="ended").exists()
 
 
 def test_cancellation_at_period_end_keeps_the_plan_until_then(world, acme, customer):
@@ -125,7 +125,7 @@ def test_cancellation_at_period_end_keeps_the_plan_until_then(world, acme, custo
 
 
 def test_the_organization_lives_by_its_customers_test_clock(world, acme, customer):
-    clock = world.hang_on_clock(customer)
+    clock = world.attach_test_clock(customer)
     world.subscribe(customer, price(), trial_period_days=14)
     world.deliver()
     world.advance(clock, days=15)
@@ -144,7 +144,7 @@ def test_the_organization_lives_by_its_customers_test_clock(world, acme, custome
 
 
 def test_a_declined_renewal_goes_on_in_grace_and_recovers(world, acme, customer, settings):
-    clock = world.hang_on_clock(customer)
+    clock = world.attach_test_clock(customer)
     world.subscribe(customer, price(), trial_period_days=14)
     world.deliver()
     world.card(customer, "pm_card_chargeCustomerFail")
@@ -156,7 +156,7 @@ def test_a_declined_renewal_goes_on_in_grace_and_recovers(world, acme, customer,
     assert state.grace_until - state.past_due_since == timedelta(days=settings.BILLING_GRACE_DAYS)
     assert plan_of(acme) == "pro"
     assert acme.grants.get().ends_at == state.grace_until
-    assert set(Notice.objects.filter(kind__startswith="dunning").values_list("kind", flat=True)) == {
+    assert set(BillingNotification.objects.filter(kind__startswith="dunning").values_list("kind", flat=True)) == {
         "dunning_started",
         "dunning_halfway",
         "dunning_last_day",
@@ -173,7 +173,7 @@ def test_a_declined_renewal_goes_on_in_grace_and_recovers(world, acme, customer,
 
 def test_past_grace_the_plan_is_free_and_money_is_owed(world, acme, customer, settings):
     settings.BILLING_GRACE_DAYS = 1
-    clock = world.hang_on_clock(customer)
+    clock = world.attach_test_clock(customer)
     world.subscribe(customer, price(), trial_period_days=3)
     world.deliver()
     world.card(customer, "pm_card_chargeCustomerFail")
@@ -182,7 +182,7 @@ def test_past_grace_the_plan_is_free_and_money_is_owed(world, acme, customer, se
     acme.refresh_from_db()
     assert SubscriptionState.objects.get().status == "past_due"
     entitled = EntitlementsManager(acme).entitlements()
-    assert (entitled.plan, entitled.owing) == ("free", "pro")
+    assert (entitled.plan, entitled.lapsed_plan) == ("free", "pro")
     owed = Invoice.objects.get(status="open")
     world.card(customer)
     world.sdk.invoices.pay(owed.stripe_invoice_id)
@@ -200,7 +200,7 @@ def test_a_customer_deleted_at_stripe_is_free_and_may_come_back(world, acme, cus
     assert SubscriptionState.objects.get().status == "canceled"
     assert plan_of(acme) == "free"
     assert Invoice.objects.count() == 1
-    again = customers.ensure(acme, None)
+    again = customers.ensure_customer(acme, None)
     assert again.stripe_customer_id != customer
     assert again.customer_deleted_at is None
     sync_customer(again.stripe_customer_id)
@@ -208,7 +208,7 @@ def test_a_customer_deleted_at_stripe_is_free_and_may_come_back(world, acme, cus
 
 
 def test_a_deleted_customers_plan_is_over_by_its_own_clock(world, acme, customer):
-    clock = world.hang_on_clock(customer)
+    clock = world.attach_test_clock(customer)
     world.subscribe(customer, price())
     world.advance(clock, days=20)
     world.deliver()
@@ -221,7 +221,7 @@ def test_a_deleted_customers_plan_is_over_by_its_own_clock(world, acme, customer
 
 
 def test_a_sync_of_the_former_customer_leaves_the_new_one_alone(world, acme, customer, monkeypatch):
-    """It read the account before the organization got its new customer, and writes after that."""
+    """It read the account before the organization got its new customer, and writes afterwards."""
     world.subscribe(customer, price())
     world.deliver()
     write = store.write_customer
@@ -267,7 +267,7 @@ def test_a_refund_is_visible_to_staff(world, acme, customer):
     world.sdk.refunds.create({"charge": charge.id, "amount": 400})
     world.deliver()
     invoice = Invoice.objects.get()
-    assert invoice.refunded == 400
+    assert invoice.amount_refunded == 400
     made = acme.billing_adjustments.get()
     assert (made.kind, made.amount, made.stripe_invoice_id) == ("refund", 400, invoice.stripe_invoice_id)
     assert plan_of(acme) == "pro"
@@ -282,14 +282,14 @@ def test_a_dispute_is_visible_to_staff(world, acme, customer):
     assert acme.billing_adjustments.get().kind == "dispute"
 
 
-def test_a_customer_of_nobody_here_costs_one_call(world, monkeypatch):
+def test_unknown_customer_costs_one_call(world, monkeypatch):
     foreign = world.sdk.customers.create(params={"name": "Another product's"}, options={"idempotency_key": "foreign"})
     world.subscribe(foreign.id, price())
     calls = []
-    real = client.ask
+    real = client.call
     for module in (customers_gateway, subscriptions_gateway, invoices_gateway):
-        monkeypatch.setattr(module, "ask", lambda *args, **more: calls.append(args) or real(*args, **more), raising=False)
+        monkeypatch.setattr(module, "call", lambda *args, **more: calls.append(args) or real(*args, **more), raising=False)
         monkeypatch.setattr(module, "pages", lambda *args, **more: calls.append(args) or [], raising=False)
-    world.deliver(world.news())
+    world.deliver(world.new_events())
     assert [path for _, path in calls if foreign.id in path] == [f"/v1/customers/{foreign.id}"]
     assert set(WebhookEvent.objects.filter(subject=foreign.id).values_list("state", flat=True)) == {"ignored"}

@@ -1,4 +1,4 @@
-"""The endpoint that Stripe posts to."""
+"""The endpoint that receives Stripe's events."""
 
 import json
 import time
@@ -6,9 +6,8 @@ import time
 import pytest
 from django.test import override_settings
 
+from billing.inbound import inbox, process_events
 from billing.models import WebhookEvent
-from billing.services import apply
-from billing.webhooks import inbox
 from tests.support.api import problem
 from tests.support.stripe import OLD_WEBHOOK_SECRET, WEBHOOK_SECRET, jobs, post, sign
 
@@ -39,7 +38,7 @@ def test_an_event_is_stored_and_its_customer_queued():
     row = WebhookEvent.objects.get()
     assert (row.event_id, row.type, row.subject, row.state, row.source) == ("evt_1", "customer.updated", "cus_1", "pending", "webhook")
     assert row.payload["data"]["object"]["id"] == "cus_1"
-    assert [(name, args) for _, name, args in jobs()] == [("billing.tasks.apply_events", {"subject": "cus_1"})]
+    assert [(name, args) for _, name, args in jobs()] == [("billing.process_events", {"subject": "cus_1"})]
 
 
 def test_a_duplicate_is_answered_and_costs_nothing():
@@ -53,7 +52,7 @@ def test_the_answer_costs_one_statement_and_no_call_to_stripe(django_assert_num_
     statements = []
     execute = inbox._execute
     monkeypatch.setattr(inbox, "_execute", lambda values: statements.append(values) or execute(values))
-    with override_settings(STRIPE_SECRET_KEY=""), django_assert_num_queries(0):  # beside the one
+    with override_settings(STRIPE_SECRET_KEY=""), django_assert_num_queries(0):  # next to the valid one
         assert post(event(2)).status_code == 200
     assert len(statements) == 1
 
@@ -71,7 +70,7 @@ def test_the_answer_costs_one_statement_and_no_call_to_stripe(django_assert_num_
     ],
 )
 def test_what_is_not_from_stripe_is_refused_and_leaves_nothing(body, header):
-    assert problem(post(body, header=header)) == (400, "validation_error")
+    assert problem(post(body, header=header)) == (400, "signature_invalid")
     assert not WebhookEvent.objects.exists()
     assert not jobs()
 
@@ -83,7 +82,7 @@ def test_a_signature_of_five_minutes_ago_still_counts():
 
 def test_an_oversized_body_is_refused_and_leaves_nothing():
     body = json.dumps(event(padding="x" * 2 * 1024 * 1024))
-    assert problem(post(body)) == (413, "validation_error")
+    assert problem(post(body)) == (413, "payload_too_large")
     assert not WebhookEvent.objects.exists()
 
 
@@ -94,7 +93,7 @@ def test_both_secrets_count_while_one_rolls():
         body = json.dumps(event(3))
         both = f"{sign(body, OLD_WEBHOOK_SECRET)},{sign(body).split(',')[1]}"
         assert post(body, header=both).status_code == 200
-    assert problem(post(event(4), secret=OLD_WEBHOOK_SECRET)) == (400, "validation_error")
+    assert problem(post(event(4), secret=OLD_WEBHOOK_SECRET)) == (400, "signature_invalid")
     assert WebhookEvent.objects.count() == 3
 
 
@@ -118,13 +117,13 @@ def test_both_secrets_count_while_one_rolls():
     ],
 )
 def test_signed_nonsense_is_refused(body):
-    assert problem(post(body)) == (400, "validation_error")
+    assert problem(post(body)) == (400, "malformed_request")
     assert not WebhookEvent.objects.exists()
 
 
 def test_bytes_that_are_no_text_are_refused(client):
     answer = client.post(PATH, b"\xff\xfe", content_type="application/json", headers={"Stripe-Signature": "t=1,v1=0"})
-    assert problem(answer) == (400, "validation_error")
+    assert problem(answer) == (400, "malformed_request")
 
 
 def test_a_nul_character_is_survived():
@@ -182,7 +181,7 @@ def test_each_event_joins_the_queue_of_whom_it_is_about(kind, thing, more, subje
 def test_a_burst_of_events_of_one_customer_queues_one_job():
     for number in range(20):
         assert post(event(number)).status_code == 200
-    assert WebhookEvent.objects.waiting().count() == 20
+    assert WebhookEvent.objects.pending().count() == 20
     assert len(jobs()) == 1
 
 
@@ -199,10 +198,10 @@ def test_an_event_of_several_hundred_kilobytes_is_taken():
 
 def test_a_customer_with_an_imported_id_is_a_customer(monkeypatch):
     synced = []
-    monkeypatch.setattr(apply, "sync_customer", lambda subject, **options: synced.append(subject))
+    monkeypatch.setattr(process_events, "sync_customer", lambda subject, **options: synced.append(subject))
     post(event(1, thing={"object": "customer", "id": "imported-7"}))
-    apply.apply_events("imported-7")
+    process_events.process_events("imported-7")
     WebhookEvent.objects.update(state="processed")
     post(event(2, "invoice.paid", {"object": "invoice", "id": "in_1", "customer": "imported-8"}))
-    apply.apply_events("imported-8")
+    process_events.process_events("imported-8")
     assert synced == ["imported-7", "imported-8"]

@@ -1,4 +1,4 @@
-"""A real Chromium, and pages that tell what went wrong in them."""
+"""A real Chromium, and pages that report errors."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
-from contextmcp.local.services import default_home
-from tests.world import chromium
+from contextmcp.devstack.services import default_home
+from tests.plugin_services import chromium
 
 QUIET = (
     "--no-sandbox",
@@ -23,7 +23,7 @@ QUIET = (
     "--disable-sync",
 )
 WIDE, NARROW = 1280, 390
-# Text that a scroll box or an ellipsis hides is not in the way; what makes the page itself wider is.
+# Text that a scroll box or an ellipsis hides does not count; elements that make the page itself wider do.
 OVERFLOW = """() => {
   const wide = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth <= wide) return [];
@@ -34,7 +34,7 @@ OVERFLOW = """() => {
 
 @pytest.fixture(scope="module")
 def chromium_browser() -> Iterator[Browser]:
-    """Not for longer than a module: while its loop runs in this thread, Django refuses the database to other tests."""
+    """Not longer than a module: while its event loop runs in this thread, Django refuses database access to other tests."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
         yield browser
@@ -43,7 +43,7 @@ def chromium_browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def person(chromium_browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., Visitor]]:
-    """`person(scheme="dark")` sits down at a browser without cookies."""
+    """`person(scheme="dark")` opens a browser without cookies."""
     sitting: list[Visitor] = []
 
     def sit_down(**options: Any) -> Visitor:
@@ -56,7 +56,7 @@ def person(chromium_browser: Browser, request: pytest.FixtureRequest) -> Iterato
 
 
 class Visitor:
-    """A page in a context of its own. `wrong` collects what the browser complained about."""
+    """A page in its own context. `wrong` collects the browser's errors."""
 
     def __init__(self, browser: Browser, *, width: int = WIDE, scheme: str = "light") -> None:
         options: dict[str, Any] = {"color_scheme": scheme, "reduced_motion": "reduce"}
@@ -67,15 +67,20 @@ class Visitor:
         self.wrong: list[str] = []
         self.page.on("console", lambda said: self._complain(said.type, said.text))
         self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
-        self.page.on("requestfailed", lambda request: self.wrong.append(f"failed: {request.url} {request.failure}"))
+        self.page.on("requestfailed", self._note_failure)
+
+    def _note_failure(self, request: Request) -> None:
+        # The browser itself cancels what it still loads when the visitor goes to another page.
+        if request.failure != "net::ERR_ABORTED":
+            self.wrong.append(f"failed: {request.url} {request.failure}")
 
     def _complain(self, kind: str, text: str) -> None:
-        # What a refused form answers is told by its status, and shown on the page.
+        # The status of a refused form is expected, and its error is on the page.
         if kind in {"error", "warning"} and "status of 402" not in text:
             self.wrong.append(f"{self.page.url} {kind}: {text}")
 
     def take_over(self, cookies: Any, url: str) -> None:
-        """Go on with the session of a client that signed in without a browser."""
+        """Take over the session of a client that signed in without a browser."""
         self.context.add_cookies([{"name": each.name, "value": each.value, "url": url} for each in cookies.jar if each.value])
 
     def resize(self, width: int) -> None:
@@ -86,7 +91,7 @@ class Visitor:
         return found
 
     def barriers(self) -> list[str]:
-        """What axe calls serious or critical, with the place."""
+        """Return axe's serious and critical violations with their elements."""
         found = Axe().run(self.page).response["violations"]
         return [
             f"{each['id']} at {node['target']}: {node['failureSummary']}"
@@ -96,7 +101,7 @@ class Visitor:
         ]
 
     def shoot(self, name: str, *, whole: bool = True) -> Path:
-        """Into the home's folder of screenshots, for somebody to look at."""
+        """Save a screenshot into the home's folder, for people to look at."""
         path = default_home() / "screenshots" / f"{name}-{self.page.viewport_size['width']}-{self.scheme}.png"  # type: ignore[index]
         self.page.screenshot(path=path, full_page=whole)
         return path

@@ -1,10 +1,12 @@
-"""From the sign-up form to a paid plan, clicking."""
+"""From the sign-up form to a paid plan in a browser."""
 
 import re
 import secrets
 
 import pytest
 from playwright.sync_api import expect
+
+from tests.support.customers import mailed_link
 
 pytestmark = pytest.mark.browser
 PLAIN, DECLINED, ASKS = "4242 4242 4242 4242", "4000 0000 0000 0002", "4000 0027 6000 3184"
@@ -18,26 +20,31 @@ def pay_with(page, card):
     page.locator("#submit").click()
 
 
-def sign_up(page, url):
-    page.goto(url)
+def sign_up(page, world):
+    """Sign up through the form and the link in the email."""
+    email = f"ada-{secrets.token_hex(4)}@example.com"
+    page.goto(world.url)
     page.get_by_role("link", name="Start free").first.click()
-    page.get_by_label("Email").fill(f"ada-{secrets.token_hex(4)}@example.com")
+    page.get_by_label("Email").fill(email)
     page.get_by_label("Password").fill(secrets.token_urlsafe(15))
     page.get_by_label("Organization").fill("Analytical Engines")
+    page.get_by_role("main").get_by_role("button").last.click()
+    expect(page.get_by_role("heading", name="Check your email")).to_be_visible()
+    page.goto(mailed_link(world, email, "accounts/confirm-email"))
     page.get_by_role("main").get_by_role("button").last.click()
 
 
 def test_sign_up_to_a_paid_plan(person, world):
     ada = person()
     page = ada.page
-    sign_up(page, world.url)
+    sign_up(page, world)
 
-    page.get_by_role("button", name="Create the key").click()
+    page.get_by_role("button", name="Create API key").click()
     key = page.locator("#key").inner_text().strip()
     assert re.fullmatch(r"cmcp_sk_test_[0-9A-Za-z]+", key)
     assert key in page.locator("#configuration").inner_text()
     ada.shoot("journey-1-first-key")
-    page.get_by_role("link", name="Go to your account").click()
+    page.get_by_role("button", name="I have copied the key").click()
     expect(page.get_by_role("heading", name="Analytical Engines")).to_be_visible()
 
     page.get_by_role("link", name="Start a trial").first.click()
@@ -45,6 +52,8 @@ def test_sign_up_to_a_paid_plan(person, world):
     expect(page.locator(".plan", has_text="Pro").get_by_text("$90").first).to_be_visible()
     page.get_by_text("Monthly", exact=True).click()
     page.locator("section.plan", has=page.get_by_role("heading", name="Pro")).get_by_role("button").click()
+    page.wait_for_url("**/billing/choose/**")
+    page.get_by_role("button", name="Start 14-day trial").click()
     page.wait_for_url(f"{world.stripe_url}/c/pay/**")
     ada.shoot("journey-2-checkout")
 
@@ -57,28 +66,28 @@ def test_sign_up_to_a_paid_plan(person, world):
     expect(page.get_by_role("heading", name="Your bank asks you to confirm")).to_be_visible()
     page.get_by_role("button", name="Confirm").click()
     page.wait_for_url(f"{world.url}/account/**")
-    expect(page.get_by_text("Your plan is active")).to_be_visible()
+    expect(page.get_by_text("Your Pro trial has started")).to_be_visible()
     expect(page.get_by_role("main")).to_contain_text("Pro")
     ada.shoot("journey-4-on-pro")
 
     page.goto(f"{world.url}/account/billing/")
     ada.shoot("journey-5-billing")
-    page.get_by_role("button", name="Card and address").click()
+    page.get_by_role("button", name="Manage payment method").click()
     page.wait_for_url(f"{world.stripe_url}/p/session/**")
     page.get_by_role("button", name="Cancel plan").click()
     expect(page.get_by_role("button", name="Don't cancel plan")).to_be_visible()
     ada.shoot("journey-6-portal")
-    shows_soon(world, page, "Ends")
+    shows_soon(world, page, "Access until")
     ada.shoot("journey-7-cancelled")
 
-    page.get_by_role("button", name="Card and address").click()
+    page.get_by_role("button", name="Manage payment method").click()
     page.get_by_role("button", name="Don't cancel plan").click()
     expect(page.get_by_role("button", name="Cancel plan")).to_be_visible()
-    shows_soon(world, page, "Renews")
+    shows_soon(world, page, "First charge")
     assert ada.wrong == []
 
 
 def shows_soon(world, page, term):
-    """What Stripe's news bring about on the billing page."""
+    """What Stripe's events change on the billing page."""
     page.goto(f"{world.url}/account/billing/")
     world.until(lambda: page.reload() and page.get_by_role("term").get_by_text(term, exact=True).count(), f"{term} on the page", 15)

@@ -1,4 +1,4 @@
-"""Every page a person can open, on a desk and in a hand, by day and by night: nothing sticks out, nothing complains, nobody is shut out."""
+"""Every page, wide and narrow, light and dark: nothing overflows, nothing reports errors, and everything is accessible."""
 
 import re
 
@@ -35,11 +35,15 @@ SIGNED_IN = {
     "account_change_password": "/accounts/password/change/",
     "account_logout": "/accounts/logout/",
     "mfa_index": "/accounts/2fa/",
+    "usersessions_list": "/accounts/sessions/",
 }
-# They send on, take forms only, or need a link from a mail; the journeys go through them.
+# These redirect, only accept forms, or need a link from an email. The journeys cover them.
 ELSEWHERE = {
+    "brand-css",
     "home",
     "first-key",
+    "new-key",
+    "closed-organization",
     "checkout-return",
     "invitation",
     "account_confirm_email",
@@ -49,6 +53,7 @@ ELSEWHERE = {
     "account_set_password",
     "account_inactive",
     "account_reauthenticate",
+    "undo-email-change",
 }
 FORMS_ONLY = re.compile(
     r"-form$|^(create-key|invite|checkout|portal|switch-organization|make-change|keep-plan|cancel-plan|resume-plan"
@@ -58,7 +63,7 @@ FORMS_ONLY = re.compile(
 
 @pytest.fixture(scope="module")
 def member(world):
-    """An owner whose pages have something on them."""
+    """An owner whose pages have content."""
     ada = sign_up(world, "Analytical Engines and Difference Machines of Marylebone")
     ada.subscribe("pro")
     for amount in (3, 940):
@@ -72,7 +77,7 @@ def member(world):
 
 
 def look(visitor, name):
-    """All that is wrong with the page in front of the visitor. Axe sees the wide page by day and the narrow one by night."""
+    """Return everything that is wrong with the visitor's page. Axe checks the wide light page and the narrow dark one."""
     found = []
     for width in (WIDE, NARROW):
         visitor.resize(width)
@@ -105,6 +110,77 @@ def test_pages_for_members(person, world, member, scheme):
     assert found + complaints(visitor) == []
 
 
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_messages_menus_and_confirmations(person, world, member, width):
+    """Dialogs and messages of forms also fit the page and are accessible."""
+    visitor = person()
+    visitor.take_over(member.browser.client.cookies, world.url)
+    visitor.resize(width)
+    page, found = visitor.page, []
+
+    def check(name):
+        found.extend(f"{name} at {width}: sticks out: {each}" for each in visitor.overflow())
+        found.extend(f"{name} at {width}: {each}" for each in visitor.barriers())
+        visitor.shoot(name, whole=False)
+
+    page.goto(f"{world.url}/account/settings/")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("Settings saved.").wait_for()
+    check("open-message")
+    page.locator("details.menu > summary").click()
+    check("open-menu")
+    page.keyboard.press("Escape")
+    page.fill("[name=email]", "nonsense@nowhere")
+    page.get_by_role("button", name="Save").click()
+    page.locator(".note.error").wait_for()
+    assert page.locator("[name=email]").input_value() == "nonsense@nowhere"
+    check("open-refusal")
+    for path in ("keys", "team", "billing"):
+        page.goto(f"{world.url}/account/{path}/")
+        for number, summary in enumerate(page.locator("details.pop > summary").all()):
+            summary.click()
+            panel = summary.locator("xpath=..").locator(".pop-panel").bounding_box()
+            assert panel["x"] >= 0 and panel["x"] + panel["width"] <= width, f"{path}: the confirmation is cut off"
+            if number < 2:
+                check(f"open-{path}-{number}")
+            page.keyboard.press("Escape")
+    assert found == []
+
+
+def test_a_menu_closes_when_the_focus_leaves_it(person, world, member):
+    visitor = person()
+    visitor.take_over(member.browser.client.cookies, world.url)
+    page = visitor.page
+    page.goto(f"{world.url}/account/")
+    menu = page.locator("details.menu")
+    menu.locator("summary").focus()
+    page.keyboard.press("Enter")
+    assert menu.get_attribute("open") is not None
+    for _ in range(menu.locator("a, button").count() + 1):
+        page.keyboard.press("Tab")
+    assert menu.get_attribute("open") is None
+
+
+def test_a_second_press_and_a_reload_create_no_second_key(person, world, member):
+    visitor = person()
+    visitor.take_over(member.browser.client.cookies, world.url)
+    page = visitor.page
+    page.goto(f"{world.url}/account/keys/")
+    page.get_by_label("Name").fill("Pressed twice")
+    page.get_by_role("button", name="Create API key").dblclick()
+    page.wait_for_url(f"{world.url}/account/keys/new/")
+    key = page.locator("#key").inner_text()
+    for width in (WIDE, NARROW):
+        visitor.resize(width)
+        assert visitor.overflow() + visitor.barriers() == []
+        visitor.shoot("in-new-key")
+    page.reload()
+    assert page.locator("#key").inner_text() == key
+    page.get_by_role("button", name="I have copied the key").click()
+    page.goto(f"{world.url}/account/keys/")
+    assert page.locator("strong", has_text="Pressed twice").count() == 1
+
+
 def test_the_page_about_the_api_renders(person, world):
     visitor = person()
     visitor.page.goto(f"{world.url}/api/docs")
@@ -127,12 +203,12 @@ def test_a_refusal_has_room_around_it(person, world):
 
 
 def complaints(visitor):
-    """A page that says "not found" with its status is no complaint."""
+    """A page that says "not found" with its status is not an error."""
     return [each for each in visitor.wrong if "status of 404" not in each]
 
 
 def test_no_page_is_forgotten():
-    """A page that is added is added here too."""
+    """Every new page must be listed here."""
     names = {name for name in get_resolver().reverse_dict if isinstance(name, str)}
     site = {name for name in names if not name.startswith(("mfa_", "rest", "djstripe"))}
     told = {*SIGNED_OUT, *SIGNED_IN, *ELSEWHERE}

@@ -1,4 +1,4 @@
-"""A world on servers of its own, so that all of it may be killed."""
+"""A stack on servers of its own, all of which may be killed."""
 
 import os
 from collections.abc import Iterator
@@ -6,15 +6,15 @@ from contextlib import ExitStack
 
 import pytest
 
-from contextmcp.local import services
-from contextmcp.local.services import Services, default_home
-from tests.support.worlds import Running, running
+from contextmcp.devstack import services
+from contextmcp.devstack.services import Services, default_home
+from tests.support.stacks import Running, running
 
 
 @pytest.fixture(scope="module")
 def own() -> Iterator[Services]:
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        # The test run's own are named there, and others look for them after us.
+        # The environment names the servers of the test run, and later tests need them.
         for name in ("DATABASE_URL", "REDIS_URL"):
             patch.delenv(name)
         found = stack.enter_context(services.running(default_home() / f"chaos-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"))

@@ -1,8 +1,8 @@
-"""Durable, small: the long run has 100,000 events."""
+"""Durability of events, small. The long run has 100,000 events."""
 
 import pytest
 
-from tests.chaos import durable, places
+from tests.chaos import event_durability, killable_services
 from tests.support.stripe import stripe_configured, stripe_server
 
 __all__ = ["stripe_configured", "stripe_server"]
@@ -10,8 +10,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 
 
 def test_what_was_acknowledged_is_there_once_whatever_is_killed_meanwhile(stripe_configured, tmp_path):
-    with places.own() as services:
-        found = durable.play(services, stripe_configured, tmp_path, size=1000, batch=10, clients=6, rounds=1, seed=1)
+    with killable_services.own() as services:
+        found = event_durability.play(services, stripe_configured, tmp_path, size=1000, batch=10, clients=6, rounds=1, seed=1)
     assert not found.wrong, "\n".join(found.wrong)
     assert set(found.kills) == {"gate", "web", "worker", "valkey", "postgres"}
     assert found.at_stripe == found.units - 1000

@@ -1,14 +1,14 @@
-"""N left, small: the long run has 1,000 calls at once and N of 1, 10 and 999."""
+"""Exactness of quotas, small. The long run has 1,000 concurrent calls and 1, 10 and 999 units left."""
 
 import pytest
 
-from tests.chaos import exact
+from tests.chaos import quota_exactness
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 
 
-def test_exactly_as_many_as_are_left_though_servers_die_and_the_cache_is_flushed():
-    found = exact.run(40, calls=120, repeats=40, clients=60, gates=2)
+def test_exactly_n_are_allowed_while_servers_die_and_the_cache_is_flushed():
+    found = quota_exactness.run(40, calls=120, repeats=40, clients=60, gates=2)
     assert not found.wrong, "\n".join(found.wrong)
     assert (found.admitted, found.flushes) == (40, 1)
     assert found.kills >= 2

@@ -1,8 +1,8 @@
-"""A year, small: the long run has 1,000 organizations and twelve months."""
+"""A year of billing, small. The long run has 1,000 organizations and twelve months."""
 
 import pytest
 
-from tests.chaos import year
+from tests.chaos import year_of_billing
 from tests.support.stripe import stripe_configured, stripe_server, stripe_world
 
 __all__ = ["stripe_configured", "stripe_server", "stripe_world"]
@@ -10,6 +10,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 
 
 def test_the_invoices_say_of_overage_what_the_raw_events_say(stripe_world):
-    found = year.play(stripe_world, numbers=range(2), months=2, seed=3)
+    found = year_of_billing.play(stripe_world, numbers=range(2), months=2, seed=3)
     assert not found.wrong, "\n".join(found.wrong)
     assert found.billed > 0

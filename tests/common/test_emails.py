@@ -1,4 +1,4 @@
-"""Email is stored with what it tells, delivered by a worker, and shown to staff without what it says."""
+"""Email is stored with the change that it reports, delivered by a worker, and listed for staff without its text."""
 
 import re
 import socket
@@ -14,12 +14,12 @@ from django.core.mail.message import BadHeaderError
 from django.db import connection, transaction
 from django.urls import reverse
 
-from accounts.models import User
+from accounts.models import AuditEvent, User
 from contextmcp.common import delivery
 from contextmcp.common.clock import now
-from contextmcp.common.emails import GIVE_UP_AFTER, send_email
+from contextmcp.common.emails import MAX_DELIVERY_AGE, EmailContent, send_email
 from contextmcp.common.models import OutgoingEmail
-from contextmcp.common.tasks import forget_emails
+from contextmcp.common.tasks import purge_emails
 from tests.factories.accounts import PASSWORD, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -32,8 +32,8 @@ def _queue(settings):
     settings.EMAIL_BACKEND, settings.EMAIL_DELIVERY_BACKEND = "contextmcp.common.emails.QueueBackend", LOCMEM
 
 
-def store(**given):
-    send_email(**{"category": "test", "to": "a@b.example", "subject": "S", "text": "secret link", "html": "<p>secret link</p>"} | given)
+def store(title="S", **given):
+    send_email(EmailContent(title, ("secret link",)), **{"category": "test", "to": "a@b.example"} | given)
     return OutgoingEmail.objects.first()
 
 
@@ -45,7 +45,7 @@ def jobs():
 
 @contextmanager
 def smtp(settings, kind):
-    """A mail server that refuses connections, or accepts them and says nothing."""
+    """A mail server that refuses connections, or accepts them and sends nothing."""
     server = socket.create_server(("127.0.0.1", 0))
     settings.EMAIL_DELIVERY_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT = SMTP, *server.getsockname()
     settings.EMAIL_TIMEOUT = 10
@@ -67,15 +67,14 @@ def test_a_message_and_its_job_are_part_of_the_transaction():
 
 def test_delivery_keeps_no_text(mailoutbox):
     email = store(reference="7")
-    assert delivery.send_due() == 1
-    assert (mailoutbox[0].to, mailoutbox[0].body, mailoutbox[0].alternatives[0][0]) == (
-        ["a@b.example"],
-        "secret link",
-        "<p>secret link</p>",
-    )
+    assert delivery.deliver_due() == 1
+    (message,) = mailoutbox
+    ((html, kind),) = message.alternatives
+    assert (message.to, message.subject, message.body.split()) == (["a@b.example"], "S", ["S", "secret", "link"])
+    assert kind == "text/html" and ">secret link</p>" in html
     email.refresh_from_db()
     assert (email.state, email.text, email.html, email.attempts) == ("sent", "", "", 1)
-    assert delivery.send_due() == 0
+    assert delivery.deliver_due() == 0
 
 
 @pytest.mark.parametrize("kind", ["refused", "silent"])
@@ -86,14 +85,14 @@ def test_sign_up_and_reset_answer_while_the_mail_server_is_away(client, settings
         client.logout()
         assert client.post(reverse("account_reset_password"), {"email": FORM["email"]}).status_code == 302
         assert time.monotonic() - begun < 8
-        assert delivery.send_due() == 0
+        assert delivery.deliver_due() == 0
         assert User.objects.filter(email=FORM["email"]).exists()
         first = OutgoingEmail.objects.last()
         assert first.last_error and (first.state, first.attempts) == ("queued", 1)
-        # The server did not answer one, so the others were not tried.
+        # The server did not answer the first one, so the others were not tried.
         assert OutgoingEmail.objects.filter(attempts=0).count() == OutgoingEmail.objects.count() - 1
     OutgoingEmail.objects.update(next_attempt_at=now())
-    assert delivery.send_due() == 2
+    assert delivery.deliver_due() == 2
     texts = " ".join(message.body for message in mail.outbox)
     assert re.search(r"/accounts/confirm-email/\S+", texts) and re.search(r"/accounts/password/reset/key/\S+", texts)
     assert set(OutgoingEmail.objects.values_list("category", flat=True)) == {"email_confirmation_signup", "password_reset_key"}
@@ -104,16 +103,16 @@ def test_retries_come_later_each_time_and_end(settings):
     email, delays = store(), []
     for _ in range(9):
         OutgoingEmail.objects.update(next_attempt_at=now())
-        delivery.send_due()
+        delivery.deliver_due()
         email.refresh_from_db()
         delays.append(round((email.next_attempt_at - now()).total_seconds()))
     assert delays == [5, 10, 20, 40, 80, 160, 320, 600, 600]
     assert email.last_error == "ConnectionRefusedError: nobody listens"
     OutgoingEmail.objects.update(expires_at=now(), next_attempt_at=now())
-    delivery.send_due()
+    delivery.deliver_due()
     email.refresh_from_db()
     assert (email.state, email.text, email.html, email.attempts) == ("failed", "", "", 9)
-    assert timedelta(0) < GIVE_UP_AFTER <= timedelta(days=3)
+    assert timedelta(0) < MAX_DELIVERY_AGE <= timedelta(days=3)
 
 
 def test_one_address_that_is_refused_holds_up_no_other(monkeypatch, mailoutbox):
@@ -132,7 +131,7 @@ def test_one_address_that_is_refused_holds_up_no_other(monkeypatch, mailoutbox):
             return self.real.send_messages(messages)
 
     monkeypatch.setattr(delivery, "get_connection", Picky)
-    assert delivery.send_due() == 1
+    assert delivery.deliver_due() == 1
     good.refresh_from_db()
     assert good.state == "sent"
 
@@ -142,10 +141,10 @@ def test_a_worker_that_died_while_sending_costs_a_delay(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(delivery, "_message", lambda email: (_ for _ in ()).throw(SystemExit))
         with pytest.raises(SystemExit):
-            delivery.send_due()
-    assert delivery.send_due() == 0
+            delivery.deliver_due()
+    assert delivery.deliver_due() == 0
     OutgoingEmail.objects.filter(pk=email.pk).update(next_attempt_at=now())
-    assert delivery.send_due() == 1
+    assert delivery.deliver_due() == 1
 
 
 @pytest.mark.django_db(transaction=True)
@@ -177,11 +176,24 @@ def test_headers_and_attachments_are_refused_where_they_are_made():
     assert not OutgoingEmail.objects.exists()
 
 
+def test_a_title_with_a_line_break_is_one_header(mailoutbox):
+    assert store(title="Acme\nBcc: all@world.example").subject == "Acme Bcc: all@world.example"
+
+
+def test_text_is_plain_and_html_is_escaped():
+    content = EmailContent("A & B", ("<b>",), label="Open", link="https://x.example/?a&b", lines=(("Tax <1>", "$2"),), note="Why & how")
+    send_email(content, to="a@b.example", category="test")
+    email = OutgoingEmail.objects.get()
+    assert email.text.split("\n") == ["A & B", "", "<b>", "", "Tax <1>: $2", "", "Open:", "https://x.example/?a&b", "", "Why & how", "", ""]
+    for escaped in ("A &amp; B", "&lt;b&gt;", "Tax &lt;1&gt;", "https://x.example/?a&amp;b", "Why &amp; how"):
+        assert escaped in email.html
+
+
 def test_old_ones_are_forgotten_but_not_what_waits():
     waiting, sent = store(), store()
     OutgoingEmail.objects.filter(pk=sent.pk).update(state="sent", text="", html="")
     OutgoingEmail.objects.update(created_at=now() - timedelta(days=31))
-    forget_emails(timestamp=0)
+    purge_emails(timestamp=0)
     assert list(OutgoingEmail.objects.values_list("pk", flat=True)) == [waiting.pk]
 
 
@@ -196,17 +208,22 @@ class TestAdmin:
     def test_failures_are_listed_without_what_they_say(self, staff, settings):
         settings.EMAIL_DELIVERY_BACKEND = "tests.support.failing_mail.Backend"
         email = store()
-        delivery.send_due()
+        delivery.deliver_due()
         for page in (staff.get(self.URL).text, staff.get(f"{self.URL}{email.pk}/change/").text):
             assert "nobody listens" in page and "secret link" not in page
 
     def test_staff_send_again_now(self, staff):
         email = store()
         OutgoingEmail.objects.update(next_attempt_at=now() + timedelta(hours=1))
-        page = staff.post(self.URL, {"action": "retry", "_selected_action": [email.pk]}, follow=True).text
-        assert "1 will be tried again" in page
-        assert delivery.send_due() == 1
-        assert "cannot be sent again" in staff.post(self.URL, {"action": "retry", "_selected_action": [email.pk]}, follow=True).text
+        given = {"action": "retry", "_selected_action": [email.pk]}
+        assert "Reason" in staff.post(self.URL, given).text
+        assert delivery.deliver_due() == 0
+        given |= {"confirmed": "1", "reason": "The mail server is back"}
+        assert "1 message queued" in staff.post(self.URL, given, follow=True).text
+        event = AuditEvent.objects.get(action="email.retried")
+        assert (event.actor_user.is_staff, event.reason) == (True, "The mail server is back")
+        assert delivery.deliver_due() == 1
+        assert "its content was deleted" in staff.post(self.URL, given, follow=True).text
 
     def test_it_takes_the_permission(self, client):
         from django.contrib.auth.models import Permission
@@ -218,5 +235,5 @@ class TestAdmin:
         later = now() + timedelta(hours=1)
         OutgoingEmail.objects.update(next_attempt_at=later)
         assert client.get(self.URL).status_code == 200
-        client.post(self.URL, {"action": "retry", "_selected_action": [email.pk]})
+        client.post(self.URL, {"action": "retry", "_selected_action": [email.pk], "confirmed": "1", "reason": "x"})
         assert OutgoingEmail.objects.get().next_attempt_at == later

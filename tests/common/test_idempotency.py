@@ -1,4 +1,4 @@
-"""Answers kept for repeats, and how long."""
+"""Responses that are stored for repeats, and their retention."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ import pytest
 
 from contextmcp.common.clock import now
 from contextmcp.common.models import IdempotencyRecord
-from contextmcp.common.tasks import KEEP, forget_answers
+from contextmcp.common.tasks import IDEMPOTENCY_RETENTION, purge_idempotency_records
 
 pytestmark = pytest.mark.django_db
 
@@ -17,7 +17,7 @@ def kept(key: str, age: timedelta) -> None:
 
 
 def test_answers_are_forgotten_a_week_later_and_not_before() -> None:
-    kept("old", KEEP + timedelta(minutes=1))
-    kept("young", KEEP - timedelta(minutes=1))
-    forget_answers(0)
+    kept("old", IDEMPOTENCY_RETENTION + timedelta(minutes=1))
+    kept("young", IDEMPOTENCY_RETENTION - timedelta(minutes=1))
+    purge_idempotency_records(0)
     assert list(IdempotencyRecord.objects.values_list("key", flat=True)) == ["young"]

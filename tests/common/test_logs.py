@@ -1,13 +1,22 @@
-"""No secret reaches a log, whatever object it came in."""
+"""Secrets do not reach the logs, whatever object contains them."""
 
+import asyncio
 import io
 import json
 import logging
+import time
+from uuid import UUID
 
 import pytest
+import structlog
 from django.test import RequestFactory
+from procrastinate.contrib.django.models import ProcrastinatePeriodicDefer
+from procrastinate.jobs import Job
 
 from contextmcp.common import logs
+from contextmcp.common.jobs import log_context
+from tests.factories.service_keys import service_key
+from tests.support.workers import Worker, until
 
 SECRETS = [
     "cmcp_sk_test_yuQvabcdefGHIJKL123",
@@ -23,7 +32,7 @@ SECRETS = [
 
 @pytest.fixture(params=[True, False], ids=["json", "console"])
 def line(request):
-    """Log with the product's own configuration; return what was written."""
+    """Log with the product's configuration and return the output."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     logs.configure({"json": request.param, "level": "INFO"})
@@ -64,3 +73,55 @@ def test_requests_arguments_and_exceptions_are_masked(line, secret):
 )
 def test_tokens_in_addresses_are_masked(line, path):
     assert "Zm9vYmFyYmF6cXV4" not in line("Not Found: %s", path, extra={"request": RequestFactory().get(path)})
+
+
+@pytest.mark.django_db
+def test_lines_of_a_request_name_who_is_asking(api, owner, client):
+    def bound():
+        return structlog.contextvars.get_contextvars()
+
+    organization, user = str(owner.organization.pk), str(owner.user.pk)
+    api.get("/api/auth/whoami", by=owner)
+    assert (bound()["organization"], bound()["user"]) == (organization, user)
+    assert UUID(bound()["key"])
+    client.force_login(owner.user)
+    client.get("/api/auth/whoami")
+    assert (bound()["organization"], bound()["user"], "key" in bound()) == (organization, user, False)
+    api.post("/api/usage/authorize", {"feature": "sessions", "organizationId": organization}, by=service_key())
+    assert bound()["organization"] == organization
+    assert UUID(bound()["service_key"])
+    api.get("/api/plans")
+    assert "organization" not in bound()
+
+
+def test_lines_of_a_job_name_it_and_the_ids_among_its_arguments():
+    class Context:
+        job = Job(
+            id=7,
+            task_name="usage.send_alert_email",
+            task_kwargs={"alert_id": "a", "user_id": 3, "reason": "long"},
+            queue="emails",
+            lock=None,
+            queueing_lock=None,
+        )
+
+    structlog.contextvars.clear_contextvars()
+
+    async def run():
+        return structlog.contextvars.get_contextvars()
+
+    assert asyncio.run(log_context(run, Context(), None)) == {"job": 7, "task": "usage.send_alert_email", "alert": "a", "user": "3"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_idle_worker_writes_next_to_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("LOG_LEVEL", "INFO")
+    worker = Worker(log=tmp_path / "worker.log")
+    try:
+        until(ProcrastinatePeriodicDefer.objects.exists, "the worker runs what repeats", 60)
+        before = worker.log.stat().st_size
+        time.sleep(10)
+        assert worker.process.poll() is None
+        assert worker.log.stat().st_size - before < 500, worker.log.read_text()[-2000:]
+    finally:
+        worker.stop()

@@ -1,5 +1,6 @@
-"""What an operator's tools ask of the web server: metrics, readiness and the addresses that every site has."""
+"""Endpoints of the web server for operators: metrics, readiness and well-known paths."""
 
+import importlib
 import logging
 
 import pytest
@@ -7,7 +8,9 @@ import redis
 from django.db import OperationalError, connection, transaction
 from django.test import override_settings
 
-from contextmcp.common import health, problems, valkey
+from contextmcp.common import health, metrics, problems, valkey
+from entitlements.manager import EntitlementsManager
+from tests.support.metrics import documented, exposed
 
 TOKEN = {"HTTP_AUTHORIZATION": "Bearer metrics-token"}
 
@@ -20,8 +23,62 @@ def test_metrics_need_the_token(client):
         assert client.get("/metrics", HTTP_AUTHORIZATION="Bearer other").status_code == 404
         client.get("/pricing/")
         text = client.get("/metrics", **TOKEN).content.decode()
-    for name in ("http_request_seconds", "cache_errors_total", "queue_jobs", "billing_inbox_events"):
+    for name in (
+        "http_request_seconds",
+        "usage_decisions_total",
+        "cache_errors_total",
+        "database_up 1.0",
+        'queue_jobs{status="failed"}',
+        "queue_lag_seconds",
+        "queue_workers 0.0",
+        'emails{state="retrying"}',
+        "billing_inbox_events",
+    ):
         assert name in text
+
+
+def _value(client, line):
+    with override_settings(METRICS_TOKEN="metrics-token"):
+        text = client.get("/metrics", **TOKEN).content.decode()
+    return next((float(each.removeprefix(line)) for each in text.splitlines() if each.startswith(f"{line} ")), 0.0)
+
+
+@pytest.mark.django_db
+def test_metrics_count_decisions_by_outcome(client, api, owner, acme):
+    EntitlementsManager(acme).override("sessions", 1, reason="Few")
+    before = [_value(client, f'usage_decisions_total{{outcome="{outcome}"}}') for outcome in ("allowed", "quota_exceeded")]
+    for _ in range(3):
+        api.post("/api/usage/authorize", {"feature": "sessions"}, by=owner)
+    after = [_value(client, f'usage_decisions_total{{outcome="{outcome}"}}') for outcome in ("allowed", "quota_exceeded")]
+    assert [new - old for old, new in zip(before, after, strict=True)] == [1, 2]
+
+
+@pytest.mark.django_db
+def test_the_documentation_names_every_metric(settings, tmp_path):
+    settings.USAGE_SPOOL_DIR = str(tmp_path)
+    # Tests load the apps; servers also load these.
+    for name in ("contextmcp.gate.metrics", "contextmcp.gateway.metrics", "contextmcp.common.pool"):
+        importlib.import_module(name)
+    assert exposed(metrics.render().decode()) == documented()
+
+
+@pytest.mark.django_db
+def test_metrics_tell_of_the_spool(client, settings, tmp_path):
+    settings.USAGE_SPOOL_DIR = str(tmp_path)
+    (tmp_path / "a.spool").write_bytes(b"x" * 7)
+    (tmp_path / "b.damaged").write_bytes(b"x" * 3)
+    assert _value(client, 'usage_spool_files{state="waiting"}') == 1
+    assert _value(client, 'usage_spool_bytes{state="waiting"}') == 7
+    assert _value(client, 'usage_spool_files{state="damaged"}') == 1
+
+
+def test_metrics_say_that_the_database_is_away(monkeypatch):
+    def away(self):
+        raise OperationalError
+
+    monkeypatch.setattr(metrics.QueueCollector, "_read", away)
+    [family] = metrics.QueueCollector().collect()
+    assert (family.name, family.samples[0].value) == ("database_up", 0)
 
 
 @pytest.mark.django_db
@@ -44,7 +101,7 @@ def test_an_outage_of_the_cache_is_logged_once(caplog):
         for _ in range(5):
             with pytest.raises(valkey.Unavailable):
                 redis.Redis.from_pool(pool).ping()
-    assert [record.message for record in caplog.records] == ["Valkey cannot be reached: ConnectionError"]
+    assert [record.message for record in caplog.records] == ["Valkey is unreachable: ConnectionError"]
 
 
 @pytest.mark.django_db

@@ -1,5 +1,6 @@
-"""Production stops at start-up with one sentence that names what is missing or malformed."""
+"""Production stops at start-up with one sentence that names the missing or malformed setting."""
 
+import json
 import os
 import subprocess
 import sys
@@ -16,15 +17,16 @@ WHOLE = {
     "ALLOWED_HOSTS": "contextmcp.example",
     "PUBLIC_URL": "https://contextmcp.example",
     "EMAIL_URL": "smtp+tls://user:hunter2@mail:587",
-    "DEFAULT_FROM_EMAIL": "ContextMCP <hello@contextmcp.example>",
+    "DEFAULT_FROM_EMAIL": "ContextMCP <hello@contextmcp.dev>",
     "REDIS_URL": "",
     "STRIPE_SECRET_KEY": "",
     "STRIPE_WEBHOOK_SECRET": "",
 }
 OPTIONAL = [
     "KEY_ENVIRONMENT", "BILLING_GRACE_DAYS", "BILLING_REFUND_POLICY", "LOG_LEVEL", "STRIPE_AUTOMATIC_TAX", "STRIPE_API_BASE",
+    "BRAND_COLOR", "BRAND_COLOR_DARK",
     "STRIPE_PRO_MONTHLY_PRICE_ID", "WORKER_CONCURRENCY", "WEBHOOKS_ALLOW_PRIVATE", "GATE_URL", "MCP_SERVER_URL", "USAGE_SPOOL_DIR",
-    "SECRET_KEY_FALLBACKS", "DJANGO_SETTINGS_MODULE",
+    "SECRET_KEY_FALLBACKS", "DJANGO_SETTINGS_MODULE", "PROMETHEUS_MULTIPROC_DIR", "TRUSTED_PROXIES", "SECURE_HSTS_INCLUDE_SUBDOMAINS",
 ]  # fmt: skip
 NAMES = [*WHOLE, *OPTIONAL]
 
@@ -44,6 +46,17 @@ def start(command: Sequence[str] = ("-c", "import contextmcp.settings.production
 
 def test_it_starts_with_what_the_example_names() -> None:
     assert start().returncode == 0
+
+
+def test_metrics_are_shared_only_where_a_folder_is_named(tmp_path: Path) -> None:
+    """prometheus_client treats an empty variable as the current directory."""
+    show = "import contextmcp.settings.production, os; print(os.environ.get('PROMETHEUS_MULTIPROC_DIR'))"
+    assert start(["-c", show]).stdout == "None\n"
+    folder = tmp_path / "shared" / "metrics"
+    assert start(["-c", show], PROMETHEUS_MULTIPROC_DIR=str(folder)).stdout == f"{folder}\n"
+    assert folder.is_dir()
+    (tmp_path / "file").touch()
+    assert "PROMETHEUS_MULTIPROC_DIR cannot be created" in start(PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "file" / "x")).stderr
 
 
 @pytest.mark.parametrize(
@@ -73,6 +86,10 @@ def test_what_is_missing_is_named(name: str) -> None:
         ("LOG_LEVEL", "LOUD"),
         ("SECRET_KEY", "short-hunter2"),
         ("SECRET_KEY_FALLBACKS", "short-hunter2"),
+        ("DEFAULT_FROM_EMAIL", "ContextMCP <hunter2@contextmcp.example>"),
+        ("DEFAULT_FROM_EMAIL", "hunter2@mail.example.com"),
+        ("DEFAULT_FROM_EMAIL", "hunter2@localhost"),
+        ("DEFAULT_FROM_EMAIL", "hunter2"),
         ("ALLOWED_HOSTS", "*"),
         ("ALLOWED_HOSTS", "contextmcp.example,*"),
         ("PUBLIC_URL", "https://"),
@@ -82,6 +99,8 @@ def test_what_is_missing_is_named(name: str) -> None:
         ("STRIPE_API_BASE", "nonsense"),
         ("STRIPE_PRO_MONTHLY_PRICE_ID", "wrong"),
         ("BILLING_REFUND_POLICY", "bogus"),
+        ("BRAND_COLOR", "red"),
+        ("BRAND_COLOR_DARK", "#5cc9b"),
         ("USAGE_SPOOL_DIR", "/nonexistent"),
     ],
 )
@@ -93,6 +112,24 @@ def test_what_is_malformed_is_named_and_no_secret_repeated(name: str, value: str
     assert "hunter2" not in sentence
 
 
+SHOW = """
+import json
+from contextmcp.settings import production as settings
+names = ["SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME", "SECURE_HSTS_INCLUDE_SUBDOMAINS", "SECURE_PROXY_SSL_HEADER", "SESSION_COOKIE_SECURE"]
+print(json.dumps({name: getattr(settings, name, None) for name in names}))
+"""
+
+
+def test_cookies_and_transport() -> None:
+    """Proxy headers are trusted only behind a proxy, and HSTS includes subdomains only on request."""
+    bare = json.loads(start(["-c", SHOW]).stdout)
+    assert (bare["SESSION_COOKIE_NAME"], bare["CSRF_COOKIE_NAME"]) == ("__Host-sessionid", "__Host-csrftoken")
+    assert (bare["SESSION_COOKIE_SECURE"], bare["SECURE_HSTS_INCLUDE_SUBDOMAINS"], bare["SECURE_PROXY_SSL_HEADER"]) == (True, False, None)
+    asked = json.loads(start(["-c", SHOW], TRUSTED_PROXIES="1", SECURE_HSTS_INCLUDE_SUBDOMAINS="true").stdout)
+    assert asked["SECURE_HSTS_INCLUDE_SUBDOMAINS"] is True
+    assert asked["SECURE_PROXY_SSL_HEADER"] == ["HTTP_X_FORWARDED_PROTO", "https"]
+
+
 def test_stripe_without_a_webhook_secret_does_not_start() -> None:
     said = start(STRIPE_SECRET_KEY="sk_live_" + "x" * 24)
     assert "STRIPE_WEBHOOK_SECRET is not set" in said.stderr
@@ -102,8 +139,8 @@ def test_stripe_without_a_webhook_secret_does_not_start() -> None:
     ("changes", "sentence"),
     [
         ({"STRIPE_SECRET_KEY": "sk_live_" + "x" * 24, "STRIPE_API_BASE": "https://other.example"}, "STRIPE_API_BASE is set"),
-        ({"KEY_ENVIRONMENT": "test", "STRIPE_SECRET_KEY": "sk_live_" + "x" * 24}, "STRIPE_SECRET_KEY is of the other mode"),
-        ({"KEY_ENVIRONMENT": "live", "STRIPE_SECRET_KEY": "sk_test_" + "x" * 24}, "STRIPE_SECRET_KEY is of the other mode"),
+        ({"KEY_ENVIRONMENT": "test", "STRIPE_SECRET_KEY": "sk_live_" + "x" * 24}, "STRIPE_SECRET_KEY belongs to the other mode"),
+        ({"KEY_ENVIRONMENT": "live", "STRIPE_SECRET_KEY": "sk_test_" + "x" * 24}, "STRIPE_SECRET_KEY belongs to the other mode"),
         ({"KEY_ENVIRONMENT": "live", "STRIPE_API_BASE": "http://127.0.0.1:9"}, "STRIPE_API_BASE is set"),
         ({"KEY_ENVIRONMENT": "test", "STRIPE_API_BASE": "http://other.example"}, "STRIPE_API_BASE is malformed"),
     ],
@@ -126,10 +163,13 @@ def test_every_process_stops_with_one_sentence(name: str) -> None:
     said = start(COMMANDS[name], GATE_URL="foo")
     own = [line for line in said.stderr.splitlines() if not line.startswith("[")]
     assert said.returncode
-    assert own == ["GATE_URL is malformed: give an https:// address such as https://contextmcp.example."]
+    assert own == ["GATE_URL is malformed: enter an https:// URL such as https://contextmcp.example."]
 
 
 def test_manage_uses_production_settings_unless_told_otherwise() -> None:
-    show = ["-c", "import contextmcp.startup as s; s.load_settings(); from django.conf import settings; print(settings.SETTINGS_MODULE)"]
+    show = [
+        "-c",
+        "import contextmcp.startup as s; s.load_settings('test'); from django.conf import settings as s; print(s.SETTINGS_MODULE)",
+    ]
     assert start(show).stdout.strip() == "contextmcp.settings.production"
     assert start(show, DJANGO_SETTINGS_MODULE="contextmcp.settings.local").stdout.strip() == "contextmcp.settings.local"

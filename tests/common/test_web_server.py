@@ -1,4 +1,4 @@
-"""The web server as it is deployed: real sockets, a real granian process."""
+"""The web server as deployed: real sockets, a real granian process."""
 
 import gzip
 import json
@@ -7,9 +7,11 @@ import time
 
 import psutil
 import pytest
+from django.db import connection
 
 from tests.factories.accounts import OrganizationFactory, Person, UserFactory
 from tests.support.gates import Http, WebProcess
+from tests.support.metrics import documented, exposed
 from tests.support.stripe import WEBHOOK_SECRET, sign
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -84,6 +86,23 @@ def test_bodies_beyond_the_limit_are_refused_without_memory(web, key):
     assert worker.memory_info().rss < before + 64 * 2**20
 
 
+@pytest.mark.parametrize(
+    ("path", "accept", "kind"),
+    [
+        ("/accounts/login/", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", b"text/html; charset=utf-8"),
+        ("/accounts/login/", "text/html;q=0.5, application/json", b"application/problem+json"),
+        ("/accounts/login/", "*/*", b"application/problem+json"),
+        ("/api/organization", "text/html", b"application/problem+json"),
+    ],
+)
+def test_a_browser_gets_a_page_when_its_body_is_too_large(web, path, accept, kind):
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nX-Request-Id: abc-1\r\nContent-Length: 1000000000\r\n\r\n"
+    answer = talk(web.port, head.encode())
+    assert answer.startswith(b"HTTP/1.1 413 ") and b"content-type: " + kind in answer
+    assert b"x-request-id: abc-1" in answer and b"cache-control: private, no-store" in answer
+    assert (b"The request body is too large." in answer) and (b"web/site.css" in answer) is kind.startswith(b"text/html")
+
+
 def test_slow_bodies_do_not_hold_back_others(web, key):
     head = b"POST /accounts/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\nx"
     slow = [socket.create_connection(("127.0.0.1", web.port), 10) for _ in range(200)]
@@ -123,6 +142,13 @@ def test_heads_that_could_be_read_in_two_ways_are_refused(web, headers, status):
     assert answer.startswith(b"HTTP/1.1 %d " % status) and b"application/problem+json" in answer
 
 
+def test_connections_to_postgres_bear_the_name_of_the_process(web, key):
+    assert Http(web.port).request("GET", "/api/usage/current", key=key)[0] == 200
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'contextmcp web' AND datname = current_database()")
+        assert cursor.fetchone()[0] >= 1
+
+
 def test_an_encoded_slash_is_no_separator(web, key):
     assert Http(web.port).request("GET", "/api%2Fusage/current", key=key)[0] == 404
 
@@ -130,3 +156,34 @@ def test_an_encoded_slash_is_no_separator(web, key):
 def test_headers_with_underscores_do_not_reach_django(web):
     answer = talk(web.port, b"GET /livez2 HTTP/1.1\r\nHost: localhost\r\nX_Request_Id: forged\r\nConnection: close\r\n\r\n")
     assert b" 404 " in answer and b"forged" not in answer
+
+
+def scrape(port):
+    """Return the values of a response of /metrics by name and labels."""
+    client = Http(port).connection
+    client.request("GET", "/metrics", headers={"Authorization": "Bearer metrics-token"})
+    answer = client.getresponse()
+    assert answer.status == 200
+    text = answer.read().decode()
+    assert exposed(text) <= documented()
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if not line.startswith("#")}
+
+
+def test_each_process_answers_for_all_of_them(transactional_db, key, tmp_path):
+    folder = tmp_path / "metrics"
+    web = WebProcess(workers=2, METRICS_TOKEN="metrics-token", PROMETHEUS_MULTIPROC_DIR=str(folder))
+    try:
+        web.wait(60)
+        for _ in range(30):
+            assert Http(web.port).request("POST", "/api/usage/authorize", {"feature": "context_cache_mb"}, key=key)[0] == 200
+        seen = [scrape(web.port) for _ in range(10)]
+        processes = {path.stem.rpartition("_")[2] for path in folder.glob("counter_*.db")}
+        assert len(processes) >= 2
+        decided = 'usage_decisions_total{outcome="allowed"}'
+        assert {each[decided] for each in seen} == {30.0}
+        route = 'http_request_seconds_count{method="POST",route="api/usage/authorize",status="200"}'
+        assert {each[route] for each in seen} == {30.0}
+        # Metrics from the database occur once, without a process ID.
+        assert {each["database_up"] for each in seen} == {1.0}
+    finally:
+        web.stop()

@@ -1,16 +1,16 @@
-"""A world, and the people of one of its organizations."""
+"""Fixtures: a stack, and the members of an organization."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.customers import Customer, sign_up
-from tests.support.worlds import Running
+from tests.support.stacks import Running
 
 
 @pytest.fixture(scope="module")
 def owner(world: Running) -> Iterator[Customer]:
-    """On Pro, so that nothing is refused for want of a plan before it is looked at."""
+    """A person on Pro, so that nothing is refused for lack of a plan before the input is validated."""
     ada = sign_up(world, "Acme")
     ada.subscribe("pro")
     yield ada

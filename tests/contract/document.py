@@ -1,4 +1,4 @@
-"""The OpenAPI document as the product tells it, and its operations one by one."""
+"""The product's OpenAPI document and its operations."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ class Operation:
     name: str
     method: str
     path: str
-    told: Any
+    definition: Any
 
     def __hash__(self) -> int:
         return hash(self.name)
 
     @property
     def body(self) -> Any:
-        """The media object of the JSON body, or None where none is read."""
-        return self.told.get("requestBody", {}).get("content", {}).get("application/json")
+        """Return the media object of the JSON body, or None if there is none."""
+        return self.definition.get("requestBody", {}).get("content", {}).get("application/json")
 
     @property
     def example(self) -> Any:
-        """The first body that the document shows."""
+        """Return the first example of the body."""
         return next(iter(self.body["examples"].values()))["value"] if self.body and "examples" in self.body else None
 
     @property
     def is_open(self) -> bool:
-        """Whether it asks nobody who they are."""
-        return not self.told.get("security")
+        """Return whether the operation needs no authentication."""
+        return not self.definition.get("security")
 
     @property
     def takes_keys(self) -> bool:
-        return any("apiKey" in way for way in self.told.get("security", ()))
+        return any("apiKey" in way for way in self.definition.get("security", ()))
 
 
 @cache
@@ -49,16 +49,16 @@ def document() -> dict[str, Any]:
 
 
 def complaints() -> list[str]:
-    """What the generator said while it wrote the document."""
+    """Return the generator's warnings about the document."""
     document()
     return [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]
 
 
 def operations() -> list[Operation]:
     found = [
-        Operation(told["operationId"], method.upper(), path, told)
+        Operation(definition["operationId"], method.upper(), path, definition)
         for path, methods in document()["paths"].items()
-        for method, told in methods.items()
+        for method, definition in methods.items()
     ]
     assert len({each.name for each in found}) == len(found)
     return found

@@ -1,4 +1,4 @@
-"""Bad input on every operation that the document names: a problem with a code and a sentence, and never a 500."""
+"""Bad input on every operation of the document: a problem document with a code and a sentence, and never a 500."""
 
 import json
 import os
@@ -9,19 +9,19 @@ import uuid
 import httpx
 import pytest
 
-from accounts.keys import generate
+from accounts.key_format import generate
 from contextmcp.common.problems import CONTENT_TYPE
-from contextmcp.local import runner
+from contextmcp.devstack import runner
 from tests.contract.document import operations
 from tests.support.customers import sign_up
 
 OPERATIONS = operations()
-SERVICE_ONLY = {"record_events", "settle_hold", "release_hold", "state_level", "release_level"}
+SERVICE_ONLY = {"record_events", "settle_hold", "release_hold", "set_gauge", "decrease_gauge"}
 WITH_BODY = [each for each in OPERATIONS if each.body]
 WITH_ID = [each for each in OPERATIONS if "_id}" in each.path]
-TAKING_KEYS = [each for each in OPERATIONS if any(one["name"] == "Idempotency-Key" for one in each.told.get("parameters", ()))]
+TAKING_KEYS = [each for each in OPERATIONS if any(one["name"] == "Idempotency-Key" for one in each.definition.get("parameters", ()))]
 DEEP = b'{"name":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
-# Names are at most 100 characters, bodies at most 2 MB.
+# Names have at most 100 characters, bodies at most 2 MB.
 HUGE = json.dumps({"name": "x" * 3_000_000}).encode()
 
 
@@ -31,7 +31,7 @@ def by_name(operation):
 
 @pytest.fixture(scope="module")
 def keys(world, owner):
-    """Keys that are of no use any more, in every way."""
+    """Return keys that are invalid in every possible way."""
     revoked = owner.make_key("Revoked")
     owner.in_session("DELETE", f"/api/auth/keys/{revoked['id']}")
     old = owner.make_key("Expired", scopes=["keys:write"])["key"]
@@ -39,10 +39,10 @@ def keys(world, owner):
     assert answer.status_code == 201
     time.sleep(0.1)
     return {
-        "no key": (None, "key_not_found"),
+        "no key": (None, "credentials_missing"),
         "garbage": ("Bearer garbage", "invalid_key_format"),
         # The server may not even pass this header on.
-        "not even text": (b"Bearer \xff\xfe", {"invalid_key_format", "key_not_found"}),
+        "not even text": (b"Bearer \xff\xfe", {"invalid_key_format", "credentials_missing"}),
         "another scheme": ("Basic b3duZXI6c2VjcmV0", "invalid_key_format"),
         "a live key": (f"Bearer {_well_formed('live')}", "environment_mismatch"),
         "a made-up key": (f"Bearer {_well_formed('test')}", "key_not_found"),
@@ -71,8 +71,8 @@ def service_key(world):
 
 @pytest.fixture(scope="module")
 def send(world, owner, service_key):
-    """`send(operation, body)`: as the owner unless told otherwise. Whatever comes back is no accident."""
-    # A connection each: after a body that is too large the server closes, and the next request would find it so.
+    """`send(operation, body)` sends as the owner by default and checks that the response is no server error."""
+    # A connection each: after a body that is too large the server closes it, which the next request would notice.
     with httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0)) as client:
 
         def go(operation, body=b"", *, authorization=f"Bearer {owner.key}", kind="application/json", path=None, **headers):
@@ -83,13 +83,15 @@ def send(world, owner, service_key):
             if authorization is not None:
                 sent["Authorization"] = authorization
             url = world.url + (path or address(operation))
-            return client.request(operation.method, url, content=body, headers=sent)
+            answer = client.request(operation.method, url, content=body, headers=sent)
+            assert answer.status_code == 405 or str(answer.status_code) in operation.definition["responses"], answer.text[:300]
+            return answer
 
         yield go
 
 
 def address(operation, value=None):
-    """The operation's path, with an id that nothing has."""
+    """Return the operation's path with an ID that does not exist."""
     path = operation.path.replace("{feature}", "projects")
     while "{" in path:
         path = path[: path.index("{")] + (value or str(uuid.uuid4())) + path[path.index("}") + 1 :]
@@ -97,7 +99,7 @@ def address(operation, value=None):
 
 
 def refused(answer, *statuses):
-    """A whole problem document with one of these statuses; returns its code."""
+    """Check for a complete problem document with one of these statuses. Return its code."""
     assert answer.status_code in statuses, f"{answer.status_code} {answer.text[:300]}"
     assert answer.headers["Content-Type"] == CONTENT_TYPE
     body = answer.json()
@@ -135,7 +137,7 @@ def test_what_has_another_shape(operation, send):
     for body in wrong:
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
         answer = send(operation, sent)
-        # null may mean "not said", and true may be what is asked for.
+        # null may mean "unset", and true may be valid.
         if answer.status_code >= 300:
             assert refused(answer, *expected(operation, 400, 403, 404, 409, 422, 429))
     if example and operation.name not in NOTHING_REQUIRED:
@@ -151,15 +153,15 @@ def test_what_is_said_in_another_format(operation, send):
 
 @pytest.mark.parametrize("operation", WITH_BODY, ids=by_name)
 def test_what_is_too_much(operation, send):
-    # The size is refused before the caller is known.
+    # The size is refused before authentication.
     assert refused(send(operation, HUGE), 413, *expected(operation, 422))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=by_name)
-def test_another_method_is_told_so(operation, send):
+def test_other_methods_get_405(operation, send):
     known = {each.method for each in OPERATIONS if each.path == operation.path}
     for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - known:
-        other = type(operation)(operation.name, method, operation.path, operation.told)
+        other = type(operation)(operation.name, method, operation.path, operation.definition)
         answer = send(other, b"{}")
         assert refused(answer, *expected(operation, 405)) == "method_not_allowed" or not operation.takes_keys, method
 
@@ -172,7 +174,7 @@ def test_ids_that_are_none(operation, send):
 
 
 @pytest.mark.parametrize("operation", WITH_ID, ids=by_name)
-def test_somebody_elses_id_is_nobodys(operation, send, owner, stranger):
+def test_another_organizations_id_is_not_found(operation, send, owner, stranger):
     path = operation.path
     for name, value in theirs(owner).items():
         path = path.replace("{" + name + "}", value)
@@ -190,7 +192,7 @@ def test_a_key_of_idempotency_that_is_none(operation, send):
 
 
 def theirs(owner):
-    """Ids of the owner's own objects, by the name they have in paths."""
+    """Return IDs of the owner's objects by the names of path parameters."""
     if not hasattr(owner, "ids"):
         key = owner.make_key("Theirs")["id"]
         invitation = owner.api.post("/api/organization/invitations", {"email": f"{uuid.uuid4()}@example.com"})["id"]
@@ -198,14 +200,22 @@ def theirs(owner):
         member = next(each["id"] for each in members if each["email"] == owner.email)
         hold = owner.api.post("/api/usage/authorize", {"feature": "sessions", "hold": True})["hold"]["id"]
         endpoint = owner.api.post("/api/webhook-endpoints", {"url": "https://acme.example/hooks"})["id"]
-        owner.ids = {"endpoint_id": endpoint, "key_id": key, "invitation_id": invitation, "member_id": member, "hold_id": hold}
+        delivery = owner.api.post(f"/api/webhook-endpoints/{endpoint}/test")["id"]
+        owner.ids = {
+            "delivery_id": delivery,
+            "endpoint_id": endpoint,
+            "key_id": key,
+            "invitation_id": invitation,
+            "member_id": member,
+            "hold_id": hold,
+        }
     return owner.ids
 
 
 def expected(operation, *statuses):
-    """An operation for sessions only refuses a key before it looks at anything else."""
+    """An operation for sessions refuses a key before it validates anything else."""
     return statuses if operation.takes_keys or operation.is_open else (401, 403)
 
 
-# They read {} as what is usually meant.
-NOTHING_REQUIRED = {"rotate_key", "release_level", "cancel_subscription"}
+# They read {} as the default.
+NOTHING_REQUIRED = {"rotate_key", "decrease_gauge", "cancel_subscription", "change_webhook_endpoint", "rotate_webhook_secret"}

@@ -1,11 +1,13 @@
-"""What the OpenAPI document promises about itself."""
+"""Requirements on the OpenAPI document itself."""
 
 import jsonschema_rs
 import pytest
 from django.urls import URLPattern, get_resolver
+from drf_spectacular.generators import SchemaGenerator
 
 from tests.contract.document import complaints, document, operations
 
+pytestmark = pytest.mark.any_catalog
 # Stripe's own format, and the document's own addresses.
 NOT_IN_IT = {"api/billing/webhooks/stripe", "api/schema", "api/docs"}
 
@@ -25,20 +27,27 @@ def test_it_names_every_address_of_the_api():
                 yield from addresses(each.url_patterns, path)
 
     there = {path for path in addresses(get_resolver().url_patterns) if path.startswith("api/")}
-    told = {path.lstrip("/").count("/") for path in document()["paths"]}
+    definition = {path.lstrip("/").count("/") for path in document()["paths"]}
     assert len(there - NOT_IN_IT) == len(document()["paths"]), sorted(there - NOT_IN_IT)
-    assert told
+    assert definition
 
 
 @pytest.mark.parametrize("operation", operations(), ids=lambda each: each.name)
 def test_it_says_what_each_operation_does_and_shows_it(operation):
-    told = operation.told
-    assert told["summary"]
-    assert told["tags"]
-    assert told["responses"]["default"]["content"]["application/problem+json"]
+    definition = operation.definition
+    assert definition["summary"]
+    assert definition["tags"]
+    # A default would let the contract tests pass every status.
+    assert "default" not in definition["responses"]
+    refusals = {status: answer for status, answer in definition["responses"].items() if int(status) >= 400}
+    assert {"400", "422", "503"} <= set(refusals)
+    assert operation.is_open or "401" in refusals
+    for answer in refusals.values():
+        assert answer["content"] == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        assert "`" in answer["description"]
     if operation.body and operation.body["schema"] != {"$ref": "#/components/schemas/NothingSchemaRequest"}:
         assert operation.body.get("examples"), "no example of a body"
-    for status, answer in told["responses"].items():
+    for status, answer in definition["responses"].items():
         for kind, media in answer.get("content", {}).items():
             if kind == "application/json" and status.startswith("2"):
                 assert media.get("examples"), f"no example of a {status}"
@@ -47,12 +56,56 @@ def test_it_says_what_each_operation_does_and_shows_it(operation):
 @pytest.mark.parametrize("operation", operations(), ids=lambda each: each.name)
 def test_its_examples_are_what_it_says_they_are(operation):
     media = [operation.body] if operation.body else []
-    media += [one for answer in operation.told["responses"].values() for kind, one in answer.get("content", {}).items() if "json" in kind]
+    media += [
+        one for answer in operation.definition["responses"].values() for kind, one in answer.get("content", {}).items() if "json" in kind
+    ]
     for each in media:
         valid = validator(each["schema"])
         for name, example in each.get("examples", {}).items():
             found = [f"{error.instance_path}: {error.message}" for error in valid.iter_errors(example["value"])]
             assert found == [], name
+
+
+def test_every_property_and_parameter_is_described():
+    """A list of an enum's values, which the generator adds by itself, says nothing about what they mean."""
+
+    def missing(place, name, definition):
+        return [f"{place} {name}"] if not definition.get("description", "").partition("* `")[0].strip() else []
+
+    undescribed = [
+        each
+        for place, schema in nested_schemas("", document())
+        for name, definition in schema["properties"].items()
+        for each in missing(place, name, definition)
+    ]
+    for operation in operations():
+        for parameter in operation.definition.get("parameters", ()):
+            undescribed += missing(operation.name, parameter["name"], parameter)
+    assert undescribed == []
+
+
+def nested_schemas(place, node):
+    """Yield each object schema with properties, at any depth, with its place in the document. Examples are no schemas."""
+    if isinstance(node, dict):
+        if isinstance(node.get("properties"), dict) and node.get("type") == "object":
+            yield place, node
+        children = node.items()
+    else:
+        children = enumerate(node) if isinstance(node, list) else ()
+    for name, child in children:
+        if name not in {"examples", "example"}:
+            yield from nested_schemas(f"{place}/{name}", child)
+
+
+def test_each_conflict_has_a_code_of_its_own():
+    descriptions = [answer["description"] for each in operations() for answer in each.definition["responses"].values()]
+    assert not [text for text in descriptions if "`conflict`" in text]
+
+
+def test_the_session_cookie_is_the_deployments(settings):
+    settings.SESSION_COOKIE_NAME = "__Host-sessionid"
+    definition = SchemaGenerator().get_schema(request=None, public=True)["components"]["securitySchemes"]
+    assert {definition["session"]["name"], definition["signedIn"]["name"]} == {"__Host-sessionid"}
 
 
 def validator(schema):

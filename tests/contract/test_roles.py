@@ -1,4 +1,4 @@
-"""Who may do what: every operation of the document by everybody, over HTTP. An operation that is not in the table fails."""
+"""Permissions: every operation of the document as every role, over HTTP. An operation that is missing in the table fails."""
 
 import json
 
@@ -11,13 +11,13 @@ from tests.support.customers import sign_up
 
 OPERATIONS = operations()
 OPEN = {"list_plans"}
-# Anybody who is signed in, whether a member of anything or not.
+# Anybody who is signed in, member of an organization or not.
 SIGNED_IN = {"accept_invitation"}
 EVERYONE = ("owner", "admin", "member", "viewer")
 USERS = ("owner", "admin", "member")
 MANAGERS = ("owner", "admin")
 OWNERS = ("owner",)
-# Only the vendor's servers, with a service key: no session and no customer's key, whatever its role or scopes.
+# Only the vendor's servers with a service key: no session and no customer's key, whatever its role or scopes.
 NO_CUSTOMER = ()
 MAY = {
     "whoami": EVERYONE,
@@ -35,9 +35,9 @@ MAY = {
     "record_events": NO_CUSTOMER,
     "settle_hold": NO_CUSTOMER,
     "release_hold": NO_CUSTOMER,
-    "state_level": NO_CUSTOMER,
-    "release_level": NO_CUSTOMER,
-    "adopt_key": MANAGERS,
+    "set_gauge": NO_CUSTOMER,
+    "decrease_gauge": NO_CUSTOMER,
+    "take_over_key": MANAGERS,
     "list_invitations": MANAGERS,
     "invite": MANAGERS,
     "resend_invitation": MANAGERS,
@@ -57,6 +57,10 @@ MAY = {
     "list_webhook_endpoints": OWNERS,
     "create_webhook_endpoint": OWNERS,
     "delete_webhook_endpoint": OWNERS,
+    "get_webhook_endpoint": OWNERS,
+    "change_webhook_endpoint": OWNERS,
+    "rotate_webhook_secret": OWNERS,
+    "redeliver_webhook": OWNERS,
     "list_webhook_deliveries": OWNERS,
     "test_webhook_endpoint": OWNERS,
 }
@@ -69,7 +73,7 @@ def by_name(operation):
 
 @pytest.fixture(scope="module")
 def people(world, owner):
-    """Everybody with a session of their own; the stranger owns another organization."""
+    """Everybody with a session. The stranger owns another organization."""
     found = {
         "owner": owner,
         **{role: owner.invite(role) for role in ("admin", "member", "viewer")},
@@ -82,7 +86,7 @@ def people(world, owner):
 
 
 def of_theirs(operation, owner):
-    """The operation's address with ids of the owner's."""
+    """Return the operation's URL with IDs of the owner's objects."""
     path = operation.path.replace("{feature}", "projects")
     for name, value in theirs(owner).items():
         path = path.replace("{" + name + "}", value)
@@ -99,7 +103,7 @@ def test_the_table_names_every_operation():
 
 
 @pytest.mark.parametrize("operation", MEMBERS_ONLY, ids=by_name)
-def test_whoever_may_not_is_refused_and_nothing_happens(operation, people, owner):
+def test_forbidden_callers_are_refused_without_effect(operation, people, owner):
     path, body = of_theirs(operation, owner), operation.example
     if operation.name == "rotate_key":
         body = {"keyId": theirs(owner)["key_id"]}
@@ -107,14 +111,14 @@ def test_whoever_may_not_is_refused_and_nothing_happens(operation, people, owner
     for role in EVERYONE:
         if role not in MAY[operation.name]:
             answer = people[role].in_session(operation.method, path, body)
-            # What they may not even see is not there.
+            # What they may not view does not exist for them.
             assert refused(answer, 403, 404) in refusals(operation, "permission_denied", "insufficient_scope", "not_found"), role
     assert standing(owner) == before
 
 
 @pytest.mark.parametrize("operation", MEMBERS_ONLY, ids=by_name)
-def test_whoever_may_is_let_through(operation, people):
-    """To an object that is not there, or with a body that says too much: what it does is told elsewhere."""
+def test_permitted_callers_pass(operation, people):
+    """With an ID that does not exist, or with too large a body: the effect of the operation is tested elsewhere."""
     for role in MAY[operation.name]:
         body = None if operation.example is None else {**operation.example, "surprise": 1}
         answer = people[role].in_session(operation.method, address(operation), body)
@@ -137,7 +141,7 @@ def test_a_stranger_finds_nothing_of_it(operation, people, owner):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=by_name)
-def test_nobody_is_asked_who_they_are(operation, world):
+def test_no_authentication_is_required(operation, world):
     answer = httpx.request(operation.method, world.url + address(operation), json=operation.example)
     if operation.name in OPEN:
         assert answer.status_code == 200
@@ -148,7 +152,7 @@ def test_nobody_is_asked_who_they_are(operation, world):
 
 @pytest.mark.parametrize("operation", [each for each in OPERATIONS if not each.is_open and each.method != "GET"], ids=by_name)
 def test_a_session_without_its_csrf_token_does_nothing(operation, people, world):
-    """Another site's page has the cookie's company, not the token."""
+    """A page of another site can send the cookie, but not the token."""
     cookies = {"sessionid": people["owner"].browser.client.cookies["sessionid"]}
     answer = httpx.request(operation.method, world.url + address(operation), json=operation.example, cookies=cookies)
     assert refused(answer, 403) == "permission_denied"
@@ -165,12 +169,12 @@ def test_a_key_without_the_scope_is_refused(operation, owner, key_without):
 
 @pytest.fixture(scope="module")
 def key_without(owner):
-    """By the only scope they have: one of another room than the operation's."""
+    """With a key whose only scope is that of another area."""
     return {scope: owner.make_key(scope, scopes=[scope])["key"] for scope in ("organization:read", "usage:read")}
 
 
 def standing(owner):
-    """What somebody who may not could have changed."""
+    """Return everything that an unauthorized request could have changed."""
     told = [
         owner.api.get(path)
         for path in ("/api/organization/members", "/api/organization/invitations", "/api/billing/subscription", "/api/usage/current")

@@ -1,4 +1,4 @@
-"""What customers, staff and time do. Each action says when it is possible, how often it is chosen, and does it at Stripe."""
+"""The actions of customers, staff and time. Each has a precondition and a weight, and is performed at Stripe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from tests.convergence.scene import OVER, Party, Scene
+from tests.convergence.stripe_fixture import OVER, Gift, Party, Scene
 from tests.support.stripe import DAY
 
 HOUR = 3600
@@ -17,10 +17,13 @@ RANK = ("free", "pro", "enterprise")
 
 @dataclass
 class Sight:
-    """How an organization stands at Stripe before it acts."""
+    """An organization's state at Stripe before an action."""
 
     gone: bool
-    live: Any
+    live: Any  # the latest subscription to a plan
+    plan_item: Any  # its item of the plan
+    contract: Any  # the latest subscription to another product
+    gifts: list[Gift]  # grants that are active or start later
     owed: list[Any]
     money: list[Any]
     had_trial: bool
@@ -31,7 +34,12 @@ class Sight:
 
     @property
     def item(self) -> Any:
-        return self.live["items"].data[0]
+        return self.plan_item
+
+    @property
+    def extra(self) -> Any:
+        """Return an item of the plan's subscription that is for another product."""
+        return next((item for item in self.live["items"].data if item.id != self.item.id), None)
 
     @property
     def changeable(self) -> bool:
@@ -45,13 +53,23 @@ class Sight:
 def look(scene: Scene, party: Party) -> Sight:
     gone = scene.deleted(party)
     everything = [] if gone else scene.subscriptions(party)
+    running = [each for each in everything if each.status not in OVER]
+    live = next((each for each in running if _plan_item(scene, each)), None)
+    moment = scene.moment(party)
     return Sight(
         gone=gone,
-        live=next((each for each in everything if each.status not in OVER), None),
+        live=live,
+        plan_item=_plan_item(scene, live) if live else None,
+        contract=next((each for each in running if not _plan_item(scene, each)), None),
+        gifts=[gift for gift in party.gifts.values() if gift.holds(max(moment, gift.starts_at))],
         owed=[] if gone else [each for each in scene.invoices(party) if each.status == "open"],
         money=[] if gone else [each for each in scene.charges(party) if each.paid],
         had_trial=any(each.trial_start for each in everything),
     )
+
+
+def _plan_item(scene: Scene, subscription: Any) -> Any:
+    return next((item for item in subscription["items"].data if item.price.id in scene.plans), None)
 
 
 @dataclass(frozen=True)
@@ -62,15 +80,21 @@ class Action:
     do: Callable[[Scene, Party, Sight, Random], None]
 
 
+def registrar(actions: list[Action]) -> Callable[[int, Callable[[Sight], Any]], Callable[..., Any]]:
+    """Return a decorator that adds a function to these actions."""
+
+    def action(weight: int, possible: Callable[[Sight], Any]) -> Callable[..., Any]:
+        def register(do: Callable[[Scene, Party, Sight, Random], None]) -> Any:
+            actions.append(Action(do.__name__, weight, lambda sight: bool(possible(sight)), do))
+            return do
+
+        return register
+
+    return action
+
+
 ACTIONS: list[Action] = []
-
-
-def action(weight: int, possible: Callable[[Sight], Any]) -> Callable[..., Any]:
-    def register(do: Callable[[Scene, Party, Sight, Random], None]) -> Any:
-        ACTIONS.append(Action(do.__name__, weight, lambda sight: bool(possible(sight)), do))
-        return do
-
-    return register
+action = registrar(ACTIONS)
 
 
 def free(sight: Sight) -> bool:
@@ -81,11 +105,7 @@ def _price(scene: Scene, dice: Random) -> str:
     return scene.prices[dice.choice(["pro", "enterprise"]), dice.choice(["month", "month", "year"])]
 
 
-def _plan(scene: Scene, price_id: str) -> tuple[str, str]:
-    return next((name for name, known in scene.prices.items() if known == price_id), ("free", "month"))
-
-
-# Buying
+# Purchases
 
 
 @action(40, free)
@@ -116,13 +136,12 @@ def tries_without_a_card(scene: Scene, party: Party, sight: Sight, dice: Random)
     scene.world.subscribe(party.customer, _price(scene, dice), trial_period_days=7, trial_settings=ending)
 
 
-# Changing
+# Plan changes
 
 
 @action(14, lambda sight: sight.changeable and not sight.scheduled)
 def changes_plan_at_once(scene: Scene, party: Party, sight: Sight, dice: Random) -> None:
-    others = [price for price in scene.prices.values() if price != sight.item.price.id]
-    plans = [price for price in others if _plan(scene, price)[1] != "overage"]
+    plans = [price for price in scene.plans if price != sight.item.price.id]
     behavior = "none" if sight.status == "trialing" else "always_invoice"
     with scene.may_be_declined():
         scene.sdk.subscriptions.update(
@@ -142,9 +161,11 @@ def plans_a_downgrade(scene: Scene, party: Party, sight: Sight, dice: Random) ->
         wanted = scene.prices["pro", "year"]
     made = scene.sdk.subscription_schedules.create({"from_subscription": sight.live.id})
     first = made.phases[0]
+    items = [{"price": item.price, "quantity": item.quantity} for item in first["items"]]
+    later = [item | {"price": wanted} if item["price"] == sight.item.price.id else item for item in items]
     phases = [
-        {"items": [{"price": first["items"][0].price, "quantity": 1}], "start_date": first.start_date, "end_date": first.end_date},
-        {"items": [{"price": wanted, "quantity": 1}], "duration": {"interval": "month", "interval_count": 1}, "proration_behavior": "none"},
+        {"items": items, "start_date": first.start_date, "end_date": first.end_date},
+        {"items": later, "duration": {"interval": "month", "interval_count": 1}, "proration_behavior": "none"},
     ]
     scene.sdk.subscription_schedules.update(made.id, {"end_behavior": "release", "phases": phases})
 
@@ -154,9 +175,10 @@ def keeps_the_plan(scene: Scene, party: Party, sight: Sight, dice: Random) -> No
     scene.sdk.subscription_schedules.release(sight.live.schedule.id)
 
 
-@action(5, lambda sight: sight.changeable and not sight.scheduled)
-def gets_a_coupon(scene: Scene, party: Party, sight: Sight, dice: Random) -> None:
-    scene.sdk.subscriptions.update(sight.live.id, {"discounts": [{"coupon": dice.choice(scene.codes)}]})
+@action(6, lambda sight: sight.changeable and not sight.scheduled)
+def gets_coupons(scene: Scene, party: Party, sight: Sight, dice: Random) -> None:
+    chosen = dice.sample(scene.codes, dice.choice([1, 1, 2, 3]))
+    scene.sdk.subscriptions.update(sight.live.id, {"discounts": [{"coupon": each} for each in chosen]})
 
 
 @action(5, lambda sight: sight.status == "trialing")
@@ -165,7 +187,7 @@ def ends_the_trial(scene: Scene, party: Party, sight: Sight, dice: Random) -> No
         scene.sdk.subscriptions.update(sight.live.id, {"trial_end": "now"})
 
 
-# Leaving, and thinking again
+# Cancellation and resumption
 
 
 @action(9, lambda sight: sight.changeable and not sight.scheduled and not sight.live.cancel_at)
@@ -191,6 +213,7 @@ def wakes_a_paused_one(scene: Scene, party: Party, sight: Sight, dice: Random) -
 
 @action(2, lambda sight: not sight.gone)
 def is_deleted_at_stripe(scene: Scene, party: Party, sight: Sight, dice: Random) -> None:
+    party.deleted_at = scene.now(party)
     scene.sdk.customers.delete(party.customer)
 
 
@@ -199,7 +222,7 @@ def comes_back(scene: Scene, party: Party, sight: Sight, dice: Random) -> None:
     scene.new_customer(party)
 
 
-# Cards and money
+# Payment methods and payments
 
 
 @action(8, lambda sight: not sight.gone)
@@ -253,7 +276,7 @@ def gets_a_credit_note(scene: Scene, party: Party, sight: Sight, dice: Random) -
             scene.sdk.credit_notes.create({"invoice": dice.choice(paid).id, "amount": 100, "credit_amount": 100})
 
 
-# Everybody's
+# All actions
 
 
 @action(2, lambda sight: True)
@@ -267,7 +290,7 @@ def some_days_pass(scene: Scene, party: Party, sight: Sight, dice: Random) -> No
     scene.forward(party, dice.randrange(1, 16) * DAY + dice.randrange(2 * HOUR))
 
 
-@action(30, lambda sight: sight.live and sight.status != "incomplete")
+@action(50, lambda sight: sight.live and sight.status != "incomplete")
 def the_period_ends(scene: Scene, party: Party, sight: Sight, dice: Random) -> None:
     left = sight.item.current_period_end - scene.now(party)
     scene.forward(party, max(HOUR, min(left, 40 * DAY)) + 2 * HOUR)

@@ -1,4 +1,4 @@
-"""A thousand events at once, a few of them poison: how long until all is worked off, and who had to wait for whom."""
+"""Receive a thousand events at once, a few of which always fail: how long the processing takes, and who is delayed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from itertools import cycle, islice
 
 from django.db import connection, connections
 
+from billing import customers
 from billing.models import SubscriptionState, WebhookEvent
-from billing.services import customers
-from tests.convergence.racing import awake
+from tests.convergence.concurrent_workers import awake
 from tests.factories.accounts import OrganizationFactory
 from tests.factories.billing import price_of
 from tests.support.stripe import Stripe, post
@@ -24,7 +24,7 @@ SENDERS = 8
 
 @dataclass
 class Burst:
-    """Seconds to take the events in, and to work them off; `jobs` is how many it took."""
+    """Seconds to receive the events and to process them. `jobs` is the number of jobs."""
 
     events: int
     customers: int
@@ -37,10 +37,10 @@ class Burst:
 
 
 def subscribers(world: Stripe, number: int) -> list[str]:
-    """That many customers with a subscription each, of which the product has not heard yet."""
+    """Create this many customers with a subscription each, of which the product has not received events yet."""
     made = []
     for _ in range(number):
-        customer = str(customers.ensure(OrganizationFactory(), None).stripe_customer_id)
+        customer = str(customers.ensure_customer(OrganizationFactory(), None).stripe_customer_id)
         world.card(customer)
         world.subscribe(customer, price_of())
         made.append(customer)
@@ -48,7 +48,7 @@ def subscribers(world: Stripe, number: int) -> list[str]:
 
 
 def poison(world: Stripe, customer: str) -> None:
-    """From now on Stripe says something of this customer that cannot be stored: a currency of ten letters."""
+    """Let Stripe return a value for this customer that cannot be stored: a currency of ten letters."""
     store = world.server.sim.store
     with store.lock:
         for row in store.all("SELECT id, body FROM objects WHERE customer = ? AND object = 'subscription'", (customer,)):
@@ -63,13 +63,13 @@ def cure(world: Stripe, customer: str) -> None:
 
 
 def send(world: Stripe, found: list[str], start: Callable[[], Worker], *, events: int, poisoned: int = 0, workers: int = 1) -> Burst:
-    """Post `events` events about `found`, from several senders at once, in an order that mixes everybody; then wait."""
+    """Post `events` events from several senders at once, in an order that mixes the customers; then wait."""
     burst = Burst(events, len(found), poisoned=found[:poisoned])
     for customer in burst.poisoned:
         poison(world, customer)
-    told = [event for event in world.news() if _customer(event) in set(found)]
+    told = [event for event in world.new_events() if _customer(event) in set(found)]
     told.sort(key=lambda event: event["id"])
-    # A shortage is made up for by events that say the same under other names, as Stripe's updates do.
+    # If there are too few, copies with other IDs are added, like Stripe's updates without changes.
     chosen = [event | {"id": f"{event['id']}{number}"} for number, event in enumerate(islice(cycle(told), events))]
     awake([start() for _ in range(workers)])
     began = time.monotonic()
@@ -77,13 +77,13 @@ def send(world: Stripe, found: list[str], start: Callable[[], Worker], *, events
         assert set(senders.map(_send, chosen)) == {200}
         list(senders.map(lambda _: connections.close_all(), range(SENDERS)))
     burst.taken_in = time.monotonic() - began
-    others = WebhookEvent.objects.waiting().exclude(subject__in=burst.poisoned)
+    others = WebhookEvent.objects.pending().exclude(subject__in=burst.poisoned)
     while others.exists():
         assert time.monotonic() - began < 300, f"{others.count()} events still wait"
         time.sleep(0.05)
     burst.drained_in = time.monotonic() - began
     burst.dead = WebhookEvent.objects.dead().count()
-    burst.waiting = WebhookEvent.objects.waiting().count()
+    burst.waiting = WebhookEvent.objects.pending().count()
     burst.entitled = SubscriptionState.objects.filter(status="active", organization__grants__ends_at=None).distinct().count()
     return burst
 
@@ -98,8 +98,8 @@ def _send(event: dict) -> int:
 
 
 def complaints() -> set[tuple[str, bool, str]]:
-    """Of what still waits: whose, whether it was tried, and the error that it names."""
-    rows = WebhookEvent.objects.waiting().values_list("subject", "attempts", "error")
+    """Return the unprocessed events: their customers, whether they were attempted, and the recorded error."""
+    rows = WebhookEvent.objects.pending().values_list("subject", "attempts", "error")
     return {(subject, attempts > 0, error.partition(":")[0]) for subject, attempts, error in rows}
 
 

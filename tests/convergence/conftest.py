@@ -1,4 +1,4 @@
-"""Stripe and the organizations that the histories are about."""
+"""Fixtures: Stripe and the organizations of the histories."""
 
 from tests.support.stripe import stripe_configured, stripe_server, stripe_world
 

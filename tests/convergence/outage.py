@@ -1,4 +1,4 @@
-"""Stripe away for a while: what still answers, what is taken in, and how long everything takes to catch up by itself."""
+"""Stripe is unavailable for a while: what still works, what is stored, and how long it takes to catch up."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from dataclasses import dataclass, field
 from django.test import Client
 
 from billing.models import SubscriptionState, WebhookEvent
-from tests.convergence.racing import awake
+from tests.convergence.concurrent_workers import awake
 from tests.factories.accounts import OrganizationFactory, Person, UserFactory
 from tests.factories.billing import Payer
 from tests.support.api import Api
 from tests.support.stripe import Stripe, post
 from tests.support.workers import Worker
 
-# Each of these is answered from the mirror.
+# These are answered from the mirror.
 READS = ("/api/billing/subscription", "/api/billing/invoices", "/api/entitlements", "/api/organization", "/api/usage/current")
 PAGES = ("/account/", "/account/billing/", "/pricing/")
 
 
 @dataclass
 class Outage:
-    """What was answered in the meantime (path and status: how often), and when all was well again after Stripe was back."""
+    """The responses during the outage (number by path and status), and the time until everything was current again."""
 
     seconds: float = 0.0
     answers: Counter[tuple[str, int]] = field(default_factory=Counter)
@@ -36,14 +36,14 @@ class Outage:
 
 
 def run(world: Stripe, start: Callable[[], Worker], *, seconds: float, organizations: int = 3, rounds: int = 3) -> Outage:
-    """End every subscription, go away before the news are out, and ask for everything `rounds` times within the `seconds` it takes."""
+    """End every subscription, take Stripe down before the events are out, and request everything `rounds` times within `seconds`."""
     found = Outage()
     payers = [_payer(world) for _ in range(organizations)]
     awake([start()])
     for payer in payers:
         live = world.sdk.subscriptions.list({"customer": payer.customer}).data[0]
         world.sdk.subscriptions.cancel(live.id)
-    news = world.news()
+    news = world.new_events()
     began = time.monotonic()
     world.control("down", on=True, seconds=3600)
     for number in range(rounds):
@@ -56,9 +56,9 @@ def run(world: Stripe, start: Callable[[], Worker], *, seconds: float, organizat
     found.early = WebhookEvent.objects.filter(event_id__in=[event["id"] for event in news], state="processed").count()
     world.control("down", on=False)
     back = time.monotonic()
-    while WebhookEvent.objects.waiting().exists():
+    while WebhookEvent.objects.pending().exists():
         if time.monotonic() - back > 90:
-            found.wrong.append(f"{WebhookEvent.objects.waiting().count()} events still wait 90 s after Stripe is back")
+            found.wrong.append(f"{WebhookEvent.objects.pending().count()} events still wait 90 s after Stripe is back")
             break
         time.sleep(0.05)
     found.caught_up_in = time.monotonic() - back
@@ -103,7 +103,7 @@ def _judge(found: Outage, payers: list[Payer], news: int) -> None:
     if WebhookEvent.objects.dead().exists():
         found.wrong.append("there are dead letters")
     for payer in payers:
-        # The worker's news reach this process' copy of the entitlements a moment after they are in the database.
+        # Invalidations by the worker reach this process's cache a moment after the commit.
         until = time.monotonic() + 10
         while not _ended(payer) and time.monotonic() < until:
             time.sleep(0.05)

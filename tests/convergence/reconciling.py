@@ -1,4 +1,4 @@
-"""The reconciliation at the end of a run, as it runs every night."""
+"""Run the nightly reconciliation at the end of a run."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import json
 
 from django.utils.module_loading import import_string
 
-from billing.gateway import events
+from billing.inbound import inbox
 from billing.models import BillingAccount
-from billing.services.sync import sync_customer
-from billing.webhooks import inbox
+from billing.stripe.gateway import events
+from billing.sync.customer import sync_customer
 
 
 def reconcile() -> None:
     try:
-        run = import_string("billing.services.reconcile.run")
+        run = import_string("billing.reconciliation.reconcile")
     except ImportError:
         _by_hand()
     else:
@@ -24,6 +24,6 @@ def reconcile() -> None:
 def _by_hand() -> None:
     for event in reversed(list(events.since(0))):
         text = json.dumps(event)
-        inbox.store(inbox.parse(text.encode()), text, source="reconciliation")
+        inbox.store_event(inbox.parse_event(text.encode()), text, source="reconciliation")
     for customer in BillingAccount.objects.exclude(stripe_customer_id=None).values_list("stripe_customer_id", flat=True):
         sync_customer(str(customer))

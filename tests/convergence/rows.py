@@ -1,4 +1,4 @@
-"""What the product keeps, as plain rows to compare: everything but numbers of rows and the moments at which something was written down."""
+"""The product's rows for comparison, without generated IDs and times of recording."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from django.db import connection, models
 from djstripe import models as mirror
 
 from accounts.models import Organization
-from billing.models import Adjustment, BillingAccount, CheckoutAttempt, Invoice, Notice, SubscriptionState, WebhookEvent
+from billing.models import Adjustment, BillingAccount, BillingNotification, CheckoutAttempt, Invoice, SubscriptionState, WebhookEvent
 from contextmcp.common.clock import now
 from entitlements.models import Grant
+from entitlements.types import Source
 
 Rows = dict[str, Any]
 
-# The model, what names a row, and what may differ: when it was recorded, and which number the database gave it.
+# The models, the key of a row, and the columns that may differ: times of recording and generated IDs.
 KEPT: list[tuple[type[models.Model], tuple[str, ...], set[str]]] = [
     (SubscriptionState, ("stripe_subscription_id",), {"id"}),
     (Invoice, ("stripe_invoice_id",), {"id"}),
@@ -34,12 +35,12 @@ MIRRORED = [
     mirror.Coupon,
     mirror.PromotionCode,
 ]
-# Stripe counts redemptions without telling anybody.
+# Stripe counts redemptions without sending events.
 UNTOLD = {"times_redeemed"}
 STANDS = {"billing_planprice"}
 EMPTIED = (
     "accounts_auditevent",
-    "accounts_revocation",
+    "accounts_invalidationentry",
     "entitlements_grant",
     "entitlements_override",
     "procrastinate_jobs",
@@ -49,7 +50,7 @@ EMPTIED = (
 
 
 def dump() -> Rows:
-    """The projection and the mirror."""
+    """Return the projection and the mirror."""
     rows: Rows = {}
     for model, key, left_out in KEPT:
         for row in model.objects.values():
@@ -65,36 +66,41 @@ def dump() -> Rows:
 
 
 def grants() -> Rows:
-    """All there ever were, by what they stand for."""
+    """Return all grants by what they stand for."""
     rows = Grant.objects.select_related("plan_version").order_by("id")
-    return {f"Grant {_stands_for(row)} {row.starts_at.isoformat()}": _told(row) for row in rows}
+    return {f"Grant {_stands_for(row)} {row.starts_at.isoformat()}": _grant_fields(row) for row in rows}
 
 
 def standing_grants() -> Rows:
-    """Those that hold, or will. Where several plans followed one another in a subscription, the moment a change was seen is a recording."""
+    """Return the grants that are active or start later. If plans followed one another, the time of the change is a time of recording."""
     rows = [
         row
         for row in Grant.objects.select_related("plan_version", "organization")
         if row.ends_at is None or row.ends_at > now(row.organization)
     ]
-    return {f"standing Grant {_stands_for(row)}": _told(row) for row in rows}
+    return {f"standing Grant {_stands_for(row)}": _grant_fields(row) for row in rows}
 
 
 def _stands_for(grant: Grant) -> str:
     return f"{grant.organization_id} {grant.source} {grant.reference} {grant.plan_version}"
 
 
-def _told(grant: Grant) -> dict[str, Any]:
-    return {"ends_at": grant.ends_at, "anchor": grant.anchor, "owing": grant.owing, "reason": grant.reason}
+def _grant_fields(grant: Grant) -> dict[str, Any]:
+    # Whether a grant by staff continues existing usage months depends on what was delivered before it.
+    anchor = grant.anchor if grant.source == Source.SUBSCRIPTION else None
+    return {"ends_at": grant.ends_at, "anchor": anchor, "lapsed": grant.lapsed, "reason": grant.reason}
 
 
 def notices() -> Rows:
-    left_out = {"id", "created_at", "attempts", "sent_at", "dropped_at"}
-    return {f"Notice {row['kind']} {row['object_id']} {row['transition']}": _plain(row, left_out) for row in Notice.objects.values()}
+    left_out = {"id", "created_at", "attempts", "sent_at", "canceled_at"}
+    return {
+        f"Notice {row['kind']} {row['object_id']} {row['transition']}": _plain(row, left_out)
+        for row in BillingNotification.objects.values()
+    }
 
 
 def inbox() -> Rows:
-    """Dealt with or not. Whether an event was of use depends on when its customer became ours."""
+    """Return the events without their state: whether an event was relevant depends on when its customer was linked."""
     return {
         f"Event {row['event_id']}": row["state"] in ("processed", "ignored") for row in WebhookEvent.objects.values("event_id", "state")
     }
@@ -105,7 +111,7 @@ def _plain(row: dict[str, Any], left_out: set[str]) -> dict[str, Any]:
 
 
 def differences(one: Rows, other: Rows) -> list[str]:
-    """Each row that is only here or there, or differs, and in what."""
+    """Yield each row that exists on one side only or differs, and how."""
     found = [f"only in order: {name} {one[name]}" for name in one.keys() - other.keys()]
     found += [f"only otherwise: {name} {other[name]}" for name in other.keys() - one.keys()]
     for name in sorted(one.keys() & other.keys()):
@@ -122,7 +128,7 @@ def _where(one: Any, other: Any) -> str:
 
 
 def forget() -> None:
-    """The product has heard of nobody at Stripe yet; organizations, plans and their prices stay."""
+    """Delete everything that the product knows from Stripe, except organizations, plans and their prices."""
     tables = {
         model._meta.db_table for app in ("billing", "djstripe") for model in apps.get_app_config(app).get_models(include_auto_created=True)
     }

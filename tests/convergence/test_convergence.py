@@ -1,9 +1,9 @@
-"""Whatever order Stripe's news come in, however often, and whichever are lost: the database ends the same."""
+"""Whatever the order, the repetition and the loss of Stripe's events: the final rows are the same."""
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from tests.convergence import history, trial
+from tests.convergence import history, replay_orders
+from tests.support.properties import HealthCheck, Phase, given, seed, settings
 from tests.support.stripe import Stripe
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
@@ -13,6 +13,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 @settings(max_examples=1, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 @given(draws=history.DRAWS)
 def test_any_order_any_number_and_a_reconciliation_end_alike(stripe_configured: Stripe, draws: list[tuple[int, int]]) -> None:
-    outcome = trial.run(stripe_configured, draws)
+    outcome = replay_orders.run(stripe_configured, draws)
     assert outcome.steps >= history.AT_LEAST
-    assert not outcome.problems, outcome.told()
+    assert not outcome.problems, outcome.describe()

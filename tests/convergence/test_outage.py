@@ -1,8 +1,8 @@
-"""Stripe is away, and comes back."""
+"""Stripe is unavailable and recovers."""
 
 import pytest
 
-from billing.services import publish
+from billing.catalog import publish
 from tests.convergence import outage
 from tests.support.workers import workers
 
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 
 
 def test_everything_answers_from_the_mirror_and_catches_up_by_itself(stripe_configured, workers) -> None:
-    publish.publish()
+    publish.publish_catalog()
     found = outage.run(stripe_configured, workers, seconds=4, organizations=2, rounds=2)
     assert not found.wrong, "\n".join(found.wrong)
     assert found.accepted and found.slowest < 5

@@ -1,4 +1,4 @@
-"""GET /api/plans for everybody, GET /api/entitlements for the organization's own."""
+"""GET /api/plans for everybody, GET /api/entitlements for the caller's organization."""
 
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ def bearer(acme, scopes=("entitlements:read",)):
 
 
 class TestPlans:
-    def test_nobody_in_particular_may_read_them(self, db, client):
+    def test_anonymous_clients_may_read_the_plans(self, db, client):
         answer = client.get("/api/plans")
         assert answer.status_code == 200
         free, pro, enterprise = answer.json()["data"]
@@ -58,8 +58,8 @@ class TestPlans:
         PlanVersionFactory(version=2, document=document)
         assert client.get("/api/plans").json()["data"][1]["title"] == "Professional"
 
-    @pytest.mark.parametrize(("method", "address", "status"), [("post", "/api/plans", 405), ("get", "/api/plans?plan=pro", 422)])
-    def test_what_it_does_not_take_is_said(self, db, client, method, address, status):
+    @pytest.mark.parametrize(("method", "address", "status"), [("post", "/api/plans", 405), ("get", "/api/plans?plan=pro", 400)])
+    def test_unsupported_input_is_reported(self, db, client, method, address, status):
         answer = getattr(client, method)(address)
         assert answer.status_code == status
         assert answer["Content-Type"] == "application/problem+json"
@@ -77,15 +77,21 @@ class TestEntitlements:
         answer = Client().get("/api/entitlements", headers=bearer(acme))
         said = answer.json()
         assert said["organizationId"] == str(acme.id)
-        assert (said["plan"], said["planVersion"], said["source"], said["active"], said["owing"]) == ("pro", 1, "subscription", True, None)
+        assert (said["plan"], said["planVersion"], said["source"], said["active"], said["lapsedPlan"]) == (
+            "pro",
+            1,
+            "subscription",
+            True,
+            None,
+        )
         assert said["changesAt"].endswith("Z")
         assert said["features"]["context_cache_mb"] == {
-            "kind": "limit",
+            "kind": "gauge",
             "enabled": True,
             "limit": 1000,
             "overridden": False,
             "overage": None,
-            "onOutage": "refuse",
+            "failureMode": "fail_closed",
         }
         assert said["features"]["sessions"]["overage"] == {"unitAmount": 2, "currency": "usd"}
 
@@ -96,7 +102,7 @@ class TestEntitlements:
         client.force_login(stranger)
         assert client.get("/api/entitlements").json()["plan"] == "free"
 
-    def test_a_member_of_nothing_and_nobody_are_refused(self, db):
+    def test_callers_without_organization_or_session_are_refused(self, db):
         client = Client()
         assert client.get("/api/entitlements").status_code == 401
         client.force_login(UserFactory())
@@ -116,13 +122,13 @@ class TestEntitlements:
         changed = client.get("/api/entitlements", headers={"If-None-Match": first["ETag"]})
         assert (changed.status_code, changed.json()["features"]["sessions"]["limit"]) == (200, 7)
 
-    def test_a_debt_is_said(self, acme):
+    def test_unpaid_invoice_is_shown(self, acme):
         EntitlementsManager(acme).replace_grants(
-            "subscription", [GrantSpec("pro", ends_at=now(acme), starts_at=now(acme) - timedelta(1), owing=True)]
+            "subscription", [GrantSpec("pro", ends_at=now(acme), starts_at=now(acme) - timedelta(1), lapsed=True)]
         )
-        assert signed_in(acme, Role.OWNER).get("/api/entitlements").json()["owing"] == "pro"
+        assert signed_in(acme, Role.OWNER).get("/api/entitlements").json()["lapsedPlan"] == "pro"
 
-    def test_what_it_does_not_take_is_said(self, acme):
+    def test_unsupported_input_is_reported(self, acme):
         client = signed_in(acme, Role.OWNER)
-        assert client.get("/api/entitlements?organization=1").status_code == 422
+        assert client.get("/api/entitlements?organization=1").status_code == 400
         assert client.delete("/api/entitlements").status_code in (403, 405)

@@ -1,4 +1,4 @@
-"""One copy per process: right at once here, within a second elsewhere, and on time."""
+"""The cache of entitlements: current immediately in this process, within a second in others, and on time."""
 
 import os
 import subprocess
@@ -12,17 +12,17 @@ from urllib.parse import urlsplit
 import pytest
 from django.db import connection, connections, transaction
 
+from accounts.invalidation import watcher
 from accounts.manager import AuthManager
-from accounts.revocations import watcher
 from contextmcp.common.clock import now
 from entitlements import selectors
 from entitlements.cache import CACHE, EntitlementsCache
+from entitlements.catalog_schema import FeatureValue
 from entitlements.errors import PlanInactive
 from entitlements.manager import EntitlementsManager
 from entitlements.models import Grant
 from entitlements.publish import publish
-from entitlements.receivers import hear
-from entitlements.terms import Term
+from entitlements.receivers import on_invalidation
 from entitlements.types import Kind
 from tests.factories.accounts import OrganizationFactory
 from tests.factories.entitlements import next_catalog
@@ -39,7 +39,7 @@ def acme(transactional_db):
 
 def watched():
     watcher.start()
-    return watcher.fresh()
+    return watcher.is_fresh()
 
 
 def wait_until(true, seconds=5.0):
@@ -97,12 +97,12 @@ def test_time_alone_changes_it(acme):
     assert manager.entitlements().plan == "pro"
 
 
-def test_a_new_catalogue_reaches_whoever_has_no_grant(acme):
+def test_new_catalog_reaches_organizations_without_a_grant(acme):
     manager = EntitlementsManager(acme)
     assert manager.entitlements().upgrades["white_label"] == "enterprise"
-    publish(catalog=next_catalog(white_label=Term(Kind.FLAG, True)))
+    publish(catalog=next_catalog(white_label=FeatureValue(Kind.BOOLEAN, True)))
     assert manager.entitlements().upgrades["white_label"] == "pro"
-    wait_until(lambda: selectors.offer() is selectors.offer())
+    wait_until(lambda: selectors.plan_catalog() is selectors.plan_catalog())
 
 
 def test_closing_the_organization_ends_its_plan(acme):
@@ -117,7 +117,7 @@ def test_closing_the_organization_ends_its_plan(acme):
 
 
 def test_a_change_behind_the_back_of_all_code_is_heard_of(acme):
-    """A row written with plain SQL: the trigger announces it."""
+    """The trigger announces a row that was written with plain SQL."""
     manager = EntitlementsManager(acme)
     grant = manager.grant("pro", reason="x")
     wait_until(lambda: manager.entitlements() is manager.entitlements())
@@ -155,10 +155,10 @@ def test_a_change_by_another_process_is_here_within_a_second(acme):
         wait_until(lambda: manager.entitlements().plan == "free", 1.0)
 
 
-def test_without_news_nothing_kept_is_trusted(acme, monkeypatch):
+def test_without_polls_cached_entries_are_not_used(acme, monkeypatch):
     manager = EntitlementsManager(acme)
     manager.entitlements()
-    monkeypatch.setattr(watcher, "fresh", lambda: False)
+    monkeypatch.setattr(watcher, "is_fresh", lambda: False)
     assert manager.cached(acme.id, now(acme)) is None
     assert manager.cached(acme.id, now(acme), stale=True).plan == "free"
     assert manager.plans()[1].name == "pro"
@@ -166,7 +166,7 @@ def test_without_news_nothing_kept_is_trusted(acme, monkeypatch):
 
 
 def test_concurrent_grants_are_given_one_after_the_other(acme):
-    """Two syncs of one customer at once leave one grant, not two."""
+    """Two concurrent syncs of one customer leave one grant, not two."""
     from entitlements.types import GrantSpec
 
     EntitlementsManager.version("pro")
@@ -186,28 +186,28 @@ class TestTheCopyItself:
     def make(self, acme, **more):
         return selectors.read_entitlements(acme, now(acme))
 
-    def test_what_was_read_before_the_news_is_not_kept(self, acme):
+    def test_row_read_before_the_invalidation_is_not_cached(self, acme):
         cache = EntitlementsCache()
-        ticket, found = cache.ticket(), self.make(acme)
-        cache.forget(acme.id)
+        ticket, found = cache.generation(), self.make(acme)
+        cache.invalidate(acme.id)
         cache.put(ticket, found)
-        cache.put_offer(ticket, selectors.read_offer())
+        cache.put_catalog(ticket, selectors.read_plan_catalog())
         assert cache.get(acme.id, now(acme)) is None
-        assert cache.offer() is None
-        cache.put(cache.ticket(), found)
+        assert cache.catalog() is None
+        cache.put(cache.generation(), found)
         assert cache.get(acme.id, now(acme)) is found
 
     def test_the_longest_unused_goes_first(self, acme):
         cache = EntitlementsCache(capacity=2)
         first, second, third = OrganizationFactory.create_batch(3)
         for one in (first, second):
-            cache.put(cache.ticket(), self.make(one))
+            cache.put(cache.generation(), self.make(one))
         assert cache.get(first.id, now())
-        cache.put(cache.ticket(), self.make(third))
+        cache.put(cache.generation(), self.make(third))
         assert [cache.get(one.id, now()) is not None for one in (first, second, third)] == [True, False, True]
 
-    def test_news_of_everybody_and_a_fork_clear_it_and_other_news_does_not(self, acme):
-        from accounts.revocations import Notice
+    def test_global_invalidations_and_forks_clear_the_cache(self, acme):
+        from accounts.invalidation import Invalidation
 
         found = self.make(acme)
         for kind, organization_id, left in [
@@ -216,6 +216,6 @@ class TestTheCopyItself:
             ("start", None, False),
             ("fork", None, False),
         ]:
-            CACHE.put(CACHE.ticket(), found)
-            hear(Notice(organization_id, None, kind))
+            CACHE.put(CACHE.generation(), found)
+            on_invalidation(Invalidation(organization_id, None, kind))
             assert (CACHE.get(acme.id, now(acme)) is not None) is left, kind

@@ -1,12 +1,12 @@
-"""The catalogue: what is sold, and what it may not say."""
+"""The catalog: what is sold, and what is refused as invalid."""
 
 import msgspec
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from entitlements.catalog import CATALOG, Catalog, Feature, Overage, Plan, Price, Term, current
+from entitlements.catalog import CATALOG, Catalog, Feature, FeatureValue, Overage, Plan, Price, current
+from entitlements.catalog_schema import parse_plan, valid_value
 from entitlements.errors import UnknownPlan
-from entitlements.terms import read, valid_value
 from entitlements.types import Kind
 
 AMOUNTS = {
@@ -34,7 +34,7 @@ ENTERPRISE_ADDS = ["team_insights", "performance_metrics", "sso_integration", "c
 def test_it_is_the_table_of_the_design():
     for name, values in AMOUNTS.items():
         assert tuple(plan.features[name].value for plan in CATALOG.plans) == values, name
-    flags = [{name for name, term in plan.features.items() if term.kind is Kind.FLAG} for plan in CATALOG.plans]
+    flags = [{name for name, term in plan.features.items() if term.kind is Kind.BOOLEAN} for plan in CATALOG.plans]
     assert flags[0] == {"basic_context", "local_sessions"}
     assert flags[1] - flags[0] == set(PRO_ADDS)
     assert flags[2] - flags[1] == set(ENTERPRISE_ADDS)
@@ -55,7 +55,7 @@ def test_the_prices_are_the_designs_and_a_year_costs_17_percent_less():
 
 def test_a_plan_survives_being_written_down():
     for plan in CATALOG.plans:
-        assert read(msgspec.json.decode(msgspec.json.encode(plan.document()))) == plan
+        assert parse_plan(msgspec.json.decode(msgspec.json.encode(plan.document()))) == plan
 
 
 def test_a_plan_it_does_not_have_is_refused():
@@ -68,49 +68,62 @@ def test_a_plan_that_is_no_longer_sold_ranks_with_the_lowest():
     assert [CATALOG.rank(name) for name in ("free", "pro", "enterprise", "gone")] == [0, 1, 2, 0]
 
 
-FEATURES = (Feature("calls", Kind.QUOTA, "Calls"), Feature("extra", Kind.FLAG, "Extra"))
-FREE = Plan("free", 1, "Free", features={"calls": Term(Kind.QUOTA, 5)})
+FEATURES = (Feature("calls", Kind.QUOTA, "Calls"), Feature("extra", Kind.BOOLEAN, "Extra"))
+FREE = Plan("free", 1, "Free", features={"calls": FeatureValue(Kind.QUOTA, 5)})
+SEATS = Feature("people", Kind.GAUGE, "People", derived_from="members")
 
 
 def plan(**changes):
-    sold = Plan("pro", 1, "Pro", prices=(Price("month", 100, "usd"),), features={"calls": Term(Kind.QUOTA, 9)})
+    sold = Plan("pro", 1, "Pro", prices=(Price("month", 100, "usd"),), features={"calls": FeatureValue(Kind.QUOTA, 9)})
     return msgspec.structs.replace(sold, **changes)
 
 
 @pytest.mark.parametrize(
     ("features", "plans", "said"),
     [
-        ((FEATURES[0], FEATURES[0]), (FREE,), "declared twice"),
-        (FEATURES, (), "There must be plans"),
-        (FEATURES, (FREE, FREE), "each declared once"),
-        (FEATURES, (plan(),), "no price"),
-        (FEATURES, (FREE, plan(version=0)), "count from 1"),
+        ((FEATURES[0], FEATURES[0]), (FREE,), 'The feature "calls" is declared twice'),
+        ((SEATS, msgspec.structs.replace(SEATS, name="staff")), (FREE,), "Only one feature can be derived from the members"),
+        ((Feature("calls", Kind.QUOTA, "Calls", derived_from="members"),), (FREE,), "its kind must be gauge"),
+        ((Feature("calls", Kind.QUOTA, "Calls", question="Why?"),), (FREE,), "a question without an answer"),
+        (FEATURES, (), "There is no plan"),
+        (FEATURES, (FREE, FREE), 'The plan "free" is declared twice'),
+        (FEATURES, (plan(),), "it can have no price"),
+        (FEATURES, (FREE, plan(prices=())), "only the first plan is free"),
+        (FEATURES, (FREE, plan(version=0)), "versions count from 1"),
         (FEATURES, (FREE, plan(prices=(Price("month", 0, "usd"),))), "above zero"),
-        (FEATURES, (FREE, plan(prices=(Price("month", 1, "usd"), Price("month", 2, "usd")))), "one price an interval"),
-        (FEATURES, (FREE, plan(prices=(Price("month", 1, "usd"), Price("year", 2, "eur")))), "one currency"),
-        (FEATURES, (FREE, plan(trial_days=-1)), "has a price"),
-        (FEATURES, (FREE, plan(prices=(), trial_days=5)), "has a price"),
-        (FEATURES, (FREE, plan(features={"calls": Term(Kind.LIMIT, 9)})), "not declared as a limit"),
-        (FEATURES, (FREE, plan(features={"calls": Term(Kind.QUOTA, -1)})), "cannot be -1"),
-        (FEATURES, (FREE, plan(features={"calls": Term(Kind.QUOTA, None, Overage(1, "usd"))})), "overage needs"),
-        (FEATURES, (FREE, plan(features={"calls": Term(Kind.QUOTA, 4)})), "pro has less calls than free"),
-        (FEATURES, (FREE, plan(features={})), "pro has less calls than free"),
+        (FEATURES, (FREE, plan(prices=(Price("month", 1, "usd"), Price("month", 2, "usd")))), "more than one price for a month"),
+        (FEATURES, (FREE, plan(prices=(Price("month", 1, "usd"), Price("year", 2, "eur")))), "more than one currency"),
+        (FEATURES, (FREE, plan(trial_days=-1)), "a trial needs a price"),
+        (FEATURES, (FREE, plan(prices=(), trial_days=5)), "a trial needs a price"),
+        (FEATURES, (FREE, plan(features={"calls": FeatureValue(Kind.GAUGE, 9)})), "not declared as a feature of kind gauge"),
+        (FEATURES, (FREE, plan(features={"calls": FeatureValue(Kind.QUOTA, -1)})), "cannot be -1"),
+        (FEATURES, (FREE, plan(features={"calls": FeatureValue(Kind.QUOTA, None, Overage(1, "usd"))})), "needs a quota with a limit"),
+        (FEATURES, (FREE, plan(features={"calls": FeatureValue(Kind.QUOTA, 9, Overage(0, "usd"))})), "a unit price above zero"),
+        (FEATURES, (FREE, plan(features={"calls": FeatureValue(Kind.QUOTA, 9, Overage(1, "eur"))})), "not in the currency"),
+        (FEATURES, (plan(prices=(), features={"calls": FeatureValue(Kind.QUOTA, 9, Overage(1, "eur"))}),), "needs a plan with a price"),
+        (FEATURES, (FREE, plan(features={"calls": FeatureValue(Kind.QUOTA, 4)})), '"pro" has less of "calls" than the plan "free"'),
+        (FEATURES, (FREE, plan(features={})), '"pro" has less of "calls" than the plan "free"'),
     ],
 )
-def test_a_catalogue_that_makes_no_sense_stops_start_up_and_says_why(features, plans, said):
+def test_invalid_catalog_stops_start_up_with_its_reason(features, plans, said):
     with pytest.raises(ImproperlyConfigured, match=said):
         Catalog(features, plans)
+
+
+def test_an_amount_is_followed_by_the_features_noun():
+    assert [CATALOG.noun("sessions", amount) for amount in (0, 1, 2, None)] == ["sessions", "session", "sessions", "sessions"]
+    assert (CATALOG.noun("context_cache_mb", 1), CATALOG.noun("no_longer_there")) == ("context cache", "no longer there")
 
 
 @pytest.mark.parametrize(
     ("kind", "value", "valid"),
     [
-        (Kind.FLAG, True, True),
-        (Kind.FLAG, 1, False),
-        (Kind.FLAG, None, False),
-        (Kind.LIMIT, None, True),
-        (Kind.LIMIT, 0, True),
-        (Kind.LIMIT, True, False),
+        (Kind.BOOLEAN, True, True),
+        (Kind.BOOLEAN, 1, False),
+        (Kind.BOOLEAN, None, False),
+        (Kind.GAUGE, None, True),
+        (Kind.GAUGE, 0, True),
+        (Kind.GAUGE, True, False),
         (Kind.QUOTA, "9", False),
         (Kind.QUOTA, 2**60, False),
     ],

@@ -1,4 +1,4 @@
-"""Grants and overrides as rows: given, ended, made equal to what is wanted, never deleted."""
+"""Rows of grants and overrides: added, ended, replaced, never deleted."""
 
 from datetime import timedelta
 
@@ -7,10 +7,10 @@ from django.db import DatabaseError, IntegrityError, transaction
 
 from accounts.models import AuditEvent
 from contextmcp.common.clock import now
-from contextmcp.common.errors import ValidationFailed
+from contextmcp.common.errors import Conflict, ValidationFailed
 from entitlements.errors import AlreadyEnded, UnknownFeature, UnknownPlan
 from entitlements.manager import EntitlementsManager
-from entitlements.models import Grant, Override, Permanent, PlanVersion
+from entitlements.models import Grant, ImmutableRow, Override, PlanVersion
 from entitlements.types import GrantSpec, Source
 from tests.factories.entitlements import GrantFactory, OverrideFactory, PlanVersionFactory
 
@@ -30,10 +30,20 @@ def test_a_given_plan_holds_at_once_and_ends_at_once(manager, acme):
     assert manager.entitlements().plan == "free"
     assert [grant.pk for grant in manager.grants()] == [grant.pk]
     assert grant.created_by == acme.members.get()
-    told = list(
-        AuditEvent.objects.filter(organization=acme, action__startswith="grant.").order_by("id").values_list("action", "after__why")
-    )
-    assert told == [("grant.given", None), ("grant.ended", "Not any more")]
+    told = list(AuditEvent.objects.filter(organization=acme, action__startswith="grant.").order_by("id").values_list("action", "reason"))
+    assert told == [("grant.created", "A friend of the house"), ("grant.ended", "Not any more")]
+
+
+def test_a_closed_organization_is_given_nothing(manager, acme):
+    manager.grant("pro", reason="x")
+    acme.closed_at = now(acme)
+    acme.save()
+    with pytest.raises(Conflict):
+        manager.grant("enterprise", reason="x")
+    with pytest.raises(Conflict):
+        manager.override("sessions", 7, reason="x")
+    manager.end_grant(Grant.objects.get(), reason="It is closed")
+    assert not manager.replace_grants(Source.SUBSCRIPTION, [])
 
 
 def test_what_has_ended_cannot_end_again(manager):
@@ -88,7 +98,7 @@ def test_a_version_can_be_given_that_is_not_the_newest(manager):
 
 
 class TestWanted:
-    """`replace_grants`: billing says how it ought to be."""
+    """`replace_grants`, by which billing states the grants that should exist."""
 
     def replace(self, manager, *wanted):
         return manager.replace_grants("subscription", wanted)
@@ -114,10 +124,10 @@ class TestWanted:
     def test_what_is_wanted_differently_is_adjusted_in_place(self, manager, acme):
         [first] = self.replace(manager, GrantSpec("pro", reference="sub-1", reason="active"))
         grace = now(acme) + 7 * DAY
-        [second] = self.replace(manager, GrantSpec("pro", reference="sub-1", ends_at=grace, reason="past_due", owing=True))
-        assert (second.pk, second.ends_at, second.owing, second.reason) == (first.pk, grace, True, "past_due")
+        [second] = self.replace(manager, GrantSpec("pro", reference="sub-1", ends_at=grace, reason="past_due", lapsed=True))
+        assert (second.pk, second.ends_at, second.lapsed, second.reason) == (first.pk, grace, True, "past_due")
         [third] = self.replace(manager, GrantSpec("pro", reference="sub-1", reason="active"))
-        assert (third.pk, third.ends_at, third.owing) == (first.pk, None, False)
+        assert (third.pk, third.ends_at, third.lapsed) == (first.pk, None, False)
 
     def test_a_change_of_plan_ends_one_and_begins_the_other(self, manager, acme):
         anchor = now(acme) - DAY
@@ -131,14 +141,14 @@ class TestWanted:
         assert manager.entitlements().anchor == anchor
 
     def test_a_former_plan_is_over_when_what_it_stood_for_was(self, manager, acme):
-        """It changed its plan and ended, and both were heard of later."""
+        """The plan changed and the subscription ended, and both events arrived later."""
         ended = now(acme) - DAY
         self.replace(manager, GrantSpec("enterprise", reference="sub-1", starts_at=now(acme) - 9 * DAY))
         self.replace(manager, GrantSpec("pro", reference="sub-1", starts_at=now(acme) - 9 * DAY, ends_at=ended))
         assert Grant.objects.get().ends_at == ended
 
     def test_one_that_ended_is_not_drawn_out(self, manager, acme):
-        """Paused first, canceled later: it had nothing in between."""
+        """Paused first and canceled later: there was no access in between."""
         self.replace(manager, GrantSpec("pro", reference="sub-1", starts_at=now(acme) - 9 * DAY, ends_at=now(acme) + DAY))
         Grant.objects.update(ends_at=now(acme) - 5 * DAY)
         before = Grant.objects.get().ends_at
@@ -153,16 +163,16 @@ class TestWanted:
         assert present.starts_at >= former.ends_at
         assert manager.entitlements().plan == "pro"
 
-    def test_a_debt_is_told_until_it_is_settled_or_given_up(self, manager, acme):
-        ended = GrantSpec("pro", reference="sub-1", starts_at=now(acme) - 9 * DAY, ends_at=now(acme) - DAY, owing=True)
+    def test_unpaid_invoice_is_shown_until_it_is_paid_or_voided(self, manager, acme):
+        ended = GrantSpec("pro", reference="sub-1", starts_at=now(acme) - 9 * DAY, ends_at=now(acme) - DAY, lapsed=True)
         [row] = self.replace(manager, ended)
-        assert manager.entitlements().owing == "pro"
+        assert manager.entitlements().lapsed_plan == "pro"
         assert self.replace(manager, ended) == [row]
         assert Grant.objects.count() == 1
         self.replace(manager)
-        assert manager.entitlements().owing is None
+        assert manager.entitlements().lapsed_plan is None
         row.refresh_from_db()
-        assert (row.ends_at, row.owing) == (ended.ends_at, False)
+        assert (row.ends_at, row.lapsed) == (ended.ends_at, False)
         self.replace(manager)
 
     def test_what_is_over_and_was_never_seen_leaves_no_row(self, manager, acme):
@@ -171,7 +181,7 @@ class TestWanted:
     def test_two_of_a_kind_are_two(self, manager):
         self.replace(manager, GrantSpec("pro", reference="sub-1"), GrantSpec("pro", reference="sub-2"))
         self.replace(manager, GrantSpec("pro", reference="sub-2"))
-        assert [grant.reference for grant in Grant.objects.standing(at=now(manager.organization))] == ["sub-2"]
+        assert [grant.reference for grant in Grant.objects.current_or_future(at=now(manager.organization))] == ["sub-2"]
 
 
 class TestOverrides:
@@ -188,21 +198,21 @@ class TestOverrides:
         manager.override("sessions", None, reason="y")
         assert manager.require("sessions").limit is None
         assert Override.objects.filter(ended_at=None).count() == 1
-        assert AuditEvent.objects.filter(action="override.given").latest("id").before == {"value": 5}
+        assert AuditEvent.objects.filter(action="override.created").latest("id").before == {"value": 5}
 
     def test_it_ends_by_itself(self, manager, acme):
-        manager.override("sessions", 5, reason="x", until=now(acme) + DAY)
+        manager.override("sessions", 5, reason="x", ends_at=now(acme) + DAY)
         assert manager.require("sessions").limit == 5
         acme.clock_offset = 2 * DAY
         assert manager.require("sessions").limit == 50
 
     @pytest.mark.parametrize(
         ("value", "reason", "days", "field"),
-        [(True, "x", 1, "value"), ("9", "x", 1, "value"), (-1, "x", 1, "value"), (5, " ", 1, "reason"), (5, "x", -1, "until")],
+        [(True, "x", 1, "value"), ("9", "x", 1, "value"), (-1, "x", 1, "value"), (5, " ", 1, "reason"), (5, "x", -1, "ends_at")],
     )
     def test_it_must_make_sense(self, manager, acme, value, reason, days, field):
         with pytest.raises(ValidationFailed) as refusal:
-            manager.override("sessions", value, reason=reason, until=now(acme) + days * DAY)
+            manager.override("sessions", value, reason=reason, ends_at=now(acme) + days * DAY)
         assert [error["field"] for error in refusal.value.details["errors"]] == [field]
 
     def test_there_must_be_such_a_feature(self, manager):
@@ -215,7 +225,7 @@ class TestHistoryStays:
         version = PlanVersionFactory()
         version.document = {}
         for act in (version.save, version.delete, PlanVersion.objects.all().delete):
-            with pytest.raises(Permanent):
+            with pytest.raises(ImmutableRow):
                 act()
         for act in (lambda: PlanVersion.objects.update(version=3), lambda: PlanVersion.objects.all()._raw_delete("default")):
             with pytest.raises(DatabaseError), transaction.atomic():
@@ -224,7 +234,7 @@ class TestHistoryStays:
     def test_grants_and_overrides_are_not_deleted(self, db):
         for made in (GrantFactory(), OverrideFactory()):
             for act in (made.delete, type(made).objects.all().delete):
-                with pytest.raises(Permanent):
+                with pytest.raises(ImmutableRow):
                     act()
             with pytest.raises(DatabaseError), transaction.atomic():
                 type(made).objects.all()._raw_delete("default")

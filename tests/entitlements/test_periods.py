@@ -1,11 +1,9 @@
-"""Months counted from an anchor."""
+"""Usage months, counted from an anchor."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from entitlements.periods import Period, add_months, month_period
+from tests.support.properties import given, st
 
 MOMENTS = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 
@@ -14,7 +12,7 @@ def day(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def test_the_31st_is_the_last_of_a_shorter_month_and_comes_back_in_a_longer_one():
+def test_anchor_on_the_31st_is_the_last_day_of_shorter_months_only():
     anchor = day("2026-01-31T10:00")
     found = [add_months(anchor, months).strftime("%m-%d") for months in range(1, 6)]
     assert found == ["02-28", "03-31", "04-30", "05-31", "06-30"]
@@ -41,7 +39,7 @@ def test_a_month_before_the_anchor_is_a_month_too():
 
 
 def test_summer_time_does_not_move_it():
-    """Whatever zone the moments are told in, the period is counted in UTC."""
+    """Periods are counted in UTC, whatever the time zone of the arguments."""
     summer = timezone(timedelta(hours=2))
     anchor = day("2026-03-28T23:30")
     assert month_period(anchor.astimezone(summer), day("2026-05-01T00:00").astimezone(summer)) == month_period(

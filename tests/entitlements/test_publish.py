@@ -1,22 +1,22 @@
-"""Publishing the catalogue: difference, publish, repeat."""
+"""Publishing the catalog: difference, publication, repetition."""
 
 import pytest
 
 from accounts.models import AuditEvent
 from entitlements.catalog import CATALOG
+from entitlements.catalog_schema import FeatureValue
 from entitlements.errors import PublishedVersionChanged
 from entitlements.manager import EntitlementsManager
 from entitlements.models import PlanVersion
-from entitlements.publish import difference, publish
-from entitlements.terms import Term
+from entitlements.publish import plan_publish, publish
 from entitlements.types import Kind
 from tests.factories.entitlements import PlanVersionFactory, next_catalog
 
-MORE = next_catalog(sessions=Term(Kind.QUOTA, 2000))
+MORE = next_catalog(sessions=FeatureValue(Kind.QUOTA, 2000))
 
 
 def test_the_first_time_everything_is_new_and_then_nothing(db):
-    assert [change.state for change in difference()] == ["new"] * 3
+    assert [change.state for change in plan_publish()] == ["new"] * 3
     assert not PlanVersion.objects.exists()
     publish()
     assert [change.state for change in publish()] == ["published"] * 3
@@ -26,7 +26,7 @@ def test_the_first_time_everything_is_new_and_then_nothing(db):
 
 def test_the_difference_says_what_changes_where(db):
     publish()
-    change = next(change for change in difference(MORE) if change.plan == "pro")
+    change = next(change for change in plan_publish(MORE) if change.plan == "pro")
     assert change.state == "new"
     assert change.fields["version"] == (1, 2)
     assert change.fields["features.sessions.value"] == (1000, 2000)
@@ -44,10 +44,10 @@ def test_a_new_version_leaves_existing_grants_on_theirs(acme):
     assert manager.require("sessions").limit == 2000
 
 
-def test_a_published_version_with_other_terms_is_refused_and_nothing_is_published(db):
+def test_changed_published_version_is_refused_and_nothing_is_published(db):
     document = CATALOG.plan("enterprise").document() | {"title": "Grand"}
     PlanVersionFactory(plan="enterprise", version=1, document=document)
-    assert {change.plan: change.state for change in difference()}["enterprise"] == "conflict"
+    assert {change.plan: change.state for change in plan_publish()}["enterprise"] == "conflict"
     with pytest.raises(PublishedVersionChanged) as refusal:
         publish()
     assert refusal.value.details == {"plan": "enterprise", "version": 1, "fields": ["title"]}

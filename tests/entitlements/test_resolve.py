@@ -1,4 +1,4 @@
-"""Grants and overrides to entitlements, for every case of it."""
+"""Resolving grants and overrides to entitlements, case by case."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -6,25 +6,24 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from entitlements.catalog import CATALOG
+from entitlements.catalog_schema import FeatureValue
 from entitlements.errors import FeatureNotAvailable, PaymentRequired, PlanInactive, UnknownFeature
-from entitlements.resolve import HeldGrant, HeldOverride, Holder, Offer, resolve
-from entitlements.terms import Term
+from entitlements.resolve import GrantInput, OverrideInput, PlanCatalog, Subject, resolve
 from entitlements.types import Kind, Source
+from tests.support.properties import given, settings, st
 
 FREE, PRO, ENTERPRISE = CATALOG.plans
-OFFER = Offer(CATALOG.features, CATALOG.plans)
+OFFER = PlanCatalog(CATALOG.features, CATALOG.plans)
 START = datetime(2026, 1, 1, tzinfo=UTC)
-HOLDER = Holder(UUID(int=7), START)
+HOLDER = Subject(UUID(int=7), START)
 DAY = timedelta(days=1)
 
 
 def grant(plan=PRO, begins=0, ends=None, source=Source.SUBSCRIPTION, **more):
     starts_at = START + begins * DAY
-    return HeldGrant(plan, source, starts_at, None if ends is None else START + ends * DAY, more.pop("anchor", starts_at), **more)
+    return GrantInput(plan, source, starts_at, None if ends is None else START + ends * DAY, more.pop("anchor", starts_at), **more)
 
 
 def at(day, grants=(), overrides=(), holder=HOLDER, offer=OFFER):
@@ -34,9 +33,9 @@ def at(day, grants=(), overrides=(), holder=HOLDER, offer=OFFER):
 def test_without_a_grant_it_is_free_in_months_from_its_making():
     found = at(3)
     assert (found.plan, found.source, found.anchor, found.changes_at) == ("free", Source.FREE, START, None)
-    assert found.allowances["sessions"].limit == 50
-    assert found.allowances["sessions"].period(START + 40 * DAY).start == datetime(2026, 2, 1, tzinfo=UTC)
-    assert set(found.allowances) == {feature.name for feature in CATALOG.features}
+    assert found.features["sessions"].limit == 50
+    assert found.features["sessions"].period(START + 40 * DAY).start == datetime(2026, 2, 1, tzinfo=UTC)
+    assert set(found.features) == {feature.name for feature in CATALOG.features}
 
 
 def test_a_grant_counts_from_its_start_to_just_before_its_end():
@@ -46,22 +45,26 @@ def test_a_grant_counts_from_its_start_to_just_before_its_end():
     assert [at(day, held).changes_at for day in (1, 2, 5)] == [START + 2 * DAY, START + 5 * DAY, None]
 
 
-def test_the_best_plan_wins_then_the_last_to_start_then_the_last_made():
+def test_precedence_is_plan_then_source_then_start_then_creation():
     held = [grant(ENTERPRISE, ends=5, source=Source.GIFT), grant(PRO, begins=1)]
     assert (at(2, held).plan, at(2, held).source) == ("enterprise", Source.GIFT)
     assert (at(6, held).plan, at(6, held).source) == ("pro", Source.SUBSCRIPTION)
-    twice = [grant(begins=1, source=Source.STAFF), grant(begins=0)]
+    beside = [grant(begins=1, source=Source.STAFF), grant(begins=0)]
+    assert at(2, beside).source is Source.SUBSCRIPTION
+    twice = [grant(begins=1, source=Source.STAFF), grant(begins=0, source=Source.GIFT)]
     assert at(2, twice).source is Source.STAFF
-    equal = [grant(id=2, source=Source.GIFT), grant(id=1)]
+    equal = [grant(id=2, source=Source.GIFT), grant(id=1, source=Source.STAFF)]
     assert at(2, equal).source is Source.GIFT
 
 
 def test_a_grant_keeps_its_version_whatever_is_on_offer():
-    older = msgspec.structs.replace(PRO, features={**PRO.features, "sessions": Term(Kind.QUOTA, 777), "retired": Term(Kind.LIMIT, 3)})
+    older = msgspec.structs.replace(
+        PRO, features={**PRO.features, "sessions": FeatureValue(Kind.QUOTA, 777), "retired": FeatureValue(Kind.GAUGE, 3)}
+    )
     found = at(1, [grant(older)])
-    assert found.allowances["sessions"].limit == 777
-    assert found.allowances["retired"].limit == 3
-    assert found.require("retired").on_outage == "refuse"
+    assert found.features["sessions"].limit == 777
+    assert found.features["retired"].limit == 3
+    assert found.require("retired").failure_mode == "fail_closed"
 
 
 def test_a_plan_that_is_no_longer_sold_still_beats_having_none():
@@ -85,7 +88,7 @@ def test_zero_and_missing_are_not_available_and_it_says_who_has_it():
     }
 
 
-def test_a_name_that_is_no_feature_is_told_from_one_that_is_not_included():
+def test_unknown_feature_differs_from_one_that_is_not_included():
     with pytest.raises(UnknownFeature):
         at(1).require("teleportation")
 
@@ -95,42 +98,42 @@ def test_a_closed_organization_has_no_plan():
         at(1, [grant()], holder=replace(HOLDER, active=False)).require("sessions")
 
 
-def test_what_was_lost_for_want_of_payment_is_told_so():
-    held = [grant(ends=5, owing=True)]
+def test_features_lost_for_nonpayment_have_their_own_error():
+    held = [grant(ends=5, lapsed=True)]
     assert at(4, held).require("git_integration").enabled
     with pytest.raises(PaymentRequired) as refusal:
         at(5, held).require("git_integration")
     assert refusal.value.details["plan"] == "pro"
-    assert at(5, held).owing == "pro"
+    assert at(5, held).lapsed_plan == "pro"
     with pytest.raises(FeatureNotAvailable):
         at(5, held).require("white_label")
     assert at(5, held).require("sessions").limit == 50
 
 
 def test_a_new_plan_settles_the_old_debt_as_far_as_it_reaches():
-    held = [grant(ENTERPRISE, ends=5, owing=True), grant(PRO, begins=6)]
+    held = [grant(ENTERPRISE, ends=5, lapsed=True), grant(PRO, begins=6)]
     assert at(7, held).require("git_integration").enabled
     with pytest.raises(PaymentRequired):
         at(7, held).require("white_label")
 
 
 def test_an_override_makes_one_feature_different_until():
-    given_now = [HeldOverride("sessions", 5, START + 3 * DAY), HeldOverride("white_label", True, None)]
-    assert at(1, [grant()], given_now).allowances["sessions"].limit == 5
+    given_now = [OverrideInput("sessions", 5, START + 3 * DAY), OverrideInput("white_label", True, None)]
+    assert at(1, [grant()], given_now).features["sessions"].limit == 5
     assert at(1, [grant()], given_now).changes_at == START + 3 * DAY
-    assert at(3, [grant()], given_now).allowances["sessions"].limit == 1000
+    assert at(3, [grant()], given_now).features["sessions"].limit == 1000
     assert at(9, [], given_now).require("white_label").overridden
 
 
 def test_an_override_can_take_away_and_can_lift_the_limit():
-    assert not at(1, [grant()], [HeldOverride("sessions", 0, None)]).allowances["sessions"].enabled
-    assert not at(1, [grant()], [HeldOverride("git_integration", False, None)]).allowances["git_integration"].enabled
-    lifted = at(1, [grant()], [HeldOverride("sessions", None, None)]).require("sessions")
+    assert not at(1, [grant()], [OverrideInput("sessions", 0, None)]).features["sessions"].enabled
+    assert not at(1, [grant()], [OverrideInput("git_integration", False, None)]).features["git_integration"].enabled
+    lifted = at(1, [grant()], [OverrideInput("sessions", None, None)]).require("sessions")
     assert (lifted.limit, lifted.overage_unit_amount) == (None, None)
 
 
 def test_an_override_that_does_not_fit_the_kind_counts_for_nothing():
-    found = at(1, [], [HeldOverride("sessions", True, None)]).allowances["sessions"]
+    found = at(1, [], [OverrideInput("sessions", True, None)]).features["sessions"]
     assert (found.limit, found.overridden) == (50, False)
 
 
@@ -144,15 +147,15 @@ def test_the_tag_changes_with_the_answer_and_not_with_the_hour():
     held = [grant(ends=9)]
     assert at(1, held).etag == at(2, held).etag
     assert at(9, held).etag == at(1).etag
-    others = [at(1), at(1, [grant(ends=8)]), at(1, held, [HeldOverride("projects", 3, None)])]
+    others = [at(1), at(1, [grant(ends=8)]), at(1, held, [OverrideInput("projects", 3, None)])]
     assert len({at(1, held).etag, *(one.etag for one in others)}) == 4
 
 
 DAYS = st.integers(0, 30)
 GRANTS = st.lists(
     st.builds(
-        lambda plan, begins, length, source, owing, number: grant(
-            plan, begins, None if length is None else begins + length, source, owing=owing, id=number
+        lambda plan, begins, length, source, lapsed, number: grant(
+            plan, begins, None if length is None else begins + length, source, lapsed=lapsed, id=number
         ),
         st.sampled_from([PRO, ENTERPRISE]),
         DAYS,
@@ -165,7 +168,7 @@ GRANTS = st.lists(
 )
 OVERRIDES = st.lists(
     st.builds(
-        lambda feature, value, until, number: HeldOverride(feature, value, None if until is None else START + until * DAY, number),
+        lambda feature, value, until, number: OverrideInput(feature, value, None if until is None else START + until * DAY, number),
         st.sampled_from(["sessions", "projects", "white_label"]),
         st.none() | st.booleans() | st.integers(0, 5),
         st.none() | DAYS,
@@ -177,7 +180,7 @@ OVERRIDES = st.lists(
 
 @settings(max_examples=300)
 @given(GRANTS, OVERRIDES, st.integers(0, 70))
-def test_it_is_the_answer_until_the_moment_it_names_and_not_a_day_longer_than_needed(grants, overrides, half_day):
+def test_result_is_valid_exactly_until_its_expiry(grants, overrides, half_day):
     now = START + half_day * DAY / 2
     found = resolve(HOLDER, grants, overrides, now, OFFER)
     later = [START + half * DAY / 2 for half in range(half_day, 140)]
@@ -190,7 +193,7 @@ def test_it_is_the_answer_until_the_moment_it_names_and_not_a_day_longer_than_ne
 
 @settings(max_examples=200)
 @given(GRANTS, OVERRIDES, DAYS, st.randoms())
-def test_the_order_it_is_told_in_does_not_matter(grants, overrides, day, random):
+def test_the_order_of_delivery_does_not_matter(grants, overrides, day, random):
     grants = [replace(one, id=number) for number, one in enumerate(grants)]
     overrides = [replace(one, id=number) for number, one in enumerate(overrides)]
     found = at(day, grants, overrides)
@@ -200,18 +203,18 @@ def test_the_order_it_is_told_in_does_not_matter(grants, overrides, day, random)
 
 
 @given(GRANTS, DAYS)
-def test_nobody_has_more_than_free_without_a_grant_and_nobody_less(grants, day):
+def test_without_a_grant_everyone_has_exactly_free(grants, day):
     found = at(day, grants)
     standing = [one for one in grants if one.holds(START + day * DAY)]
     assert (found.source is Source.FREE) == (not standing)
     for name, term in FREE.features.items():
-        limit = found.allowances[name].limit
-        assert limit is None or limit >= (term.value if term.kind is not Kind.FLAG else 0)
+        limit = found.features[name].limit
+        assert limit is None or limit >= (term.value if term.kind is not Kind.BOOLEAN else 0)
 
 
 @given(GRANTS, DAYS, st.sampled_from([PRO, ENTERPRISE]))
 def test_one_more_grant_never_takes_anything_away(grants, day, plan):
     fewer, more = at(day, grants), at(day, [*grants, grant(plan, id=99)])
-    for name, one in fewer.allowances.items():
-        assert more.allowances[name].enabled >= one.enabled
-        assert more.allowances[name].limit is None or (one.limit is not None and more.allowances[name].limit >= one.limit)
+    for name, one in fewer.features.items():
+        assert more.features[name].enabled >= one.enabled
+        assert more.features[name].limit is None or (one.limit is not None and more.features[name].limit >= one.limit)

@@ -1,4 +1,4 @@
-"""Users, organizations, members, and their keys."""
+"""Factories of users, organizations, members and keys."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ PASSWORD = "correct horse battery"
 
 
 class UserFactory(factory.django.DjangoModelFactory):
-    """With a confirmed address, unless `confirmed=False`. `set_password` is left out unless asked for: `UserFactory(password=PASSWORD)`."""
+    """A user with a confirmed address, unless `confirmed=False`. The password is only set on request: `UserFactory(password=PASSWORD)`."""
 
     class Meta:
         model = User
@@ -31,7 +31,7 @@ class UserFactory(factory.django.DjangoModelFactory):
 
 
 class OrganizationFactory(factory.django.DjangoModelFactory):
-    """With an owner, as sign-up makes it: `OrganizationFactory(name=..., owner=user)`."""
+    """An organization with an owner, as sign-up creates it: `OrganizationFactory(name=..., owner=user)`."""
 
     class Meta:
         model = Organization
@@ -54,7 +54,7 @@ class MembershipFactory(factory.django.DjangoModelFactory):
 
 @dataclass(frozen=True)
 class Person:
-    """A member as tests meet them: `caller` is them signed in, `key` a key with every scope of their role (viewers get an owner's gift)."""
+    """A member for tests: `caller` is the member signed in, `key` has every scope of the role (a viewer's key was created by an owner)."""
 
     membership: Membership
 
@@ -76,7 +76,7 @@ class Person:
 
 
 def key_of(membership: Membership, scopes: list[str], *, name: str = "A key", expires_at: datetime | None = None) -> str:
-    """A key with these scopes, as if `membership` had made it while its role still allowed that."""
+    """Return a key with these scopes, as if `membership` had created it while its role still allowed them."""
     role, membership.role = membership.role, "owner"
     try:
         return AuthManager(membership.organization).generate_key(Caller.member(membership), name, scopes, expires_at)[1]

@@ -1,11 +1,11 @@
-"""Organizations that pay, at the simulator."""
+"""Factories of paying organizations at the simulator."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from accounts.models import Organization
+from billing import customers
 from billing.models import BillingAccount, PlanPrice, SubscriptionState
-from billing.services import customers
 from entitlements.manager import EntitlementsManager
 from tests.support.stripe import Stripe
 
@@ -13,7 +13,7 @@ DECLINES = "pm_card_chargeCustomerFail"
 
 
 def price_of(plan: str = "pro", interval: str = "month") -> str:
-    """The price that is asked for a plan now."""
+    """Return the current price of a plan."""
     rows = PlanPrice.objects.filter(plan_version__plan=plan, interval=interval, current=True)
     return rows.latest("plan_version__version").stripe_price_id
 
@@ -25,7 +25,7 @@ def plan_of(organization: Organization) -> str:
 
 @dataclass
 class Payer:
-    """An organization with a customer, a card and a test clock."""
+    """An organization with a customer, a payment method and a test clock."""
 
     world: Stripe
     organization: Organization
@@ -34,10 +34,10 @@ class Payer:
 
     @classmethod
     def make(cls, world: Stripe, organization: Organization, *, clock: bool = True) -> "Payer":
-        customer = customers.ensure(organization, None).stripe_customer_id
+        customer = customers.ensure_customer(organization, None).stripe_customer_id
         assert customer
         world.card(customer)
-        return cls(world, organization, customer, world.hang_on_clock(customer) if clock else "")
+        return cls(world, organization, customer, world.attach_test_clock(customer) if clock else "")
 
     def buy(self, plan: str = "pro", interval: str = "month", **more: Any) -> Any:
         bought = self.world.subscribe(self.customer, price_of(plan, interval), **more)
@@ -46,13 +46,13 @@ class Payer:
         return bought
 
     def later(self, days: float) -> None:
-        """Time passes, and its news arrive."""
+        """Advance the test clock by `days` and process its events."""
         self.world.advance(self.clock, days=days)
         self.world.deliver()
         self.organization.refresh_from_db()
 
     def declines(self) -> None:
-        """From now on nothing can be charged."""
+        """Make all further charges fail."""
         self.world.card(self.customer, DECLINES)
 
     def no_cards(self) -> None:

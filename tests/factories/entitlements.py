@@ -1,25 +1,25 @@
-"""Plan versions beyond the catalogue's, grants and overrides."""
+"""Factories of plan versions, grants and overrides."""
 
 import factory
 import msgspec
 from django.utils import timezone
 
 from entitlements.catalog import CATALOG, current
+from entitlements.catalog_schema import Catalog, FeatureValue
 from entitlements.manager import EntitlementsManager
 from entitlements.models import Grant, Override, PlanVersion
-from entitlements.terms import Catalog, Term
 from tests.factories.accounts import OrganizationFactory
 
 
 class PlanVersionFactory(factory.django.DjangoModelFactory[PlanVersion]):
-    """The next version of Pro, as a release to come might publish it."""
+    """Return the next version of Pro as a later release might publish it."""
 
     class Meta:
         model = PlanVersion
 
     plan = "pro"
     version = 2
-    document = factory.LazyAttribute(lambda made: msgspec.structs.replace(current(made.plan), version=made.version).document())
+    document = factory.LazyAttribute(lambda row: msgspec.structs.replace(current(row.plan), version=row.version).document())
 
 
 class GrantFactory(factory.django.DjangoModelFactory[Grant]):
@@ -43,8 +43,8 @@ class OverrideFactory(factory.django.DjangoModelFactory[Override]):
     reason = "A promise"
 
 
-def next_catalog(**terms: Term) -> Catalog:
-    """The catalogue with a version 2 of Pro that has other terms."""
+def next_catalog(**terms: FeatureValue) -> Catalog:
+    """Publish a catalog with a version 2 of Pro that has other terms."""
     pro = current("pro")
     following = msgspec.structs.replace(pro, version=2, features={**pro.features, **terms})
     return Catalog(CATALOG.features, tuple(following if plan.name == "pro" else plan for plan in CATALOG.plans))

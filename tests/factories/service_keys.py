@@ -1,4 +1,4 @@
-"""The service key of the test's deployment."""
+"""The service key of the test deployment."""
 
 from contextlib import suppress
 from uuid import UUID
@@ -6,31 +6,31 @@ from uuid import UUID
 from django.conf import settings
 from django.db import OperationalError
 
-from accounts import keys
+from accounts import key_format
 from accounts.models import ServiceKey
 from accounts.service_principals import SCOPES
 
-# One text for the whole run: its bcrypt hash is computed once. Every test's database has its own row.
-_made: dict[str, keys.Fingerprints] = {}
+# One key for the whole run, so that its bcrypt hash is computed once. Each test's database has its own row.
+_made: dict[str, key_format.StoredKeyHashes] = {}
 
 
 def service_key(scopes: tuple[str, ...] = SCOPES) -> str:
-    """Return the text of a service key that this database knows."""
+    """Return a service key whose row is in this test's database."""
     if not _made:
-        raw = keys.generate(settings.KEY_ENVIRONMENT, prefix=keys.SERVICE_PREFIX)
-        _made[raw] = keys.fingerprints(raw)
+        raw = key_format.generate(settings.KEY_ENVIRONMENT, prefix=key_format.SERVICE_PREFIX)
+        _made[raw] = key_format.hash_key(raw)
     raw, known_by = next(iter(_made.items()))
-    # A test that takes the database away makes the row before.
+    # A test that makes the database unavailable must create the row first.
     with suppress(OperationalError):
         _store(known_by, scopes)
     return raw
 
 
-def _store(known_by: keys.Fingerprints, scopes: tuple[str, ...]) -> None:
+def _store(known_by: key_format.StoredKeyHashes, scopes: tuple[str, ...]) -> None:
     ServiceKey.objects.get_or_create(
         public_id=known_by.public_id,
         defaults={
-            # A server of the test may remember the key of an earlier test, so the row is always the same.
+            # Servers that a test starts may have cached the key of an earlier test, so the row is always the same.
             "id": UUID(int=1),
             "bcrypt_hash": known_by.bcrypt_hash,
             "hmac": known_by.hmac,

@@ -1,4 +1,4 @@
-"""Counters, levels and settings as if things had been used; and a plan with overage."""
+"""Factories of counters, gauges and overage settings, and a plan with overage."""
 
 from datetime import datetime
 
@@ -9,29 +9,27 @@ from contextmcp.common.clock import now
 from entitlements.manager import EntitlementsManager
 from entitlements.types import GrantSpec
 from tests.factories.accounts import OrganizationFactory
-from usage.models import OverageSetting, UsageCounter, UsageLevel
+from usage.models import OverageSetting, UsageCounter, UsageGauge
 
 
 class UsageCounterFactory(factory.django.DjangoModelFactory):
-    """Of the present period."""
+    """Return a counter of the current period."""
 
     class Meta:
         model = UsageCounter
 
     class Params:
-        period = factory.LazyAttribute(
-            lambda made: EntitlementsManager(made.organization).require(made.feature).period(now(made.organization))
-        )
+        period = factory.LazyAttribute(lambda row: EntitlementsManager(row.organization).require(row.feature).period(now(row.organization)))
 
     organization = factory.SubFactory(OrganizationFactory)
     feature = "sessions"
-    period_start = factory.LazyAttribute(lambda made: made.period.start)
-    period_end = factory.LazyAttribute(lambda made: made.period.end)
+    period_start = factory.LazyAttribute(lambda row: row.period.start)
+    period_end = factory.LazyAttribute(lambda row: row.period.end)
 
 
-class UsageLevelFactory(factory.django.DjangoModelFactory):
+class UsageGaugeFactory(factory.django.DjangoModelFactory):
     class Meta:
-        model = UsageLevel
+        model = UsageGauge
 
     organization = factory.SubFactory(OrganizationFactory)
     feature = "projects"
@@ -49,7 +47,7 @@ class OverageSettingFactory(factory.django.DjangoModelFactory):
 
 
 def subscribe(organization: Organization, plan: str = "pro", *, starts_at: datetime | None = None) -> None:
-    """A subscription, as billing's projection writes it."""
+    """Return a subscription as billing's projection writes it."""
     EntitlementsManager(organization).replace_grants(
         "subscription", [GrantSpec(plan, reference="sub_1", starts_at=starts_at, anchor=starts_at)]
     )

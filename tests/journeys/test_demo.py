@@ -1,4 +1,4 @@
-"""`make demo ONCE=1`, as it is called: the tour through a world of its own."""
+"""`make demo ONCE=1` as users call it, in a temporary home."""
 
 import json
 import os
@@ -8,10 +8,10 @@ import sys
 import psutil
 import pytest
 
-from contextmcp.local import services
-from contextmcp.local.runner import REPOSITORY
-from tests.local.conftest import belonging_to
-from tests.support.worlds import PASSED_ON
+from contextmcp.devstack import services
+from contextmcp.devstack.runner import REPOSITORY
+from tests.devstack.conftest import belonging_to
+from tests.support.stacks import PASSED_ON
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 TOLD = {
@@ -34,12 +34,12 @@ TOLD = {
 
 @pytest.fixture(scope="module")
 def demo():
-    """`demo(NAME="value")` walks it once more in the same home. The servers stay up in between: only the first start is slow."""
+    """`demo(NAME="value")` runs the tour again in the same home. The servers stay up in between, because only the first start is slow."""
     home = services.default_home() / f"demo-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
     environment = {each: os.environ[each] for each in PASSED_ON if each in os.environ} | {"CONTEXTMCP_HOME": str(home)}
 
     def walk(**given):
-        command = [sys.executable, "-m", "contextmcp.local", "demo", "--once"]
+        command = [sys.executable, "-m", "contextmcp.devstack", "demo", "--once"]
         done = subprocess.run(command, cwd=REPOSITORY, env=environment | given, capture_output=True, text=True, timeout=280, check=False)
         return done, home
 
@@ -60,9 +60,24 @@ def test_every_step_holds_and_it_tells_where_everything_is(demo):
     assert product_of(home) == []
 
 
+def test_the_core_steps_hold_with_another_catalog(demo):
+    """Four plans in euros, billed by the year, without trials, seats and gauges."""
+    done, home = demo(CATALOG_FILE="examples/catalogs/translation_office.toml")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    for step in (
+        "3 documents pass on Visitor",
+        "the next one is refused",
+        "the organization is on Freelancer, active",
+        "the call that was refused passes",
+        "upgrade to Bureau at once, prorated",
+    ):
+        assert f"✓ {step}" in done.stdout
+    assert product_of(home) == []
+
+
 def test_a_step_that_fails_makes_it_fail(demo):
-    """Without any days of grace a declined renewal ends access at once, and the tour says that it does."""
-    done, home = demo(BILLING_GRACE_DAYS="0")
+    """Without grace days a declined renewal ends access immediately, and the tour reports that."""
+    done, home = demo(BILLING_GRACE_DAYS="0", TOUR_PATIENCE_SECONDS="20")
     assert done.returncode == 1
     assert "✗" in done.stdout.split("Months go by")[1]
     assert "failed:" in done.stdout
@@ -70,8 +85,8 @@ def test_a_step_that_fails_makes_it_fail(demo):
 
 
 def product_of(home):
-    """What still runs of it but the servers, which the fixture keeps."""
-    names = ("granian", "procrastinate", "contextmcp.local.stripe", "contextmcp.local.mail", "contextmcp.gate", "contextmcp.local tour")
+    """Return what still runs of it, except the servers, which the fixture keeps."""
+    names = ("granian", "procrastinate", "stripe_simulator", "contextmcp.devstack.mail", "contextmcp.gate", "contextmcp.devstack tour")
     found = []
     for each in belonging_to(home):
         line = " ".join(each.cmdline())

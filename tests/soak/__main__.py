@@ -1,4 +1,4 @@
-"""`python -m tests.soak [RUN ...]`: the long runs. Prints their figures; the exit code is 1 when one of them misses what was promised."""
+"""Run long tests: `python -m tests.soak [RUN ...]`. They print their metrics. The exit code is 1 if one misses its bound."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import traceback
 from dataclasses import asdict
 from pathlib import Path
 
-from contextmcp.local.services import default_home
-from contextmcp.local.supervisor import Stopped, stop_on_signals
+from contextmcp.devstack.services import default_home
+from contextmcp.devstack.supervisor import Stopped, stop_on_signals
 from tests.soak import prepare, runs
-from tests.soak.figures import Figures
+from tests.soak.metrics import Figures
 from tests.soak.options import Options, say
 
 
@@ -31,32 +31,32 @@ def main(words: list[str]) -> int:
         size=arguments.size,
     )
     stop_on_signals()
-    found: dict[str, Figures] = {}
+    results: dict[str, Figures] = {}
     try:
         prepare.begin()
         for name in runs.NAMES:
             if name in (arguments.runs or runs.NAMES):
-                found[name] = _run(name, options)
-                _save(arguments.output, options, found)
+                results[name] = _run(name, options)
+                _save(arguments.output, options, results)
     except Stopped as stopped:
         say(f"Stopped: {stopped}")
         return stopped.code
     if options.scale < 1:
         say("These were smaller runs than those that were promised.")
-    missed = [name for name, figures in found.items() if not figures.met]
+    missed = [name for name, figures in results.items() if not figures.met]
     print(f"Missed: {', '.join(missed)}" if missed else "All that was promised holds.")
     return 1 if missed else 0
 
 
 def _run(name: str, options: Options) -> Figures:
     say(f"{name}: {runs.purpose(name)}")
-    began = time.monotonic()
+    start = time.monotonic()
     try:
-        figures = runs.load(name)(options)
+        figures: Figures = runs.load(name)(options)
     except Exception:
         figures = Figures()
         figures.none("accidents", [traceback.format_exc()])
-    figures.tell("seconds", time.monotonic() - began)
+    figures.tell("seconds", time.monotonic() - start)
     print(_text(name, figures), flush=True)
     return figures
 
@@ -70,10 +70,10 @@ def _text(name: str, figures: Figures) -> str:
     return "\n".join([*lines, *(f"    {line}" for line in figures.details)])
 
 
-def _save(output: Path, options: Options, found: dict[str, Figures]) -> None:
+def _save(output: Path, options: Options, results: dict[str, Figures]) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
-    told = {name: [asdict(figure) for figure in figures.figures] for name, figures in found.items()}
-    output.write_text(json.dumps({"seed": options.seed, "scale": options.scale, "runs": told}, indent=2) + "\n")
+    document = {name: [asdict(figure) for figure in figures.figures] for name, figures in results.items()}
+    output.write_text(json.dumps({"seed": options.seed, "scale": options.scale, "runs": document}, indent=2) + "\n")
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
@@ -85,10 +85,10 @@ def _parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--organizations", type=int, default=0, help="how many the run `year` has; 1,000 if not said")
     parser.add_argument("--size", type=int, default=0, help="how many events the run `durable` sends; 100,000 if not said")
     parser.add_argument("--output", type=Path, default=default_home() / "soak.json", help="where the figures are written as JSON")
-    found = parser.parse_args(words)
-    if unknown := set(found.runs) - set(runs.NAMES):
+    options = parser.parse_args(words)
+    if unknown := set(options.runs) - set(runs.NAMES):
         parser.error(f"there is no run {', '.join(sorted(unknown))}; there are {', '.join(runs.NAMES)}")
-    return found
+    return options
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the command line chose, and what every run is given."""
+"""The command line options that each run receives."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Options:
-    """`scale` multiplies how much is done: 1 is what was promised, less is for trying a run out, and then nothing is proved."""
+    """`scale` multiplies the amount of work. The promises are only proven at 1; less is for trying a run out."""
 
     seed: int = 1
     scale: float = 1.0
     logs: Path = field(default_factory=Path)
-    organizations: int = 0  # of the run `year`; 0 is as many as were promised, by `scale`
-    size: int = 0  # events of the run `durable`; the same
+    organizations: int = 0  # number of organizations of the run `year`; 0 means the full number, times `scale`
+    size: int = 0  # number of events of the run `durable`, likewise
 
     def many(self, number: int, least: int = 1) -> int:
         return max(least, round(number * self.scale))
 
 
 def say(text: str) -> None:
-    """Progress, for whoever waits. The figures alone go to standard output."""
+    """Print progress to standard error. Standard output contains the metrics only."""
     print(text, file=sys.stderr, flush=True)

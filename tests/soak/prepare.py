@@ -1,4 +1,4 @@
-"""What must be there before a run is imported: Postgres, Valkey, and Django with settings that name them."""
+"""Prepare what the import of a run needs: Postgres, Valkey, and Django with settings that name them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import django
 
 
 def begin() -> None:
-    """Start the servers that the tests use, unless the environment names others. They end with this process."""
-    from tests import world
+    """Start the test servers unless the environment names others. They stop when this process ends."""
+    from tests import plugin_services
 
-    assert world.SETTINGS
+    plugin_services.start()
     django.setup()

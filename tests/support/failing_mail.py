@@ -1,4 +1,4 @@
-"""A mail server that is not there."""
+"""An email backend whose server is unavailable."""
 
 from typing import Any
 

@@ -1,5 +1,5 @@
-"""Plans for tests that are not about plans: as many members as anybody likes."""
+"""A seat limit without a limit, for tests that are not about plans."""
 
 
-def unlimited(organization):
-    return None
+def unlimited(organization: object) -> None:
+    """Return no limit of members."""

@@ -17,32 +17,32 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
+from stripe_simulator.testing import Running
 
-from contextmcp.local.stripe.running import Running
 from tests.support.stripe import SECRET_KEY, WEBHOOK_SECRET
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def environment(server: Running | None = None) -> dict[str, str]:
-    """What a process needs to join this test's database and Stripe."""
+    """Return the environment for a process that uses this test's database and simulator."""
     url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
-    found = os.environ | {
+    variables = os.environ | {
         "DJANGO_SETTINGS_MODULE": "contextmcp.settings.test",
         "DATABASE_URL": url,
         "REDIS_URL": settings.REDIS_URL,
     }
     if server:
-        found |= {
+        variables |= {
             "STRIPE_SECRET_KEY": SECRET_KEY,
             "STRIPE_API_BASE": server.base_url,
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
         }
-    return found
+    return variables
 
 
 class Worker:
-    """`manage.py procrastinate worker` as it is deployed."""
+    """`manage.py procrastinate worker` as in a deployment."""
 
     def __init__(self, server: Running | None = None, *, log: Path) -> None:
         self.log = log
@@ -56,7 +56,7 @@ class Worker:
             )
 
     def kill(self) -> None:
-        """As the machine would: no goodbye."""
+        """Send SIGKILL to the process."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(10)
 
@@ -71,7 +71,7 @@ class Worker:
 
 @pytest.fixture
 def workers(tmp_path: Path, stripe_server: Running) -> Iterator[Callable[[], Worker]]:
-    """`workers()` starts one; all are stopped at the end."""
+    """Yield a function that starts a worker. All workers are stopped at the end."""
     started: list[Worker] = []
 
     def start() -> Worker:
@@ -86,15 +86,15 @@ def workers(tmp_path: Path, stripe_server: Running) -> Iterator[Callable[[], Wor
 def until(condition: Callable[[], Any], what: str, seconds: float = 30.0) -> Any:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if found := condition():
-            return found
+        if result := condition():
+            return result
         time.sleep(0.05)
     raise AssertionError(f"waited {seconds:.0f} s in vain: {what}")
 
 
 @contextmanager
 def held(sql: str, parameters: list[Any]) -> Iterator[None]:
-    """Hold what `sql` locks, from a connection of its own."""
+    """Hold the locks of `sql` on a separate connection."""
     url = environment()["DATABASE_URL"]
     with psycopg.connect(url) as other:
         other.execute(sql, parameters)

@@ -1,4 +1,4 @@
-"""Warnings of use: at 50, 80 and 100 %, and of spikes; once a period each."""
+"""Usage alerts: thresholds of 50, 80 and 100 %, and spikes, each sent once per period."""
 
 import json
 import re
@@ -12,12 +12,12 @@ from django.utils import timezone
 from contextmcp.common.clock import now
 from entitlements.manager import EntitlementsManager
 from tests.factories.accounts import MembershipFactory
-from tests.factories.usage import UsageCounterFactory, UsageLevelFactory, subscribe
+from tests.factories.usage import UsageCounterFactory, UsageGaugeFactory, subscribe
 from tests.support.stripe import jobs, run
 from usage import tasks
-from usage.alerts import rules, selectors, sources
-from usage.alerts.look import look
-from usage.models import NO_PERIOD, UsageAlert, UsageCounter, UsageSummary, UsageWatch, WebhookDelivery
+from usage.alerts import queries, selectors, thresholds
+from usage.alerts.evaluate import evaluate_alerts
+from usage.models import NO_PERIOD, AlertCheckpoint, OverageSetting, UsageAlert, UsageCounter, UsageSummary, WebhookDelivery
 from usage.tracker import UsageTracker
 from usage.webhooks.manager import WebhookManager
 
@@ -31,12 +31,12 @@ def kinds(**wanted):
 
 def use(organization, amount):
     UsageTracker(organization).consume("sessions", amount)
-    return look()
+    return evaluate_alerts()
 
 
 def letters():
-    """Work off the mails that are queued, once."""
-    for number, name, args in jobs("usage.mail_alert"):
+    """Send the queued emails."""
+    for number, name, args in jobs("usage.send_alert_email"):
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM procrastinate_jobs WHERE id = %s", [number])
         run(name, **args)
@@ -63,101 +63,101 @@ def letters():
     ],
 )
 def test_when_a_threshold_is_reached(used, limit, reached):
-    assert rules.threshold(used, limit) == reached
+    assert thresholds.threshold(used, limit) == reached
 
 
 def test_when_an_hour_is_a_spike():
-    assert rules.Past(23, 2300, 100).spike_above is None
-    assert rules.Past(24, 2400, 100).spike_above == 400
-    assert rules.Past(24, 2400, 900).spike_above == 900
-    assert rules.Past(24, 24, 1).spike_above == 19
+    assert thresholds.Baseline(23, 2300, 100).spike_threshold is None
+    assert thresholds.Baseline(24, 2400, 100).spike_threshold == 400
+    assert thresholds.Baseline(24, 2400, 900).spike_threshold == 900
+    assert thresholds.Baseline(24, 24, 1).spike_threshold == 19
 
 
-def test_each_threshold_is_told_once(acme):
+def test_each_threshold_sends_one_alert(acme):
     assert use(acme, 24) == 0
     assert use(acme, 1) == 1
     assert use(acme, 1) == 0
     assert use(acme, 14) == 1
     assert use(acme, 10) == 1
-    assert kinds() == [K.HALF, K.MOST, K.ALL]
-    assert look() == 0
-    alert = UsageAlert.objects.get(kind=K.ALL)
+    assert kinds() == [K.THRESHOLD_50, K.THRESHOLD_80, K.THRESHOLD_100]
+    assert evaluate_alerts() == 0
+    alert = UsageAlert.objects.get(kind=K.THRESHOLD_100)
     period = EntitlementsManager(acme).require("sessions").period(now(acme))
     assert (alert.used, alert.included, alert.period_start, alert.period_end) == (50, 50, period.start, period.end)
 
 
-def test_what_jumps_over_several_is_told_of_the_highest_alone(acme):
+def test_passing_several_thresholds_reports_only_the_highest(acme):
     use(acme, 50)
-    assert kinds() == [K.ALL]
+    assert kinds() == [K.THRESHOLD_100]
     EntitlementsManager(acme).override("sessions", 90, reason="A promise")
     assert use(acme, 1) == 0
-    assert kinds() == [K.ALL]
+    assert kinds() == [K.THRESHOLD_100]
 
 
-def test_a_new_period_begins_anew(acme):
+def test_new_period_starts_at_zero(acme):
     use(acme, 50)
     acme.clock_offset = timedelta(days=32)
     acme.save()
     assert use(acme, 50) == 1
-    assert kinds() == [K.ALL, K.ALL]
+    assert kinds() == [K.THRESHOLD_100, K.THRESHOLD_100]
 
 
 def test_looking_again_after_a_crash_tells_nothing_twice(acme, owner):
     use(acme, 25)
-    UsageWatch.objects.all().delete()
-    assert look() == 0
+    AlertCheckpoint.objects.all().delete()
+    assert evaluate_alerts() == 0
     assert len(letters()) == 1
 
 
-def test_what_is_unlimited_or_of_a_plan_that_is_no_more_is_no_news(acme):
+def test_unlimited_or_lapsed_features_send_no_alert(acme):
     UsageTracker(acme).consume("sessions", 50)
     subscribe(acme, "enterprise")
     UsageTracker(acme).consume("sessions", 5000)
-    assert look() == 0
+    assert evaluate_alerts() == 0
 
 
-def test_what_the_worker_missed_shortly_before_the_period_ended_is_still_told(acme):
+def test_alert_missed_shortly_before_the_period_end_is_still_sent(acme):
     UsageCounterFactory(organization=acme, used=40)
     end = UsageCounter.objects.get().period_end
     acme.clock_offset = end + timedelta(hours=23) - timezone.now()
     acme.save()
-    assert look() == 1
+    assert evaluate_alerts() == 1
     UsageAlert.objects.all().delete()
-    UsageWatch.objects.all().delete()
+    AlertCheckpoint.objects.all().delete()
     acme.clock_offset += timedelta(hours=2)
     acme.save()
-    assert look() == 0
+    assert evaluate_alerts() == 0
 
 
 def test_a_closed_organization_hears_nothing(acme):
     UsageTracker(acme).consume("sessions", 50)
     type(acme).objects.update(closed_at=timezone.now())
-    assert look() == 0
+    assert evaluate_alerts() == 0
 
 
-def test_levels_are_told_once_a_period_however_they_go_up_and_down(acme):
+def test_gauges_alert_once_per_period_whatever_their_changes(acme):
     for value, told in ((4, 0), (5, 1), (3, 0), (6, 0), (8, 1), (10, 1), (2, 0), (10, 0)):
-        UsageTracker(acme).state_level("best_practices", value)
-        assert look() == told, value
-    assert kinds(feature="best_practices") == [K.HALF, K.MOST, K.ALL]
+        UsageTracker(acme).set_gauge("best_practices", value)
+        assert evaluate_alerts() == told, value
+    assert kinds(feature="best_practices") == [K.THRESHOLD_50, K.THRESHOLD_80, K.THRESHOLD_100]
     acme.clock_offset = timedelta(days=32)
     acme.save()
-    assert look() == 0
-    UsageTracker(acme).state_level("best_practices", 9)
-    assert look() == 1
+    assert evaluate_alerts() == 0
+    UsageTracker(acme).set_gauge("best_practices", 9)
+    assert evaluate_alerts() == 1
 
 
-def test_a_plan_with_one_project_is_not_news_when_it_has_one(acme, owner):
-    UsageLevelFactory(organization=acme, feature="projects", value=1)
-    assert look() == 0
+def test_plan_with_one_project_sends_no_alert_when_it_has_one(acme, owner):
+    UsageGaugeFactory(organization=acme, feature="projects", value=1)
+    assert evaluate_alerts() == 0
 
 
 def test_members_are_a_level_too(acme, owner, admin, member, viewer):
     subscribe(acme)
-    look()
+    evaluate_alerts()
     MembershipFactory(organization=acme)
-    assert look() == 1
-    assert kinds(feature="team_members") == [K.HALF]
+    assert evaluate_alerts() == 1
+    assert kinds(feature="team_members") == [K.THRESHOLD_50]
 
 
 def past(organization, hours, amount=10, feature="sessions", before=1):
@@ -176,14 +176,14 @@ def big(acme):
     return acme
 
 
-def test_an_hour_far_above_the_usual_is_told_once(big):
+def test_hour_far_above_the_baseline_sends_one_alert(big):
     past(big, 24)
     assert use(big, 40) == 0
     assert use(big, 1) == 1
     alert = UsageAlert.objects.get()
-    assert (alert.kind, alert.used, alert.usual, alert.included) == (K.SPIKE, 41, 10.0, None)
+    assert (alert.kind, alert.used, alert.baseline, alert.included) == (K.SPIKE, 41, 10.0, None)
     assert use(big, 100) == 0
-    assert [one.pk for one in selectors.recent_spikes(big)] == [alert.pk]
+    assert [one.pk for one in selectors.active_alerts(big).spikes] == [alert.pk]
 
 
 def test_what_happens_every_night_is_usual(big):
@@ -208,13 +208,13 @@ def test_an_older_past_does_not_count(big):
 
 def test_the_past_is_looked_up_once_an_hour(big, monkeypatch):
     calls = []
-    real = sources.past
-    monkeypatch.setattr(sources, "past", lambda *place: calls.append(place) or real(*place))
+    real = queries.baseline
+    monkeypatch.setattr(queries, "baseline", lambda *place: calls.append(place) or real(*place))
     past(big, 30)
     for _ in range(4):
         use(big, 20)
     assert len(calls) == 1
-    UsageWatch.objects.update(hour=timezone.now() - timedelta(hours=3))
+    AlertCheckpoint.objects.update(hour=timezone.now() - timedelta(hours=3))
     use(big, 20)
     assert len(calls) == 2
 
@@ -222,39 +222,48 @@ def test_the_past_is_looked_up_once_an_hour(big, monkeypatch):
 def test_looking_at_nothing_new_costs_two_questions(acme, django_assert_num_queries):
     use(acme, 3)
     with django_assert_num_queries(2):
-        assert look() == 0
+        assert evaluate_alerts() == 0
 
 
-def test_more_than_a_batch_is_looked_at(acme, stranger, monkeypatch):
-    monkeypatch.setattr(sources, "BATCH", 1)
+def test_more_than_a_batch_is_evaluated(acme, stranger, monkeypatch):
+    monkeypatch.setattr(queries, "BATCH", 1)
     for organization in (acme, stranger.organization):
         UsageCounterFactory(organization=organization, used=30)
-        UsageLevelFactory(organization=organization, feature="best_practices", value=7)
-    assert look() == 4
+        UsageGaugeFactory(organization=organization, feature="best_practices", value=7)
+    assert evaluate_alerts() == 4
 
 
-def test_owners_and_admins_get_a_letter_each(acme, owner, admin, member, viewer):
+def test_owners_and_admins_get_one_email_each(acme, owner, admin, member, viewer):
     use(acme, 40)
     sent = letters()
     assert sorted(each.to[0] for each in sent) == ["admin@acme.example", "owner@acme.example"]
     letter = sent[0]
-    assert letter.subject == "Acme has used 80 % of its sessions"
-    assert "40 of the 50 sessions" in letter.body and "/account/usage/" in letter.body
+    assert letter.subject == "Acme has used 80% of its sessions"
+    assert "You have used 40 of the 50 sessions included in your plan this period." in letter.body and "/account/usage/" in letter.body
     html, kind = letter.alternatives[0]
     assert kind == "text/html" and "<h1" in html and "40 of the 50 sessions" in html
 
 
-def test_letters_say_what_each_warning_is_about(acme, owner, big):
+def test_emails_describe_each_alert(acme, owner, big):
     past(big, 24)
     use(big, 41)
     (spike,) = letters()
-    assert "far more sessions than usual" in spike.subject and "10 are usual" in spike.body
+    assert "far more sessions than usual" in spike.subject and "the last two weeks is 10" in spike.body
     EntitlementsManager(acme).replace_grants("subscription", [])
-    UsageTracker(acme).state_level("best_practices", 10)
-    look()
+    UsageTracker(acme).set_gauge("best_practices", 10)
+    evaluate_alerts()
     (full,) = letters()
     assert full.subject == "Acme has used all its best practices"
-    assert "are in use" in full.body and "afresh" not in full.body
+    assert "All 10 best practices included in your plan are in use." in full.body and "resets" not in full.body
+
+
+@pytest.mark.parametrize(
+    ("enabled", "said"), [(True, "billed, up to your monthly spending cap of $20.00"), (False, "Further requests are refused.")]
+)
+def test_email_at_the_limit_says_whether_requests_continue(acme, owner, enabled, said):
+    OverageSetting.objects.create(organization=acme, feature="sessions", enabled=enabled, cap_minor=2000, currency="usd")
+    use(acme, 50)
+    assert any(said in letter.body for letter in letters() if "all its sessions" in letter.subject)
 
 
 def test_who_left_and_who_closed_get_none(acme, owner, admin):
@@ -269,10 +278,10 @@ def test_who_left_and_who_closed_get_none(acme, owner, admin):
 def test_a_mail_server_that_fails_is_tried_again(acme, owner, settings):
     use(acme, 40)
     settings.EMAIL_BACKEND = "tests.support.failing_mail.Backend"
-    (_, name, args), *_ = jobs("usage.mail_alert")
+    (_, name, args), *_ = jobs("usage.send_alert_email")
     with pytest.raises(OSError):
         run(name, **args)
-    assert tasks.mail_alert.retry_strategy.max_attempts > 5
+    assert tasks.send_alert_email.retry_strategy.max_attempts > 5
 
 
 def test_a_name_cannot_write_headers(acme, owner):
@@ -282,7 +291,7 @@ def test_a_name_cannot_write_headers(acme, owner):
     assert "\n" not in letters()[0].subject
 
 
-def test_endpoints_are_told_what_happened(acme, owner):
+def test_endpoints_receive_what_happened(acme, owner):
     WebhookManager(acme).add(owner.caller, "https://acme.example/hooks")
     use(acme, 40)
     told = WebhookDelivery.objects.get()
@@ -294,18 +303,18 @@ def test_endpoints_are_told_what_happened(acme, owner):
     assert data["organizationId"] == str(acme.pk)
 
 
-def test_endpoints_are_told_of_spikes(big, owner):
+def test_endpoints_receive_spikes(big, owner):
     WebhookManager(big).add(owner.caller, "https://acme.example/hooks")
     past(big, 24)
     use(big, 41)
     data = json.loads(WebhookDelivery.objects.get(event_type="usage.spike").body)["data"]
-    assert (data["used"], data["usual"]) == (41, 10.0) and data["hour"].endswith(":00:00Z")
+    assert (data["used"], data["baseline"]) == (41, 10.0) and data["hour"].endswith(":00:00Z")
 
 
 def test_old_watches_go(acme):
     use(acme, 3)
-    UsageTracker(acme).state_level("best_practices", 3)
-    tasks.look_for_alerts.func(timestamp=0)
-    UsageWatch.objects.exclude(period_start=NO_PERIOD).update(period_start=timezone.now() - timedelta(days=63))
-    tasks.keep_webhooks.func(timestamp=0)
-    assert set(UsageWatch.objects.values_list("period_start", flat=True)) == {NO_PERIOD}
+    UsageTracker(acme).set_gauge("best_practices", 3)
+    tasks.evaluate_usage_alerts.func(timestamp=0)
+    AlertCheckpoint.objects.exclude(period_start=NO_PERIOD).update(period_start=timezone.now() - timedelta(days=63))
+    tasks.purge_webhook_deliveries.func(timestamp=0)
+    assert set(AlertCheckpoint.objects.values_list("period_start", flat=True)) == {NO_PERIOD}

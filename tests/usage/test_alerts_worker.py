@@ -1,10 +1,10 @@
-"""Warnings and webhooks by a real worker, which is killed in the middle."""
+"""Alerts and webhooks sent by a real worker that is killed while it works."""
 
 import pytest
 
-from tests.support import receiver as receivers
+from tests.support import webhook_receiver as receivers
 from tests.support.workers import Worker, held, until
-from usage.alerts.look import look
+from usage.alerts.evaluate import evaluate_alerts
 from usage.models import UsageAlert, WebhookDelivery
 from usage.tracker import UsageTracker
 from usage.webhooks.manager import WebhookManager
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_looking_waits_for_no_count(acme):
     UsageTracker(acme).consume("sessions", 30)
     with held("SELECT * FROM usage_counters FOR UPDATE", []):
-        assert look() == 1
+        assert evaluate_alerts() == 1
 
 
 @pytest.mark.chaos
@@ -29,7 +29,7 @@ def test_a_worker_killed_in_the_middle_of_sending_loses_nothing(acme, owner, mon
         UsageTracker(acme).consume("sessions", 40)
         try:
             workers.append(Worker(log=tmp_path / "worker-0.log"))
-            until(lambda: receiver.taken, "the first attempt", 40)
+            until(lambda: receiver.requests, "the first attempt", 40)
             workers[0].kill()
             assert WebhookDelivery.objects.get().state == "pending"
             workers.append(Worker(log=tmp_path / "worker-1.log"))
@@ -40,5 +40,5 @@ def test_a_worker_killed_in_the_middle_of_sending_loses_nothing(acme, owner, mon
         bodies = receiver.verified(secret)
     assert len(bodies) == 2 and bodies[0] == bodies[1]
     assert bodies[0]["type"] == "usage.threshold_reached" and bodies[0]["data"]["threshold"] == 80
-    assert len({each.headers["webhook-id"] for each in receiver.taken}) == 1
+    assert len({each.headers["webhook-id"] for each in receiver.requests}) == 1
     assert UsageAlert.objects.count() == 1

@@ -1,12 +1,12 @@
-"""The gate over HTTP: may they, and count it."""
+"""Authorize requests over HTTP."""
 
 import pytest
 
 from entitlements.manager import EntitlementsManager
 from tests.factories.accounts import key_of
-from tests.factories.usage import UsageCounterFactory, UsageLevelFactory, subscribe
+from tests.factories.usage import UsageCounterFactory, UsageGaugeFactory, subscribe
 from tests.support.api import problem
-from usage.models import UsageCounter, UsageEvent, UsageLevel, UsageSummary
+from usage.models import UsageCounter, UsageEvent, UsageGauge, UsageSummary
 
 URL = "/api/usage/authorize"
 
@@ -101,7 +101,7 @@ def test_a_plan_without_limit_counts_all_the_same(api, owner, acme):
 def test_a_rate_holds_within_the_window(api, owner):
     for left in reversed(range(10)):
         said = api.post(URL, {"feature": "session_creation"}, by=owner).json()
-        assert (said["kind"], said["limit"], said["remaining"]) == ("rate", 10, left)
+        assert (said["kind"], said["limit"], said["remaining"]) == ("rate_limit", 10, left)
     response = api.post(URL, {"feature": "session_creation"}, by=owner)
     assert problem(response) == (429, "rate_limited")
     said = response.json()
@@ -122,7 +122,7 @@ def test_items_are_all_counted_or_none(api, owner, acme):
     assert said["allowed"] is True
     assert [(item["feature"], item["remaining"]) for item in said["items"]] == [("sessions", 49), ("session_creation", 9)]
     UsageCounter.objects.filter(organization=acme).update(used=50)
-    for _ in range(12):  # The rate is given back each time, or it would be what refuses in the end.
+    for _ in range(12):  # The rate limit is released each time. Otherwise it would refuse in the end.
         assert problem(api.post(URL, both, by=owner)) == (429, "quota_exceeded")
     assert api.post(URL, {"feature": "session_creation"}, by=owner).json()["used"] == 2
 
@@ -161,13 +161,13 @@ def test_any_printable_key_is_remembered(api, owner, acme, key):
     assert used(acme) == 1
 
 
-def test_a_level_is_taken(api, owner, acme):
+def test_gauge_is_increased(api, owner, acme):
     said = api.post(URL, {"feature": "projects"}, by=owner).json()
-    assert (said["kind"], said["used"], said["limit"], said["remaining"], said["resetsAt"]) == ("limit", 1, 1, 0, None)
+    assert (said["kind"], said["used"], said["limit"], said["remaining"], said["resetsAt"]) == ("gauge", 1, 1, 0, None)
     response = api.post(URL, {"feature": "projects"}, by=owner)
     assert problem(response) == (429, "limit_reached")
     assert "Retry-After" not in response
-    assert UsageLevel.objects.get(organization=acme).value == 1
+    assert UsageGauge.objects.get(organization=acme).value == 1
     assert not UsageEvent.objects.filter(organization=acme).exists()
 
 
@@ -176,11 +176,11 @@ def test_team_members_are_counted_by_ourselves(api, owner, acme, member):
     subscribe(acme)
     assert api.post(URL, {"feature": "team_members"}, by=owner).json()["used"] == 3
     assert api.post(URL, {"feature": "team_members"}, by=owner).json()["used"] == 3
-    assert not UsageLevel.objects.filter(organization=acme).exists()
+    assert not UsageGauge.objects.filter(organization=acme).exists()
 
 
 def test_all_kinds_in_one_call(api, owner, acme):
-    UsageLevelFactory(organization=acme, feature="best_practices", value=9)
+    UsageGaugeFactory(organization=acme, feature="best_practices", value=9)
     items = [{"feature": name} for name in ("basic_context", "context_queries", "best_practices", "sessions")]
     assert [item["remaining"] for item in api.post(URL, {"items": items}, by=owner).json()["items"]] == [None, 29, 0, 49]
     assert problem(api.post(URL, {"items": items}, by=owner)) == (429, "limit_reached")
@@ -202,6 +202,7 @@ def test_use_on_free_does_not_count_against_a_subscription(api, owner, acme):
     assert api.post(URL, {"feature": "sessions"}, by=owner).json()["used"] == 1
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("role", ["owner", "admin", "member"])
 def test_those_who_work_with_it_may(api, request, role):
     assert api.post(URL, {"feature": "sessions"}, by=request.getfixturevalue(role)).status_code == 200

@@ -1,11 +1,9 @@
-"""Limits over time zones, month lengths, leap days, yearly plans, plan changes in mid-period, and processes whose clocks differ."""
+"""Limits with time zones, month lengths, leap days, yearly plans, plan changes during a period, and processes with different clocks."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from accounts.models import Organization
 from contextmcp.common.clock import now
@@ -14,10 +12,14 @@ from entitlements.errors import FeatureNotAvailable
 from entitlements.manager import EntitlementsManager
 from tests.factories.accounts import OrganizationFactory
 from tests.factories.usage import UsageCounterFactory, subscribe
-from usage import asking, gate, ingest
+from tests.support.properties import HealthCheck, given, settings, st
+from usage.authorize import build
+from usage.authorize.requests import Request
 from usage.errors import QuotaExceeded
+from usage.ingest import event_parsing
 from usage.models import UsageCounter, UsageHold
-from usage.requests import Request
+from usage.operations.authorization import execute_authorization
+from usage.operations.sync_driver import drive
 from usage.tracker import UsageTracker
 from usage.types import Item
 
@@ -26,7 +28,7 @@ ZONES = ["UTC", "Pacific/Kiritimati", "Pacific/Marquesas", "America/New_York", "
 
 
 def at(organization: Organization, moment: datetime) -> UsageTracker:
-    """The organization, its clock standing at `moment`."""
+    """Return the organization with its clock stopped at `moment`."""
     organization.clock_offset = moment - datetime.now(UTC)
     organization.save()
     CACHE.reset()
@@ -38,7 +40,7 @@ def day(text: str) -> datetime:
 
 
 def founded(moment: datetime) -> Organization:
-    """The months of an organization without a plan run from its first day."""
+    """The usage months of an organization without a plan start on its first day."""
     organization = OrganizationFactory()
     Organization.objects.filter(pk=organization.pk).update(created_at=moment)
     organization.refresh_from_db()
@@ -52,14 +54,14 @@ def on_plan(plan: str, began: str) -> Organization:
     return organization
 
 
-# The plan begins; then, in turn: when something is used, and how much of the month's quota is used after it.
+# The start of the plan, then in turn: a time of use, and the month's usage after it.
 TABLE = [
-    # A month with 31 days before ones with fewer: its last day stands in for the missing ones, and the 31st comes back.
+    # A month with 31 days before shorter ones: their last day replaces the missing one, and the 31st returns.
     ("2027-01-31T10:00", [("2027-02-28T09:59", 1), ("2027-02-28T10:00", 1), ("2027-03-31T09:59", 2), ("2027-03-31T10:00", 1)]),
-    # 29 February of a leap year, seen from before, within and after.
+    # February 29 of a leap year, from before, within and after.
     ("2028-01-29T00:00", [("2028-02-28T23:59", 1), ("2028-02-29T00:00", 1), ("2028-03-28T23:59", 2), ("2028-03-29T00:00", 1)]),
     ("2028-02-29T12:00", [("2028-03-29T11:59", 1), ("2029-02-28T11:59", 1), ("2029-02-28T12:00", 1), ("2032-02-29T12:00", 1)]),
-    # A year's end.
+    # The end of a year.
     ("2026-12-31T23:59", [("2027-01-31T23:58", 1), ("2027-01-31T23:59", 1), ("2027-02-28T23:58", 2), ("2027-02-28T23:59", 1)]),
 ]
 
@@ -73,12 +75,12 @@ def test_a_month_begins_where_the_plan_did(plan, began, uses):
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_the_zone_that_a_moment_is_told_in_says_nothing(zone):
+def test_the_time_zone_of_a_time_does_not_matter(zone):
     organization = on_plan("pro", "2027-03-27T23:30")
     tracker = at(organization, day("2027-04-27T23:40"))
     moments = [day("2027-04-27T23:29:59"), day("2027-04-27T23:30"), day("2027-03-28T02:30")]
-    bodies = [ingest.EventBody("sessions", 1, occurred_at=moment.astimezone(ZoneInfo(zone))) for moment in moments]
-    assert all(error is None for _, error in tracker.record_events(bodies))
+    bodies = [event_parsing.EventBody("sessions", 1, occurred_at=moment.astimezone(ZoneInfo(zone))) for moment in moments]
+    assert all(one.error is None for one in tracker.record_events(bodies))
     found = dict(UsageCounter.objects.filter(organization=organization).values_list("period_start", "used"))
     assert found == {day("2027-03-27T23:30"): 2, day("2027-04-27T23:30"): 1}
 
@@ -100,13 +102,13 @@ def test_a_yearly_plan_has_a_quota_every_month_and_none_is_carried_over():
     steps=st.lists(st.tuples(st.floats(0, 20), st.integers(1, 30)), min_size=1, max_size=12),
 )
 def test_no_month_ever_holds_more_than_the_limit(began, steps):
-    """Whatever is asked whenever: what was granted of a period is what was asked of it, as long as it fits, and its counter says so."""
+    """In any order of calls: in each period the allowed amounts equal the requested ones that fit, and the counter equals them."""
     organization = founded(began)
     moment, granted = began, {}
     for days, amount in steps:
         moment += timedelta(days=days)
         tracker = at(organization, moment)
-        period = tracker.entitlements.allowances["sessions"].period(now(organization))
+        period = tracker.entitlements.features["sessions"].period(now(organization))
         assert now(organization) in period
         before = granted.get(period.start, 0)
         try:
@@ -120,12 +122,12 @@ def test_no_month_ever_holds_more_than_the_limit(began, steps):
 
 
 def change(organization: Organization, plan: str, anchor: datetime) -> None:
-    """As billing does it: the subscription's periods run on from where they began."""
+    """As billing does it: the subscription's periods continue from their start."""
     subscribe(organization, plan, starts_at=anchor)
     CACHE.reset()
 
 
-def test_more_in_the_middle_of_a_period_counts_at_once_and_what_was_used_stays_used():
+def test_upgrade_within_a_period_applies_at_once_and_keeps_usage():
     organization = on_plan("pro", "2027-05-10T00:00")
     tracker = at(organization, day("2027-05-20T00:00"))
     tracker.consume("sessions", 1000)
@@ -150,42 +152,42 @@ def test_a_limit_that_is_raised_for_a_while_holds_for_that_while():
     organization = on_plan("free", "2027-05-10T00:00")
     tracker = at(organization, day("2027-05-20T00:00"))
     tracker.consume("sessions", 50)
-    EntitlementsManager(organization).override("sessions", 60, until=day("2027-05-25T00:00"), reason="a fair", actor=None)
+    EntitlementsManager(organization).override("sessions", 60, ends_at=day("2027-05-25T00:00"), reason="a fair", actor=None)
     CACHE.reset()
     assert UsageTracker(organization).consume("sessions", 5).used == 55
     with pytest.raises(QuotaExceeded):
         at(organization, day("2027-05-25T00:00")).consume("sessions")
 
 
-def test_without_the_plan_what_it_alone_has_is_gone_and_its_levels_stay_as_they_are():
+def test_losing_the_plan_removes_its_features_and_keeps_gauges():
     organization = on_plan("pro", "2027-05-10T00:00")
     tracker = at(organization, day("2027-05-20T00:00"))
-    tracker.state_level("projects", 7)
+    tracker.set_gauge("projects", 7)
     EntitlementsManager(organization).replace_grants("subscription", [])
     CACHE.reset()
     tracker = UsageTracker(organization)
     with pytest.raises(FeatureNotAvailable):
         tracker.consume("git_integration")
-    assert tracker.state_level("projects", 7).remaining == 0
+    assert tracker.set_gauge("projects", 7).remaining == 0
 
 
 @pytest.mark.parametrize("skew", [timedelta(seconds=-90), timedelta(seconds=-1), timedelta(seconds=1), timedelta(seconds=90)])
-def test_a_process_whose_clock_is_off_keeps_to_the_limits_of_the_period_it_believes_in(skew, monkeypatch):
-    """At the turn of a month two processes may disagree on which one it is. Each period has one counter, so neither admits too many."""
+def test_process_with_a_wrong_clock_keeps_the_limits_of_its_period(skew, monkeypatch):
+    """At the turn of a month two processes may disagree about the current one. Each period has one counter, so neither allows too much."""
     organization = on_plan("free", "2027-05-10T00:00")
     tracker = at(organization, day("2027-06-10T00:00"))
     right, wrong = day("2027-06-10T00:00:30"), day("2027-06-10T00:00:30") + skew
-    allowance = tracker.entitlements.allowances["sessions"]
+    entitlement = tracker.entitlements.features["sessions"]
     granted = {}
     for number in range(240):
         moment = (right, wrong)[number % 2]
-        ask = asking.ask(tracker.who, tracker.entitlements, Request([Item("sessions")]), at=moment, real=moment)
+        ask = build.build_authorization(tracker.subject, tracker.entitlements, Request([Item("sessions")]), at=moment, real=moment)
 
         try:
-            gate.authorize(ask)
+            drive(execute_authorization(ask))
         except QuotaExceeded:
             continue
-        start = allowance.period(moment).start
+        start = entitlement.period(moment).start
         granted[start] = granted.get(start, 0) + 1
     assert set(granted.values()) == {50}
     assert len(granted) == (1 if min(right, wrong) >= day("2027-06-10T00:00") else 2)
@@ -197,8 +199,10 @@ def test_a_hold_expires_by_the_databases_clock_whatever_a_process_believes():
     UsageCounterFactory(organization=organization, used=49)
     tracker = UsageTracker(organization)
     slow = datetime.now(UTC) - timedelta(hours=2)
-    ask = asking.ask(tracker.who, tracker.entitlements, Request([Item("sessions")], hold_seconds=60), at=now(), real=slow)
+    ask = build.build_authorization(
+        tracker.subject, tracker.entitlements, Request([Item("sessions")], hold_seconds=60), at=now(), real=slow
+    )
 
-    held = gate.authorize(ask).answer.hold
+    held = drive(execute_authorization(ask)).answer.hold
     assert tracker.consume("sessions").used == 50
     assert UsageHold.objects.get(pk=held.id).state == "expired"

@@ -1,10 +1,10 @@
-"""Would they be allowed? Counts nothing."""
+"""Check requests, which record nothing."""
 
 import pytest
 
-from tests.factories.usage import OverageSettingFactory, UsageCounterFactory, UsageLevelFactory, subscribe
+from tests.factories.usage import OverageSettingFactory, UsageCounterFactory, UsageGaugeFactory, subscribe
 from tests.support.api import problem
-from usage.models import UsageCounter, UsageEvent, UsageLevel
+from usage.models import UsageCounter, UsageEvent, UsageGauge
 
 URL = "/api/entitlements/check"
 
@@ -41,7 +41,7 @@ def test_before_anything_was_used_there_is_all_of_it(api, owner, acme):
 )
 def test_a_no_is_an_answer_too(api, owner, acme, feature, code):
     UsageCounterFactory(organization=acme, used=50)
-    UsageLevelFactory(organization=acme, value=1)
+    UsageGaugeFactory(organization=acme, value=1)
     response = api.post(URL, {"feature": feature}, by=owner)
     assert response.status_code == 200
     said = response.json()
@@ -49,7 +49,7 @@ def test_a_no_is_an_answer_too(api, owner, acme, feature, code):
     assert said["detail"]
 
 
-def test_a_rate_is_looked_at_and_not_taken(api, owner):
+def test_check_of_a_rate_limit_consumes_nothing(api, owner):
     for _ in range(15):
         said = api.post(URL, {"feature": "session_creation", "amount": 10}, by=owner).json()
     assert (said["allowed"], said["used"], said["remaining"]) == (True, 0, 10)
@@ -64,11 +64,11 @@ def test_levels_members_flags_and_the_unlimited(api, owner, acme, member):
     assert api.post(URL, {"feature": "best_practices", "amount": 10}, by=owner).json()["remaining"] == 10
     assert api.post(URL, {"feature": "team_members"}, by=owner).json()["used"] == 2
     said = api.post(URL, {"feature": "basic_context"}, by=owner).json()
-    assert (said["allowed"], said["kind"], said["limit"]) == (True, "flag", None)
+    assert (said["allowed"], said["kind"], said["limit"]) == (True, "boolean", None)
     subscribe(acme, "enterprise")
     said = api.post(URL, {"feature": "sessions", "amount": 10**9}, by=owner).json()
     assert (said["allowed"], said["used"], said["remaining"]) == (True, 0, None)
-    assert not UsageLevel.objects.filter(organization=acme).exists()
+    assert not UsageGauge.objects.filter(organization=acme).exists()
 
 
 def test_overage_is_allowed_within_the_cap(api, owner, acme):

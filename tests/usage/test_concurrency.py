@@ -1,4 +1,4 @@
-"""N left means N admitted, whoever asks at the same moment."""
+"""Exactly N of many concurrent requests are allowed when N units are left."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -8,10 +8,10 @@ from django.db import connection
 
 from contextmcp.common.errors import DomainError
 from tests.factories.accounts import OrganizationFactory
-from tests.factories.usage import UsageCounterFactory, UsageLevelFactory
-from usage import ingest
-from usage.models import EventKey, UsageCounter, UsageEvent, UsageLevel, UsageSummary
-from usage.requests import Request
+from tests.factories.usage import UsageCounterFactory, UsageGaugeFactory
+from usage.authorize.requests import Request
+from usage.ingest import event_parsing
+from usage.models import IdempotencyKey, UsageCounter, UsageEvent, UsageGauge, UsageSummary
 from usage.tracker import UsageTracker
 from usage.types import Item
 
@@ -25,7 +25,7 @@ def org():
 
 
 def at_once(work, count, threads=THREADS):
-    """`work(number)` for each number, from threads with connections of their own, all let go together: what it returned, or the code."""
+    """Call `work(number)` for each number in threads with their own connections, which start together. Return the results or codes."""
     gate = threading.Barrier(threads)
 
     def run(first):
@@ -74,11 +74,11 @@ def test_one_key_counts_once_however_often_it_arrives_at_once(org):
     said = at_once(call, 60)
     assert len(set(said)) == 4
     assert UsageCounter.objects.get(organization=org).used == 4
-    assert EventKey.objects.filter(organization_id=org.pk).count() == 4
+    assert IdempotencyKey.objects.filter(organization_id=org.pk).count() == 4
 
 
 def test_one_key_for_different_features_at_once_is_counted_for_one(org):
-    """They share no counter, so only the key itself stands between them."""
+    """The calls share no counter, so only the key prevents double counting."""
 
     def call(number):
         feature = ("sessions", "projects")[number % 2]
@@ -86,13 +86,13 @@ def test_one_key_for_different_features_at_once_is_counted_for_one(org):
 
     said = at_once(call, 20)
     assert said.count("idempotency_conflict") == 10
-    level = sum(UsageLevel.objects.filter(organization=org).values_list("value", flat=True))
+    gauge = sum(UsageGauge.objects.filter(organization=org).values_list("value", flat=True))
     counted = sum(UsageCounter.objects.filter(organization=org).values_list("used", flat=True))
-    assert level + counted == 1
+    assert gauge + counted == 1
 
 
 def test_batches_with_the_same_events_in_another_order_count_each_once(org):
-    events = [ingest.EventBody("sessions", idempotency_key=f"e{number}") for number in range(200)]
+    events = [event_parsing.EventBody("sessions", idempotency_key=f"e{number}") for number in range(200)]
 
     def call(number):
         some = events[number * 10 :] + events[: number * 10]
@@ -105,14 +105,14 @@ def test_batches_with_the_same_events_in_another_order_count_each_once(org):
 
 
 def test_levels_are_exact_too(org):
-    UsageLevelFactory(organization=org, feature="best_practices", value=7)
+    UsageGaugeFactory(organization=org, feature="best_practices", value=7)
 
     def call(_):
         UsageTracker(org).consume("best_practices")
         return "ok"
 
     assert at_once(call, 40).count("ok") == 3
-    assert UsageLevel.objects.get(organization=org).value == 10
+    assert UsageGauge.objects.get(organization=org).value == 10
 
 
 def test_holds_and_counts_share_what_is_left(org):

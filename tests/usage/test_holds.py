@@ -1,4 +1,4 @@
-"""Reserve an estimate, settle the truth."""
+"""Holds: reserve an estimated amount and settle the actual one."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -9,8 +9,8 @@ from contextmcp.common.errors import NotFound
 from tests.factories.usage import UsageCounterFactory
 from tests.support.api import problem
 from usage.errors import QuotaExceeded
-from usage.holds import expire_due
 from usage.models import UsageCounter, UsageEvent, UsageHold
+from usage.store.holds import expire_due
 from usage.tracker import UsageTracker
 
 AUTHORIZE = "/api/usage/authorize"
@@ -56,12 +56,12 @@ def test_a_release_counts_nothing(api, owner, acme):
     assert counter(acme) == (0, 0)
 
 
-def test_ending_it_again_the_same_way_changes_nothing_and_another_way_is_a_conflict(api, owner, acme):
+def test_ending_a_hold_twice_is_idempotent_and_differently_a_conflict(api, owner, acme):
     held = hold(api, owner)
     first = end(api, owner, held, "settle", {"amount": 3}, idempotency_key="s")
     assert end(api, owner, held, "settle", {"amount": 3}, idempotency_key="s").content == first.content
-    assert problem(end(api, owner, held, "settle", {"amount": 4})) == (409, "conflict")
-    assert problem(end(api, owner, held, "release")) == (409, "conflict")
+    assert problem(end(api, owner, held, "settle", {"amount": 4})) == (409, "hold_already_ended")
+    assert problem(end(api, owner, held, "release")) == (409, "hold_already_ended")
     assert counter(acme) == (3, 0)
 
 
@@ -82,7 +82,7 @@ def test_it_expires_by_the_clock_too(api, owner, acme):
     assert expire_due() == 0
 
 
-def test_the_truth_is_counted_after_expiry_and_a_release_then_is_nothing(api, owner, acme):
+def test_actual_amount_counts_after_expiry_and_a_release_does_nothing(api, owner, acme):
     settled, released = hold(api, owner), hold(api, owner)
     UsageHold.objects.update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     expire_due()

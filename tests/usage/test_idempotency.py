@@ -1,11 +1,11 @@
-"""An idempotency key counts once, however often and wherever it arrives."""
+"""A request with an idempotency key is counted once, regardless of how often and on which server it arrives."""
 
 import pytest
 
 from tests.factories.usage import UsageCounterFactory
 from tests.support.api import problem
-from usage import digests
-from usage.models import EventKey, UsageCounter, UsageEvent
+from usage.authorize import fingerprints
+from usage.models import IdempotencyKey, UsageCounter, UsageEvent
 
 AUTHORIZE = "/api/usage/authorize"
 EVENTS = "/api/usage/events"
@@ -43,7 +43,7 @@ def test_a_refusal_is_not_stored(api, owner, acme):
     assert used(acme) == 50
 
 
-def test_a_repeat_takes_nothing_from_the_rate_and_is_answered_when_the_window_is_full(api, owner):
+def test_repeat_does_not_count_in_the_rate_and_passes_a_full_window(api, owner):
     body = {"items": [{"feature": "sessions"}, {"feature": "session_creation"}]}
     first = api.post(AUTHORIZE, body, by=owner, idempotency_key="k")
     for _ in range(20):
@@ -79,7 +79,7 @@ def test_keys_of_one_organization_say_nothing_about_anothers(api, owner, acme, s
     for person in (owner, stranger):
         response = api.post(AUTHORIZE, {"feature": "sessions"}, by=person, idempotency_key="same")
         assert "Idempotent-Replayed" not in response
-    assert EventKey.objects.filter(digest=digests.of_key("same")).count() == 2
+    assert IdempotencyKey.objects.filter(digest=fingerprints.key_digest("same")).count() == 2
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "a\x7fb"])
@@ -89,9 +89,9 @@ def test_an_unusable_key_is_refused(api, owner, key):
 
 def test_the_time_in_a_version_7_uuid_stays_in_front():
     key = "0197f3c2-6f0a-7d3e-9c54-2a1b7e60d9aa"
-    digest = digests.of_key(key)
+    digest = fingerprints.key_digest(key)
     assert digest.hex().startswith("0197f3c26f0a")
-    assert len(digest) == len(digests.of_key("anything")) == 16
-    assert digests.of_key("0197f3c2-6f0a-7d3e-9c54-2a1b7e60d9ab") != digest
-    assert digests.of_key("zz97f3c2-6f0a-7d3e-9c54-2a1b7e60d9aa") != digest
-    assert len(digests.of_key("ü" * 12 + "7" + "ü" * 19)) == 16
+    assert len(digest) == len(fingerprints.key_digest("anything")) == 16
+    assert fingerprints.key_digest("0197f3c2-6f0a-7d3e-9c54-2a1b7e60d9ab") != digest
+    assert fingerprints.key_digest("zz97f3c2-6f0a-7d3e-9c54-2a1b7e60d9aa") != digest
+    assert len(fingerprints.key_digest("ü" * 12 + "7" + "ü" * 19)) == 16

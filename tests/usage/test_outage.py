@@ -1,4 +1,4 @@
-"""Without Valkey: limits and quotas are as exact as ever; rates follow their declared policy. Without Postgres: what was declared."""
+"""Outages. Without Valkey, quotas and gauges stay exact and rate limits follow their failure mode, as everything does without Postgres."""
 
 import pytest
 from django.db import OperationalError
@@ -10,25 +10,28 @@ from entitlements.catalog import CATALOG
 from entitlements.manager import EntitlementsManager
 from tests.factories.usage import UsageCounterFactory
 from tests.support.api import problem
-from usage import gate, rates, store
+from usage.authorize import rate_limit
+from usage.authorize.build import build_authorization
+from usage.authorize.requests import Request
 from usage.errors import TemporarilyUnavailable
 from usage.models import UsageCounter
-from usage.requests import Request
+from usage.operations.authorization import execute_authorization
+from usage.operations.rates import acquire_rates, release_rates
+from usage.operations.sync_driver import drive
+from usage.store import executor
 from usage.tracker import UsageTracker
-from usage.types import Item
+from usage.types import Item, Quota
 
 URL = "/api/usage/authorize"
 
 
 @pytest.fixture(params=["unix:///nowhere/valkey.sock", ""])
 def no_valkey(request):
-    """An address where nobody answers, or none at all."""
+    """Return a URL at which no server answers, or none."""
     with override_settings(REDIS_URL=request.param):
         valkey.client.cache_clear()
-        rates._scripts.cache_clear()
         yield
     valkey.client.cache_clear()
-    rates._scripts.cache_clear()
 
 
 def test_quotas_are_exact_and_rates_that_allow_let_pass(no_valkey, api, owner, acme):
@@ -43,12 +46,12 @@ def test_quotas_are_exact_and_rates_that_allow_let_pass(no_valkey, api, owner, a
 
 
 def test_rates_that_refuse_say_so(no_valkey, acme):
-    allowance = EntitlementsManager(acme).require("context_queries")
-    rate = rates.Rate("context_queries", 1, allowance.limit, "refuse")
+    entitlement = EntitlementsManager(acme).require("context_queries")
+    rate = rate_limit.Rate("context_queries", 1, entitlement.limit, "fail_closed")
     with pytest.raises(TemporarilyUnavailable) as refusal:
-        rates.take(UsageTracker(acme).who, [rate], now())
+        drive(acquire_rates(UsageTracker(acme).subject, [rate], now()))
     assert (refusal.value.status, refusal.value.details["retry_after"]) == (503, 1)
-    rates.give_back(rates.Taken([], 0))
+    drive(release_rates(rate_limit.RatePermit([], 0)))
 
 
 def test_a_flushed_cache_admits_one_more_window_and_leaves_no_debt(api, owner, acme):
@@ -63,7 +66,7 @@ def no_postgres(monkeypatch):
     def gone(jobs):
         raise OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(store, "execute", gone)
+    monkeypatch.setattr(executor, "execute", gone)
 
 
 def test_without_postgres_a_quota_refuses_and_gives_the_rate_back(no_postgres, api, owner, acme):
@@ -77,20 +80,21 @@ def test_without_postgres_a_quota_refuses_and_gives_the_rate_back(no_postgres, a
 
 def test_what_is_declared_to_be_allowed_is_allowed_and_marked(no_postgres, acme):
     tracker = UsageTracker(acme)
-    ask = tracker._ask(Request([Item("sessions"), Item("projects"), Item("basic_context")], single=False))
-    for part in ask.parts[:2]:
-        if isinstance(part, gate.Quota):
-            object.__setattr__(part.allowance, "on_outage", "allow")
+    request = Request([Item("sessions"), Item("projects"), Item("basic_context")], single=False)
+    ask = build_authorization(tracker.subject, tracker.entitlements, request, at=now(), real=now())
+    for part in ask.items[:2]:
+        if isinstance(part, Quota):
+            object.__setattr__(part.entitlement, "failure_mode", "fail_open")
         else:
-            part.on_outage = "allow"
+            part.failure_mode = "fail_open"
     try:
-        granted = gate.authorize(ask)
+        granted = drive(execute_authorization(ask))
     finally:
-        object.__setattr__(ask.parts[0].allowance, "on_outage", "refuse")
+        object.__setattr__(ask.items[0].entitlement, "failure_mode", "fail_closed")
     assert granted.answer.recorded is False
     assert [item.used for item in granted.answer.items] == [None, None, None]
     assert not UsageCounter.objects.filter(organization=acme).exists()
 
 
-def test_the_catalogue_counts_nothing_loosely_by_default():
-    assert {feature.on_outage for feature in CATALOG.features if feature.kind in ("quota", "limit")} == {"refuse"}
+def test_the_catalog_fails_closed_by_default():
+    assert {feature.failure_mode for feature in CATALOG.features if feature.kind in ("quota", "gauge")} == {"fail_closed"}

@@ -1,4 +1,4 @@
-"""Beyond the allowance: off, or on with a cap."""
+"""Overage: disabled, or enabled with a cap."""
 
 import pytest
 
@@ -23,7 +23,7 @@ def test_it_is_off_until_it_is_turned_on(tracker):
 
 
 def test_it_admits_up_to_the_cap_exactly(tracker):
-    tracker.set_overage("sessions", enabled=True, cap_minor=11, currency="usd")  # At 2 cents each: 5 units.
+    tracker.set_overage("sessions", enabled=True, cap_minor=11, currency="usd")  # 5 units at 2 cents each
     answer = tracker.consume("sessions", 5)
     assert (answer.used, answer.remaining, answer.overage) == (1005, 0, 5)
     with pytest.raises(OverageCapReached) as refusal:

@@ -1,4 +1,4 @@
-"""What is granted while Postgres is away waits on the disk, and is counted once."""
+"""Calls that are allowed while PostgreSQL is unreachable are stored on disk and counted once."""
 
 import os
 import signal
@@ -11,20 +11,25 @@ from types import SimpleNamespace
 import pytest
 from django.db import OperationalError, connection
 
-from accounts.principals import cache
-from entitlements import catalog, selectors
+from accounts.principal_cache import cache
+from contextmcp.common.clock import now
+from entitlements import selectors
 from entitlements.cache import CACHE
 from tests.factories.accounts import OrganizationFactory
-from tests.factories.usage import UsageCounterFactory, UsageLevelFactory
+from tests.factories.usage import UsageCounterFactory, UsageGaugeFactory
+from tests.support.fail_open_catalog import fail_open_catalog
 from tests.support.gates import REPOSITORY, environment
-from tests.support.loose import loosened
-from usage import outage, store
+from usage.authorize.build import build_authorization
+from usage.authorize.requests import Request
 from usage.checks import spool_can_be_written
 from usage.errors import TemporarilyUnavailable
-from usage.models import EventKey, UsageCounter, UsageEvent, UsageLevel
-from usage.rebuild import differences
-from usage.requests import Request
-from usage.spool import files, keeper, lines
+from usage.models import IdempotencyKey, UsageCounter, UsageEvent, UsageGauge
+from usage.operations import outage
+from usage.operations.sync_driver import drive
+from usage.spool import files, records, replay
+from usage.spool import spool as keeper
+from usage.store import executor
+from usage.store.rebuild import count_mismatched_summaries
 from usage.tasks import replay_spool
 from usage.tracker import UsageTracker
 from usage.types import Item
@@ -33,8 +38,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def org(monkeypatch):
-    monkeypatch.setattr(selectors, "CATALOG", loosened(catalog.CATALOG))
+def org(monkeypatch, tmp_path_factory):
+    monkeypatch.setattr(selectors, "CATALOG", fail_open_catalog(tmp_path_factory.mktemp("catalog"))[1])
     CACHE.reset()
     yield OrganizationFactory()
     CACHE.reset()
@@ -42,7 +47,7 @@ def org(monkeypatch):
 
 @pytest.fixture
 def place(tmp_path, settings, monkeypatch):
-    """A spool of the test's own, that counts when it is told to."""
+    """A spool that replays when the test says so."""
     settings.USAGE_SPOOL_DIR = str(tmp_path)
     spool = keeper.Spool()
     monkeypatch.setattr(spool, "start", lambda place: None)
@@ -53,15 +58,15 @@ def place(tmp_path, settings, monkeypatch):
 
 @pytest.fixture
 def postgres(monkeypatch):
-    """Decisions find it, or do not. `there` as long as the test says so."""
-    real, found = store.execute, SimpleNamespace(there=False)
+    """Make the database available to decisions, or not, as `there` says."""
+    real, found = executor.execute, SimpleNamespace(there=False)
 
     def execute(jobs):
         if not found.there:
             raise OperationalError("server closed the connection unexpectedly")
         return real(jobs)
 
-    monkeypatch.setattr(store, "execute", execute)
+    monkeypatch.setattr(executor, "execute", execute)
     return found
 
 
@@ -83,9 +88,9 @@ def test_it_is_counted_once_when_postgres_is_back(org, place, postgres):
     assert keeper.SPOOL.replay(place) == 1
     assert keeper.SPOOL.replay(place) == 0
     assert used(org) == 3
-    assert UsageLevel.objects.get(organization=org).value == 1
+    assert UsageGauge.objects.get(organization=org).value == 1
     assert UsageEvent.objects.get(organization=org).amount == 3
-    assert differences(str(org.pk)) == 0
+    assert count_mismatched_summaries(str(org.pk)) == 0
     assert not list(place.iterdir())
 
 
@@ -97,8 +102,8 @@ def test_it_counts_past_the_limit_where_it_belongs(org, place, postgres):
     assert used(org) == 55
 
 
-def test_a_key_is_good_for_one_however_often_it_was_asked_and_whatever_came_of_the_first(org, place, postgres):
-    """The commit happened though its answer was lost; the caller asks again meanwhile, and once more afterwards."""
+def test_idempotency_key_is_single_use_whatever_the_first_outcome(org, place, postgres):
+    """The commit succeeded but its response was lost; the client repeats the call meanwhile, and once more afterwards."""
     postgres.there = True
     first = call(org, "sessions", key="a").body
     postgres.there = False
@@ -114,21 +119,21 @@ def test_a_key_is_good_for_one_however_often_it_was_asked_and_whatever_came_of_t
     assert used(org) == 2
 
 
-def test_without_a_key_too_a_commit_whose_answer_was_lost_is_not_counted_again(org, place, monkeypatch):
-    real = store.execute
+def test_lost_commit_response_is_not_counted_again_without_a_key(org, place, monkeypatch):
+    real = executor.execute
 
     def lost(jobs):
         real(jobs)
         raise OperationalError("server closed the connection unexpectedly")
 
-    monkeypatch.setattr(store, "execute", lost)
+    monkeypatch.setattr(executor, "execute", lost)
     assert call(org, "sessions").answer.recorded is True
-    monkeypatch.setattr(store, "execute", real)
+    monkeypatch.setattr(executor, "execute", real)
     assert keeper.SPOOL.replay(place) == 1
     assert used(org) == 1
 
 
-def test_what_was_acknowledged_under_a_key_of_something_else_counts_all_the_same(org, place, postgres):
+def test_call_acknowledged_under_another_requests_key_still_counts(org, place, postgres):
     call(org, ("sessions", 2), key="k")
     call(org, ("sessions", 5), key="k")
     postgres.there = True
@@ -137,12 +142,12 @@ def test_what_was_acknowledged_under_a_key_of_something_else_counts_all_the_same
 
 
 def test_giving_back_is_kept_too_and_never_leaves_less_than_nothing(org, place, postgres):
-    UsageLevelFactory(organization=org, feature="best_practices", value=3)
+    UsageGaugeFactory(organization=org, feature="best_practices", value=3)
     for amount in (2, 2):
-        assert UsageTracker(org).release("best_practices", amount).answer.recorded is True
+        assert UsageTracker(org).decrease_gauge("best_practices", amount).answer.recorded is True
     postgres.there = True
     keeper.SPOOL.replay(place)
-    assert UsageLevel.objects.get(organization=org).value == 0
+    assert UsageGauge.objects.get(organization=org).value == 0
 
 
 @pytest.mark.parametrize("items", [["projects"], ["sessions", "projects"]])
@@ -165,16 +170,16 @@ def test_without_a_spool_the_answer_says_that_nothing_was_recorded(org, place, p
     assert not list(place.iterdir())
 
 
-def test_a_disk_that_takes_nothing_is_said_too_and_what_follows_goes_to_another_file(org, place, postgres, monkeypatch):
+def test_unwritable_disk_is_reported_and_later_calls_use_another_file(org, place, postgres, monkeypatch):
     call(org, "sessions")
     real = os.fsync
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
     assert call(org, "sessions").answer.recorded is False
     monkeypatch.setattr(os, "fsync", real)
     assert call(org, "sessions").answer.recorded is True
-    assert len(files.waiting(place)) == 2
+    assert len(files.pending_files(place)) == 2
     monkeypatch.setattr(keeper, "Writer", lambda place: (_ for _ in ()).throw(OSError(30, "Read-only file system")))
-    keeper.SPOOL.seal()
+    keeper.SPOOL.rotate_file()
     assert call(org, "sessions").answer.recorded is False
 
 
@@ -186,43 +191,44 @@ def test_calls_at_once_share_the_wait_for_the_disk(org, place, postgres, monkeyp
         real(file)
 
     tracker = UsageTracker(org)
-    asks = [tracker._ask(Request([Item("sessions")])) for _ in range(200)]
+    entitlements = tracker.entitlements
+    asks = [build_authorization(tracker.subject, entitlements, Request([Item("sessions")]), at=now(), real=now()) for _ in range(200)]
     for ask in asks:
-        outage.prepare(ask)
+        outage.assign_replay_key(ask)
     monkeypatch.setattr(os, "fsync", slow)
     with ThreadPoolExecutor(32) as pool:
-        assert all(granted.answer.recorded for granted in pool.map(outage.answer, asks))
+        assert all(granted.answer.recorded for granted in pool.map(lambda ask: drive(outage.respond_during_outage(ask)), asks))
     assert len(waits) < 200
     postgres.there = True
     assert keeper.SPOOL.replay(place) == 200
     assert used(org) == 200
-    assert EventKey.objects.filter(organization_id=org.pk).count() == 200
+    assert IdempotencyKey.objects.filter(organization_id=org.pk).count() == 200
 
 
 def test_what_is_said_not_to_be_recorded_is_not_counted_later(org, place, postgres, monkeypatch):
-    """The disk took the line and then said that it had not."""
+    """The disk stored the line and then reported an error."""
     assert call(org, "sessions").answer.recorded
     real = os.fsync
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error")))
     assert not call(org, "sessions").answer.recorded
     monkeypatch.setattr(os, "fsync", real)
     postgres.there = True
-    keeper.SPOOL.seal()
+    keeper.SPOOL.rotate_file()
     keeper.SPOOL.replay(place)
     assert used(org) == 1
 
 
-def test_a_torn_last_line_is_left_out_and_a_torn_one_in_the_middle_is_put_aside(org, place, postgres):
+def test_torn_last_line_is_skipped_and_a_torn_middle_line_quarantined(org, place, postgres):
     for number in range(3):
         call(org, "sessions", key=str(number))
-    keeper.SPOOL.seal()
-    (path,) = files.waiting(place)
+    keeper.SPOOL.rotate_file()
+    (path,) = files.pending_files(place)
     whole = path.read_bytes()
     path.write_bytes(whole[:-7])
     postgres.there = True
     assert keeper.SPOOL.replay(place) == 2
     assert (used(org), list(place.iterdir())) == (2, [])
-    # Not what stood there: the checksum may begin with any digit.
+    # A different digit, because the checksum may start with any.
     path.write_bytes((b"1" if whole.startswith(b"0") else b"0") + whole[1:])
     assert keeper.SPOOL.replay(place) == 2
     assert used(org) == 3
@@ -231,10 +237,10 @@ def test_a_torn_last_line_is_left_out_and_a_torn_one_in_the_middle_is_put_aside(
 
 @pytest.mark.parametrize("line", [b"", b"\n", b"zzzzzzzz {}\n", b"00000000 {}\n", b"a3830a1b {}\n"])
 def test_what_is_no_line_is_none(line):
-    assert lines.read(line) is None
+    assert records.decode(line) is None
 
 
-def test_what_cannot_be_counted_is_put_aside_with_its_file_and_the_others_count(org, place, postgres):
+def test_uncountable_call_is_quarantined_and_the_others_count(org, place, postgres):
     gone = OrganizationFactory()
     call(org, "sessions")
     call(gone, "sessions")
@@ -253,8 +259,8 @@ def test_what_cannot_be_counted_is_put_aside_with_its_file_and_the_others_count(
 def test_postgres_may_go_away_again_in_the_middle(org, place, postgres, monkeypatch):
     call(org, "sessions")
     assert keeper.SPOOL.replay(place) == 0
-    assert len(files.waiting(place)) == 1
-    monkeypatch.setattr(store, "cursor", lambda: (_ for _ in ()).throw(OperationalError("gone")))
+    assert len(files.pending_files(place)) == 1
+    monkeypatch.setattr(replay, "psycopg_cursor", lambda: (_ for _ in ()).throw(OperationalError("gone")))
     assert keeper.SPOOL.replay(place) == 0
     monkeypatch.undo()
 
@@ -264,11 +270,11 @@ def test_a_file_that_another_writes_or_counts_is_left_alone(org, place, postgres
     postgres.there = True
     other = keeper.Spool()
     assert other.replay(place) == 0
-    (path,) = files.waiting(place)
-    keeper.SPOOL.seal()
-    with files.adopted(path) as mine, files.adopted(path) as theirs:
+    (path,) = files.pending_files(place)
+    keeper.SPOOL.rotate_file()
+    with files.claim(path) as mine, files.claim(path) as theirs:
         assert (len(mine), theirs) == (1, None)
-    with files.adopted(place / "none.spool") as found:
+    with files.claim(place / "none.spool") as found:
         assert found is None
     assert other.replay(place) == 1
     assert used(org) == 1
@@ -284,7 +290,7 @@ def test_the_worker_counts_what_the_dead_left_behind(org, place, postgres):
 
 def test_a_process_counts_its_own_by_itself(org, tmp_path, postgres, settings, monkeypatch):
     settings.USAGE_SPOOL_DIR = str(tmp_path)
-    monkeypatch.setattr(keeper, "LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(keeper, "CHECK_INTERVAL_SECONDS", 0.02)
     spool = keeper.Spool()
     monkeypatch.setattr(keeper, "SPOOL", spool)
     try:
@@ -316,10 +322,10 @@ KILLED = """
     import django
     django.setup()
     from pathlib import Path
-    from usage import store
-    from usage.spool import keeper, replay
+    from usage.spool import replay, spool
+    from usage.store import executor
     replay.BATCH = 10
-    real, times = store.execute, iter(range(100))
+    real, times = executor.execute, iter(range(100))
     def execute(jobs):
         if sys.argv[2] == "before" and next(times) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
@@ -327,8 +333,8 @@ KILLED = """
         if sys.argv[2] == "after" and next(times) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
         return found
-    store.execute = execute
-    keeper.SPOOL.replay(Path(sys.argv[1]))
+    executor.execute = execute
+    spool.SPOOL.replay(Path(sys.argv[1]))
 """
 
 
@@ -336,7 +342,7 @@ KILLED = """
 def test_killed_in_the_middle_of_counting_it_loses_and_doubles_nothing(org, place, postgres, when):
     for number in range(95):
         call(org, ("sessions", 1 + number % 3))
-    keeper.SPOOL.seal()
+    keeper.SPOOL.rotate_file()
     command = [sys.executable, "-c", textwrap.dedent(KILLED), str(place), when]
     done = subprocess.run(command, cwd=REPOSITORY, env=environment(), check=False, timeout=60)
     assert done.returncode == -signal.SIGKILL
@@ -345,10 +351,10 @@ def test_killed_in_the_middle_of_counting_it_loses_and_doubles_nothing(org, plac
     assert keeper.SPOOL.replay(place) == 95
     assert used(org) == sum(1 + number % 3 for number in range(95))
     assert UsageEvent.objects.filter(organization=org).count() == 95
-    assert differences(str(org.pk)) == 0
+    assert count_mismatched_summaries(str(org.pk)) == 0
 
 
-def test_a_folder_that_is_none_is_said_before_the_start(tmp_path, settings):
+def test_missing_directory_is_reported_before_the_start(tmp_path, settings):
     settings.USAGE_SPOOL_DIR = str(tmp_path)
     assert spool_can_be_written() == []
     settings.USAGE_SPOOL_DIR = str(tmp_path / "nowhere")

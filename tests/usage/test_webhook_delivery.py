@@ -1,4 +1,4 @@
-"""Messages to customers: signed, retried, sent once each, and never to where they must not go."""
+"""Webhook deliveries: signatures, retries, single delivery, and blocked addresses."""
 
 import asyncio
 import json
@@ -12,10 +12,10 @@ from django.test import override_settings
 from django.utils import timezone
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from tests.support import receiver as receivers
+from tests.support import webhook_receiver as receivers
 from usage import tasks
 from usage.models import WebhookDelivery, WebhookEndpoint
-from usage.webhooks import addresses, delivery, outbox, secrets, sending, signing
+from usage.webhooks import dispatcher, http_client, outbox, secrets, signing, url_policy
 from usage.webhooks.manager import WebhookManager
 
 pytestmark = pytest.mark.django_db
@@ -40,8 +40,8 @@ def endpoint(owner, receiver):
 
 
 def sent_at_once(endpoint):
-    outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE)
-    delivery.deliver_due()
+    outbox.enqueue_for_subscribers(endpoint.organization, outbox.SPIKE, SPIKE)
+    dispatcher.deliver_due()
     return WebhookDelivery.objects.latest("created_at")
 
 
@@ -50,7 +50,7 @@ def test_a_message_arrives_signed_as_the_standard_says(endpoint, receiver):
     (body,) = receiver.verified(endpoint.known)
     assert body["type"] == "usage.spike"
     assert body["data"]["feature"] == "sessions" and body["data"]["periodStart"].endswith("Z")
-    (taken,) = receiver.taken
+    (taken,) = receiver.requests
     assert taken.headers["webhook-id"] == told.message_id
     assert abs(int(taken.headers["webhook-timestamp"]) - time.time()) < 5
     assert taken.headers["content-type"] == "application/json"
@@ -62,8 +62,8 @@ def test_another_secret_or_a_changed_body_does_not_verify(endpoint, receiver):
     sent_at_once(endpoint)
     with pytest.raises(WebhookVerificationError):
         receiver.verified(signing.new_secret())
-    (taken,) = receiver.taken
-    receiver.taken[0] = receivers.Taken(taken.path, taken.headers, taken.body.replace(b'"used":7', b'"used":8'))
+    (taken,) = receiver.requests
+    receiver.requests[0] = receivers.ReceivedRequest(taken.path, taken.headers, taken.body.replace(b'"used":7', b'"used":8'))
     with pytest.raises(WebhookVerificationError):
         receiver.verified(endpoint.known)
 
@@ -71,17 +71,17 @@ def test_another_secret_or_a_changed_body_does_not_verify(endpoint, receiver):
 def test_the_signature_is_that_of_the_standards_own_example():
     secret, stamp = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 1614265330
     body = b'{"test": 2432232314}'
-    made = signing.headers(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", stamp, body)
+    made = signing.headers([secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", stamp, body)
     assert made["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-def test_only_who_asked_for_it_is_told(owner, stranger, endpoint, receiver):
+def test_only_subscribed_endpoints_receive_it(owner, stranger, endpoint, receiver):
     WebhookEndpoint.objects.filter(pk=endpoint.pk).update(event_types=["usage.threshold_reached"])
     WebhookManager(stranger.organization).add(stranger.caller, receiver.url)
-    assert outbox.announce(owner.organization, outbox.SPIKE, SPIKE) == 0
-    assert outbox.announce(owner.organization, outbox.THRESHOLD, SPIKE) == 1
+    assert outbox.enqueue_for_subscribers(owner.organization, outbox.SPIKE, SPIKE) == 0
+    assert outbox.enqueue_for_subscribers(owner.organization, outbox.THRESHOLD, SPIKE) == 1
     WebhookEndpoint.objects.filter(pk=endpoint.pk).update(enabled=False)
-    assert outbox.announce(owner.organization, outbox.THRESHOLD, SPIKE) == 0
+    assert outbox.enqueue_for_subscribers(owner.organization, outbox.THRESHOLD, SPIKE) == 0
 
 
 def test_a_failure_is_tried_again_later_and_later_under_the_same_id(endpoint, receiver):
@@ -89,20 +89,20 @@ def test_a_failure_is_tried_again_later_and_later_under_the_same_id(endpoint, re
     told = sent_at_once(endpoint)
     waits = []
     while told.state == "pending":
-        assert delivery.deliver_due() == 0
+        assert dispatcher.deliver_due() == 0
         waits.append((told.next_attempt_at - timezone.now()).total_seconds())
         WebhookDelivery.objects.update(next_attempt_at=timezone.now())
-        delivery.deliver_due()
+        dispatcher.deliver_due()
         told.refresh_from_db()
     assert (told.state, told.attempts, told.last_status) == ("failed", 8, 503)
     assert waits == sorted(waits) and waits[0] < 6 and sum(waits) > 15 * 3600
-    assert len({each.headers["webhook-id"] for each in receiver.taken}) == 1
+    assert len({each.headers["webhook-id"] for each in receiver.requests}) == 1
     assert len(receiver.verified(endpoint.known)) == 8
     WebhookDelivery.objects.update(next_attempt_at=timezone.now())
-    assert delivery.deliver_due() == 0
+    assert dispatcher.deliver_due() == 0
 
 
-def test_it_is_told_once_it_listens_again(endpoint, receiver):
+def test_endpoint_receives_the_message_after_it_recovers(endpoint, receiver):
     receiver.answers = [503]
     assert sent_at_once(endpoint).state == "pending"
     WebhookDelivery.objects.update(next_attempt_at=timezone.now())
@@ -110,40 +110,40 @@ def test_it_is_told_once_it_listens_again(endpoint, receiver):
     assert WebhookDelivery.objects.get().state == "delivered"
 
 
-def test_an_endpoint_that_is_gone_is_told_nothing_more(endpoint, receiver):
+def test_deleted_endpoint_receives_nothing_more(endpoint, receiver):
     receiver.answers = [410]
     assert sent_at_once(endpoint).state == "failed"
     endpoint.refresh_from_db()
     assert not endpoint.enabled and "410" in endpoint.disabled_reason
-    assert outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE) == 0
+    assert outbox.enqueue_for_subscribers(endpoint.organization, outbox.SPIKE, SPIKE) == 0
 
 
 def test_what_waits_for_a_closed_organization_is_not_sent(endpoint, receiver):
-    outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE)
+    outbox.enqueue_for_subscribers(endpoint.organization, outbox.SPIKE, SPIKE)
     type(endpoint.organization).objects.update(closed_at=timezone.now())
-    delivery.deliver_due()
+    dispatcher.deliver_due()
     told = WebhookDelivery.objects.get()
-    assert (told.state, told.last_error, receiver.taken) == ("failed", "endpoint_disabled", [])
+    assert (told.state, told.last_error, receiver.requests) == ("failed", "endpoint_disabled", [])
 
 
 def test_no_redirect_is_followed(endpoint, receiver):
     receiver.answers, receiver.redirect = [302], f"{receiver.url}/elsewhere"
     told = sent_at_once(endpoint)
     assert (told.state, told.last_status) == ("pending", 302)
-    assert len(receiver.taken) == 1
+    assert len(receiver.requests) == 1
 
 
-def test_one_that_hangs_is_left_after_a_while_and_holds_up_nobody_else(owner, endpoint, receiver, monkeypatch):
-    monkeypatch.setattr(sending, "SECONDS", 0.5)
+def test_hanging_endpoint_times_out_and_delays_no_others(owner, endpoint, receiver, monkeypatch):
+    monkeypatch.setattr(http_client, "TIMEOUT_SECONDS", 0.5)
     with receivers.running() as quick:
         WebhookManager(owner.organization).add(owner.caller, quick.url)
         receiver.answers = [3] * 8
         for _ in range(8):
-            outbox.announce(owner.organization, outbox.SPIKE, SPIKE)
+            outbox.enqueue_for_subscribers(owner.organization, outbox.SPIKE, SPIKE)
         started = time.monotonic()
-        delivery.deliver_due(rounds=2)
+        dispatcher.deliver_due(seconds=1.5)
         assert time.monotonic() - started < 4
-        assert len(quick.taken) == 8
+        assert len(quick.requests) == 8
     assert set(WebhookDelivery.objects.filter(state="pending").values_list("last_error", flat=True)) == {"timeout"}
 
 
@@ -153,7 +153,9 @@ def test_a_body_without_end_is_not_read(owner, anywhere):
 
     async def once():
         sent = asyncio.ensure_future(
-            sending.send(sending.Parcel(f"http://127.0.0.1:{server.getsockname()[1]}/", signing.new_secret(), "msg_1", b"{}"))
+            http_client.send(
+                http_client.DeliveryAttempt(f"http://127.0.0.1:{server.getsockname()[1]}/", (signing.new_secret(),), "msg_1", b"{}")
+            )
         )
         connection = (await asyncio.to_thread(server.accept))[0]
         with connection:
@@ -162,7 +164,7 @@ def test_a_body_without_end_is_not_read(owner, anywhere):
             return await sent
 
     with server:
-        assert asyncio.run(once()).taken
+        assert asyncio.run(once()).succeeded
 
 
 @pytest.mark.parametrize("said", [b"SSH-2.0-x\r\n", b"HTTP/1.1 \xff\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nA: " + b"a" * 300_000])
@@ -171,7 +173,7 @@ def test_what_is_no_http_is_a_failure_like_others(said):
 
         async def once():
             url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-            sent = asyncio.ensure_future(sending.send(sending.Parcel(url, signing.new_secret(), "msg_1", b"{}")))
+            sent = asyncio.ensure_future(http_client.send(http_client.DeliveryAttempt(url, (signing.new_secret(),), "msg_1", b"{}")))
             connection = (await asyncio.to_thread(server.accept))[0]
             await asyncio.to_thread(connection.recv, 65536)
             connection.sendall(said)
@@ -184,10 +186,10 @@ def test_what_is_no_http_is_a_failure_like_others(said):
 
 
 def attempt(url):
-    return asyncio.run(sending.send(sending.Parcel(url, signing.new_secret(), "msg_1", b"{}")))
+    return asyncio.run(http_client.send(http_client.DeliveryAttempt(url, (signing.new_secret(),), "msg_1", b"{}")))
 
 
-def test_nobody_there_and_no_such_name_are_failures(anywhere, receiver):
+def test_refused_connections_and_unknown_names_are_failures(anywhere, receiver):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert attempt(f"http://127.0.0.1:{port}/").error == "no_connection"
@@ -208,23 +210,23 @@ OUTSIDE = "1.1.1.1 8.8.8.8 93.184.215.14 172.32.0.1 2606:4700::1111 2a00:1450::1
 
 @pytest.mark.parametrize("address", INSIDE.split())
 def test_what_is_not_the_public_internet_is_refused(address):
-    assert not addresses.is_public(address)
+    assert not url_policy.is_public(address)
 
 
 @pytest.mark.parametrize("address", OUTSIDE.split())
 def test_what_is_public_is_not(address):
-    assert addresses.is_public(address)
+    assert url_policy.is_public(address)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0"])
 def test_a_call_inside_is_refused_whatever_it_is_written_as(host):
     with receivers.running() as inside:
         assert attempt(f"http://{host}:{inside.port}/").error == "address_refused"
-        assert inside.taken == []
+        assert inside.requests == []
 
 
 def dialled(monkeypatch, *answers):
-    """What would be connected to, when the resolver says these things in turn."""
+    """Return the addresses to connect to if the resolver returns these results in turn."""
     calls, queue = [], list(answers)
 
     async def resolve(host, port):
@@ -234,7 +236,7 @@ def dialled(monkeypatch, *answers):
         calls.append(host)
         raise httpcore.ConnectError
 
-    monkeypatch.setattr(sending, "resolve", resolve)
+    monkeypatch.setattr(http_client, "resolve", resolve)
     monkeypatch.setattr(httpcore.AnyIOBackend, "connect_tcp", connect)
     return calls, queue
 
@@ -260,15 +262,15 @@ def test_every_checked_address_is_tried(monkeypatch):
 def test_an_address_that_was_good_for_tests_is_not_called_where_it_is_not(endpoint, receiver, settings):
     settings.WEBHOOKS_ALLOW_PRIVATE = False
     told = sent_at_once(endpoint)
-    assert (told.state, told.last_error, receiver.taken) == ("pending", "address_refused", [])
+    assert (told.state, told.last_error, receiver.requests) == ("pending", "address_refused", [])
 
 
 def test_a_claimed_message_is_another_workers_until_the_claim_runs_out(endpoint, receiver):
-    outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE)
+    outbox.enqueue_for_subscribers(endpoint.organization, outbox.SPIKE, SPIKE)
     WebhookDelivery.objects.update(claimed_until=timezone.now() + timedelta(seconds=30))
-    assert delivery.deliver_due() == 0
+    assert dispatcher.deliver_due() == 0
     WebhookDelivery.objects.update(claimed_until=timezone.now() - timedelta(seconds=1))
-    assert delivery.deliver_due() == 1
+    assert dispatcher.deliver_due() == 1
 
 
 def test_however_much_waits_for_one_the_others_have_their_turn(stranger, endpoint):
@@ -277,32 +279,32 @@ def test_however_much_waits_for_one_the_others_have_their_turn(stranger, endpoin
     WebhookDelivery.objects.bulk_create(
         WebhookDelivery(endpoint=busy, event_type=outbox.TEST, body="{}", next_attempt_at=long_due) for _ in range(600)
     )
-    outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE)
-    claimed = [each.endpoint_id for each in delivery._claim()]
+    outbox.enqueue_for_subscribers(endpoint.organization, outbox.SPIKE, SPIKE)
+    claimed = [each.endpoint_id for each in dispatcher._claim()]
     assert claimed.count(endpoint.pk) == 1
-    assert claimed.count(busy.pk) == delivery.PER_ENDPOINT
+    assert claimed.count(busy.pk) == dispatcher.MAX_PER_ENDPOINT
 
 
 def test_secrets_outlive_the_rotation_of_the_servers(endpoint, receiver, settings):
     old = settings.API_KEY_SECRETS
     settings.API_KEY_SECRETS = {2: b"n" * 32, **old}
-    assert delivery.renew_secrets() == 1
-    assert delivery.renew_secrets() == 0
+    assert secrets.reencrypt_all() == 1
+    assert secrets.reencrypt_all() == 0
     settings.API_KEY_SECRETS = {2: b"n" * 32}
     assert sent_at_once(endpoint).state == "delivered"
     settings.API_KEY_SECRETS = {3: b"x" * 32}
-    assert delivery.renew_secrets() == 0
+    assert secrets.reencrypt_all() == 0
     told = sent_at_once(endpoint)
     assert (told.state, told.last_error) == ("failed", "secret_unreadable")
-    with pytest.raises(secrets.Unreadable):
-        secrets.unseal(WebhookEndpoint.objects.get().secret)
+    with pytest.raises(secrets.DecryptionFailed):
+        secrets.decrypt(WebhookEndpoint.objects.get().secret)
 
 
-def test_what_was_told_long_ago_is_forgotten_and_what_waits_is_not(endpoint):
+def test_old_deliveries_are_purged_and_pending_ones_are_not(endpoint):
     done = sent_at_once(endpoint)
-    outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE)
+    outbox.enqueue_for_subscribers(endpoint.organization, outbox.SPIKE, SPIKE)
     WebhookDelivery.objects.update(created_at=timezone.now() - timedelta(days=31))
-    tasks.keep_webhooks.func(timestamp=0)
+    tasks.purge_webhook_deliveries.func(timestamp=0)
     assert WebhookDelivery.objects.count() == 1 and not WebhookDelivery.objects.filter(pk=done.pk).exists()
 
 
@@ -310,20 +312,20 @@ def test_a_message_rolls_back_with_what_it_tells(endpoint):
     from django.db import transaction
 
     with pytest.raises(ZeroDivisionError), transaction.atomic():
-        outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE)
+        outbox.enqueue_for_subscribers(endpoint.organization, outbox.SPIKE, SPIKE)
         raise ZeroDivisionError
     assert not WebhookDelivery.objects.exists()
 
 
-def test_the_worker_is_told_to_look_at_once_and_only_once(endpoint, django_capture_on_commit_callbacks):
+def test_dispatch_is_queued_at_once_and_only_once(endpoint, django_capture_on_commit_callbacks):
     from tests.support.stripe import jobs
 
     with django_capture_on_commit_callbacks(execute=True):
-        outbox.announce(endpoint.organization, outbox.SPIKE, SPIKE)
+        outbox.enqueue_for_subscribers(endpoint.organization, outbox.SPIKE, SPIKE)
     assert [name for _, name, _ in jobs(outbox.TASK)] == [outbox.TASK]
 
 
 def test_the_body_is_stored_as_it_is_sent(endpoint, receiver):
     told = sent_at_once(endpoint)
-    assert receiver.taken[0].body.decode() == told.body
+    assert receiver.requests[0].body.decode() == told.body
     assert json.loads(told.body)["type"] == "usage.spike"

@@ -1,4 +1,4 @@
-"""Where an organization is told of things: who may say so, and which addresses it can be."""
+"""Webhook endpoints: permissions to manage them, and the URLs that are accepted."""
 
 import pytest
 from django.db import connection
@@ -7,7 +7,7 @@ from accounts.models import AuditEvent
 from tests.support.api import problem
 from usage.models import WebhookDelivery, WebhookEndpoint
 from usage.webhooks import secrets
-from usage.webhooks.manager import MOST_ENDPOINTS, WebhookManager
+from usage.webhooks.manager import MAX_ENDPOINTS, WebhookManager
 
 ENDPOINTS = "/api/webhook-endpoints"
 URL = "https://acme.example/hooks"
@@ -32,7 +32,7 @@ def test_an_owner_adds_an_endpoint_and_sees_its_secret_once(api, owner):
     assert listed == {name: value for name, value in said.items() if name != "secret"}
 
 
-def test_it_is_told_of_everything_by_default(api, owner):
+def test_endpoint_receives_all_events_by_default(api, owner):
     assert made(api, owner).json()["eventTypes"] == ["subscription.changed", "usage.spike", "usage.threshold_reached"]
 
 
@@ -42,7 +42,7 @@ def test_the_database_holds_no_secret_in_the_clear(api, owner):
         cursor.execute("SELECT row_to_json(one)::text FROM usage_webhook_endpoints AS one")
         (row,) = cursor.fetchone()
     assert secret not in row and secret.removeprefix("whsec_") not in row
-    assert secrets.unseal(WebhookEndpoint.objects.get().secret) == secret
+    assert secrets.decrypt(WebhookEndpoint.objects.get().secret) == secret
 
 
 def test_a_repeated_creation_makes_one_and_shows_no_secret_again(api, owner):
@@ -139,9 +139,9 @@ def test_it_refuses_bodies_it_does_not_understand(api, owner, body):
 
 
 def test_there_is_an_end_to_how_many_there_are(api, owner):
-    for _ in range(MOST_ENDPOINTS):
+    for _ in range(MAX_ENDPOINTS):
         assert made(api, owner).status_code == 201
-    assert problem(made(api, owner)) == (409, "conflict")
+    assert problem(made(api, owner)) == (409, "webhook_endpoint_limit_reached")
 
 
 @pytest.mark.parametrize("who", ["admin", "member", "viewer", "stranger", None])
@@ -175,7 +175,7 @@ def test_a_key_needs_the_scopes(api, owner, endpoint):
     assert problem(api.get(ENDPOINTS, by=other)) == (403, "insufficient_scope")
 
 
-def test_a_deleted_endpoint_is_gone_with_what_it_was_told(api, owner, endpoint):
+def test_deleted_endpoint_loses_its_deliveries(api, owner, endpoint):
     assert api.post(f"{ENDPOINTS}/{endpoint.pk}/test", by=owner).status_code == 202
     assert api.delete(f"{ENDPOINTS}/{endpoint.pk}", by=owner).status_code == 204
     assert problem(api.delete(f"{ENDPOINTS}/{endpoint.pk}", by=owner)) == (404, "not_found")
@@ -200,8 +200,8 @@ def test_a_test_is_queued_and_listed(api, owner, endpoint):
 
 
 def test_a_disabled_endpoint_is_not_tested(api, owner, endpoint):
-    WebhookEndpoint.objects.update(enabled=False, disabled_reason="It answered 410 Gone.")
-    assert problem(api.post(f"{ENDPOINTS}/{endpoint.pk}/test", by=owner)) == (409, "conflict")
+    WebhookEndpoint.objects.update(enabled=False, disabled_reason="The endpoint answered 410 Gone.")
+    assert problem(api.post(f"{ENDPOINTS}/{endpoint.pk}/test", by=owner)) == (409, "webhook_endpoint_disabled")
 
 
 def test_what_is_done_is_on_record_without_the_secret(api, owner):

@@ -1,29 +1,35 @@
-"""Alerts that still matter, to show."""
+"""Read the alerts that are currently displayed."""
 
+from dataclasses import dataclass
 from datetime import timedelta
+
+from django.db.models import Q
 
 from accounts.models import Organization
 from contextmcp.common.clock import now
 from usage.models import UsageAlert
 
-SPIKE_SHOWN = timedelta(days=1)
+SPIKE_VISIBLE_FOR = timedelta(days=1)
 
 
-def recent_spikes(organization: Organization) -> list[UsageAlert]:
-    """Of the last day, the latest first."""
+@dataclass(frozen=True)
+class ActiveAlerts:
+    """`spikes` of the last day, newest first, and by feature the highest threshold (in percent) `reached` in the current period."""
+
+    spikes: tuple[UsageAlert, ...]
+    reached: dict[str, int]
+
+
+def active_alerts(organization: Organization) -> ActiveAlerts:
+    """Return the organization's active alerts, with one query."""
     present = now(organization)
-    return list(
-        UsageAlert.objects.filter(
-            organization=organization, kind=UsageAlert.Kind.SPIKE, happened_at__gt=present - SPIKE_SHOWN, happened_at__lte=present
-        )
-    )
-
-
-def reached(organization: Organization) -> dict[str, int]:
-    """By feature, the highest threshold (in per cent) that was told of in the running period."""
-    present = now(organization)
-    found: dict[str, int] = {}
-    for alert in UsageAlert.objects.filter(organization=organization, period_start__lte=present, period_end__gt=present):
+    recent = Q(kind=UsageAlert.Kind.SPIKE, occurred_at__gt=present - SPIKE_VISIBLE_FOR, occurred_at__lte=present)
+    running = Q(period_start__lte=present, period_end__gt=present)
+    spikes: list[UsageAlert] = []
+    reached: dict[str, int] = {}
+    for alert in UsageAlert.objects.filter(recent | running, organization=organization):
         if alert.threshold is not None:
-            found[alert.feature] = max(alert.threshold, found.get(alert.feature, 0))
-    return found
+            reached[alert.feature] = max(alert.threshold, reached.get(alert.feature, 0))
+        elif present - SPIKE_VISIBLE_FOR < alert.occurred_at <= present:
+            spikes.append(alert)
+    return ActiveAlerts(tuple(spikes), reached)

@@ -1,0 +1,1 @@
+"""The HTTP API of usage: authorize, events, holds, gauges, reports and webhook endpoints."""

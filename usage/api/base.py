@@ -1,7 +1,6 @@
-"""What usage's views share: bodies read as bytes, answers sent as bytes, the limit headers on both answers and refusals."""
+"""The base of the usage views: authentication by Django, everything else by the route table and its handlers."""
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar
 
 from django.http import HttpResponse
 from rest_framework.request import Request
@@ -9,61 +8,56 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.authentication import ApiKeyAuthentication, MemberSessionAuthentication, ServiceKeyAuthentication, caller
-from accounts.types import Caller
+from accounts.errors import ServiceKeyRequired
 from contextmcp.common.clock import now
-from contextmcp.common.errors import DomainError, UnsupportedMediaType
-from usage import encoding, requests
-from usage.ingest import JSON
-from usage.tracker import UsageTracker
+from contextmcp.common.errors import DomainError
+from contextmcp.common.logs import request_id
+from contextmcp.common.middleware import client_address
+from usage.authorize.requests import JSON
+from usage.operations.caller import UsageCaller
+from usage.operations.sync_driver import drive
 
-T = TypeVar("T")
+from .handlers import UsageRequest
+from .responses import refusal_headers
+from .routes import Route
 
 
 class UsageView(APIView):
-    """Views of the gate's paths answer exactly as the gate's own server does, so they go around DRF's parsing and rendering."""
+    """Base of views that bypass DRF's parsers and renderers, so that their responses equal those of the gate.
+
+    A view names its `route` and defines the method of the route with its OpenAPI description.
+    """
 
     authentication_classes = (ServiceKeyAuthentication, ApiKeyAuthentication, MemberSessionAuthentication)
+    route: ClassVar[Route]
+    # Errors of the operation for the OpenAPI document, in addition to those of every operation and those that follow from the route.
+    refusals: tuple[type[DomainError], ...] = ()
+    idempotent = False
 
-    def admit(self, request: Request, scope: str) -> UsageTracker:
-        """The tracker of the caller's organization, if the caller has the scope."""
-        found: Caller = caller(request)
-        found.require(scope=scope)
-        return UsageTracker.of(found)
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Derive from the route whether the view is idempotent, and the refusal of callers without a service key."""
+        super().__init_subclass__(**options)
+        cls.idempotent = cls.route.idempotent
+        if cls.route.service_only:
+            cls.refusals = (ServiceKeyRequired, *cls.refusals)
 
-    def admit_service(self, request: Request) -> UsageTracker:
-        """The tracker of the customer that a service key acts for. Raises `ServiceKeyRequired` for customers' keys and sessions."""
-        caller(request).require_service()
-        return self.admit(request, "usage:write")
+    def respond(self, request: Request, parameter: Any = None) -> HttpResponse:
+        """Answer the request with the handler of the route. `parameter` is the part of the path that the route leaves open."""
+        reply = drive(self.route.start(caller(request), self.usage_request(request, parameter)))
+        return HttpResponse(reply.body, content_type=JSON, headers=dict(reply.headers or ()))
+
+    def usage_request(self, request: Request, parameter: Any = None) -> UsageRequest:
+        """Return the request that the handler parses."""
+        inner = request._request
+        # A service key may name its customer in the body. `named_body` is the body without those fields.
+        body: bytes = getattr(inner, "named_body", None) or inner.body
+        actor = UsageCaller.of_caller(caller(request), request_id.get(), client_address.get())
+        return UsageRequest(actor, request.headers, body, inner.META.get("QUERY_STRING", ""), parameter)
 
     def handle_exception(self, exc: Exception) -> Response:
+        """Add the headers that the gate sends with an error, such as those of rate limits."""
         response = super().handle_exception(exc)
         if isinstance(exc, DomainError):
-            for name, value in encoding.refusal_headers(exc, now()).items():
+            for name, value in refusal_headers(exc, now()).items():
                 response[name] = value
         return response
-
-
-def raw(request: Request, *types: str) -> bytes:
-    """The body, if it is of a type taken here."""
-    kind = request.headers.get("Content-Type", JSON).partition(";")[0].strip().lower()
-    if kind not in (types or (JSON,)):
-        raise UnsupportedMediaType(f"Send {' or '.join(types or (JSON,))}.")
-    # A service key names its customer in the body; these fields are taken out already.
-    body: bytes = getattr(request._request, "named_body", None) or request._request.body
-    return body
-
-
-def key_of(request: Request) -> str | None:
-    return requests.idempotency_key(request.headers.get("Idempotency-Key"))
-
-
-def answer(value: Any, headers: Mapping[str, str] | None = None) -> HttpResponse:
-    """`value` as JSON; bytes are JSON already."""
-    body = value if isinstance(value, bytes) else encoding.to_json(value)
-    return HttpResponse(body, content_type=JSON, headers=dict(headers or {}))
-
-
-def refuse_parameters(request: Request, *known: str) -> None:
-    if caller(request).service is not None:
-        known = (*known, "organizationId")
-    requests.refuse_parameters(name for name in request.query_params if name not in known)

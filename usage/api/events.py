@@ -1,51 +1,66 @@
-"""What happened, reported."""
-
-from typing import Any
+"""The endpoint that records usage events."""
 
 from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiExample, PolymorphicProxySerializer, extend_schema
 from rest_framework.request import Request
 
-from usage import ingest, results
+from entitlements import examples
 
-from .base import UsageView, answer, key_of, raw
-from .schemas import EventSchema, EventsResultSchema, EventsSchema
+from . import routes
+from .base import UsageView
+from .schemas import CLOUD_EVENT, CLOUD_EVENTS, EventsResultSchema, EventsSchema, SingleEventSchema
+
+_JSON_BODY = PolymorphicProxySerializer(
+    component_name="EventOrEvents", serializers=[SingleEventSchema, EventsSchema], resource_type_field_name=None
+)
 
 
 class Events(UsageView):
-    idempotent = True
+    """Record events of usage."""
+
+    route = routes.EVENTS
 
     @extend_schema(
         operation_id="record_events",
         tags=["Usage"],
-        summary="Report what happened",
+        summary="Record usage events",
         description=(
-            "One event, an array or `{events: [...]}` of up to 1,000, or CloudEvents 1.0 (structured or batch; `type` is the feature). "
-            "Each is checked and answered for itself and counted once per idempotency key. It happened already, so no limit refuses "
-            "it; it lands in the period it happened in, up to 35 days back. Needs a service key with the scope `usage:write`."
+            "Accepts one event, an array or `{events: [...]}` of up to 1,000 events, or CloudEvents 1.0 (structured or batch; `type` is "
+            "the feature). Each event has its own result and is counted once per idempotency key. Limits do not apply, because the usage "
+            "has already happened. An event counts in the period of its `occurredAt`, up to 35 days back. A correction (a negative amount "
+            "with a reason) subtracts at most what was counted in its period; with `credit` it increases the allowance of that period "
+            f"instead. {routes.EVENTS.requirement}"
         ),
-        request=PolymorphicProxySerializer(
-            component_name="EventOrEvents",
-            serializers=[EventSchema, EventsSchema],
-            resource_type_field_name=None,
-        ),
+        request=dict(zip(routes.EVENTS.media_types, (_JSON_BODY, CLOUD_EVENT, CLOUD_EVENTS), strict=True)),
         responses=EventsResultSchema,
         examples=[
-            OpenApiExample("One", {"feature": "sessions", "idempotencyKey": "0197f3c2-6f0a-7d3e-9c54-2a1b7e60d9aa"}, request_only=True),
-            OpenApiExample("Several", {"events": [{"feature": "sessions", "amount": 2, "idempotencyKey": "run-17"}]}, request_only=True),
+            OpenApiExample(
+                "One event", {"feature": examples.QUOTA, "idempotencyKey": "0197f3c2-6f0a-7d3e-9c54-2a1b7e60d9aa"}, request_only=True
+            ),
+            OpenApiExample(
+                "Several events", {"events": [{"feature": examples.QUOTA, "amount": 2, "idempotencyKey": "run-17"}]}, request_only=True
+            ),
             OpenApiExample(
                 "A correction",
-                {"feature": "sessions", "amount": -1, "reason": "counted for a failed start", "idempotencyKey": "fix-17"},
+                {"feature": examples.QUOTA, "amount": -1, "reason": "the work was not done", "idempotencyKey": "fix-17"},
                 request_only=True,
             ),
             OpenApiExample(
-                "Counted", {"accepted": 1, "duplicates": 0, "refused": 0, "results": [{"status": "accepted"}]}, response_only=True
+                "A credit",
+                {
+                    "feature": examples.QUOTA,
+                    "amount": -20,
+                    "credit": True,
+                    "reason": "compensation for an outage",
+                    "idempotencyKey": "outage-17",
+                },
+                request_only=True,
+            ),
+            OpenApiExample(
+                "Recorded", {"accepted": 1, "duplicates": 0, "refused": 0, "results": [{"status": "accepted"}]}, response_only=True
             ),
         ],
     )
     def post(self, request: Request) -> HttpResponse:
-        tracker = self.admit_service(request)
-        body = raw(request, *ingest.CONTENT_TYPES)
-        bodies, single = ingest.parse(body, request.headers.get("Content-Type", ""), key_of(request))
-        verdicts: Any = tracker.record_events(bodies)
-        return answer(results.told(verdicts, single=single))
+        """Answer 200 with a result for each event."""
+        return self.respond(request)

@@ -1,4 +1,4 @@
-"""What was used: now, and over time."""
+"""Endpoints that report current usage and usage history."""
 
 import csv
 from collections.abc import Iterator
@@ -10,21 +10,24 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiRespo
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
-from contextmcp.common.clock import now
+from accounts.authentication import caller
+from entitlements import examples
 from usage import selectors
-from usage.spans import MOST_ROWS, Span, span
+from usage.history_query import MAX_ROWS
 
-from .base import UsageView, answer, refuse_parameters
+from . import routes
+from .base import UsageView
+from .handlers import history_query
 from .schemas import CurrentSchema, HistorySchema
 
 _CURRENT = {
     "organizationId": "01981a52-9c1e-7a3f-8f43-5d0c2b6e7a10",
-    "plan": "free",
+    "plan": examples.FREE_PLAN.name,
     "periodStart": "2026-06-01T09:30:00Z",
     "periodEnd": "2026-07-01T09:30:00Z",
     "usage": [
         {
-            "feature": "sessions",
+            "feature": examples.QUOTA,
             "kind": "quota",
             "used": 12,
             "held": 0,
@@ -33,6 +36,7 @@ _CURRENT = {
             "overage": 0,
             "resetsAt": "2026-07-01T09:30:00Z",
             "windowSeconds": None,
+            "credited": 0,
         }
     ],
 }
@@ -41,28 +45,31 @@ _HISTORY = {
     "groupBy": "meter",
     "since": "2026-06-01T00:00:00Z",
     "until": "2026-06-08T12:00:00Z",
-    "data": [{"start": "2026-06-01T00:00:00Z", "feature": "sessions", "amount": 12, "events": 12, "keyId": None, "memberId": None}],
+    "data": [{"start": "2026-06-01T00:00:00Z", "feature": examples.QUOTA, "amount": 12, "events": 12, "keyId": None, "memberId": None}],
     "nextCursor": None,
 }
 
 
 class Current(UsageView):
+    """Current usage of all metered features."""
+
+    route = routes.CURRENT_USAGE
+
     @extend_schema(
         operation_id="current_usage",
         tags=["Usage"],
-        summary="How much is left",
-        description="Each meter, level and limit as it stands. Needs the scope `usage:read`.",
+        summary="Get current usage",
+        description=f"Returns the current usage and limit of each quota, gauge and rate limit. {routes.CURRENT_USAGE.requirement}",
         responses=CurrentSchema,
-        examples=[OpenApiExample("On Free", _CURRENT, response_only=True)],
+        examples=[OpenApiExample(f"On the {examples.FREE_PLAN.title} plan", _CURRENT, response_only=True)],
     )
     def get(self, request: Request) -> HttpResponse:
-        tracker = self.admit(request, "usage:read")
-        refuse_parameters(request)
-        return answer(tracker.current())
+        """Answer 200 with the usage of each feature."""
+        return self.respond(request)
 
 
 class _Csv(BaseRenderer):
-    """Only its name and type are asked for; the rows are streamed."""
+    """Renderer used for content negotiation only. The view streams the rows itself; errors are rendered as JSON."""
 
     media_type = "text/csv"
     format = "csv"
@@ -73,7 +80,7 @@ class _Csv(BaseRenderer):
 
 
 class _Line:
-    """What csv writes to: it hands the line back."""
+    """A file-like object for `csv.writer` whose `write` returns the line instead of storing it."""
 
     def write(self, line: str) -> str:
         return line
@@ -89,49 +96,45 @@ def _lines(rows: Iterator[selectors.Total]) -> Iterator[str]:
 
 _MOMENT = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}
 _PARAMETERS = [
-    OpenApiParameter("interval", str, enum=["hour", "day", "month"], description="day unless said."),
-    OpenApiParameter("groupBy", str, enum=["meter", "key", "member"], description="meter unless said; each is told by meter too."),
-    OpenApiParameter("feature", {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$"}, description="Only this one."),
-    OpenApiParameter("since", _MOMENT, description="ISO 8601 date or time; included. The first row may cover only a part of its interval."),
-    OpenApiParameter("until", _MOMENT, description="ISO 8601 date or time; not included. By default, the end of the running interval."),
-    OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}, description="How many rows a page holds."),
-    OpenApiParameter("cursor", str, description="`nextCursor` of the page before."),
-    OpenApiParameter("format", str, enum=["json", "csv"], description="csv streams everything, without pages."),
+    OpenApiParameter("interval", str, enum=["hour", "day", "month"], description="Length of each row's interval. Defaults to day."),
+    OpenApiParameter(
+        "groupBy", str, enum=["meter", "key", "member"], description="Grouping of the totals, in addition to the meter. Defaults to meter."
+    ),
+    OpenApiParameter(
+        "feature", {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$"}, description="Return this meter only."
+    ),
+    OpenApiParameter("since", _MOMENT, description="ISO 8601 date or time, inclusive. The first row may cover only part of its interval."),
+    OpenApiParameter("until", _MOMENT, description="ISO 8601 date or time, exclusive. Defaults to the end of the current interval."),
+    OpenApiParameter("limit", {"type": "integer", "minimum": 1, "maximum": MAX_ROWS}, description="Maximum number of rows per page."),
+    OpenApiParameter("cursor", str, description="`nextCursor` of the previous page."),
+    OpenApiParameter("format", str, enum=["json", "csv"], description="csv streams all rows without pagination."),
 ]
 
 
 class History(UsageView):
+    """Totals of past usage."""
+
+    route = routes.USAGE_HISTORY
     renderer_classes = (JSONRenderer, _Csv)
 
     @extend_schema(
         operation_id="usage_history",
         tags=["Usage"],
-        summary="What was used over time",
-        description="Totals by hour, day or month, as JSON in pages or (`Accept: text/csv`) streamed as CSV. Needs the scope `usage:read`.",
+        summary="Get usage history",
+        description=(
+            "Returns totals by hour, day or month, as paginated JSON or (`Accept: text/csv`) CSV. " + routes.USAGE_HISTORY.requirement
+        ),
         parameters=_PARAMETERS,
         examples=[OpenApiExample("By day", _HISTORY, response_only=True)],
-        responses={(200, "application/json"): HistorySchema, (200, "text/csv"): OpenApiResponse(str, description="The same, as CSV.")},
+        responses={(200, "application/json"): HistorySchema, (200, "text/csv"): OpenApiResponse(str, description="The same rows as CSV.")},
     )
     def get(self, request: Request) -> HttpResponseBase:
-        tracker = self.admit(request, "usage:read")
-        refuse_parameters(request, "interval", "groupBy", "feature", "since", "until", "limit", "cursor", "format")
-        wanted = span(request.query_params, now(tracker.organization))
-        if request.accepted_renderer.format == "csv":
-            rows = selectors.history(tracker.organization, wanted)
-            headers = {"Content-Disposition": f'attachment; filename="usage-{wanted.interval}.csv"'}
-            return StreamingHttpResponse(_lines(rows), content_type="text/csv; charset=utf-8", headers=headers)
-        return answer(_page(tracker.organization, wanted))
-
-
-def _page(organization: Any, wanted: Span) -> dict[str, Any]:
-    rows = list(selectors.history(organization, wanted, limit=wanted.limit + 1))
-    more = len(rows) > wanted.limit
-    rows = rows[: wanted.limit]
-    return {
-        "interval": wanted.interval,
-        "groupBy": wanted.group,
-        "since": wanted.since,
-        "until": wanted.until,
-        "data": rows,
-        "nextCursor": wanted.cursor_after(rows[-1]) if more else None,
-    }
+        """Answer 200 with a page of totals as JSON, or with all of them as CSV."""
+        if request.accepted_renderer.format != "csv":
+            return self.respond(request)
+        actor = caller(request)
+        actor.require(scope=self.route.scope)
+        query = history_query(self.usage_request(request))
+        headers = {"Content-Disposition": f'attachment; filename="usage-{query.interval}.csv"'}
+        rows = selectors.history(actor.organization, query)
+        return StreamingHttpResponse(_lines(rows), content_type="text/csv; charset=utf-8", headers=headers)

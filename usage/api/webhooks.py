@@ -1,22 +1,26 @@
-"""Where the organization wants to be told of things."""
+"""Endpoints that manage webhook endpoints and their deliveries."""
 
+from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from drf_spectacular.utils import OpenApiExample, extend_schema
-from rest_framework.generics import GenericAPIView
-from rest_framework.request import Request
-from rest_framework.response import Response
+from drf_spectacular.utils import OpenApiExample
 
-from accounts.authentication import caller
+from accounts.endpoint import PER_MEMBER, ApiListView, ApiView, endpoint, per_member_without
 from accounts.types import Caller
-from contextmcp.common.api import Page
-from contextmcp.common.idempotency import once
+from usage.errors import WebhookDeliveryPending, WebhookDisabled, WebhookEndpointLimitReached, WebhookTestsPending
 from usage.webhooks.manager import WebhookManager
 
-from .webhook_schemas import DeliverySchema, EndpointSchema, EndpointWithSecretSchema, NewEndpointSchema
+from .webhook_schemas import (
+    ChangeEndpointSchema,
+    DeliverySchema,
+    EndpointSchema,
+    EndpointWithSecretSchema,
+    NewEndpointSchema,
+    RotateSecretSchema,
+)
 
-PERMISSION = "organization:manage"
 _ID = "0197f3c2-6f0a-7d3e-9c54-2a1b7e60d9aa"
 _ENDPOINT = {
     "id": _ID,
@@ -25,6 +29,8 @@ _ENDPOINT = {
     "eventTypes": ["usage.spike", "usage.threshold_reached"],
     "enabled": True,
     "disabledReason": "",
+    "failingSince": None,
+    "previousSecretExpiresAt": None,
     "createdAt": "2026-06-01T09:00:00Z",
 }
 _DELIVERY = {
@@ -39,104 +45,139 @@ _DELIVERY = {
     "createdAt": "2026-06-01T09:00:00Z",
     "finishedAt": None,
 }
+_CHANGED = OpenApiExample("The endpoint", _ENDPOINT, response_only=True)
+_SHOWN_ONCE = "whsec_k3D0l1Yw2sX9q7v…"
 _TEST = {**_DELIVERY, "eventType": "endpoint.test", "attempts": 0, "lastStatus": None, "nextAttemptAt": "2026-06-01T09:00:00Z"}
+_WITHOUT_SECRET = per_member_without("secret")
+# Only an owner may manage webhook endpoints.
+_read = partial(endpoint, tag="Webhooks", scope="organization:read", permission="organization:manage")
+_write = partial(endpoint, tag="Webhooks", scope="organization:write", permission="organization:manage")
 
 
-class WebhookView(GenericAPIView[Any]):
-    """Only an owner says where the organization's news go."""
+class Endpoints(ApiListView):
+    """The organization's webhook endpoints."""
 
-    def admit(self, request: Request, scope: str) -> tuple[Caller, WebhookManager]:
-        actor = caller(request)
-        actor.require(scope=scope, permission=PERMISSION)
-        return actor, WebhookManager(actor.organization)
-
-
-class Endpoints(WebhookView):
-    idempotent = True
-    serializer_class = NewEndpointSchema
-    pagination_class = Page
-
-    @extend_schema(
-        operation_id="list_webhook_endpoints",
-        tags=["Webhooks"],
-        responses=EndpointSchema(many=True),
+    @_read(
+        "list_webhook_endpoints",
+        response=EndpointSchema,
+        many=True,
         examples=[OpenApiExample("An endpoint", _ENDPOINT, response_only=True)],
     )
-    def get(self, request: Request) -> Response:
-        """The organization's webhook endpoints, newest first."""
-        _, manager = self.admit(request, "organization:read")
-        page = self.paginate_queryset(manager.endpoints())
-        return self.get_paginated_response(EndpointSchema(page, many=True).data)
+    def get(self, actor: Caller) -> Any:
+        """List the organization's webhook endpoints, newest first."""
+        return WebhookManager(actor.organization).endpoints()
 
-    @extend_schema(
-        operation_id="create_webhook_endpoint",
-        tags=["Webhooks"],
-        request=NewEndpointSchema,
-        responses={201: EndpointWithSecretSchema},
+    @_write(
+        "create_webhook_endpoint",
+        body=NewEndpointSchema,
+        response=EndpointWithSecretSchema,
+        status=201,
+        idempotency=_WITHOUT_SECRET,
+        refusals=[WebhookEndpointLimitReached],
         examples=[
             OpenApiExample("For alerts", {"url": _ENDPOINT["url"], "eventTypes": _ENDPOINT["eventTypes"]}, request_only=True),
-            OpenApiExample("A new endpoint", {**_ENDPOINT, "secret": "whsec_k3D0l1Yw2sX9q7v…"}, response_only=True),
+            OpenApiExample("A new endpoint", {**_ENDPOINT, "secret": _SHOWN_ONCE}, response_only=True),
         ],
     )
-    def post(self, request: Request) -> Response:
-        """Be told of what happens. Messages are signed by the Standard Webhooks scheme with the secret that is shown this once, and
-        retried for some eighteen hours until the address answers 2xx."""
-        actor, manager = self.admit(request, "organization:write")
-        body = NewEndpointSchema(data=request.data)
-        body.is_valid(raise_exception=True)
-        wanted = body.validated_data
+    def post(self, actor: Caller, data: dict[str, Any]) -> Any:
+        """Create a webhook endpoint.
 
-        def act() -> Response:
-            made = manager.add(actor, wanted["url"], wanted.get("event_types"), wanted["description"])
-            return Response(EndpointWithSecretSchema(made).data, status=201)
-
-        return once(request, actor.membership_id, act, keep=lambda data: {**data, "secret": None})
+        Messages are signed according to Standard Webhooks with the secret in the response, which is shown once. A message is retried
+        for about eighteen hours until the URL answers with a 2xx status.
+        """
+        return WebhookManager(actor.organization).add(actor, data["url"], data.get("event_types"), data["description"])
 
 
-class Endpoint(WebhookView):
-    serializer_class = EndpointSchema
+class Endpoint(ApiView):
+    """One webhook endpoint."""
 
-    @extend_schema(operation_id="delete_webhook_endpoint", tags=["Webhooks"], responses={204: None})
-    def delete(self, request: Request, endpoint_id: UUID) -> Response:
-        """Nothing more is sent there, and its deliveries are forgotten."""
-        actor, manager = self.admit(request, "organization:write")
-        manager.remove(actor, endpoint_id)
-        return Response(status=204)
+    @_read("get_webhook_endpoint", response=EndpointSchema, examples=[_CHANGED])
+    def get(self, actor: Caller, endpoint_id: UUID) -> Any:
+        """Get a webhook endpoint."""
+        return WebhookManager(actor.organization).endpoint(endpoint_id)
+
+    @_write(
+        "change_webhook_endpoint",
+        body=ChangeEndpointSchema,
+        response=EndpointSchema,
+        examples=[OpenApiExample("Enable it again", {"enabled": True}, request_only=True), _CHANGED],
+    )
+    def patch(self, actor: Caller, data: dict[str, Any], endpoint_id: UUID) -> Any:
+        """Change, disable or enable a webhook endpoint. Pending messages are sent to the new URL."""
+        return WebhookManager(actor.organization).change(actor, endpoint_id, data)
+
+    @_write("delete_webhook_endpoint")
+    def delete(self, actor: Caller, endpoint_id: UUID) -> None:
+        """Delete a webhook endpoint and its deliveries. Pending messages are not sent."""
+        WebhookManager(actor.organization).remove(actor, endpoint_id)
 
 
-class TestEndpoint(WebhookView):
-    idempotent = True
-    serializer_class = DeliverySchema
+class RotateSecret(ApiView):
+    """Replace the signing secret of a webhook endpoint."""
 
-    @extend_schema(
-        operation_id="test_webhook_endpoint",
-        tags=["Webhooks"],
-        request=None,
-        responses={202: DeliverySchema},
+    @_write(
+        "rotate_webhook_secret",
+        body=RotateSecretSchema,
+        response=EndpointWithSecretSchema,
+        idempotency=_WITHOUT_SECRET,
+        examples=[
+            OpenApiExample("Within an hour", {"overlapSeconds": 3600}, request_only=True),
+            OpenApiExample(
+                "A new secret",
+                {**_ENDPOINT, "previousSecretExpiresAt": "2026-06-02T09:00:00Z", "secret": _SHOWN_ONCE},
+                response_only=True,
+            ),
+        ],
+    )
+    def post(self, actor: Caller, data: dict[str, Any], endpoint_id: UUID) -> Any:
+        """Replace the signing secret. The new secret is shown once.
+
+        For `overlapSeconds`, messages carry two signatures so that the receiver can change its secret in the meantime.
+        """
+        return WebhookManager(actor.organization).rotate_secret(actor, endpoint_id, timedelta(seconds=data["overlap_seconds"]))
+
+
+class TestEndpoint(ApiView):
+    """Send a test message to a webhook endpoint."""
+
+    @_write(
+        "test_webhook_endpoint",
+        response=DeliverySchema,
+        status=202,
+        idempotency=PER_MEMBER,
+        refusals=[WebhookDisabled, WebhookTestsPending],
         examples=[OpenApiExample("Queued", _TEST, response_only=True, status_codes=["202"])],
     )
-    def post(self, request: Request, endpoint_id: UUID) -> Response:
-        """Send a message of the type endpoint.test, at once."""
-        actor, manager = self.admit(request, "organization:write")
-
-        def act() -> Response:
-            return Response(DeliverySchema(manager.test(actor, endpoint_id)).data, status=202)
-
-        return once(request, actor.membership_id, act)
+    def post(self, actor: Caller, endpoint_id: UUID) -> Any:
+        """Send a test message of the type `endpoint.test`."""
+        return WebhookManager(actor.organization).test(actor, endpoint_id)
 
 
-class Deliveries(WebhookView):
-    serializer_class = DeliverySchema
-    pagination_class = Page
+class Deliveries(ApiListView):
+    """The messages to a webhook endpoint."""
 
-    @extend_schema(
-        operation_id="list_webhook_deliveries",
-        tags=["Webhooks"],
-        responses=DeliverySchema(many=True),
-        examples=[OpenApiExample("One that is retried", _DELIVERY, response_only=True)],
+    @_read(
+        "list_webhook_deliveries",
+        response=DeliverySchema,
+        many=True,
+        examples=[OpenApiExample("A delivery that is retried", _DELIVERY, response_only=True)],
     )
-    def get(self, request: Request, endpoint_id: UUID) -> Response:
-        """What was sent to an endpoint within the last 30 days, and what waits, newest first."""
-        _, manager = self.admit(request, "organization:read")
-        page = self.paginate_queryset(manager.deliveries(endpoint_id))
-        return self.get_paginated_response(DeliverySchema(page, many=True).data)
+    def get(self, actor: Caller, endpoint_id: UUID) -> Any:
+        """List the deliveries to an endpoint of the last 30 days, including pending ones, newest first."""
+        return WebhookManager(actor.organization).deliveries(endpoint_id)
+
+
+class Redeliver(ApiView):
+    """Send a message again."""
+
+    @_write(
+        "redeliver_webhook",
+        response=DeliverySchema,
+        status=202,
+        idempotency=PER_MEMBER,
+        refusals=[WebhookDisabled, WebhookDeliveryPending],
+        examples=[OpenApiExample("Queued", {**_DELIVERY, "attempts": 0}, response_only=True, status_codes=["202"])],
+    )
+    def post(self, actor: Caller, endpoint_id: UUID, delivery_id: UUID) -> Any:
+        """Resend a message that was delivered or failed, under the same `webhook-id`."""
+        return WebhookManager(actor.organization).redeliver(actor, endpoint_id, delivery_id)

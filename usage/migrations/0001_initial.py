@@ -11,23 +11,23 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('accounts', '0002_revocation_triggers'),
+        ('accounts', '0002_invalidation_triggers'),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='EventKey',
+            name='IdempotencyKey',
             fields=[
                 ('pk', models.CompositePrimaryKey('organization_id', 'digest', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('digest', models.BinaryField()),
-                ('fingerprint', models.BinaryField(help_text='Of the request, to tell a repeat from another use of the same key.')),
+                ('fingerprint', models.BinaryField(help_text='Fingerprint of the request, which distinguishes a repeat from another request with the same key.')),
                 ('recorded_at', models.DateTimeField()),
-                ('answer', models.TextField(help_text='What `authorize` said; events need none.', null=True)),
+                ('response', models.TextField(help_text='Response body of `authorize`; empty for events.', null=True)),
                 ('organization', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='accounts.organization')),
             ],
             options={
                 'verbose_name': 'idempotency key',
-                'db_table': 'usage_event_keys',
+                'db_table': 'usage_idempotency_keys',
             },
         ),
         migrations.CreateModel(
@@ -38,11 +38,11 @@ class Migration(migrations.Migration):
                 ('amount', models.BigIntegerField()),
                 ('occurred_at', models.DateTimeField()),
                 ('recorded_at', models.DateTimeField()),
-                ('key_id', models.UUIDField(default=uuid.UUID('00000000-0000-0000-0000-000000000000'), help_text='The API key that reported it.')),
-                ('member_id', models.BigIntegerField(default=0, help_text='The user it is put down to.')),
-                ('digest', models.BinaryField(help_text='Of its idempotency key.', null=True)),
-                ('reason', models.TextField(help_text='Why a correction was made.', null=True)),
-                ('properties', models.TextField(help_text='JSON, as it was sent.', null=True)),
+                ('key_id', models.UUIDField(default=uuid.UUID('00000000-0000-0000-0000-000000000000'), help_text='API key that reported the event.')),
+                ('member_id', models.BigIntegerField(default=0, help_text='User that the event is attributed to.')),
+                ('digest', models.BinaryField(help_text="Digest of the event's idempotency key.", null=True)),
+                ('reason', models.TextField(help_text='Reason of a correction.', null=True)),
+                ('properties', models.TextField(help_text='JSON text as received.', null=True)),
                 ('organization', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='accounts.organization')),
             ],
             options={
@@ -54,7 +54,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('pk', models.CompositePrimaryKey('organization_id', 'grain', 'bucket', 'feature', 'key_id', 'member_id', blank=True, editable=False, primary_key=True, serialize=False)),
                 ('grain', models.CharField(choices=[('h', 'Hour'), ('d', 'Day')], max_length=1)),
-                ('bucket', models.DateTimeField(help_text='When the hour or day begins.')),
+                ('bucket', models.DateTimeField(help_text='Start of the hour or day.')),
                 ('feature', models.TextField()),
                 ('key_id', models.UUIDField(default=uuid.UUID('00000000-0000-0000-0000-000000000000'))),
                 ('member_id', models.BigIntegerField(default=0)),
@@ -73,14 +73,14 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('feature', models.CharField(max_length=64)),
                 ('enabled', models.BooleanField(default=False)),
-                ('cap_minor', models.BigIntegerField(help_text='The most that may be spent in a period, in minor units of the currency.')),
+                ('cap_minor', models.BigIntegerField(help_text='Spending cap per usage month, in minor units of the currency.')),
                 ('currency', models.CharField(max_length=3)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
                 ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='overage_settings', to='accounts.organization')),
             ],
             options={
                 'db_table': 'usage_overage_settings',
-                'constraints': [models.UniqueConstraint(fields=('organization', 'feature'), name='usage_overage_once'), models.CheckConstraint(condition=models.Q(('cap_minor__gte', 0)), name='usage_overage_cap_from_zero')],
+                'constraints': [models.UniqueConstraint(fields=('organization', 'feature'), name='usage_overage_setting_unique'), models.CheckConstraint(condition=models.Q(('cap_minor__gte', 0)), name='usage_overage_cap_not_negative')],
             },
         ),
         migrations.CreateModel(
@@ -91,12 +91,13 @@ class Migration(migrations.Migration):
                 ('period_start', models.DateTimeField()),
                 ('period_end', models.DateTimeField()),
                 ('used', models.BigIntegerField(default=0)),
-                ('held', models.BigIntegerField(default=0, help_text='Reserved by holds that are neither settled, released nor expired.')),
+                ('credited', models.BigIntegerField(default=0, help_text='Additional units for this period, granted by events with `credit`.')),
+                ('held', models.BigIntegerField(default=0, help_text='Units reserved by open holds.')),
                 ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='usage_counters', to='accounts.organization')),
             ],
             options={
                 'db_table': 'usage_counters',
-                'constraints': [models.UniqueConstraint(fields=('organization', 'feature', 'period_start'), name='usage_counter_once_a_period'), models.CheckConstraint(condition=models.Q(('held__gte', 0)), name='usage_counter_held_from_zero'), models.CheckConstraint(condition=models.Q(('period_end__gt', models.F('period_start'))), name='usage_counter_period_runs_forward')],
+                'constraints': [models.UniqueConstraint(fields=('organization', 'feature', 'period_start'), name='usage_counter_unique'), models.CheckConstraint(condition=models.Q(('held__gte', 0)), name='usage_counter_held_not_negative'), models.CheckConstraint(condition=models.Q(('credited__gte', 0)), name='usage_counter_credited_not_negative'), models.CheckConstraint(condition=models.Q(('period_end__gt', models.F('period_start'))), name='usage_counter_period_order')],
             },
         ),
         migrations.CreateModel(
@@ -112,27 +113,27 @@ class Migration(migrations.Migration):
                 ('key_id', models.UUIDField(default=uuid.UUID('00000000-0000-0000-0000-000000000000'))),
                 ('member_id', models.BigIntegerField(default=0)),
                 ('created_at', models.DateTimeField()),
-                ('expires_at', models.DateTimeField(help_text='In real time, whatever clock the organization hangs on.')),
+                ('expires_at', models.DateTimeField(help_text='Real time, also for organizations with a test clock.')),
                 ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='usage_holds', to='accounts.organization')),
             ],
             options={
                 'db_table': 'usage_holds',
                 'indexes': [models.Index(condition=models.Q(('state', 'held')), fields=['expires_at'], name='usage_hold_due'), models.Index(condition=models.Q(('state', 'held')), fields=['organization', 'feature', 'period_start'], name='usage_hold_open')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='usage_hold_of_something')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('amount__gt', 0)), name='usage_hold_amount_positive')],
             },
         ),
         migrations.CreateModel(
-            name='UsageLevel',
+            name='UsageGauge',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('feature', models.CharField(max_length=64)),
                 ('value', models.BigIntegerField(default=0)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
-                ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='usage_levels', to='accounts.organization')),
+                ('organization', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='usage_gauges', to='accounts.organization')),
             ],
             options={
-                'db_table': 'usage_levels',
-                'constraints': [models.UniqueConstraint(fields=('organization', 'feature'), name='usage_level_once'), models.CheckConstraint(condition=models.Q(('value__gte', 0)), name='usage_level_from_zero')],
+                'db_table': 'usage_gauges',
+                'constraints': [models.UniqueConstraint(fields=('organization', 'feature'), name='usage_gauge_unique'), models.CheckConstraint(condition=models.Q(('value__gte', 0)), name='usage_gauge_not_negative')],
             },
         ),
     ]

@@ -1,10 +1,10 @@
-"""What Django cannot declare: partitions, checks, settings of storage. 0001 made plain tables, which are still empty; two are made anew."""
+"""What Django cannot declare: partitions, checks and storage settings. Two tables of 0001 are still empty here, and are recreated."""
 
 from datetime import UTC, datetime
 
 from django.db import migrations
 
-from usage import partitions
+from usage.store import partitions
 
 EVENTS = """
 DROP TABLE usage_events;
@@ -22,25 +22,34 @@ CREATE TABLE usage_events (
     properties text,
     PRIMARY KEY (id, recorded_at)
 ) PARTITION BY RANGE (recorded_at);
--- For the parts of hours at the ends of a history's span. Events arrive nearly in order, so a few bytes for each megabyte find them.
+CREATE FUNCTION usage_events_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'Usage events are append-only. Record another event to correct one.' USING ERRCODE = 'restrict_violation';
+END $$;
+-- PostgreSQL adds the row trigger to all partitions. The TRUNCATE trigger is created with each partition (usage.store.partitions).
+CREATE TRIGGER usage_events_append_only BEFORE UPDATE OR DELETE ON usage_events FOR EACH ROW EXECUTE FUNCTION usage_events_refuse_change();
+CREATE TRIGGER usage_events_no_truncate BEFORE TRUNCATE ON usage_events FOR EACH STATEMENT EXECUTE FUNCTION usage_events_refuse_change();
+ALTER TABLE usage_events ENABLE ALWAYS TRIGGER usage_events_append_only;
+ALTER TABLE usage_events ENABLE ALWAYS TRIGGER usage_events_no_truncate;
+-- For partial hours at the ends of a history query. Events arrive nearly in order of time, so a small BRIN index is sufficient.
 CREATE INDEX usage_events_by_time ON usage_events USING brin (occurred_at) WITH (autosummarize = on);
 """
 KEYS = """
-DROP TABLE usage_event_keys;
-CREATE TABLE usage_event_keys (
+DROP TABLE usage_idempotency_keys;
+CREATE TABLE usage_idempotency_keys (
     organization_id uuid NOT NULL,
     digest bytea NOT NULL CHECK (length(digest) = 16),
     fingerprint bytea NOT NULL CHECK (length(fingerprint) = 8),
     recorded_at timestamptz NOT NULL,
-    answer text,
+    response text,
     PRIMARY KEY (organization_id, digest)
 );
-CREATE INDEX usage_event_keys_by_time ON usage_event_keys USING brin (recorded_at);
+CREATE INDEX usage_idempotency_keys_by_time ON usage_idempotency_keys USING brin (recorded_at);
 """
 HOT = """
--- Rows that are updated all the time stay on their page, and their old versions go quickly.
+-- Free space for HOT updates of frequently updated rows, and early vacuuming of their old versions.
 ALTER TABLE usage_counters SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02);
-ALTER TABLE usage_levels SET (fillfactor = 50);
+ALTER TABLE usage_gauges SET (fillfactor = 50);
 ALTER TABLE usage_summaries SET (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05);
 """
 

@@ -1,26 +1,29 @@
-"""What they did. The hot tables are written in SQL (`usage/statements.py`); these classes declare and read them."""
+"""Usage models.
 
-from .alerts import NO_PERIOD, UsageAlert, UsageWatch
-from .counters import OverageSetting, UsageCounter, UsageLevel
-from .events import EventKey, UsageEvent
+`usage/store/sql.py` writes the frequently updated tables with raw SQL. The models define the schema and are used for reads.
+"""
+
+from .alerts import NO_PERIOD, AlertCheckpoint, UsageAlert
+from .counters import OverageSetting, UsageCounter, UsageGauge
+from .events import IdempotencyKey, UsageEvent
 from .holds import UsageHold
-from .summaries import NO_KEY, NOBODY, Grain, UsageSummary
+from .summaries import NO_KEY, NO_MEMBER, Grain, UsageSummary
 from .webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
-    "NOBODY",
     "NO_KEY",
+    "NO_MEMBER",
     "NO_PERIOD",
-    "EventKey",
+    "AlertCheckpoint",
     "Grain",
+    "IdempotencyKey",
     "OverageSetting",
     "UsageAlert",
     "UsageCounter",
     "UsageEvent",
+    "UsageGauge",
     "UsageHold",
-    "UsageLevel",
     "UsageSummary",
-    "UsageWatch",
     "WebhookDelivery",
     "WebhookEndpoint",
 ]

@@ -1,4 +1,4 @@
-"""What an organization was warned of, and how far we looked."""
+"""Alerts that were sent to organizations, and the checkpoints of their evaluation."""
 
 from datetime import UTC, datetime
 from typing import ClassVar
@@ -8,17 +8,17 @@ from django.utils import timezone
 
 from contextmcp.common.ids import uuid7
 
-# Levels have no counter of a period: what was last seen of them stands under this one.
+# A gauge has no period. Its checkpoint is stored under this `period_start`.
 NO_PERIOD = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class UsageAlert(models.Model):
-    """One warning. Unique in its period, so that no number of looks says it twice."""
+    """One alert. It is unique per period and kind, so repeated or concurrent evaluations never send it twice."""
 
     class Kind(models.TextChoices):
-        HALF = "threshold_50", "50 % used"
-        MOST = "threshold_80", "80 % used"
-        ALL = "threshold_100", "100 % used"
+        THRESHOLD_50 = "threshold_50", "50% used"
+        THRESHOLD_80 = "threshold_80", "80% used"
+        THRESHOLD_100 = "threshold_100", "100% used"
         SPIKE = "spike", "Spike"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -27,18 +27,18 @@ class UsageAlert(models.Model):
     period_start = models.DateTimeField()
     period_end = models.DateTimeField()
     kind = models.CharField(max_length=16, choices=Kind)
-    used = models.BigIntegerField(help_text="Of the period, or in use; for a spike, in its hour.")
-    included = models.BigIntegerField(null=True, blank=True, help_text="What the plan included when it was crossed.")
-    usual = models.FloatField(null=True, blank=True, help_text="Of a spike: the mean of the hours it was compared with.")
-    hour = models.DateTimeField(null=True, blank=True, help_text="Of a spike: when its hour began.")
-    happened_at = models.DateTimeField(help_text="By the organization's clock.")
+    used = models.BigIntegerField(help_text="Units used in the period or in use; for a spike, units used in its hour.")
+    included = models.BigIntegerField(null=True, blank=True, help_text="Units that the plan included when the threshold was reached.")
+    baseline = models.FloatField(null=True, blank=True, help_text="For a spike: mean of the hours that it was compared with.")
+    hour = models.DateTimeField(null=True, blank=True, help_text="For a spike: start of its hour.")
+    occurred_at = models.DateTimeField(help_text="When the alert occurred. For organizations with a Stripe test clock, in test-clock time.")
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
         db_table = "usage_alerts"
         ordering = ["-created_at", "-id"]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["organization", "feature", "period_start", "kind"], name="usage_alert_once_a_period")
+            models.UniqueConstraint(fields=["organization", "feature", "period_start", "kind"], name="usage_alert_unique")
         ]
 
     def __str__(self) -> str:
@@ -46,14 +46,14 @@ class UsageAlert(models.Model):
 
     @property
     def threshold(self) -> int | None:
-        """In per cent; None for a spike."""
+        """Return the threshold in percent, or None for a spike."""
         return None if self.kind == self.Kind.SPIKE else int(self.kind.removeprefix("threshold_"))
 
 
-class UsageWatch(models.Model):
-    """What was last seen of a counter or a level: only what differs from it is looked at again.
+class AlertCheckpoint(models.Model):
+    """The value of a counter or gauge at the last evaluation. Only rows whose value differs from it are evaluated again.
 
-    A table of its own, so that looking never waits for, nor holds up, the statement that counts.
+    It is a separate table so that the evaluation and the statements that count never wait for each other's row locks.
     """
 
     pk = models.CompositePrimaryKey("organization_id", "feature", "period_start")
@@ -62,16 +62,16 @@ class UsageWatch(models.Model):
     )
     feature = models.TextField()
     period_start = models.DateTimeField()
-    seen = models.BigIntegerField()
-    hour = models.DateTimeField(null=True, help_text="The hour that `usual` and `spike_above` hold for.")
-    usual = models.FloatField(null=True)
-    spike_above = models.FloatField(null=True, help_text="More than this in that hour is a spike; empty: too little past to say.")
+    evaluated_amount = models.BigIntegerField()
+    hour = models.DateTimeField(null=True, help_text="Start of the hour that `baseline` and `spike_threshold` apply to.")
+    baseline = models.FloatField(null=True)
+    spike_threshold = models.FloatField(null=True, help_text="A higher amount in that hour is a spike. Empty: too few hours of history.")
 
     class Meta:
-        db_table = "usage_watches"
-        verbose_name_plural = "usage watches"
+        db_table = "usage_alert_checkpoints"
+        verbose_name_plural = "alert checkpoints"
 
-    objects: ClassVar[models.Manager["UsageWatch"]]
+    objects: ClassVar[models.Manager["AlertCheckpoint"]]
 
     def __str__(self) -> str:
-        return f"{self.feature}: {self.seen}"
+        return f"{self.feature}: {self.evaluated_amount}"

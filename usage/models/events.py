@@ -1,20 +1,20 @@
-"""What happened, once each."""
+"""Usage events and the idempotency keys of requests."""
 
 from typing import ClassVar
 
 from django.db import models
 
-from .summaries import NO_KEY, NOBODY
+from .summaries import NO_KEY, NO_MEMBER
 
 
 class UsageEvent(models.Model):
-    """One thing that was counted: never changed, corrected only by another with a negative amount.
+    """One recorded event. Rows are never changed; a correction is another event with a negative amount.
 
-    Partitioned by the month it was recorded in (migration 0002), so that retention detaches a partition instead of deleting rows.
-    `occurred_at` says which period it belongs to.
+    The table is partitioned by the month of recording (migration 0002), so that retention detaches partitions instead of deleting rows.
+    `occurred_at` determines the period that the event counts in.
     """
 
-    # No constraint and no index beyond the primary key: each would be paid for by every single event.
+    # There are no constraints and no indexes beyond the primary key, because each of them would slow down every insert.
     organization = models.ForeignKey(
         "accounts.Organization", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
     )
@@ -22,11 +22,11 @@ class UsageEvent(models.Model):
     amount = models.BigIntegerField()
     occurred_at = models.DateTimeField()
     recorded_at = models.DateTimeField()
-    key_id = models.UUIDField(default=NO_KEY, help_text="The API key that reported it.")
-    member_id = models.BigIntegerField(default=NOBODY, help_text="The user it is put down to.")
-    digest = models.BinaryField(null=True, help_text="Of its idempotency key.")
-    reason = models.TextField(null=True, help_text="Why a correction was made.")  # noqa: DJ001 - most rows have none
-    properties = models.TextField(null=True, help_text="JSON, as it was sent.")  # noqa: DJ001 - most rows have none
+    key_id = models.UUIDField(default=NO_KEY, help_text="API key that reported the event.")
+    member_id = models.BigIntegerField(default=NO_MEMBER, help_text="User that the event is attributed to.")
+    digest = models.BinaryField(null=True, help_text="Digest of the event's idempotency key.")
+    reason = models.TextField(null=True, help_text="Reason of a correction.")  # noqa: DJ001 - most rows have none
+    properties = models.TextField(null=True, help_text="JSON text as received.")  # noqa: DJ001 - most rows have none
 
     class Meta:
         db_table = "usage_events"
@@ -35,10 +35,10 @@ class UsageEvent(models.Model):
         return f"{self.amount} {self.feature} at {self.occurred_at:%Y-%m-%d %H:%M:%S}"
 
 
-class EventKey(models.Model):
-    """An idempotency key that was used, and what was answered. One table for `authorize` and `events`, whatever partition the event is in.
+class IdempotencyKey(models.Model):
+    """An idempotency key that was used, and the stored response. `authorize` and `events` share this table.
 
-    Not partitioned, unlike the events: so (organization, digest) is exact, and reading a thousand touches one index.
+    Unlike the events it is not partitioned, so (organization, digest) is unique and a lookup of a thousand keys reads one index.
     """
 
     pk = models.CompositePrimaryKey("organization_id", "digest")
@@ -46,15 +46,17 @@ class EventKey(models.Model):
         "accounts.Organization", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
     )
     digest = models.BinaryField()
-    fingerprint = models.BinaryField(help_text="Of the request, to tell a repeat from another use of the same key.")
+    fingerprint = models.BinaryField(
+        help_text="Fingerprint of the request, which distinguishes a repeat from another request with the same key."
+    )
     recorded_at = models.DateTimeField()
-    answer = models.TextField(null=True, help_text="What `authorize` said; events need none.")  # noqa: DJ001 - most rows have none
+    response = models.TextField(null=True, help_text="Response body of `authorize`; empty for events.")  # noqa: DJ001 - most rows have none
 
     class Meta:
-        db_table = "usage_event_keys"
+        db_table = "usage_idempotency_keys"
         verbose_name = "idempotency key"
 
-    objects: ClassVar[models.Manager["EventKey"]]
+    objects: ClassVar[models.Manager["IdempotencyKey"]]
 
     def __str__(self) -> str:
         return bytes(self.digest).hex()

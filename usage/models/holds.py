@@ -1,4 +1,4 @@
-"""Reservations: an estimate now, the true amount later."""
+"""Holds: reservations of an estimated amount until the actual amount is known."""
 
 from typing import ClassVar
 
@@ -7,11 +7,11 @@ from django.db.models import Q
 
 from contextmcp.common.ids import uuid7
 
-from .summaries import NO_KEY, NOBODY
+from .summaries import NO_KEY, NO_MEMBER
 
 
 class UsageHold(models.Model):
-    """`amount` of a quota is kept free until it is settled, released or expires."""
+    """Reserves `amount` units of a quota until it is settled, released or expires."""
 
     class State(models.TextChoices):
         HELD = "held"
@@ -28,13 +28,13 @@ class UsageHold(models.Model):
     state = models.CharField(max_length=8, choices=State, default=State.HELD)
     settled_amount = models.BigIntegerField(null=True)
     key_id = models.UUIDField(default=NO_KEY)
-    member_id = models.BigIntegerField(default=NOBODY)
+    member_id = models.BigIntegerField(default=NO_MEMBER)
     created_at = models.DateTimeField()
-    expires_at = models.DateTimeField(help_text="In real time, whatever clock the organization hangs on.")
+    expires_at = models.DateTimeField(help_text="Real time, also for organizations with a test clock.")
 
     class Meta:
         db_table = "usage_holds"
-        constraints: ClassVar = [models.CheckConstraint(condition=Q(amount__gt=0), name="usage_hold_of_something")]
+        constraints: ClassVar = [models.CheckConstraint(condition=Q(amount__gt=0), name="usage_hold_amount_positive")]
         indexes: ClassVar = [
             models.Index(fields=["expires_at"], condition=Q(state="held"), name="usage_hold_due"),
             models.Index(fields=["organization", "feature", "period_start"], condition=Q(state="held"), name="usage_hold_open"),

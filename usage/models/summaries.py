@@ -1,32 +1,34 @@
-"""Totals by hour and by day, written by the statement that writes the events."""
+"""Totals by hour and by day, written by the same statement that writes the events."""
 
 from typing import ClassVar
 from uuid import UUID
 
 from django.db import models
 
-# They stand in the primary key, where NULL cannot.
+# Values for events without a key or member. They are part of the primary key, which cannot contain NULL.
 NO_KEY = UUID(int=0)
-NOBODY = 0
+NO_MEMBER = 0
 
 
 class Grain(models.TextChoices):
+    """The length of a summary's bucket."""
+
     HOUR = "h"
     DAY = "d"
 
 
 class UsageSummary(models.Model):
-    """What one key and one member used of a meter in one hour or one day (UTC)."""
+    """Total usage of a meter by one key and one member in one hour or one day (UTC)."""
 
     pk = models.CompositePrimaryKey("organization_id", "grain", "bucket", "feature", "key_id", "member_id")
     organization = models.ForeignKey(
         "accounts.Organization", on_delete=models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
     )
     grain = models.CharField(max_length=1, choices=Grain)
-    bucket = models.DateTimeField(help_text="When the hour or day begins.")
+    bucket = models.DateTimeField(help_text="Start of the hour or day.")
     feature = models.TextField()
     key_id = models.UUIDField(default=NO_KEY)
-    member_id = models.BigIntegerField(default=NOBODY)
+    member_id = models.BigIntegerField(default=NO_MEMBER)
     amount = models.BigIntegerField()
     events = models.BigIntegerField()
 

@@ -1,4 +1,4 @@
-"""Where organizations want to be told, and what they were told."""
+"""Webhook endpoints of organizations, and the deliveries to them."""
 
 from typing import ClassVar
 
@@ -11,16 +11,22 @@ from contextmcp.common.ids import uuid7
 
 
 class WebhookEndpoint(models.Model):
-    """An address of an organization's. Its signing secret is stored encrypted (webhooks/secrets.py) and shown once."""
+    """A URL that receives an organization's webhooks. Its signing secret is stored encrypted (webhooks/secrets.py) and shown once.
+
+    While the previous secret is valid, each message carries one signature per secret.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="webhook_endpoints")
     url = models.URLField(max_length=2048)
     description = models.CharField(max_length=200, blank=True)
-    event_types = ArrayField(models.CharField(max_length=64), help_text="What it is told of.")
+    event_types = ArrayField(models.CharField(max_length=64), help_text="Event types that are sent to this endpoint.")
     enabled = models.BooleanField(default=True)
     disabled_reason = models.CharField(max_length=100, blank=True)
     secret = models.BinaryField(editable=False, help_text="Encrypted.")
+    previous_secret = models.BinaryField(null=True, editable=False, help_text="Encrypted.")
+    previous_secret_expires_at = models.DateTimeField(null=True, blank=True)
+    failing_since = models.DateTimeField(null=True, blank=True, help_text="Time of the first failed attempt since the last success.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -32,7 +38,7 @@ class WebhookEndpoint(models.Model):
 
 
 class WebhookDelivery(models.Model):
-    """One message to one endpoint, from the commit that caused it until it was taken or given up."""
+    """One message to one endpoint. It is created in the transaction of the change and ends as delivered or failed."""
 
     class State(models.TextChoices):
         PENDING = "pending"
@@ -42,11 +48,11 @@ class WebhookDelivery(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.CASCADE, related_name="deliveries", db_index=False)
     event_type = models.CharField(max_length=64)
-    body = models.TextField(help_text="Exactly what is signed and sent.")
+    body = models.TextField(help_text="Request body, exactly as it is signed and sent.")
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(default=timezone.now)
-    claimed_until = models.DateTimeField(null=True, blank=True, help_text="A worker is sending it.")
+    claimed_until = models.DateTimeField(null=True, blank=True, help_text="When the sending worker's lease expires.")
     last_status = models.PositiveSmallIntegerField(null=True, blank=True)
     last_error = models.CharField(max_length=32, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -58,7 +64,7 @@ class WebhookDelivery(models.Model):
         verbose_name_plural = "webhook deliveries"
         indexes: ClassVar = [
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="webhook_delivery_due"),
-            models.Index(fields=["endpoint", "-created_at"], name="webhook_delivery_of_endpoint"),
+            models.Index(fields=["endpoint", "-created_at"], name="webhook_delivery_by_endpoint"),
         ]
 
     def __str__(self) -> str:
@@ -66,5 +72,5 @@ class WebhookDelivery(models.Model):
 
     @property
     def message_id(self) -> str:
-        """The same on every attempt: receivers tell repeats by it."""
+        """Return the value of the `webhook-id` header. It is the same for every attempt, so that receivers can detect duplicates."""
         return f"msg_{self.id.hex}"

@@ -1,4 +1,4 @@
-"""What was granted while Postgres was away, on this machine's disk until it is counted.
+"""Calls that were allowed while PostgreSQL was unreachable, stored on this machine's disk until they are counted.
 
-`folder` names the place, `lines` the form, `files` who writes and who adopts, `keeper` writes them, `replay` counts them.
+`spool` appends records and starts replays, `records` encodes a record, `files` locks and writes files, `replay` counts each record once.
 """

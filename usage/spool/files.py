@@ -1,7 +1,7 @@
-"""The files of a spool. Each is written by one process, which locks it as long as it lives; the next to get the lock counts it.
+"""The files of a spool. A process writes its own file and holds a lock on it; the next process that gets the lock replays the file.
 
-The kernel lets go of the lock when a process dies, however it dies. A file is only ever named `.spool` while it is locked or complete, so
-that nobody takes an empty one for a finished one.
+The kernel releases the lock when a process ends for any reason. A file is named `.spool` only after it has been locked, so that no other
+process mistakes a new, empty file for a finished one.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ DAMAGED = ".damaged"
 
 
 class Writer:
-    """An open file of this process's own. Raises OSError where the disk does; then it must be closed and another one opened."""
+    """An open spool file of this process. After an `OSError` the file must be closed and a new one opened."""
 
     def __init__(self, folder: Path) -> None:
         path = folder / f"{uuid7().hex}{SUFFIX}"
@@ -32,7 +32,7 @@ class Writer:
             raise
 
     def write(self, lines: bytes) -> None:
-        """When this returns they are on the disk; when it raises, they are taken back as far as the disk lets us."""
+        """Append lines and wait until they are on disk (fsync). On `OSError`, truncate them again as far as possible and raise."""
         before = os.fstat(self._file).st_size
         try:
             while lines:
@@ -47,14 +47,22 @@ class Writer:
         os.close(self._file)
 
 
-def waiting(folder: Path) -> list[Path]:
-    """All that lie there, the oldest first, whoever writes them."""
+def pending_files(folder: Path) -> list[Path]:
+    """Return all spool files in the directory, oldest first, including those that are being written."""
     return sorted(folder.glob(f"*{SUFFIX}"))
 
 
+def size(path: Path) -> int:
+    """Return the file's size in bytes, or 0 if it has been replayed and deleted."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 @contextmanager
-def adopted(path: Path) -> Iterator[list[bytes] | None]:
-    """Its lines, while nobody else writes or counts it; None where somebody does, or has done by now."""
+def claim(path: Path) -> Iterator[list[bytes] | None]:
+    """Lock the file and yield its lines. Yield None if another process writes or replays it, or has deleted it."""
     try:
         file = path.open("rb")
     except FileNotFoundError:
@@ -63,24 +71,25 @@ def adopted(path: Path) -> Iterator[list[bytes] | None]:
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            mine = os.fstat(file.fileno()).st_ino == path.stat().st_ino
+            claimed = os.fstat(file.fileno()).st_ino == path.stat().st_ino
         except (BlockingIOError, FileNotFoundError):
-            mine = False
-        yield file.readlines() if mine else None
+            claimed = False
+        yield file.readlines() if claimed else None
 
 
-def forget(path: Path) -> None:
+def delete(path: Path) -> None:
+    """Delete a replayed file durably."""
     path.unlink()
     _sync_folder(path.parent)
 
 
-def put_aside(path: Path) -> Path:
-    """For somebody to look at. Nothing counts it any more."""
+def quarantine(path: Path) -> Path:
+    """Rename a damaged file so that it is not replayed again and an operator can inspect it. Return its new path."""
     return path.rename(path.with_suffix(DAMAGED))
 
 
 def _sync_folder(folder: Path) -> None:
-    """A name is durable only when its folder is."""
+    """Sync the directory. A file's name is durable only after its directory is synced."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(file)

@@ -1,75 +1,94 @@
-"""Spooled calls are counted, each once: its idempotency key says whether it was counted before, however often a replay is begun."""
+"""Replay spooled calls. Each is counted once, because its idempotency key shows whether an earlier replay has counted it."""
 
 import logging
 from hashlib import blake2b
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 from django.db import DatabaseError, connection
 
+from contextmcp.common.db import psycopg_cursor
 from contextmcp.common.errors import DomainError
-from usage import decide, store
-from usage.types import Kept
+from usage.decision.results import Authorized
+from usage.store import executor
+from usage.types import SpooledAuthorization
 
-from . import lines
-from .files import adopted, forget, put_aside
+from . import records
+from .files import claim, delete, quarantine
 
 log = logging.getLogger(__name__)
 BATCH = 200
 
 
-def possible() -> bool:
-    """Whether Postgres answers."""
+def database_is_reachable() -> bool:
+    """Return whether PostgreSQL responds."""
     try:
-        store.cursor().execute("SELECT 1")
-    except store.Unreachable:
+        psycopg_cursor().execute("SELECT 1")
+    except executor.UNREACHABLE_ERRORS:
         connection.close()
         return False
     return True
 
 
-def one(path: Path) -> int:
-    """Count a file that nobody writes any more, and delete it; how many calls it held. Postgres may go away again: then it stays."""
-    with adopted(path) as found:
-        if found is None:
+def replay_file(path: Path) -> int:
+    """Count the calls of a file that is no longer being written, delete the file, and return the number of calls.
+
+    Returns 0 and keeps the file if it is claimed by another process or PostgreSQL becomes unreachable. A damaged file is quarantined.
+    """
+    with claim(path) as lines:
+        if lines is None:
             return 0
-        calls = [call for call in map(lines.read, found) if call is not None]
-        # The last line may be torn: nobody was told that it was kept. Elsewhere a torn line was whole once.
-        whole = len(calls) == len(found) or (len(calls) == len(found) - 1 and lines.read(found[-1]) is None)
+        calls = [call for call in map(records.decode, lines) if call is not None]
+        # An incomplete last line was never acknowledged. An incomplete line elsewhere was complete once, so the file is damaged.
+        complete = len(calls) == len(lines) or (len(calls) == len(lines) - 1 and records.decode(lines[-1]) is None)
         try:
             for start in range(0, len(calls), BATCH):
-                whole &= _count(calls[start : start + BATCH])
-        except store.Unreachable:
+                complete &= _count(calls[start : start + BATCH])
+        except executor.UNREACHABLE_ERRORS:
             connection.close()
             return 0
-        if whole:
-            forget(path)
+        if complete:
+            delete(path)
         else:
-            log.error("a spooled file could not be counted whole: %s", put_aside(path))
+            log.error("some calls of a spool file could not be counted, see %s", quarantine(path))
         if calls:
             log.warning("counted %d spooled calls", len(calls))
         return len(calls)
 
 
-def _count(calls: list[Kept]) -> bool:
-    """Whether all of them could be."""
+def _count(calls: list[SpooledAuthorization]) -> bool:
+    """Count the calls in one transaction, or one by one if that fails. Return whether all were counted."""
     try:
-        outcomes = store.execute(list(calls))
-    except store.Unreachable:
+        outcomes = executor.execute(list(calls))
+    except executor.UNREACHABLE_ERRORS:
         raise
     except (DatabaseError, psycopg.Error) as error:
         if len(calls) == 1:
-            log.error("a spooled call cannot be counted: %s", type(error).__name__)
+            log.error("a spooled call cannot be counted: %s", type(error).__name__, extra=_ids(calls[0]))
             return False
         return sum(_count([call]) for call in calls) == len(calls)
     for call, outcome in zip(calls, outcomes, strict=True):
         if isinstance(outcome, DomainError):
-            _count_beside(call)
+            _replay_under_derived_key(call)
     return True
 
 
-def _count_beside(call: Kept) -> None:
-    """Its key was used for something else meanwhile. It was granted and acknowledged, so it counts, under a key that follows from both."""
+def _ids(call: SpooledAuthorization) -> dict[str, str]:
+    """Return log fields that identify the call. `idempotency_digest` is the digest of its idempotency key."""
+    return {
+        "organization": str(call.subject.organization_id),
+        "key": str(UUID(bytes=call.subject.key)),
+        "idempotency_digest": call.digest.hex(),
+    }
+
+
+def _replay_under_derived_key(call: SpooledAuthorization) -> None:
+    """Count a call whose idempotency key has been used for another request in the meantime.
+
+    The call was granted and acknowledged, so it must count. Its new key is derived from the old key and the fingerprint, so a repeated
+    replay derives the same key.
+    """
     call.digest = blake2b(call.digest + call.fingerprint, digest_size=16).digest()
-    outcome = store.execute([call])[0]
-    assert not isinstance(outcome, DomainError) and isinstance(outcome, decide.Granted)
+    outcome = executor.execute([call])[0]
+    assert not isinstance(outcome, DomainError) and isinstance(outcome, Authorized)

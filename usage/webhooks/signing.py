@@ -1,24 +1,27 @@
-"""The Standard Webhooks scheme (standardwebhooks.com): HMAC-SHA256 of "id.timestamp.body"."""
+"""Sign messages according to Standard Webhooks (standardwebhooks.com): HMAC-SHA256 of "id.timestamp.body"."""
 
 import base64
-import hmac
-import secrets
-from hashlib import sha256
+import secrets as randomness
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from standardwebhooks import Webhook
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
 
 
 def new_secret() -> str:
-    return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+    """Return a random signing secret."""
+    return PREFIX + base64.b64encode(randomness.token_bytes(SECRET_BYTES)).decode()
 
 
-def headers(secret: str, message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """`timestamp` is that of the attempt, so that receivers can refuse old ones."""
-    key = base64.b64decode(secret.removeprefix(PREFIX))
-    digest = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, sha256).digest()
+def headers(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
+    """Return the headers with one signature per secret. `timestamp` (Unix seconds) is the attempt's, to prevent replays."""
+    # The library ignores the time zone of what it is given, and reads the time as UTC.
+    attempted_at = datetime.fromtimestamp(timestamp, UTC)
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": "v1," + base64.b64encode(digest).decode(),
+        "webhook-signature": " ".join(Webhook(secret).sign(message_id, attempted_at, body.decode()) for secret in secrets),
     }

@@ -16,7 +16,7 @@ class Migration(migrations.Migration):
             name='IdempotencyRecord',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('owner', models.CharField(help_text="Whose key space: an organization's or a user's id.", max_length=64)),
+                ('owner', models.CharField(help_text="ID of the organization, membership or user that the key belongs to.", max_length=64)),
                 ('key', models.CharField(max_length=255)),
                 ('fingerprint', models.CharField(help_text='SHA-256 of method, path and body.', max_length=64)),
                 ('status', models.PositiveSmallIntegerField()),
@@ -24,7 +24,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(auto_now_add=True, db_index=True)),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('owner', 'key'), name='idempotency_once_per_owner')],
+                'constraints': [models.UniqueConstraint(fields=('owner', 'key'), name='idempotency_record_unique')],
             },
         ),
         migrations.CreateModel(
@@ -32,8 +32,8 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('created_at', models.DateTimeField(auto_now_add=True, db_index=True)),
-                ('category', models.CharField(help_text='What it is: invitation, password_reset_key, ...', max_length=64)),
-                ('reference', models.CharField(blank=True, help_text='Which one it is about.', max_length=64)),
+                ('category', models.CharField(help_text='Kind of email, such as invitation or password_reset_key.', max_length=64)),
+                ('reference', models.CharField(blank=True, help_text='ID of the object that the email is about.', max_length=64)),
                 ('recipients', django.contrib.postgres.fields.ArrayField(base_field=models.EmailField(max_length=320), size=None)),
                 ('from_email', models.CharField(max_length=320)),
                 ('subject', models.CharField(max_length=998)),
@@ -50,7 +50,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'email',
                 'ordering': ['-created_at', '-id'],
                 'indexes': [models.Index(condition=models.Q(('state', 'queued')), fields=['next_attempt_at'], name='email_due')],
-                'constraints': [models.CheckConstraint(condition=models.Q(('state', 'queued'), models.Q(('html', ''), ('text', '')), _connector='OR'), name='email_text_only_while_queued')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('state', 'queued'), models.Q(('html', ''), ('text', '')), _connector='OR'), name='email_body_only_while_queued')],
             },
         ),
     ]

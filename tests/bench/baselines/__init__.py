@@ -1,1 +1,1 @@
-"""What users would pick instead, and what the machine can do."""
+"""The baselines: what users could choose instead, and the limits of the machine."""

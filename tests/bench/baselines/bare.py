@@ -1,4 +1,4 @@
-"""Servers that do nothing: the most that any application behind granian can reach."""
+"""Servers that do nothing: the upper bound for any application behind granian."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def asgi(scope: dict[str, Any], receive: Callable[..., Any], send: Callabl
 
 
 class Rsgi:
-    """granian's own interface, which the gate speaks."""
+    """Answer by granian's own interface, RSGI, which the gate uses."""
 
     headers = [(name.lower(), value) for name, value in HEADERS]
 

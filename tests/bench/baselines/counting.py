@@ -1,4 +1,4 @@
-"""How events are taken in, read and answered with Django and DRF."""
+"""Views that ingest, read and answer usage events with Django and DRF."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ManyEvents(APIView):
 
 
 class Current(APIView):
-    """The month's use of each meter, added up from its hours."""
+    """Return the month's usage of each meter, summed over its hours."""
 
     def get(self, request: Request) -> Response:
         first = dt.datetime.now(dt.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
@@ -78,7 +78,7 @@ class Current(APIView):
 
 
 def hook(request: HttpRequest) -> JsonResponse:
-    """A webhook that is believed unseen: parsed, and one row inserted."""
+    """A webhook receiver that trusts its sender: it parses the body and inserts one row."""
     payload = json.loads(request.body)
     Hook.objects.create(id=payload["id"], type=payload["type"], payload=payload)
     return JsonResponse({"received": True})

@@ -1,4 +1,4 @@
-"""What the peers keep: columns as wide as ours, so that the database does the same work."""
+"""The tables of the baselines. Their columns are as wide as the product's, so that the database does the same work."""
 
 from django.db import models
 from django.db.models.functions import Now

@@ -1,4 +1,4 @@
-"""How a key is checked and a call is counted with what there is to pip install."""
+"""Key checks and counted calls with packages from PyPI."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Keyed(APIView):
 
 
 class Throttle(SimpleRateThrottle):
-    """The stock algorithm, but with its history cut at 100: at the rates of a benchmark it would otherwise do nothing else."""
+    """The standard algorithm with its history limited to 100 entries. At a benchmark's rates it would otherwise do nothing else."""
 
     rate = "100000000/min"
 
@@ -50,7 +50,7 @@ class Throttle(SimpleRateThrottle):
 
 
 class Usual(APIView):
-    """Key, throttle in Valkey, and one conditional UPDATE in Postgres, which is exact. The stack most would choose."""
+    """Check the key, throttle in Valkey and run one exact conditional UPDATE in Postgres: the most common choice."""
 
     permission_classes = [HasAPIKey]
     throttle_classes = [Throttle]

@@ -1,4 +1,4 @@
-"""Tables, keys and rows for the peers, in a process of its own: `python -m tests.bench.baselines.prepare KEYS FILE`."""
+"""Create tables, keys and rows for the baselines: `python -m tests.bench.baselines.prepare KEYS FILE`."""
 
 from __future__ import annotations
 

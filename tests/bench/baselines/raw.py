@@ -1,7 +1,7 @@
-"""The fastest way into Postgres that still refuses duplicates: binary `unnest` on one connection, rows as wide as our events.
+"""The fastest inserts into Postgres that still reject duplicates: binary `unnest` on one connection, rows as wide as the product's.
 
-Run as a process of its own, `python -m tests.bench.baselines.raw URL SECONDS`; it prints events, seconds and the seconds of each batch.
-Making the rows is not counted.
+Runs as a process of its own: `python -m tests.bench.baselines.raw URL SECONDS`. It prints events, seconds and the seconds of each batch.
+The time to generate rows is excluded.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PROPERTIES = '{"tool":"search","server":"github"}'
 
 
 def columns() -> list[list[Any]]:
-    """One batch of one organization's events."""
+    """Return one batch of one organization's events."""
     now, organization, key = dt.datetime.now(dt.UTC), UUID(int=random.randrange(1_000)), uuid4()
     moments = [now - dt.timedelta(seconds=random.randrange(3_600)) for _ in range(SIZE)]
     keys = [random_id() for _ in range(SIZE)]

@@ -1,4 +1,4 @@
-"""The leanest Django there is: no middleware, JSON only, persistent connections. Peers are given every advantage."""
+"""Minimal Django settings: no middleware, JSON only, persistent connections. The baselines get every advantage."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What is measured: each module has `measure(bench) -> list[Row]`; its docstring is what `--list` says of it."""
+"""The measures. Each module has a function `measure(bench) -> list[Row]`. `--list` prints its docstring."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.bench.sites import Bench
 
 Measure = Callable[[Bench], list[Row]]
 # The order of the table. What needs the many events comes last.
-NAMES = ("machine", "checking", "gate", "limits", "single", "webhooks", "cold", "keys", "batches", "reading", "growth")
+NAMES = ("machine", "checking", "gate", "servers", "valkey", "limits", "single", "webhooks", "cold", "keys", "batches", "reading", "growth")
 
 
 def modules() -> dict[str, ModuleType]:

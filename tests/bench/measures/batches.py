@@ -1,4 +1,4 @@
-"""Events in batches: against Postgres with nothing before it, and DRF with bulk_create; empty tables and grown ones."""
+"""Batches of events: against bare Postgres and against DRF with bulk_create, on empty and on grown tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.bench.sites import Bench, Product
 RAW = "raw binary unnest, one connection"
 BULK = "DRF and bulk_create"
 CONNECTIONS = 4
-# Made before the clock starts, for a second each; a server that outruns them waits for the making.
+# Generated in advance, for a second each. A faster server waits for the generation.
 READY = 100_000
 
 

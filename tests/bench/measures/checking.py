@@ -1,4 +1,4 @@
-"""Key check: `POST /api/entitlements/check`, the key known to the process, for a feature that is not counted and for one that is."""
+"""Key check: `POST /api/entitlements/check` with a cached key, for a boolean feature and for a quota."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def measure(bench: Bench) -> list[Row]:
         for feature, told in (("team_collaboration", "check"), ("sessions", "check of a quota")):
             body = b'{"feature":"%s"}' % feature.encode()
             ready = product.posting(PATH, body, product.many())
-            subjects.append(Http(told, bench.world, product.gate, lambda ready=ready: ready, connections, expect=b'"allowed":true'))
+            subjects.append(Http(told, bench.world, product.gate, lambda ready=ready: ready, connections, expect=b'"allowed":true'))  # type: ignore[misc]
         results = interleave(f"key check, {connections} connections", subjects, bench.options)
         judged = connections > 1
         rows += [

@@ -1,4 +1,4 @@
-"""What 100 guessed keys a second do to those whose keys are known. Those of a forgotten secret cost a third of a second each."""
+"""The effect of 100 guessed keys per second on clients with cached keys. Guesses under a removed secret cost 0.3 s each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFUSALS = frozenset({b"401", b"429", b"503"})
 
 
 def measure(bench: Bench) -> list[Row]:
-    # Unhurried, so that the guesses' own share of the machine is not what is measured.
+    # A fixed rate, so that the guesses' own share of the CPU is not what is measured.
     pace = 0.3 * interleave("guessed keys, capacity", [warm(bench, None)], bench.options).median(WARM, "rate")
     subjects = [warm(bench, pace), *(beside(bench, kind, warm(bench, pace, told)) for kind, told in GUESSED.items())]
     results = interleave("guessed keys", subjects, bench.options)
@@ -53,7 +53,7 @@ def warm(bench: Bench, pace: float | None, name: str = WARM) -> Http:
 
 
 def cold(bench: Bench, name: str) -> Http:
-    """A good key that the gate has never met, 20 times a second."""
+    """Send valid keys that the gate has not cached, 20 times a second."""
     product = bench.empty
 
     def firsts() -> Iterator[bytes]:
@@ -64,7 +64,7 @@ def cold(bench: Bench, name: str) -> Http:
 
 
 def beside(bench: Bench, kind: str, subject: Http) -> Http:
-    """The same with guesses coming in."""
+    """Do the same while guesses arrive."""
     product = bench.empty
     subject.beside = lambda: Stream(product.gate.port, product.guesses[kind], 32, GUESSES, REFUSALS, awaited=False)
     return subject

@@ -1,4 +1,4 @@
-"""The gate: `POST /api/usage/authorize` of an exact, durable quota; one organization and many; with and without Idempotency-Key."""
+"""The gate: `POST /api/usage/authorize` of an exact, durable quota, one organization and many, with and without Idempotency-Key."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def ours(bench: Bench, connections: int) -> list[Http]:
 
 
 def calm(bench: Bench, reached: Results, connections: int) -> Row:
-    """Sent when due, not when the last was answered: what waits in line counts."""
+    """Send requests when due, not after the last response, so that queueing counts."""
     product, pace = bench.empty, 0.7 * reached.median(MANY, "rate")
     subject = Http(CALM, bench.world, product.gate, lambda: product.posting(PATH, BODY, product.many()), connections, rate=pace)
     return interleave("gate, paced", [subject], bench.options).figure(CALM, "p99_ms", "ms", target=10, stretch=5)

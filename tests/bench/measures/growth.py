@@ -1,4 +1,4 @@
-"""The cost of a call and of an event with the many events there, against empty tables."""
+"""The cost of a call and of an event on grown tables, compared with empty ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ten keys in use, and all of them: one worker, so that each key is known to it after one pass."""
+"""Ten keys, and all keys: with one worker, each key is cached after one pass."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def measure(bench: Bench) -> list[Row]:
         ):
             for told, keys in ((f"{what}, 10 keys", product.keys[:FEW]), (f"{what}, {len(product.keys):,} keys", product.keys)):
                 ready = [requests.request("POST", path, body, head) for head in product.heads(keys)]
-                subjects.append(Http(told, bench.world, server, lambda ready=ready: requests.cycle(ready), 16))
+                subjects.append(Http(told, bench.world, server, lambda ready=ready: requests.cycle(ready), 16))  # type: ignore[misc]
         results = interleave("number of keys", subjects, bench.options)
         rows = []
         for few, many in (subjects[:2], subjects[2:]):

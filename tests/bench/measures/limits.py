@@ -1,4 +1,4 @@
-"""The gate where nothing durable is counted: a rate, and a feature that the plan has or has not."""
+"""The gate without durable counting: a rate limit, and a boolean feature."""
 
 from __future__ import annotations
 

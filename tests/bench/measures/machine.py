@@ -1,4 +1,4 @@
-"""What the machine can do: bare servers, Django, DRF, and keys checked by what there is to pip install."""
+"""The limits of the machine: bare servers, Django, DRF, and key checks with packages from PyPI."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`GET /api/usage/current` with the many events there, against DRF adding up hours with the ORM."""
+"""`GET /api/usage/current` on grown tables, against DRF that sums hours with the ORM."""
 
 from __future__ import annotations
 

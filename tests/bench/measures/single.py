@@ -1,4 +1,4 @@
-"""One event a request, deduplicated, in the rollups, and durable before the answer."""
+"""One event per request: deduplicated, in the summaries, and durable before the response."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer to one of Stripe's events: signature, row and job, against a view that believes it unseen and inserts one row."""
+"""Receiving a Stripe event: signature, row and job, against a view that trusts its sender and inserts one row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.bench.subjects import PLAIN, plain
 PATH = "/api/billing/webhooks/stripe"
 INSERT = "a view that inserts one row"
 ANSWER = "webhook answer"
-# What was promised of the slowest answers was promised for so many at once.
+# The target for the slowest responses was set for this concurrency.
 SENDERS = 16
 
 

@@ -1,6 +1,6 @@
-"""The long runs, by name. Each is a module whose `run(options) -> Figures` does it; its docstring is what `--list` says of it.
+"""The long runs by name. Each is a module with a function `run(options) -> Metrics`. `--list` prints its docstring.
 
-To add one, add its module here and its name below.
+To add a run, add its module here and its name below.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-NAMES = ("convergence", "workers", "amounts", "burst", "outage", "exact", "durable", "year")
+NAMES = ("trust", "convergence", "workers", "amounts", "burst", "outage", "exact", "durable", "attack", "year")
 
 
 def purpose(name: str) -> str:
-    """Read, not imported: a run may need what is not there yet."""
+    """Read the docstring without importing the module, because the import may need running servers."""
     source = (Path(__file__).parent / f"{name}.py").read_text()
     return (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
 
 
 def load(name: str, function: str = "run") -> Callable[..., Any]:
-    """Call it when the servers run and Django is set up (`prepare.begin`)."""
-    found: Callable[..., Any] = getattr(import_module(f"{__name__}.{name}"), function)
-    return found
+    """Import the module and run it. The servers must run and Django must be set up (`prepare.begin`)."""
+    attribute: Callable[..., Any] = getattr(import_module(f"{__name__}.{name}"), function)
+    return attribute

@@ -1,11 +1,11 @@
-"""A thousand events for a hundred customers at once, two of the customers poison: it drains, and nobody waits for them."""
+"""Process a thousand events of a hundred customers at once, two of which always fail: the queue drains, and no other customer waits."""
 
 from __future__ import annotations
 
-from billing.services import publish
+from billing.catalog import publish
 from tests.convergence import burst
-from tests.soak import stage
-from tests.soak.figures import Figures
+from tests.soak import services
+from tests.soak.metrics import Figures
 from tests.soak.options import Options
 
 EVENTS, CUSTOMERS, POISONED = 1000, 100, 2
@@ -13,18 +13,18 @@ EVENTS, CUSTOMERS, POISONED = 1000, 100, 2
 
 def run(options: Options) -> Figures:
     events, number = options.many(EVENTS), options.many(CUSTOMERS, least=4)
-    with stage.stripe() as world, stage.workers(world, options.logs / "burst") as start:
-        publish.publish()
-        found = burst.subscribers(world, number)
-        told = burst.send(world, found, start, events=events, poisoned=POISONED, workers=2)
+    with services.stripe() as world, services.workers(world, options.logs / "burst") as start:
+        publish.publish_catalog()
+        customers = burst.subscribers(world, number)
+        result = burst.send(world, customers, start, events=events, poisoned=POISONED, workers=2)
         complaints = burst.complaints()
     figures = Figures()
-    figures.at_least("events", told.events, events)
-    figures.at_least("customers", told.customers, number)
-    figures.tell("seconds to take them in", told.taken_in)
-    figures.tell("seconds to work them off", told.drained_in)
-    figures.at_most("dead letters", told.dead, 0)
-    figures.at_least("customers that have their plan", told.entitled, number - POISONED)
-    named = {(customer, True, "DataError") for customer in told.poisoned}
+    figures.at_least("events", result.events, events)
+    figures.at_least("customers", result.customers, number)
+    figures.tell("seconds to take them in", result.taken_in)
+    figures.tell("seconds to work them off", result.drained_in)
+    figures.at_most("dead letters", result.dead, 0)
+    figures.at_least("customers that have their plan", result.entitled, number - POISONED)
+    named = {(customer, True, "DataError") for customer in result.poisoned}
     figures.none("poisoned customers that wait without saying why", [str(each) for each in named ^ complaints])
     return figures

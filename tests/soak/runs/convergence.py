@@ -1,41 +1,39 @@
-"""Generated histories, told in any order, three times, a fifth not at all: 10,000 deliveries, 0 differences."""
+"""Deliver generated histories in any order, a fifth three times and a fifth not at all: 10,000 deliveries, 0 differences."""
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
-
-from tests.convergence import history, trial
-from tests.convergence.trial import Outcome
-from tests.soak import stage
-from tests.soak.figures import Figures
+from tests.convergence import history, replay_orders
+from tests.convergence.replay_orders import Outcome
+from tests.soak import services
+from tests.soak.metrics import Figures
 from tests.soak.options import Options, say
+from tests.support.properties import HealthCheck, Phase, given, seed, settings, st
 
 DELIVERIES = 10_000
-# More histories than it can take; those after the last delivery that was wanted are not played.
+# More histories than needed. Those after the last required delivery are not played.
 ENOUGH = 500
 
 
 def run(options: Options) -> Figures:
-    wanted, outcomes = options.many(DELIVERIES), list[Outcome]()
-    with stage.stripe() as world:
+    target, outcomes = options.many(DELIVERIES), list[Outcome]()
+    with services.stripe() as world:
 
         @seed(options.seed)
         @settings(max_examples=ENOUGH, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
         @given(draws=history.DRAWS, finals=st.sampled_from(["cancel", "unpaid", "past_due"]))
         def play(draws: list[tuple[int, int]], finals: str) -> None:
-            if sum(each.deliveries for each in outcomes) >= wanted:
+            if sum(each.deliveries for each in outcomes) >= target:
                 return
-            outcomes.append(_slim(trial.run(world, draws, finals=finals)))
+            outcomes.append(_slim(replay_orders.run(world, draws, finals=finals)))
             _report(outcomes, finals)
 
         play()
         findings = world.findings()
-    return _figures(outcomes, wanted, findings)
+    return _figures(outcomes, target, findings)
 
 
 def _slim(outcome: Outcome) -> Outcome:
-    """Its photographs are large, and done with."""
+    """Free the snapshots of a history, which are large."""
     outcome.history.steps = [type(step)(step.actor, step.name, step.events, b"", {}, {}) for step in outcome.history.steps]
     return outcome
 
@@ -48,10 +46,10 @@ def _report(outcomes: list[Outcome], finals: str) -> None:
         f"{last.deliveries} deliveries, {len(last.problems)} problems ({finals}; {seconds})"
     )
     if last.problems:
-        say(last.told())
+        say(last.describe())
 
 
-def _figures(outcomes: list[Outcome], wanted: int, findings: list[str]) -> Figures:
+def _figures(outcomes: list[Outcome], target: int, findings: list[str]) -> Figures:
     figures = Figures()
     kinds = {name for each in outcomes for name in each.history.names()}
     figures.tell("histories", len(outcomes))
@@ -59,10 +57,11 @@ def _figures(outcomes: list[Outcome], wanted: int, findings: list[str]) -> Figur
     figures.tell("kinds of actions", len(kinds))
     figures.tell("days simulated, in the mean", sum(each.history.days for each in outcomes) / len(outcomes))
     figures.tell("events", sum(len(each.history.events) for each in outcomes))
-    figures.at_least("deliveries out of order", sum(each.deliveries for each in outcomes), wanted)
+    figures.at_least("deliveries out of order", sum(each.deliveries for each in outcomes), target)
     figures.tell("events never delivered", sum(each.dropped for each in outcomes))
     figures.tell("rows compared", sum(each.compared for each in outcomes))
     figures.tell("looks at who is entitled to what", sum(each.checks for each in outcomes))
+    figures.tell("payments compared with what was announced", sum(each.announced for each in outcomes))
     figures.none("differences", [problem for each in outcomes for problem in each.problems])
     figures.none("wire findings", findings)
     return figures

@@ -1,10 +1,10 @@
-"""1,000 calls at once over 4 processes against 1, 10 and 999 left: exactly so many are admitted, kills and a flush in the middle."""
+"""Send 1,000 concurrent calls to 4 processes with 1, 10 and 999 units left, with kills and a flush: exactly that many are allowed."""
 
 from __future__ import annotations
 
-from tests.chaos import exact
-from tests.soak import stage
-from tests.soak.figures import Figures
+from tests.chaos import quota_exactness
+from tests.soak import services
+from tests.soak.metrics import Figures
 from tests.soak.options import Options, say
 
 LEFT = (1, 10, 999)
@@ -13,16 +13,16 @@ CALLS, REPEATS, AT_ONCE = 1100, 300, 1000
 
 def run(options: Options) -> Figures:
     figures = Figures()
-    with stage.database():
+    with services.database():
         for left in LEFT:
             calls = options.many(CALLS, least=40)
-            wanted = min(left, round(calls * left / CALLS) or 1) if options.scale < 1 else left
-            found = exact.run(wanted, calls=calls, repeats=options.many(REPEATS), clients=options.many(AT_ONCE, least=20))
-            say(f"  {left} left: {found.calls} calls, {found.admitted} admitted, {found.again} asked again, {found.kills} kills")
-            figures.at_least(f"against {wanted} left: calls", found.calls, calls)
-            figures.at_least("servers killed", found.kills, 3)
-            figures.at_least("caches flushed", found.flushes, 1)
-            figures.tell("asked again", found.again)
-            figures.at_least("admitted", found.admitted, wanted)
-            figures.none("not as it should be", found.wrong)
+            units = min(left, round(calls * left / CALLS) or 1) if options.scale < 1 else left
+            result = quota_exactness.run(units, calls=calls, repeats=options.many(REPEATS), clients=options.many(AT_ONCE, least=20))
+            say(f"  {left} left: {result.calls} calls, {result.admitted} admitted, {result.again} asked again, {result.kills} kills")
+            figures.at_least(f"against {units} left: calls", result.calls, calls)
+            figures.at_least("servers killed", result.kills, 3)
+            figures.at_least("caches flushed", result.flushes, 1)
+            figures.tell("asked again", result.again)
+            figures.at_least("admitted", result.admitted, units)
+            figures.none("not as it should be", result.wrong)
     return figures

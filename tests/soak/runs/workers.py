@@ -1,13 +1,13 @@
-"""The same with two to four real workers that race, and are killed by `kill -9` at random moments."""
+"""Run the histories with two to four concurrent workers that are killed by `kill -9` at random times."""
 
 from __future__ import annotations
 
 from random import Random
 
-from tests.convergence import racing, rows, trial, worlds
-from tests.convergence.worlds import Chaos
-from tests.soak import stage
-from tests.soak.figures import Figures
+from tests.convergence import concurrent_workers, delivery_harness, replay_orders, rows
+from tests.convergence.delivery_harness import Chaos
+from tests.soak import services
+from tests.soak.metrics import Figures
 from tests.soak.options import Options, say
 
 RACES = 6
@@ -17,23 +17,24 @@ ACTIONS = 30
 def run(options: Options) -> Figures:
     problems, killed, deliveries, dead, slowest = list[str](), 0, 0, 0, 0.0
     races, actions = options.many(RACES), options.many(ACTIONS, least=6)
-    with stage.stripe() as world:
+    with services.stripe() as world:
         for number in range(races):
             dice = Random(f"{options.seed}:{number}")
-            told = trial.perform(world, [(0, dice.randrange(2**16)) for _ in range(actions)])
+            history = replay_orders.perform(world, [(0, dice.randrange(2**16)) for _ in range(actions)])
             chaos = Chaos(seed=number, copies=3, drop=0.2, shuffle=True, late=True)
-            with stage.workers(world, options.logs / f"workers-{number}") as start:
-                race = racing.run(told, start, workers=2 + number % 3, kills=options.many(5), chaos=chaos, pace=0.5)
-            ordered = worlds.play(told, Chaos())
-            found = ordered.wrong + rows.differences(ordered.rows, race.world.rows)
+            with services.workers(world, options.logs / f"workers-{number}") as start:
+                race = concurrent_workers.run(history, start, workers=2 + number % 3, kills=options.many(5), chaos=chaos, pace=0.5)
+            ordered = delivery_harness.play(history, Chaos())
+            mismatches = ordered.wrong + rows.differences(ordered.rows, race.world.rows)
             killed, deliveries, dead = killed + race.killed, deliveries + race.world.deliveries, dead + race.dead
             slowest = max(slowest, race.drained_in)
-            problems += found
+            problems += mismatches
             say(
-                f"  {number + 1}: {2 + number % 3} workers, {race.killed} killed, {race.world.deliveries} deliveries, {len(found)} problems"
+                f"  {number + 1}: {2 + number % 3} workers, {race.killed} killed, {race.world.deliveries} deliveries, "
+                f"{len(mismatches)} problems"
             )
-            if found:
-                say("\n".join([*found[:20], told.told()]))
+            if mismatches:
+                say("\n".join([*mismatches[:20], history.describe()]))
     figures = Figures()
     figures.tell("races", races)
     figures.tell("deliveries", deliveries)

@@ -1,0 +1,75 @@
+"""Emails of the accounts app. Each is stored in the transaction of the change it reports (see `contextmcp.common.emails`)."""
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.dispatch import receiver
+from django.utils.dateformat import format as format_date
+
+from contextmcp.common.emails import EmailContent, email_delivered, send_email
+
+from .models import Invitation, Membership, Organization, User
+from .roles import Role
+from .selectors import active_members
+
+INVITATION = "invitation"
+_MAX_NAME_LENGTH = 60
+
+
+def display_name(name: str) -> str:
+    """Return a name for use in an email: one line of at most 60 characters that mail clients do not turn into a link."""
+    name = " ".join(name.split())
+    name = name if len(name) <= _MAX_NAME_LENGTH else f"{name[: _MAX_NAME_LENGTH - 1]}…"
+    # A zero-width space after the dot prevents "evil.example" from becoming a link without changing how it reads.
+    return re.sub(r"(?<=\w)([.:@/])(?=[\w/])", "\\1\u200b", name)
+
+
+def send_invitation(invitation: Invitation, token: str) -> None:
+    """Store the email with the invitation link. `sent_at` is set when the mail server has accepted it."""
+    name = display_name(invitation.organization.name)
+    inviter = display_name(invitation.invited_by.get_full_name()) if invitation.invited_by else ""
+    invited = f"{inviter} has invited you" if inviter else "You have been invited"
+    expires_at = format_date(invitation.expires_at, "F j, Y, H:i")
+    content = EmailContent(
+        title=f"Invitation to join “{name}” on {settings.PRODUCT_NAME}",
+        paragraphs=(f"{invited} to join {name} on {settings.PRODUCT_NAME} as {Role(invitation.role).with_article}.",),
+        label="Accept invitation",
+        link=f"{settings.PUBLIC_URL}/invitations/{token}/",
+        note=f"You can use this link once. It expires on {expires_at} UTC. If you did not expect this invitation, ignore this email.",
+    )
+    send_email(content, to=invitation.email, category=INVITATION, reference=invitation.pk)
+
+
+@receiver(email_delivered)
+def _invitation_delivered(category: str, reference: str, sent_at: datetime, **_: Any) -> None:
+    if category == INVITATION:
+        Invitation.objects.filter(pk=reference).update(sent_at=sent_at)
+
+
+def send_role_notices(member: Membership, actor: User | None) -> None:
+    """Notify all owners that a member became an owner or admin. An `actor` of None is the vendor's staff or the system."""
+    organization: Organization = member.organization
+    name = display_name(organization.name)
+    content = EmailContent(
+        title=f"{member.user.email} is now {Role(member.role).with_article} of “{name}”",
+        paragraphs=(
+            f"The change was made by {actor.email if actor else f'{settings.PRODUCT_NAME} support'}.",
+            "If you did not expect this change, change the role or remove the member.",
+        ),
+        label="View members",
+        link=f"{settings.PUBLIC_URL}/account/team/",
+        note=f"You receive this email because you are an owner of {name}.",
+    )
+    for address in active_members(organization, Role.OWNER).values_list("user__email", flat=True):
+        send_email(content, to=address, category="role_notice", reference=member.pk)
+
+
+def send_security_notice(addresses: Iterable[str], title: str, *paragraphs: str, link: str) -> None:
+    """Notify a user, at each of their addresses, of a change that the vendor's staff made to the account."""
+    note = "If you did not ask for this, reply to this message immediately."
+    content = EmailContent(title=title, paragraphs=paragraphs, label="Sign in", link=f"{settings.PUBLIC_URL}{link}", note=note)
+    for address in addresses:
+        send_email(content, to=address, category="security_notice")

@@ -1,0 +1,1 @@
+"""Stripe's webhook events: verified, stored once, and processed by queued jobs."""

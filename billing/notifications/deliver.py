@@ -1,0 +1,54 @@
+"""Sends due billing notifications, outside of the transaction that created them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+from django.db import transaction
+from django.db.models import F, Q
+
+from billing.models import BillingNotification
+from contextmcp.common.clock import now
+from contextmcp.common.emails import send_email
+
+from . import content
+
+log = structlog.get_logger(__name__)
+BATCH = 100
+MAX_ATTEMPTS = 10
+# Lease of the sending worker. If it dies, another worker retries after this time.
+LEASE = timedelta(minutes=5)
+
+
+def deliver_due() -> int:
+    """Send every email that is due on its organization's clock and still applies. Returns the number of emails sent."""
+    current_time = now()
+    free = Q(claimed_until=None) | Q(claimed_until__lt=current_time)
+    unsent = BillingNotification.objects.filter(free, sent_at=None, canceled_at=None, attempts__lt=MAX_ATTEMPTS)
+    due = unsent.filter(due_at__lte=current_time + F("organization__clock_offset")).select_related("organization").order_by("id")
+    return sum(_send(notification) for notification in due[:BATCH])
+
+
+def _send(notification: BillingNotification) -> bool:
+    current_time = now()
+    # One conditional UPDATE takes the lease, so that two workers cannot send the same email.
+    free = Q(claimed_until=None) | Q(claimed_until__lt=current_time)
+    claimable = BillingNotification.objects.filter(free, pk=notification.pk, sent_at=None)
+    if not claimable.update(claimed_until=current_time + LEASE, attempts=F("attempts") + 1):
+        return False
+    email = content.render(notification)
+    if email is None or notification.organization.closed_at:
+        BillingNotification.objects.filter(pk=notification.pk).update(canceled_at=current_time)
+        return False
+    try:
+        # The email is queued and marked as sent in one transaction, so that it is queued once.
+        with transaction.atomic():
+            send_email(email, to=notification.organization.email, category=f"billing.{notification.kind}", reference=notification.pk)
+            BillingNotification.objects.filter(pk=notification.pk).update(sent_at=now(), error="")
+    except OSError as error:  # smtplib.SMTPException derives from OSError.
+        # The lease is kept: it delays the next attempt.
+        BillingNotification.objects.filter(pk=notification.pk).update(error=f"{type(error).__name__}: {error}"[:500])
+        log.warning("billing.email_failed", notification=notification.pk, error=type(error).__name__)
+        return False
+    return True

@@ -1,0 +1,43 @@
+"""Conversion of Stripe payment methods to stored rows and to display names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from billing.types import PaymentMethod
+
+# Stripe's types (https://docs.stripe.com/api/payment_methods/object#payment_method_object-type) and their display names.
+TITLES = {
+    "acss_debit": "Pre-authorized debit",
+    "amazon_pay": "Amazon Pay",
+    "au_becs_debit": "BECS Direct Debit",
+    "bacs_debit": "Bacs Direct Debit",
+    "cashapp": "Cash App Pay",
+    "link": "Link",
+    "paypal": "PayPal",
+    "revolut_pay": "Revolut Pay",
+    "sepa_debit": "SEPA Direct Debit",
+    "us_bank_account": "Bank account",
+}
+_CARD_FIELDS = ("brand", "last4", "exp_month", "exp_year")
+# Fields that identify the account of types without digits, in order of preference.
+_ACCOUNT_FIELDS = ("bank_name", "email", "payer_email", "cashtag")
+
+
+def to_row(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value of `BillingAccount.payment_method` for a Stripe payment method."""
+    details = document.get(document["type"]) or {}
+    account = next((details[name] for name in _ACCOUNT_FIELDS if details.get(name)), None)
+    return {"id": document["id"], "type": document["type"], "account": account} | {name: details.get(name) for name in _CARD_FIELDS}
+
+
+def from_row(row: Mapping[str, Any]) -> PaymentMethod:
+    """Return a stored payment method with its display name, such as "Visa ending in 4242" or "Link (ada@example.com)"."""
+    fields = {each: row.get(each) for each in _CARD_FIELDS}
+    kind = row.get("type", "card")
+    title = (fields["brand"] or "card") if kind == "card" else TITLES.get(kind, kind.replace("_", " "))
+    name = title[:1].upper() + title[1:]
+    if row.get("account"):
+        name += f" ({row['account']})"
+    if fields["last4"]:
+        name += f" ending in {fields['last4']}"
+    return PaymentMethod(type=kind, display_name=name, **fields)

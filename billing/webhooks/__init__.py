@@ -1,1 +1,0 @@
-"""Stripe's events: verified, stored once, and worked on from the queue."""

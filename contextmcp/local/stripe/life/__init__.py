@@ -1,1 +1,0 @@
-"""The life of a subscription: it starts, rolls from period to period, changes, and ends."""

@@ -1,0 +1,95 @@
+"""Admin pages of background jobs and outgoing email. Retrying and canceling require a permission and a reason, and are audited.
+
+The content of a message is not shown, because it may contain a link that signs a user in.
+"""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from procrastinate.contrib.django import app
+from procrastinate.contrib.django.models import ProcrastinateJob
+from procrastinate.jobs import Status
+
+from accounts import audit
+from accounts.authentication import staff
+from contextmcp.common.admin_base import ReadOnlyAdmin, confirmed_action
+from contextmcp.common.clock import now
+from contextmcp.common.models import OutgoingEmail
+
+from .errors import EmailNotRetryable, JobNotCancelable, JobNotRetryable
+
+# Procrastinate's own admin pages let every viewer retry, cancel and abort jobs, without an audit event.
+for _model in list(admin.site._registry):
+    if _model._meta.app_label == "procrastinate":
+        admin.site.unregister(_model)
+
+
+@admin.register(ProcrastinateJob)
+class JobAdmin(ReadOnlyAdmin):
+    list_display = ["id", "task_name", "queue_name", "status", "attempts", "scheduled_at"]
+    list_filter = ["status", "queue_name", "task_name"]
+    search_fields = ["task_name", "lock"]
+    ordering = ["-id"]
+    fields = ["id", "task_name", "queue_name", "status", "attempts", "priority", "lock", "queueing_lock", "args", "scheduled_at"]
+    actions = ["retry", "cancel"]
+
+    @confirmed_action(
+        "Retry the job",
+        permission="accounts.operate_jobs",
+        effect="These jobs run again as soon as a worker is free.",
+        done=("job queued", "jobs queued"),
+    )
+    def retry(self, request: HttpRequest, job: ProcrastinateJob, reason: str) -> None:
+        if job.status not in {Status.FAILED.value, Status.CANCELLED.value, Status.ABORTED.value}:
+            raise JobNotRetryable(f"This job is {job.status}. Only a failed or canceled job can be retried.")
+        app.job_manager.retry_job_by_id(job.id, now(), priority=None, queue=None, lock=None)
+        _record("job.retried", request, job, "todo", reason)
+
+    @confirmed_action(
+        "Cancel the job",
+        permission="accounts.operate_jobs",
+        effect="These jobs will not run. Their work, such as ending a subscription at Stripe, is not done until a new job is queued.",
+        done=("job canceled", "jobs canceled"),
+    )
+    def cancel(self, request: HttpRequest, job: ProcrastinateJob, reason: str) -> None:
+        if not app.job_manager.cancel_job_by_id(job.id):
+            raise JobNotCancelable(f"This job is {job.status}. Only a waiting job can be canceled.")
+        _record("job.canceled", request, job, "cancelled", reason)
+
+
+@admin.register(OutgoingEmail)
+class OutgoingEmailAdmin(ReadOnlyAdmin):
+    list_display = ["created_at", "category", "recipients", "subject", "state", "attempts", "last_error", "sent_at"]
+    list_filter = ["state", "category"]
+    search_fields = ["recipients", "subject", "reference"]
+    date_hierarchy = "created_at"
+    fields = [*list_display, "reference", "next_attempt_at", "expires_at"]
+    readonly_fields = fields
+    actions = ["retry"]
+
+    @confirmed_action(
+        "Send again now",
+        permission="common.change_outgoingemail",
+        effect="Delivery of these messages is retried within seconds. Messages that were sent or given up cannot be sent again.",
+        done=("message queued", "messages queued"),
+        max_rows=1000,
+    )
+    def retry(self, request: HttpRequest, email: OutgoingEmail, reason: str) -> None:
+        queued = OutgoingEmail.objects.filter(pk=email.pk, state=OutgoingEmail.State.QUEUED)
+        if not queued.update(next_attempt_at=now()):
+            raise EmailNotRetryable(f"This message is {email.state} and its content was deleted. Resend it from the page that created it.")
+        after = {"category": email.category, "recipients": email.recipients}
+        audit.record("email.retried", organization=None, actor=staff(request), target=f"email:{email.pk}", after=after, reason=reason)
+
+
+def _record(action: str, request: HttpRequest, job: Any, status: str, reason: str) -> None:
+    audit.record(
+        action,
+        organization=None,
+        actor=staff(request),
+        target=f"{job.task_name} {job.id}",
+        before={"status": job.status},
+        after={"status": status},
+        reason=reason,
+    )

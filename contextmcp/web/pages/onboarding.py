@@ -1,0 +1,89 @@
+"""Pages for new users: home, pricing, first key, new organization."""
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.authentication import SESSION_ORGANIZATION
+from accounts.manager import AuthManager
+from accounts.models import User
+from accounts.types import Caller
+from contextmcp.common.errors import DomainError
+from contextmcp.web import drafts, mcp_config, pricing, submissions
+from contextmcp.web.decorators import member_action, member_of, member_page, user_message
+from contextmcp.web.forms import KeyForm, OrganizationForm, valid
+from contextmcp.web.organization_state import organization_state
+
+
+@require_safe
+def home(request: WSGIRequest) -> HttpResponseBase:
+    """Redirect members to their account or first key, staff to the admin, and anonymous users to the pricing page."""
+    if not request.user.is_authenticated:
+        return redirect("pricing")
+    caller = member_of(request)
+    if caller is None:
+        return redirect("admin:index" if request.user.is_staff else "new-organization")
+    first = "keys:write" in caller.scopes and not AuthManager(caller.organization).keys(caller).exists()
+    return redirect("welcome" if first else "account")
+
+
+@require_safe
+def pricing_page(request: WSGIRequest) -> HttpResponse:
+    caller = member_of(request)
+    context = {
+        "cards": pricing.cards(),
+        "groups": pricing.table(),
+        "intervals": pricing.intervals(),
+        "saving": pricing.saving(),
+        "questions": pricing.questions(),
+        "with_overage": pricing.titles(lambda plan: any(term.overage for term in plan.features.values())),
+        "with_trial": pricing.titles(lambda plan: plan.trial_days > 0),
+        "grace_days": settings.BILLING_GRACE_DAYS,
+        "subscription": organization_state(request, caller).subscription if caller else None,
+        "can_pay": caller is not None and "billing:manage" in caller.permissions,
+    }
+    return render(request, "web/pricing.html", context)
+
+
+@member_page
+def welcome(request: WSGIRequest, caller: Caller) -> HttpResponse:
+    """Show the form for the first API key."""
+    form = drafts.bind_form(request, caller, "first-key", lambda data: KeyForm(caller, data), KeyForm(caller))
+    return render(request, "web/welcome.html", {"form": form, "configuration": mcp_config.client_configuration()})
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_organization(request: WSGIRequest) -> HttpResponseBase:
+    user = request.user
+    assert isinstance(user, User)
+    form = OrganizationForm(request.POST if request.method == "POST" else None)
+
+    def create() -> HttpResponseBase:
+        organization = AuthManager.create_organization(user, valid(form)["name"])
+        request.session[SESSION_ORGANIZATION] = str(organization.pk)
+        return redirect("home")
+
+    if request.method == "POST":
+        try:
+            return submissions.submit_once(request, create)
+        except DomainError as refusal:
+            messages.error(request, user_message(refusal), extra_tags=refusal.code)
+    context = {"form": form, "closed": AuthManager.organizations_of(user, closed=True)}
+    return render(request, "web/new_organization.html", context)
+
+
+@member_action("account")
+def switch(request: WSGIRequest, caller: Caller) -> HttpResponseBase:
+    """Select another organization of the user for this session. The ID of any other organization is ignored."""
+    assert caller.user is not None
+    organization_id = request.POST.get("organization", "")
+    if organization_id in {str(each.pk) for each in AuthManager.organizations_of(caller.user)}:
+        request.session[SESSION_ORGANIZATION] = organization_id
+    return redirect("account")

@@ -1,0 +1,61 @@
+"""The page with the user's sessions, which can be ended."""
+
+from dataclasses import dataclass
+
+from allauth.usersessions.models import UserSession
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from accounts.models import User
+from accounts.sessions import end_session, sessions_of
+
+# The first marker in the User-Agent header counts: Chrome also contains Safari, and Edge contains both.
+BROWSERS = {"Edg/": "Edge", "OPR/": "Opera", "Firefox/": "Firefox", "Chrome/": "Chrome", "Safari/": "Safari"}
+SYSTEMS = {"iPhone": "iPhone", "iPad": "iPad", "Android": "Android", "Windows": "Windows", "Mac OS X": "macOS", "Linux": "Linux"}
+
+
+@dataclass(frozen=True)
+class SessionRow:
+    session: UserSession
+    device: str
+    is_current: bool
+
+
+def device(user_agent: str) -> str:
+    """Return the browser and operating system of a User-Agent header, such as "Firefox on Windows"."""
+    browser = next((name for mark, name in BROWSERS.items() if mark in user_agent), "Unknown browser")
+    system = next((name for mark, name in SYSTEMS.items() if mark in user_agent), "")
+    return f"{browser} on {system}" if system else browser
+
+
+@never_cache
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def sessions(request: WSGIRequest) -> HttpResponseBase:
+    """List the sessions. A POST ends the one in `session`, or all others with `others`."""
+    assert isinstance(request.user, User)
+    rows = [SessionRow(row, device(row.user_agent), row.session_key == request.session.session_key) for row in sessions_of(request.user)]
+    if request.method == "POST":
+        return _end(request, request.user, rows)
+    return _show(request, rows)
+
+
+def _show(request: WSGIRequest, rows: list[SessionRow]) -> HttpResponse:
+    return render(request, "web/sessions.html", {"rows": rows, "has_others": any(not row.is_current for row in rows)})
+
+
+def _end(request: WSGIRequest, user: User, rows: list[SessionRow]) -> HttpResponseBase:
+    session_id = request.POST.get("session", "")
+    ended = [row for row in rows if not row.is_current and ("others" in request.POST or str(row.session.pk) == session_id)]
+    for row in ended:
+        end_session(user, row.session)
+    if ended:
+        messages.success(request, "The session was signed out." if len(ended) == 1 else f"{len(ended)} sessions were signed out.")
+    else:
+        messages.info(request, "This session has already ended.")
+    return redirect("usersessions_list")

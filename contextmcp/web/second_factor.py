@@ -1,0 +1,52 @@
+"""Require a recent second factor of staff in the admin."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from allauth.account.authentication import get_authentication_records
+from allauth.mfa.models import Authenticator
+from allauth.mfa.utils import is_mfa_enabled
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+
+# NIST SP 800-63B (AAL2) requires reauthentication at least every 12 hours.
+MAX_AGE = timedelta(hours=8)
+_FACTORS = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
+
+
+class StaffSecondFactorMiddleware:
+    """Redirects staff without a second factor to set one up, and staff whose last proof is too old to authenticate again."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+        match = request.resolver_match
+        if match is None or match.app_name != "admin" or not settings.STAFF_SECOND_FACTOR:
+            return None
+        user = request.user
+        # The admin itself refuses all other users. Signing out is always possible.
+        if not (user.is_authenticated and user.is_active and user.is_staff) or match.url_name == "logout":
+            return None
+        if not is_mfa_enabled(user, _FACTORS):
+            messages.warning(request, "Staff need a second factor. Set up an authenticator app or a passkey, then open the admin again.")
+            return HttpResponseRedirect(reverse("mfa_index"))
+        if not _proved(request):
+            path = request.get_full_path() if request.method == "GET" else reverse("admin:index")
+            has_codes = is_mfa_enabled(user, [Authenticator.Type.TOTP])
+            page = reverse("mfa_reauthenticate" if has_codes else "mfa_reauthenticate_webauthn")
+            return HttpResponseRedirect(f"{page}?{urlencode({'next': path})}")
+        return None
+
+
+def _proved(request: HttpRequest) -> bool:
+    since = timezone.now().timestamp() - MAX_AGE.total_seconds()
+    return any(each.get("method") == "mfa" and each.get("at", 0) >= since for each in get_authentication_records(request, request.user))

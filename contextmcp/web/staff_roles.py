@@ -1,0 +1,49 @@
+"""The roles of staff: groups whose permissions every `migrate` resets to those defined here.
+
+The fifth role, owner, is Django's superuser. Only owners change staff status, roles and permissions. See docs/operations.md.
+"""
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.contrib.auth.models import Group, Permission
+from django.db.models import Q
+
+_OWN_APPS = ("accounts", "entitlements", "usage", "billing")
+_VIEW = Q(codename__startswith="view_") & (
+    Q(content_type__app_label__in=_OWN_APPS)
+    | Q(content_type__app_label="djstripe")
+    | Q(content_type__app_label="account", codename="view_emailaddress")
+    | Q(content_type__app_label="common", codename="view_outgoingemail")
+    | Q(content_type__app_label="mfa", codename="view_authenticator")
+    | Q(content_type__app_label="procrastinate", codename="view_procrastinatejob")
+)
+_ENTITLE = {"entitlements.add_grant", "entitlements.add_override"}
+# All roles can view everything that the admin shows. The sets contain their additional permissions.
+ROLES: dict[str, set[str]] = {
+    "viewer": set(),
+    "support": {
+        "accounts.change_user",
+        "accounts.change_organization",
+        "accounts.close_organization",
+        "accounts.change_membership",
+        "accounts.remove_membership",
+        "accounts.revoke_apikey",
+        "accounts.verify_email_address",
+        "accounts.reset_second_factor",
+        "common.change_outgoingemail",
+        *_ENTITLE,
+    },
+    "finance": {"billing.operate_billing", *_ENTITLE},
+    "engineer": {"billing.operate_billing", "billing.replay_webhookevent", "accounts.operate_jobs"},
+}
+
+
+def sync_roles(sender: AppConfig, using: str, **kwargs: Any) -> None:
+    """Create the groups and set their permissions (receiver of `post_migrate`)."""
+    permissions = Permission.objects.using(using).select_related("content_type")
+    by_name = {f"{each.content_type.app_label}.{each.codename}": each for each in permissions}
+    views = list(permissions.filter(_VIEW))
+    for role, allowed in ROLES.items():
+        group, _ = Group.objects.using(using).get_or_create(name=role)
+        group.permissions.set([*views, *(by_name[name] for name in sorted(allowed))])

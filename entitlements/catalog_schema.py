@@ -1,0 +1,267 @@
+"""Types of the plan catalog and its validation."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from itertools import pairwise
+from typing import Any, Literal
+
+import msgspec
+from django.core.exceptions import ImproperlyConfigured
+
+from .errors import UnknownPlan
+from .types import FailureMode, Kind
+
+Interval = Literal["month", "year"]
+Value = bool | int | None
+
+
+class Feature(msgspec.Struct, frozen=True):
+    """A feature and how it is presented. Nothing of it is part of a published plan version.
+
+    `failure_mode` decides how calls are answered while the database is unavailable. The value of a feature that is `derived_from` something
+    is calculated: from "members" it is the number of members, and its limit is the number of seats. `highlight` is the place on the cards
+    of the pricing page, and `home` the place on the account's overview; the feature is not shown there without one. The `question` and
+    its `answer` stand on the pricing page.
+    """
+
+    name: str
+    kind: Kind
+    title: str
+    summary: str = ""
+    unit: str = ""
+    failure_mode: FailureMode = "fail_closed"
+    group: str = "Included"
+    singular: str = ""
+    plural: str = ""
+    highlight: int | None = None
+    home: int | None = None
+    derived_from: Literal["members"] | None = None
+    question: str = ""
+    answer: str = ""
+
+    @property
+    def plural_noun(self) -> str:
+        return self.plural or self.title.lower()
+
+    @property
+    def singular_noun(self) -> str:
+        return self.singular or self.plural_noun
+
+    def noun(self, amount: int | None = None) -> str:
+        """Return the word that follows an amount. None is an unlimited amount."""
+        return self.singular_noun if amount == 1 else self.plural_noun
+
+
+class Price(msgspec.Struct, frozen=True):
+    """A price: `amount` in minor units of `currency`, per `interval`."""
+
+    interval: Interval
+    amount: int
+    currency: str
+
+
+class Overage(msgspec.Struct, frozen=True):
+    """The price of one unit beyond the limit, in minor units of `currency`."""
+
+    unit_amount: int
+    currency: str
+
+
+class FeatureValue(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A plan's value of a feature: a bool for boolean features, otherwise a number, or None for unlimited."""
+
+    kind: Kind
+    value: Value
+    overage: Overage | None = None
+
+    @property
+    def grants(self) -> bool:
+        """Whether the value allows any use: neither False nor 0."""
+        return self.value is not False and self.value != 0
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """One version of a plan with everything that is published and stored."""
+
+    name: str
+    version: int
+    title: str
+    summary: str = ""
+    trial_days: int = 0
+    prices: tuple[Price, ...] = ()
+    features: dict[str, FeatureValue] = {}
+
+    def price(self, interval: str) -> Price | None:
+        """Return the price for "month" or "year", or None if there is none."""
+        return next((price for price in self.prices if price.interval == interval), None)
+
+    def grants(self, feature: str) -> bool:
+        """Return whether the plan includes the feature."""
+        return feature in self.features and self.features[feature].grants
+
+    def document(self) -> dict[str, Any]:
+        """Return the plan as a JSON document, which `parse_plan` reads."""
+        document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
+        return document
+
+
+def parse_plan(document: Mapping[str, Any]) -> Plan:
+    """Return the plan of a published document."""
+    return msgspec.convert(document, Plan)
+
+
+class Catalog(msgspec.Struct, frozen=True):
+    """Features, and plans in ascending order. Raises `ImproperlyConfigured` with every fault if it is not valid.
+
+    `recommended` is the plan that the pricing page recommends. `price_id_variables` names, by plan and interval, the environment variables
+    that can configure a price's id at the payment provider.
+    """
+
+    features: tuple[Feature, ...]
+    plans: tuple[Plan, ...]
+    recommended: str = ""
+    price_id_variables: dict[tuple[str, str], str] = {}
+
+    def __post_init__(self) -> None:
+        faults = list(catalog_faults(self.features, self.plans))
+        if faults:
+            raise ImproperlyConfigured("The catalog is not valid: " + " ".join(faults))
+
+    @property
+    def free(self) -> Plan:
+        """The plan of organizations without a grant."""
+        return self.plans[0]
+
+    @property
+    def currency(self) -> str:
+        """The currency of the prices; "usd" if nothing has a price."""
+        return next((price.currency for plan in self.plans for price in plan.prices), "usd")
+
+    @property
+    def main_meter(self) -> Feature | None:
+        """The quota that charts and figures show: the first one on the account's overview, otherwise the first one."""
+        quotas = [feature for feature in self.features if feature.kind is Kind.QUOTA]
+        return min(quotas, key=lambda quota: quota.home or len(self.features) + 1, default=None)
+
+    @property
+    def seats(self) -> Feature | None:
+        """The feature that limits the number of members, or None if no plan limits it."""
+        return next((feature for feature in self.features if feature.derived_from == "members"), None)
+
+    def plan(self, name: str) -> Plan:
+        for plan in self.plans:
+            if plan.name == name:
+                return plan
+        raise UnknownPlan.named(name)
+
+    def feature(self, name: str) -> Feature | None:
+        return next((feature for feature in self.features if feature.name == name), None)
+
+    def rank(self, plan: str) -> int:
+        """Return the plan's position in the catalog, or 0 for a plan that is no longer in it."""
+        return next((place for place, known in enumerate(self.plans) if known.name == plan), 0)
+
+    def plan_title(self, name: str) -> str:
+        """Return the plan's title. A plan that is no longer in the catalog is called by its name."""
+        return next((plan.title for plan in self.plans if plan.name == name), name.replace("_", " ").capitalize())
+
+    def noun(self, feature: str, amount: int | None = None) -> str:
+        """Return the word that follows an amount of the feature, by default more than one."""
+        declared = self.feature(feature)
+        return declared.noun(amount) if declared else feature.replace("_", " ")
+
+
+def catalog_faults(
+    features: Sequence[Feature], plans: Sequence[Plan], *, unread: Set[str] = frozenset(), whole: bool = True
+) -> Iterator[str]:
+    """Yield a sentence for each rule that the catalog breaks.
+
+    `unread` are names of features whose declaration is faulty by itself; nothing is said about their values. Without `whole`, some plans
+    are missing for the same reason, and nothing is said about the order of plans.
+    """
+    kinds = {feature.name: feature.kind for feature in features}
+    yield from _feature_faults(features)
+    for name in _repeated(plan.name for plan in plans):
+        yield f'The plan "{name}" is declared twice.'
+    for plan in plans:
+        yield from _plan_faults(plan, kinds, unread)
+    if not whole:
+        return
+    if not plans:
+        yield "There is no plan: declare at least the plan of organizations that pay nothing."
+    elif plans[0].prices or plans[0].trial_days:
+        yield f'The plan "{plans[0].name}" is the first, which every organization has, so it can have no price and no trial.'
+    for plan in plans[1:]:
+        if not plan.prices:
+            yield f'The plan "{plan.name}" has no price: only the first plan is free.'
+    for less, more in pairwise(plans):
+        # `resolve` prefers the grant with the higher plan, which requires that each plan includes the previous one.
+        for name, term in less.features.items():
+            if name in kinds and not _includes(more.features.get(name), term):
+                yield f'The plan "{more.name}" has less of "{name}" than the plan "{less.name}" before it: put plans in ascending order.'
+
+
+def _feature_faults(features: Sequence[Feature]) -> Iterator[str]:
+    for name in _repeated(feature.name for feature in features):
+        yield f'The feature "{name}" is declared twice.'
+    derived = [feature for feature in features if feature.derived_from]
+    if len(derived) > 1:
+        yield f"Only one feature can be derived from the members, but {', '.join(feature.name for feature in derived)} are."
+    for feature in features:
+        if feature.derived_from and feature.kind is not Kind.GAUGE:
+            yield f'The feature "{feature.name}" is derived from the members, so its kind must be gauge.'
+        if bool(feature.question) is not bool(feature.answer):
+            yield f'The feature "{feature.name}" has a question without an answer, or an answer without a question.'
+
+
+def _plan_faults(plan: Plan, kinds: Mapping[str, Kind], unread: Set[str]) -> Iterator[str]:
+    subject = f'The plan "{plan.name}"'
+    if plan.version < 1:
+        yield f"{subject} has version {plan.version}: versions count from 1."
+    for interval in _repeated(price.interval for price in plan.prices):
+        yield f"{subject} has more than one price for a {interval}."
+    if any(price.amount <= 0 for price in plan.prices):
+        yield f"{subject} has a price that is not above zero."
+    if len({price.currency for price in plan.prices}) > 1:
+        yield f"{subject} has prices in more than one currency."
+    if plan.trial_days < 0 or (plan.trial_days and not plan.prices):
+        yield f"{subject} has {plan.trial_days} trial days: a trial needs a price, and a number of days that is not below zero."
+    for name, term in plan.features.items():
+        if name in unread:
+            continue
+        if kinds.get(name) is not term.kind:
+            yield f'{subject} names "{name}", which is not declared as a feature of kind {term.kind}.'
+        elif not valid_value(term.kind, term.value):
+            yield f'{subject}: "{name}" cannot be {term.value!r}, because it is a {term.kind}.'
+        if term.overage:
+            yield from _overage_faults(plan, name, term)
+
+
+def _overage_faults(plan: Plan, name: str, term: FeatureValue) -> Iterator[str]:
+    assert term.overage is not None
+    subject = f'The plan "{plan.name}": overage of "{name}"'
+    if term.kind is not Kind.QUOTA or term.value is None:
+        yield f"{subject} needs a quota with a limit."
+    if term.overage.unit_amount <= 0:
+        yield f"{subject} needs a unit price above zero."
+    if any(price.currency != term.overage.currency for price in plan.prices):
+        yield f"{subject} is not in the currency of the plan's prices."
+    if not plan.prices:
+        yield f"{subject} needs a plan with a price, because it is invoiced with the subscription."
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def valid_value(kind: Kind, value: Value) -> bool:
+    """Return whether a feature of this kind can have this value."""
+    if kind is Kind.BOOLEAN:
+        return isinstance(value, bool)
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 2**53)
+
+
+def _includes(more: FeatureValue | None, less: FeatureValue) -> bool:
+    if more is None:
+        return not less.grants
+    return more.value is None or (less.value is not None and more.value >= less.value)

@@ -1,0 +1,1 @@
+"""The life cycle of a subscription: creation, renewal, changes and end."""

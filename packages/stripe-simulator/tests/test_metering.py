@@ -1,0 +1,134 @@
+"""Billing meters, and metered items that are billed in arrears."""
+
+import pytest
+import stripe
+from simulator_fixtures import START, Shop, amounts
+
+DAY = 86_400
+
+
+def use(shop: Shop, customer: str, value: int, identifier: str, at: int | None = None) -> None:
+    event = {"event_name": "sessions", "payload": {"stripe_customer_id": customer, "value": str(value)}, "identifier": identifier}
+    shop.v1.billing.meter_events.create({**event, **({"timestamp": at} if at else {})})  # type: ignore[typeddict-item]
+
+
+def test_use_is_billed_on_the_renewal(shop: Shop) -> None:
+    customer = shop.customer()
+    meter = shop.meter()
+    metered = shop.price(2, recurring={"usage_type": "metered", "meter": meter.id})
+    subscription = shop.subscribe(customer, shop.price(900).id, metered.id)
+    assert amounts(shop.latest(subscription.id)) == [900]
+    shop.advance(customer, START + 10 * DAY)
+    use(shop, customer.id, 100, "a")
+    use(shop, customer.id, 23, "b", START + 9 * DAY)
+    end = shop.end_of(subscription.id)
+    assert amounts(shop.v1.invoices.create_preview({"subscription": subscription.id})) == [900, 246]
+    summary = shop.v1.billing.meters.event_summaries.list(meter.id, {"customer": customer.id, "start_time": START, "end_time": end}).data
+    assert [each.aggregated_value for each in summary] == [123]
+    days = {"customer": customer.id, "start_time": START, "end_time": end, "value_grouping_window": "day"}
+    by_day = shop.v1.billing.meters.event_summaries.list(meter.id, days).data  # type: ignore[arg-type]
+    assert [each.aggregated_value for each in by_day] == [100, 23]
+    invoice = shop.renew(customer, subscription.id)
+    assert amounts(invoice) == [900, 246]
+    assert amounts(shop.renew(customer, subscription.id)) == [900, 0]
+
+
+def test_a_monthly_meter_beside_a_yearly_price(shop: Shop) -> None:
+    customer = shop.customer()
+    metered = shop.price(2, recurring={"usage_type": "metered", "meter": shop.meter().id})
+    subscription = shop.subscribe(customer, shop.price(9000, "year").id)
+    shop.advance(customer, START + 40 * DAY)
+    changed = shop.v1.subscriptions.update(subscription.id, {"items": [{"price": metered.id}]})
+    yearly, monthly = changed["items"].data
+    assert yearly.current_period_end - START == 365 * DAY
+    assert monthly.current_period_end == START + 59 * DAY  # the months of the subscription's anchor
+    use(shop, customer.id, 50, "a")
+    shop.advance(customer, monthly.current_period_end + 3_660)
+    assert amounts(shop.latest(subscription.id)) == [100]
+    assert shop.v1.subscriptions.retrieve(subscription.id)["items"].data[0].current_period_end == yearly.current_period_end
+
+
+def test_use_during_a_trial_is_free(shop: Shop) -> None:
+    customer = shop.customer()
+    metered = shop.price(2, recurring={"usage_type": "metered", "meter": shop.meter().id})
+    subscription = shop.subscribe(customer, shop.price(900).id, metered.id, trial_period_days=14)
+    use(shop, customer.id, 50, "a")
+    assert amounts(shop.renew(customer, subscription.id)) == [900]
+
+
+def test_what_was_used_is_billed_at_the_end(shop: Shop) -> None:
+    customer = shop.customer()
+    metered = shop.price(20, recurring={"usage_type": "metered", "meter": shop.meter().id})
+    subscription = shop.subscribe(customer, shop.price(900).id, metered.id)
+    use(shop, customer.id, 50, "a")
+    shop.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
+    end = shop.end_of(subscription.id)
+    shop.advance(customer, end + 3_660)
+    invoice = shop.latest(subscription.id)
+    assert (amounts(invoice), invoice.status) == ([1000], "paid")
+
+
+@pytest.mark.parametrize(
+    ("mode", "used", "expected"),
+    [("graduated", 5, [0]), ("graduated", 25, [0, 150, 500]), ("volume", 25, [250, 500]), ("volume", 5, [0])],
+)
+def test_tiers(shop: Shop, mode: str, used: int, expected: list[int]) -> None:
+    customer = shop.customer()
+    tiers = [{"up_to": 10, "unit_amount": 0}, {"up_to": "inf", "unit_amount": 10, "flat_amount": 500}]
+    recurring = {"usage_type": "metered", "meter": shop.meter().id}
+    price = shop.price(None, billing_scheme="tiered", tiers_mode=mode, tiers=tiers, recurring=recurring)
+    subscription = shop.subscribe(customer, price.id)
+    use(shop, customer.id, used, "a")
+    assert amounts(shop.v1.invoices.create_preview({"subscription": subscription.id})) == expected
+
+
+def test_the_same_identifier_counts_once_and_may_be_taken_back(shop: Shop) -> None:
+    customer = shop.customer()
+    meter = shop.meter()
+    use(shop, customer.id, 5, "same")
+    with pytest.raises(stripe.InvalidRequestError):
+        use(shop, customer.id, 5, "same")
+    shop.v1.billing.meter_event_adjustments.create({"event_name": "sessions", "type": "cancel", "cancel": {"identifier": "same"}})
+    window = {"customer": customer.id, "start_time": START, "end_time": START + DAY}
+    assert [each.aggregated_value for each in shop.v1.billing.meters.event_summaries.list(meter.id, window).data] == [0]  # type: ignore[arg-type]
+
+
+def test_events_too_old_too_new_or_without_customer_are_refused(shop: Shop) -> None:
+    customer = shop.customer()
+    shop.meter()
+    for at in (START - 36 * DAY, START + 301):
+        with pytest.raises(stripe.InvalidRequestError):
+            use(shop, customer.id, 1, "x", at)
+    with pytest.raises(stripe.InvalidRequestError):
+        use(shop, "cus_nobody", 1, "x")
+    with pytest.raises(stripe.InvalidRequestError):
+        shop.v1.billing.meter_events.create({"event_name": "other", "payload": {"stripe_customer_id": customer.id, "value": "1"}})
+
+
+def test_the_stream_has_a_host_of_its_own_and_lands_here_too(shop: Shop, client: stripe.StripeClient) -> None:
+    customer = shop.customer()
+    meter = shop.meter()
+    session = client.v2.billing.meter_event_session.create()
+    payload = {"stripe_customer_id": customer.id, "value": "7"}
+    client.v2.billing.meter_events.create({"event_name": "sessions", "payload": payload, "timestamp": "2026-01-01T00:00:00Z"})
+    streaming = stripe.StripeClient(session.authentication_token, base_addresses=client._requestor._options.base_addresses or {})
+    event = {"event_name": "sessions", "payload": payload, "timestamp": "2026-01-01T00:00:00Z"}
+    streaming.v2.billing.meter_event_stream.create({"events": [event, event]})  # type: ignore[typeddict-item]
+    window = {"customer": customer.id, "start_time": START, "end_time": START + DAY}
+    assert [each.aggregated_value for each in shop.v1.billing.meters.event_summaries.list(meter.id, window).data] == [21]  # type: ignore[arg-type]
+
+
+def test_what_is_reported_while_the_invoice_is_a_draft_is_on_it(shop: Shop) -> None:
+    """Usage reported before the invoice is finalized is billed with it; later usage is not."""
+    customer = shop.customer()
+    metered = shop.price(2, recurring={"usage_type": "metered", "meter": shop.meter().id})
+    subscription = shop.subscribe(customer, shop.price(900).id, metered.id)
+    end = shop.end_of(subscription.id)
+    use(shop, customer.id, 10, "a", START + 60)
+    shop.advance(customer, end + 300)
+    assert amounts(shop.latest(subscription.id)) == [900, 20]
+    use(shop, customer.id, 5, "b", end - 1)
+    shop.advance(customer, end + 2 * 3600)
+    assert amounts(shop.latest(subscription.id)) == [900, 30]
+    use(shop, customer.id, 7, "c", end - 1)
+    assert amounts(shop.renew(customer, subscription.id)) == [900, 0]

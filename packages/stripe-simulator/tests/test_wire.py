@@ -1,0 +1,163 @@
+"""General behavior of the API: keys, versions, errors, pagination, expansion, idempotency."""
+
+import pytest
+import requests
+import stripe
+from simulator_fixtures import Shop
+from stripe_simulator.testing import KEY, Running
+
+
+def call(
+    simulator: Running, method: str, path: str, data: dict[str, str] | None = None, key: str = KEY, **headers: str
+) -> requests.Response:
+    headers = {"Authorization": f"Bearer {key}", **headers}
+    return requests.request(method, simulator.base_url + path, data=data, headers=headers, timeout=10)
+
+
+@pytest.mark.parametrize("key", ["", "sk_test_short", "sk_live_" + "a" * 24, "pk_test_" + "a" * 24])
+def test_a_key_that_is_no_test_secret_key_is_refused(simulator: Running, key: str) -> None:
+    answer = call(simulator, "GET", "/v1/account", key=key)
+    assert answer.status_code == 401
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_it_tells_its_request_id_and_the_version_asked_for(simulator: Running) -> None:
+    answer = call(simulator, "GET", "/v1/account", **{"Stripe-Version": stripe.api_version})
+    assert answer.headers["Request-Id"].startswith("req_")
+    assert answer.headers["Stripe-Version"] == stripe.api_version
+    assert call(simulator, "GET", "/v1/account", **{"Stripe-Version": "yesterday"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "param"),
+    [
+        ({"wallet": "x"}, "parameter_unknown", "wallet"),
+        ({"address[planet]": "earth"}, "parameter_unknown", "address[planet]"),
+        ({"balance": "much"}, "parameter_invalid_integer", "balance"),
+    ],
+)
+def test_parameters_the_document_does_not_allow_are_refused(simulator: Running, data: dict[str, str], code: str, param: str) -> None:
+    answer = call(simulator, "POST", "/v1/customers", data)
+    assert (answer.status_code, answer.json()["error"]["code"], answer.json()["error"]["param"]) == (400, code, param)
+
+
+def test_a_missing_parameter_is_named(simulator: Running) -> None:
+    answer = call(simulator, "POST", "/v1/products", {"description": "x"})
+    assert (answer.status_code, answer.json()["error"]["code"], answer.json()["error"]["param"]) == (400, "parameter_missing", "name")
+
+
+def test_such_a_request_is_a_finding(simulator: Running) -> None:
+    call(simulator, "POST", "/v1/customers", {"wallet": "x"})
+    found = requests.get(simulator.base_url + "/_sim/findings", timeout=5).json()
+    assert found["count"] == 1
+    assert found["findings"][0]["kind"] == "request"
+
+
+def test_unknown_objects_and_addresses_are_not_found(simulator: Running, shop: Shop) -> None:
+    with pytest.raises(stripe.InvalidRequestError) as missing:
+        shop.v1.customers.retrieve("cus_nobody")
+    assert (missing.value.http_status, missing.value.code) == (404, "resource_missing")
+    with pytest.raises(stripe.InvalidRequestError) as referred:
+        shop.v1.prices.create({"currency": "usd", "product": "prod_nothing", "unit_amount": 1})
+    assert (referred.value.http_status, referred.value.param) == (400, "product")
+    assert call(simulator, "GET", "/v1/nonsense").status_code == 404
+    assert call(simulator, "GET", "/v1/topups").status_code == 501
+
+
+def test_metadata_is_merged_and_emptied(shop: Shop) -> None:
+    customer = shop.v1.customers.create({"metadata": {"a": "1", "b": "2"}})
+    changed = shop.v1.customers.update(customer.id, {"metadata": {"b": "", "c": "3"}})
+    assert changed.to_dict()["metadata"] == {"a": "1", "c": "3"}
+    assert shop.v1.customers.update(customer.id, {"metadata": ""}).to_dict()["metadata"] == {}
+
+
+def test_lists_come_in_pages_newest_first(shop: Shop) -> None:
+    made = [shop.v1.customers.create({"email": f"{number}@example.com"}).id for number in range(5)]
+    first = shop.v1.customers.list({"limit": 2})
+    assert ([c.id for c in first.data], first.has_more) == (made[:2:-1], True)
+    following = shop.v1.customers.list({"limit": 2, "starting_after": first.data[-1].id})
+    assert [c.id for c in following.data] == [made[2], made[1]]
+    back = shop.v1.customers.list({"limit": 2, "ending_before": following.data[0].id})
+    assert [c.id for c in back.data] == made[:2:-1]
+    assert [c.id for c in shop.v1.customers.list({"limit": 2}).auto_paging_iter()] == made[::-1]
+    assert [c.id for c in shop.v1.customers.list({"email": "3@example.com"}).data] == [made[3]]
+    assert shop.v1.customers.list({"created": {"gt": 4_000_000_000}}).data == []
+
+
+def test_expansion_goes_deep_and_refuses_nonsense(shop: Shop) -> None:
+    price = shop.price()
+    customer = shop.customer()
+    subscription = shop.subscribe(customer, price.id, expand=["latest_invoice.payments"])
+    invoice = subscription.to_dict()["latest_invoice"]
+    deep = shop.v1.invoice_payments.list({"invoice": invoice["id"], "expand": ["data.payment.payment_intent.customer"]}).data[0]
+    assert deep.to_dict()["payment"]["payment_intent"]["customer"]["id"] == customer.id
+    listed = shop.v1.subscriptions.list({"customer": customer.id, "expand": ["data.customer", "data.items.data.price"]}).data[0]
+    assert listed.to_dict()["customer"]["id"] == customer.id
+    assert listed.to_dict()["items"]["data"][0]["price"]["id"] == price.id
+    with pytest.raises(stripe.InvalidRequestError) as refused:
+        shop.v1.customers.retrieve(customer.id, {"expand": ["nonsense"]})
+    assert "cannot be expanded" in str(refused.value)
+
+
+def test_what_is_asked_for_while_mirroring_is_answered(simulator: Running, shop: Shop) -> None:
+    customer = shop.customer()
+    price = shop.price()
+    subscription = shop.subscribe(customer, price.id)
+    invoice = shop.latest(subscription.id)
+    intent = shop.v1.payment_intents.list({"customer": customer.id}).data[0]
+    session = shop.checkout(price.id, customer=customer.id)
+    for path in (
+        "account",
+        f"customers/{customer.id}?expand[0]=default_source&expand[1]=sources",
+        f"subscriptions/{subscription.id}",
+        f"products/{price.product}",
+        f"products/{price.product}/features",
+        f"prices/{price.id}?expand[0]=currency_options&expand[1]=product&expand[2]=tiers",
+        f"checkout/sessions/{session.id}?expand[0]=line_items&expand[1]=total_details.breakdown&expand[2]=line_items.data.discounts",
+        f"invoices/{invoice.id}?expand[0]=discounts&expand[1]=lines.data.discounts",
+        f"payment_intents/{intent.id}",
+        f"payment_methods/{intent.payment_method}",
+        f"charges/{intent.latest_charge}?expand[0]=balance_transaction",
+    ):
+        assert call(simulator, "GET", f"/v1/{path}").status_code == 200, path
+
+
+def test_a_key_replays_the_first_answer(simulator: Running) -> None:
+    first = call(simulator, "POST", "/v1/customers", {"name": "A"}, **{"Idempotency-Key": "one"})
+    again = call(simulator, "POST", "/v1/customers", {"name": "A"}, **{"Idempotency-Key": "one"})
+    assert first.json() == again.json()
+    assert again.headers["Idempotent-Replayed"] == "true"
+    other = call(simulator, "POST", "/v1/customers", {"name": "B"}, **{"Idempotency-Key": "one"})
+    assert (other.status_code, other.json()["error"]["type"]) == (400, "idempotency_error")
+
+
+def test_a_refused_parameter_is_not_remembered_but_a_decline_is(simulator: Running, shop: Shop) -> None:
+    wrong = call(simulator, "POST", "/v1/customers", {"balance": "much"}, **{"Idempotency-Key": "two"})
+    right = call(simulator, "POST", "/v1/customers", {"balance": "1"}, **{"Idempotency-Key": "two"})
+    assert (wrong.status_code, right.status_code) == (400, 200)
+    attach = ("POST", "/v1/payment_methods/pm_card_chargeDeclined/attach", {"customer": right.json()["id"]})
+    declined = [call(simulator, *attach, **{"Idempotency-Key": "three"}) for _ in range(2)]
+    assert [answer.status_code for answer in declined] == [402, 402]
+    assert declined[0].json() == declined[1].json()
+
+
+def test_deleted_objects_answer_with_a_stub(shop: Shop) -> None:
+    customer = shop.v1.customers.create({"name": "Gone"})
+    assert shop.v1.customers.delete(customer.id).deleted is True
+    found = shop.v1.customers.retrieve(customer.id)
+    assert found.to_dict() == {"id": customer.id, "object": "customer", "deleted": True}
+    with pytest.raises(stripe.InvalidRequestError):
+        shop.v1.customers.update(customer.id, {"name": "Back"})
+
+
+def test_the_judge_sees_an_object_the_document_forbids(_simulator: Running) -> None:
+    _simulator.reset()
+    customer = _simulator.client().v1.customers.create({"name": "A"})
+    with _simulator.sim.unit() as unit:
+        broken = unit.require("customer", customer.id)
+        broken["balance"] = "a lot"
+        broken["wallet"] = 1
+        unit.save(broken)
+    _simulator.client().v1.customers.retrieve(customer.id)
+    assert len(_simulator.findings()) == 1
+    assert "balance" in _simulator.findings()[0] or "wallet" in _simulator.findings()[0]

@@ -1,0 +1,150 @@
+"""Plan changes whose payment the customer must authenticate."""
+
+import pytest
+import requests
+
+from accounts.models import AuditEvent
+from billing.models import BillingAction, Invoice
+from billing.subscriptions import plan_migration
+from tests.factories.billing import plan_of
+from tests.support.api import problem
+
+pytestmark = pytest.mark.django_db
+CHANGE, CANCEL, STANDING = "/api/billing/change-plan", "/api/billing/cancel", "/api/billing/subscription"
+UPCOMING = "/api/billing/subscription/upcoming-change"
+ENTERPRISE, YEARLY = {"planTier": "enterprise", "interval": "month"}, {"planTier": "pro", "interval": "year"}
+PRO = {"planTier": "pro", "interval": "month"}
+ASKS = "pm_card_authenticationRequired"
+
+
+def confirm(payer, url: str, answer: str = "authenticate") -> None:
+    """Follow the invoice page to the authentication page, and answer it."""
+    page = requests.get(url, timeout=30).text
+    (path,) = [part.split('"')[0] for part in page.split('href="') if part.startswith("/3ds/")]
+    assert requests.post(f"{payer.world.url}{path}", data={"action": answer}, allow_redirects=False, timeout=30).is_redirect
+    payer.world.deliver()
+
+
+@pytest.fixture
+def asked(payer, api, owner):
+    """Pro with an upgrade to Enterprise that waits for payment confirmation. Returns the error document."""
+    payer.buy()
+    payer.later(10)
+    payer.world.card(payer.customer, ASKS)
+    refused = api.post(CHANGE, ENTERPRISE, by=owner)
+    assert problem(refused) == (402, "payment_confirmation_required")
+    return refused.json()
+
+
+def test_the_address_to_confirm_at_is_given_and_nothing_changed_yet(payer, api, owner, acme, asked):
+    assert asked["url"].startswith(payer.world.url)
+    told = api.get(STANDING, by=owner).json()
+    assert (told["plan"], told["status"], told["amount"]) == ("pro", "active", 900)
+    waits = told["pendingChange"]
+    assert (waits["plan"], waits["interval"], waits["url"], waits["expiresAt"]) == ("enterprise", "month", asked["url"], asked["expiresAt"])
+    assert (
+        waits["amount"]
+        == payer.world.sdk.subscriptions.retrieve(
+            payer.state.stripe_subscription_id, {"expand": ["latest_invoice"]}
+        ).latest_invoice.amount_due
+    )
+    assert plan_of(acme) == "pro"
+
+
+def test_the_preview_is_what_is_charged_when_it_is_confirmed(payer, api, owner, acme):
+    payer.buy()
+    payer.later(10)
+    payer.world.card(payer.customer, ASKS)
+    said = api.post("/api/billing/preview-change", ENTERPRISE, by=owner).json()
+    refused = api.post(CHANGE, ENTERPRISE | {"prorationDate": said["prorationDate"]}, by=owner).json()
+    confirm(payer, refused["url"])
+    assert plan_of(acme) == "enterprise"
+    assert api.get(STANDING, by=owner).json()["pendingChange"] is None
+    newest = Invoice.objects.order_by("-created_at", "-id").first()
+    assert (newest.status, newest.amount_paid) == ("paid", said["dueNow"])
+    assert BillingAction.objects.get(kind="change_plan").state == "done"
+    assert AuditEvent.objects.filter(action="billing.change_plan").count() == 1
+
+
+def test_asking_again_leads_to_the_same_page(payer, api, owner, asked):
+    bills = Invoice.objects.count()
+    again = api.post(CHANGE, ENTERPRISE, by=owner)
+    assert problem(again) == (402, "payment_confirmation_required")
+    assert again.json()["url"] == asked["url"]
+    assert Invoice.objects.count() == bills
+
+
+def test_unconfirmed_it_is_off_after_23_hours(payer, api, owner, asked):
+    payer.later(1)
+    told = api.get(STANDING, by=owner).json()
+    assert (told["plan"], told["pendingChange"], told["status"]) == ("pro", None, "active")
+    assert Invoice.objects.order_by("-created_at", "-id").first().status == "void"
+    assert BillingAction.objects.get(kind="change_plan").state == "failed"
+    assert not AuditEvent.objects.filter(action="billing.change_plan").exists()
+
+
+def test_denied_at_the_bank_it_can_be_paid_with_another_card(payer, api, owner, acme, asked):
+    confirm(payer, asked["url"], "deny")
+    assert api.get(STANDING, by=owner).json()["status"] == "active"
+    requests.post(asked["url"], data={"cardNumber": "4242424242424242"}, timeout=30)
+    payer.world.deliver()
+    assert plan_of(acme) == "enterprise"
+
+
+def test_it_can_be_taken_back(payer, api, owner, acme, asked):
+    told = api.delete(UPCOMING, by=owner).json()
+    assert (told["plan"], told["pendingChange"]) == ("pro", None)
+    assert problem(api.delete(UPCOMING, by=owner)) == (409, "nothing_to_change")
+    assert Invoice.objects.order_by("-created_at", "-id").first().status == "void"
+    payer.world.card(payer.customer)
+    assert api.post(CHANGE, ENTERPRISE, by=owner).json()["plan"] == "enterprise"
+
+
+def test_another_choice_takes_its_place(payer, api, owner, asked):
+    refused = api.post(CHANGE, YEARLY, by=owner)
+    assert problem(refused) == (402, "payment_confirmation_required")
+    assert refused.json()["url"] != asked["url"]
+    assert api.get(STANDING, by=owner).json()["pendingChange"]["interval"] == "year"
+    assert Invoice.objects.filter(status="open").count() == 1
+
+
+def test_a_cancellation_takes_it_back(payer, api, owner, asked):
+    told = api.post(CANCEL, {}, by=owner).json()
+    assert (told["pendingChange"], told["upcomingChange"]["kind"]) == (None, "cancellation")
+    assert not Invoice.objects.filter(status="open").exists()
+
+
+def test_a_new_card_does_not_confirm_it(payer, api, owner, acme, asked):
+    payer.world.card(payer.customer)
+    payer.world.deliver()
+    assert plan_of(acme) == "pro"
+    assert api.get(STANDING, by=owner).json()["pendingChange"]
+
+
+def test_a_planned_downgrade_stays_until_it_is_confirmed(payer, api, owner, acme):
+    payer.buy("pro", "year")
+    api.post(CHANGE, PRO, by=owner)
+    payer.world.card(payer.customer, ASKS)
+    refused = api.post(CHANGE, {"planTier": "enterprise", "interval": "year"}, by=owner)
+    assert problem(refused) == (402, "payment_confirmation_required")
+    assert api.get(STANDING, by=owner).json()["upcomingChange"]["interval"] == "month"
+    confirm(payer, refused.json()["url"])
+    told = api.get(STANDING, by=owner).json()
+    assert (told["plan"], told["interval"], told["upcomingChange"]) == ("enterprise", "year", None)
+
+
+def test_overage_and_a_move_wait_for_it(payer, api, owner, asked):
+    refused = api.put("/api/billing/overage", {"enabled": True, "cap": 500}, by=owner)
+    assert problem(refused) == (409, "change_awaits_payment")
+    assert refused.json()["url"] == asked["url"]
+    assert all("waiting for payment confirmation" in move.refused for move in plan_migration.preview_migrations("pro"))
+
+
+def test_overage_ends_after_a_change_to_a_plan_that_sells_none(payer, api, owner, acme):
+    payer.buy()
+    assert api.put("/api/billing/overage", {"enabled": True, "cap": 500}, by=owner).status_code == 200
+    payer.world.card(payer.customer, ASKS)
+    refused = api.post(CHANGE, ENTERPRISE, by=owner)
+    assert problem(refused) == (402, "payment_confirmation_required")
+    confirm(payer, refused.json()["url"])
+    assert plan_of(acme) == "enterprise"

@@ -1,0 +1,107 @@
+"""Changes of a subscription with a cancellation, a scheduled downgrade, or an event that has not arrived."""
+
+import pytest
+
+from billing.errors import StripeUnavailable
+from billing.models import Invoice
+from billing.stripe.gateway import subscriptions
+from billing.sync.customer import sync_customer
+from tests.support.api import problem
+
+pytestmark = pytest.mark.django_db
+CHANGE, CANCEL, STANDING = "/api/billing/change-plan", "/api/billing/cancel", "/api/billing/subscription"
+PRO, YEARLY = {"planTier": "pro"}, {"planTier": "enterprise", "interval": "year"}
+
+
+@pytest.mark.parametrize("path", ["/api/billing/preview-change", CHANGE])
+def test_what_is_about_to_end_is_not_raised(payer, api, owner, path):
+    payer.buy()
+    api.post(CANCEL, {}, by=owner)
+    bills = Invoice.objects.count()
+    assert problem(api.post(path, YEARLY, by=owner)) == (409, "cancellation_pending")
+    payer.world.deliver()
+    assert (Invoice.objects.count(), payer.state.plan) == (bills, "pro")
+
+
+def test_an_end_set_by_date_is_not_overtaken_by_a_longer_interval(payer, api, owner):
+    bought = payer.buy()
+    payer.world.sdk.subscriptions.update(bought.id, {"cancel_at": bought.created + 40 * 86_400})
+    assert problem(api.post(CHANGE, {"planTier": "pro", "interval": "year"}, by=owner)) == (409, "cancellation_pending")
+
+
+def test_leaving_does_not_depend_on_what_was_heard_of_a_schedule(payer, api, owner):
+    payer.buy("enterprise")
+    api.post(CHANGE, PRO, by=owner)
+    payer.world.sdk.subscription_schedules.release(payer.state.schedule_id)
+    assert api.post(CANCEL, {}, by=owner).json()["upcomingChange"]["kind"] == "cancellation"
+
+
+def test_leaving_after_a_downgrade_that_was_not_heard_of(payer, api, owner):
+    payer.buy("enterprise")
+    api.post(CHANGE, PRO, by=owner)
+    payer.world.deliver()
+    payer.world.advance(payer.clock, days=40)
+    payer.world.advance(payer.clock, days=30)
+    assert api.post(CANCEL, {}, by=owner).json()["plan"] == "pro"
+
+
+def test_a_cancellation_in_the_dashboard_is_heard_of_first(payer, api, owner):
+    bought = payer.buy()
+    payer.world.sdk.subscriptions.update(bought.id, {"cancel_at_period_end": True})
+    assert problem(api.post(CANCEL, {}, by=owner)) == (409, "nothing_to_change")
+    sync_customer(payer.customer)
+    assert payer.state.cancel_at
+
+
+@pytest.fixture
+def downgrading(payer, api, owner):
+    """Enterprise until the period ends, then Pro, with a card that is declined."""
+    payer.buy("enterprise")
+    api.post(CHANGE, PRO, by=owner)
+    payer.declines()
+    return payer
+
+
+def test_a_declined_upgrade_leaves_the_planned_downgrade(downgrading, api, owner):
+    planned = api.get(STANDING, by=owner).json()["upcomingChange"]
+    for _ in range(2):
+        assert problem(api.post(CHANGE, YEARLY, by=owner)) == (402, "payment_required")
+        assert api.get(STANDING, by=owner).json()["upcomingChange"] == planned
+    downgrading.world.card(downgrading.customer)
+    downgrading.later(31.2)
+    assert (downgrading.state.plan, Invoice.objects.order_by("-created_at", "-id").first().total) == ("pro", 900)
+    downgrading.later(31.2)
+    assert (downgrading.state.plan, downgrading.state.schedule_id) == ("pro", "")
+
+
+def test_it_leaves_its_discount_as_well(payer, api, owner):
+    coupon = payer.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
+    payer.buy("enterprise", discounts=[{"coupon": coupon.id}])
+    api.post(CHANGE, PRO, by=owner)
+    payer.declines()
+    assert problem(api.post(CHANGE, YEARLY, by=owner)) == (402, "payment_required")
+    payer.world.card(payer.customer)
+    payer.later(31.2)
+    assert (payer.state.plan, Invoice.objects.order_by("-created_at", "-id").first().total) == ("pro", 450)
+
+
+def test_it_leaves_it_also_if_the_first_answer_got_lost(downgrading, api, owner, monkeypatch):
+    planned = api.get(STANDING, by=owner).json()["upcomingChange"]
+    with monkeypatch.context() as patch:
+        patch.setattr(subscriptions, "update", unavailable)
+        assert api.post(CHANGE, YEARLY, by=owner).status_code == 503
+    assert problem(api.post(CHANGE, YEARLY, by=owner)) == (402, "payment_required")
+    assert api.get(STANDING, by=owner).json()["upcomingChange"] == planned
+
+
+def test_lost_scheduled_change_is_reported(downgrading, api, owner, monkeypatch):
+    monkeypatch.setattr(subscriptions, "update_schedule", unavailable)
+    refused = api.post(CHANGE, YEARLY, by=owner)
+    assert problem(refused) == (402, "payment_required")
+    assert "Schedule it again" in refused.json()["detail"]
+    assert refused.json()["reason"]
+    assert api.get(STANDING, by=owner).json()["upcomingChange"] is None
+
+
+def unavailable(*args, **params):
+    raise StripeUnavailable

@@ -1,0 +1,155 @@
+"""Plan versions: existing subscribers keep theirs until staff migrate them."""
+
+from dataclasses import replace
+from io import StringIO
+
+import msgspec
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts.models import AuditEvent, User
+from billing.catalog import publish
+from billing.models import Invoice, SubscriptionState
+from billing.subscriptions import plan_migration
+from entitlements import catalog
+from entitlements.catalog_schema import Price
+from entitlements.manager import EntitlementsManager
+from tests.factories.accounts import OrganizationFactory
+from tests.factories.billing import Payer, price_of
+from tests.support.stripe import jobs, work
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def version_two(stripe_world):
+    """Publish a second version of Pro: $12, and 20 projects."""
+
+    def make():
+        pro = catalog.CATALOG.plan("pro")
+        features = dict(pro.features)
+        features["projects"] = msgspec.structs.replace(features["projects"], value=20)
+        newer = msgspec.structs.replace(
+            pro, version=2, prices=(Price("month", 1200, "usd"), Price("year", 12000, "usd")), features=features
+        )
+        plans = tuple(newer if plan.name == "pro" else plan for plan in catalog.CATALOG.plans)
+        more = dict(catalog.CATALOG.plan("enterprise").features)
+        assert more["projects"].value is None
+        publish.publish_catalog(msgspec.structs.replace(catalog.CATALOG, plans=plans))
+        stripe_world.deliver()
+
+    return make
+
+
+def command(*args: str) -> str:
+    out = StringIO()
+    call_command("migrate_plan_version", *args, stdout=out)
+    return out.getvalue()
+
+
+def limit(organization, feature="projects"):
+    organization.refresh_from_db()
+    return EntitlementsManager(organization).entitlements().features[feature].limit
+
+
+def test_existing_subscribers_stay_and_new_ones_get_the_new_one(payer, acme, stranger, version_two):
+    payer.buy()
+    old = price_of()
+    version_two()
+    assert price_of() != old
+    assert limit(acme) == 10
+    payer.later(31.2)
+    assert limit(acme) == 10
+    assert Invoice.objects.filter(organization=acme).latest("created_at").total == 900
+    newcomer = Payer.make(payer.world, stranger.organization)
+    newcomer.buy()
+    assert limit(stranger.organization) == 20
+
+
+def test_staff_see_who_changes_and_what_and_move_them(payer, acme, version_two):
+    payer.buy()
+    version_two()
+    told = command("pro", "--dry-run")
+    assert "Acme: pro v1 -> pro v2, $9.00 -> $12.00 per month; projects: 10 -> 20" in told
+    assert limit(acme) == 10
+    assert "Moved 1 of 1" in command("pro", "--to", "2", "--organization", acme.slug)
+    assert limit(acme) == 20
+    assert Invoice.objects.count() == 1
+    payer.later(31.2)
+    assert Invoice.objects.latest("created_at").total == 1200
+    assert "Moved 0 of 0" in command("pro")
+
+
+def test_the_metered_item_goes_with_it(payer, acme, api, owner, version_two):
+    payer.buy()
+    api.put("/api/billing/overage", {"enabled": True, "cap": 100}, by=owner)
+    payer.world.deliver()
+    version_two()
+    command("pro")
+    items = payer.world.sdk.subscriptions.retrieve(payer.state.stripe_subscription_id)["items"].data
+    assert {item.price.id for item in items} == {price_of(), price_of("pro", "overage")}
+
+
+def test_those_in_arrears_or_about_to_change_stay(payer, acme, api, owner, version_two):
+    payer.buy("pro", "year")
+    api.post("/api/billing/change-plan", {"planTier": "pro", "interval": "month"}, by=owner)
+    version_two()
+    found = plan_migration.preview_migrations("pro")
+    assert [move.refused for move in found] == ["a plan change is scheduled"]
+    assert plan_migration.migrate(found) == 0
+    assert "(not moved: a plan change is scheduled)" in command("pro", "--dry-run")
+    assert replace(found[0], refused="").refused == ""
+
+
+def move_all(client, **more):
+    given = {"action": "move", "select_across": "1", "_selected_action": [SubscriptionState.objects.first().pk], **more}
+    return client.post("/admin/billing/subscriptionstate/?status__exact=active", given, follow=True)
+
+
+def test_staff_move_everybody_on_the_page(payer, acme, version_two, client, django_assert_max_num_queries):
+    payer.buy()
+    version_two()
+    root = User.objects.create_superuser("root@staff.example", "x")
+    client.force_login(root)
+    others = [OrganizationFactory() for _ in range(1100)]
+    fields = {
+        name: getattr(payer.state, name)
+        for name in ("plan_version", "interval", "status", "unit_amount", "currency", "anchor", "started_at")
+    }
+    rows = [
+        SubscriptionState(organization=each, stripe_subscription_id=f"sub_{each.pk}", stripe_customer_id="cus_x", **fields)
+        for each in others
+    ]
+    SubscriptionState.objects.bulk_create(rows)
+    with django_assert_max_num_queries(60):
+        page = move_all(client)
+    assert "pro v1 → pro v2: 1101 subscribers" in page.text
+    assert "$9.00 → $12.00 per month" in page.text
+    assert "projects: 10 -&gt; 20" in page.text
+    assert len(page.content) < 200_000
+    with django_assert_max_num_queries(60):
+        page = move_all(client, confirmed="1", reason="The new terms", expected="1101")
+    assert "1101 of 1101 subscriptions queued" in page.text
+    assert limit(acme) == 10
+    [(_, _, targets)] = jobs("billing.enqueue_migrations")
+    assert (len(targets["targets"]), targets["reason"]) == (1101, "The new terms")
+
+
+def test_workers_move_one_subscriber_at_a_time(payer, acme, version_two, client):
+    payer.buy()
+    version_two()
+    root = User.objects.create_superuser("root@staff.example", "x")
+    client.force_login(root)
+    move_all(client, confirmed="1", reason="The new terms", expected="1")
+    assert work() == 2
+    assert limit(acme) == 20
+    event = AuditEvent.objects.get(action="billing.move_version")
+    assert (event.actor_user, event.reason, event.before["plan"]) == (root, "The new terms", "pro v1")
+    assert event.after["price"] == price_of()
+    assert plan_migration.migrate_subscription(payer.state.stripe_subscription_id, 2) is False
+    assert plan_migration.migrate_subscription("sub_gone", 2) is False
+
+
+def test_nobody_of_that_name(db):
+    with pytest.raises(CommandError):
+        command("pro", "--organization", "0190a000-0000-7000-8000-000000000000")

@@ -1,0 +1,271 @@
+"""Changes of a subscription with a scheduled downgrade also hold after the downgrade."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from django.core import mail
+
+from billing.models import Invoice
+from billing.notifications import deliver as sender
+from contextmcp.common.clock import now
+from tests.factories.billing import price_of
+from tests.support.api import problem
+from usage.tracker import UsageTracker
+
+pytestmark = pytest.mark.django_db
+CHANGE, STANDING, OVERAGE = "/api/billing/change-plan", "/api/billing/subscription", "/api/billing/overage"
+PRO = {"planTier": "pro", "interval": "month"}
+
+
+def newest() -> Invoice:
+    found = Invoice.objects.order_by("-created_at", "-id").first()
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def planned(payer, api, owner):
+    """Enterprise until the period ends, then Pro."""
+    payer.buy("enterprise")
+    assert api.post(CHANGE, PRO, by=owner).status_code == 200
+    payer.world.deliver()
+    return payer
+
+
+def schedule_of(payer):
+    return payer.world.sdk.subscription_schedules.retrieve(payer.state.schedule_id)
+
+
+def test_a_coupon_given_afterwards(planned):
+    coupon = planned.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
+    planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"discounts": [{"coupon": coupon.id}]})
+    planned.world.deliver()
+    planned.later(31.2)
+    assert (planned.state.plan, newest().total) == ("pro", 450)
+
+
+def test_a_promotion_code_given_afterwards(planned):
+    coupon = planned.world.sdk.coupons.create({"amount_off": 100, "currency": "usd", "duration": "forever"})
+    code = planned.world.sdk.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "LESS"})
+    planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"discounts": [{"promotion_code": code.id}]})
+    planned.world.deliver()
+    planned.later(31.2)
+    assert newest().total == 800
+
+
+def test_a_discount_that_was_taken_away_afterwards(payer, api, owner):
+    coupon = payer.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
+    payer.buy("enterprise", discounts=[{"coupon": coupon.id}])
+    api.post(CHANGE, PRO, by=owner)
+    payer.world.sdk.subscriptions.update(payer.state.stripe_subscription_id, {"discounts": ""})
+    payer.world.deliver()
+    payer.later(31.2)
+    assert newest().total == 900
+
+
+def test_another_quantity(planned):
+    bought = planned.world.sdk.subscriptions.retrieve(planned.state.stripe_subscription_id)
+    row = {"id": bought["items"].data[0].id, "quantity": 5}
+    planned.world.sdk.subscriptions.update(bought.id, {"items": [row], "proration_behavior": "none"})
+    planned.world.deliver()
+    planned.later(31.2)
+    assert newest().total == 4500
+
+
+def test_the_quantity_that_there_was_when_it_was_planned(payer, api, owner):
+    bought = payer.world.sdk.subscriptions.create({"customer": payer.customer, "items": [{"price": price_of("enterprise"), "quantity": 3}]})
+    payer.world.deliver()
+    assert api.post(CHANGE, PRO, by=owner).status_code == 200
+    payer.later(31.2)
+    assert payer.world.sdk.subscriptions.retrieve(bought.id)["items"].data[0].quantity == 3
+    assert newest().total == 2700
+
+
+def test_another_card(planned):
+    card = planned.world.card(planned.customer, "pm_card_mastercard")
+    planned.world.card(planned.customer, "pm_card_chargeCustomerFail")
+    planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"default_payment_method": card})
+    planned.world.deliver()
+    planned.later(31.2)
+    assert planned.world.sdk.subscriptions.retrieve(planned.state.stripe_subscription_id).default_payment_method == card
+    assert (planned.state.status, newest().status) == ("active", "paid")
+
+
+def test_the_card_that_was_replaced_does_not_come_back(payer, api, owner):
+    first = payer.world.card(payer.customer)
+    bought = payer.buy("enterprise", default_payment_method=first)
+    api.post(CHANGE, PRO, by=owner)
+    second = payer.world.card(payer.customer, "pm_card_mastercard")
+    payer.world.sdk.subscriptions.update(bought.id, {"default_payment_method": second})
+    payer.world.deliver()
+    payer.later(31.2)
+    assert payer.world.sdk.subscriptions.retrieve(bought.id).default_payment_method == second
+
+
+def test_an_item_added_in_the_dashboard(planned):
+    product = planned.world.sdk.products.create({"name": "Support"})
+    price = planned.world.sdk.prices.create(
+        {"product": product.id, "unit_amount": 2500, "currency": "usd", "recurring": {"interval": "month"}}
+    )
+    planned.world.sdk.subscription_items.create(
+        {"subscription": planned.state.stripe_subscription_id, "price": price.id, "proration_behavior": "none"}
+    )
+    planned.world.deliver()
+    planned.later(31.2)
+    assert (planned.state.plan, newest().total) == ("pro", 900 + 2500)
+
+
+@pytest.fixture
+def shortened(payer, api, owner):
+    """Pro, billed yearly until the year ends, then monthly."""
+    payer.buy("pro", "year")
+    assert api.post(CHANGE, PRO, by=owner).status_code == 200
+    return payer
+
+
+def test_change_waits_for_the_year_although_overage_is_billed_monthly(shortened, api, owner):
+    year_ends = shortened.state.current_period_end
+    api.put(OVERAGE, {"enabled": True, "cap": 500}, by=owner)
+    api.delete(f"{STANDING}/upcoming-change", by=owner)
+    assert moment_of(api.post(CHANGE, PRO, by=owner).json()) == year_ends
+    shortened.later(32)
+    assert shortened.state.interval == "year"
+
+
+def give_free_days(payer, days: int) -> datetime:
+    """Extend the paid period as staff do in Stripe's dashboard. Return its new end."""
+    until = payer.state.current_period_end + timedelta(days=days)
+    wanted = {"trial_end": int(until.timestamp()), "proration_behavior": "none"}
+    payer.world.sdk.subscriptions.update(payer.state.stripe_subscription_id, wanted)
+    payer.world.deliver()
+    return until
+
+
+def moment_of(told) -> datetime:
+    return datetime.fromisoformat(told["upcomingChange"]["at"])
+
+
+def test_free_days_given_afterwards_put_the_change_off(planned, api, owner):
+    until = give_free_days(planned, 14)
+    assert moment_of(api.get(STANDING, by=owner).json()) == until
+    planned.later(32)
+    assert (planned.state.plan, planned.state.status) == ("enterprise", "trialing")
+    planned.later(14)
+    assert (planned.state.plan, planned.state.status, newest().total) == ("pro", "active", 900)
+    assert planned.plan == "pro"
+
+
+def test_free_days_that_are_taken_back_bring_the_change_forward(planned, api, owner):
+    give_free_days(planned, 14)
+    give_free_days(planned, -7)
+    assert moment_of(api.get(STANDING, by=owner).json()) == planned.state.current_period_end
+    planned.later(40)
+    assert planned.state.plan == "pro"
+
+
+def test_what_was_changed_before_the_free_days_holds_after_them(planned):
+    coupon = planned.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
+    planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"discounts": [{"coupon": coupon.id}]})
+    planned.world.deliver()
+    give_free_days(planned, 14)
+    planned.later(46)
+    assert (planned.state.plan, newest().total) == ("pro", 450)
+
+
+def test_a_downgrade_asked_for_in_free_days_waits_for_their_end(payer, api, owner):
+    payer.buy("enterprise")
+    payer.later(1)
+    until = give_free_days(payer, 14)
+    told = api.post("/api/billing/preview-change", PRO, by=owner).json()
+    assert (told["when"], told["nextAmount"], datetime.fromisoformat(told["effectiveAt"])) == ("period_end", 900, until)
+    assert moment_of(api.post(CHANGE, PRO, by=owner).json()) == until
+    payer.later((until - now(payer.organization)).days - 1)
+    assert payer.plan == "enterprise"
+    payer.later(3)
+    assert (payer.plan, newest().total) == ("pro", 900)
+
+
+def test_an_upgrade_in_free_days_is_made_at_once_and_costs_nothing_yet(payer, api, owner):
+    payer.buy("pro")
+    payer.later(1)
+    give_free_days(payer, 14)
+    paid = newest().pk
+    assert api.post(CHANGE, PRO | {"planTier": "enterprise"}, by=owner).status_code == 200
+    assert (payer.plan, newest().pk) == ("enterprise", paid)
+
+
+def test_the_mail_before_free_days_end_says_what_is_charged_then(planned):
+    planned.later(1)
+    until = give_free_days(planned, 14)
+    planned.later((until - now(planned.organization)).days - 1)
+    sender.deliver_due()
+    (letter,) = [each for each in mail.outbox if "free period ends on" in each.subject]
+    assert "Your next payment for ContextMCP Pro is due on that date: $9.00 for the next month." in letter.body
+
+
+def test_free_days_put_off_a_cancellation_too(payer, api, owner):
+    payer.buy("enterprise")
+    assert api.post("/api/billing/cancel", by=owner).status_code == 200
+    payer.world.deliver()
+    until = give_free_days(payer, 14)
+    assert datetime.fromisoformat(api.get(STANDING, by=owner).json()["cancelAt"]) == until
+    payer.later(40)
+    assert payer.plan == "enterprise"
+    payer.later(6)
+    assert payer.plan == "free"
+
+
+def year_later(payer) -> None:
+    for _ in range(13):
+        payer.later(28.2)
+
+
+def test_overage_turned_on_afterwards(shortened, api, owner, acme):
+    assert api.put(OVERAGE, {"enabled": True, "cap": 500}, by=owner).status_code == 200
+    assert len(schedule_of(shortened).phases[-1]["items"]) == 2
+    year_later(shortened)
+    told = api.get(STANDING, by=owner).json()
+    assert (told["interval"], told["overage"]["enabled"]) == ("month", True)
+    assert shortened.state.overage_item_id
+    UsageTracker(acme).consume("sessions", 1001)
+
+
+def test_overage_survives_another_plan_for_later(shortened, api, owner):
+    """A new schedule repeats the subscription as it is, not as it was when the first change was scheduled."""
+    api.put(OVERAGE, {"enabled": True, "cap": 500}, by=owner)
+    item = shortened.state.overage_item_id
+    api.delete(f"{STANDING}/upcoming-change", by=owner)
+    assert api.post(CHANGE, PRO, by=owner).status_code == 200
+    assert shortened.state.overage_item_id == item
+
+
+def test_a_schedule_made_in_the_dashboard_stays_as_it_was_made(payer):
+    bought = payer.buy("enterprise")
+    made = payer.world.sdk.subscription_schedules.create({"from_subscription": bought.id})
+    rows = {name: [{"price": price_of(name), "quantity": 1}] for name in ("enterprise", "pro")}
+    begin, end = made.phases[0].start_date, made.phases[0].end_date
+    phases = [
+        {"items": rows["enterprise"], "start_date": begin, "end_date": end},
+        {"items": rows["pro"], "duration": {"interval": "month"}},
+    ]
+    payer.world.sdk.subscription_schedules.update(made.id, {"phases": phases})
+    coupon = payer.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
+    payer.world.sdk.subscriptions.update(bought.id, {"discounts": [{"coupon": coupon.id}]})
+    payer.world.deliver()
+    assert schedule_of(payer).phases[-1].discounts == []
+
+
+def test_aligned_schedule_makes_no_stripe_call(planned, monkeypatch):
+    from billing.stripe.gateway import subscriptions
+
+    monkeypatch.setattr(subscriptions, "update_schedule", lambda *args, **params: pytest.fail("nothing differs"))
+    planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"metadata": {"note": "x"}})
+    planned.world.deliver()
+
+
+def test_it_still_can_be_taken_back(planned, api, owner):
+    coupon = planned.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
+    planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"discounts": [{"coupon": coupon.id}]})
+    planned.world.deliver()
+    assert api.delete(f"{STANDING}/upcoming-change", by=owner).json()["upcomingChange"] is None
+    assert problem(api.delete(f"{STANDING}/upcoming-change", by=owner)) == (409, "nothing_to_change")

@@ -1,0 +1,92 @@
+"""The event endpoint in front of Django, as the server serves it."""
+
+import io
+import json
+import sys
+
+import pytest
+from django.db import connection
+from django.test import override_settings
+
+from billing.inbound import inbox, wsgi_shortcut
+from billing.models import WebhookEvent
+from tests.support.stripe import WEBHOOK_SECRET, sign
+
+EVENT = {
+    "id": "evt_1",
+    "object": "event",
+    "type": "customer.updated",
+    "created": 1_800_000_000,
+    "data": {"object": {"object": "customer", "id": "cus_1"}},
+}
+
+
+def call(body: str, path: str = wsgi_shortcut.PATH, method: str = "POST"):
+    from contextmcp.wsgi import application
+
+    answered = []
+    environ = {
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "HTTP_HOST": "localhost",
+        "CONTENT_TYPE": "application/json",
+        "CONTENT_LENGTH": str(len(body)),
+        "HTTP_STRIPE_SIGNATURE": sign(body),
+        "wsgi.input": io.BytesIO(body.encode()),
+        "wsgi.errors": sys.stderr,
+        "wsgi.url_scheme": "http",
+    }
+    answer = application(environ, lambda status, headers: answered.append((status, dict(headers))))
+    text = b"".join(answer)
+    return int(answered[0][0].split()[0]), answered[0][1], json.loads(text) if text else None
+
+
+@pytest.fixture(autouse=True)
+def _secret():
+    with override_settings(STRIPE_WEBHOOK_SECRETS=[WEBHOOK_SECRET]):
+        yield
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_stores_refuses_and_lets_everything_else_through():
+    assert call(json.dumps(EVENT))[::2] == (200, {"received": True})
+    assert WebhookEvent.objects.count() == 1
+    status, headers, body = call("{}")
+    assert (status, headers["Content-Type"], body["code"]) == (400, "application/problem+json", "malformed_request")
+    assert call("", path="/livez", method="GET")[::2] == (200, {"status": "ok"})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_died_is_replaced():
+    call(json.dumps(EVENT))
+    connection.connection.close()
+    assert call(json.dumps(EVENT | {"id": "evt_2"}))[0] == 200
+    assert WebhookEvent.objects.count() == 2
+
+
+@pytest.mark.django_db
+def test_dead_connection_within_a_transaction_is_reported(monkeypatch):
+    """The retry would run outside of the test's transaction."""
+    import psycopg
+
+    class Dead:
+        def execute(self, *args, **options):
+            raise psycopg.OperationalError("gone")
+
+    monkeypatch.setattr(inbox, "psycopg_cursor", lambda **options: Dead())
+    with pytest.raises(psycopg.OperationalError):
+        inbox.store_event(inbox.parse_event(json.dumps(EVENT).encode()), json.dumps(EVENT))
+
+
+@pytest.mark.django_db
+def test_the_unexpected_is_a_500_that_tells_nothing(monkeypatch):
+    def broken(request):
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(wsgi_shortcut, "stripe_webhook", broken)
+    status, _, body = call(json.dumps(EVENT))
+    assert (status, body["code"]) == (500, "server_error")
+    assert "secret" not in json.dumps(body)

@@ -1,0 +1,121 @@
+"""With N units left, exactly N of many concurrent calls are allowed, although servers are killed and the cache is flushed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+
+from django.conf import settings
+
+from contextmcp.devstack.databases import forget_keys
+from tests.chaos import load_clients
+from tests.chaos.load_clients import Call, Crowd
+from tests.factories.accounts import OrganizationFactory, Person, UserFactory
+from tests.factories.usage import UsageCounterFactory, subscribe
+from tests.support.gates import GateProcess, WebProcess
+from usage.models import IdempotencyKey, UsageCounter, UsageEvent, UsageSummary
+from usage.store.rebuild import count_mismatched_summaries
+
+LIMIT = 1000  # sessions per month on Pro
+CALL = ("/api/usage/authorize", {"feature": "sessions"})
+
+
+@dataclass
+class Exact:
+    left: int
+    calls: int
+    admitted: int = 0
+    again: int = 0
+    kills: int = 0
+    flushes: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+class Servers:
+    """Start three gates and a web server, each of which can be killed and restarted on its port."""
+
+    def __init__(self) -> None:
+        self.running: list[GateProcess] = []
+        self.starting: list[threading.Thread] = []
+        self.kills = self.flushes = 0
+
+    def start(self, gates: int, webs: int) -> list[int]:
+        self.running = [GateProcess() for _ in range(gates)] + [WebProcess() for _ in range(webs)]
+        for server in self.running:
+            server.wait(60)
+        return [server.port for server in self.running]
+
+    def kill(self, number: int) -> None:
+        """Send SIGKILL to a server and start it again."""
+        doomed = self.running[number]
+        doomed.kill()
+        self.running[number] = type(doomed)(port=doomed.port)
+        self.kills += 1
+
+    def flush(self) -> None:
+        """Delete the product's keys in Valkey. A shared server keeps its other keys."""
+        forget_keys(settings.REDIS_URL, settings.CACHE_PREFIX)
+        self.flushes += 1
+
+
+@contextmanager
+def servers(*, gates: int = 3, webs: int = 1) -> Iterator[tuple[Servers, list[int]]]:
+    found = Servers()
+    with ExitStack() as stack:
+        stack.callback(lambda: [server.kill() for server in found.running])
+        yield found, found.start(gates, webs)
+
+
+def run(left: int, *, calls: int, repeats: int, clients: int, gates: int = 3, webs: int = 1) -> Exact:
+    """Send `calls` with distinct keys and `repeats` of some of them, with `left` units left."""
+    organization = OrganizationFactory(owner=UserFactory())
+    person = Person(organization.memberships.select_related("organization", "user").get())
+    subscribe(organization)
+    UsageCounterFactory(organization=organization, used=LIMIT - left)
+    # Each repeat is next to its original, so that both run at the same time.
+    wanted = [Call(*CALL, f"call-{number}") for number in range(calls) for _ in range(2 if number < repeats else 1)]
+    found = Exact(left, len(wanted))
+    with servers(gates=gates, webs=webs) as (world, ports):
+        plan = {
+            len(wanted) // 8: lambda: world.kill(0),
+            len(wanted) // 4: world.flush,
+            len(wanted) // 3: lambda: world.kill(gates),
+            len(wanted) // 2: lambda: world.kill(1),
+        }
+
+        def disturb(number: int) -> None:
+            if act := plan.pop(number, None):
+                threading.Thread(target=act).start()
+
+        said = load_clients.ask(ports, person.key, wanted, clients=clients, patience=180, on_answer=disturb)
+        found.kills, found.flushes = world.kills, world.flushes
+    found.again = said.again
+    _judge(found, said, organization)
+    return found
+
+
+def _judge(found: Exact, said: Crowd, organization: object) -> None:
+    granted = said.granted()
+    found.admitted = len(granted)
+    found.wrong += said.odd
+    for name, bodies in granted.items():
+        if any(body != bodies[0] for body in bodies):
+            found.wrong.append(f"{name} was answered in two ways: {bodies}")
+        if len(bodies) != len(said.answers[name]):
+            found.wrong.append(f"{name} was granted and refused")
+    odd = {status for answers in said.answers.values() for status, _ in answers} - {200, 429}
+    found.wrong += [f"there were answers {sorted(odd)}"] if odd else []
+    counter = UsageCounter.objects.get(organization=organization)
+    mine = UsageEvent.objects.filter(organization=organization)
+    figures = {
+        "admitted": found.admitted,
+        "counted": counter.used - (LIMIT - found.left),
+        "stored": mine.count(),
+        "keys stored": IdempotencyKey.objects.filter(organization_id=counter.organization_id).count(),
+        "summed up": sum(UsageSummary.objects.filter(organization=organization, grain="d").values_list("amount", flat=True)),
+    }
+    found.wrong += [f"{what}: {number}, not {found.left}" for what, number in figures.items() if number != found.left]
+    if wrong := count_mismatched_summaries(str(counter.organization_id)):
+        found.wrong.append(f"{wrong} summaries differ from the events")

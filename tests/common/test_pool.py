@@ -1,0 +1,119 @@
+"""The threads of a web process share a bounded number of connections to Postgres."""
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+from django.db import connection
+
+from contextmcp.common import pool as pools
+from contextmcp.common.db import check_pooling, limit_waiting
+from contextmcp.common.pool import Pool, PoolTimeout
+from tests.support.gates import environment
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def made():
+    return []
+
+
+@pytest.fixture
+def pool(made, transactional_db):
+    parameters = connection.get_connection_params()
+
+    def connect():
+        made.append(psycopg.connect(**parameters, autocommit=True))
+        limit_waiting(made[-1])
+        return made[-1]
+
+    found = Pool(connect, 2)
+    yield found
+    found.close()
+    for each in made:
+        each.close()
+
+
+def test_many_threads_share_few_connections(pool, made):
+    together = threading.Barrier(2)
+
+    def work(number):
+        one = pool.getconn()
+        try:
+            if number < 2:
+                together.wait(10)
+            return one.execute("SELECT current_setting('lock_timeout')").fetchone()[0]
+        finally:
+            pool.putconn(one)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert set(threads.map(work, range(40))) == {"2s"}
+    assert len(made) == 2
+
+
+def test_waiting_for_a_connection_has_an_end(pool, monkeypatch):
+    monkeypatch.setattr(pools, "WAIT_SECONDS", 0.1)
+    one, other = pool.getconn(), pool.getconn()
+    with pytest.raises(PoolTimeout) as refused:
+        pool.getconn()
+    assert refused.value.sqlstate == "53300"
+    pool.putconn(one)
+    assert pool.getconn() is one
+    pool.putconn(other)
+
+
+def test_broken_open_and_unused_connections_are_not_handed_out(pool, made, monkeypatch):
+    one = pool.getconn()
+    pool.putconn(one)
+    with psycopg.connect(**connection.get_connection_params(), autocommit=True) as control:
+        control.execute("SELECT pg_terminate_backend(%s)", [one.info.backend_pid])
+    two = pool.getconn()
+    assert two is not one and one.closed
+    two.execute("BEGIN")
+    pool.putconn(two)
+    assert two.closed
+    monkeypatch.setattr(pools, "IDLE_SECONDS", -1)
+    three, four = pool.getconn(), pool.getconn()
+    pool.putconn(three)
+    pool.putconn(four)
+    assert three.closed and len(made) == 4
+
+
+def test_a_failing_connect_leaves_its_place_free(pool, monkeypatch):
+    monkeypatch.setattr(pools, "WAIT_SECONDS", 0.1)
+
+    def fail():
+        raise psycopg.OperationalError("refused")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pool, "_connect", fail)
+        for _ in range(4):
+            with pytest.raises(psycopg.OperationalError, match="refused"):
+                pool.getconn()
+    pool.putconn(pool.getconn())
+
+
+def test_postgres_itself_is_no_pooler(transactional_db):
+    check_pooling()
+
+
+def test_the_web_application_uses_the_pool(transactional_db):
+    code = (
+        "import contextmcp.asgi, threading\n"
+        "from django.db import connection, connections\n"
+        "seen = set()\n"
+        "def work():\n"
+        "    with connection.cursor() as cursor:\n"
+        "        cursor.execute(\"SELECT pg_backend_pid(), current_setting('statement_timeout'), current_setting('TimeZone')\")\n"
+        "        seen.add(cursor.fetchone())\n"
+        "    connections.close_all()\n"
+        "for _ in range(5):\n"
+        "    thread = threading.Thread(target=work); thread.start(); thread.join()\n"
+        "print(len(seen), *sorted(seen)[0][1:])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.split() == ["1", "20s", "UTC"], done.stderr

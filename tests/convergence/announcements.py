@@ -1,0 +1,92 @@
+"""Compare the next payment that is announced for each plan with what Stripe then charges."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from billing.models import BillingAccount, SubscriptionState
+from billing.subscriptions import amounts
+from tests.convergence.history import WAITING, History, Step
+from tests.convergence.stripe_fixture import Party, Scene
+from tests.support.stripe import DAY
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """An amount in minor units and a Unix timestamp; 0 and None if no payment is announced."""
+
+    made_at: int
+    amount: int
+    due_at: int | None
+
+
+@dataclass
+class Announcements:
+    """By subscription. `compared` is the number of compared renewals; `wrong` describes the mismatches."""
+
+    compared: int = 0
+    wrong: list[str] = field(default_factory=list)
+    _latest: dict[str, dict[str, Announcement]] = field(default_factory=lambda: defaultdict(dict))
+
+    def follow(self, history: History, step: Step) -> None:
+        """Compare the announcement before the actor's step with the result of the step, and store the new announcement."""
+        if step.actor is None:
+            return
+        scene, party = history.scene, _as_then(history.scene.parties[step.actor])
+        if step.name in WAITING:
+            for subscription, announced in self._latest[party.organization_id].items():
+                self._compare(scene, party, subscription, announced, step)
+        self._latest[party.organization_id] = _announced(scene, party)
+
+    def _compare(self, scene: Scene, party: Party, subscription: str, announced: Announcement, step: Step) -> None:
+        renewal = _first_renewal(scene, party, subscription, announced.made_at)
+        # Another invoice may use up the credit before this one, or before this one is finalized.
+        if renewal is None or renewal.starting_balance or _is_undecided(renewal):
+            return
+        self.compared += 1
+        asked = (_asked(renewal), renewal.created if _asked(renewal) else None)
+        if announced.amount != asked[0] or (asked[0] and abs((announced.due_at or 0) - renewal.created) > DAY):
+            told = (announced.amount, announced.due_at)
+            self.wrong.append(
+                f"{step.name}: {subscription} of {party.organization_id}: announced {told}, asked for {asked} ({renewal.status})"
+            )
+
+
+def _as_then(party: Party) -> Party:
+    """Return the party with the customer that it had at this step."""
+    account = BillingAccount.objects.get(organization_id=party.organization_id)
+    return replace(party, customers=[str(account.stripe_customer_id)])
+
+
+def _announced(scene: Scene, party: Party) -> dict[str, Announcement]:
+    if scene.deleted(party) or scene.balance(party):
+        return {}
+    found, present = {}, scene.now(party)
+    for state in SubscriptionState.objects.filter(organization_id=party.organization_id).live():
+        payment = amounts.next_payment(state)
+        told = (payment.amount, int(payment.at.timestamp())) if payment and payment.amount else (0, None)
+        found[state.stripe_subscription_id] = Announcement(present, *told)
+    return found
+
+
+def _first_renewal(scene: Scene, party: Party, subscription: str, since: int) -> Any:
+    def is_renewal(invoice: Any) -> bool:
+        details = invoice.parent and invoice.parent.subscription_details
+        regular = invoice.billing_reason == "subscription_cycle" and invoice.created > since
+        return bool(regular and details and details.subscription == subscription)
+
+    return min(filter(is_renewal, scene.invoices(party)), key=lambda invoice: invoice.created, default=None)
+
+
+def _is_undecided(invoice: Any) -> bool:
+    """Return whether the invoice is in the hour before its finalization. Only then does paused collection void it."""
+    return bool(invoice.status == "draft" and invoice.auto_advance)
+
+
+def _asked(invoice: Any) -> int:
+    """Return the amount that the customer has to pay: zero for an invoice that is held, void or uncollectible without an attempt."""
+    held = invoice.status == "draft" and not invoice.auto_advance
+    given_up = invoice.status in ("void", "uncollectible") and not invoice.attempted
+    return 0 if held or given_up else max(0, int(invoice.amount_due))

@@ -1,0 +1,210 @@
+"""Play a history to the product through the real endpoint, the real queue and the workers' code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+from django.db import connection
+
+from accounts.models import Organization
+from accounts.principal_cache import cache
+from billing.models import BillingAccount, SubscriptionState
+from entitlements.cache import CACHE
+from entitlements.manager import EntitlementsManager
+from tests.convergence import expected_access, reconciling, rows
+from tests.convergence.announcements import Announcements
+from tests.convergence.history import History, Step
+from tests.convergence.stripe_fixture import Gift
+from tests.support.stripe import jobs, post, run
+
+Event = dict[str, Any]
+# Seconds after a step, by the organization's clock, in which its events are processed.
+GLANCE = 90
+LISTENING = ("billing.process_events", "billing.sync_customer")
+
+
+@dataclass
+class Chaos:
+    """How deliveries go wrong. Without any of it they arrive in order, once and immediately."""
+
+    seed: int = 0
+    copies: int = 1
+    drop: float = 0.0
+    shuffle: bool = False
+    late: bool = False  # delay in steps
+    afterwards: bool = False  # deliver everything after the end
+
+
+@dataclass
+class World:
+    """The final state, and mismatches on the way. `rows` depend only on Stripe's current state; `history` does not."""
+
+    rows: rows.Rows = field(default_factory=dict)
+    history: rows.Rows = field(default_factory=dict)  # observed access on the way
+    deliveries: int = 0
+    dropped: int = 0
+    checks: int = 0
+    announced: int = 0  # payments that were compared with their announcements
+    wrong: list[str] = field(default_factory=list)
+
+
+def play(history: History, chaos: Chaos) -> World:
+    """Deliver the events of `history` as `chaos` describes, then reconcile."""
+    rows.forget()
+    CACHE.reset()
+    cache.reset()
+    world, dice, announced = World(), Random(chaos.seed), Announcements()
+    for number, (step, events) in enumerate(deliveries(history, chaos, dice, world)):
+        arrive(history, step)
+        began = _moment()
+        for event in events:
+            assert post(event).status_code == 200
+            world.deliveries += 1
+            if dice.random() < 0.2:
+                work_off()
+        work_off()
+        if step.night:
+            reconciling.reconcile()
+            work_off()
+        _check(history, step, number, world, since=None if chaos == Chaos() else began)
+        if chaos == Chaos():
+            announced.follow(history, step)
+    reconciling.reconcile()
+    work_off()
+    _check(history, history.steps[-1], len(history.steps), world)
+    _check_past(history, world)
+    if chaos == Chaos():
+        _check_record(history, world)
+    world.announced, world.checks = announced.compared, world.checks + announced.compared
+    world.wrong += announced.wrong
+    world.rows = ending()
+    world.history = rows.grants() | rows.notices()
+    return world
+
+
+def arrive(history: History, step: Step) -> None:
+    """Restore Stripe's state of that time, and the product's own knowledge of the customers that it had requested."""
+    history.scene.restore(step.photograph)
+    for organization_id, customer in step.joined:
+        made = {"stripe_customer_id": customer, "customer_deleted_at": None}
+        BillingAccount.objects.update_or_create(organization_id=organization_id, defaults=made)
+    for organization_id, gift in step.gifts:
+        _give(Organization.objects.get(pk=organization_id), gift)
+
+
+def _give(organization: Organization, gift: Gift) -> None:
+    """Add the grant as staff did, unless it exists, and end it where they ended it."""
+    manager = EntitlementsManager(organization)
+    grant = organization.grants.filter(reference=gift.reference).first()
+    if grant is None:
+        dates = {"starts_at": _at(gift.starts_at), "ends_at": _at(gift.ends_at) if gift.ends_at else None}
+        grant = manager.grant(gift.plan, gift.source, reason="outage", reference=gift.reference, **dates)
+    if gift.called_off_at and grant.ends_at == (_at(gift.ends_at) if gift.ends_at else None):
+        manager.end_grant(grant, reason="given by mistake", at=_at(gift.called_off_at))
+
+
+def _at(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def ending() -> rows.Rows:
+    """Return all rows that depend only on Stripe's current state."""
+    return rows.dump() | rows.standing_grants() | rows.inbox()
+
+
+def work_off() -> None:
+    """Run the workers' jobs for events. What the product does at Stripe itself is omitted, because Stripe's history is given."""
+    while found := jobs():
+        for number, name, arguments in found:
+            with connection.cursor() as cursor:
+                cursor.execute("DELETE FROM procrastinate_jobs WHERE id = %s", [number])
+            if name in LISTENING:
+                run(name, **arguments)
+
+
+def deliveries(history: History, chaos: Chaos, dice: Random, world: World) -> Iterator[tuple[Step, list[Event]]]:
+    """Deliver what arrives while Stripe is in its state after each step."""
+    backlog: list[Event] = []
+    for step in history.steps:
+        for event in step.events:
+            if dice.random() < chaos.drop:
+                world.dropped += 1
+            else:
+                backlog += [event] * chaos.copies
+        if chaos.afterwards:
+            yield step, []
+            continue
+        if chaos.shuffle:
+            dice.shuffle(backlog)
+        some = dice.randrange(len(backlog) + 1) if chaos.late else len(backlog)
+        arriving, backlog = backlog[:some], backlog[some:]
+        yield step, arriving
+    if chaos.shuffle:
+        dice.shuffle(backlog)
+    yield history.steps[-1], backlog
+
+
+def _check(history: History, step: Step, number: int, world: World, *, since: datetime | None = None) -> None:
+    """Check that access equals that of the subscriptions, as far as the product was notified, and everywhere after the end."""
+    whom = history.scene.parties if step.actor is None or number == len(history.steps) else [history.scene.parties[step.actor]]
+    for party in whom if since is None else history.scene.parties:
+        organization = Organization.objects.get(pk=party.organization_id)
+        # Late events leave the product in an older state; a sync during this step has seen the current one.
+        if since and not BillingAccount.objects.filter(organization=organization, synced_at__gt=since).exists():
+            continue
+        CACHE.reset()
+        entitled = EntitlementsManager(organization).entitlements().plan
+        world.checks += 1
+        if entitled != step.expected[party.organization_id]:
+            world.wrong.append(
+                f"step {number} ({step.name}): {organization.name} has {entitled}, stands for {step.expected[party.organization_id]}"
+            )
+
+
+def _check_past(history: History, world: World) -> None:
+    """Check that no grant lies outside its subscription's life, and that no two grants of one subscription overlap."""
+    for party in history.scene.parties:
+        for state in SubscriptionState.objects.filter(organization_id=party.organization_id):
+            last = None
+            for grant in state.organization.grants.filter(reference=state.stripe_subscription_id).order_by("starts_at", "id"):
+                world.checks += 1
+                if grant.starts_at == grant.ends_at:
+                    continue
+                # A test clock stands still while the product's time continues, so times within seconds are equal.
+                over = state.ended_at and (grant.ends_at is None or grant.ends_at - state.ended_at > timedelta(seconds=GLANCE))
+                if grant.starts_at < state.started_at or over:
+                    world.wrong.append(
+                        f"{grant} of {state}: {grant.starts_at} to {grant.ends_at}, but it was {state.started_at} to {state.ended_at}"
+                    )
+                if last and (last.ends_at is None or last.ends_at > grant.starts_at):
+                    world.wrong.append(f"{last} until {last.ends_at} and {grant} from {grant.starts_at} at a time, by {state}")
+                last = grant
+
+
+def _check_record(history: History, world: World) -> None:
+    """Check that after delivery in order, the recorded grants state for every former time what was true then."""
+    for party in history.scene.parties:
+        grants = list(Organization.objects.get(pk=party.organization_id).grants.select_related("plan_version"))
+        for step, after in pairwise(history.steps):
+            moment = step.moments[party.organization_id]
+            if after.moments[party.organization_id] - moment < 2 * GLANCE:
+                continue
+            world.checks += 1
+            at = _at(moment + GLANCE)
+            held = [grant.plan_version.plan for grant in grants if grant.starts_at <= at and (grant.ends_at is None or grant.ends_at > at)]
+            had = max(held, key=expected_access.RANKS.index, default="free")
+            wanted = step.expected[party.organization_id]
+            if had != wanted:
+                world.wrong.append(f"at {at:%Y-%m-%d %H:%M} ({step.name}) {party.organization_id} had {wanted}, but {had} is on record")
+
+
+def _moment() -> datetime:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        moment: datetime = cursor.fetchone()[0]
+        return moment

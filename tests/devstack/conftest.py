@@ -1,0 +1,63 @@
+"""Fixtures: real processes in temporary homes, none of which is left behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from contextmcp.devstack import services
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+GIVEN = ("DATABASE_URL", "REDIS_URL", "CONTEXTMCP_HOME", "PORT", "PUBLIC_URL", "STRIPE", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET")
+Python = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home whose servers the tests may kill. The suite's own servers are not affected."""
+    for name in GIVEN:
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    yield home
+    for each in (home, home / "other"):
+        services.stop(each)
+        services.Postgres(each).remove()
+    left = belonging_to(home)
+    for process in left:
+        process.kill()
+    assert left == []
+
+
+@pytest.fixture
+def python(home: Path) -> Iterator[Python]:
+    """Start Python with a script. Whatever is left of it is killed at the end."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str, **options: object) -> subprocess.Popen[str]:
+        env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "CONTEXTMCP_HOME": str(home)}
+        command = [sys.executable, *arguments]
+        started.append(subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, **options))  # type: ignore[call-overload]
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def belonging_to(home: Path) -> list[psutil.Process]:
+    """Return the running processes with this home in their command line."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        alive = process.info["status"] != psutil.STATUS_ZOMBIE
+        if alive and any(str(home) in word for word in process.info["cmdline"] or []):
+            found.append(process)
+    return found

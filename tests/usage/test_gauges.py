@@ -1,0 +1,84 @@
+"""Increasing, decreasing and setting gauges."""
+
+import pytest
+
+from tests.factories.usage import UsageGaugeFactory, subscribe
+from tests.support.api import problem
+from usage.models import UsageGauge
+
+URL = "/api/usage/gauges"
+
+
+def value(organization, feature="projects"):
+    return sum(UsageGauge.objects.filter(organization=organization, feature=feature).values_list("value", flat=True))
+
+
+def test_it_is_stated_even_above_the_limit(api, owner, acme):
+    said = api.put(f"{URL}/projects", {"value": 3}, by=owner).json()
+    assert said == {
+        "feature": "projects",
+        "kind": "gauge",
+        "amount": 3,
+        "used": 3,
+        "limit": 1,
+        "remaining": 0,
+        "overage": 2,
+        "resetsAt": None,
+    }
+    assert api.put(f"{URL}/projects", {"value": 0}, by=owner).json()["remaining"] == 1
+    assert value(acme) == 0
+
+
+def test_what_is_given_back_can_be_taken_again(api, owner, acme):
+    UsageGaugeFactory(organization=acme, value=1)
+    assert problem(api.post("/api/usage/authorize", {"feature": "projects"}, by=owner))[1] == "limit_reached"
+    said = api.post(f"{URL}/projects/release", by=owner).json()
+    assert (said["used"], said["remaining"]) == (0, 1)
+    assert api.post("/api/usage/authorize", {"feature": "projects"}, by=owner).status_code == 200
+
+
+def test_more_than_is_in_use_cannot_be_given_back(api, owner, acme):
+    UsageGaugeFactory(organization=acme, value=1)
+    response = api.post(f"{URL}/projects/release", {"amount": 2}, by=owner)
+    assert problem(response) == (409, "release_exceeds_usage")
+    assert response.json()["used"] == 1
+    assert problem(api.post(f"{URL}/best_practices/release", {"amount": 1}, by=owner)) == (409, "release_exceeds_usage")
+    assert value(acme) == 1
+
+
+def test_giving_back_is_counted_once_per_key(api, owner, acme):
+    UsageGaugeFactory(organization=acme, value=5)
+    first = api.post(f"{URL}/projects/release", {"amount": 2}, by=owner, idempotency_key="r")
+    again = api.post(f"{URL}/projects/release", {"amount": 2}, by=owner, idempotency_key="r")
+    assert again.content == first.content
+    assert again["Idempotent-Replayed"] == "true"
+    assert problem(api.post("/api/usage/authorize", {"feature": "projects", "amount": 2}, by=owner, idempotency_key="r"))[0] == 409
+    assert value(acme) == 3
+
+
+def test_an_unlimited_level_is_counted_all_the_same(api, owner, acme):
+    subscribe(acme, "enterprise")
+    said = api.put(f"{URL}/projects", {"value": 10_000}, by=owner).json()
+    assert (said["used"], said["limit"], said["remaining"], said["overage"]) == (10_000, None, None, 0)
+
+
+@pytest.mark.parametrize("feature", ["sessions", "context_queries", "basic_context", "team_members", "nonsense"])
+def test_what_is_no_level_is_refused(api, owner, feature):
+    assert problem(api.put(f"{URL}/{feature}", {"value": 1}, by=owner)) == (422, "validation_error")
+    assert problem(api.post(f"{URL}/{feature}/release", {"amount": 1}, by=owner)) == (422, "validation_error")
+
+
+@pytest.mark.parametrize("body", [{"value": -1}, {"value": "1"}, {}, {"value": 2**63}, [], {"value": 1, "x": 1}, {"value": None}])
+def test_bad_values_are_refused(api, owner, acme, body):
+    assert problem(api.put(f"{URL}/projects", body, by=owner)) == (422, "validation_error")
+    assert value(acme) == 0
+
+
+def test_who_may(api, member, admin, viewer, stranger, acme):
+    for person in (member, admin, stranger):
+        assert api.put(f"{URL}/best_practices", {"value": 2}, by=person).status_code == 200
+        assert api.post(f"{URL}/best_practices/release", {"amount": 1}, by=person).status_code == 200
+    for path, send in ((f"{URL}/best_practices", api.put), (f"{URL}/best_practices/release", api.post)):
+        assert problem(send(path, {"value": 2}, by=viewer))[0] == 403
+        assert problem(send(path, {"value": 2}))[0] == 401
+    assert value(acme, "best_practices") == 1

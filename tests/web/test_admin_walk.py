@@ -1,0 +1,220 @@
+"""Every admin page and action as every role: each can do what its permissions allow, and nothing responds with 500."""
+
+from uuid import UUID
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group, Permission
+from django.template.response import SimpleTemplateResponse
+from django.test import Client, RequestFactory
+from django.urls import reverse
+
+from accounts.models import AuditEvent, User
+from billing.models import BillingAccount, OperatorAlert, PlanPrice, SubscriptionState, WebhookEvent
+from contextmcp.common import problems
+from contextmcp.common.admin_base import ReadOnlyAdmin
+from contextmcp.common.clock import now
+from contextmcp.common.models import OutgoingEmail
+from contextmcp.common.tasks import retry_emails
+from contextmcp.web import staff_dashboard
+from contextmcp.web.staff_roles import ROLES
+from entitlements.manager import EntitlementsManager
+from tests.factories.accounts import UserFactory
+from tests.factories.service_keys import service_key
+
+pytestmark = pytest.mark.django_db
+MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
+OURS = {"accounts", "entitlements", "usage", "billing", "djstripe", "common", "account", "mfa", "procrastinate"}
+# Whose pages are written out: who may see everything and change nothing, and who may do everything. The pages of the others have no part
+# that is on neither.
+RENDERED = {"looker", "owner"}
+WHO = ["anonymous", "customer", "nobody", "looker", *ROLES, "owner"]
+
+
+def client_of(who, owner):
+    client = Client()
+    if who == "customer":
+        client.force_login(owner.user)
+    elif who == "owner":
+        client.force_login(User.objects.create_superuser("owner@staff.example", "x"))
+    elif who != "anonymous":
+        user = UserFactory(email=f"{who}@staff.example", is_staff=True)
+        if who == "looker":
+            user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+        elif who != "nobody":
+            user.groups.add(Group.objects.get(name=who))
+        client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def light(monkeypatch):
+    """Leave out what is the same on each of a thousand pages, and two thirds of the time: the menu, the page of an error, and the copies
+    of every template's context that Django's client keeps. Other tests of this module look at the first two."""
+    monkeypatch.setattr(staff_dashboard, "navigation", lambda request: [])
+    monkeypatch.setattr(problems, "_page", lambda request, error: problems.response(error))
+    monkeypatch.setattr("django.test.client.store_rendered_templates", lambda *arguments, **context: None)
+
+
+def may_enter(who):
+    return who not in {"anonymous", "customer"}
+
+
+def may_look(who):
+    return may_enter(who) and who != "nobody"
+
+
+def actions_of(who, model):
+    """Return the actions that the pages offer to this member of staff."""
+    request = RequestFactory().get("/admin/")
+    request.user = User.objects.get(email=f"{who}@staff.example")
+    return set(admin.site._registry[model].get_actions(request))
+
+
+def test_only_pages_of_our_own_are_registered():
+    assert {model._meta.app_label for model in MODELS} == OURS
+    for model in MODELS:
+        assert isinstance(admin.site._registry[model], ReadOnlyAdmin), model
+        assert type(admin.site._registry[model]).__module__.split(".")[0] in {"accounts", "entitlements", "usage", "billing", "contextmcp"}
+
+
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.usefixtures("light")
+def test_every_page_requires_its_permission(who, owner, member, monkeypatch):
+    if who not in RENDERED:
+        monkeypatch.setattr(SimpleTemplateResponse, "rendered_content", "")
+    client = client_of(who, owner)
+    for model in MODELS:
+        name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+        row = model.objects.order_by().first()
+        key = row.pk if row is not None else str(UUID(int=0)) if model._meta.pk.get_internal_type() == "UUIDField" else "1"
+        for page in (reverse(f"{name}_changelist"), reverse(f"{name}_changelist") + "?q=a", reverse(f"{name}_change", args=[key])):
+            answer = client.get(page)
+            if not may_enter(who):
+                assert (answer.status_code, answer.url.startswith("/admin/login/")) == (302, True), page
+            elif not may_look(who):
+                assert answer.status_code == 403, page
+            else:
+                assert answer.status_code in ({200} if row is not None or "change/" not in page else {302}), page
+        for page in (reverse(f"{name}_delete", args=[key]), reverse(f"{name}_history", args=[key])):
+            assert client.get(page).status_code in {200, 302, 403}, page
+        deleted = client.post(reverse(f"{name}_delete", args=[key]), {"post": "yes"})
+        assert deleted.status_code in {302, 403}, name
+        assert row is None or model.objects.filter(pk=row.pk).exists()
+        added = client.get(reverse(f"{name}_add"))
+        assert added.status_code in {200, 302, 403}, name
+        allowed = who == "owner" or (who in ROLES and f"{model._meta.app_label}.add_{model._meta.model_name}" in ROLES[who])
+        # Whoever operates billing registers a price that was created at Stripe.
+        registers = model is PlanPrice and (who == "owner" or "billing.operate_billing" in ROLES.get(who, ()))
+        read_only = "add" not in admin.site._registry[model].allowed_changes and not registers
+        allowed = allowed or registers
+        if may_enter(who) and (read_only or not allowed):
+            assert added.status_code == 403, name
+
+
+@pytest.mark.parametrize("who", ["nobody", "looker", "viewer"])
+def test_who_only_looks_has_no_action_and_no_form(who, owner):
+    client = client_of(who, owner)
+    before = AuditEvent.objects.count()
+    for model in MODELS:
+        assert actions_of(who, model) == set(), model
+        listing = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        row = model.objects.order_by().first()
+        for action in admin.site._registry[model].actions or ():
+            given = {"action": action, "_selected_action": [row.pk if row else "1"], "confirmed": "1", "reason": "x"}
+            assert client.post(listing, given).status_code in {200, 302, 400, 403}, action
+    assert AuditEvent.objects.count() == before
+
+
+def test_every_action_asks_for_a_permission_a_confirmation_and_a_reason():
+    for model in MODELS:
+        for name in admin.site._registry[model].actions or ():
+            assert getattr(getattr(type(admin.site._registry[model]), name), "confirmed_permission", ""), (model, name)
+
+
+@pytest.fixture
+def acted_on(owner):
+    """Create a row of each model that has actions."""
+    organization, user = owner.organization, owner.user
+    started = {"started_at": now(), "anchor": now()}
+    service_key()
+    EntitlementsManager(organization).grant("pro", reason="A gift")
+    EntitlementsManager(organization).override("sessions", 7, reason="A promise")
+    BillingAccount.objects.create(organization=organization)
+    SubscriptionState.objects.create(organization=organization, stripe_subscription_id="sub_1", status="active", **started)
+    OperatorAlert.objects.create(code="x", message="x")
+    WebhookEvent.objects.create(event_id="evt_1", type="x", payload={}, subject="cus_1")
+    OutgoingEmail.objects.create(category="x", recipients=[user.email], from_email="a@b.example", subject="x", expires_at=now())
+    retry_emails.configure(queueing_lock=None, lock=None).defer(timestamp=0)
+    assert owner.key
+    with_actions = [model for model in MODELS if admin.site._registry[model].actions]
+    assert all(model.objects.exists() for model in with_actions), [model for model in with_actions if not model.objects.exists()]
+    return with_actions
+
+
+@pytest.mark.parametrize("who", ["nobody", "looker", *ROLES, "owner"])
+@pytest.mark.usefixtures("light")
+def test_action_pages_require_the_permission(who, owner, acted_on):
+    client = client_of(who, owner)
+    recorded = AuditEvent.objects.count()
+    for model in acted_on:
+        listing = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        offered = actions_of(who, model)
+        for name in admin.site._registry[model].actions:
+            given = {"action": name, "_selected_action": [model.objects.order_by("pk").first().pk]}
+            asked = client.post(listing, given, follow=True)
+            refused = client.post(listing, given | {"confirmed": "1", "reason": " "}, follow=True)
+            shown = [b'name="confirmed"' in page.content for page in (asked, refused)]
+            assert shown == [name in offered] * 2, (model, name)
+            assert (b"Enter a reason." in refused.content) == (name in offered), (model, name)
+    assert AuditEvent.objects.count() == recorded
+
+
+@pytest.mark.parametrize("who", [*ROLES, "owner"])
+def test_a_role_has_the_actions_that_its_rights_name(who, owner):
+    client_of(who, owner)
+    offered = {f"{model._meta.model_name}.{action}" for model in MODELS for action in actions_of(who, model)}
+    support = {
+        "user.send_password_reset",
+        "user.reset_second_factor",
+        "emailaddress.verify",
+        "organization.close",
+        "membership.remove",
+        "apikey.revoke",
+        "outgoingemail.retry",
+    }
+    entitle = {"grant.end_now", "override.end_now"}
+    operate = {
+        "billingaccount.sync",
+        "billingaccount.reconcile",
+        "subscriptionstate.sync",
+        "subscriptionstate.move",
+        "operatoralert.resolve",
+    }
+    jobs = {"procrastinatejob.retry", "procrastinatejob.cancel"}
+    expected = {
+        "viewer": set(),
+        "support": support | entitle,
+        "finance": operate | entitle,
+        "engineer": operate | jobs | {"webhookevent.replay"},
+        "owner": support | entitle | operate | jobs | {"webhookevent.replay", "servicekey.rotate", "servicekey.revoke"},
+    }
+    assert offered == expected[who]
+
+
+@pytest.mark.parametrize("who", ["nobody", "looker", *ROLES, "owner"])
+def test_the_first_page_shows_only_what_one_may_look_at(who, owner):
+    page = client_of(who, owner).get("/admin/")
+    assert page.status_code == 200
+    assert bool(page.context["figures"]) == may_look(who)
+    assert ("Acme" in page.text) == may_look(who)
+    assert ("Newest organizations" in page.text, "Recent activity" in page.text) == (may_look(who), may_look(who))
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_the_other_addresses_of_the_admin_answer_without_a_fault(who, owner):
+    client = client_of(who, owner)
+    for path in ("jsi18n/", "search/?s=acme", "password_change/", "autocomplete/", "r/1/1/", "app/", "accounts/"):
+        assert client.get(f"/admin/{path}").status_code < 500, path
+    if who == "nobody":
+        assert "Acme" not in client.get("/admin/search/?s=acme").text

@@ -1,0 +1,268 @@
+"""Every page in every state of a subscription as every role: it opens, shows the state, and has no link or button that is refused."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from html import unescape
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from allauth.account.models import EmailAddress
+from django.contrib.messages import get_messages
+from django.db import transaction
+from django.urls import reverse
+
+from accounts.manager import AuthManager
+from billing.manager import BillingManager
+from contextmcp.devstack.tour.browser import _Forms
+from entitlements.manager import EntitlementsManager
+from tests.factories.billing import Payer
+from tests.support.stripe import work
+from usage.tracker import UsageTracker
+
+ROLES = ["viewer", "member", "admin", "owner"]
+START = ["pricing", "account", "keys", "usage", "team", "settings", "welcome", "new-organization"]
+# They sign out, belong to other packages, or lead to files.
+ELSEWHERE = re.compile(r"^/(accounts|api|admin|static)/")
+# Statuses that no link or button may lead to. A rendered form may lack input, or repeat what another form already did.
+REFUSALS = {"permission_denied", "insufficient_scope", "overage_not_sold", "seat_limit_reached", "email_not_confirmed", "payment_required"}
+
+
+def discounted(payer):
+    coupon = payer.world.sdk.coupons.create({"percent_off": 20, "duration": "forever"})
+    payer.world.sdk.subscriptions.update(payer.buy().id, {"discounts": [{"coupon": coupon.id}]})
+    payer.world.deliver()
+
+
+def past_due(payer, *more_days):
+    payer.buy()
+    payer.declines()
+    for days in (32, *more_days):
+        payer.later(days)
+
+
+def scheduled(payer):
+    payer.buy("enterprise")
+    BillingManager(payer.organization).change_plan("pro", "month")
+
+
+def overage(payer, cap, units):
+    payer.buy()
+    BillingManager(payer.organization).set_overage(enabled=True, cap=cap)
+    UsageTracker(payer.organization).consume("sessions", 1000 + units)
+
+
+def canceling(payer):
+    payer.buy()
+    BillingManager(payer.organization).cancel()
+
+
+def ended(payer):
+    payer.buy()
+    BillingManager(payer.organization).cancel(at_once=True)
+    payer.world.deliver()
+
+
+def over_limits(payer):
+    UsageTracker(payer.organization).set_gauge("projects", 99)
+
+
+def used_up(payer):
+    payer.buy()
+    UsageTracker(payer.organization).consume("sessions", 1000)
+
+
+def free_days(payer):
+    """A grant by staff to a paying organization with a scheduled downgrade."""
+    scheduled(payer)
+    payer.later(1)
+    until = int((payer.state.current_period_end + timedelta(days=10)).timestamp())
+    payer.world.sdk.subscriptions.update(payer.state.stripe_subscription_id, {"trial_end": until, "proration_behavior": "none"})
+    payer.world.deliver()
+
+
+STATES = {
+    "free": lambda payer: None,
+    "trial": lambda payer: payer.buy(trial_period_days=14),
+    "active": lambda payer: payer.buy(),
+    "yearly": lambda payer: payer.buy(interval="year"),
+    "discount": discounted,
+    "past due": past_due,
+    "grace over": lambda payer: past_due(payer, 8),
+    "scheduled": scheduled,
+    "free days": free_days,
+    "canceling": canceling,
+    "ended": ended,
+    "quota used": used_up,
+    "overage": lambda payer: overage(payer, 2550, 200),
+    "overage cap reached": lambda payer: overage(payer, 100, 50),
+    "over limits": over_limits,
+    "complimentary": lambda payer: EntitlementsManager(payer.organization).grant("pro", reason="x"),
+}
+# By state and page: what an owner must and must not read there.
+SENTENCES = {
+    "free": {"account": ("Free plan. Sessions reset monthly.", "Overage")},
+    "trial": {
+        "account": ("Your card will be charged then unless you cancel first", "Renews"),
+        "billing": ("Overage is available after your trial", "Enable overage"),
+        "settings": ("Closing ends your Pro trial immediately. Your card is not charged.", "not refunded"),
+    },
+    "active": {"billing": ("Enable overage", "Resume"), "account": ("Renews on", "Scheduled")},
+    "yearly": {"pricing": ('value="year" id="yearly" checked', "Start 14-day trial")},
+    "discount": {"billing": ("Discount", "Server Error")},
+    "past due": {
+        "account": ("A payment of $9.00 failed", "Renews"),
+        "billing": ("Pay the open invoice to change overage", "Enable overage"),
+    },
+    "grace over": {"account": ("your Pro plan is paused", "stays active until")},
+    "scheduled": {
+        "account": ("Changes to Pro ($9.00 per month) on", "Renews"),
+        "pricing": ("Your plan will change to Pro on", "Renews"),
+        "keys": ("Your plan will change to Pro on", "Renews"),
+        "billing": ("Scheduled change", "Renews"),
+    },
+    "free days": {
+        "account": ("Changes to Pro ($9.00 per month) on", "Trial"),
+        "billing": ("Scheduled change", "Trial"),
+        "pricing": ("Your plan will change to Pro on", "Trial until"),
+    },
+    "canceling": {
+        "billing": ("Resume your subscription to enable overage", "Change plan"),
+        "pricing": ("is canceled. You have access", "Switch to"),
+    },
+    "ended": {"billing": ("Choose a plan", "Overage"), "account": ("Free plan", "Renews")},
+    "quota used": {"account": ("used all 1,000 sessions. Your quota resets on", "Upgrade<"), "usage": ("Enable overage", "Upgrade<")},
+    "overage": {
+        "account": ("$4.00 of your $25.50 monthly cap", "Upgrade<"),
+        "usage": ("Overage so far: 200 sessions, $4.00 of your $25.50 spending cap", "refused"),
+        "billing": ("200 sessions, $4.00", "You have reached your spending cap"),
+    },
+    "overage cap reached": {
+        "account": ("You have reached your spending cap: $1.00 of $1.00", "so far"),
+        "billing": ("You have reached your spending cap. Further sessions will be refused", "Enable overage"),
+        "usage": ("You have reached your spending cap. Further sessions will be refused", "Overage so far"),
+    },
+    "over limits": {"account": ("You have 99 projects; your plan includes 1.", "Renews")},
+    "complimentary": {"account": ("Complimentary plan", "Renews"), "billing": ("Pro", "Enable overage")},
+}
+
+
+class Visitor:
+    """Follows every link and submits every form that the pages show to one person."""
+
+    def __init__(self, client) -> None:
+        self.client = client
+        self.seen: dict[str, str] = {}
+        self.wrong: list[str] = []
+        self.forms: dict[str, dict[str, str]] = {}
+
+    def walk(self, *addresses: str) -> None:
+        waiting = [(address, "the start") for address in addresses]
+        while waiting:
+            address, origin = waiting.pop()
+            if address in self.seen:
+                continue
+            answer = self.client.get(address, follow=True)
+            self.seen[address] = answer.text
+            if answer.status_code != 200 or "note error" in answer.text:
+                self.wrong.append(f"{address} from {origin}: {answer.status_code} {errors(answer.text)}")
+                continue
+            here = answer.request["PATH_INFO"]
+            waiting += [(found, here) for found in links(answer.text, here)]
+            for form in forms(answer.text):
+                if form.method == "post" and not ELSEWHERE.match(form.action):
+                    self.forms[form.action or here] = form.fields
+
+    def send_forms(self) -> None:
+        for address, fields in self.forms.items():
+            if address == reverse("switch-organization"):
+                continue
+            with transaction.atomic():
+                answer = self.client.post(address, fields)
+                codes = {message.extra_tags for message in get_messages(answer.wsgi_request)}
+                transaction.set_rollback(True)
+            if answer.status_code not in (200, 302) or codes & REFUSALS:
+                self.wrong.append(f"POST {address}: {answer.status_code} {codes}")
+
+
+def links(html: str, here: str) -> Iterator[str]:
+    for href in re.findall(r'<a [^>]*href="([^"]+)"', html):
+        address = urljoin(here, unescape(href)).split("#")[0]
+        if not urlsplit(address).netloc and not ELSEWHERE.match(address):
+            yield address
+
+
+def forms(html: str):
+    parser = _Forms()
+    parser.feed(html)
+    return parser.forms
+
+
+def errors(html: str) -> list[str]:
+    return re.findall(r'class="note error"[^>]*>([^<]*)<', html) + re.findall(r"<h1>([^<]*)</h1>", html)
+
+
+@pytest.fixture
+def payer(stripe_world, acme) -> Payer:
+    return Payer.make(stripe_world, acme)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_every_page_opens_and_leads_nowhere_that_refuses(payer, people, sign_in, state):
+    STATES[state](payer)
+    wrong = {}
+    for role in ROLES:
+        visitor = Visitor(sign_in(people[role]))
+        visitor.walk(*map(reverse, START))
+        assert (reverse("billing") in visitor.seen) is (role in {"owner", "admin"})
+        for page, (said, unsaid) in SENTENCES[state].items() if role == "owner" else ():
+            text = unescape(visitor.seen[reverse(page)])
+            assert said in text, f"{page} does not say {said!r}"
+            assert unsaid not in text, f"{page} says {unsaid!r}"
+        visitor.send_forms()
+        if visitor.wrong:
+            wrong[role] = visitor.wrong
+    assert wrong == {}
+
+
+def test_an_owner_without_a_confirmed_address(acme, people, sign_in):
+    EntitlementsManager(acme).grant("pro", reason="x")
+    EmailAddress.objects.filter(user=people["owner"].user).update(verified=False)
+    visitor = Visitor(sign_in(people["owner"]))
+    visitor.walk(*map(reverse, START))
+    visitor.send_forms()
+    assert visitor.wrong == []
+    assert "Confirm your email address to invite members" in visitor.seen[reverse("team")]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_closed_organization_keeps_its_invoices(payer, people, sign_in, role):
+    payer.buy()
+    client = sign_in(people[role])
+    warned = client.get(reverse("settings")).text
+    assert ("Closing ends your Pro subscription immediately" in warned) is (role == "owner")
+    AuthManager(payer.organization).close(people["owner"].caller)
+    work()
+    visitor = Visitor(client)
+    visitor.walk(*map(reverse, START))
+    assert visitor.wrong == []
+    page = client.get(reverse("closed-organization", args=[payer.organization.pk]))
+    if role in {"owner", "admin"}:
+        assert "$9.00" in page.text
+        assert "Acme</a>" in visitor.seen[reverse("new-organization")]
+    else:
+        assert page.status_code == 404
+
+
+def test_a_stranger_sees_no_closed_organization(acme, people, sign_in):
+    AuthManager(acme).close(people["owner"].caller)
+    assert sign_in(people["stranger"]).get(reverse("closed-organization", args=[acme.pk])).status_code == 404
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_creating_a_key_is_only_suggested_to_those_who_can(people, sign_in, role):
+    AuthManager(people["owner"].organization).generate_key(people["owner"].caller, "Owner's")
+    for page in ("keys", "account"):
+        text = sign_in(people[role]).get(reverse(page)).text
+        assert ("Create one to connect" in text) is (role == "member"), page
+        assert ("Your role cannot create API keys" in text) is (role == "viewer"), page

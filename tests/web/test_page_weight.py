@@ -1,0 +1,48 @@
+"""The cost of pages: queries and bytes."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from accounts.manager import AuthManager
+from tests.factories.billing import Payer
+from usage.tracker import UsageTracker
+
+MOST = 10
+PAGES = ["pricing", "account", "keys", "usage", "team", "billing", "settings", "welcome"]
+
+
+@pytest.fixture
+def client_of_a_busy_owner(stripe_world, acme, owner, member, sign_in):
+    """An owner whose organization has some of everything."""
+    payer = Payer.make(stripe_world, acme)
+    payer.buy("pro")
+    AuthManager.create_organization(owner.user, "Second")
+    for name in ("One", "Two", "Three"):
+        AuthManager(acme).generate_key(owner.caller, name)
+    AuthManager(acme).invite(owner.caller, "grace@compilers.example", "viewer")
+    tracker = UsageTracker(acme)
+    tracker.consume("sessions", 900)
+    tracker.set_gauge("projects", 3)
+    client = sign_in(owner)
+    client.post(reverse("switch-organization"), {"organization": str(acme.pk)})
+    return client
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_queries(client_of_a_busy_owner, owner, name):
+    client_of_a_busy_owner.get(reverse(name))
+    with CaptureQueriesContext(connection) as asked:
+        assert client_of_a_busy_owner.get(reverse(name)).status_code == 200
+    # One query, for usage, is made on a connection beside Django's. The catalog is in memory, except in a transaction that changed it.
+    statements = [each["sql"] for each in asked if 'FROM "entitlements_planversion"' not in each["sql"]]
+    assert len(statements) <= MOST, "\n".join(statements)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_pages_are_compressed_when_asked(client_of_a_busy_owner, name):
+    answer = client_of_a_busy_owner.get(reverse(name), headers={"Accept-Encoding": "gzip"})
+    assert answer["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in answer["Vary"]
+    assert len(answer.content) < 8_000

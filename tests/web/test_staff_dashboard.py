@@ -1,0 +1,128 @@
+"""The staff dashboard."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission
+
+from accounts.models import Invitation, User
+from billing.models import SubscriptionState, WebhookEvent
+from contextmcp.common.clock import now
+from contextmcp.web import staff_dashboard
+from entitlements.manager import EntitlementsManager
+from usage.tracker import UsageTracker
+
+
+@pytest.fixture
+def staff(db, sign_in):
+    return sign_in(User.objects.create_superuser("staff@example.com", "x"))
+
+
+def figures(page):
+    return {figure.title: figure for figure in page.context["figures"]}
+
+
+def test_it_counts_what_there_is(staff, acme, owner):
+    Invitation.objects.create(organization=acme, email="a@b.example", token_digest=b"1", expires_at=now() - timedelta(1))
+    UsageTracker(acme).consume("sessions", 7)
+    found = figures(staff.get("/admin/"))
+    assert found["Organizations"].value == "1"
+    assert (found["Invitations pending"].value, found["Invitations pending"].note) == ("1", "1 of them expired")
+    assert found["Sessions, 30 days"].value == "7"
+    assert (found["Subscriptions"].value, found["Inbox backlog"].value) == ("0", "0")
+    assert found["Inbox backlog"].tone == ""
+
+
+def test_it_shows_trouble(staff, acme):
+    SubscriptionState.objects.create(
+        organization=acme, stripe_subscription_id="sub_1", stripe_customer_id="cus_1", status="past_due", started_at=now(), anchor=now()
+    )
+    WebhookEvent.objects.create(event_id="evt_1", type="x", payload={}, received_at=now() - timedelta(minutes=5))
+    found = figures(staff.get("/admin/"))
+    assert (found["Subscriptions"].value, found["Subscriptions"].tone) == ("1", "warn")
+    assert (found["Inbox backlog"].value, found["Inbox backlog"].tone) == ("1", "warn")
+    WebhookEvent.objects.create(event_id="evt_2", type="x", payload={}, state="dead")
+    assert figures(staff.get("/admin/"))["Inbox backlog"].tone == "bad"
+
+
+def test_every_page_is_in_the_menu(db):
+    listed = {label for models in staff_dashboard.MENU.values() for label in models}
+    assert listed == {model._meta.label_lower for model in admin.site._registry}
+
+
+def test_the_menu_holds_what_one_may_look_at(db, sign_in):
+    user = User.objects.create_user("helper@example.com", is_staff=True)
+    user.user_permissions.add(Permission.objects.get(codename="view_organization"))
+    page = sign_in(user).get("/admin/").text
+    assert 'href="/admin/accounts/organization/"' in page
+    assert 'href="/admin/accounts/apikey/"' not in page
+
+
+@pytest.mark.parametrize("who", ["owner", "admin", "member", "viewer", "nobody"])
+def test_members_have_no_business_there(people, sign_in, who):
+    assert sign_in(people[who]).get("/admin/").url.startswith("/admin/login/")
+
+
+def test_staff_sign_in_as_everybody_does(client, db):
+    """With the second factor required, and with rate limits on attempts."""
+    User.objects.create_superuser("staff@example.com", "a good password")
+    tried = client.post("/admin/login/?next=/admin/", {"username": "staff@example.com", "password": "a good password"})
+    assert tried.url.startswith("/accounts/login/?next=")
+    assert client.get("/admin/").status_code == 302
+    client.post("/accounts/login/?next=/admin/", {"login": "staff@example.com", "password": "a good password"})
+    assert client.get("/admin/").status_code == 200
+
+
+@pytest.mark.parametrize(("kind", "badge"), [("live", ["Live", "danger"]), ("test", ["Test", "info"])])
+def test_it_says_whether_it_is_live(settings, kind, badge):
+    settings.KEY_ENVIRONMENT = kind
+    assert staff_dashboard.environment(None) == badge
+
+
+def test_what_has_no_list_has_no_link(db):
+    assert staff_dashboard.changelist("common.nothing") == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "posted"),
+    [
+        ("accounts/apikey/?environment__exact=%00", None),
+        ("accounts/auditevent/?created_at__year=99999999999999999999", None),
+        ("accounts/organization/", {"action": "close", "_selected_action": "x"}),
+        ("entitlements/grant/add/", {"organization": "x"}),
+        ("autocomplete/?app_label=entitlements&model_name=grant&field_name=organization&term=%00", None),
+    ],
+)
+def test_unreadable_input_is_not_a_server_error(staff, path, posted):
+    answer = staff.get(f"/admin/{path}") if posted is None else staff.post(f"/admin/{path}", posted)
+    assert answer.status_code == 400
+
+
+def test_a_grant_can_be_looked_at(staff, acme):
+    grant = EntitlementsManager(acme).grant("pro", reason="A gift")
+    assert "A gift" in staff.get(f"/admin/entitlements/grant/{grant.pk}/change/").text
+
+
+def test_it_says_of_what_and_when(staff):
+    page = staff.get("/admin/").text
+    assert "Admin (times in UTC)" in page
+    assert "Back office" not in page and ">Desk<" not in page
+    assert "0 active, 0 in trial, 0 past due" in page
+
+
+@pytest.mark.parametrize("page", ["billing/subscriptionstate", "entitlements/grant", "usage/usagegauge"])
+def test_rows_of_an_organization_on_a_test_clock_are_marked(staff, acme, page):
+    acme.clock_offset, acme.test_clock_id = timedelta(hours=30), "clock_1"
+    acme.save(update_fields=["clock_offset", "test_clock_id"])
+    SubscriptionState.objects.create(
+        organization=acme, stripe_subscription_id="sub_1", stripe_customer_id="cus_1", status="active", started_at=now(), anchor=now()
+    )
+    EntitlementsManager(acme).grant("pro", reason="A gift")
+    acme.usage_gauges.create(feature="projects", value=1)
+    assert "Acme (Stripe test clock, 30 hours ahead)" in staff.get(f"/admin/{page}/").text
+
+
+def test_times_have_their_minutes(staff, acme):
+    type(acme).objects.filter(pk=acme.pk).update(created_at=datetime(2026, 11, 28, 3, 0, tzinfo=UTC))
+    assert "Nov 28, 2026, 03:00" in staff.get("/admin/accounts/organization/").text

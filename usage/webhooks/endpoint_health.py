@@ -1,0 +1,65 @@
+"""Track whether a webhook endpoint accepts messages, and disable it when it has failed for too long."""
+
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from accounts import audit
+from accounts.roles import Role
+from accounts.selectors import active_members
+from contextmcp.common.emails import EmailContent, send_email
+from usage.models import WebhookEndpoint
+
+from . import http_client
+from .http_client import DeliveryResult
+
+log = structlog.get_logger(__name__)
+# An endpoint is disabled when a message runs out of attempts and no attempt has succeeded for this long.
+DISABLE_AFTER = timedelta(days=3)
+# Results caused by this server, not by the endpoint's.
+DISABLED_BY_SYSTEM = frozenset({"endpoint_disabled", "secret_unreadable"})
+
+
+def record_result(endpoint: WebhookEndpoint, result: DeliveryResult, *, given_up: bool) -> None:
+    """Record an attempt's result on its endpoint, and disable the endpoint if it answered 410 or has failed for too long."""
+    rows = WebhookEndpoint.objects.filter(pk=endpoint.pk)
+    if result.succeeded:
+        rows.exclude(failing_since=None).update(failing_since=None)
+    elif result.error not in DISABLED_BY_SYSTEM:
+        present = timezone.now()
+        rows.filter(failing_since=None).update(failing_since=present)
+        if result.status == http_client.GONE:
+            disable(endpoint, "The endpoint answered 410 Gone.")
+        elif given_up and rows.filter(failing_since__lte=present - DISABLE_AFTER).exists():
+            disable(endpoint, f"No message was delivered for more than {DISABLE_AFTER.days} days.")
+
+
+def disable(endpoint: WebhookEndpoint, reason: str) -> None:
+    """Disable the endpoint and email the organization's owners. Does nothing if it is already disabled."""
+    with transaction.atomic():
+        if not WebhookEndpoint.objects.filter(pk=endpoint.pk, enabled=True).update(enabled=False, disabled_reason=reason):
+            return
+        organization = endpoint.organization
+        after = {"url": endpoint.url, "enabled": False}
+        audit.record("webhook_endpoint.disabled", organization=organization, actor=None, target=endpoint.pk, after=after, reason=reason)
+        for address in active_members(organization, Role.OWNER).values_list("user__email", flat=True):
+            _mail(endpoint, address, reason)
+    log.warning("webhook.endpoint_disabled", organization=str(endpoint.organization_id), endpoint=str(endpoint.pk), reason=reason)
+
+
+def _mail(endpoint: WebhookEndpoint, to: str, reason: str) -> None:
+    content = EmailContent(
+        title=f"A webhook endpoint of {endpoint.organization.name} was disabled",
+        paragraphs=(
+            f"We stopped sending webhooks to {endpoint.url}. {reason}",
+            "When it works again, enable it with PATCH /api/webhook-endpoints/{id} and resend missed messages with "
+            "POST /api/webhook-endpoints/{id}/deliveries/{deliveryId}/redeliver.".replace("{id}", str(endpoint.pk)),
+        ),
+        label="Read the API documentation",
+        link=f"{settings.PUBLIC_URL}/api/docs",
+        note=f"You receive this email because you are an owner of {endpoint.organization.name} on {settings.PRODUCT_NAME}.",
+    )
+    send_email(content, to=to, category="usage.webhook_endpoint_disabled", reference=endpoint.pk)
