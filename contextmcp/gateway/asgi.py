@@ -1,0 +1,55 @@
+"""The gateway's application: `granian --interface asgi contextmcp.gateway.asgi:application`."""
+
+import django
+from django.conf import settings
+
+from contextmcp.startup import load_settings, refuse_transaction_pooling
+
+load_settings("gateway")
+django.setup()
+
+from contextmcp.gate.authentication import Authenticator  # noqa: E402 - Django must be set up first
+from contextmcp.gate.driver import AsyncDriver  # noqa: E402
+
+from .app import GatewayApp, Receive, Scope, Send  # noqa: E402
+from .configuration import load_servers  # noqa: E402
+
+refuse_transaction_pooling()
+
+
+class Application:
+    """Creates the gateway when the server starts, on its event loop, and closes it when the server stops."""
+
+    def __init__(self) -> None:
+        self._gateway: GatewayApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif self._gateway is not None:
+            await self._gateway(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            event = await receive()
+            if event["type"] == "lifespan.startup":
+                self._gateway = _create()
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                if self._gateway is not None:
+                    await self._gateway.close()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def _create() -> GatewayApp:
+    return GatewayApp(
+        load_servers(),
+        Authenticator(),
+        AsyncDriver(),
+        public_url=settings.MCP_SERVER_URL,
+        allowed_origins=settings.MCP_ALLOWED_ORIGINS,
+    )
+
+
+application = Application()

@@ -1,0 +1,221 @@
+"""Reserve what a call may cost, and settle or release the reservation when its outcome is known.
+
+A reservation is a hold (`usage.operations.holds`): its units count as used until it is settled or released, and it expires by itself if
+this process dies. That makes exact limits possible without charging calls that fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import msgspec
+from msgspec import Struct
+
+from contextmcp.common.errors import DomainError, IdempotencyConflict, ValidationFailed
+from entitlements.manager import EntitlementsManager
+from entitlements.types import Entitlements
+from usage.authorize.requests import Request
+from usage.decision.results import Authorized
+from usage.errors import HoldAlreadyEnded, TemporarilyUnavailable
+from usage.operations import authorization, holds
+from usage.operations.caller import UsageCaller, load_entitlements
+from usage.operations.effects import CallDatabase, DatabaseUnreachable, Operation
+from usage.store.holds import hold_state
+from usage.types import Item
+
+from . import metrics
+from .errors import ToolNotAvailable
+from .messages import Message
+from .pricing import Default, Outcome, Price, Server, reserved_amount, settled_amount
+from .results import Answer, AnswerKind
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+# In `_meta` of a request: calls with the same key are charged once.
+IDEMPOTENCY_FIELD = "com.contextmcp/idempotencyKey"
+MAX_KEY_LENGTH = 255
+# How often a call with the same key may fail and be tried again.
+MAX_ATTEMPTS = 50
+# A settlement is tried again while PostgreSQL is unreachable, at most until the hold expires.
+FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.1, 5.0
+
+
+class Driver(Protocol):
+    """Runs usage operations."""
+
+    async def run(self, operation: Operation[T]) -> T:
+        """Run an operation to its end."""
+        ...
+
+
+class Reservation(Struct, frozen=True):
+    """What is reserved for a call.
+
+    Without a hold there is nothing to settle: the feature is not counted, or an earlier call with the same key was charged.
+    """
+
+    price: Price
+    amount: int
+    authorized: Authorized | None = None
+    hold_id: UUID | None = None
+    # The key of the next attempt, for a charge after the hold was lost.
+    next_key: str | None = None
+
+
+class _HeldResponse(Struct):
+    hold: dict[str, Any] | None = None
+
+
+class Charges:
+    """Reserves and settles for the calls of one process."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._settlements: set[asyncio.Task[None]] = set()
+
+    async def entitlements(self, caller: UsageCaller) -> Entitlements:
+        """Return the entitlements of the caller's organization."""
+        at = caller.now()
+        cached = EntitlementsManager.cached(caller.organization_id, at)
+        return cached if cached is not None else await self._driver.run(load_entitlements(caller, at))
+
+    async def reserve(self, caller: UsageCaller, server: Server, message: Message) -> Reservation | None:
+        """Reserve what the request costs, or return None if it is free.
+
+        Raises:
+            ToolNotAvailable: the pricing file denies it.
+            DomainError: the refusal of the plan, the rate limit or the quota.
+        """
+        price = server.price_of(message.method, message.name)
+        if price is Default.FREE:
+            return None
+        if not isinstance(price, Price):
+            raise ToolNotAvailable
+        amount = reserved_amount(price, message.arguments)
+        key = _idempotency_key(message.meta)
+        if price.rate is not None:
+            await self._driver.run(authorization.authorize(caller, Request([Item(price.rate)])))
+        request = Request([Item(price.feature, amount)], hold_seconds=price.hold_seconds if server.is_counted(price) else None)
+        if key is None:
+            return await self._hold(caller, price, request)
+        return await self._hold_once(caller, price, request, f"mcp:{_call_identity(server, message, key)}")
+
+    def finish(self, caller: UsageCaller, reservation: Reservation, answer: Answer | None, *, cancelled: bool = False) -> None:
+        """Settle or release the reservation in the background. `answer` is None if the server failed or the client went away."""
+        if reservation.hold_id is None:
+            return
+        amount = _charged_amount(reservation, answer, cancelled=cancelled)
+        task = asyncio.create_task(self._end(caller, reservation, amount))
+        self._settlements.add(task)
+        task.add_done_callback(self._settlements.discard)
+
+    async def drain(self) -> None:
+        """Wait until every settlement is written."""
+        while self._settlements:
+            await asyncio.wait(self._settlements)
+
+    async def _hold(self, caller: UsageCaller, price: Price, request: Request, key: str | None = None) -> Reservation:
+        authorized = await self._driver.run(authorization.authorize(caller, request, key))
+        hold_id = None if request.hold_seconds is None else _hold_id(authorized)
+        return Reservation(price, request.items[0].amount, authorized, hold_id)
+
+    async def _hold_once(self, caller: UsageCaller, price: Price, request: Request, identity: str) -> Reservation:
+        """Reserve for a call that carries an idempotency key.
+
+        Each attempt has a key of its own: the identity and the attempt's number. An attempt that was released is followed by the next one,
+        so that a call that failed can be repeated. One that was settled makes the repetition free.
+        """
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            reservation = await self._hold(caller, price, request, f"{identity}:{attempt}")
+            assert reservation.authorized is not None
+            state = "held"
+            if reservation.hold_id is not None and reservation.authorized.replayed:
+                state = await self._driver.run(_hold_state(caller, reservation.hold_id))
+            if state == "settled":
+                return msgspec.structs.replace(reservation, hold_id=None)
+            if state == "held":
+                return msgspec.structs.replace(reservation, next_key=f"{identity}:{attempt + 1}")
+        raise IdempotencyConflict("Calls with this idempotency key have failed too often. Use another key.")
+
+    async def _end(self, caller: UsageCaller, reservation: Reservation, amount: int | None) -> None:
+        assert reservation.hold_id is not None
+        delay, waited = FIRST_RETRY_SECONDS, 0.0
+        while True:
+            try:
+                await self._driver.run(holds.end_hold(caller, reservation.hold_id, amount))
+                break
+            except TemporarilyUnavailable:
+                if waited > reservation.price.hold_seconds:
+                    log.error("a reservation could not be settled: %s", reservation.hold_id)
+                    break
+                await asyncio.sleep(delay)
+                waited += delay
+                delay = min(MAX_RETRY_SECONDS, delay * 2)
+            except HoldAlreadyEnded:
+                # The hold expired, or a concurrent call with the same key failed and released it.
+                if amount:
+                    await self._charge_without_hold(caller, reservation, amount)
+                break
+            except DomainError as refusal:
+                log.warning("a reservation ended with %s: %s", refusal.code, reservation.hold_id)
+                break
+            except Exception:
+                log.exception("a reservation could not be settled: %s", reservation.hold_id)
+                break
+        metrics.SETTLEMENTS.labels("released" if amount is None else "settled").inc()
+
+    async def _charge_without_hold(self, caller: UsageCaller, reservation: Reservation, amount: int) -> None:
+        try:
+            request = Request([Item(reservation.price.feature, amount)])
+            await self._driver.run(authorization.authorize(caller, request, reservation.next_key or f"mcp:{reservation.hold_id}"))
+        except DomainError as refusal:
+            log.warning("a call after its hold ended was not charged: %s %s", refusal.code, reservation.hold_id)
+
+
+def _charged_amount(reservation: Reservation, answer: Answer | None, *, cancelled: bool) -> int | None:
+    """Return the number of units to charge, or None to release the reservation."""
+    price = reservation.price
+    if answer is None:
+        policy = price.on_cancel if cancelled else price.on_upstream_failure
+    elif answer.kind is AnswerKind.SUCCESS:
+        return settled_amount(price, reservation.amount, answer.meta)
+    elif answer.kind is AnswerKind.INPUT_REQUIRED:
+        return None
+    else:
+        policy = price.on_tool_error if answer.kind is AnswerKind.TOOL_ERROR else price.on_protocol_error
+    return reservation.amount if policy is Outcome.CHARGE else None
+
+
+def _idempotency_key(meta: Mapping[str, Any]) -> str | None:
+    key = meta.get(IDEMPOTENCY_FIELD)
+    if key is None:
+        return None
+    if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_LENGTH:
+        message = f"Give a string of 1 to {MAX_KEY_LENGTH} characters."
+        raise ValidationFailed(errors=[{"field": f"_meta.{IDEMPOTENCY_FIELD}", "message": message}])
+    return key
+
+
+def _call_identity(server: Server, message: Message, key: str) -> str:
+    """Return a digest of the call and its idempotency key. It covers the arguments, so that one key never makes other calls free."""
+    call = [server.name, message.method, message.name, message.arguments, key]
+    return hashlib.sha256(json.dumps(call, sort_keys=True).encode()).hexdigest()
+
+
+def _hold_id(authorized: Authorized) -> UUID | None:
+    held = msgspec.json.decode(authorized.body, type=_HeldResponse).hold
+    return None if held is None else UUID(held["id"])
+
+
+def _hold_state(caller: UsageCaller, hold_id: UUID) -> Operation[str]:
+    try:
+        state: str = yield CallDatabase(hold_state, (caller.organization_id, hold_id))
+    except DatabaseUnreachable:
+        raise TemporarilyUnavailable(retry_after=1) from None
+    return state

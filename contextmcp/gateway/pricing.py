@@ -1,0 +1,240 @@
+"""What each tool, prompt and resource of an upstream server costs, read from a TOML file.
+
+A file has one table per server:
+
+    [servers.notes]
+    url = "http://127.0.0.1:3000/mcp"
+    default = "deny"
+
+    [servers.notes.tools]
+    "search_*" = { feature = "searches" }
+    convert = { feature = "pages", amount = { argument = "pages", maximum = 100 } }
+    transcribe = { feature = "minutes", amount = { maximum = 60, result = "minutes" } }
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import tomllib
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from contextmcp.common.errors import ValidationFailed
+
+MAX_AMOUNT = 1_000_000_000
+# Longer calls lose their reservation, and with it the guarantee that their charge fits into the limit.
+DEFAULT_HOLD_SECONDS, MAX_HOLD_SECONDS = 900, 86_400
+Amount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
+_SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+class PricingError(Exception):
+    """The pricing file cannot be used. The message lists every fault, one per line."""
+
+
+class Outcome(StrEnum):
+    """What happens to the reservation of a call that did not succeed."""
+
+    RELEASE = "release"
+    CHARGE = "charge"
+
+
+class VariableAmount(Struct, frozen=True, forbid_unknown_fields=True):
+    """An amount that the call decides: up to `maximum` units are reserved.
+
+    With `argument`, the amount is that argument of the call, such as a number of pages. With `result`, `maximum` is reserved and the
+    amount in that field of the result's `_meta` is charged.
+    """
+
+    maximum: Amount
+    argument: str | None = None
+    result: str | None = None
+    # For a call without the argument. Without a default, such a call is refused.
+    default: Amount | None = None
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True):
+    """What one call costs: `amount` units of `feature`, and one unit of the rate limit `rate`."""
+
+    feature: str
+    amount: Amount | VariableAmount = 1
+    rate: str | None = None
+    hold_seconds: Annotated[int, Meta(ge=1, le=MAX_HOLD_SECONDS)] = DEFAULT_HOLD_SECONDS
+    # The tool ran and says that it failed (`isError`).
+    on_tool_error: Outcome = Outcome.RELEASE
+    # The server answered with a JSON-RPC error.
+    on_protocol_error: Outcome = Outcome.RELEASE
+    # The server failed, was unreachable or did not answer.
+    on_upstream_failure: Outcome = Outcome.RELEASE
+    # The client went away before the answer.
+    on_cancel: Outcome = Outcome.RELEASE
+
+
+class Default(StrEnum):
+    """What a call without a price of its own costs."""
+
+    DENY = "deny"
+    FREE = "free"
+
+
+class UnavailableTools(StrEnum):
+    """How `tools/list` shows tools that the customer's plan does not include."""
+
+    HIDE = "hide"
+    MARK = "mark"
+    SHOW = "show"
+
+
+class ServerFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """One server's table."""
+
+    url: str
+    default: Default | Price = Default.DENY
+    unavailable_tools: UnavailableTools = UnavailableTools.HIDE
+    tools: dict[str, Price | Default] = {}
+    prompts: dict[str, Price | Default] = {}
+    resources: dict[str, Price | Default] = {}
+
+
+class PricingFile(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    servers: dict[str, ServerFile]
+
+
+class PriceTable:
+    """The prices of one server's tools, prompts or resources: exact names first, then patterns in the order of the file."""
+
+    def __init__(self, prices: Mapping[str, Price | Default], default: Price | Default) -> None:
+        self._exact = {name: price for name, price in prices.items() if "*" not in name}
+        self._patterns = [(_pattern(name), price) for name, price in prices.items() if "*" in name]
+        self._default = default
+
+    def price_of(self, name: str) -> Price | Default:
+        """Return the price of `name`."""
+        if (price := self._exact.get(name)) is not None:
+            return price
+        for pattern, candidate in self._patterns:
+            if pattern.fullmatch(name):
+                return candidate
+        return self._default
+
+
+class Server:
+    """An upstream server and its prices, by the method that uses them."""
+
+    def __init__(self, name: str, file: ServerFile, feature_kinds: Mapping[str, str]) -> None:
+        self.name, self.url, self.unavailable_tools = name, file.url, file.unavailable_tools
+        self._kinds = feature_kinds
+        self.tables = {
+            "tools/call": PriceTable(file.tools, file.default),
+            # Prompts and resources are free unless the file names them, because clients read them without the user's asking.
+            "prompts/get": PriceTable(file.prompts, Default.FREE),
+            "resources/read": PriceTable(file.resources, Default.FREE),
+        }
+
+    def price_of(self, method: str, name: str | None) -> Price | Default:
+        """Return what a request costs. Requests that use no tool, prompt or resource are free."""
+        table = self.tables.get(method)
+        return Default.FREE if table is None or name is None else table.price_of(name)
+
+    def is_counted(self, price: Price) -> bool:
+        """Return whether the price's feature is counted, and not only included in a plan or not."""
+        return self._kinds[price.feature] == "quota"
+
+
+def read_pricing(path: Path, feature_kinds: Mapping[str, str]) -> dict[str, Server]:
+    """Return the servers of the file by name. `feature_kinds` maps the features of the catalog to their kinds.
+
+    Raises:
+        PricingError: with every fault of the file.
+    """
+    try:
+        payload = tomllib.loads(path.read_text())
+        file = msgspec.convert(payload, PricingFile)
+    except OSError as error:
+        raise PricingError(f"{path}: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
+        raise PricingError(f"{path}: {error}") from None
+    faults = [fault for name, server in file.servers.items() for fault in _faults(name, server, feature_kinds)]
+    if not file.servers:
+        faults.append("servers: name at least one server.")
+    if faults:
+        raise PricingError("\n".join(f"{path}: {fault}" for fault in faults))
+    return {name: Server(name, server, feature_kinds) for name, server in file.servers.items()}
+
+
+def reserved_amount(price: Price, arguments: Mapping[str, Any]) -> int:
+    """Return the number of units to reserve for a call.
+
+    Raises:
+        ValidationFailed: the price depends on an argument, and the call has no whole number in its range.
+    """
+    amount = price.amount
+    if isinstance(amount, int):
+        return amount
+    if amount.argument is None:
+        return amount.maximum
+    value = arguments.get(amount.argument, amount.default)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= amount.maximum:
+        message = f"Give a whole number from 1 to {amount.maximum}."
+        raise ValidationFailed(errors=[{"field": f"arguments.{amount.argument}", "message": message}])
+    return value
+
+
+def settled_amount(price: Price, reserved: int, meta: Mapping[str, Any]) -> int:
+    """Return the number of units to charge for a result with this `_meta`: never more than `reserved`."""
+    amount = price.amount
+    if isinstance(amount, int) or amount.result is None:
+        return reserved
+    value = meta.get(amount.result)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= reserved:
+        # A server that does not report the amount is charged in full, so that a fault in it never makes calls free.
+        return reserved
+    return math.ceil(value)
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in name.split("*")), re.DOTALL)
+
+
+def _faults(name: str, server: ServerFile, kinds: Mapping[str, str]) -> list[str]:
+    faults = []
+    if not _SERVER_NAME.fullmatch(name):
+        faults.append(f"servers.{name}: use lower-case letters, digits, hyphens and underscores, at most 63.")
+    try:
+        url = urlsplit(server.url)
+        valid = url.scheme in ("http", "https") and bool(url.hostname) and not url.fragment and (url.port is None or url.port > 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        faults.append(f"servers.{name}.url: {server.url!r} is not an http or https URL.")
+    prices: dict[str, Price | Default] = {"default": server.default}
+    for group in ("tools", "prompts", "resources"):
+        prices |= {f"{group}.{entry}": price for entry, price in getattr(server, group).items()}
+    for where, price in prices.items():
+        if isinstance(price, Price):
+            faults += [f"servers.{name}.{where}.{fault}" for fault in _price_faults(price, kinds)]
+    return faults
+
+
+def _price_faults(price: Price, kinds: Mapping[str, str]) -> list[str]:
+    faults = []
+    if price.feature not in kinds:
+        faults.append(f"feature: the catalog has no feature {price.feature!r}.")
+    elif kinds[price.feature] not in ("quota", "boolean"):
+        faults.append(f"feature: {price.feature!r} is neither a quota nor a boolean feature. Name a rate limit as `rate`.")
+    if price.rate is not None and kinds.get(price.rate) != "rate_limit":
+        faults.append(f"rate: {price.rate!r} is not a rate limit of the catalog.")
+    if isinstance(price.amount, VariableAmount) and (price.amount.argument is None) == (price.amount.result is None):
+        faults.append("amount: name either an argument or a field of the result.")
+    return faults

@@ -1,0 +1,58 @@
+"""Show each customer the tools that the plan includes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from contextmcp.common.errors import DomainError
+from entitlements.types import Entitlements
+
+from .pricing import Default, Price, Server, UnavailableTools
+from .results import denial_facts
+
+
+def restrict_tools(document: bytes, server: Server, entitlements: Entitlements, *, is_stateless: bool) -> bytes:
+    """Return the answer to `tools/list` for this plan: other tools are left out or marked. Order and cursor stay as they are.
+
+    From revision 2026-07-28 on, the answer is marked as private to the caller, so that no shared cache keeps it.
+    """
+    try:
+        payload = json.loads(document)
+    except (ValueError, RecursionError):
+        return document
+    result = payload.get("result") if isinstance(payload, dict) else None
+    if not isinstance(result, dict) or not isinstance(result.get("tools"), list):
+        return document
+    tools = [_restrict(tool, server, entitlements) for tool in result["tools"]]
+    result["tools"] = [tool for tool in tools if tool is not None]
+    if is_stateless:
+        result["cacheScope"] = "private"
+    return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _restrict(tool: Any, server: Server, entitlements: Entitlements) -> Any:
+    if not isinstance(tool, dict) or not isinstance(tool.get("name"), str):
+        return tool
+    price = server.price_of("tools/call", tool["name"])
+    if price is Default.FREE:
+        return tool
+    if not isinstance(price, Price):
+        return None
+    refusal = _refusal(price, entitlements)
+    if refusal is None or server.unavailable_tools is UnavailableTools.SHOW:
+        return tool
+    if server.unavailable_tools is UnavailableTools.HIDE:
+        return None
+    sentence = denial_facts(refusal)["message"]
+    description = tool.get("description")
+    return tool | {"description": f"{description}\n\n{sentence}" if isinstance(description, str) and description else sentence}
+
+
+def _refusal(price: Price, entitlements: Entitlements) -> DomainError | None:
+    try:
+        for feature in filter(None, (price.feature, price.rate)):
+            entitlements.require(feature)
+    except DomainError as refusal:
+        return refusal
+    return None

@@ -1,0 +1,100 @@
+"""The pricing file: what calls cost, and every fault of a file at once."""
+
+import pytest
+
+from contextmcp.common.errors import ValidationFailed
+from contextmcp.gateway.pricing import Default, Price, PricingError, VariableAmount, read_pricing, reserved_amount, settled_amount
+
+KINDS = {"searches": "quota", "pages": "quota", "export": "boolean", "calls_per_minute": "rate_limit", "seats": "gauge"}
+FILE = """
+[servers.notes]
+url = "http://127.0.0.1:3000/mcp"
+default = { feature = "searches" }
+
+[servers.notes.tools]
+"search_*" = { feature = "searches", rate = "calls_per_minute" }
+search_exact = "free"
+convert = { feature = "pages", amount = { argument = "pages", maximum = 100 } }
+"delete_*" = "deny"
+
+[servers.notes.resources]
+"file:///*.pdf" = { feature = "pages", amount = 2 }
+
+[servers.other]
+url = "https://other.example/mcp"
+"""
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read_text(text):
+        path = tmp_path / "pricing.toml"
+        path.write_text(text)
+        return read_pricing(path, KINDS)
+
+    return read_text
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "price"),
+    [
+        ("tools/call", "search_all", Price("searches", rate="calls_per_minute")),
+        ("tools/call", "search_exact", Default.FREE),
+        ("tools/call", "delete_all", Default.DENY),
+        ("tools/call", "anything", Price("searches")),
+        ("resources/read", "file:///a/b.pdf", Price("pages", 2)),
+        ("resources/read", "file:///a/b.txt", Default.FREE),
+        ("prompts/get", "summary", Default.FREE),
+        ("ping", None, Default.FREE),
+    ],
+)
+def test_exact_names_win_over_patterns_and_patterns_over_the_default(read, method, name, price):
+    assert read(FILE)["notes"].price_of(method, name) == price
+
+
+def test_an_unnamed_tool_is_denied_unless_the_file_says_otherwise(read):
+    assert read(FILE)["other"].price_of("tools/call", "anything") is Default.DENY
+
+
+def test_every_fault_of_a_file_is_said_at_once(read):
+    faulty = """
+        [servers.Notes]
+        url = "ftp://127.0.0.1"
+        default = { feature = "serches" }
+        [servers.Notes.tools]
+        a = { feature = "seats" }
+        b = { feature = "pages", rate = "pages" }
+        c = { feature = "pages", amount = { maximum = 3 } }
+    """
+    with pytest.raises(PricingError) as error:
+        read(faulty)
+    for fault in ("servers.Notes: use", "url: 'ftp", "feature 'serches'", "'seats' is neither", "rate: 'pages'", "tools.c.amount"):
+        assert fault in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["", "servers = 3", "[servers]", "[servers.a]", '[servers.a]\nurl = "http://x"\ncost = 1', "a = "])
+def test_a_malformed_file_is_refused(read, text):
+    with pytest.raises(PricingError):
+        read(text)
+
+
+PAGES = Price("pages", VariableAmount(argument="pages", maximum=100))
+
+
+@pytest.mark.parametrize(("arguments", "amount"), [({"pages": 7}, 7), ({"pages": 7.0}, 7), ({"pages": 100}, 100)])
+def test_an_amount_from_an_argument(arguments, amount):
+    assert reserved_amount(PAGES, arguments) == amount
+
+
+@pytest.mark.parametrize("value", [None, True, 0, -1, 101, 1.5, "7", 1e300, float("nan")])
+def test_an_argument_that_is_no_amount_is_refused(value):
+    with pytest.raises(ValidationFailed):
+        reserved_amount(PAGES, {"pages": value})
+    assert reserved_amount(Price("pages", VariableAmount(argument="pages", maximum=100, default=2)), {}) == 2
+
+
+@pytest.mark.parametrize(("reported", "charged"), [(7, 7), (0, 0), (6.2, 7), (61, 60), (-1, 60), (None, 60), ("7", 60), (True, 60)])
+def test_an_amount_from_the_result_never_exceeds_the_reservation(reported, charged):
+    price = Price("minutes", VariableAmount(result="minutes", maximum=60))
+    assert reserved_amount(price, {}) == 60
+    assert settled_amount(price, 60, {"minutes": reported}) == charged
