@@ -8,7 +8,7 @@ from accounts.authentication import staff
 from contextmcp.common.admin_base import ReadOnlyAdmin, confirmed_action
 
 from .models import OperatorAlert, StripeRequestWindow, TrialRecord
-from .notifications.operator_alerts import resolve_alert
+from .operator_alerts import resolve_alert
 
 
 @admin.register(OperatorAlert)

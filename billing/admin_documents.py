@@ -10,6 +10,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from accounts.authentication import staff
+from billing.documents.stripe_documents import to_datetime
 from contextmcp.common.admin_base import OrganizationRowsAdmin, ReadOnlyAdmin
 from contextmcp.common.errors import DomainError
 from contextmcp.common.money import format_amount
@@ -17,7 +18,6 @@ from contextmcp.common.money import format_amount
 from .admin_base import amount
 from .catalog import prices
 from .models import Adjustment, BillingAction, BillingNotification, CheckoutAttempt, Invoice, MeterReport, PlanPrice
-from .sync.stripe_documents import to_datetime
 
 _COLUMNS = ("Description", "Quantity", "From", "To", "Amount")
 _INVOICE_LINES = "<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>"

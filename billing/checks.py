@@ -7,8 +7,8 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
 from billing.catalog import named_prices
+from billing.documents import refund_policy
 from billing.errors import BillingNotConfigured, StripeUnavailable
-from billing.subscriptions import refund_policy
 
 _KEY = re.compile(r"(sk|rk)_(test|live)_[A-Za-z0-9]{24,}")
 

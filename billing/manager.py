@@ -14,15 +14,15 @@ from accounts.errors import EmailNotConfirmed
 from accounts.models import Organization, User
 from accounts.selectors import has_confirmed_email
 from accounts.types import Caller
+from billing import amounts, over_limit, overage_settings, selectors
 from usage.selectors import FeatureUsage
 
 from . import customers, throttle
 from .idempotent_actions import Actor, acting_user
 from .models import Invoice
-from .notifications.operator_alerts import alert_on_refusal
-from .overage import overage_settings
+from .operator_alerts import alert_on_refusal
 from .stripe.gateway.client import is_configured
-from .subscriptions import amounts, change_plan, checkout, over_limit, preview, selectors
+from .subscriptions import change_plan, checkout, preview
 from .sync.customer import sync_customer
 from .types import ChangePreview, CheckoutSession, DunningState, NextPayment, OverageState, OverLimit, Subscription, SyncResult
 

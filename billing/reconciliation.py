@@ -22,6 +22,8 @@ from prometheus_client import Counter as Metric
 
 from accounts.audit import record
 from accounts.models import Organization, User
+from billing import operator_alerts, overage_settings
+from billing.documents.stripe_documents import reference_id
 from billing.errors import BillingNotConfigured, StripeUnavailable
 from billing.inbound import inbox
 from billing.models import BillingAccount, Drift, ReconciliationRun, SubscriptionState, WebhookEvent
@@ -31,10 +33,8 @@ from contextmcp.common.clock import now
 
 from . import customer_mapping
 from .catalog import prices
-from .notifications import operator_alerts
-from .overage import meter_totals, overage_settings
+from .overage import meter_totals
 from .sync.customer import sync_customer
-from .sync.stripe_documents import reference_id
 
 log = structlog.get_logger(__name__)
 DRIFTS = Metric("billing_drift_total", "Differences to Stripe found by reconciliation", ["kind"])

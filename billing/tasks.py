@@ -13,12 +13,13 @@ from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy
 
 from accounts.models import Organization, User
+from billing import operator_alerts
 from billing.errors import BillingNotConfigured, StripeUnavailable
 
 from . import customers, enqueue, maintenance, reconciliation
 from .inbound import process_events
 from .models import BillingAccount, SubscriptionState
-from .notifications import deliver, operator_alerts
+from .notifications import deliver
 from .overage import reporting
 from .stripe.gateway.client import is_configured
 from .subscriptions import (

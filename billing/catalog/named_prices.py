@@ -10,8 +10,8 @@ from typing import Any
 
 from django.conf import settings
 
+from billing.documents.stripe_documents import reference_id
 from billing.stripe.gateway import catalog as gateway
-from billing.sync.stripe_documents import reference_id
 from contextmcp.common.money import decimal_amount
 from entitlements.catalog import CATALOG, Catalog, Plan
 

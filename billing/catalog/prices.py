@@ -6,16 +6,15 @@ from typing import Any
 from django.db import transaction
 
 from accounts.audit import record
-from billing import enqueue
+from billing import enqueue, operator_alerts
+from billing.documents.columns import is_ours
+from billing.documents.stripe_documents import Document, KnownPrice, reference_id
 from billing.errors import PlanNotSold, ServerMisconfigured
 from billing.idempotent_actions import Actor
 from billing.models import PlanPrice, SubscriptionState
 from billing.models.subscriptions import ENDED
-from billing.notifications import operator_alerts
 from billing.stripe.gateway import catalog
 from billing.stripe.mirror import read
-from billing.sync.columns import is_ours
-from billing.sync.stripe_documents import Document, KnownPrice, reference_id
 from contextmcp.common.errors import ValidationFailed
 from entitlements.catalog import CATALOG
 from entitlements.errors import UnknownPlan

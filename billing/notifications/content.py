@@ -9,9 +9,9 @@ from datetime import datetime
 from django.conf import settings
 from django.utils.dateformat import format as format_date
 
+from billing import amounts
 from billing.models import BillingNotification, Invoice, SubscriptionState
-from billing.subscriptions import amounts
-from billing.subscriptions.selectors import invoice_to_pay, upcoming_change
+from billing.selectors import invoice_to_pay, upcoming_change
 from contextmcp.common.emails import EmailContent
 from contextmcp.common.money import format_amount
 from entitlements.catalog import CATALOG

@@ -10,13 +10,13 @@ from django.db import transaction
 from django.db.models import F, QuerySet, Sum
 
 from accounts.models import Organization
+from billing import operator_alerts
 from billing.catalog.publish import event_name
 from billing.customer_locks import lock_meter
 from billing.errors import StripeRejected, StripeUnavailable
 from billing.models import BillingAccount, MeterReport, SubscriptionState
-from billing.notifications import operator_alerts
+from billing.selectors import current_subscription
 from billing.stripe.gateway import metering
-from billing.subscriptions.selectors import current_subscription
 from contextmcp.common.clock import now
 from entitlements.manager import EntitlementsManager
 from entitlements.periods import Period

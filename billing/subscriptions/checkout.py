@@ -10,7 +10,7 @@ from django.db import transaction
 
 from accounts.audit import record
 from accounts.models import Organization
-from billing import customers
+from billing import customers, trials
 from billing.catalog import prices
 from billing.customer_locks import serialized
 from billing.errors import (
@@ -26,12 +26,12 @@ from billing.errors import (
 from billing.idempotent_actions import Actor, acting_user
 from billing.models import BillingAccount, CheckoutAttempt, PlanPrice
 from billing.models.subscriptions import ENDED
+from billing.selectors import current_subscription, invoice_to_pay
 from billing.stripe.gateway import checkout, subscriptions
 from billing.sync.customer import sync_customer
 from billing.types import CheckoutSession
 
-from . import pay_open_invoices, trials
-from .selectors import current_subscription, invoice_to_pay
+from . import pay_open_invoices
 
 State = CheckoutAttempt.State
 

@@ -6,11 +6,11 @@ import structlog
 from django.db.models import Q
 
 from accounts.models import Organization
+from billing import operator_alerts
 from billing.customer_locks import serialized
 from billing.errors import PaymentRequired, StripeRejected
 from billing.idempotent_actions import idempotent_action
 from billing.models import BillingAccount, BillingAction, Invoice, SubscriptionState
-from billing.notifications import operator_alerts
 from billing.stripe.gateway import invoices
 from billing.sync.customer import sync_customer
 

@@ -11,15 +11,15 @@ from typing import Any
 
 from accounts.models import Organization
 from billing.customer_locks import serialized
+from billing.documents.stripe_documents import at
 from billing.errors import NoSubscription, PaymentConfirmationRequired, StripeRejected
 from billing.idempotent_actions import idempotent_action
 from billing.models import SubscriptionState
+from billing.selectors import pending_change
 from billing.stripe.gateway import invoices, subscriptions
 from billing.sync.customer import sync_customer
-from billing.sync.stripe_documents import at
 
 from .resolve_plan_change import require_active_subscription
-from .selectors import pending_change
 
 
 def start_confirmation(subscription_id: str, *, key: object, **change: Any) -> None:

@@ -7,15 +7,15 @@ from datetime import datetime
 from typing import Any
 
 from accounts.models import Organization
+from billing import amounts, over_limit
 from billing.catalog import prices
+from billing.documents.columns import line_fields
+from billing.documents.stripe_documents import at
 from billing.errors import StripeRejected
 from billing.stripe.gateway import invoices
-from billing.sync.columns import line_fields
-from billing.sync.stripe_documents import at
 from billing.types import ChangePreview, Line
 from contextmcp.common.clock import now
 
-from . import amounts, over_limit
 from .resolve_plan_change import PlanChange, checked_after_refusal, resolve_plan_change
 
 

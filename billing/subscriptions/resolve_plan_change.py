@@ -19,11 +19,10 @@ from billing.errors import (
 )
 from billing.models import PlanPrice, SubscriptionState
 from billing.overage import reporting
+from billing.selectors import current_subscription, invoice_to_pay
 from billing.sync.customer import sync_customer
 from contextmcp.common.clock import now
 from entitlements.catalog import CATALOG
-
-from .selectors import current_subscription, invoice_to_pay
 
 # Statuses in which the plan can be changed. In others a missing payment has to be made first.
 CHANGEABLE = ("trialing", "active")

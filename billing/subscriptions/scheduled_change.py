@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from accounts.models import Organization
+from billing import operator_alerts
 from billing.catalog import prices
 from billing.customer_locks import serialized
+from billing.documents import schedule_phases
+from billing.documents.stripe_documents import Prices, at
 from billing.errors import PaymentRequired, StripeRejected, StripeUnavailable
 from billing.idempotent_actions import idempotent_action
 from billing.models import BillingAction
-from billing.notifications import operator_alerts
+from billing.selectors import current_subscription
 from billing.stripe.gateway import subscriptions
 from billing.sync.customer import sync_customer
-from billing.sync.stripe_documents import Prices, at
 
-from . import schedule_phases
 from .resolve_plan_change import PlanChange
-from .selectors import current_subscription
 
 
 def schedule_change(target: PlanChange, row: BillingAction) -> None:

@@ -12,21 +12,19 @@ from django.db import transaction
 
 from accounts.audit import record
 from accounts.models import Organization, User
-from billing import customer_mapping, enqueue, payment_methods
+from billing import customer_mapping, enqueue, operator_alerts, payment_methods
 from billing.catalog import prices
 from billing.customer_locks import lock_customer
-from billing.inbound import unlinked_purchases
+from billing.documents import refund_policy
+from billing.documents.stripe_documents import Document, at, paid_by, reference_id, subscription_of
 from billing.models import Adjustment, BillingAccount, WebhookEvent
 from billing.models.subscriptions import ENDED
-from billing.notifications import operator_alerts
 from billing.stripe.mirror import read, store
-from billing.subscriptions import refund_policy
 from billing.types import SyncResult
 from contextmcp.common.clock import now
 
-from . import fetch
+from . import fetch, unlinked_purchases
 from .customer_projection import project_customer
-from .stripe_documents import Document, at, paid_by, reference_id, subscription_of
 
 log = structlog.get_logger(__name__)
 

@@ -7,21 +7,21 @@ from typing import Any
 from django.conf import settings
 from django.db import models as orm
 
-from billing import enqueue, idempotent_actions
+from billing import enqueue, idempotent_actions, trials
 from billing.catalog import prices
+from billing.documents import columns, schedule_phases
+from billing.documents.grace_period import first_failures
 from billing.models import Adjustment, BillingAccount, CheckoutAttempt, Invoice, SubscriptionState
 from billing.models.subscriptions import ENDED, ENTITLING
 from billing.notifications import schedule
 from billing.stripe.mirror import read
-from billing.subscriptions import schedule_phases, trials, webhook_events
 from contextmcp.common.clock import now
 from contextmcp.common.ids import as_uuid
 from entitlements.manager import EntitlementsManager
 from entitlements.types import GrantSpec, Source
 from usage.tracker import UsageTracker
 
-from . import columns
-from .grace_period import first_failures
+from . import webhook_events
 
 Change = tuple[str, str, Any, Any]
 

@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.core import mail
 
+from billing import amounts
 from billing.errors import StripeUnavailable
 from billing.manager import BillingManager
 from billing.models import Invoice
 from billing.notifications import deliver as sender
 from billing.stripe.gateway import invoices
-from billing.subscriptions import amounts
 from tests.factories.billing import price_of
 from tests.support.stripe import DAY
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from billing.sync.grace_period import first_failures, past_due_since
+from billing.documents.grace_period import first_failures, past_due_since
 
 DAY = 86_400
 

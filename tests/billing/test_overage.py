@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from billing import reconciliation
+from billing import overage_settings, reconciliation
 from billing.errors import StripeRejected
 from billing.models import Drift, Invoice, MeterReport
-from billing.overage import meter_totals, overage_settings, reporting
+from billing.overage import meter_totals, reporting
 from billing.stripe.gateway import metering
 from contextmcp.common.clock import now
 from tests.factories.billing import price_of

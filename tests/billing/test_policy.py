@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from billing.subscriptions.refund_policy import cancellation_reason
+from billing.documents.refund_policy import cancellation_reason
 
 
 @pytest.fixture(autouse=True)

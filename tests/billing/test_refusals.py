@@ -9,9 +9,9 @@ from django.test import Client
 from django.urls import reverse
 from procrastinate.contrib.django import app
 
+from billing import operator_alerts as alerts
 from billing.errors import ServerMisconfigured, StripeRejected
 from billing.models import BillingAction, CheckoutAttempt, OperatorAlert
-from billing.notifications import operator_alerts as alerts
 from billing.stripe.gateway import refusals
 from contextmcp.common.models import OutgoingEmail
 from tests.factories.accounts import UserFactory

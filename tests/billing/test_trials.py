@@ -6,9 +6,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.urls import reverse
 
 from accounts.manager import AuthManager
+from billing import trials
 from billing.models import BillingNotification, CheckoutAttempt, TrialRecord
 from billing.notifications import content
-from billing.subscriptions import trials
 from contextmcp.settings.environment import subset
 from tests.billing.test_checkout_payment import PATH, PRO, pay
 from tests.factories.accounts import OrganizationFactory, Person, UserFactory

@@ -6,8 +6,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from billing import amounts
 from billing.models import BillingAccount, SubscriptionState
-from billing.subscriptions import amounts
 from tests.convergence.history import WAITING, History, Step
 from tests.convergence.stripe_fixture import Party, Scene
 from tests.support.stripe import DAY

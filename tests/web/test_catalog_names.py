@@ -14,7 +14,7 @@ TITLES = {plan.title for plan in SHIPPED.plans}
 FOLDERS = ("accounts", "billing", "contextmcp", "entitlements", "usage")
 # Words that mean something else, by file. A name that is one word is also a word.
 OTHER_MEANINGS = {
-    ("billing/inbound/unlinked_purchases.py", "sessions"): "the Checkout sessions",
+    ("billing/sync/unlinked_purchases.py", "sessions"): "the Checkout sessions",
     ("contextmcp/settings/base.py", "sessions"): "the cache of sign-in sessions",
     ("contextmcp/settings/test.py", "sessions"): "the cache of sign-in sessions",
     ("contextmcp/web/pages/sessions.py", "sessions"): "the page of sign-in sessions",

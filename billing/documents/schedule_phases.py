@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from billing.sync.columns import plan_and_overage
-from billing.sync.stripe_documents import Document, Prices, reference_id
+from billing.documents.columns import plan_and_overage
+from billing.documents.stripe_documents import Document, Prices, reference_id
 
 # Metadata of schedules that this product created. Schedules from the dashboard are not changed.
 MARK = {"contextmcp": "planned_change"}

@@ -8,17 +8,17 @@ from billing.customer_locks import serialized
 from billing.errors import ChangeAwaitsPayment, CollectionPaused, NoSubscription, OverageNotSold
 from billing.idempotent_actions import Actor, idempotent_action
 from billing.models import SubscriptionState
+from billing.selectors import current_subscription, overage_state, pending_change
 from billing.stripe.gateway import subscriptions
 from billing.subscriptions import scheduled_change
 from billing.subscriptions.resolve_plan_change import CHANGEABLE, checked_after_refusal, require_active_subscription
-from billing.subscriptions.selectors import current_subscription, overage_state, pending_change
 from billing.sync.customer import sync_customer
 from billing.types import OverageState
 from contextmcp.common.errors import ValidationFailed
 from entitlements.manager import EntitlementsManager
 from usage.tracker import UsageTracker
 
-from . import reporting
+from .overage import reporting
 
 
 def set_overage(organization: Organization, *, enabled: bool, cap: int | None, actor: Actor) -> OverageState:

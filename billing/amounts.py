@@ -10,10 +10,10 @@ from typing import Any
 import structlog
 
 from billing.catalog import prices
+from billing.documents.stripe_documents import Prices, at, reference_id, to_datetime
 from billing.errors import BillingNotConfigured, NoUpcomingInvoice, StripeRejected, StripeUnavailable
 from billing.models import SubscriptionState
 from billing.stripe.gateway import invoices
-from billing.sync.stripe_documents import Prices, at, reference_id, to_datetime
 from billing.types import NextPayment
 
 log = structlog.get_logger(__name__)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.conf import settings
 
-from billing.sync.stripe_documents import paid_by, subscription_of
+from billing.documents.stripe_documents import paid_by, subscription_of
 
 KEEP, CANCEL = "keep", "cancel"
 

@@ -10,10 +10,9 @@ from allauth.account.models import EmailAddress
 from accounts.audit import record
 from accounts.models import Organization
 from accounts.roles import Role
-from billing import customer_mapping
+from billing import customer_mapping, operator_alerts
 from billing.catalog import prices
 from billing.models import WebhookEvent
-from billing.notifications import operator_alerts
 from billing.stripe.gateway import checkout
 from contextmcp.common.ids import as_uuid
 

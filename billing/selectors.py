@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from accounts.models import Organization
-from billing import payment_methods
+from billing import over_limit, payment_methods, trials
+from billing.documents.stripe_documents import at
 from billing.models import BillingAccount, Invoice, SubscriptionState
-from billing.sync.stripe_documents import at
 from billing.types import CollectionPause, DunningState, OverageState, PaymentMethod, PendingChange, Subscription, UpcomingChange
 from contextmcp.common.clock import now
 from entitlements.catalog import CATALOG
@@ -16,7 +16,6 @@ from entitlements.manager import EntitlementsManager
 from entitlements.types import FeatureEntitlement
 from usage import selectors
 
-from . import over_limit, trials
 from .amounts import estimated_total
 
 
