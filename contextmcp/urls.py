@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
-from contextmcp.common import health, metrics, wellknown
+from contextmcp.common import health, metrics, signing, wellknown
 from contextmcp.web.pages.addresses import undo_email_change
 from contextmcp.web.pages.sessions import sessions
 
@@ -22,6 +22,7 @@ urlpatterns = [
     path("robots.txt", wellknown.robots),
     path("favicon.ico", wellknown.favicon),
     path(".well-known/security.txt", wellknown.security),
+    path(signing.JWKS_PATH, wellknown.jwks, name="signing-keys"),
     path("admin/", admin.site.urls),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", docs, name="docs"),

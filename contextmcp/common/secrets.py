@@ -1,10 +1,16 @@
-"""Parser of the versioned server secrets in API_KEY_SECRETS."""
+"""Parsers of the secrets in API_KEY_SECRETS and SIGNING_KEY. The settings import them, so they import no settings."""
 
+import base64
+import binascii
 import re
 
 from django.core.exceptions import ImproperlyConfigured
 
 _ENTRY = re.compile(r"(\d+):([0-9a-fA-F]{64,})")
+_PEM = re.compile(r"-----BEGIN PRIVATE KEY-----(.*)-----END PRIVATE KEY-----", re.DOTALL)
+# An Ed25519 private key in PKCS #8 is this prefix and the seed (RFC 8410, section 7).
+_PKCS8_PREFIX = bytes.fromhex("302e020100300506032b657004220420")
+SEED_BYTES = 32
 
 
 def parse_key_secrets(text: str) -> dict[int, bytes]:
@@ -22,3 +28,27 @@ def parse_key_secrets(text: str) -> dict[int, bytes]:
             )
         secrets[int(match[1])] = bytes.fromhex(match[2])
     return secrets
+
+
+def parse_signing_keys(text: str) -> tuple[bytes, ...]:
+    """Parse comma-separated Ed25519 private keys into their seeds of 32 bytes. The first one signs.
+
+    Each is a PEM document (PKCS #8, not encrypted; its line breaks may be written as `\\n`) or a seed in Base64.
+
+    Raises:
+        ImproperlyConfigured: an entry is malformed.
+    """
+    return tuple(_signing_seed(entry.strip()) for entry in text.split(",") if entry.strip())
+
+
+def _signing_seed(entry: str) -> bytes:
+    pem = _PEM.fullmatch(entry)
+    encoded = re.sub(r"\s|\\n", "", pem[1] if pem else entry)
+    try:
+        key = base64.b64decode(encoded, altchars=b"-_" if re.search("[-_]", encoded) else None, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    seed = key.removeprefix(_PKCS8_PREFIX) if pem else key
+    if len(seed) != SEED_BYTES:
+        raise ImproperlyConfigured("SIGNING_KEY is malformed: enter an Ed25519 private key as PEM, or 32 random bytes in Base64.")
+    return seed

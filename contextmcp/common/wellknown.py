@@ -3,10 +3,11 @@
 from datetime import timedelta
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect
 from django.templatetags.static import static
 
+from . import signing
 from .clock import now
 
 TEXT = "text/plain; charset=utf-8"
@@ -28,3 +29,9 @@ def security(request: HttpRequest) -> HttpResponse:
         raise Http404
     expires = (now() + timedelta(days=180)).strftime("%Y-%m-%dT00:00:00Z")
     return HttpResponse(f"Contact: {settings.SECURITY_CONTACT}\nExpires: {expires}\n", content_type=TEXT)
+
+
+def jwks(request: HttpRequest) -> HttpResponse:
+    """Return the public keys that verify signed documents (RFC 7517)."""
+    cache = f"public, max-age={signing.JWKS_MAX_AGE_SECONDS}"
+    return JsonResponse(signing.jwks(), headers={"Cache-Control": cache, "Access-Control-Allow-Origin": "*"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -76,6 +77,7 @@ def build(home: Path, claims: Claims, overrides: Mapping[str, str]) -> World:
         "DJANGO_SETTINGS_MODULE": "contextmcp.settings.local",
         "SECRET_KEY": secrets["SECRET_KEY"],
         "API_KEY_SECRETS": secrets["API_KEY_SECRETS"],
+        "SIGNING_KEY": secrets["SIGNING_KEY"],
         "GATE_URL": f"http://localhost:{gate_port}",
         "EMAIL_URL": f"smtp://127.0.0.1:{smtp_port}",
         **named,
@@ -117,6 +119,7 @@ def generated_secrets(home: Path) -> dict[str, str]:
     fresh = {
         "SECRET_KEY": secrets.token_urlsafe(48),
         "API_KEY_SECRETS": f"1:{secrets.token_hex(32)}",
+        "SIGNING_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
         "STRIPE_SECRET_KEY": "sk_test_" + "".join(secrets.choice(letters) for _ in range(32)),
         "STRIPE_WEBHOOK_SECRET": "whsec_" + "".join(secrets.choice(letters) for _ in range(32)),
         "ADMIN_PASSWORD": secrets.token_urlsafe(12),

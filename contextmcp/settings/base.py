@@ -7,7 +7,7 @@ from typing import Any
 import environ
 from csp.constants import NONCE, NONE, SELF
 
-from contextmcp.common.secrets import parse_key_secrets
+from contextmcp.common.secrets import parse_key_secrets, parse_signing_keys
 
 from .addresses import database, redis_connection
 from .admin import theme
@@ -39,6 +39,8 @@ SECRET_KEY_FALLBACKS = comma_separated("SECRET_KEY_FALLBACKS")
 # version, if that has a higher number. bcrypt is only used for keys whose version was removed.
 API_KEY_SECRETS = parse_key_secrets(required("API_KEY_SECRETS", 'enter "1:" and 64 hexadecimal digits; API keys are verified with it'))
 API_KEY_BCRYPT_ROUNDS = 12
+# Seeds of the Ed25519 keys that sign entitlements tokens and assertions for upstream servers. The first one signs, all are published.
+SIGNING_KEYS = parse_signing_keys(text("SIGNING_KEY"))
 # Maximum number of active keys per organization, and of keys created per hour (including rotations and take-overs). Each needs bcrypt.
 API_KEYS_PER_ORGANIZATION = integer("API_KEYS_PER_ORGANIZATION", 100, least=1)
 API_KEYS_PER_HOUR = integer("API_KEYS_PER_HOUR", 60, least=1)

@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("SECRET_KEY", "tests-only")
 os.environ.setdefault("API_KEY_SECRETS", "1:" + "ab" * 32)
+os.environ.setdefault("SIGNING_KEY", "q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=")
 os.environ.setdefault("KEY_ENVIRONMENT", "test")
 os.environ.setdefault("PUBLIC_URL", "http://localhost:3001")
 # mypy and `manage.py check` load these settings without a running server.

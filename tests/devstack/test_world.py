@@ -62,7 +62,7 @@ def test_requested_port_in_use_is_refused_in_a_sentence(folder: Path, claims: Cl
 
 def test_secrets_are_made_once_and_only_their_owner_reads_them(folder: Path, claims: Claims) -> None:
     one, other = stack.build(folder, claims, {}), stack.build(folder, claims, {})
-    for name in ("SECRET_KEY", "API_KEY_SECRETS", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"):
+    for name in ("SECRET_KEY", "API_KEY_SECRETS", "SIGNING_KEY", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"):
         assert one.environment[name] == other.environment[name]
     assert one.admin_password == other.admin_password
     assert one.save() == other.save()
