@@ -1,7 +1,8 @@
 """Readiness and metrics. Liveness is answered before Django (`contextmcp.common.asgi`); here it serves other servers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.contrib.staticfiles.storage import ManifestStaticFilesStorage, staticfiles_storage
@@ -26,16 +27,20 @@ def livez(request: HttpRequest) -> HttpResponse:
 
 def readyz(request: HttpRequest) -> HttpResponse:
     """Return 200 while requests can be served, with status `degraded` if a part that is not required is missing, and 503 otherwise."""
-    probes = {"database": _database, "migrations": _migrations, "static": _static, "worker": _worker, "cache": _cache, **PARTS}
-    parts = {name: _probe(probe) for name, probe in probes.items()}
+    document = report({name: probe(check) for name, check in {**SHARED, "static": _static, "worker": _worker, **PARTS}.items()})
+    return JsonResponse(document, status=503 if document["status"] == "unavailable" else 200)
+
+
+def report(parts: Mapping[str, str]) -> dict[str, Any]:
+    """Return the answer of a readiness probe for the state of each part, which is "ok" or a description of the fault."""
     broken = {name for name, state in parts.items() if state != "ok"}
-    status = "unavailable" if broken & REQUIRED else "degraded" if broken else "ok"
-    return JsonResponse({"status": status, "parts": parts}, status=503 if status == "unavailable" else 200)
+    return {"status": "unavailable" if broken & REQUIRED else "degraded" if broken else "ok", "parts": dict(parts)}
 
 
-def _probe(probe: Callable[[], str]) -> str:
+def probe(check: Callable[[], str]) -> str:
+    """Return the state of a part. Blocks for a query."""
     try:
-        return probe()
+        return check()
     except DatabaseError:
         return "unknown: the database is unreachable"
 
@@ -83,3 +88,7 @@ def _cache() -> str:
     except valkey.Unavailable:
         return "unreachable: rate limits follow their declared policy"
     return "ok"
+
+
+# What each kind of server depends on.
+SHARED: dict[str, Callable[[], str]] = {"database": _database, "migrations": _migrations, "cache": _cache}

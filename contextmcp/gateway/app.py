@@ -27,6 +27,7 @@ from . import metrics, results, session_binding
 from .charge import Charges, Driver, Reservation
 from .errors import AnswerTooLarge, OriginNotAllowed, ProtocolError, ServiceKeyNotAccepted, UpstreamError
 from .event_stream import EventSplitter, encode_event
+from .health import Health
 from .messages import INVALID_REQUEST, STATELESS_VERSION, Message, MessageId, MessageKind, check_headers, parse
 from .pricing import Default, Server
 from .tool_list import restrict_tools
@@ -117,6 +118,7 @@ class GatewayApp:
         self._servers, self._authenticator = servers, authenticator
         self._limits = limits or GatewayLimits()
         self._charges = Charges(driver)
+        self._health = Health(servers)
         self._pools = {name: UpstreamPool(server.url, upstream_limits or Limits()) for name, server in servers.items()}
         public = urlsplit(public_url)
         self._origin = f"{public.scheme}://{public.netloc}"
@@ -157,8 +159,9 @@ class GatewayApp:
         metrics.SECONDS.labels(request.method).observe(time.perf_counter() - started)
 
     async def _serve(self, request: Request) -> None:
-        if request.path == "/livez":
-            await self._respond(request, 200, b'{"status": "ok"}')
+        if (answer := await self._health.answer(request.path, request.headers.get("authorization", ""))) is not None:
+            fields = [(b"content-type", answer.content_type.encode()), (b"cache-control", b"private, no-store")]
+            await _send_response(request, answer.status, fields, answer.body)
             return
         server = self._find_server(request.path)
         origin = request.headers.get("origin")

@@ -8,13 +8,16 @@ from contextmcp.startup import load_settings, refuse_transaction_pooling
 load_settings("gateway")
 django.setup()
 
-from contextmcp.gate.authentication import Authenticator  # noqa: E402 - Django must be set up first
-from contextmcp.gate.driver import AsyncDriver  # noqa: E402
+from contextmcp.common.pool import use_pool  # noqa: E402 - Django must be set up first
+from contextmcp.gate.authentication import AUTHENTICATION_THREADS, Authenticator  # noqa: E402
+from contextmcp.gate.driver import DATABASE_THREADS, AsyncDriver  # noqa: E402
 
 from .app import GatewayApp, Receive, Scope, Send  # noqa: E402
 from .configuration import load_servers  # noqa: E402
 
 refuse_transaction_pooling()
+# A connection for each thread, so that no thread waits for one: those of the gate's parts, and the one of readiness and metrics.
+use_pool(AUTHENTICATION_THREADS + DATABASE_THREADS + 1)
 
 
 class Application:

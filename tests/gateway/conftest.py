@@ -135,15 +135,15 @@ def prices(upstream: Upstream) -> str:
 def start_gateway(
     django_db_setup: None, django_db_blocker: DjangoDbBlocker, prices: str, tmp_path_factory: pytest.TempPathFactory
 ) -> StartGateway:
-    """Return a function that runs a gateway process with the given prices, as a context manager."""
+    """Return a function that runs a gateway with the given prices and environment, as a context manager."""
 
     @contextmanager
-    def start(prices: str = prices) -> Iterator[GateProcess]:
+    def start(prices: str = prices, **options: Any) -> Iterator[GateProcess]:
         path = tmp_path_factory.mktemp("gateway") / "pricing.toml"
         path.write_text(prices)
         with (
             django_db_blocker.unblock(),
-            running(GatewayProcess, MCP_PRICING_FILE=str(path), MCP_SERVER_URL="http://localhost:3003/mcp") as process,
+            running(GatewayProcess, MCP_PRICING_FILE=str(path), MCP_SERVER_URL="http://localhost:3003/mcp", **options) as process,
         ):
             yield process
 

@@ -1,0 +1,57 @@
+"""Readiness and metrics of a gateway with two processes."""
+
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.gateway.conftest import McpClient, StartGateway, Upstream
+from tests.support.gates import GateProcess
+
+TOKEN = {"Authorization": "Bearer metrics-token"}
+
+
+@pytest.fixture(scope="module")
+def gateway(start_gateway: StartGateway) -> Iterator[GateProcess]:
+    with start_gateway(workers=2, METRICS_TOKEN="metrics-token") as process:
+        yield process
+
+
+def get(gateway: GateProcess, path: str, **headers: str) -> httpx.Response:
+    # A new connection each time, so that either process may answer.
+    return httpx.get(f"http://127.0.0.1:{gateway.port}{path}", headers=headers, timeout=30)
+
+
+def test_readiness_names_each_part_and_the_server(gateway: GateProcess, upstream: Upstream) -> None:
+    assert get(gateway, "/livez").json() == {"status": "ok"}
+    answer = get(gateway, "/readyz")
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "status": "ok",
+        "parts": {"database": "ok", "migrations": "ok", "cache": "ok", "server scripted": "ok"},
+    }
+    upstream.stop()
+    try:
+        deadline = time.monotonic() + 30
+        while (report := get(gateway, "/readyz")).json()["status"] == "ok" and time.monotonic() < deadline:
+            time.sleep(0.1)
+        # Without its server the gateway goes on answering, with an error for each call.
+        assert report.status_code == 200
+        assert report.json()["status"] == "degraded"
+        assert report.json()["parts"]["server scripted"].startswith("unreachable")
+    finally:
+        upstream.start()
+
+
+def test_each_process_returns_the_metrics_of_all(gateway: GateProcess, client: McpClient) -> None:
+    assert get(gateway, "/metrics").status_code == 404
+    assert "result" in client.call("succeed")
+    client.call("fail")
+    deadline = time.monotonic() + 30
+    wanted = {'mcp_settlements_total{outcome="settled"} 1.0', 'mcp_settlements_total{outcome="released"} 1.0'}
+    while not wanted <= (lines := set(get(gateway, "/metrics", **TOKEN).text.splitlines())) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert wanted <= lines
+    assert "mcp_open_streams 0.0" in lines
+    assert {get(gateway, "/metrics", **TOKEN).text.count("database_up 1.0") for _ in range(4)} == {1}
