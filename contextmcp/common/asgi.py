@@ -55,7 +55,8 @@ class Bridge:
             return
         if scope["path"] == "/livez":
             # Independent of host, scheme and load: the probe checks that the process runs, not that a thread is free.
-            status, headers, body = 200, [("content-type", "application/json")], b'{"status": "ok"}'
+            headers = [("content-type", "application/json"), ("x-request-id", _request_id(scope))]
+            status, body = 200, b'{"status": "ok"}'
         else:
             try:
                 status, headers, body = await self._answer(scope, receive)
@@ -170,11 +171,18 @@ def _environ(scope: Scope, headers: dict[str, str], body: Any, size: int) -> dic
     return environ
 
 
+def _request_id(scope: Scope) -> str:
+    return choose_request_id(_header(scope, b"x-request-id"))
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    return next((value.decode("latin-1") for each, value in scope["headers"] if each == name), "")
+
+
 def _refused(refusal: DomainError, scope: Scope) -> Answer:
     """Return the error response. It closes the connection, because the unread rest of the body is not a request."""
-    sent = {name: value.decode("latin-1") for name, value in scope["headers"] if name in (b"accept", b"x-request-id")}
-    reference = choose_request_id(sent.get(b"x-request-id", ""))
-    answer = problems.before_django(refusal, scope["path"], sent.get(b"accept", ""), reference)
+    accept = _header(scope, b"accept")
+    answer = problems.before_django(refusal, scope["path"], accept, _request_id(scope))
     return answer.status_code, [*answer.items(), ("connection", "close")], answer.content
 
 

@@ -1,7 +1,5 @@
 """From the click to the plan, through the hosted page."""
 
-import time
-
 import pytest
 import requests
 
@@ -30,9 +28,7 @@ def test_paying_brings_the_plan_by_webhook(stripe_world, api, owner, acme):
     answer = pay(session["url"])
     assert answer.status_code == 303, answer.text
     assert answer.headers["Location"].endswith(f"/account/billing/return/?session_id={session['sessionId']}")
-    began = time.monotonic()
     stripe_world.deliver()
-    assert time.monotonic() - began < 2
     told = BillingManager(acme).subscription()
     assert (told.plan, told.status, told.amount) == ("pro", "trialing", 900)
     assert CheckoutAttempt.objects.get().state == "completed"

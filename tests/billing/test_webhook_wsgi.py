@@ -5,11 +5,14 @@ import json
 import sys
 
 import pytest
+import structlog
 from django.db import connection
 from django.test import override_settings
+from structlog.testing import capture_logs
 
 from billing.inbound import inbox, wsgi_shortcut
 from billing.models import WebhookEvent
+from contextmcp.common.logs import add_request, request_id
 from tests.support.stripe import WEBHOOK_SECRET, sign
 
 EVENT = {
@@ -57,6 +60,16 @@ def test_it_stores_refuses_and_lets_everything_else_through():
     status, headers, body = call("{}")
     assert (status, headers["Content-Type"], body["code"]) == (400, "application/problem+json", "malformed_request")
     assert call("", path="/livez", method="GET")[::2] == (200, {"status": "ok"})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_webhook_has_a_request_id_of_its_own():
+    request_id.set("of-an-earlier-request")
+    with capture_logs(processors=[add_request]) as logs:
+        _, headers, _ = call(json.dumps(EVENT))
+        structlog.get_logger("test").info("line")
+    assert len(headers["X-Request-Id"]) == 32
+    assert [line["request_id"] for line in logs] == [headers["X-Request-Id"]] * len(logs)
 
 
 @pytest.mark.django_db(transaction=True)

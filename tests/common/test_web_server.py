@@ -2,8 +2,8 @@
 
 import gzip
 import json
+import select
 import socket
-import time
 
 import psutil
 import pytest
@@ -111,9 +111,9 @@ def test_slow_bodies_do_not_hold_back_others(web, key):
             one.sendall(head)
         client = Http(web.port)
         for _ in range(5):
-            began = time.monotonic()
             assert client.request("GET", "/api/usage/current", key=key)[0] == 200
-            assert time.monotonic() - began < 3
+        # None of the slow requests has ended meanwhile.
+        assert select.select(slow, [], [], 0)[0] == []
     finally:
         for one in slow:
             one.close()
@@ -122,8 +122,8 @@ def test_slow_bodies_do_not_hold_back_others(web, key):
 def test_liveness_needs_no_host_and_no_thread(web):
     for request in (b"GET /livez HTTP/1.0\r\n\r\n", b"GET /livez HTTP/1.1\r\nHost: 10.1.2.3\r\nConnection: close\r\n\r\n"):
         assert talk(web.port, request).endswith(b'{"status": "ok"}')
-    head = talk(web.port, b"HEAD /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert b" 200 " in head and head.endswith(b"\r\n\r\n")
+    head = talk(web.port, b"HEAD /livez HTTP/1.1\r\nHost: x\r\nX-Request-Id: probe-1\r\nConnection: close\r\n\r\n")
+    assert b" 200 " in head and b"x-request-id: probe-1\r\n" in head.lower() and head.endswith(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize(

@@ -105,10 +105,8 @@ def test_without_valkey_quotas_are_exact_and_rates_let_pass(acme):
         client = Http(gate.port)
         statuses = [client.post(AUTHORIZE, BOTH, key=acme.key)[0] for _ in range(4)]
         assert statuses == [200, 200, 429, 429]
-        began = time.monotonic()
         for _ in range(15):
             assert client.post(AUTHORIZE, {"feature": "session_creation"}, key=acme.key)[0] == 200
-        assert time.monotonic() - began < 3
 
 
 def test_a_valkey_with_too_many_clients_is_one_that_is_gone(acme):
