@@ -132,7 +132,8 @@ class Schema(AutoSchema):
         if self.method == "GET":
             found.append(errors.UnknownParameter)
         else:
-            found += [*WITH_BODY, *getattr(self.view, "refusals", ()), *getattr(self._handler(), "refusals", ())]
+            found += [*WITH_BODY, *getattr(self.view, "refusals", ())]
+        found += getattr(self._handler(), "refusals", ())
         if "{" in self.path or (self.method == "GET" and isinstance(self._get_paginator(), api.Page)):  # type: ignore[no-untyped-call]
             found.append(errors.NotFound)
         if self.get_override_parameters() and self.method == "POST":

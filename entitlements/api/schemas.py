@@ -87,6 +87,16 @@ class EntitlementsSchema(Schema):
     features = serializers.DictField(child=FeatureEntitlementSchema(), help_text="Entitlements by feature name.")
 
 
+class EntitlementsTokenSchema(Schema):
+    """The entitlements as a signed document."""
+
+    token = serializers.CharField(
+        help_text="JWT (RFC 7519), signed with Ed25519. The key with its `kid` is published at `/.well-known/jwks.json`."
+    )
+    expires_at = serializers.DateTimeField(help_text="When the token expires and has to be requested again.")
+    grace_until = serializers.DateTimeField(help_text="Until when software that cannot reach this server may use the expired token.")
+
+
 def plan_data(plan: Plan) -> dict[str, Any]:
     """Return the values of `PlanSchema` for a plan."""
     return {

@@ -6,5 +6,6 @@ from . import views
 
 urlpatterns = [
     path("plans", views.PlansView.as_view(), name="plans"),
+    path("entitlements/token", views.EntitlementsTokenView.as_view(), name="entitlements-token"),
     path("entitlements", views.EntitlementsView.as_view(), name="entitlements"),
 ]

@@ -8,10 +8,12 @@ from rest_framework.views import APIView
 
 from accounts.authentication import ApiKeyAuthentication, MemberSessionAuthentication, ServiceKeyAuthentication, caller
 from contextmcp.common.api import refuse_parameters
+from contextmcp.common.signing import SigningNotConfigured
 from entitlements import examples
 from entitlements.manager import EntitlementsManager
+from entitlements.token import issue_token
 
-from .schemas import EntitlementsSchema, PlanSchema, PlansSchema, entitlements_data, plan_data
+from .schemas import EntitlementsSchema, EntitlementsTokenSchema, PlanSchema, PlansSchema, entitlements_data, plan_data
 
 _PLAN = PlanSchema(plan_data(examples.PLAN)).data
 
@@ -105,6 +107,44 @@ class EntitlementsView(APIView):
         if _etag_matches(request.headers.get("If-None-Match", ""), etag):
             return Response(status=304, headers=headers)
         return Response(EntitlementsSchema(entitlements_data(entitlements)).data, headers=headers)
+
+
+class EntitlementsTokenView(APIView):
+    """The entitlements of an organization as a signed document."""
+
+    authentication_classes = (ServiceKeyAuthentication, ApiKeyAuthentication, MemberSessionAuthentication)
+
+    @extend_schema(
+        operation_id="get_entitlements_token",
+        summary="Get an entitlements token",
+        description=(
+            "Returns the entitlements as a signed document that software verifies offline. Its claims are `sub` (ID of the organization), "
+            "`iat` and `exp` (Unix times), `grace` (seconds after `exp`), `plan`, `period` (`start` and `end` of the usage month) and "
+            "`features` (`kind`, `enabled`, `limit` in units, `failureMode`, and `windowSeconds` of a rate limit). "
+            "Requires the scope `entitlements:read`."
+        ),
+        responses={200: EntitlementsTokenSchema},
+        examples=[
+            OpenApiExample(
+                "A token",
+                response_only=True,
+                value={
+                    "token": "eyJhbGciOiJFZERTQSIsImtpZCI6Ii4uLiIsInR5cCI6ImVudGl0bGVtZW50cytqd3QifQ.eyJzdWIiOiIuLi4ifQ.c2lnbmF0dXJl",
+                    "expiresAt": "2026-03-01T10:30:00Z",
+                    "graceUntil": "2026-03-04T10:30:00Z",
+                },
+            )
+        ],
+        tags=["Entitlements"],
+    )
+    def get(self, request: Request) -> Response:
+        """Return a new token."""
+        actor = caller(request)
+        refuse_parameters(request.query_params, *(("organizationId",) if actor.service else ()))
+        actor.require(scope="entitlements:read")
+        return Response(EntitlementsTokenSchema(issue_token(actor.organization)).data, headers={"Cache-Control": "private, no-store"})
+
+    get.refusals = (SigningNotConfigured,)  # type: ignore[attr-defined]
 
 
 def _etag_matches(if_none_match: str, etag: str) -> bool:

@@ -25,6 +25,7 @@ MAY = {
     "list_keys": EVERYONE,
     "list_members": EVERYONE,
     "get_entitlements": EVERYONE,
+    "get_entitlements_token": EVERYONE,
     "check": EVERYONE,
     "current_usage": EVERYONE,
     "usage_history": EVERYONE,
