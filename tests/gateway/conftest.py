@@ -51,14 +51,22 @@ class GatewayProcess(GateProcess):
 
 
 class Upstream:
-    """The scripted server as a process, which can be restarted on its port."""
+    """A server of `tests.gateway` as a process, which can be restarted on its port. The arguments follow the port."""
 
-    def __init__(self) -> None:
-        self.port = free_port()
+    def __init__(self, module: str = "scripted_server", *arguments: str, port: int = 0) -> None:
+        self.port = port or free_port()
+        self.url = f"http://localhost:{self.port}/mcp"
+        self.command = [sys.executable, "-m", f"tests.gateway.{module}", str(self.port), *arguments]
         self.start()
 
+    def __enter__(self) -> "Upstream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def start(self) -> None:
-        self.process = subprocess.Popen([sys.executable, "-m", "tests.gateway.scripted_server", str(self.port)], cwd=REPOSITORY)
+        self.process = subprocess.Popen(self.command, cwd=REPOSITORY)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             try:
@@ -67,7 +75,7 @@ class Upstream:
                 time.sleep(0.05)
             else:
                 return
-        raise AssertionError("the scripted server did not start")
+        raise AssertionError(f"{self.command} did not start")
 
     def stop(self) -> None:
         self.process.kill()
@@ -141,10 +149,8 @@ def start_gateway(
     def start(prices: str = prices, **options: Any) -> Iterator[GateProcess]:
         path = tmp_path_factory.mktemp("gateway") / "pricing.toml"
         path.write_text(prices)
-        with (
-            django_db_blocker.unblock(),
-            running(GatewayProcess, MCP_PRICING_FILE=str(path), MCP_SERVER_URL="http://localhost:3003/mcp", **options) as process,
-        ):
+        options = {"MCP_PRICING_FILE": str(path), "MCP_SERVER_URL": "http://localhost:3003/mcp"} | options
+        with django_db_blocker.unblock(), running(GatewayProcess, **options) as process:
             yield process
 
     return start
