@@ -20,8 +20,9 @@ ARGS ?=
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(VENV)/.devstack ## run the whole product and a tour of it (ONCE=1: stop after the tour; CATALOG=file: use another plan catalog)
-	@$(if $(CATALOG),CATALOG_FILE=$(CATALOG)) exec $(DEVSTACK) demo --with-parent $(if $(ONCE),--once)
+demo: $(VENV)/.devstack ## run the whole product and a tour of it (ONCE=1: stop after the tour; CATALOG=file: use another plan catalog; MCP_UPSTREAM=url, MCP_PRICING=file: use your MCP server)
+	@$(if $(CATALOG),CATALOG_FILE=$(CATALOG)) $(if $(MCP_UPSTREAM),MCP_UPSTREAM='$(MCP_UPSTREAM)') $(if $(MCP_PRICING),MCP_PRICING='$(MCP_PRICING)') \
+	  exec $(DEVSTACK) demo --with-parent $(if $(ONCE),--once)
 
 run: $(VENV)/.devstack ## run a development server with a persistent database (reads .env)
 	@exec $(DEVSTACK) run --with-parent

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import environ
 
-from contextmcp.devstack import databases, ports, services
+from contextmcp.devstack import databases, mcp_upstream, ports, services
 from contextmcp.devstack import stack as worlds
 from contextmcp.devstack.services import REPOSITORY, Services
 from contextmcp.devstack.stack import World
@@ -67,9 +67,13 @@ def product(world: World) -> list[Definition]:
     granian = (PYTHON, "-m", "granian", "--interface", "asginl", "--loop", "uvloop", "--http", "1", *address, "--no-ws")
     limits = ("--backpressure", "8192", "--http1-header-read-timeout", "15000", "contextmcp.asgi:application")
     gate = (PYTHON, "-m", "contextmcp.gate", "--port", str(world.gate_port))
+    gateway = (PYTHON, "-m", "contextmcp.gateway", "--port", str(world.gateway_port))
+    notes = (PYTHON, str(mcp_upstream.EXAMPLE / "server.py"), "--port", str(world.notes_port))
     return [
         Definition("web", (*granian, *limits), world.port),
         Definition("gate", gate, world.gate_port),
+        Definition("gateway", gateway, world.gateway_port),
+        *([Definition("notes", notes, world.notes_port)] if world.notes_port else []),
         Definition("worker", (*MANAGE, *WORK)),
     ]
 
@@ -212,6 +216,7 @@ def announce(world: World) -> None:
         "  sign in as": f"{owner['ownerEmail']} / {owner['ownerPassword']}" if owner.get("ownerEmail") else "",
         "  API key": owner.get("apiKey", ""),
         "Gate": f"{world.gate_url}/api/usage/authorize",
+        "MCP server": f"{world.mcp_url} (behind plans: paste the configuration that the account pages show)",
         "Admin": world.admin_url,
         "  sign in as ": f"{world.admin_email} / {world.admin_password} (no second factor on this machine; production requires one)",
         "Mail": world.mail_url,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from contextmcp.devstack import mcp_upstream
 from contextmcp.devstack.ports import Claims
 
 WEB_PORT = 3001
@@ -18,6 +19,7 @@ GATE_PORT = 3100
 STRIPE_PORT = 3200
 MAIL_PORT = 3300
 SMTP_PORT = 3400
+GATEWAY_PORT = 3500
 ADMIN_EMAIL = "admin@contextmcp.example"
 
 
@@ -30,6 +32,9 @@ class World:
     mail_url: str
     port: int
     gate_port: int
+    gateway_port: int
+    # None: the gateway is in front of another server than the example.
+    notes_port: int | None
     smtp_port: int
     mail_port: int
     # None: there is no simulator, because STRIPE_SECRET_KEY is set or STRIPE=off.
@@ -44,6 +49,10 @@ class World:
     @property
     def gate_url(self) -> str:
         return self.environment["GATE_URL"]
+
+    @property
+    def mcp_url(self) -> str:
+        return self.environment["MCP_SERVER_URL"]
 
     @property
     def admin_url(self) -> str:
@@ -69,7 +78,8 @@ def build(home: Path, claims: Claims, overrides: Mapping[str, str]) -> World:
     secrets = generated_secrets(home)
     port = claims.exactly(int(named["PORT"])) if "PORT" in named else claims.first_free(WEB_PORT)
     url = named.get("PUBLIC_URL", f"http://localhost:{port}").rstrip("/")
-    gate_port = claims.first_free(GATE_PORT)
+    gate_port, gateway_port = claims.first_free(GATE_PORT), claims.first_free(GATEWAY_PORT)
+    upstream = mcp_upstream.choose(home, claims, named)
     mail_port, smtp_port = claims.first_free(MAIL_PORT), claims.first_free(SMTP_PORT)
     simulated = "STRIPE_SECRET_KEY" not in named and named.get("STRIPE") != "off"
     stripe_port = claims.first_free(STRIPE_PORT) if simulated else None
@@ -80,7 +90,9 @@ def build(home: Path, claims: Claims, overrides: Mapping[str, str]) -> World:
         "SIGNING_KEY": secrets["SIGNING_KEY"],
         "GATE_URL": f"http://localhost:{gate_port}",
         "EMAIL_URL": f"smtp://127.0.0.1:{smtp_port}",
+        "MCP_SERVER_URL": f"http://localhost:{gateway_port}/mcp",
         **named,
+        **upstream.environment,
         "PORT": str(port),
         "PUBLIC_URL": url,
     }
@@ -100,6 +112,8 @@ def build(home: Path, claims: Claims, overrides: Mapping[str, str]) -> World:
         mail_url=f"http://localhost:{mail_port}",
         port=port,
         gate_port=gate_port,
+        gateway_port=gateway_port,
+        notes_port=upstream.notes_port,
         smtp_port=smtp_port,
         mail_port=mail_port,
         stripe_port=stripe_port,

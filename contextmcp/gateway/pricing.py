@@ -150,8 +150,10 @@ class Server:
         return self._kinds[price.feature] == "quota"
 
 
-def read_pricing(path: Path, feature_kinds: Mapping[str, str]) -> dict[str, Server]:
+def read_pricing(path: Path, feature_kinds: Mapping[str, str], *, upstream_url: str = "") -> dict[str, Server]:
     """Return the servers of the file by name. `feature_kinds` maps the features of the catalog to their kinds.
+
+    `upstream_url`, if it is not empty, is used instead of the URL of the file's only server.
 
     Raises:
         PricingError: with every fault of the file.
@@ -163,6 +165,11 @@ def read_pricing(path: Path, feature_kinds: Mapping[str, str]) -> dict[str, Serv
         raise PricingError(f"{path}: {error.strerror}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise PricingError(f"{path}: {error}") from None
+    if upstream_url:
+        if len(file.servers) != 1:
+            raise PricingError(f"{path}: MCP_UPSTREAM_URL is set, so that the file has to name exactly one server.")
+        servers = {name: msgspec.structs.replace(server, url=upstream_url) for name, server in file.servers.items()}
+        file = PricingFile(servers)
     faults = [fault for name, server in file.servers.items() for fault in _faults(name, server, feature_kinds)]
     if not file.servers:
         faults.append("servers: name at least one server.")

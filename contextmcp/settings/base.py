@@ -72,8 +72,10 @@ BRAND_COLOR_DARK = color("BRAND_COLOR_DARK", BRAND_COLOR)
 PUBLIC_URL = text("PUBLIC_URL", "http://localhost:3001").rstrip("/")
 GATE_URL = text("GATE_URL", PUBLIC_URL).rstrip("/")
 MCP_SERVER_URL = text("MCP_SERVER_URL", f"{PUBLIC_URL}/mcp")
-# The file with the servers and prices of the MCP gateway, and the sites from which browsers may call it.
+# The file with the servers and prices of the MCP gateway, the URL of its only server if it is another one than in the file, and the sites
+# from which browsers may call it.
 MCP_PRICING_FILE = Path(text("MCP_PRICING_FILE")) if text("MCP_PRICING_FILE") else None
+MCP_UPSTREAM_URL = text("MCP_UPSTREAM_URL")
 MCP_ALLOWED_ORIGINS = comma_separated("MCP_ALLOWED_ORIGINS")
 ALLOWED_HOSTS = comma_separated("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]

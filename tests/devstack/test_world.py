@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import stat
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from contextmcp.devstack import databases, ports, stack
 from contextmcp.devstack.ports import Claims
+from contextmcp.gateway.pricing import Default, read_pricing
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def claims() -> Iterator[Claims]:
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Use other ports than a stack that runs on this machine."""
-    for name, port in {"WEB_PORT": 26000, "STRIPE_PORT": 26100, "MAIL_PORT": 26200, "SMTP_PORT": 26300}.items():
+    for name, port in {"WEB_PORT": 26000, "STRIPE_PORT": 26100, "MAIL_PORT": 26200, "SMTP_PORT": 26300, "GATEWAY_PORT": 26500}.items():
         monkeypatch.setattr(stack, name, port)
     return tmp_path
 
@@ -91,6 +93,31 @@ def test_stripe_can_be_off(folder: Path, claims: Claims) -> None:
         built = stack.build(folder, claims, {"STRIPE": "off", **given})
         assert built.stripe_port is None
         assert built.environment["STRIPE_SECRET_KEY"] == ""
+
+
+def test_the_example_server_has_prices_in_every_catalog(folder: Path, claims: Claims) -> None:
+    built = stack.build(folder, claims, {})
+    assert built.environment["MCP_PRICING_FILE"].endswith("examples/mcp_server/pricing.toml")
+    assert built.environment["MCP_UPSTREAM_URL"] == f"http://127.0.0.1:{built.notes_port}/mcp"
+    assert built.mcp_url == f"http://localhost:{built.gateway_port}/mcp"
+    other = stack.build(folder, claims, {"CATALOG_FILE": "examples/catalogs/translation_office.toml"})
+    prices = tomllib.loads(Path(other.environment["MCP_PRICING_FILE"]).read_text())["servers"]["notes"]
+    assert (prices["default"], prices["tools"]["list_notes"]) == ({"feature": "documents"}, "free")
+
+
+def test_a_server_of_the_users_is_free_unless_its_prices_are_given(folder: Path, claims: Claims) -> None:
+    named = {"MCP_UPSTREAM": "http://127.0.0.1:1/mcp"}
+    built = stack.build(folder, claims, named)
+    assert (built.notes_port, built.environment["MCP_UPSTREAM_URL"]) == (None, named["MCP_UPSTREAM"])
+    servers = read_pricing(Path(built.environment["MCP_PRICING_FILE"]), {}, upstream_url=named["MCP_UPSTREAM"])
+    assert servers["upstream"].url == named["MCP_UPSTREAM"]
+    assert servers["upstream"].price_of("tools/call", "anything") is Default.FREE
+    priced = stack.build(folder, claims, {**named, "MCP_PRICING": "examples/mcp_server/pricing.toml"})
+    assert priced.environment["MCP_PRICING_FILE"] == str(Path("examples/mcp_server/pricing.toml").resolve())
+    # The settings of a deployment are taken as they are.
+    own = stack.build(folder, claims, {"MCP_PRICING_FILE": "/etc/pricing.toml"})
+    assert (own.notes_port, own.environment["MCP_PRICING_FILE"]) == (None, "/etc/pricing.toml")
+    assert "MCP_UPSTREAM_URL" not in own.environment
 
 
 def test_the_same_server_another_database() -> None:

@@ -56,6 +56,17 @@ def test_an_unnamed_tool_is_denied_unless_the_file_says_otherwise(read):
     assert read(FILE)["other"].price_of("tools/call", "anything") is Default.DENY
 
 
+def test_one_deployment_may_have_its_server_elsewhere(tmp_path):
+    path = tmp_path / "pricing.toml"
+    path.write_text(FILE.partition("[servers.other]")[0])
+    assert read_pricing(path, KINDS, upstream_url="https://elsewhere.example/mcp")["notes"].url == "https://elsewhere.example/mcp"
+    with pytest.raises(PricingError, match="not an http or https URL"):
+        read_pricing(path, KINDS, upstream_url="elsewhere")
+    path.write_text(FILE)
+    with pytest.raises(PricingError, match="exactly one server"):
+        read_pricing(path, KINDS, upstream_url="https://elsewhere.example/mcp")
+
+
 def test_every_fault_of_a_file_is_said_at_once(read):
     faulty = """
         [servers.Notes]

@@ -11,12 +11,14 @@ import pytest
 from contextmcp.devstack import services
 from contextmcp.devstack.runner import REPOSITORY
 from tests.devstack.conftest import belonging_to
+from tests.support.gates import free_port
 from tests.support.stacks import PASSED_ON
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 TOLD = {
     "url",
     "gateUrl",
+    "mcpUrl",
     "adminUrl",
     "mailUrl",
     "stripeUrl",
@@ -52,7 +54,14 @@ def test_every_step_holds_and_it_tells_where_everything_is(demo):
     done, home = demo()
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert "✗" not in done.stdout
-    assert done.stdout.count("✓") >= 21
+    assert done.stdout.count("✓") >= 29
+    for step in (
+        "a tool that raises is not charged",
+        "50 sessions pass on Free, as tool calls",
+        "the next one is refused, in words that a model can act on",
+        "so does the tool call",
+    ):
+        assert f"✓ {step}" in done.stdout
     told = json.loads((home / "demo.json").read_text())
     assert {name for name, value in told.items() if value} >= TOLD
     assert told["apiKey"] != told["freeApiKey"]
@@ -75,10 +84,28 @@ def test_the_core_steps_hold_with_another_catalog(demo):
     assert product_of(home) == []
 
 
-def test_a_step_that_fails_makes_it_fail(demo):
-    """Without grace days a declined renewal ends access immediately, and the tour reports that."""
-    done, home = demo(BILLING_GRACE_DAYS="0", TOUR_PATIENCE_SECONDS="20")
+@pytest.fixture
+def other_server(tmp_path):
+    """A vendor's MCP server, for which there is no pricing file."""
+    port = free_port()
+    command = [sys.executable, "examples/mcp_server/server.py", "--port", str(port)]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
+    yield f"http://127.0.0.1:{port}/mcp"
+    process.kill()
+    process.wait(10)
+
+
+def test_a_step_that_fails_makes_it_fail(demo, other_server):
+    """Without grace days a declined renewal ends access immediately, and the tour reports that.
+
+    The gateway is in front of a server of the user's, all of whose tools are free.
+    """
+    done, home = demo(BILLING_GRACE_DAYS="0", TOUR_PATIENCE_SECONDS="20", MCP_UPSTREAM=other_server)
     assert done.returncode == 1
+    assert "import_notes, share_note" in done.stdout.split("✓ connect the official MCP client and list the tools")[1]
+    assert "✓ 50 sessions pass on Free" in done.stdout
+    assert "as tool calls" not in done.stdout
     assert "✗" in done.stdout.split("Months go by")[1]
     assert "failed:" in done.stdout
     assert product_of(home) == []
@@ -86,7 +113,15 @@ def test_a_step_that_fails_makes_it_fail(demo):
 
 def product_of(home):
     """Return what still runs of it, except the servers, which the fixture keeps."""
-    names = ("granian", "procrastinate", "stripe_simulator", "contextmcp.devstack.mail", "contextmcp.gate", "contextmcp.devstack tour")
+    names = (
+        "granian",
+        "procrastinate",
+        "stripe_simulator",
+        "contextmcp.devstack.mail",
+        "contextmcp.gate",
+        "mcp_server/server.py",
+        "devstack tour",
+    )
     found = []
     for each in belonging_to(home):
         line = " ".join(each.cmdline())

@@ -144,8 +144,10 @@ def database(name: str, url: str, *, migrated: bool) -> Iterator[str]:
 
 
 @contextmanager
-def running(name: str, *, own: Services | None = None, **extra: str) -> Iterator[Running]:
+def running(name: str, *, own: Services | None = None, left_out: Sequence[str] = ("gateway", "notes"), **extra: str) -> Iterator[Running]:
     """Yield a stack with all its processes, on the servers of the test run or on its `own`, which a test may then kill.
+
+    The MCP gateway and its server are left out by default, because their start takes as long as all others'.
 
     `extra` is added to the environment of the processes; an empty value remains set.
     """
@@ -173,6 +175,6 @@ def running(name: str, *, own: Services | None = None, **extra: str) -> Iterator
         stack.callback(world.stop)
         world.start(*(each.name for each in runner.helpers(built)))
         world.prepare(migrated=migrated)
-        world.start(*(each.name for each in runner.product(built)))
+        world.start(*(each.name for each in runner.product(built) if each.name not in left_out))
         built.save()
         yield world

@@ -21,6 +21,9 @@ class Journey:
     browser: Browser = field(default_factory=Browser)
     api: Api = field(init=False)
     free_key: str = ""
+    # What the page of the first key says to paste: the MCP server's `url` and `headers`. The tools that it then lists.
+    mcp_configuration: dict[str, Any] = field(default_factory=dict)
+    tools: list[str] = field(default_factory=list)
     service_key: str = ""
     offer: Offer = field(init=False)
     organization: dict[str, Any] = field(default_factory=dict)

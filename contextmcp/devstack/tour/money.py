@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from .context import Journey
+from .mcp_tools import passes_again
 from .report import Report, eventually, expect
 from .stripe_side import DAY, HOUR
 
@@ -33,6 +34,12 @@ def _until(journey: Journey, **expected: Any) -> dict[str, Any]:
         raise AssertionError(f"{error}; it is {_subscription(journey)}") from None
 
 
+def _allowed(journey: Journey, body: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the gate's answer, or None while it refuses, which costs nothing."""
+    answer = journey.api.call("POST", "/api/usage/authorize", body, base=journey.world.gate_url)
+    return dict(answer.json()) if answer.status_code == 200 else None
+
+
 def _describe(subscription: dict[str, Any]) -> str:
     return f"plan {subscription['plan']}, status {subscription['status']}, period ends {subscription['currentPeriodEnd']}"
 
@@ -59,13 +66,18 @@ def buy(journey: Journey, report: Report) -> bool:
 
     def passes() -> str:
         answer = journey.api.post("/api/usage/authorize", {"feature": offer.quota})
-        return f"allowed: {answer['allowed']}"
+        if not offer.rate:
+            return f"allowed: {answer['allowed']}"
+        body = {"items": [{"feature": offer.quota}, {"feature": offer.rate}]}
+        both = eventually(lambda: _allowed(journey, body), what="the gate allows it")
+        return f"allowed: {answer['allowed']}, and at {journey.world.gate_url} together with its rate: {both['allowed']}"
 
     return (
         report.step("the published curl starts a Checkout", checkout)
         and report.step("the hosted page is paid with 4242", pay)
         and report.step(f"the organization is on {title}, {status}", subscribed)
         and report.step("the call that was refused passes", passes)
+        and (journey.world.notes_port is None or report.step("so does the tool call", lambda: passes_again(journey)))
     )
 
 

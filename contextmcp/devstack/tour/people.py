@@ -7,6 +7,7 @@ import httpx
 
 from .browser import Browser
 from .context import Journey
+from .mcp_tools import read_configuration
 from .report import Report, eventually, expect
 
 # The scopes that the tour needs. New keys have fewer by default.
@@ -44,7 +45,7 @@ def sign_up(journey: Journey, report: Report) -> bool:
 
     def key() -> str:
         journey.api.key = _first_key(journey.browser, url)
-        expect('"mcpServers"' in journey.browser.html or "mcpServers" in journey.browser.html, "no MCP configuration beside the key")
+        journey.mcp_configuration = read_configuration(journey.browser.html)
         return f"{journey.api.key[:16]}... shown once, with an MCP client configuration to paste"
 
     def broader() -> str:

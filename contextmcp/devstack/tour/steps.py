@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contextmcp.devstack.stack import World, write_private
 
-from . import money, people, plans, vendor_server
+from . import mcp_tools, money, people, plans, vendor_server
 from .context import Journey
 from .report import Report
 from .stripe_side import StripeSide
@@ -22,6 +22,7 @@ def walk(world: World, report: Report) -> Journey:
     )
     for title, chapter in [
         ("Signing up", people.sign_up),
+        ("The MCP server", mcp_tools.use_tools),
         (journey.offer.free["title"], plans.free),
         ("The service key", vendor_server.report_usage),
         (f"Buying {journey.offer.plan['title']}", money.buy),
@@ -49,6 +50,7 @@ def _document(world: World, journey: Journey) -> dict[str, str]:
     return {
         "url": world.url,
         "gateUrl": world.gate_url,
+        "mcpUrl": world.mcp_url,
         "adminUrl": world.admin_url,
         "mailUrl": world.mail_url,
         "stripeUrl": world.stripe_url or "",

@@ -1,0 +1,79 @@
+"""A small MCP server with notes, as a vendor would write it: it knows nothing about customers' keys, plans or prices.
+
+`make demo` and `make run` put it behind the gateway with the prices of `pricing.toml`. To start it alone:
+
+    python examples/mcp_server/server.py --port 9000
+
+Its notes are in memory, and all callers share them.
+"""
+
+import argparse
+
+from fastmcp import FastMCP
+from fastmcp.exceptions import ToolError
+
+server: FastMCP = FastMCP("Notes", instructions="Notes about a project. Start a session to get the notes on a topic.")
+notes = {
+    "deployment": "Deploy with `git push production`. Migrations run before the new processes start.",
+    "style": "Use complete sentences in comments. Give a constraint and its reason.",
+    "testing": "Each fix has a test that failed before it.",
+}
+shared: dict[str, list[str]] = {}
+
+
+@server.tool
+def list_notes() -> list[str]:
+    """List the titles of all notes."""
+    return sorted(notes)
+
+
+@server.tool
+def add_note(title: str, text: str) -> str:
+    """Add a note, or replace the note with this title."""
+    notes[title] = text
+    return f"The note {title!r} is saved."
+
+
+@server.tool
+def search_notes(query: str) -> dict[str, str]:
+    """Return the notes whose title or text contains the query."""
+    return {title: text for title, text in notes.items() if query.lower() in f"{title} {text}".lower()}
+
+
+@server.tool
+def start_session(topic: str) -> str:
+    """Start a working session: return the notes on a topic as context."""
+    found = search_notes(topic)
+    return "\n\n".join(f"# {title}\n{text}" for title, text in found.items()) or f"There are no notes on {topic!r} yet."
+
+
+@server.tool
+def import_notes(text: str) -> int:
+    """Add one note for each line of the form "title: text", and return their number."""
+    lines = [line.partition(":") for line in text.splitlines() if line.strip()]
+    if wrong := [title for title, colon, _ in lines if not colon]:
+        raise ToolError(f"These lines have no colon: {wrong}. Nothing was imported.")
+    notes.update({title.strip(): content.strip() for title, _, content in lines})
+    return len(lines)
+
+
+@server.tool
+def share_note(title: str, person: str) -> str:
+    """Share a note with a colleague."""
+    if title not in notes:
+        raise ToolError(f"There is no note {title!r}.")
+    shared.setdefault(title, []).append(person)
+    return f"{person} can read {title!r}."
+
+
+def main() -> None:
+    """Serve Streamable HTTP at `/mcp`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=9000)
+    options = parser.parse_args()
+    server.run(transport="http", host=options.host, port=options.port, show_banner=False, log_level="WARNING")
+
+
+if __name__ == "__main__":
+    main()
