@@ -20,6 +20,8 @@ from .messages import STATELESS_VERSION, MessageId
 # JSON-RPC error of a refused request that is not a tool call, such as a priced prompt. -32000 to -32019 are free for implementations.
 REFUSED = -32013
 _DETAILS = ("feature", "limit", "used", "remaining", "resetsAt", "retryAfter", "upgradeUrl", "requiredPlan", "errors")
+# The members of a refusal's structured content.
+FACTS = frozenset({"code", *_DETAILS})
 _encoder = msgspec.json.Encoder()
 
 
