@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import structlog
-from django.db import connection
+from django.test import TransactionTestCase
 from pytest_django import DjangoDbBlocker
 
 from accounts.invalidation import watcher
@@ -17,8 +17,8 @@ from accounts.principal_cache import cache
 from accounts.service_principals import service_keys
 from contextmcp.devstack.services import Services
 from entitlements.cache import CACHE
+from tests.support import databases
 from tests.support.api import Api
-from tests.support.databases import allow_flush
 
 if TYPE_CHECKING:
     from tests.factories.accounts import Person
@@ -39,10 +39,13 @@ def _loggers_follow_the_configuration() -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Let Django flush append-only tables between tests, and close the watcher's connection before the test database is dropped."""
+    """Replace Django's flush after tests that commit, and close the watcher's connection before the test database is dropped."""
     with django_db_blocker.unblock():
-        allow_flush()
-    yield
+        databases.allow_flush()
+        empty = databases.delete_rows if databases.is_superuser() else databases.flush
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: empty())
+        yield
     watcher.stop()
 
 
@@ -52,17 +55,6 @@ def _nothing_remembered() -> None:
     cache.reset()
     service_keys.reset()
     CACHE.reset()
-
-
-@pytest.fixture(autouse=True)
-def _nothing_queued(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Also flush the queue after a test that commits: Django counts its tables as procrastinate's and leaves them."""
-    yield
-    marker = request.node.get_closest_marker("django_db")
-    if (marker and marker.kwargs.get("transaction")) or "transactional_db" in request.fixturenames:
-        with django_db_blocker.unblock(), connection.cursor() as cursor:
-            for table in ("procrastinate_periodic_defers", "procrastinate_events", "procrastinate_jobs"):
-                cursor.execute(f"DELETE FROM {table}")
 
 
 @pytest.fixture
