@@ -12,10 +12,11 @@ from django.test import override_settings
 from django.utils import timezone
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from contextmcp.common import url_policy
 from tests.support import webhook_receiver as receivers
 from usage import tasks
 from usage.models import WebhookDelivery, WebhookEndpoint
-from usage.webhooks import dispatcher, http_client, outbox, secrets, signing, url_policy
+from usage.webhooks import dispatcher, http_client, outbox, secrets, signing
 from usage.webhooks.manager import WebhookManager
 
 pytestmark = pytest.mark.django_db

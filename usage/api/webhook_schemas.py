@@ -6,10 +6,10 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from contextmcp.common.api import Schema
+from contextmcp.common.url_policy import MAX_URL_LENGTH
 from usage.models import WebhookDelivery
 from usage.webhooks.manager import DEFAULT_OVERLAP, MAX_OVERLAP
 from usage.webhooks.outbox import EVENT_TYPES, TEST
-from usage.webhooks.url_policy import MAX_URL_LENGTH
 
 
 @extend_schema_field({"type": "string", "format": "uri", "minLength": 1, "maxLength": MAX_URL_LENGTH})

@@ -1,1 +1,1 @@
-"""Outgoing webhooks: `outbox` queues messages in the transaction of the change, `dispatcher` sends them, `url_policy` checks addresses."""
+"""Outgoing webhooks: `outbox` queues messages in the transaction of the change, `dispatcher` sends them."""

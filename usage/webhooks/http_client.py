@@ -15,7 +15,9 @@ from typing import Any
 import httpcore
 import httpx
 
-from . import signing, url_policy
+from contextmcp.common import url_policy
+
+from . import signing
 
 TIMEOUT_SECONDS = 10.0
 _PHASE_TIMEOUT_SECONDS = {"connect": 5.0, "read": 8.0, "write": 5.0, "pool": 5.0}

@@ -15,12 +15,13 @@ from django.utils import timezone
 from accounts import audit
 from accounts.models import Organization
 from accounts.types import Caller
+from contextmcp.common import url_policy
 from contextmcp.common.errors import NotFound
 from usage.authorize.requests import validation_error
 from usage.errors import WebhookDeliveryPending, WebhookDisabled, WebhookEndpointLimitReached, WebhookTestsPending
 from usage.models import WebhookDelivery, WebhookEndpoint
 
-from . import outbox, secrets, signing, url_policy
+from . import outbox, secrets, signing
 
 MAX_ENDPOINTS = 10
 MAX_TESTS = 5

@@ -1,4 +1,7 @@
-"""Decide which addresses webhooks may call: only the public internet, never this machine, private networks or cloud metadata services."""
+"""Decide which addresses of others the product may call: only the public internet, never this machine, private networks or cloud metadata.
+
+They are the addresses of outgoing webhooks and of the metadata documents of OAuth clients.
+"""
 
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
