@@ -19,6 +19,7 @@ from .forms import ServiceKeyForm
 from .key_format import public_part
 from .manager import AuthManager
 from .models import ApiKey, AuditEvent, Invitation, Membership, Organization, ServiceKey
+from .oauth import admin as oauth_admin  # noqa: F401 - registers its pages
 from .services import service_keys
 
 

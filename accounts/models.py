@@ -1,4 +1,7 @@
-"""Users, organizations, memberships, invitations, API keys, audit events and the invalidation log."""
+"""Users, organizations, memberships, invitations, API keys, audit events and the invalidation log.
+
+The models of connected apps are in `oauth_models`.
+"""
 
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Self
@@ -14,6 +17,7 @@ from django.utils.crypto import salted_hmac
 
 from contextmcp.common.ids import uuid7
 
+from . import oauth_models  # noqa: F401 - Django finds the models of an app through this module
 from .roles import Role
 
 

@@ -46,8 +46,6 @@ _NEVER = float("inf")
 # Entries are keyed by a digest under a random secret of this process. It is faster than the stored HMAC and useless in a core dump.
 # A copy of the keyed hash costs a third less than a new one.
 _KEYED_HASH = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
-# Kinds of invalidations that may concern a key.
-KINDS = frozenset({"key", "member", "organization", "start", "fork"})
 
 
 class KeyRowOrganization(Struct):
@@ -87,6 +85,10 @@ R = TypeVar("R", ApiKey, KeyRow)
 
 class PrincipalCache:
     """Principals and refusals by digest of the key. Thread-safe. It does not contain keys."""
+
+    # The kinds of invalidations that may concern a key.
+    kinds = frozenset({"key", "member", "organization", "start", "fork"})
+    last_use = last_use
 
     def __init__(self) -> None:
         self.reset()
@@ -130,7 +132,7 @@ class PrincipalCache:
         present = time.time()
         if present >= until:
             return None
-        last_use.record(principal.key_id, present)
+        self.last_use.record(principal.key_id, present)
         return principal
 
     def _cached(self, digest: bytes, present: float) -> Principal | DomainError | CacheMiss:
@@ -138,14 +140,17 @@ class PrincipalCache:
         if known is not None:
             principal, until = known
             if present >= until:
-                return KeyExpired(expired_at=principal.expires_at)
-            last_use.record(principal.key_id, present)
+                return self._expired(principal)
+            self.last_use.record(principal.key_id, present)
             return principal
         refused = self._refused.get(digest)
         if refused is not None and present < refused[3]:
             kind, text, details, _ = refused
             return kind(text, **details)
         return MISS
+
+    def _expired(self, principal: Principal) -> DomainError:
+        return KeyExpired(expired_at=principal.expires_at)
 
     def load(self, raw: str) -> Principal:
         """Verify the key with the database and cache the result. Raises the refusal. Blocks for a query and, rarely, for bcrypt."""
@@ -189,7 +194,7 @@ class PrincipalCache:
 
     def on_invalidation(self, invalidation: Invalidation) -> None:
         """Discard the entries that the invalidation concerns."""
-        if invalidation.kind not in KINDS:
+        if invalidation.kind not in self.kinds:
             return
         if invalidation.kind == "fork":
             self.reset()

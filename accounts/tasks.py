@@ -1,4 +1,4 @@
-"""Periodic tasks: purge invalidations, limits and sessions, re-encrypt second factors, expire unconfirmed addresses."""
+"""Periodic tasks: purge invalidations, limits, sessions and OAuth tokens, re-encrypt second factors, expire unconfirmed addresses."""
 
 from datetime import timedelta
 
@@ -9,6 +9,7 @@ from procrastinate.contrib.django import app
 from contextmcp.common.clock import now
 
 from .models import InvalidationEntry
+from .oauth import maintenance
 from .second_factors import reencrypt_second_factors
 from .services import addresses
 
@@ -50,3 +51,10 @@ def release_unconfirmed_addresses(timestamp: int) -> None:
 def clear_sessions(timestamp: int) -> None:
     """Delete expired sessions, which Django does not delete by itself."""
     call_command("clearsessions")
+
+
+@app.periodic(cron="53 3 * * *")
+@app.task(name="accounts.purge_oauth", queueing_lock="accounts.purge_oauth", pass_context=False)
+def purge_oauth(timestamp: int) -> None:
+    """Delete expired tokens, ended grants and unused clients."""
+    maintenance.purge()

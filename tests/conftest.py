@@ -13,6 +13,7 @@ from pytest_django import DjangoDbBlocker
 
 from accounts.invalidation import watcher
 from accounts.models import Organization
+from accounts.oauth.token_cache import tokens
 from accounts.principal_cache import cache
 from accounts.service_principals import service_keys
 from contextmcp.devstack.services import Services
@@ -54,6 +55,7 @@ def _nothing_remembered() -> None:
     """Clear the process's caches, because their contents belong to rows of earlier tests."""
     cache.reset()
     service_keys.reset()
+    tokens.reset()
     CACHE.reset()
 
 

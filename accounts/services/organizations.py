@@ -13,6 +13,7 @@ from django.utils.text import slugify
 from accounts import audit, invalidation
 from accounts.errors import OrganizationClosed, OrganizationLimitReached
 from accounts.models import ApiKey, Invitation, Membership, Organization, User
+from accounts.oauth_models import OAuthGrant
 from accounts.roles import ROLE_SCOPES, Role
 from accounts.selectors import has_confirmed_email
 from accounts.signals import organization_changed, organization_closed
@@ -102,6 +103,7 @@ def close(organization: Organization, actor: Caller | User | None, *, reason: st
         row.save(update_fields=["closed_at"])
         ended: dict[str, Any] = {
             "keys": ApiKey.objects.filter(organization=row, revoked_at=None).update(revoked_at=row.closed_at),
+            "apps": OAuthGrant.objects.filter(membership__organization=row, revoked_at=None).update(revoked_at=row.closed_at),
             "invitations": Invitation.objects.pending().filter(organization=row).update(revoked_at=row.closed_at),
         }
         audit.record("organization.closed", organization=row, actor=actor, target=row.pk, after=ended, reason=reason)

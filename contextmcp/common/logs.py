@@ -12,7 +12,7 @@ import structlog
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 log_principal: ContextVar[Any] = ContextVar("log_principal", default=None)
 _SECRET = re.compile(
-    r"(cmcp_(?:sk|svc)_(?:(?:live|test)_)?|[sr]k_(?:live|test)_|whsec_|(?:pi|seti)_[A-Za-z0-9]+_secret_)[A-Za-z0-9_]{6,}"
+    r"(cmcp_(?:sk|svc|at|rt|ac)_(?:(?:live|test)_)?|[sr]k_(?:live|test)_|whsec_|(?:pi|seti)_[A-Za-z0-9]+_secret_)[A-Za-z0-9_]{6,}"
     # Links in emails (invitation, password reset, address confirmation): the path segment or parameter value that follows is the secret.
     r"|(/invitations/|/accounts/password/reset/key/|/accounts/confirm-email/|/accounts/undo-email-change/|(?:[?&]|\b)(?:api_key|token|client_secret|password)=)[^\s/&\"'<>]{6,}"
 )

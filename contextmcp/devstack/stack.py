@@ -88,6 +88,7 @@ def build(home: Path, claims: Claims, overrides: Mapping[str, str]) -> World:
         "SECRET_KEY": secrets["SECRET_KEY"],
         "API_KEY_SECRETS": secrets["API_KEY_SECRETS"],
         "SIGNING_KEY": secrets["SIGNING_KEY"],
+        "OAUTH_PRIVATE_KEY": secrets["OAUTH_PRIVATE_KEY"],
         "GATE_URL": f"http://localhost:{gate_port}",
         "EMAIL_URL": f"smtp://127.0.0.1:{smtp_port}",
         "MCP_SERVER_URL": f"http://localhost:{gateway_port}/mcp",
@@ -139,6 +140,10 @@ def generated_secrets(home: Path) -> dict[str, str]:
         "ADMIN_PASSWORD": secrets.token_urlsafe(12),
     }
     stored: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    if "OAUTH_PRIVATE_KEY" not in stored:
+        from contextmcp.common.secrets import generate_rsa_key  # noqa: PLC0415 - importing it and the key take a fifth of a second
+
+        fresh["OAUTH_PRIVATE_KEY"] = generate_rsa_key()
     if fresh.keys() - stored.keys():
         stored = fresh | stored
         write_private(path, json.dumps(stored, indent=2))

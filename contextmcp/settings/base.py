@@ -7,7 +7,7 @@ from typing import Any
 import environ
 from csp.constants import NONCE, NONE, SELF
 
-from contextmcp.common.secrets import parse_key_secrets, parse_signing_keys
+from contextmcp.common.secrets import parse_key_secrets, parse_rsa_keys, parse_signing_keys
 
 from .addresses import database, redis_connection
 from .admin import theme
@@ -94,6 +94,7 @@ INSTALLED_APPS = [
     "allauth.account",
     "allauth.mfa",
     "allauth.usersessions",
+    "allauth.idp.oidc",
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
@@ -256,6 +257,18 @@ ACCOUNT_REAUTHENTICATION_TIMEOUT = 30 * 60
 MFA_ADAPTER = "accounts.second_factors.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
+
+# OAuth 2.1 for MCP clients that cannot be given an API key (accounts.oauth). The issuer is PUBLIC_URL. Without a key it is off.
+IDP_OIDC_PRIVATE_KEYS = parse_rsa_keys(text("OAUTH_PRIVATE_KEY"))
+OAUTH_ENABLED = bool(IDP_OIDC_PRIVATE_KEYS)
+IDP_OIDC_ADAPTER = "accounts.oauth.adapter.OAuthAdapter"
+IDP_OIDC_CIMD_ENABLED = True
+# Clients without a metadata document register themselves (RFC 7591). Anybody can, so that registrations without a user are deleted.
+IDP_OIDC_DCR_ENABLED = boolean("OAUTH_DYNAMIC_REGISTRATION", True)
+IDP_OIDC_DCR_REQUIRES_INITIAL_ACCESS_TOKEN = False
+IDP_OIDC_RATE_LIMITS = {"client_registration": "20/m/ip", "cimd_fetch": "20/m/ip"}
+IDP_OIDC_ACCESS_TOKEN_EXPIRES_IN = 3600
+
 # The admin requires a second factor. No environment variable disables this in production.
 STAFF_SECOND_FACTOR = True
 

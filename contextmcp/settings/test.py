@@ -2,6 +2,8 @@
 
 import os
 
+from contextmcp.common.secrets import generate_rsa_key
+
 os.environ.setdefault("SECRET_KEY", "tests-only")
 os.environ.setdefault("API_KEY_SECRETS", "1:" + "ab" * 32)
 os.environ.setdefault("SIGNING_KEY", "q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=")
@@ -16,6 +18,10 @@ os.environ.setdefault("BILLING_TRIAL_ONCE_PER", "user,email")
 # Values for Stripe and URLs in a developer's .env must not affect the tests.
 for _name in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE", "MCP_SERVER_URL", "GATE_URL"):
     os.environ.setdefault(_name, "")
+
+# Workers and processes that the tests start inherit it, so that it is generated once.
+if not os.environ.get("OAUTH_PRIVATE_KEY"):
+    os.environ["OAUTH_PRIVATE_KEY"] = generate_rsa_key()
 
 from .base import *
 

@@ -13,6 +13,7 @@ _OWN_APPS = ("accounts", "entitlements", "usage", "billing")
 _VIEW = Q(codename__startswith="view_") & (
     Q(content_type__app_label__in=_OWN_APPS)
     | Q(content_type__app_label="djstripe")
+    | Q(content_type__app_label="allauth_idp_oidc", codename="view_client")
     | Q(content_type__app_label="account", codename="view_emailaddress")
     | Q(content_type__app_label="common", codename="view_outgoingemail")
     | Q(content_type__app_label="mfa", codename="view_authenticator")
@@ -29,6 +30,7 @@ ROLES: dict[str, set[str]] = {
         "accounts.change_membership",
         "accounts.remove_membership",
         "accounts.revoke_apikey",
+        "accounts.revoke_oauthgrant",
         "accounts.verify_email_address",
         "accounts.reset_second_factor",
         "common.change_outgoingemail",

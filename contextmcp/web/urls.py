@@ -4,7 +4,7 @@ from django.urls import path
 
 from . import brand
 from .api import views as api
-from .pages import account, billing, keys, onboarding, team
+from .pages import account, billing, connected_apps, keys, onboarding, team
 
 urlpatterns = [
     path("", onboarding.home, name="home"),
@@ -22,6 +22,8 @@ urlpatterns = [
     path("account/keys/<uuid:key_id>/rotate/", keys.rotate_key, name="rotate-key-form"),
     path("account/keys/<uuid:key_id>/revoke/", keys.revoke_key, name="revoke-key-form"),
     path("account/keys/<uuid:key_id>/take-over/", keys.take_over_key, name="take-over-key-form"),
+    path("account/apps/", connected_apps.connected_apps, name="connected-apps"),
+    path("account/apps/<uuid:grant_id>/disconnect/", connected_apps.disconnect_app, name="disconnect-app"),
     path("account/usage/", account.usage, name="usage"),
     path("account/team/", team.team, name="team"),
     path("account/team/invite/", team.invite, name="invite"),

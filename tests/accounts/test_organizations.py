@@ -40,7 +40,7 @@ def test_closing_ends_keys_and_invitations_and_tells_the_apps_above(acme, owner)
     organization_closed.disconnect(listener)
     assert told == [acme] and acme.closed_at is not None
     event = AuditEvent.objects.get(action="organization.closed")
-    assert (event.after, str(event)) == ({"keys": 1, "invitations": 1}, f"organization.closed {acme.pk}")
+    assert (event.after, str(event)) == ({"keys": 1, "apps": 0, "invitations": 1}, f"organization.closed {acme.pk}")
     with pytest.raises(NotFound):
         AuthManager(acme).change_role(None, owner.membership.pk, "admin")
 

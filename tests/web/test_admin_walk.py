@@ -20,11 +20,12 @@ from contextmcp.web import staff_dashboard
 from contextmcp.web.staff_roles import ROLES
 from entitlements.manager import EntitlementsManager
 from tests.factories.accounts import UserFactory
+from tests.factories.oauth import connect_app
 from tests.factories.service_keys import service_key
 
 pytestmark = pytest.mark.django_db
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
-OURS = {"accounts", "entitlements", "usage", "billing", "djstripe", "common", "account", "mfa", "procrastinate"}
+OURS = {"accounts", "entitlements", "usage", "billing", "djstripe", "common", "account", "mfa", "procrastinate", "allauth_idp_oidc"}
 # Whose pages are written out: who may see everything and change nothing, and who may do everything. The pages of the others have no part
 # that is on neither.
 RENDERED = {"looker", "owner"}
@@ -146,6 +147,7 @@ def acted_on(owner):
     WebhookEvent.objects.create(event_id="evt_1", type="x", payload={}, subject="cus_1")
     OutgoingEmail.objects.create(category="x", recipients=[user.email], from_email="a@b.example", subject="x", expires_at=now())
     retry_emails.configure(queueing_lock=None, lock=None).defer(timestamp=0)
+    connect_app(owner.membership)
     assert owner.key
     with_actions = [model for model in MODELS if admin.site._registry[model].actions]
     assert all(model.objects.exists() for model in with_actions), [model for model in with_actions if not model.objects.exists()]
@@ -181,6 +183,7 @@ def test_a_role_has_the_actions_that_its_rights_name(who, owner):
         "organization.close",
         "membership.remove",
         "apikey.revoke",
+        "oauthgrant.disconnect",
         "outgoingemail.retry",
     }
     entitle = {"grant.end_now", "override.end_now"}

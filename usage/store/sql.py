@@ -62,13 +62,17 @@ CROSS JOIN LATERAL (
 ) AS record
 """
 
-# The API key's validity is checked in the transaction that counts, regardless of what this process has cached.
+# The validity of the API key, or of the connected app, is checked in the transaction that counts, regardless of what this process has
+# cached. The second part of the union runs only for an ID that is no key's.
 SELECT_ACTIVE_KEYS = """
 SELECT needed.id
 FROM unnest(%b::uuid[]) AS needed (id)
 CROSS JOIN LATERAL (
     SELECT organization_id, expires_at FROM accounts_apikey
     WHERE id = needed.id AND revoked_at IS NULL AND creator_id IS NOT NULL
+    UNION ALL
+    SELECT member.organization_id, NULL FROM accounts_oauthgrant AS app JOIN accounts_membership AS member ON member.id = app.membership_id
+    WHERE app.id = needed.id AND app.revoked_at IS NULL
     LIMIT 1
 ) AS api_key
 CROSS JOIN LATERAL (

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.authentication import SESSION_ORGANIZATION
 from accounts.manager import AuthManager
 from accounts.models import User
+from accounts.oauth.consent import pending_authorization
 from accounts.types import Caller
 from contextmcp.common.errors import DomainError
 from contextmcp.web import drafts, mcp_config, pricing, submissions
@@ -22,9 +23,11 @@ from contextmcp.web.organization_state import organization_state
 
 @require_safe
 def home(request: WSGIRequest) -> HttpResponseBase:
-    """Redirect members to their account or first key, staff to the admin, and anonymous users to the pricing page."""
+    """Redirect users to the app that they were connecting, their account, first key or the admin, and anonymous ones to the prices."""
     if not request.user.is_authenticated:
         return redirect("pricing")
+    if (address := pending_authorization(request)) is not None:
+        return redirect(address)
     caller = member_of(request)
     if caller is None:
         return redirect("admin:index" if request.user.is_staff else "new-organization")

@@ -1,0 +1,40 @@
+"""Refusals of access tokens and of authorization requests."""
+
+from contextmcp.common.errors import Conflict, DomainError
+
+
+class AccessTokenNotFound(DomainError):
+    code = "token_not_found"
+    status = 401
+    message = "This access token does not exist or was revoked. Sign in again."
+
+
+class AccessTokenExpired(DomainError):
+    """Details: `expired_at`."""
+
+    code = "token_expired"
+    status = 401
+    message = "This access token has expired. Refresh it or sign in again."
+
+
+class AccessTokenForOtherResource(DomainError):
+    """The token is bound to another MCP server (RFC 8707). Details: `resources`, the addresses that it is bound to."""
+
+    code = "token_for_other_resource"
+    status = 401
+    message = "This access token was issued for another MCP server. Sign in at this one."
+
+
+class InvalidAuthorizationRequest(DomainError):
+    """The app's request cannot be answered to the app, because its redirect address is unknown (RFC 6749, 4.1.2.1)."""
+
+    code = "invalid_authorization_request"
+    status = 400
+    message = "The app sent a request that is not valid."
+
+
+class AppDisconnected(Conflict):
+    """Staff revoked a grant that has already ended."""
+
+    code = "app_disconnected"
+    message = "This app is already disconnected."

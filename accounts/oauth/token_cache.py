@@ -1,0 +1,127 @@
+"""A cache of verified access tokens and their principals in each process that serves MCP.
+
+It is used as the cache of API keys is: `tokens.get(raw)` on the event loop and, on `MISS`, `tokens.load(raw)` in a thread.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from accounts.errors import InsufficientScope, PermissionDenied
+from accounts.invalidation import watcher
+from accounts.last_use import FLUSH_SECONDS, LastUse
+from accounts.principal_cache import MISS, CacheMiss, PrincipalCache, memory_digest
+from accounts.roles import PERMISSIONS, ROLE_SCOPES
+from accounts.types import Principal
+from contextmcp.common.clock import now
+from contextmcp.common.db import fetch_prepared
+from contextmcp.common.errors import DomainError
+
+from . import token_format
+from .errors import AccessTokenExpired, AccessTokenNotFound
+
+last_use = LastUse("accounts_oauthgrant")
+_SELECT = """
+SELECT token.expires_at, token.scopes, token.resources, app.id, app.client_id, app.revoked_at, member.id, member.user_id, member.role,
+    person.is_active, organization.id, organization.closed_at, organization.clock_offset, organization.created_at
+FROM accounts_oauthtoken AS token
+JOIN accounts_oauthgrant AS app ON app.id = token.grant_id
+JOIN accounts_membership AS member ON member.id = app.membership_id
+JOIN accounts_organization AS organization ON organization.id = member.organization_id
+JOIN accounts_user AS person ON person.id = member.user_id
+WHERE token.digest = %s AND token.kind = 'access'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrincipal(Principal):
+    """The identity and permissions of an access token. `key_id` is the ID of its grant, `resources` are what it is bound to."""
+
+    client_id: str = ""
+    resources: frozenset[str] = frozenset()
+
+    def require(self, *, scope: str | None = None, permission: str | None = None) -> None:
+        """Raise `PermissionDenied` or `InsufficientScope`.
+
+        The role comes first: a client that is told of a missing scope asks its user, who cannot grant more than the role allows.
+        """
+        if scope is not None and scope not in self.scopes:
+            if scope not in ROLE_SCOPES[self.role]:
+                raise PermissionDenied(f"The role {self.role} does not allow {scope}.", required=scope, role=self.role)
+            message = "This access token does not have the required scope. Sign in again and allow it."
+            raise InsufficientScope(message, required=scope, scopes=sorted(self.key_scopes))
+        if permission is not None and permission not in self.permissions:
+            raise PermissionDenied(f"The role {self.role} lacks {permission}.", required=permission, role=self.role)
+
+
+class AccessTokenCache(PrincipalCache):
+    """Principals and refusals by digest of the access token. Thread-safe. It does not contain tokens."""
+
+    kinds = frozenset({"oauth", "member", "organization", "start", "fork"})
+    last_use = last_use
+
+    def get(self, raw: str, *, stale: bool = False) -> Principal | DomainError | CacheMiss:
+        """Return the principal, the error to raise, or `MISS`, as `PrincipalCache.get` does."""
+        try:
+            token_format.check_access_token(raw)
+        except DomainError as refusal:
+            return refusal
+        if not (stale or watcher.is_fresh()):
+            return MISS
+        return self._cached(memory_digest(raw), time.time())
+
+    def load(self, raw: str) -> Principal:
+        """Verify the token with the database and cache the result. Raises the refusal. Blocks for a query."""
+        token_format.check_access_token(raw)
+        watcher.start()
+        changes = self._changes
+        try:
+            principal = _authorize(fetch_prepared(_SELECT, [token_format.digest(raw)]))
+        except DomainError as refusal:
+            self._store_refusal(memory_digest(raw), refusal, changes)
+            raise
+        self._store(memory_digest(raw), principal, changes)
+        last_use.record(principal.key_id)
+        return principal
+
+    def _expired(self, principal: Principal) -> DomainError:
+        return AccessTokenExpired(expired_at=_real_time(principal))
+
+
+def _authorize(rows: list[Any]) -> TokenPrincipal:
+    if not rows:
+        raise AccessTokenNotFound
+    (expires_at, scopes, resources, grant_id, client_id, revoked_at, membership_id, user_id, role, is_active, *organization) = rows[0]
+    organization_id, closed_at, clock_offset, created_at = organization
+    if revoked_at is not None or closed_at is not None or not is_active:
+        raise AccessTokenNotFound
+    # Tokens expire in real time, also where the organization has a test clock.
+    if now() >= expires_at:
+        raise AccessTokenExpired(expired_at=expires_at)
+    granted = frozenset(scopes)
+    return TokenPrincipal(
+        key_id=grant_id,
+        organization_id=organization_id,
+        user_id=user_id,
+        membership_id=membership_id,
+        role=role,
+        key_scopes=granted,
+        scopes=granted & ROLE_SCOPES[role],
+        permissions=PERMISSIONS[role],
+        expires_at=expires_at + clock_offset,
+        clock_offset=clock_offset,
+        organization_created_at=created_at,
+        client_id=client_id,
+        resources=frozenset(resources),
+    )
+
+
+def _real_time(principal: Principal) -> datetime:
+    assert principal.expires_at is not None
+    return (principal.expires_at - principal.clock_offset).astimezone(UTC)
+
+
+tokens = AccessTokenCache()
+watcher.subscribe(tokens.on_invalidation)
+watcher.periodic(FLUSH_SECONDS, last_use.flush)

@@ -1,0 +1,127 @@
+"""Access tokens in the processes that serve MCP: verified, cached, and ended within a second."""
+
+from datetime import timedelta
+
+import pytest
+
+from accounts.errors import EnvironmentMismatch, InsufficientScope, KeyRevoked, PermissionDenied
+from accounts.invalidation import watcher
+from accounts.manager import AuthManager
+from accounts.oauth import grants
+from accounts.oauth.errors import AccessTokenExpired, AccessTokenNotFound
+from accounts.oauth.token_cache import MISS, tokens
+from accounts.oauth_models import OAuthGrant, OAuthToken
+from contextmcp.common.clock import now
+from contextmcp.common.logs import mask
+from tests.factories.oauth import connect_app
+from tests.support.workers import until
+from usage.authorize.requests import Item, Request
+from usage.models import UsageEvent
+from usage.operations import authorization
+from usage.operations.caller import UsageCaller
+from usage.operations.sync_driver import drive
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def watching():
+    watcher.start()
+    until(watcher.is_fresh, "the log is read")
+    yield
+    watcher.stop()
+
+
+def test_a_token_stands_for_the_member_of_its_grant(member, watching):
+    grant, raw = connect_app(member.membership, ("usage:write", "openid"), "notes")
+    assert tokens.get(raw) is MISS
+    principal = tokens.load(raw)
+    assert (principal.key_id, principal.organization_id, principal.user_id) == (grant.pk, member.organization.pk, member.user.pk)
+    assert (principal.scopes, principal.resources) == (frozenset({"usage:write"}), frozenset({"http://localhost:3001/mcp/notes"}))
+    principal.require(scope="usage:write")
+    until(lambda: tokens.get(raw) is not MISS, "no invalidation from before is left")
+    assert tokens.get(raw) == principal
+    until(lambda: OAuthGrant.objects.get().last_used_at is not None, "the last use is written", 15)
+    assert mask(raw) == "cmcp_at_test_***"
+
+
+def end_by_role(grant, member):
+    AuthManager(member.organization).change_role(None, member.membership.pk, "viewer")
+
+
+def end_by_leaving(grant, member):
+    AuthManager(member.organization).remove_member(None, member.membership.pk)
+
+
+def end_by_deactivation(grant, member):
+    member.user.is_active = False
+    member.user.save()
+
+
+ENDS = {
+    "revoked": lambda grant, member: grants.disconnect(member.caller, grant.pk),
+    "deleted": lambda grant, member: grant.delete(),
+    "token deleted": lambda grant, member: OAuthToken.objects.all().delete(),
+    "role": end_by_role,
+    "left": end_by_leaving,
+    "deactivated": end_by_deactivation,
+    "closed": lambda grant, member: AuthManager(member.organization).close(None),
+}
+
+
+@pytest.mark.parametrize("reason", ENDS)
+def test_a_cached_token_ends_with_its_grant(reason, member, watching):
+    grant, raw = connect_app(member.membership)
+    tokens.load(raw)
+    ENDS[reason](grant, member)
+    # Longer than the second that the product promises, because the machine of the tests may be busy.
+    until(lambda: tokens.get(raw) is MISS, "the cached token is discarded", 10)
+    if reason == "role":
+        with pytest.raises(PermissionDenied):
+            tokens.load(raw).require(scope="usage:write")
+        return
+    with pytest.raises(AccessTokenNotFound):
+        tokens.load(raw)
+
+
+def test_a_missing_scope_is_told_apart_from_a_missing_role(member, viewer, watching):
+    with pytest.raises(InsufficientScope):
+        tokens.load(connect_app(member.membership, ("openid",))[1]).require(scope="usage:write")
+    with pytest.raises(PermissionDenied):
+        tokens.load(connect_app(viewer.membership, ("openid",))[1]).require(scope="usage:write")
+
+
+def test_tokens_expire_in_real_time(member, watching):
+    AuthManager(member.organization).set_clock(timedelta(days=400), "clock_1")
+    raw = connect_app(member.membership)[1]
+    tokens.load(raw)
+    OAuthToken.objects.update(expires_at=now() - timedelta(seconds=1))
+    tokens.reset()
+    with pytest.raises(AccessTokenExpired):
+        tokens.load(raw)
+
+
+@pytest.mark.parametrize("raw", ["", "cmcp_at_", "x" * 64, "cmcp_at_test_" + "é" * 50, "cmcp_at_test_" + "A" * 50])
+def test_garbage_is_refused_without_a_query(raw, django_assert_num_queries):
+    with django_assert_num_queries(0):
+        assert isinstance(tokens.get(raw), AccessTokenNotFound)
+
+
+def test_a_token_of_the_other_environment_is_refused(settings, member):
+    raw = connect_app(member.membership)[1]
+    settings.KEY_ENVIRONMENT = "live"
+    assert isinstance(tokens.get(raw), EnvironmentMismatch)
+
+
+def test_counting_checks_the_grant_in_its_transaction(member, watching):
+    grant, raw = connect_app(member.membership)
+    caller = UsageCaller.of_principal(tokens.load(raw))
+
+    def count():
+        return drive(authorization.authorize(caller, Request([Item("sessions", 1)])))
+
+    assert count().answer is not None
+    assert str(UsageEvent.objects.get().key_id) == str(grant.pk)
+    OAuthGrant.objects.update(revoked_at=now())
+    with pytest.raises(KeyRevoked):
+        count()
