@@ -17,13 +17,14 @@ from tests.support.stripe import WEBHOOK_SECRET, sign
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.fixture
-def web(transactional_db):
-    made = WebProcess(STRIPE_WEBHOOK_SECRET=WEBHOOK_SECRET, STRIPE_SECRET_KEY="sk_test_" + "x" * 24)
+@pytest.fixture(scope="module")
+def web(django_db_setup, django_db_blocker):
+    with django_db_blocker.unblock():
+        process = WebProcess(STRIPE_WEBHOOK_SECRET=WEBHOOK_SECRET, STRIPE_SECRET_KEY="sk_test_" + "x" * 24)
     try:
-        yield made.wait(60)
+        yield process.wait(60)
     finally:
-        made.stop()
+        process.stop()
 
 
 @pytest.fixture

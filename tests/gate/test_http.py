@@ -17,10 +17,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LIFE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-@pytest.fixture
-def gate(transactional_db):
-    with gate_process() as made:
-        yield made
+@pytest.fixture(scope="module")
+def gate(django_db_setup, django_db_blocker):
+    with django_db_blocker.unblock(), gate_process() as process:
+        yield process
 
 
 def talk(port, *pieces, pause=0.0, whole=True):
@@ -179,7 +179,14 @@ def test_workers_share_their_clients_evenly(transactional_db):
         assert clients(gate, 8) == [4, 4]
 
 
-def test_dead_worker_is_restarted_and_none_outlives_its_parent(gate):
+@pytest.fixture
+def mortal_gate(transactional_db):
+    with gate_process() as process:
+        yield process
+
+
+def test_dead_worker_is_restarted_and_none_outlives_its_parent(mortal_gate):
+    gate = mortal_gate
     (worker,) = psutil.Process(gate.process.pid).children()
     worker.kill()
     until = time.monotonic() + 20

@@ -18,10 +18,10 @@ AUTHORIZE = "/api/usage/authorize"
 LIMIT = 2 * 2**20
 
 
-@pytest.fixture
-def gate(transactional_db):
-    with gate_process(GATE_MAX_CONNECTIONS="600", METRICS_TOKEN="t") as made:
-        yield made
+@pytest.fixture(scope="module")
+def gate(django_db_setup, django_db_blocker):
+    with django_db_blocker.unblock(), gate_process(GATE_MAX_CONNECTIONS="600", METRICS_TOKEN="t") as process:
+        yield process
 
 
 @pytest.fixture
@@ -138,13 +138,27 @@ def test_a_slow_body_is_answered_408_and_slow_headers_are_cut_off(gate, client):
     assert time.monotonic() - began > 29
 
 
+def scrape(client):
+    client.connection.request("GET", "/metrics", headers={"Authorization": "Bearer t"})
+    return client.connection.getresponse().read().decode()
+
+
+def value(text, sample):
+    """Return the value of a sample, which is 0 before its first observation."""
+    return next((float(line.removeprefix(sample)) for line in text.splitlines() if line.startswith(f"{sample} ")), 0.0)
+
+
 def test_request_ids_and_metrics(gate, client):
+    before = scrape(client)
     assert client.request("GET", "/livez", X_Request_Id="abc-1")[1]["x-request-id"] == "abc-1"
     status, headers, _ = client.post(AUTHORIZE, {"feature": "nonsense"}, key=client.key, X_Request_Id="not valid\t")
     assert status == 422 and len(headers["x-request-id"]) == 32
+    assert serves(client)
     assert client.request("GET", "/metrics")[0] == 404
-    client.connection.request("GET", "/metrics", headers={"Authorization": "Bearer t"})
-    text = client.connection.getresponse().read().decode()
-    assert 'gate_responses_total{code="validation_error",route="/api/usage/authorize"} 1.0' in text
-    assert 'http_request_seconds_count{method="POST",route="/api/usage/authorize",status="200"} 1.0' in text
+    text = scrape(client)
+    for sample in (
+        'gate_responses_total{code="validation_error",route="/api/usage/authorize"}',
+        'http_request_seconds_count{method="POST",route="/api/usage/authorize",status="200"}',
+    ):
+        assert value(text, sample) - value(before, sample) == 1
     assert {"gate_connections", "gate_batches_total"} <= exposed(text) <= documented()
