@@ -3,10 +3,10 @@
 
 import sys
 
-from contextmcp.startup import load_settings
+from contextmcp.startup import set_up
 
 if __name__ == "__main__":
-    load_settings("worker" if sys.argv[1:3] == ["procrastinate", "worker"] else "manage.py")
+    set_up("worker" if sys.argv[1:3] == ["procrastinate", "worker"] else "manage.py")
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -1,7 +1,9 @@
 """Which settings a process starts with, and how it stops when they are wrong."""
 
+import gc
 import os
 import sys
+from collections.abc import Collection
 from importlib import import_module
 
 from django.core.exceptions import ImproperlyConfigured
@@ -31,6 +33,21 @@ def load_settings(process: str) -> None:
         import_module("entitlements.catalog")
     except (ImproperlyConfigured, ImportError) as error:
         stop(str(error))
+
+
+def set_up(process: str, apps: Collection[str] | None = None) -> None:
+    """Load the settings as `load_settings` does, and Django's apps: all that the settings name, or those of them in `apps`."""
+    # Nearly all objects that exist after this stay, so that collecting garbage meanwhile takes a tenth of the time and frees nothing.
+    gc.disable()
+    load_settings(process)
+    import django  # noqa: PLC0415 - after the settings, whose faults are reported in one sentence
+    from django.conf import settings  # noqa: PLC0415
+
+    if apps is not None:
+        settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app in apps]
+    django.setup()
+    gc.freeze()
+    gc.enable()
 
 
 def refuse_transaction_pooling() -> None:

@@ -1,8 +1,8 @@
 """Django's WSGI application. `contextmcp.asgi` serves it with limits; do not put it on a port without."""
 
-from contextmcp.startup import load_settings, stop
+from contextmcp.startup import set_up, stop
 
-load_settings("web")
+set_up("web")
 
 from django.core.wsgi import get_wsgi_application  # noqa: E402 - needs the settings
 

@@ -11,17 +11,13 @@ import signal
 import socket
 import sys
 
-import django
 import uvloop
 from django.conf import settings
 
-from contextmcp.startup import load_settings
+from contextmcp.startup import set_up
 
-load_settings("gate")
 # The gate needs no pages, admin or Stripe. Without them it starts in half the time and needs two thirds of the memory.
-APPS = ("django.contrib.auth", "django.contrib.contenttypes", "accounts", "entitlements", "usage")
-settings.INSTALLED_APPS = [app for app in settings.INSTALLED_APPS if app in APPS]
-django.setup()
+set_up("gate", ("django.contrib.auth", "django.contrib.contenttypes", "accounts", "entitlements", "usage"))
 
 from .accept_balancer import AcceptBalancer  # noqa: E402
 from .app import MAX_BODY_BYTES, GateApp, bad_request_response, identify  # noqa: E402 - Django must be set up first

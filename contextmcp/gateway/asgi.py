@@ -1,12 +1,10 @@
 """The gateway's application: `granian --interface asgi contextmcp.gateway.asgi:application`."""
 
-import django
 from django.conf import settings
 
-from contextmcp.startup import load_settings, refuse_transaction_pooling
+from contextmcp.startup import refuse_transaction_pooling, set_up
 
-load_settings("gateway")
-django.setup()
+set_up("gateway")
 
 from contextmcp.common.pool import use_pool  # noqa: E402 - Django must be set up first
 from contextmcp.gate.authentication import AUTHENTICATION_THREADS, Authenticator  # noqa: E402
