@@ -16,7 +16,7 @@ from contextmcp.common.errors import NotFound
 from .authorize.requests import validation_error
 from .types import NO_KEY, NO_MEMBER
 
-Grouping = Literal["meter", "key", "member"]
+Grouping = Literal["meter", "key", "member", "tool"]
 Interval = Literal["hour", "day", "month"]
 MAX_ROWS = 1_000
 HISTORY_PARAMETERS = ("interval", "groupBy", "feature", "since", "until", "limit", "cursor", "format")
@@ -31,6 +31,7 @@ class Cursor(Struct, array_like=True):
     feature: str
     key_id: UUID = NO_KEY
     member_id: int = NO_MEMBER
+    tool: str = ""
 
 
 class SummaryRange(Struct):
@@ -54,7 +55,7 @@ class HistoryQuery(Struct):
 
     def cursor_after(self, row: Any) -> str:
         """Return the cursor of the page that follows `row`."""
-        cursor = Cursor(row.start, row.feature, UUID(row.key_id) if row.key_id else NO_KEY, row.member_id or NO_MEMBER)
+        cursor = Cursor(row.start, row.feature, UUID(row.key_id) if row.key_id else NO_KEY, row.member_id or NO_MEMBER, row.tool or "")
         return base64.urlsafe_b64encode(msgspec.msgpack.encode(cursor)).decode().rstrip("=")
 
 
@@ -156,7 +157,8 @@ def _cursor(parameters: Mapping[str, str]) -> Cursor | None:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         cursor = msgspec.msgpack.decode(raw, type=Cursor)
         cursor.feature.encode()
-        if "\x00" in cursor.feature or cursor.start.tzinfo is None or abs(cursor.member_id) >= 2**63:
+        cursor.tool.encode()
+        if "\x00" in cursor.feature + cursor.tool or cursor.start.tzinfo is None or abs(cursor.member_id) >= 2**63:
             raise ValueError
     except (binascii.Error, msgspec.DecodeError, UnicodeError, ValueError):
         raise NotFound("The cursor is not valid. Use `nextCursor` of the previous page.") from None

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.db.models import Sum
 from msgspec import Struct
 
 from accounts.models import Organization
@@ -13,8 +14,8 @@ from entitlements.periods import Period
 from entitlements.types import RATE_WINDOW_SECONDS, Entitlements, FeatureEntitlement, Kind
 
 from .authorize.build import DERIVED_FEATURES, period_of
-from .history_query import HistoryQuery, split_range
-from .models import OverageSetting, UsageCounter, UsageGauge
+from .history_query import HistoryQuery, SummaryRange, split_range
+from .models import Grain, OverageSetting, UsageCounter, UsageGauge, UsageToolSummary
 from .store import executor
 from .store.codec import Balance
 from .types import NO_KEY, NO_MEMBER
@@ -122,7 +123,7 @@ def _feature_usage(
 
 
 class Total(Struct, rename="camel"):
-    """One row of the usage history. `key_id` and `member_id` are None if not grouped by them, or if the events had none."""
+    """One row of the usage history. `key_id`, `member_id` and `tool` are None if not grouped by them, or if the events had none."""
 
     start: datetime
     feature: str
@@ -130,32 +131,41 @@ class Total(Struct, rename="camel"):
     events: int
     key_id: str | None = None
     member_id: int | None = None
+    tool: str | None = None
+
+
+class ToolTotal(Struct):
+    """The charged calls of an MCP tool and the units of the feature that they used."""
+
+    tool: str
+    feature: str
+    calls: int
+    amount: int
+
+
+def tool_totals(since: datetime, organization: Organization | None = None, *, limit: int = 20) -> list[ToolTotal]:
+    """Return the tools with the most charged calls since the start of a day (UTC), of one organization or of all."""
+    days = UsageToolSummary.objects.filter(grain=Grain.DAY, bucket__gte=since)
+    if organization is not None:
+        days = days.filter(organization=organization)
+    rows = days.values_list("tool", "feature").annotate(calls=Sum("events"), units=Sum("amount")).order_by("-calls", "tool", "feature")
+    return [ToolTotal(*row) for row in rows[:limit]]
 
 
 def history(organization: Organization, query: HistoryQuery, *, limit: int | None = None) -> Iterator[Total]:
-    """Yield the totals of a range ordered by time, feature, and key or member. Rows are fetched in batches of 1,000.
+    """Yield the totals of a range ordered by time, feature, and key, member or tool. Rows are fetched in batches of 1,000.
 
     The range includes `since` and excludes `until`, so adjacent ranges never count an event twice. A row's `start` is the start of its
     hour, day or month, also if the range covers only part of it.
     """
-    columns = {"meter": "feature", "key": "feature, key_id", "member": "feature, member_id"}[query.group]
+    columns = {"meter": "feature", "key": "feature, key_id", "member": "feature, member_id", "tool": "feature, tool"}[query.group]
     ranges = split_range(query)
     sources: list[str] = []
     values: list[Any] = []
-    grain_values: tuple[str, ...]
     for time_range in ranges:
-        if time_range.grain is None:
-            rows = (
-                "SELECT occurred_at AS bucket, feature, key_id, member_id, amount, 1 AS events FROM usage_events WHERE organization_id = %s"
-            )
-            column, grain_values = "occurred_at", ()
-        else:
-            rows = (
-                "SELECT bucket, feature, key_id, member_id, amount, events FROM usage_summaries WHERE organization_id = %s AND grain = %s"
-            )
-            column, grain_values = "bucket", (time_range.grain,)
-        sources.append(f"{rows} AND {column} >= %s AND {column} < %s")
-        values += [organization.pk, *grain_values, time_range.since, time_range.until]
+        statement, parameters = _sources(time_range, organization, by_tool=query.group == "tool")
+        sources.append(statement)
+        values += parameters
     # Buckets of summaries whose grain equals the interval need no truncation.
     same_grain = query.interval != "month" and [time_range.grain for time_range in ranges] == [query.interval[0]]
     start = "bucket" if same_grain else f"date_trunc('{query.interval}', bucket, 'UTC')"
@@ -166,10 +176,11 @@ def history(organization: Organization, query: HistoryQuery, *, limit: int | Non
     if query.after is not None:
         conditions.append(f"({start}, {columns}) > (%s, {', '.join(['%s'] * len(columns.split(', ')))})")
         values += [query.after.start, query.after.feature]
-        values += {"meter": (), "key": (query.after.key_id,), "member": (query.after.member_id,)}[query.group]
+        values += {"meter": (), "key": (query.after.key_id,), "member": (query.after.member_id,), "tool": (query.after.tool,)}[query.group]
     statement = (
         f"SELECT {start} AS start, sum(amount)::bigint, sum(events)::bigint, {columns} FROM ({' UNION ALL '.join(sources)}) AS counted"  # noqa: S608 - contains no user input
-        f" WHERE {' AND '.join(conditions)} GROUP BY start, {columns} ORDER BY start, {columns}"
+        f" WHERE {' AND '.join(conditions)} GROUP BY start, {columns}"
+        f" HAVING sum(events) <> 0 ORDER BY start, {columns}"
     )
     if limit is not None:
         statement += f" LIMIT {limit:d}"
@@ -179,4 +190,31 @@ def history(organization: Organization, query: HistoryQuery, *, limit: int | Non
             for start, amount, events, feature, *rest in rows:
                 key = str(rest[0]) if query.group == "key" and rest[0] != NO_KEY else None
                 member = rest[0] if query.group == "member" and rest[0] != NO_MEMBER else None
-                yield Total(start, feature, amount, events, key, member)
+                tool = rest[0] if query.group == "tool" and rest[0] else None
+                yield Total(start, feature, amount, events, key, member, tool)
+
+
+def _sources(time_range: SummaryRange, organization: Organization, *, by_tool: bool) -> tuple[str, list[Any]]:
+    """Return the query for the rows of a range, and its parameters.
+
+    By tool, the rows are those of the tools, and the rest: all usage minus that of the tools, with an empty name.
+    """
+    span = [time_range.since, time_range.until]
+    if time_range.grain is None:
+        column = "COALESCE(tool, '') AS tool" if by_tool else "key_id, member_id"
+        return (
+            f"SELECT occurred_at AS bucket, feature, {column}, amount, 1 AS events FROM usage_events"  # noqa: S608 - contains no user input
+            " WHERE organization_id = %s AND occurred_at >= %s AND occurred_at < %s",
+            [organization.pk, *span],
+        )
+    where = "WHERE organization_id = %s AND grain = %s AND bucket >= %s AND bucket < %s"
+    parameters = [organization.pk, time_range.grain, *span]
+    if not by_tool:
+        return f"SELECT bucket, feature, key_id, member_id, amount, events FROM usage_summaries {where}", parameters  # noqa: S608 - as above
+    tools = f"FROM usage_tool_summaries {where}"
+    parts = (
+        f"SELECT bucket, feature, '' AS tool, amount, events FROM usage_summaries {where}",  # noqa: S608 - as above
+        f"SELECT bucket, feature, tool, amount, events {tools}",
+        f"SELECT bucket, feature, '', -amount, -events {tools}",
+    )
+    return " UNION ALL ".join(parts), parameters * len(parts)

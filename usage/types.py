@@ -19,6 +19,8 @@ KEYLESS = NO_KEY.bytes
 
 MAX_AMOUNT = 1_000_000_000
 MAX_ITEMS = 20
+# As in revision 2025-11-25 of the Model Context Protocol.
+MAX_TOOL_NAME_LENGTH = 128
 
 
 class UsageSubject(Struct, frozen=True):
@@ -128,6 +130,8 @@ class AuthorizeCommand(Struct):
     digest: bytes | None = None
     hold: NewHold | None = None
     service: ServiceContext | None = None
+    # The MCP tool that is charged, or empty. A hold records it when it is settled.
+    tool: str = ""
 
     @property
     def durable(self) -> bool:
@@ -170,6 +174,7 @@ class SettleHold(Struct):
     period: Period
     amount: int | None
     service: ServiceContext | None = None
+    tool: str = ""
 
 
 class SetGauge(Struct):

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -27,12 +28,12 @@ from usage.operations import authorization, holds
 from usage.operations.caller import UsageCaller, load_entitlements
 from usage.operations.effects import CallDatabase, DatabaseUnreachable, Operation
 from usage.store.holds import hold_state
-from usage.types import Item
+from usage.types import MAX_TOOL_NAME_LENGTH, Item
 
 from . import metrics
 from .errors import ToolNotAvailable
 from .messages import Message
-from .pricing import Default, Outcome, Price, Server, reserved_amount, settled_amount
+from .pricing import TOOL_CALL, Default, Outcome, Price, Server, reserved_amount, settled_amount
 from .results import Answer, AnswerKind
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ T = TypeVar("T")
 # In `_meta` of a request: calls with the same key are charged once.
 IDEMPOTENCY_FIELD = "com.contextmcp/idempotencyKey"
 MAX_KEY_LENGTH = 255
+_NOT_IN_TOOL_NAMES = re.compile(r"[^!-~]")
 # How often a call with the same key may fail and be tried again.
 MAX_ATTEMPTS = 50
 # A settlement is tried again while PostgreSQL is unreachable, at most until the hold expires.
@@ -66,6 +68,8 @@ class Reservation(Struct, frozen=True):
     hold_id: UUID | None = None
     # The key of the next attempt, for a charge after the hold was lost.
     next_key: str | None = None
+    # For reports.
+    tool: str = ""
 
 
 class _HeldResponse(Struct):
@@ -101,7 +105,8 @@ class Charges:
         key = _idempotency_key(message.meta)
         if price.rate is not None:
             await self._driver.run(authorization.authorize(caller, Request([Item(price.rate)])))
-        request = Request([Item(price.feature, amount)], hold_seconds=price.hold_seconds if server.is_counted(price) else None)
+        hold_seconds = price.hold_seconds if server.is_counted(price) else None
+        request = Request([Item(price.feature, amount)], hold_seconds=hold_seconds, tool=_tool_label(server, message))
         if key is None:
             return await self._hold(caller, price, request)
         return await self._hold_once(caller, price, request, f"mcp:{_call_identity(server, message, key)}")
@@ -123,7 +128,7 @@ class Charges:
     async def _hold(self, caller: UsageCaller, price: Price, request: Request, key: str | None = None) -> Reservation:
         authorized = await self._driver.run(authorization.authorize(caller, request, key))
         hold_id = None if request.hold_seconds is None else _hold_id(authorized)
-        return Reservation(price, request.items[0].amount, authorized, hold_id)
+        return Reservation(price, request.items[0].amount, authorized, hold_id, tool=request.tool)
 
     async def _hold_once(self, caller: UsageCaller, price: Price, request: Request, identity: str) -> Reservation:
         """Reserve for a call that carries an idempotency key.
@@ -148,7 +153,7 @@ class Charges:
         delay, waited = FIRST_RETRY_SECONDS, 0.0
         while True:
             try:
-                await self._driver.run(holds.end_hold(caller, reservation.hold_id, amount))
+                await self._driver.run(holds.end_hold(caller, reservation.hold_id, amount, reservation.tool))
                 break
             except TemporarilyUnavailable:
                 if waited > reservation.price.hold_seconds:
@@ -172,7 +177,7 @@ class Charges:
 
     async def _charge_without_hold(self, caller: UsageCaller, reservation: Reservation, amount: int) -> None:
         try:
-            request = Request([Item(reservation.price.feature, amount)])
+            request = Request([Item(reservation.price.feature, amount)], tool=reservation.tool)
             await self._driver.run(authorization.authorize(caller, request, reservation.next_key or f"mcp:{reservation.hold_id}"))
         except DomainError as refusal:
             log.warning("a call after its hold ended was not charged: %s %s", refusal.code, reservation.hold_id)
@@ -200,6 +205,16 @@ def _idempotency_key(meta: Mapping[str, Any]) -> str | None:
         message = f"Give a string of 1 to {MAX_KEY_LENGTH} characters."
         raise ValidationFailed(errors=[{"field": f"_meta.{IDEMPOTENCY_FIELD}", "message": message}])
     return key
+
+
+def _tool_label(server: Server, message: Message) -> str:
+    """Return the tool's name for reports, with the server's if there are several. It is empty for prompts and resources.
+
+    The name comes from the client. Characters of no tool name are replaced, because PostgreSQL could not store all of them.
+    """
+    if message.method != TOOL_CALL or message.name is None:
+        return ""
+    return _NOT_IN_TOOL_NAMES.sub("?", f"{server.label_prefix}{message.name}")[:MAX_TOOL_NAME_LENGTH]
 
 
 def _call_identity(server: Server, message: Message, key: str) -> str:

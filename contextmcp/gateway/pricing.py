@@ -32,6 +32,7 @@ MAX_AMOUNT = 1_000_000_000
 # Longer calls lose their reservation, and with it the guarantee that their charge fits into the limit.
 DEFAULT_HOLD_SECONDS, MAX_HOLD_SECONDS = 900, 86_400
 Amount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
+TOOL_CALL = "tools/call"
 _SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
@@ -130,11 +131,13 @@ class PriceTable:
 class Server:
     """An upstream server and its prices, by the method that uses them."""
 
-    def __init__(self, name: str, file: ServerFile, feature_kinds: Mapping[str, str]) -> None:
+    def __init__(self, name: str, file: ServerFile, feature_kinds: Mapping[str, str], *, is_only: bool = True) -> None:
         self.name, self.url, self.unavailable_tools = name, file.url, file.unavailable_tools
+        # Of tool names in reports.
+        self.label_prefix = "" if is_only else f"{name}/"
         self._kinds = feature_kinds
         self.tables = {
-            "tools/call": PriceTable(file.tools, file.default),
+            TOOL_CALL: PriceTable(file.tools, file.default),
             # Prompts and resources are free unless the file names them, because clients read them without the user's asking.
             "prompts/get": PriceTable(file.prompts, Default.FREE),
             "resources/read": PriceTable(file.resources, Default.FREE),
@@ -175,7 +178,8 @@ def read_pricing(path: Path, feature_kinds: Mapping[str, str], *, upstream_url: 
         faults.append("servers: name at least one server.")
     if faults:
         raise PricingError("\n".join(f"{path}: {fault}" for fault in faults))
-    return {name: Server(name, server, feature_kinds) for name, server in file.servers.items()}
+    is_only = len(file.servers) == 1
+    return {name: Server(name, server, feature_kinds, is_only=is_only) for name, server in file.servers.items()}
 
 
 def reserved_amount(price: Price, arguments: Mapping[str, Any]) -> int:

@@ -19,6 +19,8 @@ from billing.manager import BillingManager
 from billing.models import SubscriptionState, WebhookEvent
 from contextmcp.common.clock import now
 from entitlements.catalog import CATALOG
+from usage import selectors
+from usage.history_query import floor
 from usage.models import UsageSummary
 
 RECENT = timedelta(days=7)
@@ -141,10 +143,12 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     figures = [figure for label, read in cards.items() if may_view(label) and (figure := read())]
     newest = Organization.objects.filter(closed_at=None).annotate(people=Count("memberships"))[:8]
     events = AuditEvent.objects.select_related("organization", "actor_user")[:10]
+    tools = selectors.tool_totals(floor(present - MONTH, "day"), limit=8) if may_view("usage.usagecounter") else None
     return context | {
         "title": "Dashboard",
         "figures": figures,
         "newest": newest if may_view("accounts.organization") else None,
+        "tools": tools,
         "events": events if may_view("accounts.auditevent") else None,
         "billing_configured": BillingManager.is_configured(),
     }

@@ -9,7 +9,7 @@ from entitlements.catalog import CATALOG, Feature
 from entitlements.types import Kind
 from usage import selectors
 from usage.history_query import HistoryQuery, ceil, floor
-from usage.selectors import FeatureUsage
+from usage.selectors import FeatureUsage, ToolTotal
 
 DAYS = 30
 # Units of the SVG's coordinate system.
@@ -77,10 +77,15 @@ def main_chart(organization: Organization) -> Chart | None:
     return chart(organization, CATALOG.main_meter) if CATALOG.main_meter else None
 
 
+def top_tools(organization: Organization) -> list[ToolTotal]:
+    """Return the MCP tools with the most charged calls in the days of the chart."""
+    return selectors.tool_totals(_first_day(now(organization)), organization)
+
+
 def chart(organization: Organization, feature: Feature) -> Chart:
     """Return the chart of a feature's usage on the last thirty days."""
     present = now(organization)
-    first = floor(present, "day") - timedelta(days=DAYS - 1)
+    first = _first_day(present)
     span = HistoryQuery("day", "meter", first, ceil(present, "day"), feature.name)
     totals = {total.start: max(0, total.amount) for total in selectors.history(organization, span)}
     days = [first + timedelta(days=number) for number in range(DAYS)]
@@ -92,6 +97,10 @@ def chart(organization: Organization, feature: Feature) -> Chart:
         total=sum(totals.values()),
         highest=highest,
     )
+
+
+def _first_day(present: datetime) -> datetime:
+    return floor(present, "day") - timedelta(days=DAYS - 1)
 
 
 def _bar(number: int, day: datetime, amount: int, highest: int) -> Bar:

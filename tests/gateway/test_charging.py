@@ -6,11 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from django.db.models import Sum
 
+from contextmcp.gateway.charge import _tool_label
+from contextmcp.gateway.messages import Message, MessageKind
+from contextmcp.gateway.pricing import Server, ServerFile
 from tests.factories.usage import UsageCounterFactory
 from tests.gateway.conftest import McpClient
 from tests.support.workers import until
-from usage.models import UsageCounter, UsageHold
+from usage.models import UsageCounter, UsageHold, UsageToolSummary
 from usage.store.holds import expire_due
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
@@ -187,3 +191,31 @@ def test_a_killed_gateway_leaves_nothing_counted_twice(start_gateway, organizati
 
         until(none_is_held, "the reservations of the killed process have expired", 60)
         assert used(organization) <= sum(succeeded) + 1
+
+
+def test_charged_calls_are_recorded_by_tool(client, organization):
+    for _ in range(2):
+        client.call("by_argument", {"pages": 3})
+    client.call("fail")
+    client.call("free_tool")
+    assert used(organization) == 6
+    rows = (
+        UsageToolSummary.objects.filter(organization=organization, grain="d")
+        .values("tool")
+        .annotate(units=Sum("amount"), calls=Sum("events"))
+    )
+    assert list(rows) == [{"tool": "by_argument", "units": 6, "calls": 2}]
+
+
+def test_a_name_from_the_client_becomes_one_that_can_be_stored():
+    file = ServerFile("http://127.0.0.1:1/mcp")
+    only, one_of_two = Server("notes", file, {}), Server("notes", file, {}, is_only=False)
+
+    def label(server, name, method="tools/call"):
+        return _tool_label(server, Message(MessageKind.REQUEST, 1, method, name))
+
+    assert label(only, "search") == "search"
+    assert label(one_of_two, "search") == "notes/search"
+    assert label(only, "a\x00b\ud800 \u00e9") == "a?b???"
+    assert len(label(only, "x" * 1000)) == 128
+    assert label(only, "file:///a", "resources/read") == ""

@@ -154,6 +154,7 @@ def test_csv_is_streamed(api, owner, acme):
             "events": "1",
             "keyId": "",
             "memberId": str(owner.user.pk),
+            "tool": "",
         }
         assert rows == [expected]
 

@@ -11,7 +11,12 @@ from accounts.models import User
 from contextmcp.common import problems
 from entitlements.manager import EntitlementsManager
 from tests.factories.accounts import UserFactory
+from usage.authorize.requests import Request
+from usage.operations import authorization
+from usage.operations.caller import UsageCaller
+from usage.operations.sync_driver import drive
 from usage.tracker import UsageTracker
+from usage.types import Item
 
 MEMBERS = ["owner", "admin", "member", "viewer"]
 PAGES = ["account", "keys", "usage", "team", "settings", "welcome"]
@@ -197,6 +202,19 @@ class TestUsage:
         assert "Sessions by day: 41 in total, peak 41 per day" in page
         assert '<progress aria-labelledby="m-sessions" max="50" value="41">' in page
         assert "Limit reached" in page
+
+    def test_it_lists_the_tools_that_were_charged(self, owner, stranger, sign_in):
+        assert "No charged calls yet." in sign_in(owner).get("/account/usage/").text
+        for tool, amounts in {"search": (2, 1), "convert<b>": (1,)}.items():
+            for amount in amounts:
+                request = Request([Item("sessions", amount)], tool=tool)
+                drive(authorization.authorize(UsageCaller.of_caller(owner.caller), request))
+        page = sign_in(owner).get("/account/usage/").text
+        assert '<th scope="row"><code>search</code></th><td>2</td><td>3 sessions</td>' in page
+        assert page.index("<code>search</code>") < page.index("<code>convert&lt;b&gt;</code></th><td>1</td><td>1 session</td>")
+        assert "search" not in sign_in(stranger).get("/account/usage/").text
+        staff = sign_in(User.objects.create_superuser("staff@example.com", "x"))
+        assert [(row.tool, row.calls) for row in staff.get("/admin/").context["tools"]] == [("search", 2), ("convert<b>", 1)]
 
     def test_near_the_end_it_says_so_everywhere(self, owner, member, sign_in):
         UsageTracker(owner.organization).consume("sessions", 40)

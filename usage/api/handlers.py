@@ -65,8 +65,8 @@ def record_events(request: UsageRequest) -> Operation[Reply]:
 def settle_hold(request: UsageRequest) -> Operation[Reply]:
     """Settle a hold with the actual amount."""
     _idempotency_key(request)  # The key is only validated: a hold can be settled once, with or without a key.
-    amount = requests.read(requests.SettleBody, request.body).amount
-    return Reply(to_json((yield from holds.end_hold(request.caller, _hold_id(request), amount))))
+    body = requests.read(requests.SettleBody, request.body)
+    return Reply(to_json((yield from holds.end_hold(request.caller, _hold_id(request), body.amount, body.tool))))
 
 
 def release_hold(request: UsageRequest) -> Operation[Reply]:

@@ -45,7 +45,17 @@ _HISTORY = {
     "groupBy": "meter",
     "since": "2026-06-01T00:00:00Z",
     "until": "2026-06-08T12:00:00Z",
-    "data": [{"start": "2026-06-01T00:00:00Z", "feature": examples.QUOTA, "amount": 12, "events": 12, "keyId": None, "memberId": None}],
+    "data": [
+        {
+            "start": "2026-06-01T00:00:00Z",
+            "feature": examples.QUOTA,
+            "amount": 12,
+            "events": 12,
+            "keyId": None,
+            "memberId": None,
+            "tool": None,
+        }
+    ],
     "nextCursor": None,
 }
 
@@ -88,17 +98,20 @@ class _Line:
 
 def _lines(rows: Iterator[selectors.Total]) -> Iterator[str]:
     writer = csv.writer(_Line())
-    yield writer.writerow(["start", "feature", "amount", "events", "keyId", "memberId"])
+    yield writer.writerow(["start", "feature", "amount", "events", "keyId", "memberId", "tool"])
     for row in rows:
         start = row.start.isoformat().replace("+00:00", "Z")
-        yield writer.writerow([start, row.feature, row.amount, row.events, row.key_id or "", row.member_id or ""])
+        yield writer.writerow([start, row.feature, row.amount, row.events, row.key_id or "", row.member_id or "", row.tool or ""])
 
 
 _MOMENT = {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]}
 _PARAMETERS = [
     OpenApiParameter("interval", str, enum=["hour", "day", "month"], description="Length of each row's interval. Defaults to day."),
     OpenApiParameter(
-        "groupBy", str, enum=["meter", "key", "member"], description="Grouping of the totals, in addition to the meter. Defaults to meter."
+        "groupBy",
+        str,
+        enum=["meter", "key", "member", "tool"],
+        description="Grouping of the totals, in addition to the meter. Defaults to meter.",
     ),
     OpenApiParameter(
         "feature", {"type": "string", "minLength": 1, "maxLength": 64, "pattern": "^[!-~]+$"}, description="Return this meter only."

@@ -10,7 +10,7 @@ from entitlements.catalog import CATALOG
 from usage.authorize.build import DERIVED_FEATURES
 from usage.authorize.requests import MAX_HOLD_SECONDS
 from usage.ingest.event_parsing import MAX_EVENTS
-from usage.types import MAX_AMOUNT, MAX_ITEMS, EventStatus, Kind
+from usage.types import MAX_AMOUNT, MAX_ITEMS, MAX_TOOL_NAME_LENGTH, EventStatus, Kind
 
 _KINDS = [kind.value for kind in Kind]
 
@@ -326,6 +326,7 @@ class TotalSchema(Schema):
     events = serializers.IntegerField(help_text="Number of events.")
     key_id = serializers.UUIDField(allow_null=True, help_text="API key, when grouped by key.")
     member_id = serializers.IntegerField(allow_null=True, help_text="ID of the user, when grouped by member.")
+    tool = serializers.CharField(allow_null=True, help_text="MCP tool that was charged, when grouped by tool. null for other usage.")
 
 
 class HistorySchema(Schema):
@@ -333,7 +334,8 @@ class HistorySchema(Schema):
 
     interval = serializers.ChoiceField(choices=["hour", "day", "month"], help_text="Length of the time that each total covers.")
     group_by = serializers.ChoiceField(
-        choices=["meter", "key", "member"], help_text="Whether totals are per feature only (meter), or also per API key or member."
+        choices=["meter", "key", "member", "tool"],
+        help_text="Whether totals are per feature only (meter), or also per API key, member or MCP tool.",
     )
     since = serializers.DateTimeField(help_text="Start of the range, inclusive.")
     until = serializers.DateTimeField(help_text="End of the range, exclusive.")
@@ -345,6 +347,12 @@ class SettleSchema(CustomerSchema):
     """The amount that was actually used."""
 
     amount = serializers.IntegerField(min_value=0, max_value=MAX_AMOUNT, help_text="Units actually used. May be more than was held.")
+    tool = serializers.RegexField(
+        r"^[!-~]*$",
+        max_length=MAX_TOOL_NAME_LENGTH,
+        required=False,
+        help_text="Name of the MCP tool that used the units. The usage history groups by it.",
+    )
 
 
 class SettledSchema(Schema):

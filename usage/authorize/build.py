@@ -38,10 +38,10 @@ def build_authorization(
             raise validation_error("hold", "Only features with a monthly quota can be held.")
         hold = NewHold(uuid7(), real + timedelta(seconds=request.hold_seconds))
     if key is None:
-        return AuthorizeCommand(subject, at, line_items, request.single, b"", None, hold)
+        return AuthorizeCommand(subject, at, line_items, request.single, b"", None, hold, tool=request.tool)
     amounts = [(item.feature, item.amount) for item in request.items]
     fingerprint = fingerprints.request_fingerprint(amounts, "" if hold is None else "\nhold")
-    return AuthorizeCommand(subject, at, line_items, request.single, fingerprint, fingerprints.key_digest(key), hold)
+    return AuthorizeCommand(subject, at, line_items, request.single, fingerprint, fingerprints.key_digest(key), hold, tool=request.tool)
 
 
 def build_item(entitlement: FeatureEntitlement, item: Item, *, at: datetime, members: int = 0) -> LineItem:

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from contextmcp.common.errors import MalformedRequest, UnsupportedMediaType, ValidationFailed
-from usage.types import MAX_AMOUNT, MAX_ITEMS, Item
+from usage.types import MAX_AMOUNT, MAX_ITEMS, MAX_TOOL_NAME_LENGTH, Item
 
 JSON = "application/json"
 MAX_HOLD_SECONDS = 86_400
@@ -43,12 +43,15 @@ class Request(Struct, frozen=True):
     items: list[Item]
     single: bool = True
     hold_seconds: int | None = None
+    # The MCP tool that is charged, or empty.
+    tool: str = ""
 
 
 class SettleBody(Struct, forbid_unknown_fields=True):
-    """The body that settles a hold: the actual amount in units."""
+    """The body that settles a hold: the actual amount in units, and the MCP tool that used them, if any."""
 
     amount: Annotated[int, Meta(ge=0, le=MAX_AMOUNT)]
+    tool: Annotated[str, Meta(max_length=MAX_TOOL_NAME_LENGTH, pattern="^[!-~]*$")] = ""
 
 
 class GaugeBody(Struct, forbid_unknown_fields=True):

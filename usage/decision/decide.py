@@ -149,7 +149,7 @@ def _write(command: AuthorizeCommand, state: LockedRows, write_set: WriteSet) ->
         if isinstance(item, Quota):
             counter = state.counters[command.subject.organization, item.feature, item.period.start]
             if command.hold is None:
-                write_set.event(command.subject, item.feature, item.amount, command.at, command.digest or b"", "", "")
+                write_set.event(command.subject, item.feature, item.amount, command.at, command.digest or b"", command.tool)
                 write_set.count(counter.id, item.amount, 0)
             else:
                 write_set.hold(command.hold, command.subject, item, command.at)
@@ -178,7 +178,7 @@ def _replay_spooled(command: SpooledAuthorization, state: LockedRows, write_set:
         else:
             counter = state.counters[organization, item.feature, item.period.start]
             counter.used += item.amount
-            write_set.event(command.subject, item.feature, item.amount, command.at, command.digest, "", "")
+            write_set.event(command.subject, item.feature, item.amount, command.at, command.digest, "")
             write_set.count(counter.id, item.amount, 0)
     state.keys[key] = IdempotencyRecord(command.fingerprint, command.answer)
     write_set.key(key, command.fingerprint, command.answer)
@@ -203,7 +203,7 @@ def _settle(command: SettleHold, state: LockedRows, write_set: WriteSet) -> Comm
     counter.used += amount
     write_set.count(counter.id, amount, -held)
     if amount:
-        write_set.event(row.subject, command.feature, amount, row.created_at, b"", "", "")
+        write_set.event(row.subject, command.feature, amount, row.created_at, b"", command.tool)
     write_set.end_hold(command.hold_id, new_state, amount)
     if command.service is not None and amount < row.amount:
         after = {"feature": command.feature, "held": row.amount, "settled": amount}

@@ -25,6 +25,17 @@ class AuditEntry(Struct):
     before: dict[str, Any] | None = None
 
 
+class ToolEvent(Struct, frozen=True):
+    """An event that an MCP tool caused. `occurred_at` is in microseconds since 2000-01-01 UTC."""
+
+    subject: UsageSubject
+    feature: str
+    amount: int
+    occurred_at: int
+    digest: bytes
+    tool: str
+
+
 class WriteSet:
     """Collects the changes of a batch. `usage.store.codec` turns them into the parameters of statements.
 
@@ -34,6 +45,7 @@ class WriteSet:
     def __init__(self) -> None:
         self.organizations, self.features, self.amounts, self.times = Uuids(), Texts(), Ints(), TimestampMicros()
         self.keys, self.members, self.digests, self.reasons, self.properties = Uuids(), Ints(), Bytea(), Texts(), Texts()
+        self.tool_events: list[ToolEvent] = []
         self.seen: list[tuple[bytes, bytes, str]] = []
         self.counters: dict[int, list[int]] = {}
         self.hours: dict[tuple[bytes, int, str, bytes, int], list[int]] = {}
@@ -43,19 +55,22 @@ class WriteSet:
         self.audits: list[AuditEntry] = []
 
     def event(  # noqa: PLR0917 - called for every event, where keywords are slower
-        self, subject: UsageSubject, feature: str, amount: int, at: datetime, digest: bytes, reason: str, properties: str
+        self, subject: UsageSubject, feature: str, amount: int, at: datetime, digest: bytes, tool: str
     ) -> None:
-        """Add one event and its share of the summaries. Empty strings and bytes are stored as NULL."""
-        self.organizations.append(subject.organization)
-        self.features.append(feature)
-        self.amounts.append(amount)
+        """Add one event and its share of the summaries. An empty digest is stored as NULL. `tool` is empty unless an MCP tool caused it."""
         moment = to_pg_micros(at)
-        self.times.append(moment)
-        self.keys.append(subject.key)
-        self.members.append(subject.member)
-        self.digests.append(digest)
-        self.reasons.append(reason)
-        self.properties.append(properties)
+        if tool:
+            self.tool_events.append(ToolEvent(subject, feature, amount, moment, digest, tool))
+        else:
+            self.organizations.append(subject.organization)
+            self.features.append(feature)
+            self.amounts.append(amount)
+            self.times.append(moment)
+            self.keys.append(subject.key)
+            self.members.append(subject.member)
+            self.digests.append(digest)
+            self.reasons.append("")
+            self.properties.append("")
         hour = (subject.organization, moment // HOUR, feature, subject.key, subject.member)
         total = self.hours.get(hour)
         if total is None:

@@ -7,7 +7,7 @@ from .alerts import NO_PERIOD, AlertCheckpoint, UsageAlert
 from .counters import OverageSetting, UsageCounter, UsageGauge
 from .events import IdempotencyKey, UsageEvent
 from .holds import UsageHold
-from .summaries import NO_KEY, NO_MEMBER, Grain, UsageSummary
+from .summaries import NO_KEY, NO_MEMBER, Grain, UsageSummary, UsageToolSummary
 from .webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "UsageGauge",
     "UsageHold",
     "UsageSummary",
+    "UsageToolSummary",
     "WebhookDelivery",
     "WebhookEndpoint",
 ]

@@ -27,6 +27,7 @@ class UsageEvent(models.Model):
     digest = models.BinaryField(null=True, help_text="Digest of the event's idempotency key.")
     reason = models.TextField(null=True, help_text="Reason of a correction.")  # noqa: DJ001 - most rows have none
     properties = models.TextField(null=True, help_text="JSON text as received.")  # noqa: DJ001 - most rows have none
+    tool = models.TextField(null=True, help_text="MCP tool that was charged.")  # noqa: DJ001 - most rows have none
 
     class Meta:
         db_table = "usage_events"

@@ -11,8 +11,10 @@ from .effects import CallDatabase, Operation
 from .events import execute_command
 
 
-def end_hold(caller: UsageCaller, hold_id: UUID, amount: int | None) -> Operation[HoldSettled]:
+def end_hold(caller: UsageCaller, hold_id: UUID, amount: int | None, tool: str = "") -> Operation[HoldSettled]:
     """Settle a hold with `amount` units, or release it if `amount` is None. A repeated call returns the same result.
+
+    `tool` is the MCP tool that used the units, for reports.
 
     If a service key ends a hold with less than it held, this is written to the audit log in the same transaction.
 
@@ -22,7 +24,7 @@ def end_hold(caller: UsageCaller, hold_id: UUID, amount: int | None) -> Operatio
         KeyRevoked: the API key was revoked.
         TemporarilyUnavailable: PostgreSQL is unreachable.
     """
-    command = yield from call_database(CallDatabase(build_settlement, (caller.subject, hold_id, amount, caller.service)))
+    command = yield from call_database(CallDatabase(build_settlement, (caller.subject, hold_id, amount, caller.service, tool)))
     assert isinstance(command, SettleHold)
     result = yield from execute_command(command)
     assert isinstance(result, HoldSettled)

@@ -11,7 +11,7 @@ from typing import Any
 from contextmcp.common.pg_binary import Bytea, Ints, Texts, Times, TimestampMicros, Uuids, encode, from_pg_micros
 from usage.decision.results import to_json
 from usage.decision.rows import Counter, GaugeRow, HoldRow, IdempotencyRecord, LockedRows, RowsToLock
-from usage.decision.write_set import HOUR, WriteSet
+from usage.decision.write_set import HOUR, ToolEvent, WriteSet
 from usage.types import CounterKey, UsageSubject
 
 from . import sql
@@ -27,6 +27,7 @@ STATEMENTS = {
     b"select_idempotency_keys": sql.SELECT_IDEMPOTENCY_KEYS,
     b"select_active_keys": sql.SELECT_ACTIVE_KEYS,
     b"insert_events": sql.INSERT_EVENTS_AND_UPDATE_COUNTERS,
+    b"insert_tool_events": sql.INSERT_TOOL_EVENTS,
     b"update_gauges": sql.UPDATE_GAUGES,
     b"insert_holds": sql.INSERT_HOLDS,
     b"update_ended_holds": sql.UPDATE_ENDED_HOLDS,
@@ -121,6 +122,8 @@ def write_queries(write_set: WriteSet) -> list[Query]:
     queries = []
     if write_set.seen or write_set.amounts or write_set.counters:
         queries.append(query(b"insert_events", *_event_columns(write_set)))
+    if write_set.tool_events:
+        queries.append(query(b"insert_tool_events", *_tool_event_columns(write_set.tool_events)))
     if write_set.gauges:
         gauges = sorted(write_set.gauges.items())
         queries.append(query(b"update_gauges", Ints([gauge for gauge, _ in gauges]), Ints([amount for _, amount in gauges])))
@@ -184,6 +187,34 @@ def _summary_columns(write_set: WriteSet) -> list[Any]:
         Texts([bucket[3] for bucket, _ in summaries]),
         Uuids([bucket[4] for bucket, _ in summaries]),
         Ints([bucket[5] for bucket, _ in summaries]),
+        Ints([total[0] for _, total in summaries]),
+        Ints([total[1] for _, total in summaries]),
+    ]
+
+
+def _tool_event_columns(events: list[ToolEvent]) -> list[Any]:
+    buckets: dict[tuple[bytes, str, int, str, str], list[int]] = {}
+    for event in events:
+        for grain, length in (("h", HOUR), ("d", DAY)):
+            bucket = (event.subject.organization, grain, event.occurred_at // length * length, event.feature, event.tool)
+            total = buckets.setdefault(bucket, [0, 0])
+            total[0] += event.amount
+            total[1] += 1
+    summaries = buckets.items()
+    return [
+        Uuids([event.subject.organization for event in events]),
+        Texts([event.feature for event in events]),
+        Ints([event.amount for event in events]),
+        TimestampMicros([event.occurred_at for event in events]),
+        Uuids([event.subject.key for event in events]),
+        Ints([event.subject.member for event in events]),
+        Bytea([event.digest for event in events]),
+        Texts([event.tool for event in events]),
+        Uuids([bucket[0] for bucket, _ in summaries]),
+        Texts([bucket[1] for bucket, _ in summaries]),
+        TimestampMicros([bucket[2] for bucket, _ in summaries]),
+        Texts([bucket[3] for bucket, _ in summaries]),
+        Texts([bucket[4] for bucket, _ in summaries]),
         Ints([total[0] for _, total in summaries]),
         Ints([total[1] for _, total in summaries]),
     ]

@@ -12,7 +12,9 @@ from usage.types import ServiceContext, SettleHold, UsageSubject
 from . import codec, executor
 
 
-def build_settlement(subject: UsageSubject, hold_id: UUID, amount: int | None, service: ServiceContext | None = None) -> SettleHold:
+def build_settlement(
+    subject: UsageSubject, hold_id: UUID, amount: int | None, service: ServiceContext | None = None, tool: str = ""
+) -> SettleHold:
     """Build the command that settles a hold with `amount` units, or releases it if `amount` is None. Blocks for a query.
 
     It contains the hold's feature and period, which never change and name the counter to lock.
@@ -23,7 +25,7 @@ def build_settlement(subject: UsageSubject, hold_id: UUID, amount: int | None, s
     row = UsageHold.objects.filter(pk=hold_id, organization_id=subject.organization_id).first()
     if row is None:
         raise NotFound
-    return SettleHold(subject, hold_id, row.feature, Period(row.period_start, row.period_end), amount, service)
+    return SettleHold(subject, hold_id, row.feature, Period(row.period_start, row.period_end), amount, service, tool)
 
 
 _DUE = """

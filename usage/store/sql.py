@@ -1,7 +1,7 @@
 """SQL statements of the metering core. `codec` has their parameters and the decoding of their rows.
 
-Locks are always taken in one order: counters, gauges, holds, idempotency keys, summaries, and by key within each. A transaction that still
-meets a deadlock, or loses a race for an idempotency key, is rolled back and decided again.
+Locks are always taken in one order: counters, gauges, holds, idempotency keys, summaries, tool summaries, and by key within each. A
+transaction that still meets a deadlock, or loses a race for an idempotency key, is rolled back and decided again.
 
 LATERAL with LIMIT (or a row lock) forces one index lookup per row, so the plan does not depend on the size of the tables when it was made.
 With a plain join, a plan that was prepared while a table was small (read all of it) is also used after the table has grown.
@@ -105,6 +105,22 @@ SELECT * FROM unnest(%b::uuid[], %b::text[], %b::timestamptz[], %b::text[], %b::
     AS new (organization_id, grain, bucket, feature, key_id, member_id, amount, events)
 ORDER BY organization_id, grain, bucket, feature, key_id, member_id
 ON CONFLICT (organization_id, grain, bucket, feature, key_id, member_id)
+    DO UPDATE SET amount = summary.amount + excluded.amount, events = summary.events + excluded.events
+"""
+
+# Only batches with MCP tools run it. Other events and all ordinary summaries are written by INSERT_EVENTS_AND_UPDATE_COUNTERS.
+INSERT_TOOL_EVENTS = """
+WITH event AS (
+    INSERT INTO usage_events (organization_id, feature, amount, occurred_at, recorded_at, key_id, member_id, digest, tool)
+    SELECT organization_id, feature, amount, occurred_at, now(), key_id, member_id, NULLIF(digest, ''), tool
+    FROM unnest(%b::uuid[], %b::text[], %b::bigint[], %b::timestamptz[], %b::uuid[], %b::bigint[], %b::bytea[], %b::text[])
+        AS new (organization_id, feature, amount, occurred_at, key_id, member_id, digest, tool)
+)
+INSERT INTO usage_tool_summaries AS summary (organization_id, grain, bucket, feature, tool, amount, events)
+SELECT * FROM unnest(%b::uuid[], %b::text[], %b::timestamptz[], %b::text[], %b::text[], %b::bigint[], %b::bigint[])
+    AS new (organization_id, grain, bucket, feature, tool, amount, events)
+ORDER BY organization_id, grain, bucket, feature, tool
+ON CONFLICT (organization_id, grain, bucket, feature, tool)
     DO UPDATE SET amount = summary.amount + excluded.amount, events = summary.events + excluded.events
 """
 

@@ -20,7 +20,7 @@ from contextmcp.web.decorators import member_action, member_page
 from contextmcp.web.forms import CloseForm, SettingsForm, valid
 from contextmcp.web.organization_state import organization_state
 from contextmcp.web.pages.keys import shown_keys
-from contextmcp.web.usage_cards import home_cards, main_chart, usage_cards
+from contextmcp.web.usage_cards import home_cards, main_chart, top_tools, usage_cards
 
 
 @member_page
@@ -45,6 +45,7 @@ def usage(request: WSGIRequest, caller: Caller) -> HttpResponse:
         "meters": [meter for meter in shown if not meter.is_rate],
         "rates": [meter for meter in shown if meter.is_rate],
         "chart": main_chart(caller.organization),
+        "tools": top_tools(caller.organization),
         "overage": state.overage,
     }
     return render(request, "web/usage.html", context)
