@@ -6,10 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import parse_qsl
 
+from django.conf import settings
+
 from accounts import key_verification
 from accounts.errors import InvalidKeyFormat, Unauthenticated
 from accounts.key_format import is_service_key
-from accounts.principal_cache import MISS, cache
+from accounts.oauth import resources
+from accounts.oauth.errors import AccessTokenForOtherResource, AccessTokenNotFound
+from accounts.oauth.token_cache import TokenPrincipal, tokens
+from accounts.oauth.token_format import is_access_token
+from accounts.principal_cache import MISS, PrincipalCache, cache
 from accounts.service_principals import NAMING_HEADERS, name_customer, principal_for, restrict_scopes, service_keys
 from accounts.types import Principal, ServicePrincipal
 from contextmcp.common.errors import DomainError
@@ -32,8 +38,10 @@ class Authenticator:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(AUTHENTICATION_THREADS, "gate-keys")
 
-    async def authenticate(self, authorization: str) -> tuple[Principal | ServicePrincipal, str]:
-        """Return the principal of an `Authorization` header, and the key that it contains.
+    async def authenticate(self, authorization: str, *, mcp_server: str | None = None) -> tuple[Principal | ServicePrincipal, str]:
+        """Return the principal of an `Authorization` header, and the credential that it contains.
+
+        `mcp_server` is the name of the MCP server that is called. Access tokens of OAuth are accepted for MCP servers only.
 
         Raises:
             Unauthenticated, InvalidKeyFormat, DomainError: there is no credential, or it is not accepted.
@@ -47,17 +55,32 @@ class Authenticator:
         raw = raw.strip()
         if is_service_key(raw):
             return service_keys.get(raw) or await self._in_thread(service_keys.load, raw), raw
+        if mcp_server is not None and is_access_token(raw):
+            return await self._verify_token(raw, mcp_server), raw
         return await self.verify_key(raw), raw
 
     async def verify_key(self, raw: str) -> Principal:
         """Return the principal of an API key. Raises the refusal."""
-        principal = cache.get(raw)
+        return await self._verify(cache, raw)
+
+    async def _verify_token(self, raw: str, mcp_server: str) -> Principal:
+        """Return the principal of an access token. Raises the refusal, also of a token that is bound to another server."""
+        if not settings.OAUTH_ENABLED:
+            raise AccessTokenNotFound
+        principal = await self._verify(tokens, raw)
+        assert isinstance(principal, TokenPrincipal)
+        if not resources.covers(principal.resources, mcp_server):
+            raise AccessTokenForOtherResource(resources=sorted(principal.resources))
+        return principal
+
+    async def _verify(self, known: PrincipalCache, raw: str) -> Principal:
+        principal = known.get(raw)
         if principal is MISS:
             try:
-                principal = await asyncio.wait_for(in_thread(self._threads, _load_key, raw), LOAD_SECONDS)
+                principal = await asyncio.wait_for(in_thread(self._threads, _load, known, raw), LOAD_SECONDS)
             except (*executor.UNREACHABLE_ERRORS, TimeoutError):
                 # The last known principal is accepted during an outage, because nothing can be counted without Postgres anyway.
-                principal = cache.get(raw, stale=True)
+                principal = known.get(raw, stale=True)
                 if principal is MISS:
                     raise TemporarilyUnavailable(retry_after=1) from None
         if isinstance(principal, DomainError):
@@ -85,8 +108,8 @@ class Authenticator:
             raise TemporarilyUnavailable(retry_after=1) from None
 
 
-def _load_key(raw: str) -> Principal:
-    principal = cache.load(raw)
+def _load(known: PrincipalCache, raw: str) -> Principal:
+    principal = known.load(raw)
     # The request needs the entitlements next. Reading them here saves a second round trip to a thread.
     read_entitlements(principal)
     return principal

@@ -23,7 +23,7 @@ from usage.api import responses
 from usage.decision.results import Authorized
 from usage.operations.caller import UsageCaller
 
-from . import metrics, results, session_binding
+from . import assertion, metadata, metrics, results, session_binding
 from .charge import Charges, Driver, Reservation
 from .errors import AnswerTooLarge, OriginNotAllowed, ProtocolError, ServiceKeyNotAccepted, UpstreamError
 from .event_stream import EventSplitter, encode_event
@@ -119,6 +119,8 @@ class GatewayApp:
         self._limits = limits or GatewayLimits()
         self._charges = Charges(driver)
         self._health = Health(servers)
+        self._metadata = metadata.Metadata(MCP_PATH, servers, SCOPE)
+        self._assertions = assertion.Assertions()
         self._pools = {name: UpstreamPool(server.url, upstream_limits or Limits()) for name, server in servers.items()}
         public = urlsplit(public_url)
         self._origin = f"{public.scheme}://{public.netloc}"
@@ -163,13 +165,16 @@ class GatewayApp:
             fields = [(b"content-type", answer.content_type.encode()), (b"cache-control", b"private, no-store")]
             await _send_response(request, answer.status, fields, answer.body)
             return
+        if (document := self._metadata.find(request.path)) is not None:
+            await self._publish(request, document)
+            return
         server = self._find_server(request.path)
         origin = request.headers.get("origin")
         if origin is not None and origin not in self._origins:
             raise OriginNotAllowed
         if request.method not in METHODS:
             raise MethodNotAllowed(*METHODS)
-        principal, _ = await self._authenticator.authenticate(request.headers.get("authorization", ""))
+        principal, _ = await self._authenticator.authenticate(request.headers.get("authorization", ""), mcp_server=server.name)
         if not isinstance(principal, Principal):
             raise ServiceKeyNotAccepted
         log_principal.set(principal)
@@ -180,6 +185,13 @@ class GatewayApp:
             exchange.message = parse(body)
             check_headers(exchange.message, request.headers)
         await self._forward(exchange, body)
+
+    async def _publish(self, request: Request, document: bytes) -> None:
+        """Answer with a public document, and browsers with what they may send for it."""
+        if request.method not in ("GET", "HEAD", "OPTIONS"):
+            raise MethodNotAllowed("GET", "HEAD")
+        fields = [(b"content-type", JSON), *((name.encode(), value.encode()) for name, value in metadata.HEADERS)]
+        await _send_response(request, 200, fields, document if request.method == "GET" else b"")
 
     def _find_server(self, path: str) -> Server:
         if path == MCP_PATH and len(self._servers) == 1:
@@ -215,6 +227,7 @@ class GatewayApp:
             except DomainError as refusal:
                 await self._deny(exchange, refusal)
                 return
+        headers += await self._assert_caller(exchange)
         # A client of an earlier revision may come back for the answer, so that its leaving cancels nothing.
         work = asyncio.create_task(self._exchange(exchange, headers, body))
         watcher = asyncio.create_task(_wait_for_disconnect(request.receive))
@@ -350,7 +363,9 @@ class GatewayApp:
 
     def _challenge(self, request: Request, refusal: DomainError) -> str:
         """Return the challenge of RFC 6750 with the metadata of RFC 9728."""
-        fields = [f'scope="{SCOPE}"', f'resource_metadata="{self._origin}/.well-known/oauth-protected-resource{request.path}"']
+        fields = [f'scope="{SCOPE}"']
+        if (parameter := self._metadata.challenge_parameter(request.path)) is not None:
+            fields.append(parameter)
         if isinstance(refusal, InsufficientScope):
             fields.insert(0, 'error="insufficient_scope"')
         elif request.headers.get("authorization"):
@@ -373,6 +388,17 @@ class GatewayApp:
                 headers.append((name.encode(), value.encode("latin-1")))
         headers.append((b"x-request-id", exchange.request.id.encode()))
         return headers
+
+    async def _assert_caller(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+        """Return the header that tells the upstream server who calls."""
+        try:
+            plan: str | None = (await self._charges.entitlements(exchange.caller)).plan
+        except DomainError:
+            # The reservation was made, so that the call goes on.
+            plan = None
+        charged = exchange.request.id if exchange.reservation is not None else None
+        signed = self._assertions.sign(exchange.principal, plan, exchange.server.url, charged)
+        return [] if signed is None else [(assertion.HEADER, signed)]
 
     def _client_headers(self, exchange: Exchange, answer: UpstreamAnswer) -> list[tuple[bytes, bytes]]:
         headers = [(name, value) for name, value in answer.headers if name in _RETURNED]

@@ -34,7 +34,7 @@ class ScriptedServer:
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-                self.headers = dict(line.lower().split(": ", 1) for line in head[1:] if ": " in line)
+                self.headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])}
                 body = await reader.readexactly(int(self.headers.get("content-length", 0)))
                 if not await self.answer(head[0].split(" ")[0], json.loads(body) if body else {}, reader, writer):
                     return
@@ -96,6 +96,9 @@ class ScriptedServer:
 
     async def report_amount(self, message: Json, identifier: Any, reader: Reader, writer: Writer) -> bool:
         return await self.document(writer, result(identifier, _meta={"units": message["params"]["arguments"]["units"]}))
+
+    async def echo_headers(self, message: Json, identifier: Any, reader: Reader, writer: Writer) -> bool:
+        return await self.document(writer, result(identifier, _meta={"headers": self.headers}))
 
     async def fail(self, message: Json, identifier: Any, reader: Reader, writer: Writer) -> bool:
         return await self.document(writer, result(identifier, isError=True))

@@ -1,0 +1,57 @@
+"""What the gateway publishes for clients and upstream servers, without authentication and for any origin.
+
+- Protected resource metadata (RFC 9728): where clients of an MCP server sign their users in.
+- The keys that verify the assertions for upstream servers (RFC 7517).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import msgspec
+from django.conf import settings
+
+from accounts.oauth import resources
+from contextmcp.common import signing
+
+MAX_AGE_SECONDS = 300
+HEADERS = (
+    ("cache-control", f"public, max-age={MAX_AGE_SECONDS}"),
+    ("access-control-allow-origin", "*"),
+    # Browsers ask before they send a header of MCP.
+    ("access-control-allow-methods", "GET"),
+    ("access-control-allow-headers", "MCP-Protocol-Version"),
+)
+
+
+class Metadata:
+    """The documents of one process by path. `mcp_path` is the path of all servers, `names` are those of the servers."""
+
+    def __init__(self, mcp_path: str, names: Iterable[str], scope: str) -> None:
+        self._mcp_path, self._documents = mcp_path, {f"/{signing.JWKS_PATH}": msgspec.json.encode(signing.jwks())}
+        if not settings.OAUTH_ENABLED:
+            return
+        # A proxy in front may publish the gateway's path under another one.
+        prefixes = {mcp_path, urlsplit(resources.server_address()).path}
+        for name in ("", *names):
+            document = {
+                "resource": resources.server_address(name),
+                "authorization_servers": [settings.PUBLIC_URL],
+                "scopes_supported": [scope],
+                "bearer_methods_supported": ["header"],
+                "resource_name": f"{settings.PRODUCT_NAME} {name}".strip(),
+            }
+            paths = [f"{prefix}/{name}" for prefix in prefixes] if name else [*prefixes, ""]
+            self._documents |= {f"{resources.METADATA_PATH}{path}": msgspec.json.encode(document) for path in paths}
+
+    def find(self, path: str) -> bytes | None:
+        """Return the document at a path, or None."""
+        return self._documents.get(path)
+
+    def challenge_parameter(self, path: str) -> str | None:
+        """Return the parameter of a challenge that leads to the metadata of the server at `path`, or None without OAuth (RFC 9728, 5.1)."""
+        if not settings.OAUTH_ENABLED:
+            return None
+        address = resources.server_address(path.removeprefix(self._mcp_path).strip("/"))
+        return f'resource_metadata="{resources.metadata_url(urlsplit(address).path)}"'
