@@ -100,6 +100,7 @@ $(VENV)/.devstack: $(VENV)/.uv packages/stripe-simulator/pyproject.toml $(LOCKS)
 	@$(INDEX); $(UV) pip install --quiet --python $(PY) --no-deps --editable packages/stripe-simulator
 	@touch $@
 
-$(VENV)/.development: $(VENV)/.devstack $(LOCKS)/development.txt
+$(VENV)/.development: $(VENV)/.devstack packages/contextmcp-sdk/pyproject.toml $(LOCKS)/development.txt
 	@$(INSTALL) -r $(LOCKS)/development.txt
+	@$(INDEX); $(UV) pip install --quiet --python $(PY) --no-deps --editable packages/contextmcp-sdk
 	@touch $@

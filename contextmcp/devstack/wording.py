@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FOLDERS = ("accounts", "billing", "entitlements", "usage", "contextmcp", "packages/stripe-simulator/src")
+FOLDERS = ("accounts", "billing", "entitlements", "usage", "contextmcp", "packages/stripe-simulator/src", "packages/contextmcp-sdk/src")
 # Names that ADR-015 replaced.
 # fmt: off
 IDENTIFIERS = {

@@ -1,0 +1,135 @@
+"""Usage events that wait in a folder on disk until the service has them.
+
+    buffer = EventBuffer("/var/lib/my-server/usage", client)
+    buffer.record("sessions", organization_id="0198...")
+
+`record` returns when the event is on the disk. The event is sent in the background, and once more after a crash, and counted once. API keys
+are never written to the disk, so events name the customer by the ID of the organization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import msgspec
+from typing_extensions import Self
+
+from .delivery import INTERVAL_SECONDS, Delivery
+from .errors import InvalidResponse
+from .journal import DEFAULT_MAX_BYTES, Journal
+from .refusals import CustomerNotFound, HoldAlreadyEnded, NotFound, ValidationFailed
+from .types import BufferedEvent, BufferedRecord, BufferedSettlement, Customer, UsageEvent
+
+if TYPE_CHECKING:
+    from .client import Client
+
+_encode = msgspec.json.Encoder().encode
+_decoder = msgspec.json.Decoder(BufferedRecord)
+
+
+class EventBuffer:
+    """A folder of events. Every process of a machine may use the same folder.
+
+    Args:
+        folder: on a local disk that survives a restart.
+        client: sends the events. It needs a service key with the scope `usage:write`, and no event buffer of its own.
+        max_bytes: from this size on, `record` raises `JournalFull`.
+        interval: seconds from an event to its delivery, in which others join it.
+    """
+
+    def __init__(
+        self, folder: Path | str, client: Client, *, max_bytes: int = DEFAULT_MAX_BYTES, interval: float = INTERVAL_SECONDS
+    ) -> None:
+        self._client = client
+        self._journal = Journal(folder, max_bytes=max_bytes)
+        self._delivery = Delivery(self._journal, self._deliver, interval=interval)
+        self._delivery.start()
+
+    def record(
+        self,
+        feature: str,
+        amount: int = 1,
+        *,
+        organization_id: str,
+        idempotency_key: str | None = None,
+        occurred_at: datetime | None = None,
+        properties: dict[str, Any] | None = None,
+    ) -> str:
+        """Store an event and return its idempotency key. `occurred_at` is aware, and now by default.
+
+        Raises:
+            JournalFull: the folder has reached its maximum size.
+            OSError: the disk cannot be written.
+        """
+        key = idempotency_key or str(uuid4())
+        event = UsageEvent(feature, amount, key, occurred_at or datetime.now(timezone.utc), properties=properties)
+        self.append(BufferedEvent(organization_id, event))
+        return key
+
+    def append(self, record: BufferedRecord) -> None:
+        """Store a record of the client's. Raises what `record` raises."""
+        self._journal.append(_encode(record))
+        self._delivery.notify()
+
+    def flush(self) -> int:
+        """Send everything that waits, and return the number of records. Raises `ContextMCPError` if the service does not accept them."""
+        return self._delivery.flush()
+
+    def is_empty(self) -> bool:
+        """Return whether no event waits."""
+        return self._journal.is_empty()
+
+    def close(self, timeout: float | None = 5.0) -> None:
+        """Send what waits, for at most `timeout` seconds. The rest stays on the disk."""
+        self._delivery.close(timeout)
+
+    def __enter__(self) -> Self:
+        """Return the buffer."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the buffer."""
+        self.close()
+
+    def _deliver(self, lines: Sequence[bytes]) -> dict[int, str]:
+        rejected: dict[int, str] = {}
+        events: dict[str, list[tuple[int, BufferedEvent]]] = {}
+        for position, line in enumerate(lines):
+            try:
+                record = _decoder.decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                rejected[position] = f"damaged: {error}"
+                continue
+            if isinstance(record, BufferedEvent):
+                events.setdefault(record.organization_id, []).append((position, record))
+            elif reason := self._settle(record):
+                rejected[position] = reason
+        for organization_id, numbered in events.items():
+            rejected |= self._send(organization_id, numbered)
+        return rejected
+
+    def _send(self, organization_id: str, numbered: Sequence[tuple[int, BufferedEvent]]) -> dict[int, str]:
+        customer = Customer(organization_id=organization_id)
+        try:
+            answer = self._client.record_events([record.event for _, record in numbered], customer=customer)
+        except (CustomerNotFound, ValidationFailed) as refusal:
+            return {position: str(refusal) for position, _ in numbered}
+        if len(answer.results) != len(numbered):
+            raise InvalidResponse("The service answered with another number of results than events.")
+        return {
+            position: f"{result.code}: {result.detail}"
+            for (position, record), result in zip(numbered, answer.results, strict=True)
+            # A request with this key was counted before its answer was lost.
+            if result.status == "refused" and not (record.requested and result.code == "idempotency_conflict")
+        }
+
+    def _settle(self, record: BufferedSettlement) -> str | None:
+        try:
+            self._client.settle_hold_by_id(record.hold_id, record.amount, customer=Customer(organization_id=record.organization_id))
+        except (CustomerNotFound, HoldAlreadyEnded, NotFound, ValidationFailed) as refusal:
+            return str(refusal)
+        return None

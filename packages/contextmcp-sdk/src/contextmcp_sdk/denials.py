@@ -1,0 +1,33 @@
+"""The answer to a tool call that the plan refuses: a result that a model can act on, the same as the gateway's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from .errors import ContextMCPError, Refusal
+from .refusals import TemporarilyUnavailable
+
+DETAILS = ("feature", "limit", "used", "remaining", "resetsAt", "retryAfter", "upgradeUrl", "requiredPlan", "errors")
+OUTAGE = "The service is temporarily unavailable. Try again shortly."
+
+
+class Denial(Struct, frozen=True):
+    """A refused tool call: the sentence for the model, and the facts for programs (`structuredContent`)."""
+
+    text: str
+    facts: dict[str, Any]
+
+    def result(self) -> dict[str, Any]:
+        """Return the `CallToolResult` as a dictionary for JSON."""
+        return {"content": [{"type": "text", "text": self.text}], "structuredContent": self.facts, "isError": True}
+
+
+def denial_of(error: ContextMCPError) -> Denial:
+    """Return the answer to a call that failed with this error. Everything but a refusal is an outage."""
+    if not isinstance(error, Refusal):
+        error = TemporarilyUnavailable({"code": TemporarilyUnavailable.code, "detail": OUTAGE, "retryAfter": 1})
+    facts = {"code": error.code} | {name: error.problem[name] for name in DETAILS if error.problem.get(name) is not None}
+    text = f"{error.detail} The plan can be changed at {error.upgrade_url}" if error.upgrade_url else error.detail
+    return Denial(text, facts)

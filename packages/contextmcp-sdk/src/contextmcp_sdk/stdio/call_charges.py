@@ -1,0 +1,201 @@
+"""Decide on the calls of a stdio server, and count those that succeeded.
+
+Online, the service decides: it takes a unit of the rate limit and says what is left of the quota. Offline, the entitlements token and the
+limits of this machine do. Either way a successful call is written to the disk, and sent to the service as an `authorize` call with an
+idempotency key, so that it counts once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+from msgspec import Struct
+
+from contextmcp_sdk.client import Client
+from contextmcp_sdk.delivery import Delivery
+from contextmcp_sdk.denials import Denial, denial_of
+from contextmcp_sdk.entitlements_token import OfflineEntitlements
+from contextmcp_sdk.errors import ContextMCPError, Refusal, ServiceUnreachable, refusal_of
+from contextmcp_sdk.journal import Journal, JournalFull
+from contextmcp_sdk.operations import OUTAGES
+from contextmcp_sdk.pricing import Price, Pricing, reserved_amount
+from contextmcp_sdk.refusals import (
+    FeatureNotAvailable,
+    LimitReached,
+    OverageCapReached,
+    PaymentRequired,
+    PlanInactive,
+    QuotaExceeded,
+    TemporarilyUnavailable,
+    ToolNotAvailable,
+    ValidationFailed,
+)
+from contextmcp_sdk.types import Decision
+
+from .local_limits import RateWindow, RemainingUnits
+from .plan_cache import PlanCache
+
+log = logging.getLogger(__name__)
+# After the service did not answer, decisions are made locally for so many seconds, so that not every call waits for a timeout.
+OFFLINE_SECONDS = 5.0
+FIRST_RENEWAL_SECONDS = 10.0
+# A count that is refused with one of these is refused for good. The call has happened; the refusal is logged.
+_FINAL = (
+    FeatureNotAvailable, LimitReached, OverageCapReached, PaymentRequired, PlanInactive, QuotaExceeded, ValidationFailed
+)  # fmt: skip
+UNKNOWN_PLAN = "The plan cannot be verified without a connection to the service. Connect to the internet, then try again."
+
+
+class Count(Struct):
+    """A successful call that the service has to count."""
+
+    key: str
+    feature: str
+    amount: int
+
+
+class Reservation(Struct, frozen=True):
+    """Units that a running call may use. Other calls of this process cannot use them meanwhile."""
+
+    price: Price
+    amount: int
+    key: str
+    # False: the feature is only included in the plan or not.
+    is_counted: bool
+
+
+_decode = msgspec.json.Decoder(Count).decode
+
+
+class CallCharges:
+    """Charges the calls of one stdio server to the plan of the key's organization. Safe to use in several threads."""
+
+    def __init__(self, client: Client, pricing: Pricing, folder: Path) -> None:
+        self._client, self._pricing = client, pricing
+        self._journal = Journal(folder / "counts")
+        self._plan = PlanCache(client, folder)
+        self._rates, self._remaining = RateWindow(), RemainingUnits()
+        # One decision at a time: two calls must not both see the last unit.
+        self._deciding, self._lock = threading.Lock(), threading.Lock()
+        # Running calls by their idempotency key. What has ended and is not counted yet is in the journal.
+        self._running: dict[str, Reservation] = {}
+        self._offline_until = 0.0
+        self._delivery = Delivery(self._journal, self._deliver)
+        self._delivery.start()
+
+    def reserve(self, tool: str, arguments: Mapping[str, Any]) -> Reservation | Denial | None:
+        """Return None if the call is free, a reservation if it may run, and otherwise the answer to the client."""
+        price = self._pricing.price_of(tool)
+        if price == "free":
+            return None
+        try:
+            if not isinstance(price, Price):
+                raise ToolNotAvailable({"code": ToolNotAvailable.code, "detail": "This tool is not available."})
+            amount = reserved_amount(price, arguments)
+            with self._deciding:
+                kind = self._decide(price, amount)
+                reservation = Reservation(price, amount, str(uuid4()), is_counted=kind != "boolean")
+                with self._lock:
+                    self._running[reservation.key] = reservation
+            return reservation
+        except ContextMCPError as error:
+            return denial_of(error)
+
+    def finish(self, reservation: Reservation, amount: int | None) -> None:
+        """Count `amount` units for a call that has ended, or none. Returns when the count is on the disk."""
+        try:
+            if amount and reservation.is_counted:
+                self._journal.append(msgspec.json.encode(Count(reservation.key, reservation.price.feature, amount)))
+                self._delivery.notify()
+        except (JournalFull, OSError) as error:
+            log.error("a call could not be written to the disk and is not counted: %s", error)
+        with self._lock:
+            self._running.pop(reservation.key, None)
+
+    def close(self) -> None:
+        """Send the counts that are left, for a few seconds. The rest is sent when the server runs again."""
+        self._plan.close()
+        self._delivery.close()
+
+    def _decide(self, price: Price, amount: int) -> str:
+        """Return the kind of the price's feature, or raise the refusal."""
+        if time.monotonic() >= self._offline_until:
+            try:
+                return self._decide_online(price, amount)
+            except OUTAGES as error:
+                log.warning("deciding without the service: %s", error)
+                self._offline_until = time.monotonic() + OFFLINE_SECONDS
+        entitlements = self._plan.usable(wait=FIRST_RENEWAL_SECONDS)
+        if entitlements is None:
+            raise TemporarilyUnavailable({"code": TemporarilyUnavailable.code, "detail": UNKNOWN_PLAN})
+        return self._decide_offline(entitlements, price, amount)
+
+    def _decide_online(self, price: Price, amount: int) -> str:
+        if price.rate is not None:
+            self._client.authorize(price.rate)
+        # Counts that are on their way may be in the answer or not. They are subtracted in any case.
+        pending = self._pending_units(price.feature)
+        decision = self._client.check(price.feature, amount)
+        if not decision.allowed:
+            raise _refusal(decision)
+        if decision.kind == "quota":
+            self._remaining.learn(price.feature, decision.remaining, decision.resets_at)
+            if decision.remaining is not None and pending and amount > decision.remaining - pending:
+                # Either these units fit in addition to those, or the plan has overage.
+                combined = self._client.check(price.feature, amount + pending)
+                if not combined.allowed:
+                    raise _refusal(combined)
+        return decision.kind or "quota"
+
+    def _decide_offline(self, entitlements: OfflineEntitlements, price: Price, amount: int) -> str:
+        feature = entitlements.require(price.feature)
+        if price.rate is not None:
+            rate = entitlements.require(price.rate)
+            self._rates.acquire(price.rate, rate.limit, rate.window_seconds or 60)
+        if feature.kind == "quota":
+            at = datetime.now(timezone.utc)
+            self._remaining.require(entitlements, price.feature, amount, self._pending_units(price.feature), at)
+        return feature.kind
+
+    def _pending_units(self, feature: str) -> int:
+        """Return the units of running calls, and of those that the service has not counted yet."""
+        with self._lock:
+            units = sum(each.amount for each in self._running.values() if each.is_counted and each.price.feature == feature)
+        for line in self._journal.lines():
+            # A line that cannot be read is rejected when it is delivered.
+            with suppress(msgspec.DecodeError, UnicodeDecodeError):
+                count = _decode(line)
+                units += count.amount if count.feature == feature else 0
+        return units
+
+    def _deliver(self, lines: Sequence[bytes]) -> dict[int, str]:
+        rejected = {}
+        for position, line in enumerate(lines):
+            try:
+                count = _decode(line)
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                rejected[position] = f"damaged: {error}"
+                continue
+            try:
+                self._client.authorize(count.feature, count.amount, idempotency_key=count.key)
+                self._remaining.counted(count.feature, count.amount)
+            except _FINAL as refusal:
+                rejected[position] = str(refusal)
+            except ServiceUnreachable:
+                self._offline_until = time.monotonic() + OFFLINE_SECONDS
+                raise
+        return rejected
+
+
+def _refusal(decision: Decision) -> Refusal:
+    fields = msgspec.to_builtins(decision)
+    return refusal_of({name: value for name, value in fields.items() if value is not None})

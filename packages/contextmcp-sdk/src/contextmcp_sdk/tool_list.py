@@ -1,0 +1,67 @@
+"""Show each customer the tools that the plan includes, as the gateway does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from .denials import DETAILS
+from .pricing import Price, Pricing
+from .types import Entitlements
+
+# What the structured content of a refused call looks like.
+_REFUSAL_SCHEMA = {"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]}
+_FACTS = ("code", *DETAILS)
+# Keywords of JSON Schema that stay at the root when a schema becomes one of two alternatives: references point to them from anywhere.
+_ROOT_ONLY = frozenset({"$schema", "$id", "$anchor", "$dynamicAnchor", "$vocabulary", "$defs", "definitions"})
+# Keywords that may reject an object. They apply to the result of the tool alone.
+_ASSERTIONS = frozenset(
+    {"required", "additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames", "minProperties", "maxProperties"}
+    | {"dependentRequired", "dependentSchemas", "dependencies", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "const", "enum"}
+    | {"$ref", "$dynamicRef"}
+)
+
+
+class ToolView(Struct, frozen=True):
+    """How a customer sees a tool."""
+
+    description: str | None
+    output_schema: dict[str, Any] | None
+
+
+def view_tool(
+    pricing: Pricing, entitlements: Entitlements | None, name: str, description: str | None, output_schema: Mapping[str, Any] | None
+) -> ToolView | None:
+    """Return how a tool is listed, or None if it is not. Without `entitlements` the plan is not known, and hides nothing.
+
+    The output schema of a tool with a price also admits refusals, because some clients compare the content of any result with it.
+    """
+    price = pricing.price_of(name)
+    schema = None if output_schema is None else dict(output_schema)
+    if price == "free":
+        return ToolView(description, schema)
+    if not isinstance(price, Price):
+        return None
+    schema = schema and admit_refusals(schema)
+    if entitlements is None or pricing.unavailable_tools == "show" or _is_included(price, entitlements):
+        return ToolView(description, schema)
+    if pricing.unavailable_tools == "hide":
+        return None
+    sentence = f"The plan {entitlements.plan_title} does not include this tool."
+    return ToolView(f"{description}\n\n{sentence}" if description else sentence, schema)
+
+
+def admit_refusals(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a schema for what `schema` describes and for refusals. What describes properties stays where clients look for it."""
+    root = {keyword: value for keyword, value in schema.items() if keyword not in _ASSERTIONS}
+    if isinstance(properties := root.get("properties"), dict):
+        root["properties"] = {name: value for name, value in properties.items() if name not in _FACTS}
+    result = {keyword: value for keyword, value in schema.items() if keyword not in _ROOT_ONLY}
+    return root | {"anyOf": [result, _REFUSAL_SCHEMA]}
+
+
+def _is_included(price: Price, entitlements: Entitlements) -> bool:
+    features = [entitlements.features.get(name) for name in (price.feature, price.rate) if name is not None]
+    return entitlements.active and all(feature is not None and feature.enabled for feature in features)

@@ -1,0 +1,54 @@
+"""Find out whose credential a client of an MCP server has sent. The adapters' token verifiers share this."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+
+from .async_client import AsyncClient
+from .refusals import (
+    CustomerNotFound,
+    EnvironmentMismatch,
+    InvalidKeyFormat,
+    KeyExpired,
+    KeyNotFound,
+    KeyRevoked,
+    PermissionDenied,
+)
+from .types import Customer, Entitlements
+
+# The service's answer is used again for so many seconds, which is how long a revoked key may still use tools that are free.
+CACHE_SECONDS = 1.0
+MAX_CACHED = 10_000
+_NOT_ACCEPTED = (CustomerNotFound, EnvironmentMismatch, InvalidKeyFormat, KeyExpired, KeyNotFound, KeyRevoked, PermissionDenied)
+
+
+class CredentialVerifier:
+    """Verifies customers' credentials with a service key."""
+
+    def __init__(self, client: AsyncClient, *, cache_seconds: float = CACHE_SECONDS) -> None:
+        self._client, self._seconds = client, cache_seconds
+        # By the digest of the credential, so that the memory of this process holds no list of credentials.
+        self._cache: OrderedDict[bytes, tuple[float, Entitlements]] = OrderedDict()
+
+    async def verify(self, credential: str) -> Entitlements | None:
+        """Return the entitlements of the customer whose credential it is, or None if it is not accepted.
+
+        Raises:
+            ContextMCPError: the service is away, or refuses the service key.
+        """
+        digest = hashlib.sha256(credential.encode()).digest()
+        cached = self._cache.get(digest)
+        if cached is not None and time.monotonic() - cached[0] < self._seconds:
+            return cached[1]
+        try:
+            entitlements = await self._client.entitlements(customer=Customer(credential))
+        except _NOT_ACCEPTED:
+            self._cache.pop(digest, None)
+            return None
+        self._cache[digest] = (time.monotonic(), entitlements)
+        self._cache.move_to_end(digest)
+        while len(self._cache) > MAX_CACHED:
+            self._cache.popitem(last=False)
+        return entitlements
