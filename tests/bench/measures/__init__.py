@@ -11,7 +11,22 @@ from tests.bench.sites import Bench
 
 Measure = Callable[[Bench], list[Row]]
 # The order of the table. What needs the many events comes last.
-NAMES = ("machine", "checking", "gate", "servers", "valkey", "limits", "single", "webhooks", "cold", "keys", "batches", "reading", "growth")
+NAMES = (
+    "machine",
+    "checking",
+    "gate",
+    "gateway",
+    "servers",
+    "valkey",
+    "limits",
+    "single",
+    "webhooks",
+    "cold",
+    "keys",
+    "batches",
+    "reading",
+    "growth",
+)
 
 
 def modules() -> dict[str, ModuleType]:
