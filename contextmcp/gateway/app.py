@@ -85,6 +85,9 @@ class Exchange(Struct):
     entitlements: Entitlements | None = None
     # Set once the reservation is settled or released.
     is_finished: bool = False
+    # Set once the answer has been sent, or the exchange failed.
+    is_complete: bool = False
+    client_left: bool = False
 
     @property
     def request_id(self) -> MessageId | None:
@@ -109,6 +112,7 @@ class GatewayApp:
         servers: dict[str, Server],
         authenticator: Authenticator,
         driver: Driver,
+        settlement_driver: Driver | None = None,
         *,
         public_url: str,
         allowed_origins: Iterable[str] = (),
@@ -117,7 +121,7 @@ class GatewayApp:
     ) -> None:
         self._servers, self._authenticator = servers, authenticator
         self._limits = limits or GatewayLimits()
-        self._charges = Charges(driver)
+        self._charges = Charges(driver, settlement_driver)
         self._health = Health(servers)
         self._metadata = metadata.Metadata(MCP_PATH, servers, SCOPE)
         self._assertions = assertion.Assertions()
@@ -126,7 +130,7 @@ class GatewayApp:
         self._origin = f"{public.scheme}://{public.netloc}"
         self._origins = {self._origin, *allowed_origins}
         self._streams = 0
-        self._background: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
         """Wait for the settlements of finished calls, and close the connections to the servers."""
@@ -157,8 +161,7 @@ class GatewayApp:
             log.exception("the gateway failed on %s", request.path)
             with suppress(Exception):
                 await self._respond(request, 500, results.error_body(-32603, "An unexpected error occurred. It has been recorded."))
-        metrics.REQUESTS.labels(request.method, request.outcome).inc()
-        metrics.SECONDS.labels(request.method).observe(time.perf_counter() - started)
+        metrics.observe(request.method, request.outcome, time.perf_counter() - started)
 
     async def _serve(self, request: Request) -> None:
         if (answer := await self._health.answer(request.path, request.headers.get("authorization", ""))) is not None:
@@ -227,33 +230,39 @@ class GatewayApp:
             except DomainError as refusal:
                 await self._deny(exchange, refusal)
                 return
-        headers += await self._assert_caller(exchange)
-        # A client of an earlier revision may come back for the answer, so that its leaving cancels nothing.
-        work = asyncio.create_task(self._exchange(exchange, headers, body))
         watcher = asyncio.create_task(_wait_for_disconnect(request.receive))
-        try:
-            await asyncio.wait({work, watcher}, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                await work
+        task = asyncio.current_task()
+        assert task is not None
+
+        def leave(_: asyncio.Task[None]) -> None:
+            if watcher.cancelled() or exchange.is_complete:
                 return
+            exchange.client_left = True
             if exchange.is_stateless or exchange.reservation is None:
-                work.cancel()
-                with suppress(asyncio.CancelledError):
-                    await work
+                task.cancel()
             else:
+                # A client of an earlier revision may come back for the answer, so that its leaving cancels nothing.
                 request.send = _discard
-                self._background.add(work)
-                work.add_done_callback(self._background.discard)
-            raise ClientGone
+                self._background.add(task)
+                task.add_done_callback(self._background.discard)
+
+        watcher.add_done_callback(leave)
+        try:
+            await self._exchange(exchange, headers, body)
         except asyncio.CancelledError:
-            work.cancel()
-            raise
+            if not exchange.client_left:
+                raise
+            task.uncancel()
         finally:
+            exchange.is_complete = True
             watcher.cancel()
+        if exchange.client_left:
+            raise ClientGone
 
     async def _exchange(self, exchange: Exchange, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Forward the request and stream the answer back. The reservation is settled or released in every case."""
         try:
+            headers += await self._assert_caller(exchange)
             pool = self._pools[exchange.server.name]
             with await pool.send(exchange.request.method.encode(), headers, body) as answer:
                 await self._relay(exchange, answer)

@@ -1,5 +1,7 @@
 """The gateway's application: `granian --interface asgi contextmcp.gateway.asgi:application`."""
 
+import gc
+
 from django.conf import settings
 
 from contextmcp.startup import refuse_transaction_pooling, set_up
@@ -35,6 +37,10 @@ class Application:
             event = await receive()
             if event["type"] == "lifespan.startup":
                 self._gateway = _create()
+                # The objects that exist now stay. Examining them in each collection would free nothing.
+                gc.collect()
+                gc.freeze()
+                gc.set_threshold(50_000, 20, 50)
                 await send({"type": "lifespan.startup.complete"})
             else:
                 if self._gateway is not None:
@@ -47,6 +53,7 @@ def _create() -> GatewayApp:
     return GatewayApp(
         load_servers(),
         Authenticator(),
+        AsyncDriver(),
         AsyncDriver(),
         public_url=settings.MCP_SERVER_URL,
         allowed_origins=settings.MCP_ALLOWED_ORIGINS,

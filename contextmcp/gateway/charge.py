@@ -28,7 +28,7 @@ from usage.operations import authorization, holds
 from usage.operations.caller import UsageCaller, load_entitlements
 from usage.operations.effects import CallDatabase, DatabaseUnreachable, Operation
 from usage.store.holds import hold_state
-from usage.types import MAX_TOOL_NAME_LENGTH, Item
+from usage.types import MAX_TOOL_NAME_LENGTH, Item, SettleHold
 
 from . import metrics
 from .errors import ToolNotAvailable
@@ -46,6 +46,8 @@ _NOT_IN_TOOL_NAMES = re.compile(r"[^!-~]")
 MAX_ATTEMPTS = 50
 # A settlement is tried again while PostgreSQL is unreachable, at most until the hold expires.
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.1, 5.0
+# How long settlements wait for others.
+SETTLEMENT_SECONDS = 0.02
 
 
 class Driver(Protocol):
@@ -66,6 +68,8 @@ class Reservation(Struct, frozen=True):
     amount: int
     authorized: Authorized | None = None
     hold_id: UUID | None = None
+    # Releases the hold. None for a hold of an earlier attempt, which has to be read first.
+    release: SettleHold | None = None
     # The key of the next attempt, for a charge after the hold was lost.
     next_key: str | None = None
     # For reports.
@@ -77,10 +81,15 @@ class _HeldResponse(Struct):
 
 
 class Charges:
-    """Reserves and settles for the calls of one process."""
+    """Reserves and settles for the calls of one process.
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+    Settlements are collected for `SETTLEMENT_SECONDS` and share a transaction. Nobody waits for them. `settlement_driver` has a database
+    connection of its own for them, so that reservations, which clients wait for, do not queue behind them.
+    """
+
+    def __init__(self, driver: Driver, settlement_driver: Driver | None = None) -> None:
+        self._driver, self._settlement_driver = driver, settlement_driver or driver
+        self._pending: list[tuple[UsageCaller, Reservation, int | None]] = []
         self._settlements: set[asyncio.Task[None]] = set()
 
     async def entitlements(self, caller: UsageCaller) -> Entitlements:
@@ -103,10 +112,12 @@ class Charges:
             raise ToolNotAvailable
         amount = reserved_amount(price, message.arguments)
         key = _idempotency_key(message.meta)
+        items = [Item(price.feature, amount)]
         if price.rate is not None:
-            await self._driver.run(authorization.authorize(caller, Request([Item(price.rate)])))
+            # In one request, so that a call that the quota refuses does not use the rate limit.
+            items.append(Item(price.rate))
         hold_seconds = price.hold_seconds if server.is_counted(price) else None
-        request = Request([Item(price.feature, amount)], hold_seconds=hold_seconds, tool=_tool_label(server, message))
+        request = Request(items, hold_seconds=hold_seconds, tool=_tool_label(server, message))
         if key is None:
             return await self._hold(caller, price, request)
         return await self._hold_once(caller, price, request, f"mcp:{_call_identity(server, message, key)}")
@@ -115,20 +126,27 @@ class Charges:
         """Settle or release the reservation in the background. `answer` is None if the server failed or the client went away."""
         if reservation.hold_id is None:
             return
-        amount = _charged_amount(reservation, answer, cancelled=cancelled)
-        task = asyncio.create_task(self._end(caller, reservation, amount))
-        self._settlements.add(task)
-        task.add_done_callback(self._settlements.discard)
+        if not self._pending:
+            asyncio.get_running_loop().call_later(SETTLEMENT_SECONDS, self._settle_pending)
+        self._pending.append((caller, reservation, _charged_amount(reservation, answer, cancelled=cancelled)))
+
+    def _settle_pending(self) -> None:
+        pending, self._pending = self._pending, []
+        for caller, reservation, amount in pending:
+            task = asyncio.create_task(self._end(caller, reservation, amount))
+            self._settlements.add(task)
+            task.add_done_callback(self._settlements.discard)
 
     async def drain(self) -> None:
         """Wait until every settlement is written."""
+        self._settle_pending()
         while self._settlements:
             await asyncio.wait(self._settlements)
 
     async def _hold(self, caller: UsageCaller, price: Price, request: Request, key: str | None = None) -> Reservation:
-        authorized = await self._driver.run(authorization.authorize(caller, request, key))
-        hold_id = None if request.hold_seconds is None else _hold_id(authorized)
-        return Reservation(price, request.items[0].amount, authorized, hold_id, tool=request.tool)
+        held = await self._driver.run(holds.hold(caller, request, key))
+        hold_id = None if request.hold_seconds is None else held.release.hold_id if held.release else _hold_id(held.authorized)
+        return Reservation(price, request.items[0].amount, held.authorized, hold_id, held.release, tool=request.tool)
 
     async def _hold_once(self, caller: UsageCaller, price: Price, request: Request, identity: str) -> Reservation:
         """Reserve for a call that carries an idempotency key.
@@ -153,7 +171,10 @@ class Charges:
         delay, waited = FIRST_RETRY_SECONDS, 0.0
         while True:
             try:
-                await self._driver.run(holds.end_hold(caller, reservation.hold_id, amount, reservation.tool))
+                if reservation.release is not None:
+                    await self._settlement_driver.run(holds.execute_settlement(reservation.release, amount))
+                else:
+                    await self._settlement_driver.run(holds.end_hold(caller, reservation.hold_id, amount, reservation.tool))
                 break
             except TemporarilyUnavailable:
                 if waited > reservation.price.hold_seconds:

@@ -1,8 +1,22 @@
 """Metrics of the gateway."""
 
+from functools import cache
+
 from prometheus_client import Counter, Gauge, Histogram
 
 REQUESTS = Counter("mcp_requests_total", "Requests by HTTP method and outcome.", ["method", "outcome"])
 SECONDS = Histogram("mcp_request_seconds", "Time to the end of the answer, by HTTP method.", ["method"])
 SETTLEMENTS = Counter("mcp_settlements_total", "Reservations that were settled or released.", ["outcome"])
 STREAMS = Gauge("mcp_open_streams", "Event streams that are open.", multiprocess_mode="livesum")
+
+# Looking a metric up by its labels takes longer than counting.
+_requests = cache(REQUESTS.labels)
+_seconds = cache(SECONDS.labels)
+_METHODS = frozenset({"POST", "GET", "DELETE"})
+
+
+def observe(method: str, outcome: str, seconds: float) -> None:
+    """Count an answered request. Methods that the gateway does not serve count as one."""
+    method = method if method in _METHODS else "other"
+    _requests(method, outcome).inc()
+    _seconds(method).observe(seconds)

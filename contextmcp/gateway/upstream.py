@@ -37,6 +37,9 @@ class Limits(Struct, frozen=True):
     max_connections: int = 1000
 
 
+_TIMED_OUT = object()
+
+
 class UpstreamAnswer:
     """The head of an answer, and its body piece by piece. Use it as a context manager: leaving it early closes the connection."""
 
@@ -85,11 +88,11 @@ class UpstreamPool:
             UpstreamUnavailable: no connection could be opened, or no answer began in time.
             UpstreamError: the answer is not HTTP.
         """
-        try:
-            async with asyncio.timeout(self._limits.connect_seconds):
-                await self._places.acquire()
-        except TimeoutError:
-            raise UpstreamUnavailable("The server has too many requests in progress.") from None
+        if not self._places.locked():
+            # This never waits. A timeout would cost more than the rest.
+            await self._places.acquire()
+        else:
+            await self._wait_for_place()
         try:
             connection = self._take_idle() or await self._connect()
         except BaseException:
@@ -104,6 +107,13 @@ class UpstreamPool:
             self.release(connection)
             raise
         return UpstreamAnswer(connection, self)
+
+    async def _wait_for_place(self) -> None:
+        try:
+            async with asyncio.timeout(self._limits.connect_seconds):
+                await self._places.acquire()
+        except TimeoutError:
+            raise UpstreamUnavailable("The server has too many requests in progress.") from None
 
     def release(self, connection: _Connection) -> None:
         """Keep the connection for another request, or close it if its answer was not read to the end."""
@@ -147,7 +157,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[object] | None = None
         self._is_lost = False
         self.idle_since = 0.0
         self._reset()
@@ -196,13 +206,15 @@ class _Connection(asyncio.Protocol):
     async def _wait(self, seconds: float, message: str) -> None:
         """Wait for the next event of the connection. Raises its error unless pieces of the body are still to be read."""
         self._raise_error()
-        self._waiter = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._waiter = waiter = loop.create_future()
+        # Without `asyncio.timeout`, which costs as much as the rest of a wait.
+        timer = loop.call_later(seconds, _time_out, waiter)
         try:
-            async with asyncio.timeout(seconds):
-                await self._waiter
-        except TimeoutError:
-            raise UpstreamUnavailable(message) from None
+            if await waiter is _TIMED_OUT:
+                raise UpstreamUnavailable(message)
         finally:
+            timer.cancel()
             self._waiter = None
         if not self._chunks:
             self._raise_error()
@@ -282,3 +294,8 @@ class _Connection(asyncio.Protocol):
             return
         self._is_complete = True
         self._wake()
+
+
+def _time_out(waiter: asyncio.Future[object]) -> None:
+    if not waiter.done():
+        waiter.set_result(_TIMED_OUT)

@@ -141,6 +141,12 @@ def test_a_used_up_quota_is_a_result_that_a_model_can_read(client, organization)
     assert client.upstream_state()["calls"] == calls
 
 
+def test_a_call_that_the_quota_refuses_does_not_use_the_rate_limit(client, organization):
+    UsageCounterFactory(organization=organization, feature="sessions", used=50)
+    # The plan has a rate limit of 30 a minute.
+    assert {client.call("limited")["result"]["structuredContent"]["code"] for _ in range(32)} == {"quota_exceeded"}
+
+
 def test_denied_and_exclusive_tools_are_refused(client, organization):
     calls = client.upstream_state()["calls"]
     assert client.call("unpriced")["result"]["structuredContent"]["code"] == "tool_not_available"

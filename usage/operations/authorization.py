@@ -44,16 +44,21 @@ def authorize(caller: UsageCaller, request: Request, key: str | None = None) -> 
         KeyRevoked: the API key was revoked.
         TemporarilyUnavailable: PostgreSQL or Valkey is unreachable and a feature fails closed.
     """
+    command = yield from build_command(caller, request, key)
+    return (yield from execute_authorization(command))
+
+
+def build_command(caller: UsageCaller, request: Request, key: str | None = None) -> Operation[AuthorizeCommand]:
+    """Build the command of a request from the caller's entitlements. Raises the refusals of the plan, as `authorize` does."""
     real = now()
     at = caller.time(real)
     try:
         entitlements = EntitlementsManager.cached(caller.organization_id, at) or (yield from load_entitlements(caller, at))
         members = (yield from _count_members(caller)) if build.requires_member_count(request) else 0
-        command = build.build_authorization(caller.subject, entitlements, request, at=at, real=real, key=key, members=members)
+        return build.build_authorization(caller.subject, entitlements, request, at=at, real=real, key=key, members=members)
     except DomainError as refusal:
         yield CountDecision(refusal.code)
         raise
-    return (yield from execute_authorization(command))
 
 
 def _count_members(caller: UsageCaller) -> Operation[int]:

@@ -1,14 +1,51 @@
-"""Settle and release holds."""
+"""Create, settle and release holds."""
 
 from uuid import UUID
 
-from usage.decision.results import HoldSettled
-from usage.store.holds import build_settlement
-from usage.types import SettleHold
+from msgspec import Struct
+from msgspec.structs import replace
 
+from usage.authorize.requests import Request
+from usage.decision.results import Authorized, HoldSettled
+from usage.store.holds import build_settlement
+from usage.types import Quota, SettleHold, UsageSubject
+
+from .authorization import build_command, execute_authorization
 from .caller import UsageCaller, call_database
 from .effects import CallDatabase, Operation
 from .events import execute_command
+
+
+class Held(Struct, frozen=True):
+    """A granted request. `release` is the command that releases its hold.
+
+    Without it, the request has no hold, or it repeats an earlier one with the same idempotency key, whose response names the hold.
+    """
+
+    authorized: Authorized
+    release: SettleHold | None = None
+
+
+def hold(caller: UsageCaller, request: Request, key: str | None = None) -> Operation[Held]:
+    """Authorize a request. Its hold, if it has one, can be ended by `execute_settlement` without reading it first.
+
+    Raises what `authorize` raises.
+    """
+    command = yield from build_command(caller, request, key)
+    authorized = yield from execute_authorization(command)
+    item = command.items[0]
+    if command.hold is None or authorized.replayed or not isinstance(item, Quota):
+        return Held(authorized)
+    # Without a key, so that a call that was reserved is also settled if the key is revoked meanwhile.
+    subject = UsageSubject(command.subject.organization)
+    return Held(authorized, SettleHold(subject, command.hold.id, item.feature, item.period, None, tool=request.tool))
+
+
+def execute_settlement(release: SettleHold, amount: int | None) -> Operation[HoldSettled]:
+    """Settle the hold that `release` releases with `amount` units, or release it if `amount` is None. Raises what `end_hold` raises."""
+    result = yield from execute_command(replace(release, amount=amount))
+    assert isinstance(result, HoldSettled)
+    return result
 
 
 def end_hold(caller: UsageCaller, hold_id: UUID, amount: int | None, tool: str = "") -> Operation[HoldSettled]:
