@@ -18,6 +18,32 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
   });
 }
 
+// What waits for something is requested again until the answer no longer waits. Without this script, the visitor reloads the page.
+for (const box of document.querySelectorAll("[data-poll]")) {
+  let requests = 0;
+  const schedule = () => {
+    if (box.querySelector("[data-waiting]")) setTimeout(poll, requests++ < 100 ? 3000 : 15000);
+  };
+  const poll = async () => {
+    try {
+      const answer = document.hidden ? null : await fetch(box.dataset.poll);
+      // A redirect leads to the sign-in page: the session has ended.
+      if (answer?.redirected) return;
+      if (answer?.ok) {
+        const content = await answer.text();
+        if (content.trim() !== box.dataset.content) {
+          box.innerHTML = content;
+          box.dataset.content = content.trim();
+        }
+      }
+    } catch {
+      // The network or the server is away for a moment.
+    }
+    schedule();
+  };
+  schedule();
+}
+
 // Only one menu is open at a time. A click elsewhere, Escape, or tabbing out of it closes it.
 const menus = [...document.querySelectorAll("details.menu, details.pop")];
 const close = (except) => menus.forEach((menu) => { if (menu !== except) menu.open = false; });

@@ -3,6 +3,7 @@
 import re
 import secrets
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -44,7 +45,14 @@ def test_sign_up_to_a_paid_plan(person, world):
     assert re.fullmatch(r"cmcp_sk_test_[0-9A-Za-z]+", key)
     assert key in page.locator("#configuration").inner_text()
     ada.shoot("journey-1-first-key")
+    expect(page.get_by_role("heading", name="Waiting for your first call")).to_be_visible()
     page.get_by_role("button", name="I have copied the key").click()
+    expect(page.get_by_role("heading", name="Waiting for your first call")).to_be_visible()
+    assert httpx.get(f"{world.url}/api/auth/whoami", headers={"Authorization": f"Bearer {key}"}, timeout=30).status_code == 200
+    # The page asks every 3 seconds, and the last use of keys is written every 5.
+    expect(page.get_by_role("heading", name="Your first call has arrived")).to_be_visible(timeout=60_000)
+    ada.shoot("journey-1b-connected")
+    page.get_by_role("link", name="Go to your account").click()
     expect(page.get_by_role("heading", name="Analytical Engines")).to_be_visible()
 
     page.get_by_role("link", name="Start a trial").first.click()

@@ -2,6 +2,7 @@
 
 import re
 
+import psycopg
 import pytest
 from django.urls import get_resolver
 
@@ -22,9 +23,11 @@ SIGNED_OUT = {
 SIGNED_IN = {
     "pricing": "/pricing/",
     "welcome": "/welcome/",
+    "connect": "/welcome/connect/",
     "account": "/account/",
     "keys": "/account/keys/",
     "usage": "/account/usage/",
+    "connected-apps": "/account/apps/",
     "team": "/account/team/",
     "billing": "/account/billing/",
     "choose-plan": "/account/billing/choose/?plan=enterprise&interval=year",
@@ -43,6 +46,7 @@ ELSEWHERE = {
     "home",
     "first-key",
     "new-key",
+    "first-call",
     "closed-organization",
     "checkout-return",
     "invitation",
@@ -57,7 +61,7 @@ ELSEWHERE = {
 }
 FORMS_ONLY = re.compile(
     r"-form$|^(create-key|invite|checkout|portal|switch-organization|make-change|keep-plan|cancel-plan|resume-plan"
-    r"|change-settings|close-organization)$"
+    r"|change-settings|close-organization|disconnect-app)$"
 )
 
 
@@ -69,6 +73,12 @@ def member(world):
     for amount in (3, 940):
         ada.api.post("/api/usage/authorize", {"feature": "sessions", "amount": amount})
     ada.api.post("/api/usage/authorize", {"feature": "projects", "amount": 10})
+    with psycopg.connect(world.world.environment["DATABASE_URL"]) as connection:
+        connection.execute(
+            "INSERT INTO usage_tool_summaries (organization_id, grain, bucket, feature, tool, amount, events)"
+            " SELECT id, 'd', date_trunc('day', now(), 'UTC'), 'sessions', tool, units, calls FROM accounts_organization,"
+            " (VALUES ('start_session', 41234, 1234), (repeat('long_tool_name.', 8), 3, 1)) AS used (tool, units, calls)"
+        )
     ada.make_key("A key with a name as long as a customer thinks fit, for the machine in the cellar of the old house")
     ada.invite("viewer").close()
     ada.in_session("POST", "/api/organization/invitations", {"email": "grace.brewster.murray.hopper@compilers.example", "role": "admin"})
@@ -219,5 +229,7 @@ def test_no_page_is_forgotten():
 def is_api(name):
     patterns = get_resolver().reverse_dict.getlist(name)
     return all(
-        possibility[0][0].startswith(("api/", "livez", "readyz", "metrics", "admin")) for each in patterns for possibility in [each[0]]
+        possibility[0][0].startswith(("api/", "livez", "readyz", "metrics", "admin", ".well-known/"))
+        for each in patterns
+        for possibility in [each[0]]
     )

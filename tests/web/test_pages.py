@@ -9,6 +9,7 @@ from django.urls import reverse
 from accounts.manager import AuthManager
 from accounts.models import User
 from contextmcp.common import problems
+from contextmcp.common.clock import now
 from entitlements.manager import EntitlementsManager
 from tests.factories.accounts import UserFactory
 from usage.authorize.requests import Request
@@ -116,6 +117,28 @@ class TestFirstKey:
         assert "https://mcp.acme.example/mcp" in page
         assert f"&quot;Authorization&quot;: &quot;Bearer {raw}&quot;" in page
         assert raw not in client.get("/welcome/").text + client.get("/account/keys/").text
+
+    def test_a_reload_shows_the_same_key_and_whether_it_was_used(self, owner, stranger, sign_in):
+        client = sign_in(owner)
+        token = re.search(r'name="form_token" value="(\w+)"', client.get("/welcome/").text)[1]
+        pages = [client.post("/welcome/key/", {"form_token": token}, follow=True).text for _ in range(2)]
+        pages.append(client.get("/account/keys/new/").text)
+        key = owner.organization.api_keys.get()
+        part = reverse("first-call", args=[key.pk])
+        for page in pages:
+            assert "Waiting for your first call" in page
+            assert f'data-poll="{part}"' in page
+        assert "data-waiting" in client.get(part).text
+        assert client.post("/account/keys/new/done/").url == reverse("connect")
+        assert "Skip for now" in client.get(reverse("connect")).text
+        key.last_used_at = now()
+        key.save()
+        for address in (reverse("connect"), part):
+            page = client.get(address).text
+            assert "Your first call has arrived" in page
+            assert "data-waiting" not in page
+        assert sign_in(stranger).get(part).status_code == 404
+        assert sign_in(stranger).get(reverse("connect")).url == reverse("welcome")
 
     def test_the_name_is_theirs_to_choose(self, owner, sign_in):
         assert "API key created: Laptop" in sign_in(owner).post("/welcome/key/", {"name": "Laptop"}, follow=True).text

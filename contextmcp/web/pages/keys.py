@@ -112,7 +112,8 @@ def new_key(request: WSGIRequest, caller: Caller) -> HttpResponseBase:
 @member_action("keys")
 def delete_stored_key(request: WSGIRequest, caller: Caller) -> HttpResponseBase:
     """Delete the stored text of a new key after the user confirmed that they copied it."""
-    return submissions.delete_stored_key(request, redirect("account"))
+    shown = submissions.shown_key(request)
+    return submissions.delete_stored_key(request, redirect("connect" if shown and shown.get("step") == "welcome" else "account"))
 
 
 @member_action("keys")

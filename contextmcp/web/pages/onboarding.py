@@ -1,11 +1,13 @@
-"""Pages for new users: home, pricing, first key, new organization."""
+"""Pages for new users: home, pricing, first key, connection of a client, new organization."""
+
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse, HttpResponseBase
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -58,6 +60,23 @@ def welcome(request: WSGIRequest, caller: Caller) -> HttpResponse:
     """Show the form for the first API key."""
     form = drafts.bind_form(request, caller, "first-key", lambda data: KeyForm(caller, data), KeyForm(caller))
     return render(request, "web/welcome.html", {"form": form, "configuration": mcp_config.client_configuration()})
+
+
+@member_page
+def connect(request: WSGIRequest, caller: Caller) -> HttpResponse:
+    """Show what to paste into a client, and whether the member's newest key was used, to those who have copied their first key."""
+    mine = AuthManager(caller.organization).keys(caller).filter(creator_id=caller.membership_id, revoked_at=None)
+    key = mine.order_by("-created_at").first()
+    if key is None:
+        return redirect("welcome")
+    return render(request, "web/connect.html", {"key": key, "configuration": mcp_config.client_configuration()})
+
+
+@member_page
+def first_call(request: WSGIRequest, caller: Caller, key_id: UUID) -> HttpResponse:
+    """Return the part of the page that says whether the key was used. The page requests it until it was."""
+    key = get_object_or_404(AuthManager(caller.organization).keys(caller), pk=key_id)
+    return render(request, "web/first_call.html", {"key": key})
 
 
 @never_cache
