@@ -125,7 +125,12 @@ class GatewayApp:
         self._health = Health(servers)
         self._metadata = metadata.Metadata(MCP_PATH, servers, SCOPE)
         self._assertions = assertion.Assertions()
-        self._pools = {name: UpstreamPool(server.url, upstream_limits or Limits()) for name, server in servers.items()}
+        self._pools = {
+            name: UpstreamPool(
+                server.url, upstream_limits or Limits(head_seconds=server.timeout_seconds, idle_seconds=server.timeout_seconds)
+            )
+            for name, server in servers.items()
+        }
         public = urlsplit(public_url)
         self._origin = f"{public.scheme}://{public.netloc}"
         self._origins = {self._origin, *allowed_origins}

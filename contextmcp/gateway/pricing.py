@@ -31,6 +31,8 @@ from contextmcp.common.errors import ValidationFailed
 MAX_AMOUNT = 1_000_000_000
 # Longer calls lose their reservation, and with it the guarantee that their charge fits into the limit.
 DEFAULT_HOLD_SECONDS, MAX_HOLD_SECONDS = 900, 86_400
+# How long the gateway waits for an answer to begin, and between two pieces of it.
+DEFAULT_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 300, 3_600
 Amount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
 TOOL_CALL = "tools/call"
 _SERVER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -99,6 +101,7 @@ class ServerFile(Struct, frozen=True, forbid_unknown_fields=True):
     url: str
     default: Default | Price = Default.DENY
     unavailable_tools: UnavailableTools = UnavailableTools.HIDE
+    timeout_seconds: Annotated[int, Meta(ge=1, le=MAX_TIMEOUT_SECONDS)] = DEFAULT_TIMEOUT_SECONDS
     tools: dict[str, Price | Default] = {}
     prompts: dict[str, Price | Default] = {}
     resources: dict[str, Price | Default] = {}
@@ -133,6 +136,7 @@ class Server:
 
     def __init__(self, name: str, file: ServerFile, feature_kinds: Mapping[str, str], *, is_only: bool = True) -> None:
         self.name, self.url, self.unavailable_tools = name, file.url, file.unavailable_tools
+        self.timeout_seconds = file.timeout_seconds
         # Of tool names in reports.
         self.label_prefix = "" if is_only else f"{name}/"
         self._kinds = feature_kinds

@@ -94,6 +94,9 @@ class ScriptedServer:
         progress = json.dumps({"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progress": 1}}).encode()
         return await self.stream(writer, [progress, progress, result(identifier)], [0.3, 0.3])
 
+    async def stream_quickly(self, message: Json, identifier: Any, reader: Reader, writer: Writer) -> bool:
+        return await self.stream(writer, [b'{"jsonrpc":"2.0","method":"notifications/progress","params":{}}'] * 2 + [result(identifier)])
+
     async def report_amount(self, message: Json, identifier: Any, reader: Reader, writer: Writer) -> bool:
         return await self.document(writer, result(identifier, _meta={"units": message["params"]["arguments"]["units"]}))
 
@@ -156,7 +159,7 @@ class ScriptedServer:
 
 
 async def main(port: int) -> None:
-    server = await asyncio.start_server(ScriptedServer().serve, "127.0.0.1", port)
+    server = await asyncio.start_server(ScriptedServer().serve, "127.0.0.1", port, backlog=2048)
     await server.serve_forever()
 
 

@@ -72,6 +72,7 @@ class _Server(Struct, frozen=True, forbid_unknown_fields=True):
     default: ToolPrice = "deny"
     tools: dict[str, ToolPrice] = {}
     url: Union[str, None] = None  # noqa: UP007
+    timeout_seconds: int = 300
     unavailable_tools: UnavailableTools = "hide"
     prompts: dict[str, ToolPrice] = {}
     resources: dict[str, ToolPrice] = {}
