@@ -288,7 +288,7 @@ def test_members_see_and_disconnect_their_apps_and_admins_those_of_all(app, memb
     assert member.user.email in browser(admin).get(reverse("connected-apps")).content.decode()
     outsider = browser(stranger)
     assert "Test app" not in outsider.get(reverse("connected-apps")).content.decode()
-    path = reverse("disconnect-app", args=[grant.pk])
+    path = reverse("disconnect-app-form", args=[grant.pk])
     assert outsider.post(path).status_code == 404
     browser(admin).post(path)
     assert grants.find_access_token(tokens["access_token"]) is None

@@ -26,6 +26,7 @@ SIGNED_IN = {
     "connect": "/welcome/connect/",
     "account": "/account/",
     "keys": "/account/keys/",
+    "connected-apps": "/account/apps/",
     "usage": "/account/usage/",
     "connected-apps": "/account/apps/",
     "team": "/account/team/",
@@ -43,6 +44,9 @@ SIGNED_IN = {
 # These redirect, only accept forms, or need a link from an email. The journeys cover them.
 ELSEWHERE = {
     "brand-css",
+    "signing-keys",
+    "oauth-metadata",
+    "openid-configuration",
     "home",
     "first-key",
     "new-key",

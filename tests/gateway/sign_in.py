@@ -44,21 +44,23 @@ class Browser:
         self.answer: dict[str, str] = {}
 
     async def open(self, url: str) -> None:
-        await asyncio.to_thread(self._decide, url)
+        parts = urlsplit(await asyncio.to_thread(self.decide, url))
+        assert f"{parts.scheme}://{parts.netloc}{parts.path}" == REDIRECT
+        self.answer = {name: values[0] for name, values in parse_qs(parts.query).items()}
 
     async def wait(self) -> AuthorizationCodeResult:
         return AuthorizationCodeResult(**{name: self.answer[name] for name in ("code", "state", "iss")})
 
-    def _decide(self, url: str) -> None:
+    def decide(self, url: str) -> str:
+        """Allow the app on the consent page. Return the address that the browser is sent to."""
         shown = self.http.get(url)
         assert shown.status_code == 200, shown.text
         self.page = shown.text
         fields = {name: re.search(rf'name="{name}" value="([^"]+)"', shown.text)[1] for name in ("csrfmiddlewaretoken", "organization")}  # type: ignore[index]
         answer = self.http.post(url, data=fields | {"action": "allow"}, headers={"Referer": url})
         assert answer.status_code == 302, answer.text
-        parts = urlsplit(answer.headers["location"])
-        assert f"{parts.scheme}://{parts.netloc}{parts.path}" == REDIRECT
-        self.answer = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        location: str = answer.headers["location"]
+        return location
 
 
 def call_with_sign_in(url: str, browser: Browser, tool: str, storage: Storage, document: str | None = None) -> Any:

@@ -1,5 +1,7 @@
 """Sign-in without a key: the web server, the gateway and the official client as real processes."""
 
+import json
+import subprocess
 from types import SimpleNamespace
 
 import httpx
@@ -10,6 +12,7 @@ from django.test import Client
 from accounts.manager import AuthManager
 from accounts.oauth import grants
 from accounts.oauth_models import OAuthGrant
+from contextmcp.devstack.services import REPOSITORY
 from tests.factories.accounts import MembershipFactory, Person
 from tests.factories.oauth import connect_app
 from tests.gateway.conftest import McpClient, Upstream
@@ -17,6 +20,7 @@ from tests.gateway.sign_in import Browser, Storage, call_with_sign_in
 from tests.gateway.test_charging import used
 from tests.support.gates import WebProcess, free_port, running
 from tests.support.https_documents import serve_documents
+from tests.support.node import require_node
 from tests.support.workers import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
@@ -156,15 +160,17 @@ def test_upstream_gets_a_signed_assertion_and_no_credential(world, upstream, org
     mcp = McpClient(f"{world.gateway}/mcp/scripted", connect_app(organization.memberships.get())[1])
     published = httpx.get(f"{world.gateway}/.well-known/jwks.json").json()
     assert httpx.get(f"{world.site}/.well-known/jwks.json").json() == published
-    keys = jwt.PyJWKSet.from_dict(published)
+    # The example of the documentation, for this test's site.
+    example = (REPOSITORY / "docs/gateway.md").read_text().partition("# verify_caller.py\n")[2].partition("```")[0]
+    module = {}
+    exec(example.replace("http://localhost:3001", world.site), module)
 
     def claims(headers):
         assert "authorization" not in headers and mcp.key not in str(headers)
         raw = headers["x-contextmcp-assertion"]
-        header = jwt.get_unverified_header(raw)
-        assert (header["typ"], header["alg"]) == ("mcp-assertion+jwt", "EdDSA")
-        audience = f"http://127.0.0.1:{upstream.port}/mcp"
-        return jwt.decode(raw, keys[header["kid"]].key, ["EdDSA"], audience=audience, issuer=world.site)
+        with pytest.raises(jwt.InvalidAudienceError):
+            module["verify_caller"](raw, "http://elsewhere.example/mcp")
+        return module["verify_caller"](raw, f"http://127.0.0.1:{upstream.port}/mcp")
 
     shared = claims(mcp.upstream_state()["headers"])
     assert (shared["sub"], shared["organization"], shared["plan"]) == (str(person.user.pk), str(organization.pk), "free")
@@ -188,3 +194,22 @@ def test_bad_credentials_never_cause_a_fault(world):
         assert "resource_metadata" in answer.headers["www-authenticate"]
     # Only MCP servers accept access tokens.
     assert httpx.get(f"{world.site}/api/auth/whoami", headers={"Authorization": "Bearer cmcp_at_test_" + "A" * 50}).status_code == 401
+
+
+def test_the_conformance_suite_accepts_the_authorization_server(world, browser, bound, tmp_path):
+    node, port = require_node(), free_port()
+    registration = {"redirect_uris": [f"http://127.0.0.1:{port}/callback"], "token_endpoint_auth_method": "none"}
+    app = httpx.post(f"{world.site}/oauth/register", json=registration).json()
+    chosen = ["--url", world.site, "--client-id", app["client_id"], "--resource", f"{world.gateway}/mcp", "--port", str(port)]
+    command = [*node.conformance, "authorization", *chosen, "--output-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            lines = []
+            for line in process.stdout:
+                lines.append(line)
+                if "/oauth/authorize?" in line:
+                    httpx.get(browser.decide(line.strip()))
+        finally:
+            process.kill()
+    checks = [check for path in tmp_path.glob("**/checks.json") for check in json.loads(path.read_text())]
+    assert len(checks) >= 2 and {check["status"] for check in checks} == {"SUCCESS"}, lines

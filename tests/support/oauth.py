@@ -19,16 +19,21 @@ def challenge(verifier: str) -> str:
 
 
 class App:
-    """A public client. `browser` is the signed-in user's."""
+    """A public client. `browser` is the signed-in user's. It registers itself, unless `id` is the address of its metadata document."""
 
-    def __init__(self, browser: Client | None = None, redirect_uri: str = REDIRECT, **metadata: Any) -> None:
-        self.browser, self.http, self.redirect_uri = browser, Client(), redirect_uri
+    def __init__(self, browser: Client | None = None, redirect_uri: str = REDIRECT, id: str = "", **metadata: Any) -> None:
+        self.browser, self.http, self.redirect_uri, self.id = browser, Client(), redirect_uri, id
+        self.verifier = secrets.token_urlsafe(48)
+        if not id:
+            self.register(metadata)
+
+    def register(self, metadata: dict[str, Any]) -> None:
+        redirect_uri = self.redirect_uri
         fields = {"client_name": "Test app", "redirect_uris": [redirect_uri], "token_endpoint_auth_method": "none", **metadata}
         answer = self.http.post("/oauth/register", json.dumps(fields), content_type="application/json")
         assert answer.status_code == 201, answer.content
         self.registration = answer.json()
         self.id = self.registration["client_id"]
-        self.verifier = secrets.token_urlsafe(48)
 
     def address(self, **parameters: Any) -> str:
         """Return the address of an authorization request. A parameter that is None is left out."""
