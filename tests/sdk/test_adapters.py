@@ -2,14 +2,20 @@
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 
 import fastmcp
 import httpx
 import httpx2
 import pytest
+from contextmcp_sdk import AsyncClient, Client, Customer, EventBuffer, Pricing, Retries
+from contextmcp_sdk.fastmcp import PlanMiddleware
+from contextmcp_sdk.mcp import PlanExtension
+from fastmcp import FastMCP
 from mcp import Client as McpClient
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server.mcpserver import MCPServer
 
 from contextmcp.common.errors import DomainError
 from contextmcp.gateway.results import denial_body
@@ -132,3 +138,75 @@ def test_without_an_accepted_key_there_is_no_service(server, organization, key):
 
     assert [status(""), status("nonsense"), status(key[:-1] + "A")] == [401, 401, 401]
     assert status(key) != 401
+
+
+def official_server(client, customer, tools):
+    server = MCPServer("local", extensions=[PlanExtension(client, Pricing({"*": {"feature": "sessions"}}), customer=customer)])
+    for tool in tools:
+        server.tool()(tool)
+    return McpClient(server)
+
+
+def fastmcp_server(client, customer, tools):
+    server = FastMCP("local", middleware=[PlanMiddleware(client, Pricing({"*": {"feature": "sessions"}}), customer=customer)])
+    for tool in tools:
+        server.tool(tool)
+    return fastmcp.Client(server)
+
+
+def plain() -> str:
+    return "done"
+
+
+@pytest.mark.parametrize("make", [official_server, fastmcp_server])
+def test_the_failure_mode_decides_while_the_service_is_away(make, organization, vendor, vendor_key, tmp_path):
+    customer = Customer(organization_id=str(organization.pk))
+    settings = {"url": "http://127.0.0.1:9", "retries": Retries(attempts=1)}
+
+    async def call(client):
+        caller = make(client, customer, [plain])
+        async with caller:
+            options = {"raise_on_error": False} if make is fastmcp_server else {}
+            return await caller.call_tool("plain", {}, **options)
+
+    refused = asyncio.run(call(AsyncClient(vendor_key, **settings)))
+    assert refused.is_error and refused.structured_content == {"code": "temporarily_unavailable", "retryAfter": 1}
+    with Client(vendor_key, **settings) as away, EventBuffer(tmp_path, away) as buffer:
+        allowed = asyncio.run(call(AsyncClient(vendor_key, failure_mode="fail_open", event_buffer=buffer, **settings)))
+    assert not allowed.is_error and sessions_used(organization) == 0
+    with EventBuffer(tmp_path, vendor) as buffer:
+        buffer.flush()
+    assert sessions_used(organization) == 1
+
+
+@pytest.mark.parametrize("make", [official_server, fastmcp_server])
+def test_a_call_that_the_client_cancels_is_released(make, organization, url, vendor_key):
+    customer = Customer(organization_id=str(organization.pk))
+
+    async def run():
+        entered, ended = asyncio.Event(), asyncio.Event()
+
+        async def hang() -> str:
+            entered.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+            return "never"
+
+        async with AsyncClient(vendor_key, url=url) as client:
+            caller = make(client, customer, [hang, plain])
+            async with caller:
+                call = asyncio.create_task(caller.call_tool("hang", {}))
+                await entered.wait()
+                held = await asyncio.to_thread(sessions_used, organization)
+                call.cancel()
+                await ended.wait()
+                await caller.call_tool("plain", {})
+                return held
+
+    assert asyncio.run(run()) == 1
+    deadline = time.monotonic() + 30
+    while sessions_used(organization) != 1 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert sessions_used(organization) == 1

@@ -20,7 +20,8 @@ from tests.sdk.examples import README, code_block
 
 # The operations that the SDK calls.
 CALLED = {
-    "authorize", "check", "record_events", "settle_hold", "release_hold", "current_usage", "get_entitlements", "get_entitlements_token",
+    "authorize", "check", "record_events", "settle_hold", "release_hold", "set_gauge", "decrease_gauge", "current_usage",
+    "get_entitlements", "get_entitlements_token",
 }  # fmt: skip
 ABSTRACT = {errors.DomainError.code, errors.Conflict.code}
 
@@ -40,7 +41,7 @@ def test_each_refusal_of_the_operations_has_a_class():
         for each in vars(module).values()
         if isinstance(each, type) and issubclass(each, errors.DomainError)
     }
-    assert documented and refusal_codes() == documented | (common - ABSTRACT) | {"release_exceeds_usage", "tool_not_available"}
+    assert documented and refusal_codes() == documented | (common - ABSTRACT) | {"tool_not_available"}
 
 
 def test_a_service_key_holds_settles_and_releases(vendor, organization, key):
@@ -69,6 +70,10 @@ def test_reading_and_recording(vendor, organization, key):
     assert results.results[2].code == "validation_error"
     usage = {each.feature: each for each in vendor.current_usage(customer=customer).usage}
     assert (usage["sessions"].used, usage["sessions"].included) == (4, 50)
+    assert vendor.set_gauge("projects", 2, customer=customer).used == 2
+    assert vendor.decrease_gauge("projects", 2, customer=customer).used == 0
+    with pytest.raises(contextmcp_sdk.ReleaseExceedsUsage):
+        vendor.decrease_gauge("projects", customer=customer)
     plan = vendor.entitlements(customer=customer)
     assert (plan.plan, plan.organization_id, plan.features["sessions"].limit) == ("free", str(organization.pk), 50)
     decision = vendor.check("sessions", 47, customer=customer)

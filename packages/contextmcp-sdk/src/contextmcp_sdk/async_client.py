@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Concatenate, TypeVar
+from typing import Concatenate, TypeVar
 
 import anyio
 import anyio.to_thread
 import httpx
-from typing_extensions import ParamSpec, Self
+from typing_extensions import ParamSpec, Self, Unpack
 
 from . import operations
-from .driver import ClientSettings, no_response, response_of
+from .driver import ClientOptions, ClientSettings, no_response, response_of
 from .errors import ContextMCPError
 from .exchange import Exchange, NoResponse, Response, Send, Sleep
 from .operations import DEFAULT_HOLD_SECONDS, Hold, Settings
@@ -34,10 +34,10 @@ def awaitable(operation: Callable[Concatenate[Settings, P], Exchange[T]]) -> Cal
 
 
 class AsyncClient(ClientSettings):
-    """A client for an event loop. `ClientSettings` describes the arguments; `http` is for proxies and tests."""
+    """A client for an event loop. `ClientOptions` describes the options; `http` is for proxies and tests."""
 
-    def __init__(self, key: str | None = None, *, http: httpx.AsyncClient | None = None, **settings: Any) -> None:
-        super().__init__(key, **settings)
+    def __init__(self, key: str | None = None, *, http: httpx.AsyncClient | None = None, **options: Unpack[ClientOptions]) -> None:
+        super().__init__(key, **options)
         self._http = http or httpx.AsyncClient(timeout=self.timeout)
 
     authorize = awaitable(operations.authorize)
@@ -47,6 +47,8 @@ class AsyncClient(ClientSettings):
     settle_hold = awaitable(operations.settle_hold)
     release_hold = awaitable(operations.release_hold)
     settle_hold_by_id = awaitable(operations.settle_hold_by_id)
+    set_gauge = awaitable(operations.set_gauge)
+    decrease_gauge = awaitable(operations.decrease_gauge)
     record_events = awaitable(operations.record_events)
     current_usage = awaitable(operations.current_usage)
     entitlements = awaitable(operations.entitlements)

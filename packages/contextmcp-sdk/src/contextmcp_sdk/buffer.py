@@ -27,12 +27,14 @@ from .types import BufferedEvent, BufferedRecord, BufferedSettlement, Customer, 
 if TYPE_CHECKING:
     from .client import Client
 
+# Of a call that was allowed locally: its request was counted before the answer was lost, or its feature is not counted at all.
+_NOTHING_TO_COUNT = frozenset({"idempotency_conflict", "validation_error"})
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(BufferedRecord)
 
 
 class EventBuffer:
-    """A folder of events. Every process of a machine may use the same folder.
+    """A folder of events. Every process of a machine may use the same folder; create the buffer after a fork.
 
     Args:
         folder: on a local disk that survives a restart.
@@ -123,8 +125,7 @@ class EventBuffer:
         return {
             position: f"{result.code}: {result.detail}"
             for (position, record), result in zip(numbered, answer.results, strict=True)
-            # A request with this key was counted before its answer was lost.
-            if result.status == "refused" and not (record.requested and result.code == "idempotency_conflict")
+            if result.status == "refused" and not (record.requested and result.code in _NOTHING_TO_COUNT)
         }
 
     def _settle(self, record: BufferedSettlement) -> str | None:

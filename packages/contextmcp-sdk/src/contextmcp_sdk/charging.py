@@ -17,7 +17,7 @@ from msgspec import Struct
 from .async_client import AsyncClient
 from .denials import Denial, denial_of
 from .errors import ContextMCPError
-from .operations import Hold
+from .operations import OUTAGES, Hold
 from .pricing import Price, Pricing, reserved_amount, settled_amount
 from .refusals import HoldAlreadyEnded, ToolNotAvailable, ValidationFailed
 from .types import Customer, Entitlements, UsageEvent
@@ -112,7 +112,11 @@ class ToolCharges:
 
     async def _kind(self, feature: str, customer: Customer | None) -> str:
         if feature not in self._kinds:
-            entitlements = await self._client.entitlements(customer=customer)
+            try:
+                entitlements = await self._client.entitlements(customer=customer)
+            except OUTAGES:
+                # The failure mode decides.
+                return "quota"
             self._kinds = {name: entitlement.kind for name, entitlement in entitlements.features.items()}
         if feature not in self._kinds:
             log.error("the pricing names %r, which the catalog does not have", feature)

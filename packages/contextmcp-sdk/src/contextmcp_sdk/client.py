@@ -6,13 +6,13 @@ import functools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Concatenate, TypeVar
+from typing import Concatenate, TypeVar
 
 import httpx
-from typing_extensions import ParamSpec, Self
+from typing_extensions import ParamSpec, Self, Unpack
 
 from . import operations
-from .driver import ClientSettings, no_response, response_of
+from .driver import ClientOptions, ClientSettings, no_response, response_of
 from .errors import ContextMCPError
 from .exchange import Exchange, NoResponse, Response, Send, Sleep
 from .operations import DEFAULT_HOLD_SECONDS, Hold, Settings
@@ -35,11 +35,11 @@ def blocking(operation: Callable[Concatenate[Settings, P], Exchange[T]]) -> Call
 class Client(ClientSettings):
     """A client that blocks. It is safe to use in several threads.
 
-    `ClientSettings` describes the arguments; `http` is for proxies and tests.
+    `ClientOptions` describes the options; `http` is for proxies and tests.
     """
 
-    def __init__(self, key: str | None = None, *, http: httpx.Client | None = None, **settings: Any) -> None:
-        super().__init__(key, **settings)
+    def __init__(self, key: str | None = None, *, http: httpx.Client | None = None, **options: Unpack[ClientOptions]) -> None:
+        super().__init__(key, **options)
         self._http = http or httpx.Client(timeout=self.timeout)
 
     authorize = blocking(operations.authorize)
@@ -49,6 +49,8 @@ class Client(ClientSettings):
     settle_hold = blocking(operations.settle_hold)
     release_hold = blocking(operations.release_hold)
     settle_hold_by_id = blocking(operations.settle_hold_by_id)
+    set_gauge = blocking(operations.set_gauge)
+    decrease_gauge = blocking(operations.decrease_gauge)
     record_events = blocking(operations.record_events)
     current_usage = blocking(operations.current_usage)
     entitlements = blocking(operations.entitlements)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import httpx
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
 from .exchange import NoResponse, Response, Retries, Send
 from .types import Customer, FailureMode
@@ -21,11 +21,10 @@ DEFAULT_TIMEOUT = 10.0
 VERSION = "0.1.0"
 
 
-class ClientSettings:
-    """The settings of a client. The subclasses send.
+class ClientOptions(TypedDict, total=False):
+    """The options of a client.
 
-    Args:
-        key: a service key (`cmcp_svc_...`) or a customer's API key (`cmcp_sk_...`). By default CONTEXTMCP_API_KEY.
+    Attributes:
         url: the URL of the service. By default CONTEXTMCP_URL.
         gate_url: the URL of its gate, if that has one of its own. By default CONTEXTMCP_GATE_URL.
         customer: for whom requests with a service key are, unless a request names another customer.
@@ -36,27 +35,34 @@ class ClientSettings:
         retries: how often a request is repeated.
     """
 
-    def __init__(
-        self,
-        key: str | None = None,
-        *,
-        url: str | None = None,
-        gate_url: str | None = None,
-        customer: Customer | None = None,
-        failure_mode: FailureMode = "fail_closed",
-        event_buffer: EventBuffer | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
-        retries: Retries | None = None,
-    ) -> None:
+    url: str
+    gate_url: str
+    customer: Customer
+    failure_mode: FailureMode
+    event_buffer: EventBuffer
+    timeout: float
+    retries: Retries
+
+
+class ClientSettings:
+    """The settings of a client. The subclasses send.
+
+    Args:
+        key: a service key (`cmcp_svc_...`) or a customer's API key (`cmcp_sk_...`). By default CONTEXTMCP_API_KEY.
+        options: see `ClientOptions`.
+    """
+
+    def __init__(self, key: str | None, **options: Unpack[ClientOptions]) -> None:
         self.key = key or os.environ.get(KEY_VARIABLE, "")
-        self.url = (url or os.environ.get(URL_VARIABLE, "")).rstrip("/")
-        self.gate_url = (gate_url or os.environ.get(GATE_URL_VARIABLE, "")).rstrip("/") or self.url
+        self.url = (options.get("url") or os.environ.get(URL_VARIABLE, "")).rstrip("/")
+        self.gate_url = (options.get("gate_url") or os.environ.get(GATE_URL_VARIABLE, "")).rstrip("/") or self.url
+        self.customer, self.event_buffer = options.get("customer"), options.get("event_buffer")
+        self.failure_mode: FailureMode = options.get("failure_mode", "fail_closed")
+        self.timeout, self.retries = options.get("timeout", DEFAULT_TIMEOUT), options.get("retries") or Retries()
         if not self.key or not self.url:
             raise ValueError(f"Set {KEY_VARIABLE} and {URL_VARIABLE}, or give key and url.")
-        if failure_mode not in ("fail_closed", "fail_open"):
+        if self.failure_mode not in ("fail_closed", "fail_open"):
             raise ValueError("failure_mode is fail_closed or fail_open.")
-        self.customer, self.failure_mode, self.event_buffer = customer, failure_mode, event_buffer
-        self.timeout, self.retries = timeout, retries or Retries()
 
     @property
     def has_buffer(self) -> bool:

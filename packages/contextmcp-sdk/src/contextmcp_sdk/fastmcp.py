@@ -84,7 +84,9 @@ class PlanMiddleware(Middleware):
         """Reserve, run the tool, and settle or release."""
         params = context.message
         customer = self._customer or current_customer()
-        reservation = await self._charges.reserve(params.name, params.arguments or {}, _request_meta(context), customer)
+        # A cancellation in between would leave a reservation that only expires.
+        with anyio.CancelScope(shield=True):
+            reservation = await self._charges.reserve(params.name, params.arguments or {}, _request_meta(context), customer)
         if isinstance(reservation, Denial):
             return ToolResult.from_mcp_result(CallToolResult.model_validate(reservation.result()))
         outcome: Outcome = "protocol_error"

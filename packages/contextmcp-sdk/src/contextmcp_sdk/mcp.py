@@ -67,7 +67,9 @@ class PlanExtension(Extension):
         """Reserve, run the tool, and settle or release."""
         # `params.meta` has the fields that the protocol defines, and no others.
         meta = (ctx.params or {}).get("_meta") or {}
-        reservation = await self._charges.reserve(params.name, params.arguments or {}, meta, self._customer or current_customer())
+        # A cancellation in between would leave a reservation that only expires.
+        with anyio.CancelScope(shield=True):
+            reservation = await self._charges.reserve(params.name, params.arguments or {}, meta, self._customer or current_customer())
         if isinstance(reservation, Denial):
             return CallToolResult.model_validate(reservation.result())
         outcome: Outcome = "protocol_error"

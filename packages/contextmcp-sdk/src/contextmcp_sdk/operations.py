@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
 from uuid import uuid4
 
 import msgspec
@@ -156,6 +157,20 @@ def settle_hold_by_id(settings: Settings, hold_id: str, amount: int, *, customer
     path = f"/api/usage/holds/{hold_id}/settle"
     request = Request("POST", path, EndedHold, _encode({"amount": amount}), is_on_gate=True, names_organization=True)
     return (yield from _send(settings, request, customer))
+
+
+def set_gauge(settings: Settings, feature: str, value: int, *, customer: Customer | None = None) -> Exchange[AuthorizedItem]:
+    """Set the units of a gauge that are in use, even above its limit. Needs a service key."""
+    request = Request("PUT", f"/api/usage/gauges/{quote(feature, safe='')}", AuthorizedItem, _encode({"value": value}))
+    return (yield from _send(settings, request, customer))
+
+
+def decrease_gauge(
+    settings: Settings, feature: str, amount: int = 1, *, idempotency_key: str | None = None, customer: Customer | None = None
+) -> Exchange[Authorized]:
+    """Release units of a gauge. Needs a service key. Raises `ReleaseExceedsUsage` if less is in use."""
+    path, key = f"/api/usage/gauges/{quote(feature, safe='')}/release", idempotency_key or str(uuid4())
+    return (yield from _send(settings, Request("POST", path, Authorized, _encode({"amount": amount}), key), customer))
 
 
 def check(settings: Settings, feature: str, amount: int = 1, *, customer: Customer | None = None) -> Exchange[Decision]:

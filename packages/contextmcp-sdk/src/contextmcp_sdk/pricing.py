@@ -7,7 +7,7 @@
     "search_*" = { feature = "searches" }
     convert = { feature = "pages", amount = { argument = "pages", maximum = 100 } }
 
-Here `url` has no effect, because there is no proxy. Prices of prompts and resources are refused: only the gateway charges them.
+Here `url` and `timeout_seconds` have no effect, because there is no proxy. Prices of prompts and resources are refused: only the gateway charges them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -46,17 +46,17 @@ class VariableAmount(Struct, frozen=True, forbid_unknown_fields=True):
     """An amount that the call decides, up to `maximum` units: an argument of the call, or a field of the result's `_meta`."""
 
     maximum: Amount
-    argument: Union[str, None] = None  # noqa: UP007 - msgspec evaluates it, also on Python 3.10
-    result: Union[str, None] = None  # noqa: UP007
-    default: Union[Amount, None] = None  # noqa: UP007
+    argument: str | None = None
+    result: str | None = None
+    default: Amount | None = None
 
 
 class Price(Struct, frozen=True, forbid_unknown_fields=True):
     """What one call costs: `amount` units of `feature`, and one unit of the rate limit `rate`."""
 
     feature: str
-    amount: Union[Amount, VariableAmount] = 1  # noqa: UP007
-    rate: Union[str, None] = None  # noqa: UP007
+    amount: Amount | VariableAmount = 1
+    rate: str | None = None
     hold_seconds: Annotated[int, Meta(ge=1, le=MAX_HOLD_SECONDS)] = DEFAULT_HOLD_SECONDS
     on_tool_error: FailurePolicy = "release"
     on_protocol_error: FailurePolicy = "release"
@@ -65,13 +65,13 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 # A call without a price of its own is refused, or costs nothing.
-ToolPrice = Union[Price, Literal["deny", "free"]]  # noqa: UP007
+ToolPrice = Price | Literal["deny", "free"]
 
 
 class _Server(Struct, frozen=True, forbid_unknown_fields=True):
     default: ToolPrice = "deny"
     tools: dict[str, ToolPrice] = {}
-    url: Union[str, None] = None  # noqa: UP007
+    url: str | None = None
     timeout_seconds: int = 300
     unavailable_tools: UnavailableTools = "hide"
     prompts: dict[str, ToolPrice] = {}

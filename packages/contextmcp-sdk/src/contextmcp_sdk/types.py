@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -126,7 +126,7 @@ class BufferedSettlement(Struct, tag="settlement"):
     amount: int
 
 
-BufferedRecord = Union[BufferedEvent, BufferedSettlement]  # noqa: UP007 - msgspec evaluates it, also on Python 3.10
+BufferedRecord = BufferedEvent | BufferedSettlement
 
 
 class EventResult(Struct, rename="camel"):

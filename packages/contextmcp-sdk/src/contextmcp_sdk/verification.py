@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 
 from .async_client import AsyncClient
+from .operations import OUTAGES
 from .refusals import (
     CustomerNotFound,
     EnvironmentMismatch,
@@ -20,6 +21,8 @@ from .types import Customer, Entitlements
 
 # The service's answer is used again for so many seconds, which is how long a revoked key may still use tools that are free.
 CACHE_SECONDS = 1.0
+# And for so many seconds while the service is away. Calls that cost something are then decided by the client's failure mode.
+OUTAGE_SECONDS = 3_600.0
 MAX_CACHED = 10_000
 _NOT_ACCEPTED = (CustomerNotFound, EnvironmentMismatch, InvalidKeyFormat, KeyExpired, KeyNotFound, KeyRevoked, PermissionDenied)
 
@@ -36,7 +39,7 @@ class CredentialVerifier:
         """Return the entitlements of the customer whose credential it is, or None if it is not accepted.
 
         Raises:
-            ContextMCPError: the service is away, or refuses the service key.
+            ContextMCPError: the service is away and the credential was not verified lately, or the service key is refused.
         """
         digest = hashlib.sha256(credential.encode()).digest()
         cached = self._cache.get(digest)
@@ -47,6 +50,10 @@ class CredentialVerifier:
         except _NOT_ACCEPTED:
             self._cache.pop(digest, None)
             return None
+        except OUTAGES:
+            if cached is not None and time.monotonic() - cached[0] < OUTAGE_SECONDS:
+                return cached[1]
+            raise
         self._cache[digest] = (time.monotonic(), entitlements)
         self._cache.move_to_end(digest)
         while len(self._cache) > MAX_CACHED:

@@ -85,18 +85,26 @@ class CallCharges:
         self._plan = PlanCache(client, folder)
         self._rates, self._remaining = RateWindow(), RemainingUnits()
         # One decision at a time: two calls must not both see the last unit.
-        self._deciding, self._lock = threading.Lock(), threading.Lock()
+        self._deciding = threading.Lock()
+        # No count is sent between the moment when the pending ones are added up and the service's answer to what is left. A count would
+        # otherwise be subtracted twice, or not at all.
+        self._counting = threading.Lock()
         # Running calls by their idempotency key. What has ended and is not counted yet is in the journal.
         self._running: dict[str, Reservation] = {}
+        self._running_lock = threading.Lock()
+        # Keys that the service has counted, and that are still in the journal, because a file is removed as a whole.
+        self._counted: set[str] = set()
         self._offline_until = 0.0
         self._delivery = Delivery(self._journal, self._deliver)
         self._delivery.start()
 
-    def reserve(self, tool: str, arguments: Mapping[str, Any]) -> Reservation | Denial | None:
-        """Return None if the call is free, a reservation if it may run, and otherwise the answer to the client."""
+    def is_free(self, tool: str) -> bool:
+        """Return whether calls of the tool cost nothing."""
+        return self._pricing.price_of(tool) == "free"
+
+    def reserve(self, tool: str, arguments: Mapping[str, Any]) -> Reservation | Denial:
+        """Return a reservation if the call may run, and otherwise the answer to the client. The tool is not free."""
         price = self._pricing.price_of(tool)
-        if price == "free":
-            return None
         try:
             if not isinstance(price, Price):
                 raise ToolNotAvailable({"code": ToolNotAvailable.code, "detail": "This tool is not available."})
@@ -104,7 +112,7 @@ class CallCharges:
             with self._deciding:
                 kind = self._decide(price, amount)
                 reservation = Reservation(price, amount, str(uuid4()), is_counted=kind != "boolean")
-                with self._lock:
+                with self._running_lock:
                     self._running[reservation.key] = reservation
             return reservation
         except ContextMCPError as error:
@@ -112,14 +120,14 @@ class CallCharges:
 
     def finish(self, reservation: Reservation, amount: int | None) -> None:
         """Count `amount` units for a call that has ended, or none. Returns when the count is on the disk."""
-        try:
-            if amount and reservation.is_counted:
-                self._journal.append(msgspec.json.encode(Count(reservation.key, reservation.price.feature, amount)))
-                self._delivery.notify()
-        except (JournalFull, OSError) as error:
-            log.error("a call could not be written to the disk and is not counted: %s", error)
-        with self._lock:
+        with self._running_lock:
+            try:
+                if amount and reservation.is_counted:
+                    self._journal.append(msgspec.json.encode(Count(reservation.key, reservation.price.feature, amount)))
+            except (JournalFull, OSError) as error:
+                log.error("a call could not be written to the disk and is not counted: %s", error)
             self._running.pop(reservation.key, None)
+        self._delivery.notify()
 
     def close(self) -> None:
         """Send the counts that are left, for a few seconds. The rest is sent when the server runs again."""
@@ -142,18 +150,14 @@ class CallCharges:
     def _decide_online(self, price: Price, amount: int) -> str:
         if price.rate is not None:
             self._client.authorize(price.rate)
-        # Counts that are on their way may be in the answer or not. They are subtracted in any case.
-        pending = self._pending_units(price.feature)
-        decision = self._client.check(price.feature, amount)
+        with self._counting:
+            # The units of the plan, and those of its overage, have to be enough for what is pending too.
+            pending = self._pending_units(price.feature)
+            decision = self._client.check(price.feature, amount + pending)
         if not decision.allowed:
-            raise _refusal(decision)
+            raise _refusal(decision, amount, pending)
         if decision.kind == "quota":
             self._remaining.learn(price.feature, decision.remaining, decision.resets_at)
-            if decision.remaining is not None and pending and amount > decision.remaining - pending:
-                # Either these units fit in addition to those, or the plan has overage.
-                combined = self._client.check(price.feature, amount + pending)
-                if not combined.allowed:
-                    raise _refusal(combined)
         return decision.kind or "quota"
 
     def _decide_offline(self, entitlements: OfflineEntitlements, price: Price, amount: int) -> str:
@@ -168,34 +172,54 @@ class CallCharges:
 
     def _pending_units(self, feature: str) -> int:
         """Return the units of running calls, and of those that the service has not counted yet."""
-        with self._lock:
+        with self._running_lock:
             units = sum(each.amount for each in self._running.values() if each.is_counted and each.price.feature == feature)
-        for line in self._journal.lines():
+            lines = list(self._journal.lines())
+        for line in lines:
             # A line that cannot be read is rejected when it is delivered.
             with suppress(msgspec.DecodeError, UnicodeDecodeError):
                 count = _decode(line)
-                units += count.amount if count.feature == feature else 0
+                if count.feature == feature and count.key not in self._counted:
+                    units += count.amount
         return units
 
     def _deliver(self, lines: Sequence[bytes]) -> dict[int, str]:
         rejected = {}
+        counts: dict[int, Count] = {}
         for position, line in enumerate(lines):
             try:
-                count = _decode(line)
+                counts[position] = _decode(line)
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 rejected[position] = f"damaged: {error}"
-                continue
-            try:
-                self._client.authorize(count.feature, count.amount, idempotency_key=count.key)
-                self._remaining.counted(count.feature, count.amount)
-            except _FINAL as refusal:
-                rejected[position] = str(refusal)
-            except ServiceUnreachable:
-                self._offline_until = time.monotonic() + OFFLINE_SECONDS
-                raise
+        with self._counting:
+            # The files of other keys are gone.
+            self._counted &= {count.key for count in counts.values()}
+        for position, count in counts.items():
+            with self._counting:
+                if reason := self._count(count):
+                    rejected[position] = reason
         return rejected
 
+    def _count(self, count: Count) -> str | None:
+        """Have a call counted. Return the reason if it never can be. Raises `ContextMCPError` to try later."""
+        if count.key in self._counted:
+            return None
+        reason = None
+        try:
+            self._client.authorize(count.feature, count.amount, idempotency_key=count.key)
+            self._remaining.counted(count.feature, count.amount)
+        except _FINAL as refusal:
+            reason = str(refusal)
+        except ServiceUnreachable:
+            self._offline_until = time.monotonic() + OFFLINE_SECONDS
+            raise
+        self._counted.add(count.key)
+        return reason
 
-def _refusal(decision: Decision) -> Refusal:
-    fields = msgspec.to_builtins(decision)
+
+def _refusal(decision: Decision, amount: int, pending: int) -> Refusal:
+    """Return the refusal of a decision about `amount` and `pending` units. What is pending counts as used."""
+    fields: dict[str, Any] = msgspec.to_builtins(decision) | {"amount": amount}
+    if decision.used is not None and decision.remaining is not None:
+        fields |= {"used": decision.used + pending, "remaining": max(0, decision.remaining - pending)}
     return refusal_of({name: value for name, value in fields.items() if value is not None})

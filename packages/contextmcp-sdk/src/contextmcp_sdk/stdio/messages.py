@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeGuard, Union
+from typing import Any, TypeGuard
 
 from msgspec import Struct
 
@@ -14,7 +14,7 @@ PARSE_ERROR, INVALID_REQUEST = -32700, -32600
 VERSION_FIELD, TYPED_RESULTS = "io.modelcontextprotocol/protocolVersion", "2026-07-28"
 TOOL_CALL, CANCELLED = "tools/call", "notifications/cancelled"
 
-MessageId = Union[str, int]  # noqa: UP007 - msgspec evaluates it, also on Python 3.10
+MessageId = str | int
 
 
 class Refused(Exception):

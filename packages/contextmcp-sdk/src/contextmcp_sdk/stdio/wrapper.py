@@ -43,7 +43,7 @@ class Wrapper:
         self._from_server: IO[bytes] = self._child.stdout
         self._to_client = sys.stdout.buffer
         self._server_lock, self._client_lock, self._calls_lock = threading.Lock(), threading.Lock(), threading.Lock()
-        # Calls that were let through or are being decided, by the ID of the request.
+        # Calls that cost something, by the ID of the request. None: it is being decided.
         self._calls: dict[MessageId, Reservation | None] = {}
         self._deciders = ThreadPoolExecutor(DECISION_THREADS, "contextmcp-decision")
 
@@ -90,7 +90,7 @@ class Wrapper:
         except Refused as refused:
             self._answer(refused.answer)
             return
-        if isinstance(message, ToolCall):
+        if isinstance(message, ToolCall) and not self._charges.is_free(message.tool):
             with self._calls_lock:
                 is_new = message.id not in self._calls
                 self._calls.setdefault(message.id, None)
@@ -122,7 +122,7 @@ class Wrapper:
                 self._calls[call.id] = decision
         if is_waited_for:
             self._forward(line)
-        elif decision is not None:
+        else:
             # The client canceled the call meanwhile.
             self._charges.finish(decision, None)
 
