@@ -126,7 +126,8 @@ def start() -> Services:
     if _refused:
         raise ServicesRefused("This test uses servers. Mark it with `django_db`, or request the fixture `services`.")
     given = {name: url for name, url in os.environ.items() if name not in os.environ[OWN].split()}
-    services = _started.enter_context(running(default_home() / "test", given, keep=os.environ.get("CONTEXTMCP_KEEP_SERVICES") == "1"))
+    keep = os.environ.get("CONTEXTMCP_KEEP_SERVICES") == "1"
+    services = _started.enter_context(running(default_home() / "test", given, keep=keep, durable=False))
     if services.postgres:
         drop_leftovers(services.postgres.url("postgres"))
     return services

@@ -38,6 +38,9 @@ SETTINGS = {
     "log_min_messages": "warning",
 }
 
+# What a server without durability leaves out: data survives `kill -9`, and not a failure of the machine.
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
+
 
 class ServiceError(Exception):
     """A server did not start. The message says why and what to do."""
@@ -69,7 +72,7 @@ class Postgres:
     def process(self) -> psutil.Process | None:
         return processes.find(self.data / "postmaster.pid", str(self.data))
 
-    def start(self) -> None:
+    def start(self, *, durable: bool = True) -> None:
         """Start the server unless it runs. Return when it accepts connections."""
         if self.process is None:
             binaries = self._reachable_binaries()
@@ -82,7 +85,8 @@ class Postgres:
             for lock in self.sockets.glob(".s.PGSQL.*.lock"):
                 lock.unlink(missing_ok=True)
             with self.log.open("ab") as log:
-                options = [word for name, value in SETTINGS.items() for word in ("-c", f"{name}={value}")]
+                settings = SETTINGS if durable else SETTINGS | NOT_DURABLE
+                options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
                 options += ["-c", f"unix_socket_directories={self.sockets}"]
                 self._child = self._popen([str(binaries / "postgres"), "-D", str(self.data), *options], log.fileno())
         self._wait_until_ready()

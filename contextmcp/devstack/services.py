@@ -48,13 +48,13 @@ def choose(home: Path, environment: Mapping[str, str] = os.environ) -> Services:
     )
 
 
-def start(home: Path, environment: Mapping[str, str] = os.environ) -> Services:
-    """Start the chosen servers of this home that do not run. They run until `stop`."""
+def start(home: Path, environment: Mapping[str, str] = os.environ, *, durable: bool = True) -> Services:
+    """Start the chosen servers of this home that do not run. They run until `stop`. `durable` is Postgres's (`NOT_DURABLE`)."""
     home.mkdir(parents=True, exist_ok=True)
     services = choose(home, environment)
     with _alone(home):
         if services.postgres:
-            services.postgres.start()
+            services.postgres.start(durable=durable)
         if services.valkey:
             services.valkey.start()
     return services
@@ -68,7 +68,7 @@ def stop(home: Path) -> None:
 
 
 @contextmanager
-def running(home: Path, environment: Mapping[str, str] = os.environ, *, keep: bool = False) -> Iterator[Services]:
+def running(home: Path, environment: Mapping[str, str] = os.environ, *, keep: bool = False, durable: bool = True) -> Iterator[Services]:
     """Run servers for the duration of the block. Others may share them. The last user stops them, unless `keep` is true."""
     home.mkdir(parents=True, exist_ok=True)
     services = guardian = None
@@ -80,7 +80,7 @@ def running(home: Path, environment: Mapping[str, str] = os.environ, *, keep: bo
             try:
                 if not keep:
                     guardian = _spawn_guard(home)
-                services = start(home, environment)
+                services = start(home, environment, durable=durable)
                 yield services
             finally:
                 if not keep:
