@@ -68,7 +68,8 @@ def product(world: World) -> list[Definition]:
     limits = ("--backpressure", "8192", "--http1-header-read-timeout", "15000", "contextmcp.asgi:application")
     gate = (PYTHON, "-m", "contextmcp.gate", "--port", str(world.gate_port))
     gateway = (PYTHON, "-m", "contextmcp.gateway", "--port", str(world.gateway_port))
-    notes = (PYTHON, str(mcp_upstream.EXAMPLE / "server.py"), "--port", str(world.notes_port))
+    public_keys = f"http://127.0.0.1:{world.gateway_port}/.well-known/jwks.json"
+    notes = (PYTHON, str(mcp_upstream.EXAMPLE / "server.py"), "--port", str(world.notes_port), "--jwks", public_keys)
     return [
         Definition("web", (*granian, *limits), world.port),
         Definition("gate", gate, world.gate_port),

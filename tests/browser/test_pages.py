@@ -28,7 +28,6 @@ SIGNED_IN = {
     "keys": "/account/keys/",
     "connected-apps": "/account/apps/",
     "usage": "/account/usage/",
-    "connected-apps": "/account/apps/",
     "team": "/account/team/",
     "billing": "/account/billing/",
     "choose-plan": "/account/billing/choose/?plan=enterprise&interval=year",
@@ -44,9 +43,6 @@ SIGNED_IN = {
 # These redirect, only accept forms, or need a link from an email. The journeys cover them.
 ELSEWHERE = {
     "brand-css",
-    "signing-keys",
-    "oauth-metadata",
-    "openid-configuration",
     "home",
     "first-key",
     "new-key",

@@ -19,6 +19,7 @@ TOLD = {
     "url",
     "gateUrl",
     "mcpUrl",
+    "oauthIssuer",
     "adminUrl",
     "mailUrl",
     "stripeUrl",
@@ -54,12 +55,14 @@ def test_every_step_holds_and_it_tells_where_everything_is(demo):
     done, home = demo()
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert "✗" not in done.stdout
-    assert done.stdout.count("✓") >= 29
+    assert done.stdout.count("✓") >= 31
     for step in (
         "a tool that raises is not charged",
         "50 sessions pass on Free, as tool calls",
         "the next one is refused, in words that a model can act on",
         "so does the tool call",
+        "a client without a key signs its user in, and calls a tool",
+        "the user disconnects it: its token is refused",
     ):
         assert f"✓ {step}" in done.stdout
     told = json.loads((home / "demo.json").read_text())

@@ -113,9 +113,11 @@ class Browser:
         parser.feed(self.html)
         return parser.forms
 
-    def submit(self, values: Mapping[str, str | list[str]] | None = None, *, having: str = "", press: str = "") -> httpx.Response:
+    def submit(
+        self, values: Mapping[str, str | list[str]] | None = None, *, having: str = "", press: str = "", follow: bool = True
+    ) -> httpx.Response:
         """Fill in and submit the first form that has every field of `values`, whose action or text contains `having`,
-        and that has a button with the name or value `press`.
+        and that has a button with the name or value `press`. Without `follow`, return a redirect as it is.
         """
         values = values or {}
         for form in self.forms():
@@ -134,7 +136,7 @@ class Browser:
         headers = {"Referer": self.address}
         if form.method == "get":
             return self._arrive(self.client.get(target, params=data, headers=headers))
-        return self._arrive(self.client.post(target, data=data, headers=headers))
+        return self._arrive(self.client.post(target, data=data, headers=headers, follow_redirects=follow))
 
     def _arrive(self, response: httpx.Response) -> httpx.Response:
         self.page = response

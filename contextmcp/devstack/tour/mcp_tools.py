@@ -103,11 +103,19 @@ def use_tools(journey: Journey, report: Report) -> bool:
         expect(facts["limit"] == offer.limit and facts["resetsAt"] and facts["upgradeUrl"], f"facts are missing: {facts}")
         return f"{facts['code']}: {text_of(result)}"
 
+    def by_tool() -> str:
+        rows = journey.api.get("/api/usage/history?interval=month&groupBy=tool")["data"]
+        # The calls may have been made in two months.
+        calls = sum(row["events"] for row in rows if row["tool"] == CHARGED[0])
+        expect(calls == offer.limit, f"the usage history says: {rows}")
+        return f"{calls} calls of {CHARGED[0]}, as on {journey.world.url}/account/usage/"
+
     return report.step("connect the official MCP client and list the tools", tools) and (
         journey.world.notes_port is None
         or (
             report.step("a tool that raises is not charged", failed)
             and report.step(f"{offer.limit} {offer.unit} pass on {offer.free['title']}, as tool calls", all_pass)
+            and report.step("the usage history counts them by tool", by_tool)
             and report.step("the next one is refused, in words that a model can act on", refused)
         )
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from contextmcp.devstack.stack import World, write_private
 
-from . import mcp_tools, money, people, plans, vendor_server
+from . import mcp_sign_in, mcp_tools, money, people, plans, vendor_server
 from .context import Journey
 from .report import Report
 from .stripe_side import StripeSide
@@ -29,6 +29,7 @@ def walk(world: World, report: Report) -> Journey:
         ("Months go by", money.months),
         ("Changing one's mind", money.change),
         ("Keys and people", people.keys_and_team),
+        ("Signing in without a key", mcp_sign_in.sign_in),
     ]:
         print(f"\n{title}", flush=True)
         if not chapter(journey, report):
@@ -51,6 +52,7 @@ def _document(world: World, journey: Journey) -> dict[str, str]:
         "url": world.url,
         "gateUrl": world.gate_url,
         "mcpUrl": world.mcp_url,
+        "oauthIssuer": world.url,
         "adminUrl": world.admin_url,
         "mailUrl": world.mail_url,
         "stripeUrl": world.stripe_url or "",
