@@ -83,7 +83,7 @@ class _HeldResponse(Struct):
 class Charges:
     """Reserves and settles for the calls of one process.
 
-    Settlements are collected for `SETTLEMENT_SECONDS` and share a transaction. No request waits for them. `settlement_driver` has a database
+    Settlements are collected for `SETTLEMENT_SECONDS` and share a transaction. No call waits for them. `settlement_driver` has a database
     connection of its own for them, so that reservations, which clients wait for, do not queue behind them.
     """
 
