@@ -21,7 +21,23 @@ _LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 # Schemes of installed apps, such as "cursor" or "com.example.app" (RFC 8252, 7.1), and those that browsers run, read or send themselves.
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{1,60}")
 _BROWSER_SCHEMES = frozenset(
-    {"about", "blob", "chrome", "data", "file", "filesystem", "ftp", "http", "https", "javascript", "jar", "mailto", "resource", "tel"}
+    {
+        "about",
+        "blob",
+        "chrome",
+        "data",
+        "file",
+        "filesystem",
+        "ftp",
+        "http",
+        "https",
+        "intent",
+        "javascript",
+        "jar",
+        "mailto",
+        "resource",
+        "tel",
+    }
     | {"vbscript", "view-source", "ws", "wss"}
 )
 

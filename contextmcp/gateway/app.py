@@ -124,7 +124,7 @@ class GatewayApp:
         self._charges = Charges(driver, settlement_driver)
         self._health = Health(servers)
         self._metadata = metadata.Metadata(MCP_PATH, servers, SCOPE)
-        self._assertions = assertion.Assertions()
+        self._assertions = assertion.Assertions(self._charges.entitlements)
         self._pools = {
             name: UpstreamPool(
                 server.url, upstream_limits or Limits(head_seconds=server.timeout_seconds, idle_seconds=server.timeout_seconds)
@@ -173,8 +173,8 @@ class GatewayApp:
             fields = [(b"content-type", answer.content_type.encode()), (b"cache-control", b"private, no-store")]
             await _send_response(request, answer.status, fields, answer.body)
             return
-        if (document := self._metadata.find(request.path)) is not None:
-            await self._publish(request, document)
+        if (published := self._metadata.answer(request.method, request.path)) is not None:
+            await _send_response(request, 200, *published)
             return
         server = self._find_server(request.path)
         origin = request.headers.get("origin")
@@ -193,13 +193,6 @@ class GatewayApp:
             exchange.message = parse(body)
             check_headers(exchange.message, request.headers)
         await self._forward(exchange, body)
-
-    async def _publish(self, request: Request, document: bytes) -> None:
-        """Answer with a public document, and browsers with what they may send for it."""
-        if request.method not in ("GET", "HEAD", "OPTIONS"):
-            raise MethodNotAllowed("GET", "HEAD")
-        fields = [(b"content-type", JSON), *((name.encode(), value.encode()) for name, value in metadata.HEADERS)]
-        await _send_response(request, 200, fields, document if request.method == "GET" else b"")
 
     def _find_server(self, path: str) -> Server:
         if path == MCP_PATH and len(self._servers) == 1:
@@ -267,7 +260,8 @@ class GatewayApp:
     async def _exchange(self, exchange: Exchange, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
         """Forward the request and stream the answer back. The reservation is settled or released in every case."""
         try:
-            headers += await self._assert_caller(exchange)
+            charged = exchange.request.id if exchange.reservation is not None else None
+            headers += await self._assertions.headers(exchange.principal, exchange.caller, exchange.server.url, charged)
             pool = self._pools[exchange.server.name]
             with await pool.send(exchange.request.method.encode(), headers, body) as answer:
                 await self._relay(exchange, answer)
@@ -402,17 +396,6 @@ class GatewayApp:
                 headers.append((name.encode(), value.encode("latin-1")))
         headers.append((b"x-request-id", exchange.request.id.encode()))
         return headers
-
-    async def _assert_caller(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
-        """Return the header that tells the upstream server who calls."""
-        try:
-            plan: str | None = (await self._charges.entitlements(exchange.caller)).plan
-        except DomainError:
-            # The reservation was made, so that the call goes on.
-            plan = None
-        charged = exchange.request.id if exchange.reservation is not None else None
-        signed = self._assertions.sign(exchange.principal, plan, exchange.server.url, charged)
-        return [] if signed is None else [(assertion.HEADER, signed)]
 
     def _client_headers(self, exchange: Exchange, answer: UpstreamAnswer) -> list[tuple[bytes, bytes]]:
         headers = [(name, value) for name, value in answer.headers if name in _RETURNED]

@@ -10,6 +10,7 @@ own with the ID of the request. All others share the caller's assertion for half
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -18,6 +19,9 @@ from django.conf import settings
 
 from accounts.types import Principal
 from contextmcp.common import signing
+from contextmcp.common.errors import DomainError
+from entitlements.types import Entitlements
+from usage.operations.caller import UsageCaller
 
 HEADER = b"x-contextmcp-assertion"
 TOKEN_TYPE = "mcp-assertion+jwt"  # noqa: S105 - a media type
@@ -28,24 +32,33 @@ MAX_SHARED = 10_000
 
 
 class Assertions:
-    """Signs the assertions of one process."""
+    """Signs the assertions of one process. `entitlements` reads those of a caller."""
 
-    def __init__(self) -> None:
+    def __init__(self, entitlements: Callable[[UsageCaller], Awaitable[Entitlements]]) -> None:
+        self._entitlements = entitlements
         self._shared: dict[tuple[str, UUID, int, str | None], tuple[float, bytes]] = {}
 
-    def sign(self, principal: Principal, plan: str | None, audience: str, request_id: str | None = None) -> bytes | None:
-        """Return the assertion for an upstream server, or None without a signing key.
+    async def headers(self, principal: Principal, caller: UsageCaller, audience: str, request_id: str | None) -> list[tuple[bytes, bytes]]:
+        """Return the header with the assertion, or none without a signing key.
 
         Args:
-            principal: the caller.
-            plan: the name of the organization's plan, or None if it is not known because Postgres is unreachable.
+            principal: the caller of the request.
+            caller: the same for the usage operations.
             audience: the URL of the upstream server.
-            request_id: the ID of a request that is charged, or None for an assertion that others may share.
+            request_id: the ID of a request that is charged, or None for an assertion that other requests may share.
         """
         if not settings.SIGNING_KEYS:
-            return None
+            return []
+        try:
+            plan: str | None = (await self._entitlements(caller)).plan
+        except DomainError:
+            # What was reserved goes on without the name of the plan.
+            plan = None
         if request_id is not None:
-            return _sign(principal, plan, audience, {"request_id": request_id})
+            return [(HEADER, _sign(principal, plan, audience, {"request_id": request_id}))]
+        return [(HEADER, self._share(principal, plan, audience))]
+
+    def _share(self, principal: Principal, plan: str | None, audience: str) -> bytes:
         key, present = (audience, principal.organization_id, principal.user_id, plan), time.monotonic()
         shared = self._shared.get(key)
         if shared is None or present - shared[0] >= SHARED_SECONDS:

@@ -14,14 +14,17 @@ from django.conf import settings
 
 from accounts.oauth import resources
 from contextmcp.common import signing
+from contextmcp.common.errors import MethodNotAllowed
 
 MAX_AGE_SECONDS = 300
+# Browsers ask with OPTIONS before they send a header of MCP.
+METHODS = ("GET", "HEAD", "OPTIONS")
 HEADERS = (
-    ("cache-control", f"public, max-age={MAX_AGE_SECONDS}"),
-    ("access-control-allow-origin", "*"),
-    # Browsers ask before they send a header of MCP.
-    ("access-control-allow-methods", "GET"),
-    ("access-control-allow-headers", "MCP-Protocol-Version"),
+    (b"content-type", b"application/json"),
+    (b"cache-control", b"public, max-age=%d" % MAX_AGE_SECONDS),
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"GET"),
+    (b"access-control-allow-headers", b"MCP-Protocol-Version"),
 )
 
 
@@ -45,9 +48,14 @@ class Metadata:
             paths = [f"{prefix}/{name}" for prefix in prefixes] if name else [*prefixes, ""]
             self._documents |= {f"{resources.METADATA_PATH}{path}": msgspec.json.encode(document) for path in paths}
 
-    def find(self, path: str) -> bytes | None:
-        """Return the document at a path, or None."""
-        return self._documents.get(path)
+    def answer(self, method: str, path: str) -> tuple[list[tuple[bytes, bytes]], bytes] | None:
+        """Return the headers and the document at a path, or None if there is none. Raises `MethodNotAllowed`."""
+        document = self._documents.get(path)
+        if document is None:
+            return None
+        if method not in METHODS:
+            raise MethodNotAllowed(*METHODS)
+        return list(HEADERS), document if method == "GET" else b""
 
     def challenge_parameter(self, path: str) -> str | None:
         """Return the parameter of a challenge that leads to the metadata of the server at `path`, or None without OAuth (RFC 9728, 5.1)."""

@@ -8,6 +8,7 @@ from allauth.idp.oidc.models import Client as OAuthClient
 from django.test import Client
 from django.urls import reverse
 
+from accounts.checks import oauth_is_configured
 from accounts.manager import AuthManager
 from accounts.models import AuditEvent
 from accounts.oauth import grants, maintenance
@@ -272,7 +273,9 @@ def test_bad_registrations_and_token_requests_are_refused_with_400(client):
 
 
 def test_without_a_key_the_server_has_no_oauth(client, settings):
+    assert oauth_is_configured() == []
     settings.OAUTH_ENABLED = False
+    assert "OAUTH_PRIVATE_KEY is not set" in oauth_is_configured()[0].msg
     for path in ("/.well-known/oauth-authorization-server", "/oauth/authorize", "/oauth/jwks.json"):
         assert client.get(path).status_code == 404
     settings.OAUTH_ENABLED, settings.IDP_OIDC_DCR_ENABLED = True, False

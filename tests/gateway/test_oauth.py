@@ -115,6 +115,7 @@ def test_roles_limit_tokens(world, organization, bound):
     member = MembershipFactory(organization=organization)
     mcp = McpClient(f"{world.gateway}/mcp/scripted", connect_app(member)[1])
     assert "result" in mcp.call("succeed")
+    assert used(organization) == 1
     AuthManager(organization).change_role(None, member.pk, "viewer")
     until(lambda: "error" in mcp.post("tools/call", {"name": "succeed"}).json(), "the role is applied", 10)
     refused = mcp.post("tools/call", {"name": "succeed"})
@@ -177,6 +178,7 @@ def test_upstream_gets_a_signed_assertion_and_no_credential(world, upstream, org
     assert shared["exp"] - shared["iat"] == 60 and "request_id" not in shared
     charged = mcp.call("echo_headers")["result"]["_meta"]["headers"]
     assert claims(charged)["request_id"] == charged["x-request-id"]
+    assert used(organization) == 1
 
 
 def test_bad_credentials_never_cause_a_fault(world):
