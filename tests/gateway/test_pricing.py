@@ -1,9 +1,13 @@
 """The pricing file: what calls cost, and every fault of a file at once."""
 
+import re
+
 import pytest
 
 from contextmcp.common.errors import ValidationFailed
+from contextmcp.devstack.services import REPOSITORY
 from contextmcp.gateway.pricing import Default, Price, PricingError, VariableAmount, read_pricing, reserved_amount, settled_amount
+from entitlements.catalog_file import read_catalog
 
 KINDS = {"searches": "quota", "pages": "quota", "export": "boolean", "calls_per_minute": "rate_limit", "seats": "gauge"}
 FILE = """
@@ -109,3 +113,14 @@ def test_an_amount_from_the_result_never_exceeds_the_reservation(reported, charg
     price = Price("minutes", VariableAmount(result="minutes", maximum=60))
     assert reserved_amount(price, {}) == 60
     assert settled_amount(price, 60, {"minutes": reported}) == charged
+
+
+def test_the_pricing_files_of_the_documentation_and_of_the_example_are_valid(tmp_path):
+    document = (REPOSITORY / "docs" / "gateway.md").read_text()
+    files = [block for block in re.findall(r"```toml\n(.*?)```", document, re.DOTALL) if "url = " in block]
+    assert len(files) >= 2
+    kinds = {feature.name: feature.kind for feature in read_catalog(REPOSITORY / "entitlements" / "catalog.toml").features}
+    for number, text in enumerate([*files, (REPOSITORY / "examples" / "mcp_server" / "pricing.toml").read_text()]):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(text)
+        assert read_pricing(path, kinds)
