@@ -51,7 +51,7 @@ def endpoint(
     tag: str,
     scope: str | None = None,
     permission: str | None = None,
-    before: Callable[[], None] | None = None,
+    check: Callable[[], None] | None = None,
     body: type[Schema] | None = None,
     body_description: Any = None,
     response: type[Schema] | None = None,
@@ -65,7 +65,7 @@ def endpoint(
 
     Without `body`, the function receives no `data` argument.
 
-    The caller must have `scope` and `permission`. If either is omitted, the service must check it. `before` runs before the body is
+    The caller must have `scope` and `permission`. If either is omitted, the service must check it. `check` runs before the body is
     validated and may raise a `DomainError`. The result is serialized with `response` and sent with `status`. With `many`, the result is a
     queryset and one page of it is sent. Without `response`, the status is 204.
 
@@ -78,18 +78,18 @@ def endpoint(
         def handle(view: ApiView, request: Request, **path: Any) -> Response:
             actor = caller(request)
             actor.require(scope=scope, permission=permission)
-            if before is not None:
-                before()
+            if check is not None:
+                check()
             if function.__name__ == "get" and not many:
                 refuse_parameters(request.query_params)
             arguments = [] if body is None else [validated_data(body, request)]
 
-            def act() -> Response:
+            def handle_request() -> Response:
                 return _respond(view, function(view, actor, *arguments, **path))
 
             if idempotency is None:
-                return act()
-            return idempotent(request, idempotency.owner(actor), act, keep=idempotency.keep, atomic=idempotency.atomic)
+                return handle_request()
+            return idempotent(request, idempotency.owner(actor), handle_request, keep=idempotency.keep, atomic=idempotency.atomic)
 
         def _respond(view: ApiView, result: Any) -> Response:
             if response is None:

@@ -52,11 +52,11 @@ def _reencrypt(authenticator: "Authenticator") -> bool:
         if not stored:
             continue
         try:
-            fresh = reencrypt(_PURPOSE, stored.encode())
+            reencrypted = reencrypt(_PURPOSE, stored.encode())
         except InvalidToken:
             log.error("The second factor %s is encrypted under a server secret that is not in API_KEY_SECRETS", authenticator.pk)
             continue
-        if fresh is not None:
-            authenticator.data[name] = fresh.decode()
+        if reencrypted is not None:
+            authenticator.data[name] = reencrypted.decode()
             changed = True
     return changed

@@ -75,9 +75,9 @@ def _is_withheld(organization: Organization, account: BillingAccount, attempt: C
     starter = (attempt.created_by,) if attempt is not None and attempt.created_by else ()
     cards = _cards(account.stripe_customer_id)
     _lock(_people(organization, starter, verified_only=False) | cards)
-    promised = attempt is not None and attempt.includes_trial
+    has_trial = attempt is not None and attempt.includes_trial
     known = _people(organization, starter, verified_only=False) | cards
-    if attempt is not None and promised and document["status"] == "trialing" and _used_elsewhere(organization, known):
+    if attempt is not None and has_trial and document["status"] == "trialing" and _used_elsewhere(organization, known):
         attempt.state = CheckoutAttempt.State.WITHHELD
         attempt.save(update_fields=["state"])
         return True

@@ -1,6 +1,7 @@
-"""A worker that outlives Postgres' absence.
+"""A procrastinate connector with which a worker survives an outage of Postgres.
 
-procrastinate's own ends when it cannot listen again at once, has no connection for 30 s, or loses one in the middle of a query.
+With procrastinate's own connector the worker ends if it cannot listen again immediately, if it gets no connection for 30 s, or if it loses
+a connection during a query.
 """
 
 import asyncio
@@ -26,20 +27,20 @@ from contextmcp.startup import refuse_transaction_pooling
 
 log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
-# By itself a pool waits ever longer between two attempts; after so long it starts over.
+# The pool increases the delay between its attempts to connect. After this time it starts again with the shortest one.
 MAX_OUTAGE_SECONDS = 5.0
 RELEASE_UNSEEN: LiteralString = """
     UPDATE procrastinate_jobs SET status = 'todo', worker_id = NULL
     WHERE worker_id = %(worker_id)s AND status = 'doing' AND NOT id = ANY(%(seen)s::bigint[])
 """
-# Another worker that started meanwhile took this one for dead.
+# A worker that started in the meantime may have deleted the row of this worker, because its heartbeats were missing.
 REGISTER_AGAIN: LiteralString = """
     INSERT INTO procrastinate_workers (id) OVERRIDING SYSTEM VALUE VALUES (%(worker_id)s) ON CONFLICT DO NOTHING
 """
 
 
 class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
-    """Waits for a connection for as long as it takes: nothing was sent yet, so nothing is sent twice."""
+    """Waits for a connection without a time limit. No query was sent yet, so none is sent twice."""
 
     async def getconn(self, timeout: float | None = None) -> AsyncConnection[Any]:
         while True:
@@ -50,7 +51,7 @@ class Pool(AsyncConnectionPool[AsyncConnection[Any]]):
 
 
 class ResilientListener(PsycopgConnector):
-    """Until it hears again, the worker looks for jobs by itself every few seconds, as it always does besides."""
+    """Repeats queries and listens again after an outage. While it cannot listen, the worker finds new jobs by polling."""
 
     @classmethod
     def with_retries(cls, **connection: Any) -> "ResilientListener":
@@ -77,17 +78,17 @@ class ResilientListener(PsycopgConnector):
         return rows
 
     async def _repeat(self, execute: Callable[..., Awaitable[Any]], query: LiteralString, arguments: dict[str, Any]) -> Any:
-        """Execute the query until Postgres answers. Whether one whose connection was lost had an effect is not known."""
+        """Execute the query, again after each lost connection. A query whose connection was lost may have had an effect."""
         lost = False
         while True:
             try:
                 if lost and query == queries["fetch_job"]:
-                    # It may have been given a job that it never saw, and that would be under way for as long as this worker lives.
+                    # The lost query may have assigned a job to this worker, which would keep the status `doing` while the worker lives.
                     await super().execute_query_async(RELEASE_UNSEEN, worker_id=arguments["worker_id"], seen=list(self._jobs))
                 return await execute(query, **arguments)
             except ConnectorException as error:
                 if lost and isinstance(error.__cause__, RaiseException) and query in (queries["finish_job"], queries["retry_job"]):
-                    return None  # It had been done before the connection was lost.
+                    return None  # The query had its effect before the connection was lost.
                 if isinstance(error.__cause__, ForeignKeyViolation) and query == queries["fetch_job"]:
                     await self._repeat(super().execute_query_async, REGISTER_AGAIN, {"worker_id": arguments["worker_id"]})
                     continue
@@ -108,7 +109,7 @@ class ResilientListener(PsycopgConnector):
 
 
 def _is_away(error: BaseException | None) -> bool:
-    """Return whether a connection was lost or refused (classes 08 and 57P of SQLSTATE, 53300), rather than a query being wrong."""
+    """Return whether a connection was lost or refused (SQLSTATE classes 08 and 57P, and 53300). Other errors concern the query."""
     if not isinstance(error, OperationalError | InterfaceError):
         return False
     state = error.sqlstate
@@ -116,7 +117,7 @@ def _is_away(error: BaseException | None) -> bool:
 
 
 def install(app: App) -> None:
-    """Have workers use it, and put ids on the log lines of jobs (PROCRASTINATE_ON_APP_READY)."""
+    """Make workers use this connector, and add IDs to the log lines of jobs (PROCRASTINATE_ON_APP_READY)."""
     app.worker_defaults["worker_middleware"] = [log_context]
 
     def worker_connector() -> ResilientListener:

@@ -1,4 +1,4 @@
-"""Which settings a process starts with, and how it stops when they are wrong."""
+"""Load the settings of a process, and end the process if they are not valid."""
 
 import gc
 import os
@@ -8,7 +8,7 @@ from importlib import import_module
 
 from django.core.exceptions import ImproperlyConfigured
 
-# Importing it reads `.env`, which may name the settings module.
+# The import reads `.env`, which may name the settings module.
 from contextmcp.settings import environment  # noqa: F401
 
 DEFAULT = "contextmcp.settings.production"
@@ -17,12 +17,11 @@ EXIT_STATUS = 78
 
 
 def load_settings(process: str) -> None:
-    """Load the settings that DJANGO_SETTINGS_MODULE names, in the environment or in `.env`; production's when neither names any.
+    """Load the settings that DJANGO_SETTINGS_MODULE names in the environment or in `.env`. The default are the production settings.
 
-    `process` is the kind of this process, such as "web". Its connections bear that name in pg_stat_activity, unless DATABASE_URL gives
-    them an `application_name`.
-    Settings that are missing or malformed end the process with one sentence on stderr and exit status 78; so does a catalog that is not
-    valid, with a sentence for every fault.
+    `process` is the kind of this process, such as "web". pg_stat_activity shows it with its connections, unless DATABASE_URL sets
+    `application_name`. If a setting is missing or malformed, the process ends with one sentence on stderr and exit status 78. If the
+    catalog is not valid, it ends with one sentence for every fault.
     """
     os.environ.setdefault("PGAPPNAME", f"contextmcp {process}")
     os.environ["DJANGO_SETTINGS_MODULE"] = os.environ.get("DJANGO_SETTINGS_MODULE", "").strip() or DEFAULT
@@ -51,7 +50,7 @@ def set_up(process: str, apps: Collection[str] | None = None) -> None:
 
 
 def refuse_transaction_pooling() -> None:
-    """End the process with one sentence if a pooler in transaction mode stands before Postgres. Needs the settings."""
+    """End the process with one sentence if Postgres is reached through a pooler in transaction mode. The settings must be loaded."""
     from contextmcp.common.db import check_pooling  # noqa: PLC0415 - reads the settings
 
     try:
@@ -68,5 +67,5 @@ def stop(sentence: str) -> None:
 
 
 def _inside_server() -> bool:
-    """Whether granian imports this: it would answer `SystemExit` with a traceback of its own."""
+    """Return whether granian imported this module. It would print a traceback for `SystemExit`."""
     return "granian" in sys.modules

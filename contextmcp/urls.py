@@ -1,4 +1,4 @@
-"""Every address of the product, composed from its apps."""
+"""The URLs of the product, composed from those of its apps."""
 
 from allauth.account.decorators import secure_admin_login
 from csp.constants import UNSAFE_INLINE
@@ -11,9 +11,9 @@ from contextmcp.common import health, metrics, signing, wellknown
 from contextmcp.web.pages.addresses import undo_email_change
 from contextmcp.web.pages.sessions import sessions
 
-# Staff sign in as everybody does: with their second factor, and no oftener than anybody may try.
+# Staff sign in on the same page as customers, with a second factor and the same limits of attempts.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
-# Swagger UI styles its page inline; its script comes from an address of its own.
+# Swagger UI uses inline styles. Its script has a separate URL.
 docs = csp_update({"style-src": [UNSAFE_INLINE]})(SpectacularSwaggerSplitView.as_view(url_name="schema"))
 urlpatterns = [
     path("livez", health.livez, name="livez"),

@@ -1,4 +1,4 @@
-"""Django's WSGI application. `contextmcp.asgi` serves it with limits; do not put it on a port without."""
+"""Django's WSGI application. `contextmcp.asgi` serves it with limits. Do not expose it on a port without them."""
 
 from contextmcp.startup import set_up, stop
 

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from .catalog_schema import Catalog, Feature, FeatureValue, Interval, Overage, Plan, Price, catalog_faults
 from .types import FailureMode, Kind
 
-# As long as the columns that store them. Names also stand in URLs, in metrics and in the payment provider's lookup keys.
+# The maximum length is that of the columns that store names. Names also occur in URLs, metrics and the payment provider's lookup keys.
 FeatureName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,59}$")]
 PlanName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Text = Annotated[str, msgspec.Meta(min_length=1)]
@@ -71,7 +71,7 @@ Part = TypeVar("Part", list[Any], dict[str, Any])
 
 
 def read_catalog(path: Path) -> Catalog:
-    """Return the catalog in the file. Raises `ImproperlyConfigured` with a sentence for every fault."""
+    """Return the catalog in the file. Raises `ImproperlyConfigured` with one sentence for every fault."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -89,7 +89,7 @@ def read_catalog(path: Path) -> Catalog:
 
 
 class _Reader:
-    """One pass over a document. It goes on after a fault, so that `faults` has all of them."""
+    """Reads one document. It continues after a fault, so that `faults` contains all of them."""
 
     def __init__(self) -> None:
         self.faults: list[str] = []
@@ -107,7 +107,7 @@ class _Reader:
         for place, (entry, raw) in enumerate(zip(entries, file.plans, strict=True), 1):
             subject = _subject("plan", raw, place)
             prices = list(self._prices(raw, subject))
-            # A plan has what the plan before it has, unless it says otherwise.
+            # A plan has the values of the previous plan unless it overrides them.
             values = values | dict(self._values(raw, subject, file.currency))
             if entry is None or len(prices) < len(entry.prices):
                 whole = False
@@ -160,10 +160,10 @@ class _Reader:
             self.faults.append(f"Only one plan can be recommended, but {', '.join(recommended)} are.")
         for variable, count in Counter(variables.values()).items():
             if count > 1:
-                self.faults.append(f"{variable} names the id of more than one price: give each price a variable of its own.")
+                self.faults.append(f"{variable} is the price_id_variable of more than one price: use a different variable for each price.")
 
     def _entry(self, entry: Any, kind: type[Entry], subject: str) -> Entry | None:
-        """Return the entry as a struct, or None after noting what is missing, unknown or of the wrong type."""
+        """Return the entry as a struct. If a field is missing, unknown or of the wrong type, add this to `faults` and return None."""
         if not isinstance(entry, dict):
             self.faults.append(f"{subject} must be a table.")
             return None
@@ -188,6 +188,6 @@ def _subject(noun: str, entry: Any, place: int) -> str:
 
 
 def _part(entry: Any, name: str, kind: type[Part]) -> Part:
-    """Return a part of an entry, or an empty one if it is missing or of another type, which is noted with the entry."""
+    """Return a list or table of an entry, or an empty one if it is missing or of another type, which `_entry` reports."""
     part = entry.get(name) if isinstance(entry, dict) else None
     return part if isinstance(part, kind) else kind()

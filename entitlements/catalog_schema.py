@@ -16,12 +16,12 @@ Value = bool | int | None
 
 
 class Feature(msgspec.Struct, frozen=True):
-    """A feature and how it is presented. Nothing of it is part of a published plan version.
+    """A feature and its presentation. Published plan versions contain none of these fields.
 
-    `failure_mode` decides how calls are answered while the database is unavailable. The value of a feature that is `derived_from` something
-    is calculated: from "members" it is the number of members, and its limit is the number of seats. `highlight` is the place on the cards
-    of the pricing page, and `home` the place on the account's overview; the feature is not shown there without one. The `question` and
-    its `answer` stand on the pricing page.
+    `failure_mode` decides how calls are answered while the database is unavailable. With `derived_from` "members", the value is calculated:
+    it is the number of members, and the limit is the number of seats. `highlight` is the position on the cards of the pricing page, and
+    `home` the position on the account's overview; without a position the feature is not shown there. The pricing page shows `question` and
+    `answer`.
     """
 
     name: str
@@ -76,7 +76,7 @@ class FeatureValue(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def grants(self) -> bool:
-        """Whether the value allows any use: neither False nor 0."""
+        """Return whether the value allows any use: it is neither False nor 0."""
         return self.value is not False and self.value != 0
 
 
@@ -162,7 +162,7 @@ class Catalog(msgspec.Struct, frozen=True):
         return next((place for place, known in enumerate(self.plans) if known.name == plan), 0)
 
     def plan_title(self, name: str) -> str:
-        """Return the plan's title. A plan that is no longer in the catalog is called by its name."""
+        """Return the plan's title. For a plan that is no longer in the catalog, it is derived from the name."""
         return next((plan.title for plan in self.plans if plan.name == name), name.replace("_", " ").capitalize())
 
     def noun(self, feature: str, amount: int | None = None) -> str:
@@ -176,8 +176,8 @@ def catalog_faults(
 ) -> Iterator[str]:
     """Yield a sentence for each rule that the catalog breaks.
 
-    `unread` are names of features whose declaration is faulty by itself; nothing is said about their values. Without `whole`, some plans
-    are missing for the same reason, and nothing is said about the order of plans.
+    `unread` are the names of features whose own entry is not valid; their values are not checked. Without `whole`, plans whose entry is not
+    valid are missing, so the order of plans is not checked.
     """
     kinds = {feature.name: feature.kind for feature in features}
     yield from _feature_faults(features)
@@ -188,9 +188,9 @@ def catalog_faults(
     if not whole:
         return
     if not plans:
-        yield "There is no plan: declare at least the plan of organizations that pay nothing."
+        yield "The catalog has no plan: declare at least one free plan."
     elif plans[0].prices or plans[0].trial_days:
-        yield f'The plan "{plans[0].name}" is the first, which every organization has, so it can have no price and no trial.'
+        yield f'The plan "{plans[0].name}" is the first plan, which is free for every organization, so it cannot have a price or a trial.'
     for plan in plans[1:]:
         if not plan.prices:
             yield f'The plan "{plan.name}" has no price: only the first plan is free.'

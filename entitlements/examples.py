@@ -9,15 +9,15 @@ from .catalog import CATALOG
 from .types import Kind
 
 
-def _feature(*kinds: Kind, but: str = "") -> str:
-    names = [feature.name for feature in CATALOG.features if feature.kind in kinds and feature.name != but]
+def _feature(*kinds: Kind, excluding: str = "") -> str:
+    names = [feature.name for feature in CATALOG.features if feature.kind in kinds and feature.name != excluding]
     return next(iter(names), "example")
 
 
 QUOTA = CATALOG.main_meter.name if CATALOG.main_meter else _feature(*Kind)
 RATE_LIMIT = _feature(Kind.RATE_LIMIT)
 # The gauge of members cannot be set.
-GAUGE = _feature(Kind.GAUGE, but=CATALOG.seats.name if CATALOG.seats else "")
+GAUGE = _feature(Kind.GAUGE, excluding=CATALOG.seats.name if CATALOG.seats else "")
 _PAID = [plan for plan in CATALOG.plans if plan.prices]
 FREE_PLAN = CATALOG.free
 PLAN = next(iter(_PAID), FREE_PLAN)

@@ -13,15 +13,15 @@ from accounts.invalidation import notify_now
 from .cache import CACHE
 
 _own = Local()
-# Whether this process ever changed entitlements. The gate never does, and asks for them with each request.
+# Whether this process has ever changed entitlements. The gate never changes them, and reads them for each request.
 _any_changed = False
 
 
 def _changed_organizations() -> set[UUID | None]:
     if not hasattr(_own, "touched"):
-        _own.touched = set()
-    touched: set[UUID | None] = _own.touched
-    return touched
+        _own.changed = set()
+    changed: set[UUID | None] = _own.changed
+    return changed
 
 
 def invalidate(organization_id: UUID | None) -> None:
@@ -44,7 +44,7 @@ def changed_in_transaction(organization_id: UUID | None) -> bool:
     """Return whether the current transaction changed these entitlements, in which case the cache must be neither read nor written."""
     if not _any_changed:
         return False
-    touched = _changed_organizations()
+    changed = _changed_organizations()
     if not connection.in_atomic_block:
-        touched.clear()
-    return organization_id in touched or None in touched
+        changed.clear()
+    return organization_id in changed or None in changed

@@ -23,7 +23,7 @@ from .types import AuthorizeManyResult, AuthorizeResult, EventResult, Item, Item
 class UsageTracker:
     """Operations on one organization's usage. Usage is counted for `subject`, by default the organization without key and member.
 
-    Everything raises `TemporarilyUnavailable` if PostgreSQL is unreachable, unless a feature's failure mode allows the call.
+    Every method raises `TemporarilyUnavailable` if PostgreSQL is unreachable, unless a feature's failure mode allows the call.
     """
 
     def __init__(self, organization: Organization, subject: UsageSubject | None = None, service: ServiceContext | None = None) -> None:

@@ -178,9 +178,9 @@ def _check_seats(organization: Organization, seats: SeatLimit | None, but: Invit
     """Raise `SeatLimitReached` if members and open invitations use all seats."""
     if seats is None:
         return
-    open_ones = Invitation.objects.pending().filter(organization=organization, expires_at__gt=now(organization))
-    open_ones = open_ones.exclude(pk=but.pk) if but else open_ones
-    used = Membership.objects.filter(organization=organization).count() + open_ones.count()
+    pending_invitations = Invitation.objects.pending().filter(organization=organization, expires_at__gt=now(organization))
+    pending_invitations = pending_invitations.exclude(pk=but.pk) if but else pending_invitations
+    used = Membership.objects.filter(organization=organization).count() + pending_invitations.count()
     if used >= seats.limit:
         text = "Members and open invitations use all seats of this plan."
         raise SeatLimitReached(text, feature=seats.feature, limit=seats.limit, used=used)

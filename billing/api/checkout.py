@@ -109,7 +109,7 @@ def require_stripe() -> None:
 PER_ORGANIZATION = Idempotency(lambda actor: actor.organization.pk, atomic=False)
 billing_read = partial(endpoint, tag="Billing", scope="billing:read")
 # Without a Stripe key, a request is refused before its body is validated.
-billing_write = partial(endpoint, tag="Billing", scope="billing:write", permission="billing:manage", before=require_stripe)
+billing_write = partial(endpoint, tag="Billing", scope="billing:write", permission="billing:manage", check=require_stripe)
 
 
 class CreateCheckoutSession(ApiView):

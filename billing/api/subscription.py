@@ -113,7 +113,7 @@ class PreviewChange(ApiView):
 
     @billing_read(
         "preview_change",
-        before=require_stripe,
+        check=require_stripe,
         body=ChangeRequestSchema,
         response=ChangePreviewSchema,
         refusals=(*_CHANGING_SUBSCRIPTION, CancellationPending),
@@ -183,7 +183,7 @@ class Resume(ApiView):
 class UpcomingChange(ApiView):
     """A scheduled plan change, to withdraw it."""
 
-    @billing_write("keep_plan", response=SubscriptionSchema, refusals=_CHANGING_SUBSCRIPTION, examples=[SUBSCRIPTION_EXAMPLE])
+    @billing_write("cancel_scheduled_change", response=SubscriptionSchema, refusals=_CHANGING_SUBSCRIPTION, examples=[SUBSCRIPTION_EXAMPLE])
     def delete(self, actor: Caller) -> Any:
         """Cancel a scheduled plan change. Also cancels a change that waits for payment confirmation. The current plan is kept."""
         return BillingManager(actor.organization).cancel_scheduled_change(actor)

@@ -96,7 +96,7 @@ def _render_trial_ending(notification: BillingNotification) -> EmailContent | No
         notes.append(f"after a discount of {format_amount(payment.discount, payment.currency)}")
     if payment.tax:
         notes.append(f"tax of {format_amount(payment.tax, payment.currency)} included")
-    aside = f" ({', '.join(notes)})" if notes else ""
+    details = f" ({', '.join(notes)})" if notes else ""
     change = upcoming_change(state)
     changes = change is not None and change.kind == "plan" and change.at <= state.trial_end
     plan = f"{settings.PRODUCT_NAME} {CATALOG.plan_title(change.plan)}" if change and changes else _plan(state)
@@ -105,7 +105,7 @@ def _render_trial_ending(notification: BillingNotification) -> EmailContent | No
     return EmailContent(
         title=f"Your {'trial ends' if state.on_first_trial else 'free period ends'} on {_day(state.trial_end)}",
         paragraphs=(
-            f"Your {which} payment for {plan} is due on that date: {due}{aside} for {length}. Your subscription renews automatically.",
+            f"Your {which} payment for {plan} is due on that date: {due}{details} for {length}. Your subscription renews automatically.",
             "If you cancel before that date, you will not be charged.",
         ),
         label="View billing",

@@ -56,9 +56,9 @@ def _dunning(state: SubscriptionState, since: datetime, until: datetime, current
         "dunning_last_day": max(until - GRACE_WARNING, since),
         "dunning_over": until,
     }
-    reached = [kind for kind, due_at in stages.items() if due_at <= current_time]
+    past_kinds = [kind for kind, due_at in stages.items() if due_at <= current_time]
     for kind, due_at in stages.items():
-        if kind not in reached[:-1]:
+        if kind not in past_kinds[:-1]:
             yield _row(kind, state.stripe_subscription_id, since, due_at, {"until": until.isoformat()})
 
 

@@ -93,7 +93,10 @@ def cancel_scheduled_change(organization: Organization, actor: Actor) -> None:
             if discarded:
                 return
             raise NothingToChange("No plan change is scheduled.")
-        with checked_after_refusal(state), idempotent_action(organization, "keep_plan", actor, schedule=state.schedule_id) as row:
+        with (
+            checked_after_refusal(state),
+            idempotent_action(organization, "cancel_scheduled_change", actor, schedule=state.schedule_id) as row,
+        ):
             subscriptions.release_schedule(state.schedule_id, key=row.pk)
         sync_customer(state.stripe_customer_id)
 

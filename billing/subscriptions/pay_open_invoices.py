@@ -71,7 +71,7 @@ def pay_open_invoices(customer_id: str, card_id: str) -> int:
     with serialized(account.organization_id):
         finalize_latest(account.organization)
     paid = 0
-    for invoice in account.organization.invoices.filter(_uncollected(account), status="open", amount_remaining__gt=0):
+    for invoice in account.organization.invoices.filter(_uncollected_invoices(account), status="open", amount_remaining__gt=0):
         try:
             invoices.pay(invoice.stripe_invoice_id, key=f"pay-{invoice.stripe_invoice_id}-{card_id}")
         except (PaymentRequired, StripeRejected) as error:
@@ -83,7 +83,7 @@ def pay_open_invoices(customer_id: str, card_id: str) -> int:
     return paid
 
 
-def _uncollected(account: BillingAccount) -> Q:
+def _uncollected_invoices(account: BillingAccount) -> Q:
     """Return the filter for invoices whose payment failed, and for the latest invoice of unpaid subscriptions, which is never attempted.
 
     Invoices of plan changes that wait for the customer's confirmation are excluded.

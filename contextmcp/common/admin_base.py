@@ -87,9 +87,9 @@ def confirmation(
     model_admin: Any, request: HttpRequest, rows: list[Any], *, template: str = "admin/confirm_action.html", **context: Any
 ) -> HttpResponse:
     """Return the confirmation page of an action with a form for the reason. `context` has `title`, `effect` and `action` (its name)."""
-    across = request.POST.get("select_across") == "1"
+    all_rows = request.POST.get("select_across") == "1"
     form = ReasonForm(request.POST if "confirmed" in request.POST else None)
-    shown = {"rows": rows[:SHOWN_ROWS], "others": len(rows[SHOWN_ROWS:]), "selected": rows[:1] if across else rows, "across": across}
+    shown = {"rows": rows[:SHOWN_ROWS], "others": len(rows[SHOWN_ROWS:]), "selected": rows[:1] if all_rows else rows, "across": all_rows}
     page = {**model_admin.admin_site.each_context(request), "form": form, "opts": model_admin.opts, "count": len(rows), **shown, **context}
     return TemplateResponse(request, template, page)
 
@@ -153,7 +153,7 @@ def confirmed_action(
     """
 
     def wrap(function: Callable[[Any, HttpRequest, Any, str], Any]) -> Callable[..., Any]:
-        def act(self: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse | None:
+        def batch_action(self: Any, request: HttpRequest, rows: list[Any], reason: str) -> HttpResponse | None:
             results = []
             for row in rows:
                 label = str(row)
@@ -165,8 +165,8 @@ def confirmed_action(
                 messages.success(request, f"{len(results)} {done[len(results) > 1]}.")
             return respond(self, request, results) if respond and results else None
 
-        act.__name__ = function.__name__
-        return confirmed_batch_action(description, permission=permission, effect=effect, max_rows=max_rows)(act)
+        batch_action.__name__ = function.__name__
+        return confirmed_batch_action(description, permission=permission, effect=effect, max_rows=max_rows)(batch_action)
 
     return wrap
 
@@ -177,7 +177,7 @@ def _allowed(request: HttpRequest, action: Any) -> bool:
 
 
 class ReadOnlyRows:
-    """Mixin for pages and inlines whose rows are only shown, except for what `allowed_changes` names ("add", "change")."""
+    """Mixin for read-only pages and inlines. `allowed_changes` ("add", "change") lists what is allowed nevertheless."""
 
     allowed_changes: tuple[str, ...] = ()
 

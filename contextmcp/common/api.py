@@ -36,7 +36,7 @@ def camelize(value: Any) -> Any:
 
 
 def json_default(value: Any) -> str:
-    """Return what JSON has no type for as text, times in UTC as RFC 3339 with `Z`. For the argument `default` of `json.dumps`."""
+    """Return the text of a value that JSON has no type for; a time is RFC 3339 in UTC with `Z`. It is the `default` of `json.dumps`."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""The data model as Mermaid diagrams, one for each app, made from Django's model metadata so that docs/data-model.md is always current."""
+"""The data model as Mermaid diagrams, one for each app, generated from Django's model metadata, so docs/data-model.md is always current."""
 
 from __future__ import annotations
 

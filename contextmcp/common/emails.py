@@ -31,8 +31,8 @@ email_delivered = Signal()
 class EmailContent:
     """The content of an email, as plain text. `title` is also its subject.
 
-    `label` and `link` are the button, `lines` pairs of text and amount, `pdf` the URL of a document, and `note` says at the end why the
-    recipient gets the email.
+    `label` and `link` are the button, `lines` are pairs of text and amount, `pdf` is the URL of a document, and `note` is the last
+    paragraph, which explains why the recipient gets the email.
     """
 
     title: str
@@ -47,7 +47,8 @@ class EmailContent:
 def send_email(content: EmailContent, *, to: str, category: str, reference: object = "") -> None:
     """Render one message as text and HTML and store it for delivery.
 
-    `category` is the kind of message ("invitation") and `reference` the ID of its object. Staff see both, and `email_delivered` has them.
+    `category` is the kind of message ("invitation") and `reference` the ID of its object. The admin shows both, and the signal
+    `email_delivered` sends them.
     """
     message = EmailMultiAlternatives(
         # A line break in a name must not become a header.
@@ -78,7 +79,7 @@ class QueueBackend(BaseEmailBackend):
 def _stored(message: EmailMessage) -> dict[str, Any]:
     alternatives = getattr(message, "alternatives", [])
     if message.attachments or message.extra_headers or any(kind != "text/html" for _, kind in alternatives):
-        raise ValueError("Only messages of text and HTML are stored: no attachments, no extra headers.")
+        raise ValueError("Only messages of text and HTML can be stored. Attachments and extra headers are not supported.")
     # Building the message raises on line breaks in headers, in the request that caused them instead of in the worker.
     subject = str(message.message()["Subject"] and message.subject)
     present = now()

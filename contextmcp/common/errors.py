@@ -64,7 +64,7 @@ class UnreadableRequest(MalformedRequest):
     message = "The request is not valid HTTP."
 
 
-class AddressTooLong(ValidationFailed):
+class UriTooLong(ValidationFailed):
     code = "uri_too_long"
     status = 414
     message = "The URL of the request is too long."

@@ -32,7 +32,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 
 def report(parts: Mapping[str, str]) -> dict[str, Any]:
-    """Return the answer of a readiness probe for the state of each part, which is "ok" or a description of the fault."""
+    """Return the response of a readiness probe for the state of each part, which is "ok" or a description of the fault."""
     broken = {name for name, state in parts.items() if state != "ok"}
     return {"status": "unavailable" if broken & REQUIRED else "degraded" if broken else "ok", "parts": dict(parts)}
 

@@ -32,7 +32,7 @@ def combine_headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def add_repeated_header(headers: dict[str, str], name: str, value: str) -> None:
-    """Join another value of a header to the one that `headers` has (RFC 9110, 5.3). `name` is in lower case.
+    """Append another value of a header to the one in `headers` (RFC 9110, 5.3). `name` is in lower case.
 
     Raises:
         UnreadableRequest: the header may be sent only once.
@@ -47,7 +47,7 @@ def check_request(raw_path: bytes, headers: dict[str, str]) -> None:
     if not headers.get("host"):
         raise UnreadableRequest("The request needs a Host header.")
     length = headers.get("content-length")
-    # Latin-1 has no decimal digits but those of ASCII.
+    # The only decimal digits in Latin-1 are those of ASCII.
     if length is not None and not length.isdecimal():
         raise UnreadableRequest("Content-Length is not a number.")
     if "content-encoding" in headers and headers["content-encoding"].strip().lower() not in ("identity", ""):

@@ -19,15 +19,15 @@ from .models import IdempotencyRecord
 def idempotent(
     request: Request,
     owner: object,
-    act: Callable[[], Response],
+    handle_request: Callable[[], Response],
     *,
     keep: Callable[[Any], Any] = lambda data: data,
     atomic: bool = True,
 ) -> Response:
-    """Return the stored response of the first request with this key, or call `act` and store its response if it succeeds.
+    """Return the stored response of the first request with this key, or call `handle_request` and store its response if it succeeds.
 
     `keep` returns the part of the response that is stored (a new API key is not). With `atomic`, the change and the record commit
-    together. An `act` that calls Stripe must not hold a transaction: it passes `atomic=False` and makes itself repeatable with a row
+    together. A handler that calls Stripe must not hold a transaction: it passes `atomic=False` and makes itself repeatable with a row
     of its own.
 
     Raises:
@@ -36,11 +36,11 @@ def idempotent(
     """
     key = check_idempotency_key(request.headers.get("Idempotency-Key"))
     if key is None:
-        return act()
+        return handle_request()
     with transaction.atomic() if atomic else nullcontext(), _lock(f"{owner}:{key}", atomic=atomic) as acquired:
         if not acquired:
             raise IdempotencyConflict("A request with this Idempotency-Key is still in progress.", retry_after=1)
-        return _answer(request, str(owner), key, act, keep)
+        return _answer(request, str(owner), key, handle_request, keep)
 
 
 def _lock(key: str, *, atomic: bool) -> AbstractContextManager[bool]:
@@ -49,7 +49,7 @@ def _lock(key: str, *, atomic: bool) -> AbstractContextManager[bool]:
     return session_lock(Namespace.IDEMPOTENCY_KEY, key)
 
 
-def _answer(request: Request, owner: str, key: str, act: Callable[[], Response], keep: Callable[[Any], Any]) -> Response:
+def _answer(request: Request, owner: str, key: str, handle_request: Callable[[], Response], keep: Callable[[Any], Any]) -> Response:
     fingerprint = hashlib.sha256(
         f"{request.method} {request.path} {json.dumps(request.data, sort_keys=True, default=str)}".encode()
     ).hexdigest()
@@ -58,7 +58,7 @@ def _answer(request: Request, owner: str, key: str, act: Callable[[], Response],
         if record.fingerprint != fingerprint:
             raise IdempotencyConflict("This Idempotency-Key was already used with another request.")
         return Response(record.response, status=record.status, headers={"Idempotent-Replayed": "true"})
-    answer = act()
+    answer = handle_request()
     if answer.status_code < 300:
         stored = json.loads(json.dumps(keep(answer.data), default=str))
         IdempotencyRecord.objects.create(owner=owner, key=key, fingerprint=fingerprint, status=answer.status_code, response=stored)

@@ -18,7 +18,7 @@ _STORE = """
 
 
 class JSONDatabaseCache(BaseDatabaseCache):
-    """`LOCATION` is a table as `createcachetable` makes it. Expired rows are deleted by `cull`, which a periodic task calls."""
+    """`LOCATION` is a table that `createcachetable` created. Expired rows are deleted by `cull`, which a periodic task calls."""
 
     _table: str
 

@@ -50,16 +50,16 @@ def write(path: Path, migrations: Mapping[str, str]) -> None:
     path.write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(migrations.items())))
 
 
-def problems(released: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+def problems(released: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
     """Return one sentence for each released migration that was changed or is missing."""
-    changed = [f"{name} was changed after it was released. Restore it, and add another migration." for name in _changed(released, found)]
-    return [*(f"{name} was released and is missing. Restore it." for name in released if name not in found), *changed]
+    changed = [f"{name} was changed after it was released. Restore it, and add another migration." for name in _changed(released, present)]
+    return [*(f"{name} was released and is missing. Restore it." for name in released if name not in present), *changed]
 
 
-def unlisted(released: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+def unlisted(released: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
     """Return the migrations that the manifest does not name yet."""
-    return [name for name in found if name not in released]
+    return [name for name in present if name not in released]
 
 
-def _changed(released: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
-    return [name for name, digest in released.items() if found.get(name, digest) != digest]
+def _changed(released: Mapping[str, str], present: Mapping[str, str]) -> list[str]:
+    return [name for name, digest in released.items() if present.get(name, digest) != digest]

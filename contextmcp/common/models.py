@@ -8,7 +8,7 @@ from django.db.models import Q
 
 
 class IdempotencyRecord(models.Model):
-    """The first successful answer to a POST with an `Idempotency-Key`; repeats are answered from here."""
+    """The first successful response to a POST with an `Idempotency-Key`, which repeated requests receive."""
 
     owner = models.CharField(max_length=64, help_text="ID of the organization, membership or user that the key belongs to.")
     key = models.CharField(max_length=255)

@@ -33,7 +33,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 # Errors of all operations: malformed requests, an unsupported format, and an overloaded or unavailable service.
 ALWAYS: tuple[type[errors.DomainError], ...] = (
     errors.UnreadableRequest,
-    errors.AddressTooLong,
+    errors.UriTooLong,
     errors.ValidationFailed,
     errors.HeadersTooLarge,
     errors.Overloaded,
@@ -101,13 +101,13 @@ class Schema(AutoSchema):
         return rest if self.get_summary() == first else whole
 
     def get_override_parameters(self) -> list[Any]:
-        found = [IDEMPOTENCY_KEY] if self.method == "POST" and self._is_idempotent() else []
+        parameters = [IDEMPOTENCY_KEY] if self.method == "POST" and self._is_idempotent() else []
         for authentication in self.view.authentication_classes:
             for name, description in getattr(authentication, "named_in_headers", ()):
-                found.append(OpenApiParameter(name, str, OpenApiParameter.HEADER, description=description))
+                parameters.append(OpenApiParameter(name, str, OpenApiParameter.HEADER, description=description))
             for name, description in getattr(authentication, "named_in_query", ()) if self.method == "GET" else ():
-                found.append(OpenApiParameter(name, OpenApiTypes.UUID, description=description))
-        return found
+                parameters.append(OpenApiParameter(name, OpenApiTypes.UUID, description=description))
+        return parameters
 
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> Any:
         bodies = super()._get_response_bodies(direction)
@@ -128,16 +128,16 @@ class Schema(AutoSchema):
 
     def _refusals(self) -> list[type[errors.DomainError]]:
         """Return the error classes that the operation can raise."""
-        found: list[type[errors.DomainError]] = [*ALWAYS]
+        classes: list[type[errors.DomainError]] = [*ALWAYS]
         if self.method == "GET":
-            found.append(errors.UnknownParameter)
+            classes.append(errors.UnknownParameter)
         else:
-            found += [*WITH_BODY, *getattr(self.view, "refusals", ())]
-        found += getattr(self._handler(), "refusals", ())
+            classes += [*WITH_BODY, *getattr(self.view, "refusals", ())]
+        classes += getattr(self._handler(), "refusals", ())
         if "{" in self.path or (self.method == "GET" and isinstance(self._get_paginator(), api.Page)):  # type: ignore[no-untyped-call]
-            found.append(errors.NotFound)
+            classes.append(errors.NotFound)
         if self.get_override_parameters() and self.method == "POST":
-            found.append(errors.IdempotencyConflict)
+            classes.append(errors.IdempotencyConflict)
         for authentication in self.view.authentication_classes:
-            found += getattr(authentication, "refusals", ())
-        return found
+            classes += getattr(authentication, "refusals", ())
+        return classes

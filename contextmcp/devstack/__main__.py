@@ -24,17 +24,17 @@ from contextmcp.devstack.supervisor import Stopped, stop_on_signals
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m contextmcp.devstack", description="The product on this machine alone.")
+    parser = argparse.ArgumentParser(prog="python -m contextmcp.devstack", description="Run the product on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     with_parent = argparse.ArgumentParser(add_help=False)
     with_parent.add_argument("--with-parent", action="store_true", help="stop when the process that started this ends")
-    commands.add_parser("run", parents=[with_parent], help="a development server on a database that stays")
-    demo = commands.add_parser("demo", parents=[with_parent], help="a fresh world, the tour through it, then serving")
+    commands.add_parser("run", parents=[with_parent], help="run a development server with a persistent database")
+    demo = commands.add_parser("demo", parents=[with_parent], help="run the tour with a new database, then keep serving")
     demo.add_argument("--once", action="store_true", help="stop after the tour; exit 1 if a step failed")
-    commands.add_parser("stop", help="stop everything that runs under this home")
-    commands.add_parser("clean", help="stop everything, and forget all data")
-    commands.add_parser("status", help="say what runs")
-    tour = commands.add_parser("tour", help="walk through the world that runs")
+    commands.add_parser("stop", help="stop all processes of this home directory")
+    commands.add_parser("clean", help="stop all processes and delete all data")
+    commands.add_parser("status", help="show the running processes")
+    tour = commands.add_parser("tour", help="run the tour against a running stack")
     tour.add_argument("world", type=Path)
     tour.add_argument("--once", action="store_true")
     arguments = parser.parse_args()
@@ -71,7 +71,7 @@ def main() -> int:
 
 
 def stop(home: Path) -> None:
-    """Stop the runner, if any, as Ctrl-C would; then all servers of this home that are left, including those of tests."""
+    """Stop the runner, if any, as Ctrl-C would. Then stop all other servers of this home, including those of tests."""
     pid = runner_pid(home)
     if pid:
         with suppress(ProcessLookupError):

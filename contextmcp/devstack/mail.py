@@ -102,14 +102,14 @@ async def http(mailbox: Mailbox, reader: asyncio.StreamReader, writer: asyncio.S
 
 
 def page(mailbox: Mailbox) -> str:
-    items = "".join(item(mail) for mail in reversed(mailbox.mails)) or "<p>No mail yet. Reload after something was sent.</p>"
+    items = "".join(item(mail) for mail in reversed(mailbox.mails)) or "<p>No emails yet. Reload the page after one was sent.</p>"
     style = """:root{color-scheme:light dark} body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}
         header p{margin:0;opacity:.75} iframe{background:#fff}
         article{overflow-wrap:anywhere;border:1px solid #8a949e;border-radius:8px;padding:1rem;margin:1rem 0} h2{margin:0;font-size:1.1rem}
         pre{white-space:pre-wrap;font:inherit} iframe{width:100%;height:22rem;border:1px solid #cbd2d9}"""
     return f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
         <title>Local mail</title><style>{style}</style><h1>Local mail</h1>
-        <p>What the product sent. Nothing left this machine. <a href="/messages">As JSON</a></p>{items}</html>"""
+        <p>Emails that the product sent. They did not leave this machine. <a href="/messages">As JSON</a></p>{items}</html>"""
 
 
 def item(mail: Mail) -> str:
@@ -126,20 +126,20 @@ def item(mail: Mail) -> str:
 
 
 async def serve(smtp_port: int, http_port: int) -> None:
-    # The library warns of each command that it does not know, which concerns only the client.
+    # The library logs a warning for each unknown command, which is an error of the client.
     logging.getLogger("mail.log").setLevel(logging.ERROR)
     mailbox = Mailbox()
     loop = asyncio.get_running_loop()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A client that goes away, or speaks too long a line, concerns only itself.
+        # A client that disconnects or sends a line that is too long is an error of the client.
         with suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             await http(mailbox, reader, writer)
             await writer.drain()
         writer.close()
 
     def smtp() -> SMTP:
-        # Without a name the library would ask the DNS for this machine's, once per connection.
+        # Without a name the library would look up this machine's name in the DNS for each connection.
         return SMTP(MailboxHandler(mailbox), hostname="localhost", data_size_limit=LARGEST, enable_SMTPUTF8=True, loop=loop)
 
     servers = [

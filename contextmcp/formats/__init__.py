@@ -1,1 +1,1 @@
-"""How dates are written where a page does not say it itself, as in the admin (`FORMAT_MODULE_PATH`)."""
+"""Default date formats, for pages that do not set one, such as the admin (`FORMAT_MODULE_PATH`)."""

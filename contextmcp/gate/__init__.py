@@ -1,5 +1,5 @@
-"""The authorize server: the paths that an MCP server calls before every tool call, on a port of their own beside Django.
+"""The usage gate: a server on its own port for the endpoints that an MCP server calls before every tool call.
 
-It decides with the code that Django's views use (`usage.authorize`). What differs is the transport: one event loop, one connection to
-Postgres whose every transaction serves all requests that arrived in the meantime (`group_commit`), and one connection to Valkey.
+It runs the same operations as Django's views (`usage.operations`). Only the transport differs: it has one event loop, one connection to
+Postgres, each transaction of which serves all requests that arrived in the meantime (`group_commit`), and one connection to Valkey.
 """

@@ -1,4 +1,4 @@
-"""Serve the gate on a port of its own with `python -m contextmcp.gate`."""
+"""Serve the gate on its own port: `python -m contextmcp.gate`."""
 
 import argparse
 import os
@@ -19,11 +19,11 @@ from . import accept_balancer
 
 # A worker serves open connections for 2 s (http_server.DRAIN_SECONDS) and then finishes its requests within 10 s.
 SHUTDOWN_TIMEOUT_SECONDS = 15.0
-# A worker that ends right after its start probably does so again, so that it is not restarted in a tight loop.
+# A worker that ends right after its start will probably do so again. The delay avoids a tight loop.
 RESTART_DELAY_SECONDS = 1.0
-# A worker that is terminated while it starts ends at once; one that has begun to accept meanwhile serves its connections first.
+# A worker that is terminated during its start ends immediately, unless it has accepted connections, which it serves first.
 STARTUP_TERMINATION_SECONDS = 1.0
-# New workers that do not accept connections by then are terminated, and the former ones continue.
+# If the new workers do not accept connections within this time, they are terminated, and the old ones continue.
 RELOAD_TIMEOUT_SECONDS = 60.0
 
 
@@ -43,11 +43,11 @@ class Supervisor:
     def __init__(self, listening: socket.socket, count: int) -> None:
         self._listening, self._count = listening, count
         self._alive, self._held = os.pipe()
-        # Twice as many as there are workers: while they are replaced, old and new ones accept connections.
+        # Twice the number of workers, because old and new workers accept connections while they are replaced.
         self._connections = accept_balancer.shared_connection_counts(2 * count)
         self._counts = accept_balancer.map_connection_counts(self._connections.fileno())
         self._generation = 0
-        # By place, the index in the shared counts.
+        # Workers by their place, which is the index in the shared counts.
         self._workers: dict[int, subprocess.Popen[bytes]] = {}
         self._ending = self._reloading = False
 
@@ -80,7 +80,7 @@ class Supervisor:
         self._await(self._workers)
 
     def _reload(self) -> None:
-        """Start workers with the present code and environment file; once all of them accept connections, end the former ones."""
+        """Start workers with the current code and environment file. When all of them accept connections, end the old ones."""
         self._reloading = False
         former = dict(self._workers)
         new = self._start_generation(1 - self._generation)
@@ -89,7 +89,7 @@ class Supervisor:
             if self._ending:
                 return
             if time.monotonic() > until or any(worker.poll() is not None for worker in new.values()):
-                sys.stderr.write("the new workers of the gate did not start; the former ones go on\n")
+                sys.stderr.write("the new workers of the gate did not start; the old ones continue\n")
                 _terminate(new)
                 self._await(new)
                 self._workers = former
@@ -105,14 +105,15 @@ class Supervisor:
     def _end(self, number: int, _: object) -> None:
         if not self._ending:
             self._ending = True
-            # While one process has the socket open, the system goes on completing connections that no worker would accept.
+            # As long as a process has the socket open, the kernel completes connections that no worker would accept.
             self._listening.close()
             self._terminate_starting()
             _terminate(self._workers)
 
     def _terminate_starting(self) -> None:
-        """End the workers that do not accept connections yet while the others still do: what waits in the socket that all share would be
-        reset by a last one that ends without having accepted it.
+        """End the workers that do not accept connections yet, while the others still accept.
+
+        If such a worker ended last, the kernel would reset the connections that wait in the shared socket.
         """
         starting = [worker for place, worker in self._workers.items() if self._counts[place] == accept_balancer.NOT_ACCEPTING]
         for worker in starting:
@@ -139,7 +140,7 @@ def _terminate(workers: dict[int, subprocess.Popen[bytes]]) -> None:
 
 
 def _forget_metrics(pid: int) -> None:
-    """Remove the gauges of a process that ended from the metrics. Its counters stay."""
+    """Remove the gauges of an ended process from the metrics. Its counters are kept."""
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]  # the library has no annotation here
 
@@ -150,12 +151,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=3002)
     parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
-    # A worker with wrong settings would end at once and be restarted forever.
+    # Otherwise workers with invalid settings would end and be restarted forever.
     load_settings("gate")
     refuse_transaction_pooling()
     with ExitStack() as stack:
         if settings.METRICS_TOKEN and not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-            # Each worker answers `/metrics` for all of them.
+            # Each worker returns the metrics of all workers.
             with suppress(OSError):
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(TemporaryDirectory(prefix="contextmcp-gate-"))
         Supervisor(listen(arguments.host, arguments.port), arguments.workers).run()

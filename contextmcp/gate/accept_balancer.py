@@ -1,4 +1,4 @@
-"""Give each new connection to the worker that has the fewest: left to chance, four busy clients may share one core of two."""
+"""Let the worker with the fewest connections accept each new one. Otherwise four busy clients may share one of two cores."""
 
 import asyncio
 import logging
@@ -11,17 +11,17 @@ from tempfile import TemporaryFile
 from typing import IO
 
 log = logging.getLogger(__name__)
-# A worker that has more connections than another leaves a new one to the others for so long, before it accepts the connection itself.
+# A worker with more connections than another waits this long for others to accept a new connection, before it accepts it itself.
 YIELD_SECONDS = 0.002
-# After an error (most likely no file descriptor is free), a worker accepts no connection for so long.
+# A worker accepts no connections for this time after an error, which usually means that no file descriptor is free.
 BACKOFF_SECONDS = 0.5
-# The count of a place where no worker accepts connections. It is higher than any worker's.
+# The count of a place without an accepting worker. It is higher than the count of any worker.
 NOT_ACCEPTING = 2**31 - 1
 
 
 def shared_connection_counts(places: int) -> IO[bytes]:
     """Return an unnamed file with the number of connections at each of `places` places, for all workers to map."""
-    # In memory where the system supports that, because a read-only machine has no directory for temporary files.
+    # It is in memory if the system supports this, because a machine with a read-only disk has no directory for temporary files.
     file = os.fdopen(os.memfd_create("gate"), "r+b") if hasattr(os, "memfd_create") else TemporaryFile()  # noqa: SIM115
     file.write(NOT_ACCEPTING.to_bytes(4, sys.byteorder) * places)
     file.flush()
@@ -33,7 +33,7 @@ def map_connection_counts(shared: int) -> "memoryview[int]":
 
 
 class AcceptBalancer:
-    """Accepts connections for one worker from the socket that all of them share."""
+    """Accepts connections for one worker from the socket that all workers share."""
 
     def __init__(
         self,
@@ -56,11 +56,11 @@ class AcceptBalancer:
         self._loop.add_reader(listening, self._on_readable)
 
     async def close(self) -> None:
-        """Accept what is connected already, then no more. Every accepted connection has its protocol when this returns."""
+        """Accept the connections that wait in the socket, then no more. When this returns, each of them has its protocol."""
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listening)
-        # Clients in the socket's queue are connected from their side; closing the socket would reset them.
+        # Clients in the socket's queue consider themselves connected. Closing the socket would reset their connections.
         while self._accept():
             pass
         if self._pause is not None:
@@ -68,12 +68,12 @@ class AcceptBalancer:
         self._listening.close()
         self._closed = True
         self._counts[self._place] = NOT_ACCEPTING
-        # A worker without other connections would end, and reset these.
+        # A worker without other connections would end and reset these connections.
         if self._tasks:
             await asyncio.wait(self._tasks)
 
     def connection_closed(self) -> None:
-        """Count one connection less."""
+        """Decrement the count of connections."""
         if not self._closed:
             self._counts[self._place] -= 1
 
@@ -95,14 +95,14 @@ class AcceptBalancer:
         self._accept()
 
     def _accept(self) -> bool:
-        """Accept a connection and return True, or return False if there is none or no room for it."""
+        """Accept a connection and return True, or return False if there is none or the limit is reached."""
         if not self._has_room():
             self._pause_accepting(BACKOFF_SECONDS)
             return False
         try:
             connection, _ = self._listening.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return False  # Another worker was quicker, or the client has gone.
+            return False  # Another worker accepted it first, or the client has disconnected.
         except OSError as error:
             log.error("no connection can be accepted: %s", error.strerror)
             self._pause_accepting(BACKOFF_SECONDS)

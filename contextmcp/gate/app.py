@@ -15,7 +15,6 @@ from accounts.service_principals import service_keys
 from accounts.types import Principal, ServicePrincipal
 from contextmcp.common import metrics as exposition
 from contextmcp.common.errors import (
-    AddressTooLong,
     DomainError,
     HeadersTooLarge,
     MethodNotAllowed,
@@ -24,6 +23,7 @@ from contextmcp.common.errors import (
     PayloadTooLarge,
     RequestTimeout,
     UnreadableRequest,
+    UriTooLong,
 )
 from contextmcp.common.headers import PRIVATE
 from contextmcp.common.logs import log_principal, request_id
@@ -41,9 +41,9 @@ from .driver import DATABASE_THREADS, AsyncDriver
 from .http_messages import JSON_HEADERS, ClientTrust, HttpRequest, HttpResponse
 
 log = logging.getLogger(__name__)
-# Answers depend on the caller and change with each request, so that no cache may store them.
+# Responses depend on the caller and change with each request, so no cache may store them.
 NO_STORE = ("cache-control", PRIVATE)
-# The creation of partitions and the spool use connections too.
+# Creating partitions and the spool also use connections.
 OTHER_THREADS = 4
 MAX_BODY_BYTES: int = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
@@ -54,7 +54,7 @@ class GateApp:
     def __init__(self) -> None:
         self._driver: AsyncDriver | None = None
         self._authenticator = Authenticator()
-        # The pool has a connection for each thread, so that no thread waits for one. Idle connections are closed.
+        # The pool has one connection for each thread, so no thread waits for one. Idle connections are closed.
         use_pool(AUTHENTICATION_THREADS + DATABASE_THREADS + OTHER_THREADS)
 
     async def answer(self, request: HttpRequest) -> HttpResponse:
@@ -123,12 +123,12 @@ def error_response(refusal: DomainError) -> HttpResponse:
 
 
 BAD_REQUESTS = {
-    error.status: error for error in (UnreadableRequest, RequestTimeout, PayloadTooLarge, AddressTooLong, HeadersTooLarge, Overloaded)
+    error.status: error for error in (UnreadableRequest, RequestTimeout, PayloadTooLarge, UriTooLong, HeadersTooLarge, Overloaded)
 }
 
 
 def bad_request_response(status: int) -> HttpResponse:
-    """Return the answer for bytes that are no complete request. `status` is one of `BAD_REQUESTS`."""
+    """Return the response to bytes that are not a complete request. `status` is one of `BAD_REQUESTS`."""
     identifier = choose_request_id("")
     response = error_response(BAD_REQUESTS[status]())
     metrics.REJECTED.labels(str(status)).inc()
@@ -136,9 +136,9 @@ def bad_request_response(status: int) -> HttpResponse:
 
 
 def identify(headers: Mapping[str, str]) -> tuple[ClientTrust, bytes | None]:
-    """Return how far this process trusts the credential in these headers, and the digest of a key that it has verified.
+    """Return the trust in the credential of these headers, and the digest of a key that this process has verified.
 
-    It reads caches only and never blocks. With the digest, the request is not hashed again when it is answered.
+    It reads caches only and never blocks. With the digest, the key is not hashed again when the request is handled.
     """
     scheme, _, raw = headers.get("authorization", "").strip().partition(" ")
     if scheme.lower() != "bearer":
@@ -160,7 +160,7 @@ _WITH_ID = [(f"/api/{route.path}".partition(_UUID), route) for route in ROUTES i
 
 
 def find_route(path: str) -> tuple[Route, UUID | None]:
-    """Return the route of `path`, and the ID that the path contains where the route leaves one open. Raises `NotFound`."""
+    """Return the route of `path`, and the value of its path parameter or None. Raises `NotFound`."""
     route = _EXACT.get(path)
     if route is not None:
         return route, None

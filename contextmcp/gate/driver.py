@@ -1,4 +1,4 @@
-"""Run usage operations on an event loop: many at once share a transaction, a read and a write to Valkey.
+"""Run usage operations on an event loop. Concurrent operations share transactions, reads and writes to Valkey.
 
 The gate runs the handlers of its routes with it. Other code in the same process can run any operation for a verified principal:
 
@@ -40,19 +40,19 @@ from .valkey_client import Unavailable, ValkeyClient
 T = TypeVar("T")
 # Postgres is treated as unreachable if it does not return a principal or entitlements in this time.
 LOAD_SECONDS = 5.0
-# The threads that use Django's ORM for authenticated requests.
+# Number of threads that use Django's ORM for authenticated requests.
 DATABASE_THREADS = 4
-# As many requests may share one fsync.
+# Number of threads that wait for the spool's disk. It is also the maximum number of requests that share one fsync.
 SPOOL_THREADS = 64
 SESSION_SETTINGS = (
     "SET statement_timeout = '8s'",
-    # This is longer than any commit of the gate. Only other programs hold a row for longer, and all requests of a batch wait for it.
+    # Longer than any commit of the gate. Only other programs lock a row for longer, and all requests of a batch wait for that lock.
     "SET lock_timeout = '2s'",
     "SET application_name = 'contextmcp gate'",
     "SET TimeZone = 'UTC'",
-    # A statement has one plan for a hundred rows and for one, which uses the primary keys. Planning each time would cost more.
+    # The plan with primary keys is good for one row and for hundreds. Planning each execution would cost more.
     "SET plan_cache_mode = 'force_generic_plan'",
-    # A plan that was made while a table was small would read all of it, and stay in use while the table grows, until Postgres analyzes it.
+    # A plan from the time when a table was small would read the whole table, and be used until Postgres analyzes the grown table.
     "SET enable_seqscan = off",
     "SET enable_bitmapscan = off",
     "SET enable_material = off",
@@ -63,7 +63,7 @@ SESSION_SETTINGS = (
 
 
 class AsyncDriver:
-    """Runs operations. Connections are opened at first use, and again after they were lost. Create one per event loop, on the loop."""
+    """Runs operations. Connections are opened on first use and reopened after a loss. Create one per event loop, on the loop."""
 
     def __init__(self) -> None:
         address = connection_string().encode()
@@ -78,7 +78,7 @@ class AsyncDriver:
         self._spool_threads: ThreadPoolExecutor | None = None
         if (directory := spool.spool_dir()) is not None:
             self._spool_threads = ThreadPoolExecutor(SPOOL_THREADS, "gate-spool")
-            # The calls that an earlier process spooled are replayed from the start.
+            # Replays the calls that earlier processes spooled.
             spool.SPOOL.start(directory)
 
     async def run(self, operation: Operation[T]) -> T:
@@ -95,7 +95,7 @@ class AsyncDriver:
                     elif isinstance(effect, ReadUnlocked):
                         result = await self._reads.submit(effect.command)
                     elif isinstance(effect, CountDecision):
-                        # The gate counts its answers by route and code instead, also those that were refused before a decision.
+                        # The gate counts its responses by route and code instead, including requests that were refused before a decision.
                         result = None
                     else:
                         result = await self._perform(effect)

@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 MAX_COMMANDS = 512
 MAX_EVENTS = 2_000
 TRANSACTION_TIMEOUT_SECONDS = 10.0
-# After a batch, the next one waits this long for the callers that were just answered, so that they share it with those that waited. An
-# event loop counts in whole milliseconds.
+# After a batch, the next one waits this long for new requests of the callers that were just answered, so that they share it with the
+# requests that waited. Timers of an event loop have a resolution of a millisecond.
 LINGER_SECONDS = 0.001
 LOG_INTERVAL_SECONDS = 5.0
 _BEGIN: Query = (b"BEGIN", [])
@@ -37,7 +37,7 @@ _ROLLBACK: Query = (b"ROLLBACK", [])
 
 
 class BatchQueue:
-    """A queue of jobs in front of one connection. `execute` turns a batch of jobs into results."""
+    """A queue of jobs for one connection. `execute` returns the results of a batch of jobs."""
 
     def __init__(self, connect: Callable[[], PgPipeline]) -> None:
         self._connect = connect
@@ -74,8 +74,8 @@ class BatchQueue:
     async def _linger(self) -> None:
         """Wait until as many jobs are queued as the last batch had, but at most `LINGER_SECONDS`. A single caller never waits.
 
-        Without this, callers that were just answered miss the next transaction. Two groups then take turns, each of half the size, which
-        costs twice the work.
+        Without this, callers that were just answered miss the next transaction. Two groups of callers then alternate, with
+        batches of half the size, which costs twice the work.
         """
         loop = asyncio.get_running_loop()
         self._gathering = loop.create_future()
@@ -133,9 +133,9 @@ class BatchQueue:
             log.warning("a batch failed at Postgres: %s", describe_error(error))
 
     async def _one_by_one(self, batch: list[tuple[Any, "asyncio.Future[Any]"]]) -> None:
-        """Serve the jobs of a failed batch alone, so that only those that cannot be written fail.
+        """Serve the jobs of a failed batch one by one, so that only those that cannot be written fail.
 
-        If an organization's rows are locked by another program, its first job waits for the lock, and its other jobs share the refusal.
+        If another program locks an organization's rows, the first job waits for the lock, and the other jobs get the same refusal.
         """
         refusals: dict[Any, BaseException] = {}
         for job, future in batch:
@@ -205,7 +205,7 @@ class CommitQueue(BatchQueue):
 
 
 class ReadQueue(BatchQueue):
-    """Reads without locks. A job is an `AuthorizeCommand`, whose result is `LockedRows`, or `ReadBalances`, whose result are balances."""
+    """Reads without locks. The result of an `AuthorizeCommand` is `LockedRows`, that of `ReadBalances` a list of balances."""
 
     async def execute(self, pipe: PgPipeline, jobs: list[AuthorizeCommand | ReadBalances]) -> list[LockedRows | list[Balance]]:
         periods = [(job.organization, job.period_start) for job in jobs if isinstance(job, ReadBalances)]

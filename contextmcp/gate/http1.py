@@ -1,7 +1,7 @@
-"""Serve HTTP/1.1 on the event loop with llhttp as the parser, at a fifth of the CPU of a server with a thread per request.
+"""Serve HTTP/1.1 on the event loop with llhttp as the parser. It needs a fifth of the CPU of a server with a thread per request.
 
-It implements what the gate needs: small requests and answers, persistent connections, and one answer at a time on each connection.
-ADR-018 compares it with servers that others maintain.
+It implements only what the gate needs: small requests and responses, persistent connections, and one response at a time per connection.
+ADR-018 compares it with maintained servers.
 """
 
 import asyncio
@@ -21,28 +21,29 @@ from .http_messages import JSON_HEADERS, ClientTrust, Headers, HttpRequest, Http
 from .http_server import UNCOUNTED_BYTES, HttpServer
 
 __all__ = ["Connection", "Headers", "HttpRequest", "HttpResponse", "HttpServer"]
-# The most bytes of one request's line and headers (64 KiB).
+# Maximum size of the request line and headers of one request.
 MAX_HEADER_BYTES = 64 * 1024
-# A connection is closed when its next request has not begun, its headers are not complete, or its body is not, after so long.
+# Time limits until the next request begins, until its headers are complete, and until its body is complete.
 IDLE_SECONDS = 75.0
 HEADER_SECONDS = 15.0
 BODY_SECONDS = 30.0
-# A client that is still sending when it is refused may go on for so long and so many times the limit of a body, so that it gets to read the
-# refusal: closing at once would send a reset, which discards what the client has not read yet (RFC 9112, 9.6).
+# If a client is still sending when it is refused, the connection stays open for this time, and for this many times the limit of a body.
+# Closing it immediately would send a reset, which discards the response that the client has not read yet (RFC 9112, 9.6).
 LINGER_SECONDS = 2.0
 LINGER_FACTOR = 4
-# With so many pipelined requests waiting for their answers, the connection stops reading from its socket.
+# The connection stops reading from its socket when this many pipelined requests wait for a response.
 PAUSE_READING_AT = 4
-# What one read of a socket may hold beyond that: small requests by the thousand, each of which takes many times its bytes in memory.
+# One read can contain thousands of small requests, each of which needs many times its size in memory. These limit their number and count
+# their memory.
 MAX_PIPELINED = 512
 REQUEST_BYTES = 1024
-# Each answer belongs to one customer, so that no shared cache may store it.
+# Each response belongs to one customer, so no shared cache may store it.
 _NO_STORE = f"cache-control: {PRIVATE}\r\n"
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _JSON_STATUS_LINES = {
     status: line + "".join(f"{name}: {value}\r\n" for name, value in JSON_HEADERS) for status, line in _STATUS_LINES.items()
 }
-# The lower-case text of usual header names, by the bytes that clients send. Decoding each name again costs 0.2 us per header.
+# Common header names in lower case, by the bytes that clients send. Decoding a name costs 0.2 us.
 _HEADER_NAMES = {
     spelling.encode(): name
     for name in (
@@ -71,7 +72,7 @@ class _LimitExceeded(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """Read the requests of one client connection and write their answers. httptools calls the `on_` methods."""
+    """Reads the requests of one connection and writes the responses. httptools calls the `on_` methods."""
 
     __slots__ = (
         "_begun",
@@ -109,7 +110,7 @@ class Connection(asyncio.Protocol):
     )
 
     def __init__(self, server: HttpServer, on_lost: Callable[[], None] = lambda: None) -> None:
-        """Initialize the connection. `on_lost` is called when it is lost."""
+        """Initialize the connection. `on_lost` is called when the connection ends."""
         self._server, self._on_lost = server, on_lost
         self._parser = httptools.HttpRequestParser(self)
         self._transport: Any = None
@@ -125,10 +126,10 @@ class Connection(asyncio.Protocol):
         self._headers: dict[str, str] = {}
         self._refusal: DomainError | None = None
         self._trust = ClientTrust.UNVERIFIED
-        # The credential of the last request if its answer verified it, and its digest, so that the same credential is not hashed again.
+        # The verified credential of the last request and its digest, so that the same credential is not hashed again.
         self._credential: str | None = None
         self._credential_digest: bytes | None = None
-        # The digest for the request that is being read; it stays with that request if the answer to an earlier one changes the other two.
+        # The digest for the request that is being read. The response to an earlier request may change only the two attributes above.
         self._digest: bytes | None = None
         self._body: bytes | bytearray = b""
 
@@ -165,7 +166,7 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def close_if_late(self, now: float) -> None:
-        """Close what takes too long, or what idles when the process ends."""
+        """Close the connection if it exceeds a time limit, or if it is idle while the process ends."""
         if self.answering or self._waiting or self._transport is None:
             return
         seconds = now - self._since
@@ -174,7 +175,7 @@ class Connection(asyncio.Protocol):
                 self.abort()
         elif seconds > (BODY_SECONDS if self._headers_read else HEADER_SECONDS) if self._begun else seconds > IDLE_SECONDS:
             if self._full or self._transport.is_closing():
-                # The client does not read its answers, so that `close` would never finish writing them.
+                # The client does not read its responses, so `close` would wait forever to write them.
                 self.abort()
             elif self._begun and self._headers_read:
                 self._refuse(408)
@@ -187,7 +188,7 @@ class Connection(asyncio.Protocol):
         if self._refused:
             self._discard(len(data))
             return
-        # The parser buffers an incomplete header, so that its size is known only from the bytes fed.
+        # The parser buffers incomplete headers, so their size is only known from the bytes that it received.
         self._fed = len(data)
         self._unread += self._fed
         try:
@@ -204,7 +205,7 @@ class Connection(asyncio.Protocol):
                 self._refuse(503)
 
     def _account(self) -> bool:
-        """Bring the process' count of buffered bytes up to date; return whether there is room for what this connection holds."""
+        """Update the process' count of buffered bytes. Return whether the bytes of this connection are within the limit."""
         if self._begun and self._headers_read and not self._head:
             self._head = self._head_size()
         held = self._head + self._unread + len(self._body) + self._pending - UNCOUNTED_BYTES
@@ -230,7 +231,7 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def _ignore_upgrade(self, rest: memoryview) -> None:
-        """Parse the request again without its `Upgrade` header, after which llhttp reads no body. Java's client always sends it."""
+        """Parse the request again without `Upgrade`, after which llhttp reads no body. Java's client always sends this header."""
         while True:
             method = self._parser.get_method()
             if method == b"CONNECT":
@@ -249,7 +250,7 @@ class Connection(asyncio.Protocol):
                 rest = rest[upgrade.args[0] :]
 
     def _refuse(self, status: int) -> None:
-        """Answer with `status` after the requests before it are answered. What the client sends after that is discarded."""
+        """Respond with `status` after the earlier requests are answered. Further data of the client is discarded."""
         self._refused = True
         self._headers, self._repeated, self._body = {}, None, b""
         self._head = self._unread = 0
@@ -278,9 +279,9 @@ class Connection(asyncio.Protocol):
             self._fail(414)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # This runs for each header of each request, so that it calls nothing in the usual case.
+        # This runs for each header of each request, so it calls no function in the usual case.
         if self._headers_read:
-            # A trailer. It is counted and ignored, because no header that the gate obeys may be sent behind a body (RFC 9110, 6.5.1).
+            # A trailer. It is counted and ignored, because headers that the gate uses must not be sent after the body (RFC 9110, 6.5.1).
             self._head = (self._head or self._head_size()) + len(name) + len(value)
             if self._head > MAX_HEADER_BYTES:
                 self._fail(431)
@@ -302,8 +303,8 @@ class Connection(asyncio.Protocol):
         raise _LimitExceeded
 
     def on_headers_complete(self) -> None:
-        # The headers came in the last read, or in all bytes since the last part that was complete. Only if that is much is it counted
-        # exactly; `_account` does so too for a request whose body is not complete.
+        # The exact size of the headers is only calculated if the last read, or all unread bytes, exceed the limit. `_account` also
+        # calculates it for a request with an incomplete body.
         if self._unread > MAX_HEADER_BYTES or self._fed > MAX_HEADER_BYTES:
             self._head = self._head_size()
             if self._head > MAX_HEADER_BYTES:
@@ -348,7 +349,7 @@ class Connection(asyncio.Protocol):
             return  # `_ignore_upgrade` parses the request again without the upgrade.
         self._begun = False
         if self._url != self._target:
-            # Clients ask for the same path again and again, so that it is taken apart once per connection.
+            # Clients usually repeat the same path, so it is only parsed when it changes.
             path, _, self._query = _origin_form(self._url.decode("latin-1")).partition("?")
             self._path = unquote(path) if "%" in path else path
             self._target = self._url
@@ -362,7 +363,7 @@ class Connection(asyncio.Protocol):
             self._query,
             self._parser.should_keep_alive(),
             self._refusal,
-            # Only a client that sends this header keeps a connection of HTTP/1.0.
+            # An HTTP/1.0 connection is kept alive only if the client sent this header.
             "connection" in headers and self._parser.get_http_version() == "1.0",
             self._digest,
         )
@@ -382,7 +383,7 @@ class Connection(asyncio.Protocol):
 
     def _start(self, request: HttpRequest) -> None:
         self.answering = True
-        # The loop itself refers to a task only weakly.
+        # The event loop has only weak references to tasks.
         self._task = self._server.loop.create_task(self._answer(request))
         self._server.tasks.add(self._task)
 
@@ -391,7 +392,7 @@ class Connection(asyncio.Protocol):
         try:
             response = await server.answer(request)
         finally:
-            # A callback for this would be another round of the event loop for each request.
+            # A done callback would cost another iteration of the event loop for each request.
             server.tasks.discard(self._task)
             self._task = None
         self.answering = False

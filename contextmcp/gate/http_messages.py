@@ -7,23 +7,23 @@ from msgspec import Struct
 from contextmcp.common.errors import DomainError
 
 Headers = list[tuple[str, str]]
-# Most answers have exactly these headers. The connection recognizes the list itself and then sends bytes that were made before.
+# Most responses have exactly these headers. The connection recognizes this list object and sends prepared bytes.
 JSON_HEADERS: Headers = [("content-type", "application/json")]
 
 
 class ClientTrust(Enum):
-    """How far a caller is trusted before its body is read. The value is the most bytes that all requests of that trust may occupy."""
+    """The trust in a caller before the body is read. The value is the maximum size in bytes of all requests with this trust."""
 
-    # Its key was verified by this process.
+    # This process has verified the caller's key.
     VERIFIED = 256 * 1024 * 1024
-    # Its key is well-formed, or its headers are not complete.
+    # The key is well-formed but not verified, or the headers are not complete.
     UNVERIFIED = 64 * 1024 * 1024
-    # It will be refused whatever its body says, so only its headers are kept.
+    # The request will be refused whatever its body contains, so only the headers are stored.
     REFUSED = 16 * 1024 * 1024
 
 
 class HttpRequest(Struct):
-    """A complete request, or one that is refused because of its headers."""
+    """A complete request, or a request that is refused because of its headers."""
 
     method: str
     path: str
@@ -31,13 +31,13 @@ class HttpRequest(Struct):
     body: bytes = b""
     query: str = ""
     keep_alive: bool = True
-    # The error that its request line and headers cause, if any.
+    # The error in the request line or headers, if any.
     refusal: DomainError | None = None
     http_1_0: bool = False
-    # The digest of the credential, if it was verified before this request or by it. It proves nothing by itself: whether the key is still
-    # good has to be checked for each request.
+    # The digest of the credential, if an earlier request or this one verified it. The validity of the key must still be checked for each
+    # request.
     credential_digest: bytes | None = None
-    # The application sets this when the credential is verified, and the identifier that the answer carries.
+    # The application sets these: whether the credential is verified, and the identifier in the response.
     verified: bool = False
     request_id: str = ""
 

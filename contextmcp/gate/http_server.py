@@ -1,4 +1,4 @@
-"""Hold what all connections of a gate process share: the application, the limits, the timer and the shutdown."""
+"""The state that all connections of a gate process share: the application, the limits, the timer and the shutdown."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,15 +9,15 @@ from . import metrics
 from .http_messages import ClientTrust, HttpRequest, HttpResponse
 
 SWEEP_SECONDS = 1.0
-# A process that ends serves connections that are open for so long, and asks for their end with each answer: a proxy that has just sent a
-# request on one of them gets its answer instead of a reset.
+# A process that ends serves its open connections for this time, with `Connection: close` in each response. A proxy that has just sent a
+# request on such a connection gets a response instead of a reset.
 DRAIN_SECONDS = 2.0
 # The first 8 KiB of each connection are not counted, so that small requests are always accepted.
 UNCOUNTED_BYTES = 8 * 1024
 
 
 class OpenConnection(Protocol):
-    """What the server does with a connection."""
+    """The methods of a connection that the server calls."""
 
     answering: bool
 
@@ -25,10 +25,10 @@ class OpenConnection(Protocol):
         """Close the connection if it exceeded a time limit."""
 
     def close(self) -> None:
-        """Close the connection after what was already written."""
+        """Close the connection after the written data is sent."""
 
     def abort(self) -> None:
-        """Close the connection at once."""
+        """Close the connection immediately and discard unsent data."""
 
 
 class HttpServer:
@@ -43,12 +43,12 @@ class HttpServer:
         identify: Callable[[Mapping[str, str]], tuple[ClientTrust, bytes | None]] = lambda headers: (ClientTrust.UNVERIFIED, None),
         max_connections: int = 8192,
     ) -> None:
-        """`refuse` returns the answer for a status without a request (400, 408, 413, 414, 431, 503); `max_body_bytes` limits one body."""
+        """`refuse` returns the response for a status without a request (400, 408, 413, 414, 431, 503); `max_body_bytes` limits one body."""
         self.answer, self.refuse, self.max_body_bytes, self.identify = answer, refuse, max_body_bytes, identify
         self.max_connections = max_connections
         self.loop = asyncio.get_running_loop()
         self.connections: set[OpenConnection] = set()
-        # The connections without a verified key, the oldest first.
+        # The connections without a verified key, oldest first.
         self.unverified: dict[OpenConnection, None] = {}
         self.buffered = dict.fromkeys(ClientTrust, 0)
         self.tasks: set[asyncio.Task[None]] = set()
@@ -67,7 +67,7 @@ class HttpServer:
             self.loop.call_later(SWEEP_SECONDS, self.sweep)
 
     def has_room(self) -> bool:
-        """Return whether another connection may be accepted. At the limit the oldest one without a verified key makes room."""
+        """Return whether another connection may be accepted. At the limit, the oldest one without a verified key is closed."""
         if len(self.connections) < self.max_connections:
             return True
         for connection in self.unverified:

@@ -1,4 +1,4 @@
-"""Define the metrics of the gate. Its workers share their counters, and each answers `/metrics` for all of them."""
+"""The metrics of the gate. The workers share their counters, and each of them returns the metrics of all."""
 
 from bisect import bisect_left
 
@@ -42,9 +42,9 @@ _series: dict[tuple[str, str, int, str], _Series] = {}
 def observe(request: "HttpRequest", status: int, code: str, seconds: float) -> None:
     """Count a response. `code` is its error code, or empty. `seconds` is the time from the request to the response.
 
-    `flush` adds it to the metrics later, because their labels and locks would cost a sixth of a check on every call.
+    `flush` adds it to the metrics later, because their labels and locks would take a sixth of the time of a check.
     """
-    # The labels of a known route are the request's own method and path, so that the first lookup finds the series of a repeated request.
+    # The labels of a known route are the method and path of the request, so repeated requests are found by the first lookup.
     series = _series.get((request.method, request.path, status, code))
     if series is None:
         series = _find_series(request.method, request.path, status, code)

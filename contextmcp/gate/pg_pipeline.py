@@ -1,4 +1,4 @@
-"""A connection to Postgres in libpq's pipeline mode: it sends several statements at once and waits for the results on the event loop."""
+"""A connection to Postgres in libpq's pipeline mode: it sends several statements together and waits for the results on the event loop."""
 
 import asyncio
 import re
@@ -38,7 +38,7 @@ class PgPipeline:
         if connection.status != ConnStatus.OK:
             raise ConnectionLost(connection.get_error_message())
         self._connection = connection
-        # The number is needed to remove the socket from the event loop, and a broken connection does not return it any more.
+        # The file descriptor is needed to remove the socket from the event loop. A broken connection does not return it.
         self._socket = connection.socket
         for setting in settings:
             self._check(connection.exec_(setting.encode()))
@@ -62,11 +62,11 @@ class PgPipeline:
         self._connection.finish()
 
     def abort(self) -> None:
-        """Fail the statements that wait with `ConnectionLost`, because they took too long. The connection cannot be used again."""
+        """Fail the pending statements with `ConnectionLost` after a timeout. The connection cannot be used again."""
         self._fail(ConnectionLost("no answer in time"))
 
     async def run(self, queries: list[Query]) -> list[Result]:
-        """Return the result of each query. If one fails, psycopg's error for it is raised, and those after it were not executed."""
+        """Return the result of each query. If one fails, its psycopg error is raised, and later queries were not executed."""
         if self.broken:
             raise ConnectionLost("broken")
         loop = asyncio.get_running_loop()
@@ -81,7 +81,7 @@ class PgPipeline:
                     connection.send_query_prepared(name, values, [1] * len(values), 1)
             connection.pipeline_sync()
             if not self._read:
-                # The connection was opened in a thread, so this is the first moment at which the loop can watch it.
+                # The connection was opened in a thread, so the event loop can watch it only from now on.
                 self._read = True
                 loop.add_reader(self._socket, self._readable)
             if connection.flush():
@@ -95,7 +95,7 @@ class PgPipeline:
 
     def _writable(self) -> None:
         try:
-            # Answers must be read while writing. Otherwise the server stops reading until they are read, and both sides wait forever.
+            # Results must be read while writing. Otherwise the server stops reading until they are read, and both sides wait forever.
             self._connection.consume_input()
             if not self._connection.flush():
                 asyncio.get_running_loop().remove_writer(self._socket)

@@ -1,6 +1,6 @@
 """Run scripts in Valkey over one connection, with the calls of all waiting requests in one write.
 
-A client with a pool writes and reads each call by itself, at ten times the CPU (ADR-019).
+A client with a connection pool writes and reads each call separately, which takes ten times the CPU (ADR-019).
 """
 
 import asyncio
@@ -18,7 +18,7 @@ RETRY_SECONDS = 0.5
 
 
 class Unavailable(Exception):
-    """Valkey cannot be reached, or does not answer in time."""
+    """Valkey cannot be reached or does not respond in time."""
 
 
 class _Connection(asyncio.Protocol):
@@ -32,7 +32,7 @@ class _Connection(asyncio.Protocol):
         self.closed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Other event loops' transports are no subclass of asyncio's.
+        # Transports of other event loops are not subclasses of asyncio's.
         self._transport = cast(asyncio.Transport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -47,7 +47,7 @@ class _Connection(asyncio.Protocol):
         while (answer := self._reader.gets()) is not False:
             self._answered += 1
             if not self._waiting:
-                # A reply without a request: Valkey refuses the connection (too many clients) before it closes it.
+                # A reply without a request: Valkey refuses the connection (too many clients) and then closes it.
                 self.close()
                 return
             future = self._waiting.popleft()
@@ -70,7 +70,7 @@ class _Connection(asyncio.Protocol):
         return future
 
     def _on_timeout(self, answered: int) -> None:
-        """Close the connection if nothing was answered since the timer started. One timer serves all waiting commands."""
+        """Close the connection if no reply has arrived since the timer started. One timer serves all waiting commands."""
         self._timeout_started = False
         if self.closed or not self._waiting:
             return
@@ -95,7 +95,7 @@ class _Connection(asyncio.Protocol):
 
 
 class ValkeyClient:
-    """Run Lua scripts. After a failure no connection is tried for half a second, so that an outage does not delay requests."""
+    """Runs Lua scripts. After a failure it does not connect for half a second, so that an outage does not delay requests."""
 
     def __init__(self, address: str) -> None:
         self._address = redis_connection(address)

@@ -16,21 +16,21 @@ from django.conf import settings
 
 from contextmcp.startup import set_up
 
-# The gate needs no pages, admin or Stripe. Without them it starts in half the time and needs two thirds of the memory.
+# The gate does not need pages, admin and Stripe. Without them it starts in half the time and needs a third less memory.
 set_up("gate", ("django.contrib.auth", "django.contrib.contenttypes", "accounts", "entitlements", "usage"))
 
 from .accept_balancer import AcceptBalancer  # noqa: E402
 from .app import MAX_BODY_BYTES, GateApp, bad_request_response, identify  # noqa: E402 - Django must be set up first
 from .http1 import Connection, HttpServer  # noqa: E402
 
-# The most that one transaction may take.
+# The maximum time of one transaction.
 SHUTDOWN_TIMEOUT_SECONDS = 10.0
-# Open files besides the sockets of clients: Postgres, Valkey, the spool and logs.
+# Files that are not client sockets: Postgres, Valkey, the spool and logs.
 RESERVED_FILES = 128
 
 
 def max_connections() -> int:
-    """Return the configured limit, or as many as the process may have open files after raising that limit as far as it is allowed to."""
+    """Return the configured limit, or less if the process may not open as many files. Raises the limit of open files as needed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = settings.GATE_MAX_CONNECTIONS + RESERVED_FILES
     if soft != resource.RLIM_INFINITY and soft < needed:
@@ -46,7 +46,7 @@ async def serve(listening: socket.socket, parent: int, connections: int, place: 
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    # No process writes to this pipe: it closes when the parent ends, even if the parent was killed.
+    # No process writes to this pipe. It closes when the parent ends, even by `kill -9`.
     loop.add_reader(parent, stopping.set)
     await stopping.wait()
     loop.remove_reader(parent)
@@ -56,7 +56,7 @@ async def serve(listening: socket.socket, parent: int, connections: int, place: 
 
 def main() -> None:
     listening, parent, connections, place = map(int, sys.argv[1:5])
-    # The objects that exist now stay. Examining them in each collection, or collecting after each few hundred objects, would free nothing.
+    # The current objects are permanent, so the garbage collector does not have to examine them, and can run less often.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

@@ -21,10 +21,10 @@ def theme(product: str, color: str) -> dict[str, Any]:
 
 def _shades(color: str) -> dict[str, str]:
     channels = [int(color[place : place + 2], 16) for place in (1, 3, 5)]
-    return {name: " ".join(str(_mix(channel, share)) for channel in channels) for name, share in _SHADES.items()}
+    return {name: " ".join(str(_blend(channel, share)) for channel in channels) for name, share in _SHADES.items()}
 
 
-def _mix(channel: int, share: float) -> int:
+def _blend(channel: int, share: float) -> int:
     return round(channel + (255 - channel) * share if share > 0 else channel * (1 + share))
 
 

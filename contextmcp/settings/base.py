@@ -45,15 +45,15 @@ SIGNING_KEYS = parse_signing_keys(text("SIGNING_KEY"))
 ENTITLEMENTS_TOKEN_MINUTES = integer("ENTITLEMENTS_TOKEN_MINUTES", 60, least=1)
 ENTITLEMENTS_TOKEN_GRACE_HOURS = integer("ENTITLEMENTS_TOKEN_GRACE_HOURS", 72, least=0)
 # Maximum number of active keys per organization, and of keys created per hour (including rotations and take-overs). Each needs bcrypt.
-API_KEYS_PER_ORGANIZATION = integer("API_KEYS_PER_ORGANIZATION", 100, least=1)
-API_KEYS_PER_HOUR = integer("API_KEYS_PER_HOUR", 60, least=1)
+API_KEYS_PER_ORGANIZATION = integer("API_KEYS_PER_ORGANIZATION", 100, minimum=1)
+API_KEYS_PER_HOUR = integer("API_KEYS_PER_HOUR", 60, minimum=1)
 # Maximum number of invitation emails, including resent ones: per organization and per member, and per recipient from one organization
 # (three times as many from all organizations together).
-INVITATIONS_PER_HOUR = integer("INVITATIONS_PER_HOUR", 20, least=1)
-INVITATIONS_PER_DAY = integer("INVITATIONS_PER_DAY", 50, least=1)
-INVITATIONS_PER_RECIPIENT_PER_DAY = integer("INVITATIONS_PER_RECIPIENT_PER_DAY", 3, least=1)
+INVITATIONS_PER_HOUR = integer("INVITATIONS_PER_HOUR", 20, minimum=1)
+INVITATIONS_PER_DAY = integer("INVITATIONS_PER_DAY", 50, minimum=1)
+INVITATIONS_PER_RECIPIENT_PER_DAY = integer("INVITATIONS_PER_RECIPIENT_PER_DAY", 3, minimum=1)
 # Maximum number of organizations that a user with a confirmed address may own. Without a confirmed address it is one.
-ORGANIZATIONS_PER_USER = integer("ORGANIZATIONS_PER_USER", 10, least=1)
+ORGANIZATIONS_PER_USER = integer("ORGANIZATIONS_PER_USER", 10, minimum=1)
 # The function that returns the number of members that a plan allows. `accounts` cannot import it, because it is below entitlements.
 SEAT_LIMIT = "contextmcp.web.entitled_seats.seat_limit"
 # The plans and features that this deployment offers (docs/catalog.md). A relative path is relative to the repository.
@@ -145,7 +145,7 @@ TEMPLATES = [
                 "csp.context_processors.nonce",
                 "contextmcp.web.context.site",
             ],
-            # The product's name stands in templates of emails and errors too, which have no request.
+            # Templates of emails and errors, which are rendered without a request, also contain the product's name.
             "builtins": ["contextmcp.web.templatetags.branding"],
         },
     }
@@ -161,7 +161,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 DATABASES = {"default": database(url("DATABASE_URL", required("DATABASE_URL", "enter a postgres:// URL"), DATABASE_SCHEMES))}
 DATABASES["default"].update(CONN_MAX_AGE=None, CONN_HEALTH_CHECKS=True, TEST={"NAME": text("TEST_DATABASE_NAME") or None})
 # Postgres connections that the threads of one web process share (see docs/operations.md for the calculation).
-DATABASE_POOL_SIZE = integer("DATABASE_POOL_SIZE", 8, least=1)
+DATABASE_POOL_SIZE = integer("DATABASE_POOL_SIZE", 8, minimum=1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Valkey or Redis is a cache and stores rate limits; correctness depends on Postgres alone. Without it everything but rate limits works.
@@ -201,12 +201,12 @@ SESSION_CACHE_ALIAS = "sessions"
 SESSION_SERIALIZER = "django.contrib.sessions.serializers.JSONSerializer"
 # Seconds since sign-in and since the last request after which a session ends. Sessions of staff have shorter limits.
 SESSION_LIMITS = {
-    "age": integer("SESSION_MAX_HOURS", 14 * 24, least=1) * 3600,
-    "idle": integer("SESSION_IDLE_HOURS", 3 * 24, least=1) * 3600,
+    "age": integer("SESSION_MAX_HOURS", 14 * 24, minimum=1) * 3600,
+    "idle": integer("SESSION_IDLE_HOURS", 3 * 24, minimum=1) * 3600,
 }
 STAFF_SESSION_LIMITS = {
-    "age": integer("STAFF_SESSION_MAX_HOURS", 12, least=1) * 3600,
-    "idle": integer("STAFF_SESSION_IDLE_MINUTES", 30, least=5) * 60,
+    "age": integer("STAFF_SESSION_MAX_HOURS", 12, minimum=1) * 3600,
+    "idle": integer("STAFF_SESSION_IDLE_MINUTES", 30, minimum=5) * 60,
 }
 SESSION_COOKIE_AGE = max(SESSION_LIMITS["age"], STAFF_SESSION_LIMITS["age"])
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
@@ -227,7 +227,7 @@ LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "pricing"
 # Number of trusted proxies in front of this server. Each appends its client's address to X-Forwarded-For.
-TRUSTED_PROXIES = integer("TRUSTED_PROXIES", 0, least=0)
+TRUSTED_PROXIES = integer("TRUSTED_PROXIES", 0, minimum=0)
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
@@ -319,19 +319,19 @@ SPECTACULAR_SETTINGS = {
 }
 
 STRIPE_SECRET_KEY = text("STRIPE_SECRET_KEY")
-# Two while one rolls: "whsec_new,whsec_old".
+# Two secrets during a rotation: "whsec_new,whsec_old".
 STRIPE_WEBHOOK_SECRETS = comma_separated("STRIPE_WEBHOOK_SECRET")
 STRIPE_API_BASE = text("STRIPE_API_BASE").rstrip("/")
 STRIPE_API_VERSION = "2026-05-27.dahlia"
 STRIPE_AUTOMATIC_TAX = boolean("STRIPE_AUTOMATIC_TAX", False)
 STRIPE_LIVE_MODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
-# Price ids that the environment configures, by variable. The catalog says which variable is for which price.
+# Price ids that the environment configures, by variable. The catalog defines the variable of each price.
 STRIPE_PRICE_IDS = matching(r"STRIPE_[A-Z0-9_]+_PRICE_ID")
-BILLING_GRACE_DAYS = integer("BILLING_GRACE_DAYS", 7, least=0)
+BILLING_GRACE_DAYS = integer("BILLING_GRACE_DAYS", 7, minimum=0)
 # Effect of a lost dispute or a full refund on the subscription: "keep" it, or "cancel" it immediately.
 BILLING_REFUND_POLICY = choice("BILLING_REFUND_POLICY", "keep", ["keep", "cancel"])
 # Maximum requests per minute that call Stripe, for each organization and each user.
-BILLING_REQUESTS_PER_MINUTE = integer("BILLING_REQUESTS_PER_MINUTE", 30, least=1)
+BILLING_REQUESTS_PER_MINUTE = integer("BILLING_REQUESTS_PER_MINUTE", 30, minimum=1)
 # Who may have only one trial in addition to each organization: "user", "email" (of an owner), "card"; or "none".
 BILLING_TRIAL_ONCE_PER = subset("BILLING_TRIAL_ONCE_PER", "user,email,card", ["user", "email", "card"])
 DJSTRIPE_SUBSCRIBER_MODEL = "accounts.Organization"
@@ -339,17 +339,18 @@ DJSTRIPE_SUBSCRIBER_MODEL_MIGRATION_DEPENDENCY = "0001_initial"
 DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
 MIGRATION_MODULES = {"djstripe": "billing.stripe.djstripe_migrations"}
 
-# The folder where calls that were granted while Postgres was away wait until they are counted. Empty: none, and the answers say so.
+# Directory of the calls that were allowed while Postgres was unavailable and are not counted yet. If it is empty, such calls are never
+# counted, and their responses contain `recorded: false`.
 USAGE_SPOOL_DIR = text("USAGE_SPOOL_DIR")
 
-# Webhooks to customers go over https to the public internet alone. True lets them go anywhere, over http too: for tests and a local world.
+# By default, webhooks are sent over https to public addresses only. True allows any address and http, for tests and local development.
 WEBHOOKS_ALLOW_PRIVATE = boolean("WEBHOOKS_ALLOW_PRIVATE", False)
 
-# Postgres is the queue. Hearts beat fast, so that the job of a killed worker is taken up again within seconds.
+# Postgres is the queue. Heartbeats are frequent, so that the jobs of a killed worker are retried within seconds.
 PROCRASTINATE_IMPORT_PATHS = ["contextmcp.tasks"]
 PROCRASTINATE_ON_APP_READY = "contextmcp.procrastinate_resilience.install"
 PROCRASTINATE_WORKER_DEFAULTS = {
-    "concurrency": integer("WORKER_CONCURRENCY", 4, least=1),
+    "concurrency": integer("WORKER_CONCURRENCY", 4, minimum=1),
     "update_heartbeat_interval": 2,
     "stalled_worker_timeout": 8,
     "fetch_job_polling_interval": 2,
@@ -357,7 +358,7 @@ PROCRASTINATE_WORKER_DEFAULTS = {
 }
 
 # Port of the worker's /livez and /metrics. 0 disables them.
-WORKER_METRICS_PORT = integer("WORKER_METRICS_PORT", 0, least=0)
+WORKER_METRICS_PORT = integer("WORKER_METRICS_PORT", 0, minimum=0)
 # Bearer token for /metrics. If it is empty, /metrics returns 404.
 METRICS_TOKEN = text("METRICS_TOKEN")
 share_metrics()
@@ -386,9 +387,9 @@ CONTENT_SECURITY_POLICY = {
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
 # Number of threads of one web process, each of which handles one request at a time.
-WEB_THREADS = integer("WEB_THREADS", 16, least=1)
+WEB_THREADS = integer("WEB_THREADS", 16, minimum=1)
 # Maximum number of open connections of one gate process.
-GATE_MAX_CONNECTIONS = integer("GATE_MAX_CONNECTIONS", 8192, least=16)
+GATE_MAX_CONNECTIONS = integer("GATE_MAX_CONNECTIONS", 8192, minimum=16)
 LOGGING_CONFIG = "contextmcp.common.logs.configure"
 LOGGING = {"level": choice("LOG_LEVEL", "INFO", ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]), "json": boolean("LOG_JSON", True)}
 UNFOLD = theme(PRODUCT_NAME, BRAND_COLOR)

@@ -75,10 +75,10 @@ def boolean(name: str, default: bool) -> bool:
     return _BOOLEAN_VALUES.get(value, default)
 
 
-def integer(name: str, default: int, *, least: int) -> int:
+def integer(name: str, default: int, *, minimum: int) -> int:
     value = text(name, str(default))
-    if not value.isdecimal() or int(value) < least:
-        raise ImproperlyConfigured(f'{name} is "{value}": it must be a whole number, {least} or more.')
+    if not value.isdecimal() or int(value) < minimum:
+        raise ImproperlyConfigured(f'{name} is "{value}": it must be a whole number, {minimum} or more.')
     return int(value)
 
 

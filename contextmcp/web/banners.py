@@ -98,7 +98,7 @@ def _spike_banner(alert: UsageAlert) -> Banner:
     return Banner("warning", f"{text} Detected on", alert.occurred_at, reverse("usage"), "View usage")
 
 
-def _usage_banner(feature_usage: FeatureUsage, reached: int, overage: Overage | None) -> Banner | None:
+def _usage_banner(feature_usage: FeatureUsage, threshold: int, overage: Overage | None) -> Banner | None:
     """Return a banner about used quota or gauges. Features over their limit have a banner from `_over_limit_banner`."""
     used, included = feature_usage.used, feature_usage.included
     if not included or used is None:
@@ -106,7 +106,7 @@ def _usage_banner(feature_usage: FeatureUsage, reached: int, overage: Overage | 
     if feature_usage.resets_at is not None:
         return _quota_banner(feature_usage, used, included, feature_usage.resets_at, overage)
     # For a gauge: shown while the usage is at or above the threshold of the last alert.
-    if reached and reached * included <= used * 100 <= 100 * included:
+    if threshold and threshold * included <= used * 100 <= 100 * included:
         return Banner(
             "info", f"{used:,} of {included:,} {CATALOG.noun(feature_usage.feature)} are in use.", None, reverse("pricing"), "Upgrade"
         )

@@ -23,10 +23,10 @@ def stylesheet(request: WSGIRequest) -> HttpResponse:
     return HttpResponse(css, content_type="text/css; charset=utf-8")
 
 
-def _variables(color: str, stronger: str, background: str) -> str:
+def _variables(color: str, mixed_with: str, background: str) -> str:
     values = {
         "--accent": color,
-        "--accent-hover": f"color-mix(in srgb, {color} 80%, {stronger})",
+        "--accent-hover": f"color-mix(in srgb, {color} 80%, {mixed_with})",
         "--on-accent": text_color(color),
         "--soft": f"color-mix(in srgb, {color} 12%, {background})",
     }

@@ -43,11 +43,11 @@ def save_draft(request: WSGIRequest, form: str, fields: Iterable[str], errors: I
     }
 
 
-def bind_form(request: WSGIRequest, caller: Caller, name: str, form: Callable[[QueryDict], AnyForm], fresh: AnyForm) -> AnyForm:
+def bind_form(request: WSGIRequest, caller: Caller, name: str, form: Callable[[QueryDict], AnyForm], unbound: AnyForm) -> AnyForm:
     """Return `form` bound to its draft, or `fresh` if there is no draft for this form and organization."""
     draft = _take(request, name)
     if draft is None or draft.organization not in ("", str(caller.organization.pk)):
-        return fresh
+        return unbound
     data = QueryDict(mutable=True)
     for field, values in draft.values.items():
         data.setlist(field, values)

@@ -75,10 +75,10 @@ class OrganizationState:
     def overage(self) -> Overage | None:
         """Return the overage, or None if the plan has none or there is no live subscription to bill it on."""
         subscription = self.subscription
-        sold = subscription.overage
-        if sold is None or not subscription.is_live:
+        setting = subscription.overage
+        if setting is None or not subscription.is_live:
             return None
-        units = next((each.overage for each in self.usage if each.feature == sold.feature), 0)
+        units = next((each.overage for each in self.usage if each.feature == setting.feature), 0)
         blocked = ""
         if subscription.status == "trialing":
             blocked = "trial"
@@ -86,7 +86,7 @@ class OrganizationState:
             blocked = "payment"
         elif subscription.cancel_at:
             blocked = "canceling"
-        return Overage(sold, units, blocked)
+        return Overage(setting, units, blocked)
 
 
 def organization_state(request: WSGIRequest, caller: Caller) -> OrganizationState:

@@ -39,7 +39,7 @@ class StaffSecondFactorMiddleware:
         if not is_mfa_enabled(user, _FACTORS):
             messages.warning(request, "Staff need a second factor. Set up an authenticator app or a passkey, then open the admin again.")
             return HttpResponseRedirect(reverse("mfa_index"))
-        if not _proved(request):
+        if not _is_proved(request):
             path = request.get_full_path() if request.method == "GET" else reverse("admin:index")
             has_codes = is_mfa_enabled(user, [Authenticator.Type.TOTP])
             page = reverse("mfa_reauthenticate" if has_codes else "mfa_reauthenticate_webauthn")
@@ -47,6 +47,6 @@ class StaffSecondFactorMiddleware:
         return None
 
 
-def _proved(request: HttpRequest) -> bool:
+def _is_proved(request: HttpRequest) -> bool:
     since = timezone.now().timestamp() - MAX_AGE.total_seconds()
     return any(each.get("method") == "mfa" and each.get("at", 0) >= since for each in get_authentication_records(request, request.user))

@@ -155,9 +155,9 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _organizations(present: datetime) -> Metric:
-    open_ones = Organization.objects.filter(closed_at=None)
-    recent = open_ones.filter(created_at__gte=present - RECENT).count()
-    return Metric("Organizations", f"{open_ones.count():,}", f"{recent:,} in the last 7 days", changelist("accounts.organization"))
+    open_organizations = Organization.objects.filter(closed_at=None)
+    recent = open_organizations.filter(created_at__gte=present - RECENT).count()
+    return Metric("Organizations", f"{open_organizations.count():,}", f"{recent:,} in the last 7 days", changelist("accounts.organization"))
 
 
 def _subscriptions() -> Metric:

@@ -142,12 +142,12 @@ def entitlements_data(entitlements: Entitlements) -> dict[str, Any]:
 
 
 def _allowance_data(entitlement: FeatureEntitlement) -> dict[str, Any]:
-    sold = entitlement.overage_unit_amount is not None
+    offers_overage = entitlement.overage_unit_amount is not None
     return {
         "kind": entitlement.kind.value,
         "enabled": entitlement.enabled,
         "limit": entitlement.limit,
         "overridden": entitlement.overridden,
-        "overage": {"unit_amount": entitlement.overage_unit_amount, "currency": entitlement.overage_currency} if sold else None,
+        "overage": {"unit_amount": entitlement.overage_unit_amount, "currency": entitlement.overage_currency} if offers_overage else None,
         "failure_mode": entitlement.failure_mode,
     }

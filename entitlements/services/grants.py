@@ -91,7 +91,7 @@ def replace_grants(organization: Organization, source: str, specs: Iterable[Gran
             over = spec.ends_at is not None and spec.ends_at <= present
             if spec.reference and spec.ends_at and over:
                 ended[spec.reference] = spec.ends_at
-            usable = next((row for row in same if over or _stands(row, present)), None)
+            usable = next((row for row in same if over or _has_not_ended(row, present)), None)
             if usable:
                 has_changes |= _adjust(usable, _not_longer(spec, usable) if over else spec, actor)
                 result.append(usable)
@@ -116,7 +116,7 @@ def _not_longer(spec: GrantSpec, grant: Grant) -> GrantSpec:
     return changed(spec, ends_at=min(grant.ends_at or spec.ends_at, spec.ends_at))
 
 
-def _stands(grant: Grant, at: datetime) -> bool:
+def _has_not_ended(grant: Grant, at: datetime) -> bool:
     return grant.ends_at is None or grant.ends_at > at
 
 
@@ -152,7 +152,7 @@ def _adjust(grant: Grant, spec: GrantSpec, actor: Actor) -> bool:
 
 
 def _end_unlisted(grant: Grant, present: datetime, at: datetime, actor: Actor) -> bool:
-    if _stands(grant, present):
+    if _has_not_ended(grant, present):
         _end(grant, at, actor)
         return True
     if grant.lapsed:

@@ -45,13 +45,13 @@ for (const box of document.querySelectorAll("[data-poll]")) {
 }
 
 // Only one menu is open at a time. A click elsewhere, Escape, or tabbing out of it closes it.
-const menus = [...document.querySelectorAll("details.menu, details.pop")];
+const menus = [...document.querySelectorAll("details.menu, details.popover")];
 const close = (except) => menus.forEach((menu) => { if (menu !== except) menu.open = false; });
 for (const menu of menus) {
   menu.addEventListener("toggle", () => { if (menu.open) close(menu); });
   menu.addEventListener("focusout", (event) => { if (event.relatedTarget && !menu.contains(event.relatedTarget)) menu.open = false; });
 }
-document.addEventListener("click", (event) => { close(event.target.closest("details.menu, details.pop")); });
+document.addEventListener("click", (event) => { close(event.target.closest("details.menu, details.popover")); });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   const open = menus.find((menu) => menu.open);

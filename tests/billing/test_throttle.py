@@ -26,8 +26,8 @@ CALLS = {
 PAGES = {
     "checkout": {"plan": "pro", "interval": "month"},
     "portal": {},
-    "make-change": {"plan": "enterprise", "interval": "month"},
-    "keep-plan": {},
+    "change-plan": {"plan": "enterprise", "interval": "month"},
+    "cancel-scheduled-change": {},
     "cancel-plan": {},
     "resume-plan": {},
     "overage-form": {"enabled": "on", "cap": "5"},

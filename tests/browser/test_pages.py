@@ -60,7 +60,7 @@ ELSEWHERE = {
     "undo-email-change",
 }
 FORMS_ONLY = re.compile(
-    r"-form$|^(create-key|invite|checkout|portal|switch-organization|make-change|keep-plan|cancel-plan|resume-plan"
+    r"-form$|^(create-key|invite|checkout|portal|switch-organization|change-plan|cancel-scheduled-change|cancel-plan|resume-plan"
     r"|change-settings|close-organization|disconnect-app)$"
 )
 
@@ -147,9 +147,9 @@ def test_messages_menus_and_confirmations(person, world, member, width):
     check("open-refusal")
     for path in ("keys", "team", "billing"):
         page.goto(f"{world.url}/account/{path}/")
-        for number, summary in enumerate(page.locator("details.pop > summary").all()):
+        for number, summary in enumerate(page.locator("details.popover > summary").all()):
             summary.click()
-            panel = summary.locator("xpath=..").locator(".pop-panel").bounding_box()
+            panel = summary.locator("xpath=..").locator(".popover-panel").bounding_box()
             assert panel["x"] >= 0 and panel["x"] + panel["width"] <= width, f"{path}: the confirmation is cut off"
             if number < 2:
                 check(f"open-{path}-{number}")

@@ -53,7 +53,7 @@ MAY = {
     "change_plan": OWNERS,
     "cancel_subscription": OWNERS,
     "resume_subscription": OWNERS,
-    "keep_plan": OWNERS,
+    "cancel_scheduled_change": OWNERS,
     "set_overage": OWNERS,
     "list_webhook_endpoints": OWNERS,
     "create_webhook_endpoint": OWNERS,

@@ -85,7 +85,7 @@ def plan(**changes):
         ((SEATS, msgspec.structs.replace(SEATS, name="staff")), (FREE,), "Only one feature can be derived from the members"),
         ((Feature("calls", Kind.QUOTA, "Calls", derived_from="members"),), (FREE,), "its kind must be gauge"),
         ((Feature("calls", Kind.QUOTA, "Calls", question="Why?"),), (FREE,), "a question without an answer"),
-        (FEATURES, (), "There is no plan"),
+        (FEATURES, (), "The catalog has no plan"),
         (FEATURES, (FREE, FREE), 'The plan "free" is declared twice'),
         (FEATURES, (plan(),), "it can have no price"),
         (FEATURES, (FREE, plan(prices=())), "only the first plan is free"),

@@ -142,7 +142,7 @@ class TestTheSubscription:
             "interval": "month",
             "proration_date": found.proration_date.isoformat() if found.proration_date else "",
         }
-        assert "Your plan was changed" in client.post(reverse("make-change"), given, follow=True).text
+        assert "Your plan was changed" in client.post(reverse("change-plan"), given, follow=True).text
         assert BillingManager(subscriber.organization).invoices().first().total == found.due_now
 
     def test_a_downgrade_waits_and_can_be_taken_back(self, payer, owner, sign_in):
@@ -152,9 +152,9 @@ class TestTheSubscription:
         page = client.get(reverse("preview-change"), PRO).text
         assert "Schedule change" in page
         assert "Projects: 99 used, 10 included" in page
-        assert "Your plan will change to Pro on" in client.post(reverse("make-change"), PRO, follow=True).text
+        assert "Your plan will change to Pro on" in client.post(reverse("change-plan"), PRO, follow=True).text
         assert "Keep Enterprise" in client.get(reverse("billing")).text
-        assert "The scheduled change was canceled" in client.post(reverse("keep-plan"), follow=True).text
+        assert "The scheduled change was canceled" in client.post(reverse("cancel-scheduled-change"), follow=True).text
         assert "Keep Enterprise" not in client.get(reverse("billing")).text
 
     def test_it_is_cancelled_and_kept(self, subscriber, owner, sign_in):
@@ -167,16 +167,16 @@ class TestTheSubscription:
 
     def test_impossible_changes_are_explained(self, subscriber, owner, sign_in):
         client = sign_in(owner)
-        for name in ("resume-plan", "keep-plan"):
+        for name in ("resume-plan", "cancel-scheduled-change"):
             assert "note error" in client.post(reverse(name), follow=True).text
         assert client.get(reverse("preview-change"), PRO).url == reverse("billing")
         assert client.get(reverse("preview-change"), {"plan": "pro"}).url == reverse("billing")
         assert (
             'class="note error"'
-            in client.post(reverse("make-change"), {"plan": "pro", "interval": "month", "proration_date": "x"}, follow=True).text
+            in client.post(reverse("change-plan"), {"plan": "pro", "interval": "month", "proration_date": "x"}, follow=True).text
         )
 
-    @pytest.mark.parametrize("name", ["make-change", "keep-plan", "cancel-plan", "resume-plan", "overage-form"])
+    @pytest.mark.parametrize("name", ["change-plan", "cancel-scheduled-change", "cancel-plan", "resume-plan", "overage-form"])
     def test_others_change_nothing(self, subscriber, people, sign_in, name):
         before = BillingManager(subscriber.organization).subscription()
         for who in ("admin", "member", "viewer", "stranger", "nobody"):
@@ -252,12 +252,12 @@ def test_a_payment_to_confirm_has_its_link_and_can_be_taken_back(subscriber, own
     subscriber.later(10)
     subscriber.world.card(subscriber.customer, "pm_card_authenticationRequired")
     client = sign_in(owner)
-    assert client.post(reverse("make-change"), {"plan": "enterprise", "interval": "month"}).url == reverse("billing")
+    assert client.post(reverse("change-plan"), {"plan": "enterprise", "interval": "month"}).url == reverse("billing")
     page = client.get(reverse("billing")).text
     assert "Your bank requires you to confirm" in page
     assert subscriber.state.pending_change["url"] in page
     assert "Confirm the payment for your plan change by" in client.get(reverse("account")).text
-    assert client.post(reverse("keep-plan")).url == reverse("billing")
+    assert client.post(reverse("cancel-scheduled-change")).url == reverse("billing")
     assert "Confirm your payment" not in client.get(reverse("billing")).text
 
 

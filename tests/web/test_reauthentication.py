@@ -106,8 +106,8 @@ def test_inviting_owners_and_admins_needs_it(old_session, monkeypatch, role, ask
 @pytest.mark.parametrize(
     ("path", "form"),
     [
-        ("change/make/", {"plan": "pro", "interval": "month"}),
-        ("keep/", {}),
+        ("change/confirm/", {"plan": "pro", "interval": "month"}),
+        ("cancel-change/", {}),
         ("cancel/", {}),
         ("resume/", {}),
         ("overage/", {}),

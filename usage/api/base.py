@@ -42,7 +42,7 @@ class UsageView(APIView):
             cls.refusals = (ServiceKeyRequired, *cls.refusals)
 
     def respond(self, request: Request, parameter: Any = None) -> HttpResponse:
-        """Answer the request with the handler of the route. `parameter` is the part of the path that the route leaves open."""
+        """Answer the request with the handler of the route. `parameter` is the variable part of the path."""
         reply = drive(self.route.start(caller(request), self.usage_request(request, parameter)))
         return HttpResponse(reply.body, content_type=JSON, headers=dict(reply.headers or ()))
 

@@ -1,7 +1,7 @@
 """Handlers of the routes: parse a request, run one operation, and encode its result.
 
-A handler is an operation itself, so Django's views and the gate run the same one. What the route table says about the caller and the
-request is checked before (`Route.start`).
+A handler is an operation itself, so Django's views and the gate run the same one. `Route.start` checks the caller and the request against
+the route table before it returns the handler.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ from .responses import Reply, authorized_reply, decision_reply
 
 
 class UsageRequest(Struct):
-    """An authenticated request. `headers` finds lower-case names; `parameter` is the part of the path that the route leaves open."""
+    """An authenticated request. `headers` is accessed by lower-case names; `parameter` is the variable part of the path."""
 
     caller: UsageCaller
     headers: Mapping[str, str]
@@ -132,7 +132,7 @@ def _hold_id(request: UsageRequest) -> UUID:
 
 
 def _query_parameters(request: UsageRequest, *known: str) -> dict[str, str]:
-    """Return the query parameters. Raises `UnknownParameter` for others than `known`; a service key may also send `organizationId`."""
+    """Return the query parameters. Raises `UnknownParameter` for names that `known` lacks; a service key may also send `organizationId`."""
     parameters = dict(parse_qsl(request.query, keep_blank_values=True))
     refuse_parameters(parameters, *known, *(() if request.caller.service is None else ("organizationId",)))
     return parameters

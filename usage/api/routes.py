@@ -1,4 +1,4 @@
-"""The route table of the usage API. The gate routes by it, and Django's URLs, views and OpenAPI document take their facts from it."""
+"""The route table of the usage API. The gate routes by it, and Django's URLs, views and OpenAPI document are derived from it."""
 
 from typing import Protocol
 

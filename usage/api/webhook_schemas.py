@@ -44,7 +44,7 @@ class ChangeEndpointSchema(Schema):
         required=False,
         min_length=1,
         max_length=len(EVENT_TYPES),
-        help_text="Event types to send. They replace the present ones.",
+        help_text="Event types to send. They replace the current ones.",
     )
     description = serializers.CharField(
         required=False, allow_blank=True, max_length=200, help_text="Free text for the organization's own use."

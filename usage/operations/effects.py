@@ -1,4 +1,4 @@
-"""The effects that operations yield. A driver performs each one and sends its result, or raises its error, into the operation.
+"""The effects that operations yield. A driver performs each one and sends its result, or raises its error, in the operation.
 
 `DatabaseUnreachable` and `CacheUnreachable` are raised by every driver in the same situations, whatever its clients raise.
 """

@@ -25,10 +25,10 @@ def write(document: dict[str, Any]) -> Any:
     row = model.objects.filter(id=document["id"]).first()
     if row is not None and row.stripe_data == document:
         return row
-    bare = {name: value for name, value in document.items() if name not in _WITHOUT_ROWS.get(kind, ())}
+    without_default = {name: value for name, value in document.items() if name not in _WITHOUT_ROWS.get(kind, ())}
     if kind == "customer":
-        bare["metadata"] = _readable(document.get("metadata") or {})
-    stripe_object = stripe.convert_to_stripe_object(bare, api_key=api_key())
+        without_default["metadata"] = _readable(document.get("metadata") or {})
+    stripe_object = stripe.convert_to_stripe_object(without_default, api_key=api_key())
     with translate_errors():
         row = model.sync_from_stripe_data(stripe_object, api_key=api_key())
     row.stripe_data = document
@@ -87,8 +87,8 @@ def _delete_conflicting(customer: dict[str, Any]) -> None:
     settings = customer.get("invoice_settings") or {}
     card = settings.get("default_payment_method")
     if isinstance(card, dict) and not models.Customer.objects.filter(id=customer["id"]).exists():
-        bare = {**customer, "invoice_settings": {**settings, "default_payment_method": None}}
-        write(bare)
+        without_default = {**customer, "invoice_settings": {**settings, "default_payment_method": None}}
+        write(without_default)
 
 
 def delete_customer(customer_id: str) -> None:

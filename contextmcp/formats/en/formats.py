@@ -1,3 +1,3 @@
-"""Twenty-four hours and minutes always: Django's own "3 a.m." leaves out what tells two events apart."""
+"""Times with 24 hours and minutes. Django's default format, such as "3 a.m.", omits zero minutes."""
 
 DATETIME_FORMAT = "M j, Y, H:i"

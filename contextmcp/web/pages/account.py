@@ -55,10 +55,10 @@ def usage(request: WSGIRequest, caller: Caller) -> HttpResponse:
 def settings_page(request: WSGIRequest, caller: Caller) -> HttpResponse:
     organization = caller.organization
     may_manage = "organization:manage" in caller.permissions
-    fresh = SettingsForm(initial={"name": organization.name, "email": organization.email})
+    unbound = SettingsForm(initial={"name": organization.name, "email": organization.email})
     assert isinstance(request.user, User)
     context = {
-        "form": drafts.bind_form(request, caller, "settings", SettingsForm, fresh),
+        "form": drafts.bind_form(request, caller, "settings", SettingsForm, unbound),
         "close_form": drafts.bind_form(request, caller, "close", CloseForm, CloseForm()),
         "may_manage": may_manage,
         "subscription": organization_state(request, caller).subscription if may_manage else None,

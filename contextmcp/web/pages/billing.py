@@ -36,7 +36,7 @@ def billing(request: WSGIRequest, caller: Caller) -> HttpResponse:
     caller.require(scope="billing:read")
     state = organization_state(request, caller)
     subscription, overage = state.subscription, state.overage
-    fresh = OverageForm.of(overage.state) if overage else None
+    unbound = OverageForm.of(overage.state) if overage else None
     context = {
         "subscription": subscription,
         "dunning": state.dunning,
@@ -46,7 +46,7 @@ def billing(request: WSGIRequest, caller: Caller) -> HttpResponse:
         "can_pay": "billing:manage" in caller.permissions,
         "choices": pricing.choices(subscription),
         "overage": overage,
-        "overage_form": drafts.bind_form(request, caller, "overage", OverageForm, fresh) if fresh else None,
+        "overage_form": drafts.bind_form(request, caller, "overage", OverageForm, unbound) if unbound else None,
     }
     return render(request, "web/billing.html", context)
 

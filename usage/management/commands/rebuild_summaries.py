@@ -15,11 +15,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         organization = str(options["organization"]) if options["organization"] else None
-        wrong = rebuild.count_mismatched_summaries(organization)
+        mismatched = rebuild.count_mismatched_summaries(organization)
         if options["check"]:
-            self.stdout.write(f"{wrong} summaries differ from the events.")
-            if wrong:
+            self.stdout.write(f"{mismatched} summaries differ from the events.")
+            if mismatched:
                 raise SystemExit(1)
             return
         total = rebuild.rebuild_summaries(organization)
-        self.stdout.write(f"Rebuilt {total} summaries; {wrong} of them differed.")
+        self.stdout.write(f"Rebuilt {total} summaries; {mismatched} of them differed.")

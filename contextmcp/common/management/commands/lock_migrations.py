@@ -18,18 +18,18 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         path = Path(settings.BASE_DIR) / manifest.MANIFEST
-        released, found = manifest.read(path), manifest.present()
+        released, migrations = manifest.read(path), manifest.present()
         if released is None and options["check"]:
             self.stdout.write(f"There is no {manifest.MANIFEST}: nothing was released, and migrations may still change.")
             return
-        wrong = manifest.problems(released or {}, found)
-        fresh = manifest.unlisted(released or {}, found)
-        if options["check"] and fresh:
-            wrong += [f"{name} is not in {manifest.MANIFEST}. Add it: make lock-migrations." for name in fresh]
-        if wrong:
-            raise CommandError("\n".join(wrong))
+        problems = manifest.problems(released or {}, migrations)
+        new = manifest.unlisted(released or {}, migrations)
+        if options["check"] and new:
+            problems += [f"{name} is not in {manifest.MANIFEST}. Add it: make lock-migrations." for name in new]
+        if problems:
+            raise CommandError("\n".join(problems))
         if options["check"]:
-            self.stdout.write(f"{len(found)} migrations are as they were released.")
+            self.stdout.write(f"{len(migrations)} migrations are as they were released.")
             return
-        manifest.write(path, found)
-        self.stdout.write(f"{manifest.MANIFEST}: {len(fresh)} added, {len(found)} in all.")
+        manifest.write(path, migrations)
+        self.stdout.write(f"{manifest.MANIFEST}: {len(new)} added, {len(migrations)} in all.")

@@ -17,11 +17,11 @@ from stripe_simulator.webhooks import WebhookDispatcher
 CHAOS = {"seed": 0, "duplicate": 0.0, "shuffle": 0.0, "delay": 0.0, "drop": 0.0}
 
 
-def respond(courier: WebhookDispatcher, sim: Simulator, request: Request) -> Response:
+def respond(dispatcher: WebhookDispatcher, sim: Simulator, request: Request) -> Response:
     steps = request.path.removeprefix("/_sim/").strip("/").split("/")
     try:
         data = _parameters(request)
-        result = _act(courier, sim, request.method, steps, data)
+        result = _act(dispatcher, sim, request.method, steps, data)
     except Refusal as refusal:
         return _json(refusal.status, refusal.body("control"))
     except (TypeError, ValueError) as problem:
@@ -40,13 +40,13 @@ def _parameters(request: Request) -> Obj:
     return data | form.decode(request.body)
 
 
-def _act(courier: WebhookDispatcher, sim: Simulator, method: str, steps: list[str], data: Obj) -> Obj:
+def _act(dispatcher: WebhookDispatcher, sim: Simulator, method: str, steps: list[str], data: Obj) -> Obj:
     simple: dict[tuple[str, ...], Callable[[], Obj]] = {
         ("GET", "ready"): lambda: {"ready": True, "base_url": sim.base_url},
         ("GET", "findings"): lambda: _findings(sim, data),
         ("DELETE", "findings"): lambda: {"removed": sim.store.run("DELETE FROM findings")},
         ("GET", "deliveries"): lambda: _deliveries(sim, data),
-        ("POST", "drain"): lambda: {"drained": courier.drain(float(data.get("timeout", 30)))},
+        ("POST", "drain"): lambda: {"drained": dispatcher.drain(float(data.get("timeout", 30)))},
         ("POST", "reset"): lambda: _reset(sim),
         ("POST", "chaos"): lambda: _chaos(sim, data),
         ("GET", "chaos"): lambda: sim.store.setting("chaos", CHAOS),
@@ -129,10 +129,10 @@ def _dispute(sim: Simulator, data: Obj) -> Obj:
 
 
 def _tick(sim: Simulator) -> Obj:
-    ran = 0
+    completed = 0
     while sim.run_due():
-        ran += 1
-    return {"ran": ran}
+        completed += 1
+    return {"ran": completed}
 
 
 def _redeliver(sim: Simulator, event: str) -> Obj:

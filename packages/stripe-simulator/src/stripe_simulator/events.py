@@ -66,12 +66,12 @@ def write(unit: Unit, event: Obj) -> None:
     rows = [(event["id"], event["type"], endpoint["id"]) for endpoint in _listening(unit, event["type"])]
     event["pending_webhooks"] = len(rows)
     chaos = unit.store.setting("chaos") or {}
-    dice = random.Random(f"{chaos.get('seed', 0)}:{unit.store.next_number('told')}")
+    rng = random.Random(f"{chaos.get('seed', 0)}:{unit.store.next_number('told')}")
     for row in rows:
-        times = 2 if dice.random() < chaos.get("duplicate", 0) else 1
+        times = 2 if rng.random() < chaos.get("duplicate", 0) else 1
         for _ in range(times):
-            wait = dice.random() * chaos.get("delay", 0) + (dice.random() * 2 if dice.random() < chaos.get("shuffle", 0) else 0)
-            dropped = dice.random() < chaos.get("drop", 0)
+            wait = rng.random() * chaos.get("delay", 0) + (rng.random() * 2 if rng.random() < chaos.get("shuffle", 0) else 0)
+            dropped = rng.random() < chaos.get("drop", 0)
             unit.store.run(
                 "INSERT INTO deliveries (event, type, endpoint, due, state) VALUES (?, ?, ?, ?, ?)",
                 (*row, time.time() + wait, "dropped" if dropped else "pending"),
@@ -79,8 +79,8 @@ def write(unit: Unit, event: Obj) -> None:
 
 
 def _listening(unit: Unit, kind: str) -> list[Obj]:
-    everyone = [*unit.endpoints, *(e for e in unit.find("webhook_endpoint") if e["status"] == "enabled")]
-    return [endpoint for endpoint in everyone if "*" in endpoint["enabled_events"] or kind in endpoint["enabled_events"]]
+    endpoints = [*unit.endpoints, *(e for e in unit.find("webhook_endpoint") if e["status"] == "enabled")]
+    return [endpoint for endpoint in endpoints if "*" in endpoint["enabled_events"] or kind in endpoint["enabled_events"]]
 
 
 def hold(unit: Unit) -> None:

@@ -36,10 +36,10 @@ def page(url: str, objects: Sequence[Obj], p: Params) -> Obj:
         rows = rows[_position(places, after, "starting_after") + 1 :]
     if before := p.get("ending_before"):
         rows = rows[: _position(places, before, "ending_before")]
-        picked, more = rows[-limit:], len(rows) > limit
+        page_rows, more = rows[-limit:], len(rows) > limit
     else:
-        picked, more = rows[:limit], len(rows) > limit
-    return {"object": "list", "url": url, "has_more": more, "_listed": list(picked)}
+        page_rows, more = rows[:limit], len(rows) > limit
+    return {"object": "list", "url": url, "has_more": more, "_listed": list(page_rows)}
 
 
 def embedded_list(url: str, objects: Sequence[Obj]) -> Obj:

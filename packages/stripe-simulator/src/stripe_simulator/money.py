@@ -33,10 +33,10 @@ def format_amount(amount: int | Decimal, currency: str) -> str:
 def divide(total: int, weights: list[int]) -> list[int]:
     """Divide `total` in proportion to the weights, exact to the last unit."""
     whole_weight = sum(weights)
-    dealt, out, seen = 0, [], 0
+    allocated, out, cumulative_weight = 0, [], 0
     for weight in weights:
-        seen += weight
-        upto = prorate(total, seen, whole_weight)
-        out.append(upto - dealt)
-        dealt = upto
+        cumulative_weight += weight
+        allocated_before = prorate(total, cumulative_weight, whole_weight)
+        out.append(allocated_before - allocated)
+        allocated = allocated_before
     return out

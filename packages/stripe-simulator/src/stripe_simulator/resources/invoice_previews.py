@@ -38,14 +38,14 @@ def _upcoming(preview: Unit, p: Params) -> Obj:
     if p.get("customer", subscription["customer"]) != subscription["customer"]:
         raise invalid(f"The subscription {id} does not belong to the customer {p['customer']}.", "subscription")
     if subscription["status"] in TERMINAL_STATUSES:
-        raise _none(subscription)
+        raise _no_upcoming_invoice(subscription)
     before = subscription["latest_invoice"]
     changes_requested = {name: details[name] for name in CHANGES if name in details}
     if p.get("discounts") is not None:
         changes_requested["discounts"] = p["discounts"]
     if details.get("cancel_now"):
         invoice = renewal.final_invoice(preview, subscription, prorate=details.get("proration_behavior") != "none")
-        return _given(invoice, subscription)
+        return _require_upcoming(invoice, subscription)
     if details.get("cancel_at_period_end") is not None:
         changes_requested["cancel_at_period_end"] = details["cancel_at_period_end"]
     if changes_requested:
@@ -58,7 +58,7 @@ def _upcoming(preview: Unit, p: Params) -> Obj:
 
 def _renewal(preview: Unit, subscription: Obj, *, scheduled: bool = True) -> Obj:
     if subscription["status"] == "paused":
-        raise _none(subscription)
+        raise _no_upcoming_invoice(subscription)
     preview.pretend = items.next_period_end(subscription)
     schedule = preview.get(subscription["schedule"] or "")
     if schedule is not None and scheduled:
@@ -66,16 +66,16 @@ def _renewal(preview: Unit, subscription: Obj, *, scheduled: bool = True) -> Obj
         schedule_phases.advance(preview, schedule)
         if subscription["latest_invoice"] != before:  # a phase with another interval bills separately
             return preview.require("invoice", subscription["latest_invoice"])
-    return _given(renewal.renew(preview, subscription), subscription)
+    return _require_upcoming(renewal.renew(preview, subscription), subscription)
 
 
-def _given(invoice: Obj | None, subscription: Obj) -> Obj:
+def _require_upcoming(invoice: Obj | None, subscription: Obj) -> Obj:
     if invoice is None:
-        raise _none(subscription)
+        raise _no_upcoming_invoice(subscription)
     return invoice
 
 
-def _none(subscription: Obj) -> Refusal:
+def _no_upcoming_invoice(subscription: Obj) -> Refusal:
     message = f"No upcoming invoices for customer: {subscription['customer']}"
     return Refusal(message, status=404, code="invoice_upcoming_none", unsaved=True)
 
