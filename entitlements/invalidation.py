@@ -18,7 +18,7 @@ _any_changed = False
 
 
 def _changed_organizations() -> set[UUID | None]:
-    if not hasattr(_own, "touched"):
+    if not hasattr(_own, "changed"):
         _own.changed = set()
     changed: set[UUID | None] = _own.changed
     return changed

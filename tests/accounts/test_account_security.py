@@ -41,7 +41,7 @@ def _age(client, seconds):
     session.save()
 
 
-def test_an_old_session_cannot_change_addresses_by_itself(signed_in, user, mailoutbox):
+def test_an_old_session_must_reauthenticate_to_change_addresses(signed_in, user, mailoutbox):
     EmailAddress.objects.create(user=user, email="second@new.example", verified=True)
     _age(signed_in, 31 * 60)
     for form in (
@@ -56,13 +56,13 @@ def test_an_old_session_cannot_change_addresses_by_itself(signed_in, user, mailo
     assert not mailoutbox
 
 
-def test_a_new_session_is_not_asked_again(signed_in, user, mailoutbox):
+def test_a_recent_session_is_not_asked_to_reauthenticate(signed_in, user, mailoutbox):
     response = signed_in.post("/accounts/email/", {"action_add": "", "email": "second@new.example"})
     assert response["Location"] == "/accounts/email/"
     assert [mail.to for mail in mailoutbox] == [["second@new.example"]]
 
 
-def test_the_password_given_again_opens_the_page(signed_in, user):
+def test_reauthentication_opens_the_page(signed_in, user):
     _age(signed_in, 31 * 60)
     page = signed_in.get("/accounts/reauthenticate/?next=/accounts/email/")
     assert page.status_code == 200
@@ -72,7 +72,7 @@ def test_the_password_given_again_opens_the_page(signed_in, user):
     assert user.emailaddress_set.count() == 2
 
 
-def test_the_old_address_hears_of_the_new_one(signed_in, user, mailoutbox):
+def test_the_old_address_is_notified_of_a_change(signed_in, user, mailoutbox):
     EmailAddress.objects.create(user=user, email="second@new.example", verified=True)
     signed_in.post("/accounts/email/", {"action_primary": "", "email": "second@new.example"})
     assert "ada@new.example" in [to for mail in mailoutbox for to in mail.to]
@@ -80,7 +80,7 @@ def test_the_old_address_hears_of_the_new_one(signed_in, user, mailoutbox):
     assert AuditEvent.objects.filter(action="user.email_changed", actor_user=user).exists()
 
 
-def test_a_changed_password_is_mailed_and_recorded(signed_in, user, mailoutbox):
+def test_a_changed_password_is_emailed_and_audited(signed_in, user, mailoutbox):
     new = "another long secret"
     signed_in.post("/accounts/password/change/", {"oldpassword": PASSWORD, "password1": new, "password2": new})
     (mail,) = mailoutbox
@@ -120,7 +120,7 @@ def test_the_cache_holds_no_pickles(settings):
 
 
 @pytest.mark.parametrize("forwarded", ["nonsense", "", "unix:", "6.6.6.6:443"])
-def test_an_odd_forwarded_address_is_not_refused(client, user, settings, forwarded):
+def test_a_malformed_forwarded_address_is_accepted(client, user, settings, forwarded):
     settings.TRUSTED_PROXIES = settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
     del settings.ACCOUNT_RATE_LIMITS
     form = {"login": user.email, "password": PASSWORD}
@@ -134,30 +134,30 @@ def no_valkey(settings):
     settings.CACHES = settings.CACHES | {"sessions": settings.CACHES["sessions"] | {"LOCATION": "redis://127.0.0.1:1/0"}}
 
 
-def test_without_valkey_people_sign_in_and_reset(no_valkey, client, user, mailoutbox):
+def test_sign_in_and_reset_work_without_valkey(no_valkey, client, user, mailoutbox):
     assert client.post("/accounts/password/reset/", {"email": user.email}).status_code == 302
     assert len(mailoutbox) == 1
     assert client.post("/accounts/login/", {"login": user.email, "password": PASSWORD})["Location"] == "/"
 
 
-def test_without_valkey_people_sign_up(no_valkey, client):
+def test_sign_up_works_without_valkey(no_valkey, client):
     form = {"email": "new@new.example", "password1": PASSWORD, "organization": "New"}
     assert client.post("/accounts/signup/", form)["Location"] == "/accounts/confirm-email/"
 
 
-def test_without_valkey_guesses_are_limited(no_valkey, client, user):
+def test_sign_in_limits_work_without_valkey(no_valkey, client, user):
     for _ in range(6):
         client.post("/accounts/login/", {"login": user.email, "password": "wrong"})
     assert AuditEvent.objects.filter(action="user.sign_in_failed").count() == 5
 
 
-def test_an_unconfirmed_further_address_resets_nothing(client, user, mailoutbox):
+def test_an_unconfirmed_address_cannot_reset_the_password(client, user, mailoutbox):
     EmailAddress.objects.create(user=user, email="victim@new.example", verified=False)
     client.post("/accounts/password/reset/", {"email": "victim@new.example"})
     assert not any("/password/reset/key/" in mail.body for mail in mailoutbox)
 
 
-def test_anonymous_session_lasts_a_day_and_a_users_longer(client, user):
+def test_anonymous_sessions_last_a_day_and_others_longer(client, user):
     challenge = client.get("/accounts/2fa/webauthn/login/", headers={"X-Requested-With": "XMLHttpRequest"})
     assert challenge.status_code == 200
     assert Session.objects.get().expire_date <= timezone.now() + timedelta(days=1)

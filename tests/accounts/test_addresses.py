@@ -57,7 +57,7 @@ def _add_factor(user, days_ago):
 
 
 @pytest.mark.parametrize(("days_ago", "left"), [(0, []), (6, []), (8, ["totp"])])
-def test_second_factors_that_a_thief_may_have_added_go_too(changed, days_ago, left):
+def test_recently_added_second_factors_are_removed(changed, days_ago, left):
     """The link removes an address that the thief added before or after the change, but not one that the owner added long before."""
     user = User.objects.get()
     _add_factor(user, days_ago)
@@ -67,7 +67,7 @@ def test_second_factors_that_a_thief_may_have_added_go_too(changed, days_ago, le
     assert event.before["removed_authenticators"] == (["recovery_codes"] if left else ["recovery_codes", "totp"])
 
 
-def test_it_works_once(changed):
+def test_the_undo_link_works_once(changed):
     Client().post(changed)
     again = Client().post(changed)
     assert again.status_code == 404
@@ -75,7 +75,7 @@ def test_it_works_once(changed):
 
 
 @pytest.mark.django_db
-def test_the_link_of_an_account_that_does_not_exist_says_so():
+def test_the_link_of_a_deleted_account_is_refused():
     answer = Client().post(addresses.undo_url(User(pk=0), "ada@new.example").removeprefix("http://localhost:3001"))
     assert (answer.status_code, "This account no longer exists." in answer.text) == (404, True)
 
@@ -91,13 +91,13 @@ def test_an_old_link_does_nothing(changed, monkeypatch):
     assert Client().post(changed).status_code == 404
 
 
-def test_an_address_that_another_account_has_by_now_is_left_to_it(changed):
+def test_an_address_in_use_by_another_account_is_not_restored(changed):
     UserFactory(email="ada@new.example")
     assert Client().post(changed).status_code == 409
     assert User.objects.filter(email="eve@evil.example", emailaddress__verified=True).exists()
 
 
-def test_unconfirmed_sign_ups_and_claims_expire(client):
+def test_unconfirmed_accounts_and_addresses_expire(client):
     client.post("/accounts/signup/", FORM)
     squatter = UserFactory(email="eve@evil.example", password=PASSWORD)
     client.force_login(squatter)
@@ -127,7 +127,7 @@ def test_confirmed_and_signed_in_accounts_stay(client):
     assert addresses.expire_sign_ups() == 0
 
 
-def test_the_page_offers_only_what_can_be_done(owner):
+def test_the_page_offers_only_possible_actions(owner):
     client = Client()
     client.force_login(owner.user)
     EmailAddress.objects.update_or_create(user=owner.user, email=owner.user.email, defaults={"primary": True, "verified": True})

@@ -60,7 +60,7 @@ def test_customers_and_staff_without_permission_see_nothing(everything, owner, n
 
 
 @pytest.mark.parametrize("name", ["organization", "membership", "invitation", "apikey", "auditevent"])
-def test_nothing_is_made_or_deleted_by_hand(staff, everything, name):
+def test_objects_cannot_be_added_or_deleted(staff, everything, name):
     first = User._meta.apps.get_model("accounts", name).objects.first()
     assert staff.get(f"/admin/accounts/{name}/add/").status_code == 403
     assert staff.post(f"/admin/accounts/{name}/{first.pk}/delete/", {"post": "yes"}).status_code == 403
@@ -79,7 +79,7 @@ def test_revoking_a_key(staff, root, everything):
     assert (event.actor_user, event.reason) == (root, "Ticket 7")
 
 
-def test_ending_something_asks_for_confirmation_and_a_reason(staff, everything, acme, member):
+def test_ending_actions_require_confirmation_and_a_reason(staff, everything, acme, member):
     for name, action, row in (
         ("apikey", "revoke", ApiKey.objects.get()),
         ("organization", "close", acme),
@@ -93,7 +93,7 @@ def test_ending_something_asks_for_confirmation_and_a_reason(staff, everything, 
     assert "1 organization closed" in _act(staff, "organization", "close", acme).text
 
 
-def test_a_key_is_found_by_what_a_customer_quotes(staff, everything):
+def test_a_key_is_found_by_its_hint_or_beginning(staff, everything):
     key = ApiKey.objects.get()
     for quoted in (key.hint, key.hint[:-1], everything[:26], everything):
         page = staff.get("/admin/accounts/apikey/", {"q": quoted}, follow=True)
@@ -101,7 +101,7 @@ def test_a_key_is_found_by_what_a_customer_quotes(staff, everything):
         assert everything[25:] not in page.request["QUERY_STRING"]
 
 
-def test_looking_does_not_include_acting(everything, acme, member):
+def test_view_permission_does_not_allow_actions(everything, acme, member):
     user = UserFactory(is_staff=True)
     user.user_permissions.set(Permission.objects.filter(content_type__app_label="accounts", codename__startswith="view_"))
     client = Client()
@@ -153,7 +153,7 @@ def test_changing_and_removing_a_member(staff, member):
     assert not Membership.objects.filter(pk=member.membership.pk).exists()
 
 
-def test_making_a_user_and_letting_them_in(staff):
+def test_a_created_user_can_set_a_password_and_sign_in(staff):
     made = staff.post(
         "/admin/accounts/user/add/",
         {"email": "New@staff.example", "name": "N"} | INLINE,
@@ -169,13 +169,13 @@ def test_making_a_user_and_letting_them_in(staff):
     assert staff.post(f"/admin/accounts/user/{user.pk}/delete/", {"post": "yes"}).status_code == 403
 
 
-def test_an_orphaned_key_says_so(staff, acme, owner, member):
+def test_an_orphaned_key_is_labeled(staff, acme, owner, member):
     key_of(member.membership, ["usage:read"])
     AuthManager(acme).remove_member(owner.caller, member.membership.pk)
     assert "orphaned" in staff.get("/admin/accounts/apikey/").content.decode()
 
 
-def test_people_and_organizations_are_found_by_a_members_address(staff, acme, owner, member):
+def test_users_and_organizations_are_found_by_address(staff, acme, owner, member):
     UserFactory(email="somebody@else.example")
     acme.email = "bills@elsewhere.example"
     acme.save(update_fields=["email"])
@@ -184,7 +184,7 @@ def test_people_and_organizations_are_found_by_a_members_address(staff, acme, ow
         assert [row.pk for row in page.context["cl"].queryset] == [acme.pk]
 
 
-def test_second_factors_are_found_by_their_users_address(staff, owner, member):
+def test_second_factors_are_found_by_address(staff, owner, member):
     for person in (owner, member):
         Authenticator.objects.create(user=person.user, type=Authenticator.Type.TOTP, data={"secret": "x"})
     page = staff.get("/admin/mfa/authenticator/", {"q": owner.user.email})

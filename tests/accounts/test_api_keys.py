@@ -42,29 +42,29 @@ class TestGenerate:
         assert api.get(ME, by=body["key"]).json()["key"]["id"] == body["id"]
         assert _audit("key.created").after["name"] == "CI"
 
-    def test_a_viewer_does_not(self, api, viewer):
+    def test_a_viewer_cannot_create_keys(self, api, viewer):
         assert problem(api.post(GENERATE, {"name": "CI"}, by=viewer)) == (403, "insufficient_scope")
         api.client.force_login(viewer.user)
         assert problem(api.post(GENERATE, {"name": "CI"})) == (403, "permission_denied")
 
-    def test_nobody_does_not(self, api, db):
+    def test_anonymous_callers_cannot_create_keys(self, api, db):
         assert problem(api.post(GENERATE, {"name": "CI"})) == (401, "credentials_missing")
 
-    def test_a_strangers_key_is_of_their_own_organization(self, api, acme, stranger):
+    def test_a_key_belongs_to_the_callers_organization(self, api, acme, stranger):
         made = api.post(GENERATE, {"name": "CI"}, by=stranger).json()
         assert _row(made["key"]).organization == stranger.organization
 
-    def test_a_session_makes_keys(self, api, member):
+    def test_a_session_can_create_keys(self, api, member):
         api.client.force_login(member.user)
         assert api.post(GENERATE, {"name": "CI", "scopes": ["usage:write", "usage:write"]}).json()["scopes"] == ["usage:write"]
 
-    def test_a_role_bounds_the_scopes(self, api, member):
+    def test_the_role_limits_the_scopes(self, api, member):
         api.client.force_login(member.user)
         response = api.post(GENERATE, {"name": "CI", "scopes": ["billing:write", "usage:read"]})
         assert problem(response) == (403, "permission_denied")
         assert response.json()["required"] == ["billing:write"]
 
-    def test_a_key_never_makes_a_broader_one(self, api, owner):
+    def test_a_key_cannot_create_a_broader_key(self, api, owner):
         narrow = key_of(owner.membership, ["keys:write", "usage:read"])
         assert api.post(GENERATE, {"name": "a", "scopes": ["keys:write"]}, by=narrow).status_code == 201
         response = api.post(GENERATE, {"name": "b", "scopes": ["usage:read", "usage:write"]}, by=narrow)
@@ -72,7 +72,7 @@ class TestGenerate:
         assert response.json()["required"] == ["usage:write"]
         assert api.post(GENERATE, {"name": "c"}, by=narrow).json()["scopes"] == ["usage:read"]
 
-    def test_a_key_never_makes_one_that_outlives_it(self, api, owner):
+    def test_a_key_cannot_create_a_key_that_expires_later(self, api, owner):
         ends = now() + timedelta(days=2)
         short = key_of(owner.membership, ["keys:write", "usage:read"], expires_at=ends)
         for wanted in (None, ends + timedelta(days=1)):
@@ -81,11 +81,11 @@ class TestGenerate:
         sooner = ends - timedelta(days=1)
         assert datetime.fromisoformat(api.post(GENERATE, {"name": "a", "expiresAt": sooner}, by=short).json()["expiresAt"]) == sooner
 
-    def test_a_key_is_good_for_something(self, api, owner):
+    def test_a_key_without_effective_scopes_is_refused(self, api, owner):
         maker = key_of(owner.membership, ["keys:write"])
         assert problem(api.post(GENERATE, {"name": "child"}, by=maker)) == (422, "validation_error")
 
-    def test_a_key_without_keys_write_makes_none(self, api, owner):
+    def test_a_key_without_keys_write_cannot_create_keys(self, api, owner):
         assert problem(api.post(GENERATE, {"name": "a"}, by=key_of(owner.membership, ["usage:read"]))) == (403, "insufficient_scope")
 
     @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ class TestGenerate:
     def test_bad_bodies_get_a_validation_error(self, api, owner, body):
         assert problem(api.post(GENERATE, body, by=owner)) == (422, "validation_error")
 
-    def test_malformed_and_foreign_bodies(self, api, owner):
+    def test_malformed_bodies_and_media_types_are_refused(self, api, owner):
         assert problem(api.post(GENERATE, b"{", by=owner)) == (400, "malformed_request")
         assert problem(api.post(GENERATE, b"\xff", by=owner)) == (400, "malformed_request")
         assert problem(api.post(GENERATE, b"name=a", by=owner, content_type="application/x-www-form-urlencoded")) == (
@@ -130,17 +130,17 @@ class TestGenerate:
         assert api.post(GENERATE, {"name": "a", "expiresAt": now() + timedelta(days=29)}, by=owner).status_code == 422
         assert api.post(GENERATE, {"name": "a", "expiresAt": now() + timedelta(days=31)}, by=owner).status_code == 201
 
-    def test_the_key_is_nowhere_but_in_the_answer(self, api, owner, caplog):
+    def test_the_key_is_only_in_the_response(self, api, owner, caplog):
         body = api.post(GENERATE, {"name": "CI"}, by=owner, idempotency_key="k1").json()
         secret = body["key"][key_format.PREFIX_LENGTH + key_format.PUBLIC_LENGTH :]
         for model in (ApiKey, AuditEvent, IdempotencyRecord):
             assert secret not in serialize("json", model.objects.all())
         assert secret not in caplog.text + repr(_row(body["key"])) + str(_row(body["key"]))
 
-    def test_a_key_typed_as_a_name_is_not_stored(self, api, owner):
+    def test_a_key_entered_as_a_name_is_not_stored(self, api, owner):
         assert api.post(GENERATE, {"name": key_format.generate("test")}, by=owner).json()["name"] == "cmcp_sk_test_***"
 
-    def test_a_repeated_request_makes_one_key_and_does_not_show_it_again(self, api, owner):
+    def test_a_repeated_request_creates_one_key_and_hides_it(self, api, owner):
         first = api.post(GENERATE, {"name": "CI"}, by=owner, idempotency_key="k1").json()
         again = api.post(GENERATE, {"name": "CI"}, by=owner, idempotency_key="k1")
         assert again.status_code == 201
@@ -149,7 +149,7 @@ class TestGenerate:
         assert ApiKey.objects.filter(name="CI").count() == 1
         assert problem(api.post(GENERATE, {"name": "other"}, by=owner, idempotency_key="k1")) == (409, "idempotency_conflict")
 
-    def test_idempotency_keys_of_two_members_do_not_meet(self, api, owner, admin):
+    def test_idempotency_keys_are_separate_per_member(self, api, owner, admin):
         assert api.post(GENERATE, {"name": "CI"}, by=owner, idempotency_key="k1").json()["key"]
         assert api.post(GENERATE, {"name": "CI"}, by=admin, idempotency_key="k1").json()["key"]
 
@@ -167,7 +167,7 @@ class TestLimits:
         AuthManager(acme).revoke_key(owner.caller, ApiKey.objects.get(rotated_from=second["id"]).pk)
         assert api.post(GENERATE, {"name": "b"}, by=owner).status_code == 201
 
-    def test_keys_are_made_only_so_often_in_an_hour(self, api, owner, stranger, settings):
+    def test_key_creation_is_limited_per_hour(self, api, owner, stranger, settings):
         assert owner.key and stranger.key
         settings.API_KEYS_PER_HOUR = 2
         assert api.post(GENERATE, {"name": "a"}, by=owner).status_code == 201
@@ -180,7 +180,7 @@ class TestLimits:
         assert api.post(GENERATE, {"name": "b"}, by=owner).status_code == 201
 
     @pytest.mark.django_db(transaction=True)
-    def test_keys_made_at_once_do_not_pass_the_limit(self, acme, owner, settings):
+    def test_concurrent_creations_do_not_exceed_the_limit(self, acme, owner, settings):
         settings.API_KEYS_PER_ORGANIZATION, ready, made = 2, threading.Barrier(4), []
 
         def make():
@@ -207,7 +207,7 @@ class TestAdopt:
         AuthManager(acme).remove_member(owner.caller, admin.membership.pk)
         return raw
 
-    def test_it_works_again_within_the_adopters_role(self, api, owner, orphan):
+    def test_a_key_taken_over_is_limited_by_the_new_owners_role(self, api, owner, orphan):
         assert problem(api.get(ME, by=orphan)) == (403, "permission_denied")
         listed = {key["id"]: key["status"] for key in api.get(LIST, by=owner).json()["data"]}
         assert listed[str(_row(orphan).pk)] == "orphaned"
@@ -219,37 +219,37 @@ class TestAdopt:
         event = _audit("key.taken_over")
         assert (event.before["scopes"], event.after["successor"]) == (["billing:read", "usage:read"], adopted["id"])
 
-    def test_the_key_that_the_departed_member_still_has_stays_dead(self, api, owner, orphan):
+    def test_the_former_members_key_stays_revoked(self, api, owner, orphan):
         assert api.post(f"{LIST}/{_row(orphan).pk}/take-over", by=owner).status_code == 201
         assert problem(api.get(ME, by=orphan)) == (401, "key_revoked")
         assert problem(api.post(f"{LIST}/{_row(orphan).pk}/take-over", by=owner)) == (409, "key_already_ended")
 
-    def test_a_repeated_request_adopts_once_and_hides_the_key(self, api, owner, orphan):
+    def test_a_repeated_take_over_happens_once_and_hides_the_key(self, api, owner, orphan):
         url = f"{LIST}/{_row(orphan).pk}/take-over"
         first = api.post(url, by=owner, idempotency_key="k").json()
         assert api.post(url, by=owner, idempotency_key="k").json() == {**first, "key": None}
 
-    def test_a_key_without_a_scope_of_the_adopters_is_not_adopted(self, api, owner, orphan):
+    def test_a_key_without_common_scopes_cannot_be_taken_over(self, api, owner, orphan):
         narrow = key_of(owner.membership, ["keys:write"])
         assert problem(api.post(f"{LIST}/{_row(orphan).pk}/take-over", by=narrow)) == (409, "key_scopes_not_held")
 
-    def test_a_returning_member_does_not_revive_it(self, api, acme, owner, orphan, admin):
+    def test_a_returning_member_does_not_reactivate_the_key(self, api, acme, owner, orphan, admin):
         Membership.objects.create(organization=acme, user=admin.user, role="admin")
         assert problem(api.get(ME, by=orphan)) == (403, "permission_denied")
 
     @pytest.mark.parametrize(("who", "status"), [("member", 403), ("viewer", 403), ("stranger", 404)])
-    def test_others_may_not(self, api, request, orphan, who, status):
+    def test_members_cannot_take_over_keys(self, api, request, orphan, who, status):
         assert api.post(f"{LIST}/{_row(orphan).pk}/take-over", by=request.getfixturevalue(who)).status_code == status
         assert api.post(f"{LIST}/{_row(orphan).pk}/take-over").status_code == 401
 
-    def test_what_is_not_orphaned_or_is_dead_stays(self, api, acme, owner, orphan):
+    def test_only_active_orphaned_keys_can_be_taken_over(self, api, acme, owner, orphan):
         assert problem(api.post(f"{LIST}/{_row(owner.key).pk}/take-over", by=owner)) == (409, "key_creator_present")
         AuthManager(acme).revoke_key(owner.caller, _row(orphan).pk)
         assert problem(api.post(f"{LIST}/{_row(orphan).pk}/take-over", by=owner)) == (409, "key_already_ended")
 
 
 class TestList:
-    def test_admins_see_everyones_members_their_own(self, api, owner, admin, member, viewer, stranger):
+    def test_admins_see_all_keys_and_members_their_own(self, api, owner, admin, member, viewer, stranger):
         for person in (owner, admin, member, viewer, stranger):
             assert person.key
         assert len(api.get(LIST, by=owner).json()["data"]) == 4
@@ -260,7 +260,7 @@ class TestList:
         assert problem(api.get(LIST)) == (401, "credentials_missing")
         assert problem(api.get(LIST, by=key_of(owner.membership, ["usage:read"]))) == (403, "insufficient_scope")
 
-    def test_it_comes_in_pages_newest_first(self, api, owner):
+    def test_keys_are_paginated_newest_first(self, api, owner):
         names = [f"key {number}" for number in range(5)]
         for name in names:
             key_of(owner.membership, ["usage:read"], name=name)
@@ -272,7 +272,7 @@ class TestList:
             cursor = page["nextCursor"]
         assert found == names[::-1]
 
-    def test_a_format_it_has_not_is_a_wrong_parameter(self, api, owner):
+    def test_an_unsupported_format_is_refused(self, api, owner):
         answer = api.get(f"{LIST}?format=xml", by=owner)
         assert problem(answer) == (422, "validation_error")
         assert answer.json()["errors"] == [{"field": "format", "message": "Use json."}]
@@ -280,12 +280,12 @@ class TestList:
     @pytest.mark.parametrize(
         "query", ["cursor=x", "cursor=cD1ub25zZW5zZQ==", "cursor=cD0A", "cursor=bz0tMQ==", "limit=a", "limit=-1", "limit=1e9"]
     )
-    def test_odd_pages_are_no_accident(self, api, owner, query):
+    def test_invalid_page_parameters_are_refused(self, api, owner, query):
         for _ in range(3):
             key_of(owner.membership, ["usage:read"])
         assert api.get(f"{LIST}?{query}", by=owner).status_code in (200, 404, 422)
 
-    def test_it_says_when_each_was_used_and_never_the_key(self, api, owner):
+    def test_the_list_shows_last_use_and_never_the_key(self, api, owner):
         _row(owner.key)
         ApiKey.objects.update(last_used_at=datetime(2026, 1, 1, tzinfo=UTC))
         (listed,) = api.get(LIST, by=owner).json()["data"]
@@ -293,7 +293,7 @@ class TestList:
         assert owner.key[25:] not in json.dumps(listed)
 
 
-def test_whoami_says_what_a_key_may_do(api, owner, admin, member, viewer, stranger):
+def test_whoami_returns_the_keys_permissions(api, owner, admin, member, viewer, stranger):
     for person in (owner, admin, member, viewer, stranger):
         body = api.get(ME, by=person).json()
         assert body["organization"] == {

@@ -23,7 +23,7 @@ def _refused(raw):
     return type(refusal.value)
 
 
-def test_a_good_key_speaks_for_its_creator(acme, member):
+def test_a_valid_key_acts_for_its_creator(acme, member):
     caller = AuthManager.authenticate(member.key)
     assert (caller.organization, caller.user, caller.role) == (acme, member.user, "member")
     assert caller.key == ApiKey.objects.get()
@@ -39,33 +39,33 @@ def test_one_indexed_row_is_read(owner):
 
 
 @pytest.mark.parametrize("raw", ["", "x", "cmcp_sk_test_", "cmcp_sk_test_" + "0" * 50, "é" * 63, "\ud800" * 63])
-def test_garbage_costs_no_query(raw, db, django_assert_num_queries):
+def test_a_malformed_key_takes_no_query(raw, db, django_assert_num_queries):
     with django_assert_num_queries(0):
         assert _refused(raw).code == "invalid_key_format"
 
 
-def test_a_key_of_the_other_kind_costs_no_query(db, django_assert_num_queries):
+def test_a_key_of_another_environment_takes_no_query(db, django_assert_num_queries):
     with django_assert_num_queries(0):
         assert _refused(key_format.generate("live")).code == "environment_mismatch"
 
 
-def test_a_key_never_made_is_not_found(db):
+def test_an_unknown_key_is_not_found(db):
     assert _refused(key_format.generate("test")) is KeyNotFound
 
 
-def test_known_public_id_with_another_secret_is_not_found_without_bcrypt(owner, monkeypatch):
+def test_a_wrong_secret_is_refused_without_bcrypt(owner, monkeypatch):
     monkeypatch.setattr(key_format, "verify_bcrypt", lambda *_: pytest.fail("bcrypt was asked"))
     body = owner.key[: key_format.PREFIX_LENGTH + key_format.PUBLIC_LENGTH] + "x" * key_format.SECRET_LENGTH
     assert _refused(body + key_format.checksum(body)) is KeyNotFound
 
 
-def test_a_revoked_key_stops(owner):
+def test_a_revoked_key_is_refused(owner):
     raw = owner.key
     AuthManager(owner.organization).revoke_key(owner.caller, ApiKey.objects.get().pk)
     assert _refused(raw) is KeyRevoked
 
 
-def test_an_expired_key_stops_on_the_organizations_clock(acme, owner):
+def test_expiration_uses_the_organizations_clock(acme, owner):
     raw = key_of(owner.membership, ["usage:read"], expires_at=now() + timedelta(days=3))
     AuthManager(acme).set_clock(timedelta(days=2, hours=23, minutes=59), "clock_1")
     AuthManager.authenticate(raw)
@@ -73,7 +73,7 @@ def test_an_expired_key_stops_on_the_organizations_clock(acme, owner):
     assert _refused(raw) is KeyExpired
 
 
-def test_the_keys_of_a_closed_organization_stop(acme, owner):
+def test_keys_of_a_closed_organization_are_refused(acme, owner):
     raw = owner.key
     AuthManager(acme).close(owner.caller)
     assert _refused(raw) is KeyRevoked
@@ -81,14 +81,14 @@ def test_the_keys_of_a_closed_organization_stop(acme, owner):
     assert _refused(raw) is KeyRevoked
 
 
-def test_a_key_stops_when_its_creator_leaves(acme, owner, member):
+def test_a_key_is_refused_after_its_creator_left(acme, owner, member):
     raw = member.key
     AuthManager(acme).remove_member(owner.caller, member.membership.pk)
     with pytest.raises(PermissionDenied, match="left the organization"):
         AuthManager.authenticate(raw)
 
 
-def test_a_key_stops_while_its_creators_account_is_inactive(member):
+def test_a_key_is_refused_while_its_creator_is_inactive(member):
     raw = member.key
     member.user.is_active = False
     member.user.save()
@@ -96,7 +96,7 @@ def test_a_key_stops_while_its_creators_account_is_inactive(member):
         AuthManager.authenticate(raw)
 
 
-def test_a_key_may_do_what_its_scopes_and_the_present_role_both_allow(acme, owner, admin):
+def test_a_key_needs_the_scope_and_the_current_role(acme, owner, admin):
     raw = key_of(admin.membership, ["organization:write", "usage:write", "usage:read"])
     AuthManager(acme).change_role(owner.caller, admin.membership.pk, "viewer")
     caller = AuthManager.authenticate(raw)
@@ -116,12 +116,12 @@ class TestOverHttp:
         assert problem(response) == (401, "invalid_key_format")
         assert response["WWW-Authenticate"] == "Bearer"
 
-    def test_responses_do_not_say_how_to_authenticate(self, api, db):
+    def test_a_request_without_credentials_is_challenged(self, api, db):
         response = api.get(ME)
         assert problem(response) == (401, "credentials_missing")
         assert response["WWW-Authenticate"] == "Bearer"
 
-    def test_a_bad_key_is_not_excused_by_a_session(self, api, owner):
+    def test_an_invalid_key_is_refused_despite_a_session(self, api, owner):
         api.client.force_login(owner.user)
         assert problem(api.get(ME, by=key_format.generate("test"))) == (401, "key_not_found")
 
@@ -137,12 +137,12 @@ class TestOverHttp:
 
 
 class TestInASession:
-    def test_a_member_is_known(self, api, member):
+    def test_a_member_is_authenticated(self, api, member):
         api.client.force_login(member.user)
         body = api.get(ME).json()
         assert (body["user"]["email"], body["role"], body["key"]) == (member.user.email, "member", None)
 
-    def test_the_chosen_organization_counts_while_it_stands(self, api, acme, member, stranger):
+    def test_the_selected_organization_is_used_while_it_exists(self, api, acme, member, stranger):
         Membership.objects.create(organization=stranger.organization, user=member.user, role="viewer")
         api.client.force_login(member.user)
         session = api.client.session
@@ -153,21 +153,21 @@ class TestInASession:
         assert api.get(ME).json()["organization"]["name"] == "Acme"
 
     @pytest.mark.parametrize("chosen", ["nonsense", None, 7, "00000000-0000-0000-0000-000000000000"])
-    def test_a_choice_of_nothing_is_the_first_joined(self, api, member, chosen):
+    def test_without_a_selection_the_first_joined_organization_is_used(self, api, member, chosen):
         api.client.force_login(member.user)
         session = api.client.session
         session["organization_id"] = chosen
         session.save()
         assert api.get(ME).json()["organization"]["name"] == "Acme"
 
-    def test_another_organizations_id_opens_nothing(self, api, member, stranger):
+    def test_another_organizations_id_gives_no_access(self, api, member, stranger):
         api.client.force_login(member.user)
         session = api.client.session
         session["organization_id"] = str(stranger.organization.pk)
         session.save()
         assert api.get(ME).json()["organization"]["name"] == "Acme"
 
-    def test_a_member_of_nothing_is_denied(self, api, member):
+    def test_a_user_without_an_organization_is_denied(self, api, member):
         member.membership.delete()
         api.client.force_login(member.user)
         assert problem(api.get(ME)) == (403, "permission_denied")

@@ -50,7 +50,7 @@ def process(keys, **variables):
 
 @committed
 @pytest.mark.parametrize("reaches_valkey", [True, False], ids=["with Valkey", "without Valkey"])
-def test_another_process_hears_of_everything_within_a_second(acme, owner, stranger, reaches_valkey):
+def test_other_processes_are_invalidated_within_a_second(acme, owner, stranger, reaches_valkey):
     people = [MembershipFactory(organization=acme, role=role) for role in ("admin", "member", "admin")]
     others = [*people, owner.membership, owner.membership, stranger.membership]
     keys = [key_of(membership, ["usage:read"], name=f"key {number}") for number, membership in enumerate(others)]
@@ -80,7 +80,7 @@ def _deactivate(user):
 
 
 @committed
-def test_valkey_makes_it_fast(acme, owner):
+def test_a_message_in_valkey_triggers_a_poll(acme, owner):
     """Without it the average would be a quarter of a second."""
     raws = [key_of(owner.membership, ["usage:read"], name=f"key {number}") for number in range(5)]
     delays = []
@@ -108,7 +108,7 @@ def watching(heard):
 
 @committed
 class TestLooking:
-    def test_it_begins_with_forgetting_everything(self, watching, heard, acme):
+    def test_the_first_poll_clears_the_caches(self, watching, heard, acme):
         publish("entitlements", acme.pk)
         watching._round()
         assert heard == [Invalidation(None, None, "start")]
@@ -123,7 +123,7 @@ class TestLooking:
             watching._round()
         assert heard[1:] == [Invalidation(acme.pk, None, "entitlements"), Invalidation(None, None, "everything")]
 
-    def test_what_was_numbered_earlier_and_committed_later_is_not_missed(self, watching, heard):
+    def test_an_entry_committed_late_is_not_missed(self, watching, heard):
         insert = "INSERT INTO accounts_invalidationentry (kind) VALUES (%s)"
         watching._round()
         with closing(connect()) as slow, closing(connect(autocommit=True)) as quick:
@@ -141,7 +141,7 @@ class TestLooking:
         watching._round()
         assert heard == [Invalidation(None, None, "start")] * 2
 
-    def test_losing_the_database_makes_it_stale_and_coming_back_fresh(self, watching, heard, monkeypatch, caplog):
+    def test_an_outage_makes_it_stale_until_postgres_returns(self, watching, heard, monkeypatch, caplog):
         watching._round()
         monkeypatch.setattr(invalidation, "STALE_SECONDS", 0.05)
         watching._connection.close()
@@ -156,7 +156,7 @@ class TestLooking:
         assert watching.is_fresh()
         assert [notice.kind for notice in heard] == ["start", "entitlements"]
 
-    def test_a_connection_killed_under_it_is_replaced(self, watching, heard):
+    def test_a_killed_connection_is_replaced(self, watching, heard):
         watching._round()
         with closing(connect(autocommit=True)) as other:
             other.execute("SELECT pg_terminate_backend(%s)", [watching._connection.info.backend_pid])
@@ -165,7 +165,7 @@ class TestLooking:
         watching._round()
         assert [notice.kind for notice in heard] == ["start", "entitlements"]
 
-    def test_one_listener_that_fails_does_not_deafen_the_others(self, heard, caplog):
+    def test_a_failing_listener_does_not_affect_others(self, heard, caplog):
         made = InvalidationWatcher()
         made.subscribe(lambda notice: 1 / 0)
         made.subscribe(heard.append)
@@ -173,14 +173,14 @@ class TestLooking:
         assert len(heard) == 1
         assert "ZeroDivisionError" in caplog.text
 
-    def test_a_chore_that_fails_does_not_stop_the_looking(self, watching, heard, caplog):
+    def test_failing_periodic_work_does_not_stop_polling(self, watching, heard, caplog):
         watching.periodic(0, lambda connection: 1 / 0)
         for _ in range(2):
             watching._round()
         assert watching.is_fresh()
         assert "ZeroDivisionError" in caplog.text
 
-    def test_work_that_meets_a_locked_row_is_not_called_a_failed_look(self, watching, heard, caplog):
+    def test_a_locked_row_is_not_reported_as_a_failed_poll(self, watching, heard, caplog):
         def locked(connection):
             raise psycopg.errors.LockNotAvailable("held")
 
@@ -190,7 +190,7 @@ class TestLooking:
         assert "failed: 55P03" in caplog.text
         assert "Invalidations could not be read" not in caplog.text
 
-    def test_it_runs_stops_with_its_chores_done_and_runs_again(self, watching, heard, acme):
+    def test_stopping_runs_the_periodic_work_and_allows_a_restart(self, watching, heard, acme):
         done = []
         watching.periodic(3600, done.append)
         for run in (1, 2):
@@ -203,7 +203,7 @@ class TestLooking:
             assert not watching.is_fresh()
             assert len(done) == run + 1
 
-    def test_without_an_address_of_valkey_it_only_polls(self, watching, settings):
+    def test_without_redis_url_the_watcher_only_polls(self, watching, settings):
         settings.REDIS_URL = ""
         valkey.client.cache_clear()
         try:
@@ -213,7 +213,7 @@ class TestLooking:
             valkey.client.cache_clear()
         assert InvalidationEntry.objects.filter(kind="entitlements").exists()
 
-    def test_valkey_gone_does_not_hinder_an_announcement(self, settings):
+    def test_publishing_works_without_valkey(self, settings):
         settings.REDIS_URL = "redis://127.0.0.1:1/0"
         valkey.client.cache_clear()
         try:
@@ -224,7 +224,7 @@ class TestLooking:
 
 
 @committed
-def test_a_forked_process_trusts_nothing_it_inherited(owner):
+def test_a_forked_process_discards_inherited_caches(owner):
     raw = owner.key
     _warm(raw)
     reading, writing = os.pipe()
@@ -256,7 +256,7 @@ def test_rows_are_kept_for_an_hour(db):
 
 
 class TestTriggers:
-    def test_use_and_renaming_write_no_invalidation(self, owner):
+    def test_last_use_and_names_write_no_invalidation(self, owner):
         ApiKey.objects.filter(public_id=owner.key[13:25]).update(last_used_at=now(), name="x")
         owner.organization.name = "y"
         owner.organization.save()

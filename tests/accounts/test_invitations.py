@@ -50,17 +50,17 @@ def invited(acme, admin, mailoutbox, django_capture_on_commit_callbacks):
 class TestInvite:
     @pytest.mark.django_db
     @pytest.mark.parametrize(("who", "status"), [("owner", 201), ("admin", 201), ("member", 403), ("viewer", 403)])
-    def test_who_may(self, api, request, who, status):
+    def test_only_permitted_roles_can_do_it(self, api, request, who, status):
         person = request.getfixturevalue(who)
         assert api.post(URL, {"email": "new@new.example"}, by=person).status_code == status
         assert api.get(URL, by=person).status_code == (200 if status == 201 else 403)
 
-    def test_stranger_invites_to_their_own_organization_only(self, api, acme, stranger):
+    def test_invitations_are_for_the_callers_organization(self, api, acme, stranger):
         assert api.post(URL, {"email": "new@new.example"}, by=stranger).status_code == 201
         assert Invitation.objects.get().organization == stranger.organization
         assert problem(api.post(URL, {"email": "new@new.example"})) == (401, "credentials_missing")
 
-    def test_the_mail_says_who_and_where_in_text_and_html(self, acme, owner, mailoutbox, django_capture_on_commit_callbacks):
+    def test_the_email_names_inviter_and_organization(self, acme, owner, mailoutbox, django_capture_on_commit_callbacks):
         AuthManager(acme).update(owner.caller, name="A & B", email=acme.email)
         with django_capture_on_commit_callbacks(execute=True):
             AuthManager(acme).invite(owner.caller, "grace@new.example", "admin")
@@ -71,19 +71,19 @@ class TestInvite:
         assert kind == "text/html"
         assert "A &amp; B" in html and f"/invitations/{_token(letter)}/" in html
 
-    def test_the_mail_without_an_inviter_names_the_organization_only(self, acme, invited, mailoutbox):
+    def test_the_email_without_an_inviter_names_the_organization(self, acme, invited, mailoutbox):
         invitation, token = invited
         invitation.invited_by = None
         send_invitation(invitation, token)
         assert "\nYou have been invited to join Acme on ContextMCP as a member." in mailoutbox[-1].body
 
-    def test_the_token_is_in_the_mail_alone(self, api, acme, invited, admin):
+    def test_the_token_is_only_in_the_email(self, api, acme, invited, admin):
         invitation, token = invited
         assert token.encode() not in bytes(invitation.token_digest)
         assert token not in str(Invitation.objects.values()) + str(AuditEvent.objects.values()) + api.get(URL, by=admin).content.decode()
         assert str(invitation) == "grace@new.example to Acme"
 
-    def test_it_says_when_the_mail_server_took_it(self, acme, admin, settings):
+    def test_sent_at_is_the_time_of_delivery(self, acme, admin, settings):
         settings.EMAIL_BACKEND, settings.EMAIL_DELIVERY_BACKEND = QUEUE, "tests.support.failing_mail.Backend"
         invitation = AuthManager(acme).invite(admin.caller, "grace@new.example", "member")
         delivery.deliver_due()
@@ -95,11 +95,11 @@ class TestInvite:
         invitation.refresh_from_db()
         assert invitation.sent_at is not None
 
-    def test_members_and_the_invited_are_not_invited_again(self, api, admin, member, invited):
+    def test_members_and_invited_addresses_cannot_be_invited_again(self, api, admin, member, invited):
         assert problem(api.post(URL, {"email": "MEMBER@acme.example"}, by=admin)) == (409, "already_member")
         assert problem(api.post(URL, {"email": "GRACE@new.example"}, by=admin)) == (409, "already_invited")
 
-    def test_an_expired_one_gives_way(self, api, acme, admin, invited):
+    def test_an_expired_invitation_can_be_replaced(self, api, acme, admin, invited):
         AuthManager(acme).set_clock(timedelta(days=7), "clock_1")
         assert api.post(URL, {"email": "grace@new.example", "role": "viewer"}, by=admin).status_code == 201
         assert Invitation.objects.pending().get().role == "viewer"
@@ -110,11 +110,11 @@ class TestInvite:
         api.client.force_login(owner.user)
         assert api.post(URL, {"email": "new@new.example", "role": "owner"}).status_code == 201
 
-    def test_it_takes_the_scope(self, api, owner):
+    def test_inviting_requires_the_scope(self, api, owner):
         raw = key_of(owner.membership, ["organization:read"])
         assert problem(api.post(URL, {"email": "new@new.example"}, by=raw)) == (403, "insufficient_scope")
 
-    def test_repeated_with_its_key_it_is_one(self, api, admin):
+    def test_a_repeated_request_creates_one_invitation(self, api, admin):
         body = {"email": "new@new.example"}
         first = api.post(URL, body, by=admin, idempotency_key="k")
         assert api.post(URL, body, by=admin, idempotency_key="k").json() == first.json()
@@ -139,7 +139,7 @@ class TestInvite:
 
 
 class TestAccept:
-    def test_it_makes_a_member_once(self, acme, invited, grace):
+    def test_an_invitation_can_be_accepted_once(self, acme, invited, grace):
         _, token = invited
         member = AuthManager.accept_invitation(token, grace, seat_limit=SeatLimit("team_members", 10))
         assert (member.organization, member.role) == (acme, "member")
@@ -147,32 +147,32 @@ class TestAccept:
             AuthManager.accept_invitation(token, grace, seat_limit=SeatLimit("team_members", 10))
         assert AuditEvent.objects.filter(action="invitation.accepted", actor_user=grace).exists()
 
-    def test_the_link_tells_what_it_offers(self, invited):
+    def test_the_link_shows_organization_and_role(self, invited):
         assert AuthManager.find_invitation(invited[1]).email == "grace@new.example"
 
     @pytest.mark.parametrize("token", ["", "x", "\0", "\ud800", "x" * 10_000])
-    def test_made_up_tokens(self, db, token):
+    def test_unknown_tokens_are_refused(self, db, token):
         with pytest.raises(InvitationNotFound):
             AuthManager.find_invitation(token)
 
-    def test_it_expires_after_seven_days_on_the_organizations_clock(self, acme, invited, grace):
+    def test_an_invitation_expires_after_seven_days(self, acme, invited, grace):
         AuthManager(acme).set_clock(timedelta(days=6, hours=23), "clock_1")
         AuthManager.find_invitation(invited[1])
         AuthManager(acme).set_clock(timedelta(days=7), "clock_1")
         with pytest.raises(InvitationExpired):
             AuthManager.accept_invitation(invited[1], grace, None)
 
-    def test_it_is_for_the_address_it_was_sent_to(self, invited, stranger):
+    def test_only_the_invited_address_can_accept(self, invited, stranger):
         with pytest.raises(PermissionDenied, match="sent to grace@new"):
             AuthManager.accept_invitation(invited[1], stranger.user, None)
 
-    def test_no_seat_left(self, acme, invited, grace):
+    def test_accepting_requires_a_free_seat(self, acme, invited, grace):
         with pytest.raises(SeatLimitReached) as refusal:
             AuthManager.accept_invitation(invited[1], grace, seat_limit=SeatLimit("team_members", 2))
         assert refusal.value.details == {"feature": "team_members", "limit": 2, "used": 2}
         assert AuthManager.accept_invitation(invited[1], grace, seat_limit=SeatLimit("team_members", 3))
 
-    def test_existing_member_is_told_when_opening_an_invitation(self, acme, invited, grace):
+    def test_an_existing_member_cannot_accept(self, acme, invited, grace):
         Membership.objects.create(organization=acme, user=grace)
         with pytest.raises(Conflict, match="already"):
             AuthManager.accept_invitation(invited[1], grace, None)
@@ -184,7 +184,7 @@ class TestAccept:
             AuthManager.accept_invitation(invited[1], grace, None)
 
     @pytest.mark.django_db(transaction=True)
-    def test_the_last_seat_goes_to_one(self, acme, owner):
+    def test_two_concurrent_acceptances_share_one_seat(self, acme, owner):
         users = [UserFactory() for _ in range(4)]
         for number, user in enumerate(users):
             Invitation.objects.create(
@@ -216,7 +216,7 @@ class TestAccept:
 
 
 class TestResendAndRevoke:
-    def test_resending_gives_a_new_link_with_a_new_lifetime(self, api, invited, admin, mailoutbox, django_capture_on_commit_callbacks):
+    def test_resending_creates_a_new_link_and_expiration(self, api, invited, admin, mailoutbox, django_capture_on_commit_callbacks):
         invitation, old = invited
         with django_capture_on_commit_callbacks(execute=True):
             response = api.post(f"{URL}/{invitation.pk}/resend", by=admin)
@@ -226,7 +226,7 @@ class TestResendAndRevoke:
         with pytest.raises(InvitationNotFound):
             AuthManager.find_invitation(old)
 
-    def test_revoking_stops_the_link(self, api, invited, admin):
+    def test_a_revoked_link_is_refused(self, api, invited, admin):
         assert api.delete(f"{URL}/{invited[0].pk}", by=admin).status_code == 204
         with pytest.raises(InvitationNotFound):
             AuthManager.find_invitation(invited[1])
@@ -234,7 +234,7 @@ class TestResendAndRevoke:
         assert api.get(URL, by=admin).json()["data"] == []
 
     @pytest.mark.parametrize(("who", "status"), [("owner", 204), ("member", 403), ("viewer", 403), ("stranger", 404), (None, 401)])
-    def test_who_may(self, api, request, invited, who, status):
+    def test_only_permitted_roles_can_do_it(self, api, request, invited, who, status):
         by = request.getfixturevalue(who) if who else None
         assert api.post(f"{URL}/{invited[0].pk}/resend", by=by).status_code == (200 if status == 204 else status)
         assert api.delete(f"{URL}/{invited[0].pk}", by=by).status_code == status
@@ -245,14 +245,14 @@ def _seats(organization):
 
 
 class TestWhoMayMail:
-    def test_an_address_is_confirmed_first(self, api, owner):
+    def test_inviting_requires_a_confirmed_address(self, api, owner):
         owner.user.emailaddress_set.update(verified=False)
         for by in (owner, None):
             api.client.force_login(owner.user)
             assert problem(api.post(URL, {"email": "new@new.example"}, by=by)) == (403, "email_not_confirmed")
         assert not Invitation.objects.exists()
 
-    def test_open_invitations_take_seats(self, api, owner, admin, settings, invited):
+    def test_open_invitations_count_as_seats(self, api, owner, admin, settings, invited):
         settings.SEAT_LIMIT = f"{__name__}._seats"
         refusal = api.post(URL, {"email": "new@new.example"}, by=admin)
         assert (problem(refusal), refusal.json()["used"]) == ((429, "limit_reached"), 3)
@@ -261,13 +261,13 @@ class TestWhoMayMail:
         assert api.delete(f"{URL}/{invited[0].pk}", by=admin).status_code == 204
         assert api.post(URL, {"email": "new@new.example"}, by=admin).status_code == 201
 
-    def test_an_expired_invitation_takes_a_seat_again_when_resent(self, api, admin, owner, settings, invited):
+    def test_a_resent_expired_invitation_needs_a_seat(self, api, admin, owner, settings, invited):
         settings.SEAT_LIMIT = f"{__name__}._seats"
         Invitation.objects.update(expires_at=now())
         assert api.post(URL, {"email": "new@new.example"}, by=admin).status_code == 201
         assert problem(api.post(f"{URL}/{invited[0].pk}/resend", by=admin)) == (429, "limit_reached")
 
-    def test_one_address_gets_few_a_day_resent_ones_included(self, api, admin, invited, settings, mailoutbox):
+    def test_emails_to_one_recipient_are_limited_per_day(self, api, admin, invited, settings, mailoutbox):
         settings.INVITATIONS_PER_RECIPIENT_PER_DAY = 2
         url = f"{URL}/{invited[0].pk}"
         assert api.post(f"{url}/resend", by=admin).status_code == 200
@@ -281,21 +281,21 @@ class TestWhoMayMail:
         with time_machine.travel(now() + timedelta(days=1, minutes=1)):
             assert api.post(URL, {"email": "grace@new.example"}, by=admin).status_code == 201
 
-    def test_one_address_is_guarded_across_organizations(self, db, api, settings):
+    def test_the_recipients_limit_applies_across_organizations(self, db, api, settings):
         settings.INVITATIONS_PER_RECIPIENT_PER_DAY = 1
         owners = [Person(OrganizationFactory().memberships.select_related("organization", "user").get()) for _ in range(4)]
         answers = [api.post(URL, {"email": "grace@new.example"}, by=each).status_code for each in owners]
         assert answers == [201, 201, 201, 429]
 
     @pytest.mark.parametrize("window", ["HOUR", "DAY"])
-    def test_an_organization_and_a_member_send_so_many(self, api, acme, owner, admin, settings, window):
+    def test_organizations_and_members_have_invitation_limits(self, api, acme, owner, admin, settings, window):
         setattr(settings, f"INVITATIONS_PER_{window}", 2)
         for number, by in enumerate((owner, admin)):
             assert api.post(URL, {"email": f"{number}@new.example"}, by=by).status_code == 201
         refusal = api.post(URL, {"email": "new@new.example"}, by=owner)
         assert (problem(refusal), refusal.json()["limit"]) == ((429, "rate_limited"), 2)
 
-    def test_a_member_cannot_spread_over_organizations(self, db, api, settings):
+    def test_a_members_limit_applies_across_organizations(self, db, api, settings):
         settings.INVITATIONS_PER_HOUR = 2
         user, answers = UserFactory(), []
         for number in range(3):
@@ -306,7 +306,7 @@ class TestWhoMayMail:
 
 class TestTheRightOfWhoInvited:
     @pytest.mark.parametrize("change", ["removed", "demoted", "inactive"])
-    def test_an_invitation_ends_with_it(self, acme, owner, admin, invited, grace, change):
+    def test_an_invitation_ends_with_the_inviters_permission(self, acme, owner, admin, invited, grace, change):
         if change == "removed":
             AuthManager(acme).remove_member(owner.caller, admin.membership.pk)
         elif change == "demoted":
@@ -319,7 +319,7 @@ class TestTheRightOfWhoInvited:
         if change != "inactive":
             assert AuditEvent.objects.filter(action="invitation.revoked", target="grace@new.example").exists()
 
-    def test_an_owner_who_became_admin_no_longer_makes_an_owner(self, acme, owner, grace, mailoutbox):
+    def test_a_former_owners_invitation_of_an_owner_is_void(self, acme, owner, grace, mailoutbox):
         second = Person(MembershipFactory(organization=acme, role="owner"))
         AuthManager(acme).invite(second.caller, grace.email, "owner")
         token = _token(mailoutbox[-1])
@@ -327,14 +327,14 @@ class TestTheRightOfWhoInvited:
         with pytest.raises(InvitationNotFound):
             AuthManager.accept_invitation(token, grace, None)
 
-    def test_resending_takes_it_over(self, acme, owner, admin, invited, grace, mailoutbox):
+    def test_resending_makes_the_actor_the_inviter(self, acme, owner, admin, invited, grace, mailoutbox):
         AuthManager(acme).resend_invitation(owner.caller, invited[0].pk)
         AuthManager(acme).remove_member(owner.caller, admin.membership.pk)
         assert AuthManager.accept_invitation(_token(mailoutbox[-1]), grace, None)
 
 
 class TestMailsSayNothingInASendersWords:
-    def test_no_link_of_a_name_reaches_the_subject(self, acme, owner, mailoutbox):
+    def test_links_in_names_do_not_reach_the_subject(self, acme, owner, mailoutbox):
         Organization.objects.filter(pk=acme.pk).update(
             name="Your account is locked,\nsee evil.example/unlock or https://evil.example " + "x" * 9
         )
@@ -343,7 +343,7 @@ class TestMailsSayNothingInASendersWords:
         assert "\n" not in subject and "evil.example" not in subject and len(subject) < 110
         assert "evil.example" not in mailoutbox[-1].body
 
-    def test_owners_hear_of_a_new_owner_or_admin(self, acme, owner, member, grace, mailoutbox):
+    def test_owners_are_notified_of_a_new_owner_or_admin(self, acme, owner, member, grace, mailoutbox):
         AuthManager(acme).change_role(owner.caller, member.membership.pk, "admin")
         (notice,) = mailoutbox
         assert (notice.to, notice.subject) == ([owner.user.email], "member@acme.example is now an admin of “Acme”")

@@ -26,7 +26,7 @@ test_keys = st.builds(_key, st.just("test"), st.text(key_format.ALPHABET, min_si
 
 
 @given(environments)
-def test_a_key_has_the_promised_form_and_strength(environment):
+def test_a_key_has_the_documented_format_and_strength(environment):
     raw = key_format.generate(environment)
     assert re.fullmatch(rf"cmcp_sk_{environment}_[0-9A-Za-z]{{50}}", raw)
     assert len(raw) == key_format.LENGTH < 72
@@ -34,21 +34,21 @@ def test_a_key_has_the_promised_form_and_strength(environment):
     assert len(raw.split("_")) == 4
 
 
-def test_it_is_recognised_where_it_belongs(settings):
+def test_a_key_parses_in_its_environment(settings):
     for environment in ("live", "test"):
         settings.KEY_ENVIRONMENT = environment
         raw = key_format.generate(environment)
         assert key_format.parse(raw) == key_format.ParsedKey(environment, raw[13:25])
 
 
-def test_the_other_kind_of_key_is_distinguished():
+def test_a_key_of_the_other_environment_is_refused():
     with pytest.raises(EnvironmentMismatch) as refusal:
         key_format.parse(key_format.generate("live"))
     assert refusal.value.details == {"expected": "test", "presented": "live"}
 
 
 @given(st.data())
-def test_one_changed_character_is_noticed(data):
+def test_one_changed_character_is_detected(data):
     raw = data.draw(test_keys)
     place = data.draw(st.integers(key_format.PREFIX_LENGTH, len(raw) - 1))
     other = data.draw(st.sampled_from([letter for letter in key_format.ALPHABET if letter != raw[place]]))
@@ -57,7 +57,7 @@ def test_one_changed_character_is_noticed(data):
 
 
 @given(st.data())
-def test_two_swapped_neighbours_are_noticed(data):
+def test_two_swapped_characters_are_detected(data):
     raw = data.draw(test_keys)
     place = data.draw(st.integers(key_format.PREFIX_LENGTH, len(raw) - key_format.CHECKSUM_LENGTH - 2))
     assume(raw[place] != raw[place + 1])
@@ -66,20 +66,20 @@ def test_two_swapped_neighbours_are_noticed(data):
 
 
 @given(st.text(max_size=100) | st.text(min_size=50, max_size=50).map("cmcp_sk_test_".__add__))
-def test_garbage_is_refused_and_nothing_else(garbage):
+def test_only_malformed_keys_are_refused(garbage):
     with pytest.raises(InvalidKeyFormat):
         key_format.parse(garbage)
 
 
 @given(made, st.integers(0, key_format.LENGTH - 1))
-def test_a_cut_key_is_refused(raw, length):
+def test_a_truncated_key_is_refused(raw, length):
     with pytest.raises(InvalidKeyFormat):
         key_format.parse(raw[:length])
 
 
 @settings(deadline=None)
 @given(made, made)
-def test_its_fingerprints_recognise_it_and_do_not_contain_it(raw, other):
+def test_the_hashes_match_the_key_and_do_not_contain_it(raw, other):
     assume(raw != other)
     stored = key_format.hash_key(raw)
     assert key_format.verify_bcrypt(raw, stored.bcrypt_hash) and not key_format.verify_bcrypt(other, stored.bcrypt_hash)
@@ -89,7 +89,7 @@ def test_its_fingerprints_recognise_it_and_do_not_contain_it(raw, other):
     assert raw[25:] not in repr(stored)
 
 
-def test_what_differs_only_at_the_end_is_another_key():
+def test_keys_that_differ_in_the_last_character_differ():
     """bcrypt reads 72 bytes. A key is shorter, so all of it is verified."""
     raw = key_format.generate("test")
     assert not key_format.verify_bcrypt(raw[:-1] + ("0" if raw[-1] != "0" else "1"), key_format.hash_key(raw).bcrypt_hash)
@@ -103,7 +103,7 @@ def test_new_keys_are_made_under_the_newest_secret(settings):
     assert stored.hmac == key_format.digest(raw, 3) != key_format.digest(raw, 1)
 
 
-def test_everywhere_but_here_bcrypt_takes_12_rounds(settings):
+def test_production_uses_12_bcrypt_rounds(settings):
     assert importlib.reload(base).API_KEY_BCRYPT_ROUNDS == 12
     settings.API_KEY_BCRYPT_ROUNDS = 12
     stored = key_format.hash_key(key_format.generate("test")).bcrypt_hash
@@ -112,5 +112,5 @@ def test_everywhere_but_here_bcrypt_takes_12_rounds(settings):
 
 
 @given(made)
-def test_logs_mask_it(raw):
+def test_logs_mask_keys(raw):
     assert mask(f"Bearer {raw}!") == f"Bearer {raw[:13]}***!"

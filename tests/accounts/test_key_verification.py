@@ -53,7 +53,7 @@ def test_the_newest_secret_needs_no_bcrypt(raw, asked):
 
 
 @pytest.mark.parametrize(("secrets", "calls"), [({2: NEW, 1: OLD}, 0), ({2: NEW}, 1)], ids=["the old secret is known", "it is gone"])
-def test_bcrypt_is_asked_once_and_only_when_the_old_secret_is_gone(raw, asked, settings, secrets, calls):
+def test_bcrypt_runs_once_after_the_old_secret_is_removed(raw, asked, settings, secrets, calls):
     settings.API_KEY_SECRETS = secrets
     for _ in range(3):
         AuthManager.authenticate(raw)
@@ -64,7 +64,7 @@ def test_bcrypt_is_asked_once_and_only_when_the_old_secret_is_gone(raw, asked, s
 
 
 @pytest.mark.parametrize("behind", [{1: OLD}, {1: OLD, 2: NEW}], ids=["it does not know the new secret", "it has it behind the old one"])
-def test_a_process_not_restarted_yet_never_moves_a_row_back(raw, asked, settings, behind):
+def test_a_row_never_moves_to_a_lower_version(raw, asked, settings, behind):
     settings.API_KEY_SECRETS = {2: NEW, 1: OLD}
     AuthManager.authenticate(raw)
     settings.API_KEY_SECRETS = behind
@@ -80,7 +80,7 @@ def _guess(raw, filler="x"):
     return body + key_format.checksum(body)
 
 
-def test_a_guess_under_a_known_secret_costs_no_bcrypt(raw, asked, settings):
+def test_a_guessed_key_is_refused_without_bcrypt(raw, asked, settings):
     settings.API_KEY_SECRETS = {2: NEW, 1: OLD}
     with pytest.raises(KeyNotFound):
         AuthManager.authenticate(_guess(raw))
@@ -88,7 +88,7 @@ def test_a_guess_under_a_known_secret_costs_no_bcrypt(raw, asked, settings):
     assert ApiKey.objects.get().hmac_version == 1
 
 
-def test_a_guess_under_a_lost_secret_costs_one_bcrypt(raw, asked, settings, monkeypatch):
+def test_a_guessed_key_of_an_old_version_takes_one_bcrypt(raw, asked, settings, monkeypatch):
     monkeypatch.setattr(watcher, "is_fresh", lambda: True)
     settings.API_KEY_SECRETS = {2: NEW}
     for _ in range(3):
@@ -111,7 +111,7 @@ def _in_threads(work, arguments):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_same_key_many_times_at_once_is_one_flight(raw, asked, settings):
+def test_concurrent_requests_with_one_key_share_one_bcrypt(raw, asked, settings):
     settings.API_KEY_SECRETS = {2: NEW}
     row, verifier = ApiKey.objects.get(), Verifier()
     assert _in_threads(lambda presented: verifier.verify(presented, row), [raw] * 20) == [None] * 20
@@ -119,7 +119,7 @@ def test_the_same_key_many_times_at_once_is_one_flight(raw, asked, settings):
     assert ApiKey.objects.get().hmac_version == 2
 
 
-def test_a_row_read_before_the_key_was_verified_needs_no_second_bcrypt(raw, asked, settings):
+def test_a_stale_row_needs_no_second_bcrypt(raw, asked, settings):
     settings.API_KEY_SECRETS = {2: NEW}
     first, second, verifier = ApiKey.objects.get(), ApiKey.objects.get(), Verifier()
     verifier.verify(raw, first)
@@ -131,7 +131,7 @@ def test_a_row_read_before_the_key_was_verified_needs_no_second_bcrypt(raw, aske
 
 
 @pytest.mark.django_db(transaction=True)
-def test_guesses_get_two_threads_and_a_short_queue(raw, asked, settings):
+def test_bcrypt_uses_two_threads_and_a_short_queue(raw, asked, settings):
     settings.API_KEY_SECRETS = {2: NEW}
     row, verifier = ApiKey.objects.get(), Verifier()
     guesses = [_guess(raw, letter) for letter in key_format.ALPHABET[:30]]
@@ -158,7 +158,7 @@ def test_waiting_too_long_is_refused_and_caches_nothing(raw, asked, settings, mo
 
 
 @pytest.mark.django_db(transaction=True)
-def test_new_keys_are_hashed_in_the_same_few_threads(acme, owner, monkeypatch):
+def test_new_keys_are_hashed_in_the_same_threads(acme, owner, monkeypatch):
     real, lock, running = key_format.hash_key, threading.Lock(), {"now": 0, "most": 0}
 
     def fingerprints(raw):
@@ -179,7 +179,7 @@ def test_new_keys_are_hashed_in_the_same_few_threads(acme, owner, monkeypatch):
     assert ApiKey.objects.count() == 12 - answers.count(VerificationBusy) > 0
 
 
-def test_bcrypt_gives_way_to_everything_else():
+def test_bcrypt_threads_have_a_lower_priority():
     ours = os.getpriority(os.PRIO_PROCESS, 0)
     assert Verifier()._threads.submit(lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())).result() == min(19, ours + 10)
     assert os.getpriority(os.PRIO_PROCESS, 0) == ours

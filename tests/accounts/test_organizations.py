@@ -19,18 +19,18 @@ from tests.factories.accounts import UserFactory, key_of
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 101, "a\nb", "a\0b"])
-def test_names_that_are_none(db, owner, name):
+def test_invalid_names_are_refused(db, owner, name):
     with pytest.raises(ValidationFailed):
         AuthManager.create_organization(UserFactory(), name)
     with pytest.raises(ValidationFailed):
         AuthManager(owner.organization).update(owner.caller, name=name, email="a@b.example")
 
 
-def test_a_key_typed_as_a_name_is_not_stored(owner):
+def test_a_key_entered_as_a_name_is_not_stored(owner):
     assert AuthManager.clean_name(f"Acme {owner.key}") == "Acme cmcp_sk_test_***"
 
 
-def test_closing_ends_keys_and_invitations_and_tells_the_apps_above(acme, owner):
+def test_closing_revokes_keys_and_invitations_and_sends_the_signal(acme, owner):
     told = []
     organization_closed.connect(listener := lambda **news: told.append(news["organization"]))
     Invitation.objects.create(organization=acme, email="g@new.example", token_digest=digest("t"), expires_at=now())
@@ -45,7 +45,7 @@ def test_closing_ends_keys_and_invitations_and_tells_the_apps_above(acme, owner)
         AuthManager(acme).change_role(None, owner.membership.pk, "admin")
 
 
-def test_only_an_owner_closes_and_changes(acme, admin, stranger):
+def test_only_an_owner_can_close_or_change(acme, admin, stranger):
     for person in (admin, stranger):
         with pytest.raises(PermissionDenied):
             AuthManager(acme).close(person.caller)
@@ -54,7 +54,7 @@ def test_only_an_owner_closes_and_changes(acme, admin, stranger):
 
 
 class TestCaller:
-    def test_in_an_ordinary_view(self, rf, member):
+    def test_the_caller_of_a_django_view(self, rf, member):
         request = rf.get("/")
         request.session = {}
         request.user = AnonymousUser()
@@ -68,11 +68,11 @@ class TestCaller:
         with pytest.raises(PermissionDenied):
             caller(following)
 
-    def test_in_an_api_view_without_a_member(self, rf):
+    def test_an_anonymous_api_request_has_no_caller(self, rf):
         with pytest.raises(Unauthenticated):
             caller(Request(APIRequestFactory().get("/")))
 
-    def test_a_signed_in_user_need_not_be_a_member(self, rf, db):
+    def test_a_signed_in_user_may_have_no_organization(self, rf, db):
         plain = rf.get("/")
         plain.user = UserFactory()
         request = Request(plain, authenticators=[SignedInAuthentication()])
@@ -87,13 +87,13 @@ class TestCaller:
             caller(request)
 
 
-def test_a_key_without_organization_write_closes_nothing(acme, owner):
+def test_a_key_without_organization_write_cannot_close(acme, owner):
     raw = key_of(owner.membership, ["usage:read"])
     with pytest.raises(Exception, match="insufficient_scope"):
         AuthManager(acme).close(AuthManager.authenticate(raw))
 
 
-def test_the_openapi_document_names_both_ways_in(client, db):
+def test_the_openapi_document_describes_authentication(client, db):
     document = client.get("/api/schema", headers={"Accept": "application/vnd.oai.openapi+json"}).json()
     assert set(document["components"]["securitySchemes"]) >= {"apiKey", "session"}
     operation = document["paths"]["/api/auth/generate-key"]["post"]
@@ -105,7 +105,7 @@ def test_the_openapi_document_names_both_ways_in(client, db):
 @pytest.mark.parametrize(
     "name", ["https://evil.example", "Unlock at evil.example/unlock", "see www.evil.example", "mail a@evil.example", "mailto:a", "x\ny"]
 )
-def test_a_name_carries_no_address(acme, owner, name):
+def test_a_name_must_not_contain_an_address(acme, owner, name):
     for act in (
         lambda: AuthManager.create_organization(owner.user, name),
         lambda: AuthManager(acme).update(owner.caller, name=name, email=acme.email),
@@ -116,11 +116,11 @@ def test_a_name_carries_no_address(acme, owner, name):
 
 
 @pytest.mark.parametrize("name", ["Booking.com", "Node.js Foundation", "A/B Testing & Co.", "AT&T @ Home"])
-def test_names_of_companies_are_names(owner, name):
+def test_domain_like_company_names_are_accepted(owner, name):
     assert AuthManager.create_organization(owner.user, name).name == name
 
 
-def test_without_a_confirmed_address_one_organization_is_owned(db):
+def test_unconfirmed_users_can_own_one_organization(db):
     user = UserFactory(confirmed=False)
     first = AuthManager.create_organization(user, "One")
     AuthManager(first).close(None)
@@ -130,7 +130,7 @@ def test_without_a_confirmed_address_one_organization_is_owned(db):
     assert AuthManager.create_organization(user, "Two")
 
 
-def test_a_user_owns_so_many_organizations(owner, settings):
+def test_a_user_can_own_a_limited_number_of_organizations(owner, settings):
     settings.ORGANIZATIONS_PER_USER = 2
     second = AuthManager.create_organization(owner.user, "Two")
     with pytest.raises(OrganizationLimitReached):

@@ -25,7 +25,7 @@ def _fresh(monkeypatch):
     monkeypatch.setattr(watcher, "start", lambda: None)
 
 
-def test_what_was_loaded_is_remembered_whole(acme, member, django_assert_num_queries):
+def test_a_loaded_principal_is_cached_completely(acme, member, django_assert_num_queries):
     raw = key_of(member.membership, ["usage:write", "billing:write"], expires_at=now() + timedelta(days=1))
     assert cache.get(raw) is MISS
     loaded = cache.load(raw)
@@ -49,19 +49,19 @@ def test_what_was_loaded_is_remembered_whole(acme, member, django_assert_num_que
     loaded.require(scope="usage:write", permission="sessions:manage")
 
 
-def test_the_key_itself_is_not_remembered(owner):
+def test_the_cache_contains_no_keys(owner):
     cache.load(owner.key)
     assert owner.key[25:57] not in repr(vars(cache))
 
 
-def test_without_fresh_polls_everything_misses_unless_stale_is_allowed(owner, monkeypatch):
+def test_without_polls_only_stale_reads_hit(owner, monkeypatch):
     loaded = cache.load(owner.key)
     monkeypatch.setattr(watcher, "is_fresh", lambda: False)
     assert cache.get(owner.key) is MISS
     assert cache.get(owner.key, stale=True) == loaded
 
 
-def test_a_remembered_key_expires_on_its_organizations_clock(acme, owner):
+def test_a_cached_key_expires_on_its_organizations_clock(acme, owner):
     AuthManager(acme).set_clock(timedelta(days=3), "clock_1")
     raw = key_of(owner.membership, ["usage:read"], expires_at=datetime.now(UTC) + timedelta(days=3, seconds=0.2))
     cache.load(raw)
@@ -70,7 +70,7 @@ def test_a_remembered_key_expires_on_its_organizations_clock(acme, owner):
     assert isinstance(cache.get(raw), KeyExpired)
 
 
-def test_refusals_are_remembered_for_a_while(db, django_assert_num_queries, monkeypatch):
+def test_refusals_are_cached_for_a_short_time(db, django_assert_num_queries, monkeypatch):
     raw = key_format.generate("test")
     with pytest.raises(KeyNotFound):
         cache.load(raw)
@@ -84,11 +84,11 @@ def test_refusals_are_remembered_for_a_while(db, django_assert_num_queries, monk
 
 
 @pytest.mark.parametrize("raw", ["", "é" * 63, "x" * 63, "cmcp_sk_test_" + "0" * 50, "x" * 100_000])
-def test_garbage_never_gets_to_the_database(raw):
+def test_a_malformed_key_takes_no_query(raw):
     assert isinstance(cache.get(raw), InvalidKeyFormat)
 
 
-def test_invalidation_of_an_organization_clears_only_its_entries(owner, stranger):
+def test_an_invalidation_clears_only_its_organizations_entries(owner, stranger):
     for person in (owner, stranger):
         cache.load(person.key)
     cache.on_invalidation(Invalidation(owner.organization.pk, None, "member"))
@@ -105,7 +105,7 @@ def test_invalidations_of_other_kinds_are_ignored(owner):
 
 
 @pytest.mark.parametrize("good", [True, False])
-def test_what_a_revocation_overtakes_is_not_remembered(owner, monkeypatch, good):
+def test_a_row_read_before_an_invalidation_is_not_cached(owner, monkeypatch, good):
     """A row read before the commit of a revocation and stored after its invalidation would stay cached forever."""
     raw, verify = owner.key, verifier.verify
 
@@ -124,7 +124,7 @@ def test_what_a_revocation_overtakes_is_not_remembered(owner, monkeypatch, good)
     assert cache.get(raw) is MISS
 
 
-def test_it_is_bounded_and_guesses_do_not_push_out_good_keys(owner, monkeypatch):
+def test_refusals_do_not_evict_valid_keys(owner, monkeypatch):
     monkeypatch.setattr(principal_cache, "MAX_PRINCIPALS", 2)
     monkeypatch.setattr(principal_cache, "MAX_REFUSALS", 2)
     raws = [key_of(owner.membership, ["usage:read"]) for _ in range(3)]
@@ -137,7 +137,7 @@ def test_it_is_bounded_and_guesses_do_not_push_out_good_keys(owner, monkeypatch)
     assert len(cache._refused) == 2
 
 
-def test_a_key_deleted_under_it_is_not_found(owner):
+def test_a_deleted_key_is_not_found(owner):
     cache.load(owner.key)
     ApiKey.objects.all().delete()
     with pytest.raises(KeyNotFound):
@@ -146,7 +146,7 @@ def test_a_key_deleted_under_it_is_not_found(owner):
 
 @pytest.mark.django_db(transaction=True)
 class TestLastUse:
-    def test_it_is_written_in_one_statement(self, owner, admin):
+    def test_last_uses_are_written_in_one_statement(self, owner, admin):
         noted = LastUse()
         rows = [ApiKey.objects.get(public_id=person.key[13:25]) for person in (owner, admin)]
         for row in rows:
@@ -156,7 +156,7 @@ class TestLastUse:
             noted.flush(connection)
         assert set(ApiKey.objects.values_list("last_used_at", flat=True)) == {datetime.fromtimestamp(1_800_000_000.25, UTC)}
 
-    def test_never_backwards(self, owner):
+    def test_last_use_never_decreases(self, owner):
         row = ApiKey.objects.get(public_id=owner.key[13:25])
         with connect(autocommit=True) as connection:
             for moment in (2_000_000_000, 1_900_000_000):
@@ -166,7 +166,7 @@ class TestLastUse:
         row.refresh_from_db()
         assert row.last_used_at == datetime.fromtimestamp(2_000_000_000, UTC)
 
-    def test_a_write_that_fails_is_tried_again(self, owner):
+    def test_a_failed_write_is_retried(self, owner):
         row = ApiKey.objects.get(public_id=owner.key[13:25])
         noted = LastUse()
         noted.record(row.pk)
@@ -180,7 +180,7 @@ class TestLastUse:
         row.refresh_from_db()
         assert row.last_used_at is not None
 
-    def test_every_recognition_is_pending(self, owner):
+    def test_every_use_is_pending(self, owner):
         last_use._pending.clear()
         cache.load(owner.key)
         assert len(last_use._pending) == 1

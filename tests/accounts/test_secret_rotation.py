@@ -29,7 +29,7 @@ def test_second_factors_work_after_reencryption_without_the_old_secret(settings,
     assert reencrypt_second_factors() == 0
 
 
-def test_one_whose_secret_is_gone_is_left_as_it_is(settings):
+def test_a_second_factor_with_an_unknown_secret_is_unchanged(settings):
     settings.API_KEY_SECRETS = {1: OLD}
     TOTP.activate(UserFactory(), generate_totp_secret())
     before = Authenticator.objects.get().data

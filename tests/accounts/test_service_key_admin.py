@@ -57,7 +57,7 @@ def test_a_key_is_created_and_its_text_shown_once(staff, root):
     assert (event.actor_user, event.target, event.after["name"]) == (root, str(key.pk), "Billing server")
 
 
-def test_a_form_that_is_sent_twice_creates_one_key(staff):
+def test_a_form_submitted_twice_creates_one_key(staff):
     submission = uuid7()
     create(staff, submission)
     page = create(staff, submission)
@@ -76,13 +76,13 @@ WRONG = [
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_makes_no_sense_is_refused_on_the_form(staff, wrong):
+def test_invalid_input_is_reported_in_the_form(staff, wrong):
     page = create(staff, **wrong)
     assert (page.status_code, TEXT.findall(page.text)) == (200, [])
     assert not ServiceKey.objects.exists()
 
 
-def test_rotating_asks_for_a_reason_and_shows_the_successor(staff, root):
+def test_rotating_requires_a_reason_and_shows_the_successor(staff, root):
     create(staff)
     old = ServiceKey.objects.get()
     assert "Enter a reason." in act(staff, "rotate", old, reason="").text
@@ -95,7 +95,7 @@ def test_rotating_asks_for_a_reason_and_shows_the_successor(staff, root):
     assert "was already rotated" in act(staff, "rotate", old).text
 
 
-def test_revoking_asks_for_a_reason_and_stops_the_key(staff, root):
+def test_revoking_requires_a_reason(staff, root):
     text = text_of(create(staff))
     key = ServiceKey.objects.get()
     assert "Enter a reason." in act(staff, "revoke", key, reason="").text
@@ -108,7 +108,7 @@ def test_revoking_asks_for_a_reason_and_stops_the_key(staff, root):
     assert AuditEvent.objects.filter(action="service_key.revoked").count() == 1
 
 
-def test_looking_does_not_include_acting(staff):
+def test_view_permission_does_not_allow_actions(staff):
     create(staff)
     key = ServiceKey.objects.get()
     looker = UserFactory(is_staff=True)

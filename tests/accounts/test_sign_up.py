@@ -30,7 +30,7 @@ def _confirm(client, mail):
     return client.post(re.search(r"http://localhost:3001(/accounts/confirm-email/\S+)", mail.body)[1])
 
 
-def test_one_form_makes_the_user_the_organization_and_its_owner(client, mailoutbox):
+def test_one_form_creates_user_organization_and_membership(client, mailoutbox):
     response = client.post("/accounts/signup/", FORM)
     assert (response.status_code, response["Location"]) == (302, SENT)
     member = Membership.objects.select_related("user", "organization").get()
@@ -44,21 +44,21 @@ def test_one_form_makes_the_user_the_organization_and_its_owner(client, mailoutb
     assert link in letter.alternatives[0][0]
 
 
-def test_its_link_confirms_the_address_and_signs_in_to_where_one_was_going(client, mailoutbox):
+def test_the_link_confirms_signs_in_and_redirects(client, mailoutbox):
     client.post("/accounts/signup/?next=/pricing/", FORM | {"next": "/pricing/"})
     answer = _confirm(client, mailoutbox[0])
     assert User.objects.get().emailaddress_set.get().verified
     assert _signed_in(client) and answer["Location"] == "/pricing/"
 
 
-def test_in_another_browser_the_link_confirms_and_signs_nobody_in(client, mailoutbox):
+def test_in_another_browser_the_link_confirms_without_sign_in(client, mailoutbox):
     client.post("/accounts/signup/", FORM)
     other = Client()
     _confirm(other, mailoutbox[0])
     assert User.objects.get().emailaddress_set.get().verified and not _signed_in(other)
 
 
-def test_without_the_link_there_is_no_sign_in(client, mailoutbox):
+def test_unconfirmed_users_cannot_sign_in(client, mailoutbox):
     client.post("/accounts/signup/", FORM)
     other = Client()
     answer = other.post("/accounts/login/", {"login": FORM["email"], "password": PASSWORD})
@@ -98,14 +98,14 @@ def test_links_in_mails_ignore_the_host_header(client, mailoutbox):
         {"password1": "ada@new.example"},
     ],
 )
-def test_a_bad_form_makes_nothing(rf, change):
+def test_an_invalid_form_creates_nothing(rf, change):
     form = SignupForm(FORM | change)
     assert not form.is_valid()
     assert set(form.errors) == set(change)
     assert not User.objects.exists()
 
 
-def test_an_organization_that_fails_takes_the_user_along(client, monkeypatch):
+def test_a_failed_organization_rolls_back_the_user(client, monkeypatch):
     monkeypatch.setattr(Organization.objects, "create", lambda **_: 1 / 0)
     client.raise_request_exception = False
     monkeypatch.setattr("contextmcp.common.problems.render", lambda *_, **__: HttpResponse(status=500))
@@ -134,7 +134,7 @@ def test_a_known_address_is_answered_like_any_other(mailoutbox):
     assert set(known.cookies) == set(other.cookies)
 
 
-def test_a_known_address_takes_as_much_work(client, monkeypatch):
+def test_a_known_address_takes_as_long(client, monkeypatch):
     UserFactory(email="ada@new.example")
     hashed = []
     real = User.set_password
@@ -143,7 +143,7 @@ def test_a_known_address_takes_as_much_work(client, monkeypatch):
     assert hashed == [PASSWORD]
 
 
-def test_an_unconfirmed_claim_of_another_does_not_hold_the_address(client, mailoutbox):
+def test_an_unconfirmed_address_does_not_block_sign_up(client, mailoutbox):
     squatter = UserFactory(email="eve@evil.example")
     EmailAddress.objects.create(user=squatter, email=FORM["email"], verified=False)
     client.post("/accounts/signup/", FORM)
@@ -166,7 +166,7 @@ def test_password_reset_confirms_an_unconfirmed_account(client, mailoutbox):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_forms_with_one_address_at_once_make_one_user(monkeypatch):
+def test_concurrent_sign_ups_with_one_address_create_one_user(monkeypatch):
     statuses, valid, try_save = [], threading.Barrier(4), SignupForm.try_save
 
     def try_save_together(form, request):
@@ -203,7 +203,7 @@ def test_an_invitation_confirms_the_address_that_it_was_mailed_to(client, owner,
     assert Organization.objects.count() == 1
 
 
-def test_equal_names_get_slugs_of_their_own(client):
+def test_equal_names_get_different_slugs(client):
     for number in range(3):
         Client().post("/accounts/signup/", FORM | {"email": f"ada{number}@new.example", "organization": "日本"})
     slugs = list(Organization.objects.values_list("slug", flat=True))
@@ -211,12 +211,12 @@ def test_equal_names_get_slugs_of_their_own(client):
 
 
 class TestSigningIn:
-    def test_with_address_and_password(self, client):
+    def test_users_sign_in_with_address_and_password(self, client):
         UserFactory(email="ada@new.example", password=PASSWORD)
         assert client.post("/accounts/login/", {"login": "ADA@new.example", "password": PASSWORD})["Location"] == "/"
         assert _signed_in(client)
 
-    def test_a_new_password_by_mail(self, client, mailoutbox):
+    def test_the_password_can_be_reset_by_email(self, client, mailoutbox):
         user = UserFactory(email="ada@new.example", password=PASSWORD)
         client.post("/accounts/password/reset/", {"email": "ada@new.example"}, headers={"Host": "127.0.0.1"})
         (letter,) = mailoutbox
@@ -241,7 +241,7 @@ class TestSigningIn:
         assert not self.guess("192.0.2.66", 1, PASSWORD)
         assert self.guess("192.0.2.1", 1, PASSWORD)
 
-    def test_guesses_from_many_networks_stop_and_the_owner_still_signs_in(self, settings):
+    def test_guesses_from_many_networks_do_not_lock_out_the_owner(self, settings):
         settings.ACCOUNT_RATE_LIMITS = base.ACCOUNT_RATE_LIMITS | {"login_failed_elsewhere": "6/h/key"}
         UserFactory(email="ada@new.example", password=PASSWORD)
         assert self.guess("192.0.2.1", 1, PASSWORD)

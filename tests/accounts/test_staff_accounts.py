@@ -41,7 +41,7 @@ def act(client, action, row, model="accounts/user"):
     return client.post(f"/admin/{model}/", given, follow=True).text
 
 
-def test_support_gives_no_rights(support, owner, root):
+def test_support_cannot_change_permissions(support, owner, root):
     everything = [each.pk for each in Permission.objects.all()]
     rights = {"is_superuser": "on", "is_staff": "on", "user_permissions": everything, "groups": [Group.objects.first().pk]}
     assert change(client_of(support), support, **rights).status_code == 403
@@ -54,7 +54,7 @@ def test_support_gives_no_rights(support, owner, root):
     assert not owner.user.is_staff
 
 
-def test_an_owner_gives_rights_to_others_and_it_is_recorded(root, owner):
+def test_an_owners_permission_changes_are_audited(root, owner):
     change(client_of(root), owner.user, is_staff="on", groups=[Group.objects.get(name="finance").pk])
     event = AuditEvent.objects.get(action="user.changed")
     assert (event.before["groups"], event.after["groups"]) == ([], ["finance"])
@@ -73,7 +73,7 @@ def test_staff_cannot_set_passwords(root, support, owner):
     assert AuditEvent.objects.get(action="user.password_reset_sent").reason == "Ticket 7"
 
 
-def test_a_changed_address_takes_the_old_one_out(support, owner, django_capture_on_commit_callbacks):
+def test_a_changed_address_replaces_the_old_one(support, owner, django_capture_on_commit_callbacks):
     user = owner.user
     user.set_password("the first password")
     user.save()

@@ -45,7 +45,7 @@ class TestList:
         assert {"id": str(person.membership.pk), "email": person.user.email, "role": who}.items() <= listed[0].items()
         assert len(listed) == team_members_count(acme)
 
-    def test_strangers_see_their_own_and_anonymous_see_nothing(self, api, owner, stranger):
+    def test_other_callers_see_only_their_own_team(self, api, owner, stranger):
         assert [row["email"] for row in api.get(MEMBERS, by=stranger).json()["data"]] == [stranger.user.email]
         assert problem(api.get(MEMBERS)) == (401, "credentials_missing")
         assert problem(api.get(MEMBERS, by=key_of(owner.membership, ["usage:read"]))) == (403, "insufficient_scope")
@@ -55,25 +55,25 @@ class TestChangeRole:
     @pytest.mark.parametrize(
         ("who", "status"), [("owner", 200), ("admin", 200), ("member", 403), ("viewer", 403), ("stranger", 404), (None, 401)]
     )
-    def test_who_may(self, api, request, acme, who, status):
+    def test_only_permitted_roles_can_do_it(self, api, request, acme, who, status):
         other = Person(MembershipFactory(organization=acme))
         by = request.getfixturevalue(who) if who else None
         assert api.patch(_url(other), {"role": "viewer"}, by=by).status_code == status
         other.membership.refresh_from_db()
         assert other.membership.role == ("viewer" if status == 200 else "member")
 
-    def test_it_is_audited(self, api, owner, member):
+    def test_a_role_change_is_audited(self, api, owner, member):
         api.patch(_url(member), {"role": "viewer"}, by=owner, x_request_id="r-1")
         event = AuditEvent.objects.get(action="member.role_changed")
         assert (event.before, event.after, event.target) == ({"role": "member"}, {"role": "viewer"}, member.user.email)
         assert (event.actor_user, event.actor_key.created_by, event.organization) == (owner.user, owner.user, owner.organization)
         assert (event.request_id, event.ip_address) == ("r-1", "127.0.0.1")
 
-    def test_the_same_role_is_no_change(self, api, owner, member):
+    def test_setting_the_same_role_changes_nothing(self, api, owner, member):
         assert api.patch(_url(member), {"role": "member"}, by=owner).status_code == 200
         assert not AuditEvent.objects.filter(action="member.role_changed").exists()
 
-    def test_only_owners_make_and_unmake_owners(self, api, owner, admin, member):
+    def test_only_owners_can_give_or_remove_the_owner_role(self, api, owner, admin, member):
         api.client.force_login(admin.user)
         assert problem(api.patch(_url(member), {"role": "owner"})) == (403, "permission_denied")
         assert problem(api.patch(_url(owner), {"role": "member"})) == (403, "permission_denied")
@@ -82,14 +82,14 @@ class TestChangeRole:
         api.client.force_login(member.user)
         assert api.patch(_url(owner), {"role": "viewer"}).status_code == 200
 
-    def test_the_last_owner_stays_one(self, api, owner, admin):
+    def test_the_last_owner_keeps_the_role(self, api, owner, admin):
         api.client.force_login(owner.user)
         assert problem(api.patch(_url(owner), {"role": "admin"})) == (409, "last_owner")
         api.patch(_url(admin), {"role": "owner"})
         assert api.patch(_url(owner), {"role": "admin"}).status_code == 200
 
     @pytest.mark.parametrize("role", ["owner", "admin"])
-    def test_a_key_gives_and_takes_no_role_that_runs_the_team(self, api, owner, admin, member, role):
+    def test_a_key_cannot_give_or_remove_privileged_roles(self, api, owner, admin, member, role):
         for answer in (
             api.patch(_url(member), {"role": role}, by=owner),
             api.patch(_url(admin), {"role": "member"}, by=owner),
@@ -104,11 +104,11 @@ class TestChangeRole:
     def test_bad_bodies(self, api, owner, member, body):
         assert problem(api.patch(_url(member), body, by=owner)) == (422, "validation_error")
 
-    def test_ids_of_nobody(self, api, owner):
+    def test_unknown_ids_are_not_found(self, api, owner):
         assert problem(api.patch(f"{MEMBERS}/{uuid.uuid4()}", {"role": "admin"}, by=owner)) == (404, "not_found")
         assert problem(api.patch(f"{MEMBERS}/7", {"role": "admin"}, by=owner)) == (404, "not_found")
 
-    def test_a_caller_from_elsewhere_has_no_say(self, acme, member, stranger):
+    def test_a_caller_of_another_organization_is_refused(self, acme, member, stranger):
         with pytest.raises(PermissionDenied):
             AuthManager(acme).change_role(stranger.caller, member.membership.pk, "viewer")
 
@@ -117,7 +117,7 @@ class TestRemove:
     @pytest.mark.parametrize(
         ("who", "status"), [("owner", 204), ("admin", 204), ("member", 403), ("viewer", 403), ("stranger", 404), (None, 401)]
     )
-    def test_who_may(self, api, request, acme, who, status):
+    def test_only_permitted_roles_can_do_it(self, api, request, acme, who, status):
         other = Person(MembershipFactory(organization=acme))
         by = request.getfixturevalue(who) if who else None
         assert api.delete(_url(other), by=by).status_code == status
@@ -132,10 +132,10 @@ class TestRemove:
         assert told == [(acme, member.user)]
         assert problem(api.get("/api/auth/whoami")) == (403, "permission_denied")
 
-    def test_a_key_does_not_leave_for_its_member(self, api, member):
+    def test_a_key_cannot_leave_the_organization(self, api, member):
         assert problem(api.delete(_url(member), by=member)) == (403, "insufficient_scope")
 
-    def test_the_last_owner_does_not_leave(self, api, owner, admin):
+    def test_the_last_owner_cannot_leave(self, api, owner, admin):
         api.client.force_login(owner.user)
         assert problem(api.delete(_url(owner))) == (409, "last_owner")
         api.client.force_login(admin.user)
@@ -144,7 +144,7 @@ class TestRemove:
 
 class TestThereIsAlwaysAnOwner:
     @pytest.mark.django_db(transaction=True)
-    def test_the_database_itself_sees_to_it(self, owner):
+    def test_the_database_refuses_to_remove_the_last_owner(self, owner):
         for change in (owner.membership.delete, lambda: Membership.objects.update(role="admin"), owner.user.delete):
             with pytest.raises(IntegrityError, match=r"always has an owner|protected foreign keys"):
                 change()
@@ -155,7 +155,7 @@ class TestThereIsAlwaysAnOwner:
 
     @pytest.mark.django_db(transaction=True)
     @pytest.mark.parametrize("through_the_facade", [True, False])
-    def test_two_owners_who_leave_at_once_do_not_both(self, acme, owner, through_the_facade):
+    def test_two_owners_cannot_leave_concurrently(self, acme, owner, through_the_facade):
         others = [owner.membership, MembershipFactory(organization=acme, role="owner")]
         ready, results = threading.Barrier(2), []
 
@@ -183,13 +183,13 @@ class TestThereIsAlwaysAnOwner:
         assert Membership.objects.filter(organization=acme, role="owner").count() == 1
 
 
-def test_a_stranger_is_no_caller(acme, stranger):
+def test_a_non_member_is_no_caller(acme, stranger):
     with pytest.raises(PermissionDenied):
         AuthManager(acme).as_member(stranger.user)
     assert AuthManager(stranger.organization).as_member(stranger.user).role == "owner"
 
 
-def test_a_user_is_one_whatever_the_case_of_the_address(db):
+def test_addresses_are_case_insensitive(db):
     UserFactory(email="Ada@Example.com")
     with pytest.raises(IntegrityError), transaction.atomic():
         UserFactory._meta.model.objects.bulk_create([UserFactory._meta.model(email="ADA@example.com")])

@@ -41,13 +41,13 @@ def sample(rate: float) -> Sample:
     return Sample(rate=rate, p50_ms=1.0, p99_ms=2.0, cpu_us=3.0, behind_us=1.0, client_us=4.0, foreign=0.0)
 
 
-def test_a_ratio_is_the_median_of_the_rounds_and_not_the_ratio_of_medians():
+def test_a_ratio_is_the_median_of_the_rounds_ratios():
     results = Results("gate", {"ours": [sample(10), sample(40), sample(30)], "theirs": [sample(10), sample(10), sample(30)]})
     row = results.ratio("ours", "theirs", target=1.2)
     assert (row.value, row.spread, row.met) == (1.0, (1.0, 4.0), False)
 
 
-def test_the_table_tells_what_was_missed():
+def test_the_table_shows_missed_targets():
     results = Results("gate", {"ours": [sample(10)], "theirs": [sample(10)]})
     told = text([results.ratio("ours", "theirs", target=1.2), results.figure("ours", "p99_ms", "ms", target=10)])
     assert "MISSED" in told

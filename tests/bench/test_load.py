@@ -45,7 +45,7 @@ def answer(status: str = "200 OK", body: bytes = b"{}") -> bytes:
     return f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
 
-def test_it_counts_what_is_answered():
+def test_responses_are_counted():
     with serving(answer()) as port:
         found = drive([Stream(port, itertools.repeat(GET), connections=2)], 0.2)[0]
     assert found.done == len(found.latencies)
@@ -54,17 +54,17 @@ def test_it_counts_what_is_answered():
 
 
 @pytest.mark.parametrize("said", [answer("429 Too Many Requests"), answer("500 Oops"), b""])
-def test_an_answer_that_was_not_expected_is_no_result(said):
+def test_an_unexpected_status_is_not_counted(said):
     with serving(answer(), said) as port, pytest.raises(UnexpectedAnswer):
         drive([Stream(port, itertools.repeat(GET), connections=2)], 0.2)
 
 
-def test_a_body_that_was_not_expected_is_no_result_either():
+def test_an_unexpected_body_is_not_counted():
     with serving(answer(body=b'{"allowed":false}')) as port, pytest.raises(UnexpectedAnswer, match="false"):
         drive([Stream(port, itertools.repeat(GET), connections=1, expect=b'"allowed":true')], 0.2)
 
 
-def test_a_refusal_may_be_what_is_expected():
+def test_a_refusal_can_be_expected():
     with serving(answer("401 Unauthorized")) as port:
         assert drive([Stream(port, itertools.repeat(GET), 1, statuses=frozenset({b"401"}))], 0.1)[0].done
 
@@ -74,13 +74,13 @@ def test_a_chunked_answer_ends_with_its_last_chunk():
         assert drive([Stream(port, itertools.repeat(GET), 1)], 0.1)[0].done
 
 
-def test_a_pace_is_kept():
+def test_a_rate_is_kept():
     with serving(answer()) as port:
         found = drive([Stream(port, itertools.repeat(GET), connections=4, rate=100)], 0.5)[0]
     assert 30 <= found.done <= 51
 
 
-def test_a_batch_is_never_like_another():
+def test_every_batch_is_different():
     made = batches("/x", [{}], 3, random_id, ready=2)
     assert len({next(made) for _ in range(4)}) == 4
 
@@ -92,7 +92,7 @@ def test_identifiers_are_uuids_of_their_version(identify, version):
     assert identify() != identify()
 
 
-def test_what_only_disturbs_is_not_awaited():
+def test_background_load_is_not_awaited():
     with serving(answer()) as port, serving(answer()[:10]) as silent:
         # Its first half alone is an incomplete response.
         other = Stream(silent, itertools.repeat(GET), connections=1, rate=100, awaited=False)

@@ -21,18 +21,18 @@ def unpaid(payer) -> None:
 
 
 class TestAnEndByDateEntitlesToNothing:
-    def test_before_the_first_payment(self, payer):
+    def test_an_incomplete_subscription_with_an_end_date(self, payer):
         unpaid(payer)
         assert payer.state.status == "incomplete" and payer.state.cancel_at
         assert payer.plan == "free"
 
-    def test_when_the_first_payment_never_came(self, payer):
+    def test_an_expired_subscription_with_an_end_date(self, payer):
         unpaid(payer)
         payer.later(2)
         assert payer.state.status == "incomplete_expired" and payer.state.cancel_at
         assert payer.plan == "free"
 
-    def test_while_it_is_paused(self, payer):
+    def test_a_paused_subscription_with_an_end_date(self, payer):
         payer.no_cards()
         payer.buy(trial_period_days=14, trial_settings={"end_behavior": {"missing_payment_method": "pause"}})
         assert payer.plan == "pro"
@@ -52,12 +52,12 @@ class TestWhatElseIsOnTheSubscription:
         payer.world.sdk.subscriptions.create({"customer": payer.customer, "items": [{"price": each} for each in prices]})
         payer.world.deliver()
 
-    def test_does_not_stand_for_the_plan(self, payer):
+    def test_other_items_do_not_select_the_plan(self, payer):
         self.buy(payer, self.price(payer), price_of())
         assert payer.plan == "pro"
         assert payer.state.unit_amount == 900
 
-    def test_nor_for_overage(self, payer, api, owner):
+    def test_other_items_do_not_enable_overage(self, payer, api, owner):
         given = {"display_name": "Hours", "event_name": "hours", "default_aggregation": {"formula": "sum"}}
         meter = payer.world.sdk.billing.meters.create(given)
         self.buy(payer, price_of(), self.price(payer, usage_type="metered", meter=meter.id))

@@ -62,14 +62,14 @@ def test_lists_and_pages_open(client, payer, model):
     assert client.get(reverse(f"{name}_add")).status_code == 403
 
 
-def test_who_may_not_look_sees_nothing(client, payer):
+def test_staff_without_view_permission_see_nothing(client, payer):
     payer.buy()
     client.force_login(UserFactory(is_staff=True))
     for model in VIEWS:
         assert client.get(reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")).status_code == 403
 
 
-def test_who_may_only_look_cannot_act(client, payer):
+def test_staff_with_view_permission_have_no_actions(client, payer):
     payer.buy()
     payer.world.sdk.subscriptions.cancel(payer.state.stripe_subscription_id)
     staff(client)
@@ -85,7 +85,7 @@ def test_who_may_only_look_cannot_act(client, payer):
     assert not ReconciliationRun.objects.exists()
 
 
-def test_dj_stripes_own_actions_have_no_address(client, payer):
+def test_dj_stripes_actions_have_no_url(client, payer):
     payer.buy()
     staff(client)
     row = mirror.Subscription.objects.get()
@@ -131,7 +131,7 @@ def test_all_dead_letters_are_replayed_at_once(client, payer):
     assert not WebhookEvent.objects.dead().exists()
 
 
-def test_the_customer_of_an_event_is_a_link_whatever_its_id_looks_like(client, acme):
+def test_imported_customer_ids_of_events_are_links(client, acme):
     staff(client)
     models.BillingAccount.objects.create(organization=acme, stripe_customer_id="imported-7")
     things = {
@@ -166,7 +166,7 @@ def test_syncing_and_reconciling(client, payer):
     assert b"1 customer synchronized" in act(client, SubscriptionState, "sync", payer.state).content
 
 
-def test_few_customers_are_synced_within_a_request(client, payer):
+def test_the_number_of_customers_synced_per_request_is_limited(client, payer):
     organizations = [OrganizationFactory() for _ in range(11)]
     rows = [models.BillingAccount.objects.create(organization=each, stripe_customer_id=f"cus_{each.pk}") for each in organizations]
     staff(client, "operate_billing")
@@ -215,7 +215,7 @@ def test_amounts_are_shown_in_their_currency(client, payer):
         ("billingaction", lambda organization, number: [{"organization": organization, "kind": "x", "created_by": UserFactory()}]),
     ],
 )
-def test_lists_cost_the_same_queries_however_long(client, acme, django_assert_max_num_queries, model, rows):
+def test_the_number_of_queries_of_lists_is_constant(client, acme, django_assert_max_num_queries, model, rows):
     staff(client)
     chosen = next(each for each in VIEWS if each._meta.model_name == model)
     for number in range(20):
@@ -229,7 +229,7 @@ def rows_found(client, model, query):
     return client.get(reverse(f"admin:billing_{model}_changelist"), {"q": query}).context["cl"].result_count
 
 
-def test_search_finds_invoice_and_refund_by_the_bank_statements_ids(client, payer):
+def test_search_finds_invoices_and_refunds_by_payment_ids(client, payer):
     payer.buy()
     staff(client)
     charge = payer.world.sdk.charges.list({"customer": payer.customer}).data[0]
@@ -282,7 +282,7 @@ def test_a_meter_report_is_found_by_its_identifier(client, payer):
     assert rows_found(client, "meterreport", "meter-2") == 1
 
 
-def test_money_back_and_checkouts_are_found_by_their_ids(client, acme):
+def test_refunds_and_checkouts_are_found_by_their_ids(client, acme):
     staff(client)
     models.Adjustment.objects.create(
         organization=acme,
@@ -300,7 +300,7 @@ def test_money_back_and_checkouts_are_found_by_their_ids(client, acme):
         assert client.get(reverse(f"admin:billing_{page}_changelist"), {"q": query}).context["cl"].result_count == 1
 
 
-def test_moving_shows_a_preview_first(client, payer):
+def test_a_plan_migration_shows_a_preview_first(client, payer):
     payer.buy()
     staff(client, "operate_billing")
     page = act(client, SubscriptionState, "move", payer.state, confirmed="", reason="")

@@ -43,7 +43,7 @@ def buy(payer):
 HALF = {"percent_off": 50, "duration": "forever", "name": "Half off"}
 
 
-def test_a_quantity_is_in_the_amount(buy, api, owner):
+def test_the_amount_includes_the_quantity(buy, api, owner):
     payer = buy(quantity=5)
     told = api.get(STANDING, by=owner).json()
     assert (told["amount"], told["quantity"], told["formattedAmount"], told["discountedAmount"]) == (4500, 5, "$45.00", 4500)
@@ -52,7 +52,7 @@ def test_a_quantity_is_in_the_amount(buy, api, owner):
     assert newest().total == 4500
 
 
-def test_a_discount_is_in_the_amount_that_is_due(buy, api, owner):
+def test_the_amount_due_includes_the_discount(buy, api, owner):
     payer = buy(quantity=2, coupon=HALF)
     told = api.get(STANDING, by=owner).json()
     assert (told["amount"], told["discountedAmount"]) == (1800, 900)
@@ -62,7 +62,7 @@ def test_a_discount_is_in_the_amount_that_is_due(buy, api, owner):
     assert newest().total == 900
 
 
-def test_the_mail_before_the_trial_ends_says_what_is_charged(buy):
+def test_the_trial_reminder_contains_the_first_payment(buy):
     payer = buy(coupon=HALF, trial_period_days=14)
     payer.later(12)
     sender.deliver_due()
@@ -72,7 +72,7 @@ def test_the_mail_before_the_trial_ends_says_what_is_charged(buy):
     assert newest().total == 450
 
 
-def test_a_preview_says_what_the_next_period_costs(buy, api, owner):
+def test_a_preview_contains_the_next_periods_amount(buy, api, owner):
     payer = buy("enterprise", quantity=3, coupon=HALF)
     said = api.post(PREVIEW, PRO, by=owner).json()
     assert (said["when"], said["nextAmount"]) == ("period_end", 1350)
@@ -83,7 +83,7 @@ def test_a_preview_says_what_the_next_period_costs(buy, api, owner):
     assert newest().total == 1350
 
 
-def test_a_discount_that_ends_before_is_not_promised(buy, api, owner):
+def test_a_discount_that_ends_before_the_renewal_is_excluded(buy, api, owner):
     payer = buy("enterprise", coupon={"percent_off": 50, "duration": "repeating", "duration_in_months": 1})
     said = api.post(PREVIEW, PRO, by=owner).json()
     assert said["nextAmount"] == 900
@@ -93,7 +93,7 @@ def test_a_discount_that_ends_before_is_not_promised(buy, api, owner):
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-def test_of_several_discounts_those_that_ended_are_not_promised(payer, api, owner, at_once):
+def test_ended_discounts_are_excluded(payer, api, owner, at_once):
     """Whatever comes first on the subscription, and also if the yearly plan was an upgrade in between."""
     coupon = payer.world.sdk.coupons.create
     short = coupon({"amount_off": 300, "currency": "usd", "duration": "repeating", "duration_in_months": 2})
@@ -123,7 +123,7 @@ def test_upgrade_with_a_quantity_costs_the_previewed_amount(buy, api, owner):
     assert newest().total == said["nextAmount"]
 
 
-def test_on_trial_the_preview_says_what_the_first_payment_is(buy, api, owner):
+def test_during_a_trial_the_preview_contains_the_first_payment(buy, api, owner):
     payer = buy(quantity=2, coupon=HALF, trial_period_days=14)
     said = api.post(PREVIEW, ENTERPRISE, by=owner).json()
     assert (said["dueNow"], said["nextAmount"]) == (0, 2900)
@@ -132,13 +132,13 @@ def test_on_trial_the_preview_says_what_the_first_payment_is(buy, api, owner):
     assert newest().total == 2900
 
 
-def test_what_ends_asks_for_no_further_payment(buy, api, owner):
+def test_a_canceled_subscription_has_no_next_payment(buy, api, owner):
     payer = buy()
     api.post("/api/billing/cancel", {}, by=owner)
     assert BillingManager(payer.organization).next_payment() is None
 
 
-def test_the_next_payment_is_that_of_whatever_is_due_first(payer):
+def test_the_next_payment_is_the_earliest_one(payer):
     """A yearly plan and a monthly item on one subscription: the next invoice comes in a month, and is not the plan's."""
     product = payer.world.sdk.products.create({"name": "Support contract"}).id
     given = {"product": product, "unit_amount": 1999, "currency": "usd", "recurring": {"interval": "month"}}
@@ -152,7 +152,7 @@ def test_the_next_payment_is_that_of_whatever_is_due_first(payer):
     assert (newest().total, newest().created_at) == (payment.amount, payment.at)
 
 
-def test_an_end_by_date_after_the_renewal_leaves_its_announcement(buy):
+def test_a_later_cancellation_keeps_the_next_payment(buy):
     payer = buy()
     end = int(payer.state.current_period_end.timestamp()) + 10 * DAY
     payer.world.sdk.subscriptions.update(payer.state.stripe_subscription_id, {"cancel_at": end, "proration_behavior": "none"})
@@ -163,13 +163,13 @@ def test_an_end_by_date_after_the_renewal_leaves_its_announcement(buy):
 
 
 @pytest.mark.parametrize("behavior", ["cancel", "pause"])
-def test_a_trial_that_ends_for_want_of_a_card_asks_for_nothing(payer, behavior):
+def test_a_trial_without_a_card_has_no_next_payment(payer, behavior):
     payer.no_cards()
     payer.buy(trial_period_days=7, trial_settings={"end_behavior": {"missing_payment_method": behavior}})
     assert BillingManager(payer.organization).next_payment() is None
 
 
-def test_an_unpaid_subscription_asks_for_nothing_by_itself(payer):
+def test_an_unpaid_subscription_has_no_next_payment(payer):
     payer.world.control("dunning", final="unpaid")
     payer.buy()
     payer.declines()
@@ -179,7 +179,7 @@ def test_an_unpaid_subscription_asks_for_nothing_by_itself(payer):
     assert BillingManager(payer.organization).next_payment() is None
 
 
-def test_while_stripe_is_away_the_amount_is_reckoned(buy, monkeypatch):
+def test_during_an_outage_the_amount_is_estimated(buy, monkeypatch):
     payer = buy(quantity=2, coupon=HALF)
 
     def away(**params):
@@ -205,5 +205,5 @@ END = datetime(2026, 1, 1, tzinfo=UTC)
         ([{"percent_off": 50, "end": int(END.timestamp())}], 1000),
     ],
 )
-def test_discounts_are_taken_off_in_their_order(discounts, left):
+def test_discounts_are_applied_in_order(discounts, left):
     assert amounts.after_discounts(1000, discounts, "usd", END) == left

@@ -74,7 +74,7 @@ class TestUpgrade:
         acme.refresh_from_db()
         assert plan_of(acme) == "enterprise"
 
-    def test_what_was_used_stays_used(self, world, api, owner, acme, subscribed):
+    def test_an_upgrade_keeps_usage(self, world, api, owner, acme, subscribed):
         subscribed()
         UsageTracker(acme).consume("sessions", 7)
         anchor = acme.grants.get().anchor
@@ -92,7 +92,7 @@ class TestUpgrade:
         assert SubscriptionState.objects.get().plan == "pro"
         assert plan_of(acme) == "pro"
 
-    def test_on_trial_it_costs_nothing_yet(self, world, api, owner, acme, subscribed):
+    def test_an_upgrade_during_the_trial_charges_nothing(self, world, api, owner, acme, subscribed):
         subscribed(trial_period_days=14)
         preview = api.post("/api/billing/preview-change", ENTERPRISE, by=owner).json()
         assert (preview["when"], preview["dueNow"], preview["lines"]) == ("now", 0, [])
@@ -100,7 +100,7 @@ class TestUpgrade:
         assert (told["status"], told["plan"]) == ("trialing", "enterprise")
         assert preview["nextAt"] == told["trialEnd"]
 
-    def test_to_the_year_at_once(self, world, api, owner, acme, subscribed, clock):
+    def test_a_change_to_yearly_is_immediate(self, world, api, owner, acme, subscribed, clock):
         subscribed()
         world.advance(clock, days=10)
         world.deliver()
@@ -116,7 +116,7 @@ class TestUpgrade:
         # Monthly quotas continue in the same usage months.
         assert acme.grants.get(ends_at=None).anchor == anchor
 
-    def test_an_old_preview_no_longer_holds(self, world, api, owner, subscribed, clock):
+    def test_an_expired_preview_is_refused(self, world, api, owner, subscribed, clock):
         subscribed()
         world.advance(clock, days=3)
         world.deliver()
@@ -126,7 +126,7 @@ class TestUpgrade:
         refused = api.post("/api/billing/change-plan", ENTERPRISE | {"prorationDate": preview["prorationDate"]}, by=owner)
         assert problem(refused) == (409, "preview_expired")
 
-    def test_a_payment_that_is_missing_comes_first(self, world, api, owner, customer, subscribed, clock):
+    def test_a_missing_payment_must_be_made_first(self, world, api, owner, customer, subscribed, clock):
         subscribed()
         world.card(customer, "pm_card_chargeCustomerFail")
         world.advance(clock, days=31.2)
@@ -137,7 +137,7 @@ class TestUpgrade:
 
 
 class TestDowngrade:
-    def test_it_waits_for_the_period_to_end(self, world, api, owner, acme, subscribed, clock):
+    def test_a_downgrade_takes_effect_at_the_period_end(self, world, api, owner, acme, subscribed, clock):
         subscribed("enterprise")
         UsageTracker(acme).set_gauge("projects", 12)
         preview = api.post("/api/billing/preview-change", PRO, by=owner).json()
@@ -160,7 +160,7 @@ class TestDowngrade:
         assert told["overLimits"] == [{"feature": "projects", "used": 12, "limit": 10}]
         assert Invoice.objects.order_by("-created_at", "-id").first().total == 900
 
-    def test_it_can_be_taken_back(self, world, api, owner, acme, subscribed, clock):
+    def test_a_scheduled_downgrade_can_be_canceled(self, world, api, owner, acme, subscribed, clock):
         subscribed("enterprise")
         api.post("/api/billing/change-plan", PRO, by=owner)
         told = api.delete("/api/billing/subscription/upcoming-change", by=owner)
@@ -171,7 +171,7 @@ class TestDowngrade:
         world.deliver()
         assert api.get("/api/billing/subscription", by=owner).json()["plan"] == "enterprise"
 
-    def test_an_upgrade_takes_its_place(self, world, api, owner, acme, subscribed):
+    def test_an_upgrade_replaces_the_scheduled_downgrade(self, world, api, owner, acme, subscribed):
         subscribed()
         api.post("/api/billing/change-plan", {"planTier": "pro", "interval": "year"}, by=owner)
         api.post("/api/billing/change-plan", PRO, by=owner)
@@ -179,18 +179,18 @@ class TestDowngrade:
         told = api.post("/api/billing/change-plan", {"planTier": "enterprise", "interval": "year"}, by=owner).json()
         assert (told["plan"], told["upcomingChange"]) == ("enterprise", None)
 
-    def test_another_one_takes_its_place(self, world, api, owner, acme, subscribed):
+    def test_another_downgrade_replaces_the_scheduled_one(self, world, api, owner, acme, subscribed):
         subscribed("enterprise", "year")
         api.post("/api/billing/change-plan", {"planTier": "pro", "interval": "year"}, by=owner)
         told = api.post("/api/billing/change-plan", PRO, by=owner).json()
         assert told["upcomingChange"]["interval"] == "month"
 
-    def test_it_is_refused_while_the_subscription_is_about_to_end(self, world, api, owner, subscribed):
+    def test_a_downgrade_is_refused_after_a_cancellation(self, world, api, owner, subscribed):
         subscribed("enterprise")
         api.post("/api/billing/cancel", {}, by=owner)
         assert problem(api.post("/api/billing/change-plan", PRO, by=owner)) == (409, "cancellation_pending")
 
-    def test_a_discount_survives_it(self, world, api, owner, subscribed, clock):
+    def test_a_downgrade_keeps_the_discount(self, world, api, owner, subscribed, clock):
         coupon = world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
         subscribed("enterprise", discounts=[{"coupon": coupon.id}])
         api.post("/api/billing/change-plan", PRO, by=owner)
@@ -201,7 +201,7 @@ class TestDowngrade:
 
 
 class TestEnding:
-    def test_with_the_period_and_taken_back(self, world, api, owner, acme, subscribed, clock):
+    def test_a_cancellation_at_the_period_end_can_be_undone(self, world, api, owner, acme, subscribed, clock):
         subscribed()
         told = api.post("/api/billing/cancel", {"at": "period_end"}, by=owner).json()
         assert told["status"] == "active"
@@ -215,7 +215,7 @@ class TestEnding:
         world.deliver()
         assert api.get("/api/billing/subscription", by=owner).json()["status"] == "active"
 
-    def test_with_the_period_for_good(self, world, api, owner, acme, subscribed, clock):
+    def test_a_cancellation_takes_effect_at_the_period_end(self, world, api, owner, acme, subscribed, clock):
         subscribed()
         api.post("/api/billing/cancel", {}, by=owner)
         world.advance(clock, days=31.2)
@@ -223,7 +223,7 @@ class TestEnding:
         told = api.get("/api/billing/subscription", by=owner).json()
         assert (told["plan"], told["status"]) == ("free", "canceled")
 
-    def test_now_and_bought_again_without_a_second_trial(self, world, api, owner, acme, subscribed):
+    def test_after_a_cancellation_there_is_no_second_trial(self, world, api, owner, acme, subscribed):
         subscribed(trial_period_days=14)
         told = api.post("/api/billing/cancel", {"at": "now"}, by=owner).json()
         assert (told["plan"], told["status"], told["trialAvailable"]) == ("free", "canceled", False)
@@ -232,7 +232,7 @@ class TestEnding:
         session = world.sdk.checkout.sessions.retrieve(again.json()["sessionId"])
         assert session.amount_total == 900
 
-    def test_a_planned_downgrade_gives_way_to_it(self, world, api, owner, acme, subscribed, clock):
+    def test_a_cancellation_replaces_a_scheduled_downgrade(self, world, api, owner, acme, subscribed, clock):
         subscribed("enterprise")
         api.post("/api/billing/change-plan", PRO, by=owner)
         told = api.post("/api/billing/cancel", {}, by=owner).json()
@@ -241,7 +241,7 @@ class TestEnding:
         world.deliver()
         assert api.get("/api/billing/subscription", by=owner).json()["plan"] == "free"
 
-    def test_a_date_set_in_the_dashboard_is_taken_back_too(self, world, api, owner, acme, subscribed):
+    def test_a_cancellation_date_of_the_dashboard_can_be_removed(self, world, api, owner, acme, subscribed):
         bought = subscribed()
         state = SubscriptionState.objects.get()
         at = int((state.current_period_end + timedelta(days=5)).timestamp())
@@ -250,7 +250,7 @@ class TestEnding:
         assert api.get("/api/billing/subscription", by=owner).json()["cancelAt"]
         assert api.post("/api/billing/resume", {}, by=owner).json()["cancelAt"] is None
 
-    def test_someone_else_was_faster(self, world, api, owner, acme, subscribed):
+    def test_a_change_at_stripe_is_detected(self, world, api, owner, acme, subscribed):
         bought = subscribed()
         world.sdk.subscriptions.cancel(bought.id)
         assert problem(api.post("/api/billing/cancel", {"at": "now"}, by=owner)) == (409, "no_subscription")
@@ -267,7 +267,7 @@ WRITES = [
 
 
 @pytest.mark.parametrize(("method", "path", "body"), WRITES)
-def test_only_an_owner_changes_anything(world, method, path, body, api, owner, admin, member, viewer, stranger):
+def test_only_an_owner_can_change_the_subscription(world, method, path, body, api, owner, admin, member, viewer, stranger):
     arguments = () if body is None else (body,)
     assert problem(getattr(api, method)(path, *arguments)) == (401, "credentials_missing")
     for person in (admin, member, viewer):
@@ -283,7 +283,7 @@ def test_invalid_plan_changes(world, api, owner, subscribed, path, body):
     assert problem(api.post(path, body, by=owner)) == (422, "validation_error")
 
 
-def test_the_present_plan_is_no_change(world, api, owner, subscribed):
+def test_the_current_plan_is_no_change(world, api, owner, subscribed):
     subscribed()
     assert problem(api.post("/api/billing/preview-change", PRO, by=owner)) == (409, "nothing_to_change")
 
@@ -291,7 +291,7 @@ def test_the_present_plan_is_no_change(world, api, owner, subscribed):
 class TestInvoices:
     PATH = "/api/billing/invoices"
 
-    def test_they_are_listed_newest_first_in_pages(self, world, api, owner, admin, member, stranger, subscribed, clock):
+    def test_invoices_are_paginated_newest_first(self, world, api, owner, admin, member, stranger, subscribed, clock):
         subscribed()
         world.advance(clock, days=31.2)
         world.deliver()
@@ -318,7 +318,7 @@ class TestInvoices:
         assert (told["coupon"], told["name"], told["code"]) == (coupon.id, "Half off", "HALF")
         assert (told["percentOff"], told["amountOff"], told["duration"]) == (50, None, "forever")
 
-    def test_a_coupon_a_code_and_their_ends_show(self, world, acme, subscribed, clock):
+    def test_coupons_codes_and_their_ends_are_shown(self, world, acme, subscribed, clock):
         coupon = world.sdk.coupons.create({"percent_off": 50, "duration": "once"})
         subscribed(discounts=[{"coupon": coupon.id}])
         first = Invoice.objects.get()

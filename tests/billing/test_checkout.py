@@ -30,7 +30,7 @@ def sessions(world):
 
 @pytest.mark.django_db
 class TestOneClick:
-    def test_it_leads_to_stripes_page(self, stripe_world, api, owner, acme):
+    def test_the_checkout_url_is_returned(self, stripe_world, api, owner, acme):
         answer = api.post(PATH, PRO, by=owner)
         assert answer.status_code == 200, answer.content
         body = answer.json()
@@ -110,7 +110,7 @@ class TestOneClick:
         assert CheckoutAttempt.objects.get().request["discounts"]
         assert problem(api.post(PATH, PRO | {"promotionCode": "NONE"}, by=owner)) == (409, "promotion_code_unknown")
 
-    def test_taxes_are_switched_on_by_setting(self, stripe_world, api, owner, settings):
+    def test_a_setting_enables_taxes(self, stripe_world, api, owner, settings):
         settings.STRIPE_AUTOMATIC_TAX = True
         office = {"address": {"country": "US", "line1": "354 Oyster Point Blvd", "postal_code": "94080", "state": "CA"}}
         stripe_world.sdk.tax.settings.update({"head_office": office})
@@ -131,7 +131,7 @@ class TestOneClick:
             PRO | {"promotionCode": "x" * 101},
         ],
     )
-    def test_what_is_not_sold_is_refused(self, stripe_world, api, owner, body):
+    def test_unavailable_plans_and_intervals_are_refused(self, stripe_world, api, owner, body):
         assert problem(api.post(PATH, body, by=owner)) == (422, "validation_error")
 
     def test_a_price_from_the_environment_wins(self, stripe_world, api, owner, settings):
@@ -145,7 +145,7 @@ class TestOneClick:
         settings.STRIPE_PRICE_IDS = {"STRIPE_PRO_MONTHLY_PRICE_ID": "price_none"}
         assert problem(api.post(PATH, PRO, by=owner)) == (503, "billing_not_configured")
 
-    def test_only_an_owner_spends(self, stripe_world, api, owner, admin, member, viewer, stranger):
+    def test_only_an_owner_can_start_a_checkout(self, stripe_world, api, owner, admin, member, viewer, stranger):
         assert problem(api.post(PATH, PRO)) == (401, "credentials_missing")
         for person in (admin, member, viewer):
             assert problem(api.post(PATH, PRO, by=person))[0] == 403
@@ -176,7 +176,7 @@ class TestOneClick:
         assert len(stripe_world.sdk.customers.list().data) == 1
         assert BillingAction.objects.get().state == "done"
 
-    def test_a_crash_after_stripe_made_the_session_makes_no_second_one(self, stripe_world, api, owner):
+    def test_a_retry_after_a_crash_creates_no_second_session(self, stripe_world, api, owner):
         first = api.post(PATH, PRO, by=owner).json()
         # As if the response had been lost.
         CheckoutAttempt.objects.update(state="preparing", session_id=None, url="", expires_at=None)
@@ -195,7 +195,7 @@ class TestOneClick:
         assert api.post(PATH, PRO, by=owner).status_code == 200
         assert sessions(stripe_world)[0].customer != gone
 
-    def test_a_return_with_someone_elses_session_is_refused(self, stripe_world, acme, stranger):
+    def test_a_foreign_session_is_refused(self, stripe_world, acme, stranger):
         session = BillingManager(stranger.organization).create_checkout("pro", "month")
         with pytest.raises(UnknownSession):
             BillingManager(acme).return_from_checkout(session.session_id)
@@ -203,7 +203,7 @@ class TestOneClick:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_25_clicks_at_once_make_one_customer_and_one_session(stripe_configured, owner, acme):
+def test_25_concurrent_clicks_create_one_session(stripe_configured, owner, acme):
     publish.publish_catalog()
     answers, errors = [], []
 
@@ -252,14 +252,14 @@ def test_clicks_on_different_plans_leave_one_open_session(stripe_configured, own
 class TestPortal:
     PATH = "/api/billing/create-portal-session"
 
-    def test_it_leads_there(self, stripe_world, api, owner, acme):
+    def test_the_portal_url_is_returned(self, stripe_world, api, owner, acme):
         assert problem(api.post(self.PATH, {}, by=owner)) == (409, "no_customer")
         customers.ensure_customer(acme, None)
         answer = api.post(self.PATH, {}, by=owner)
         assert answer.status_code == 200
         assert answer.json()["url"].startswith(stripe_world.url)
 
-    def test_only_an_owner(self, stripe_world, api, acme, admin, member, viewer, stranger):
+    def test_only_an_owner_can_open_the_portal(self, stripe_world, api, acme, admin, member, viewer, stranger):
         customers.ensure_customer(acme, None)
         assert problem(api.post(self.PATH, {})) == (401, "credentials_missing")
         for person in (admin, member, viewer):
@@ -271,7 +271,7 @@ class TestPortal:
 class TestSubscription:
     PATH = "/api/billing/subscription"
 
-    def test_without_one(self, api, owner, admin, member, viewer, stranger):
+    def test_the_response_without_a_subscription(self, api, owner, admin, member, viewer, stranger):
         told = api.get(self.PATH, by=owner).json()
         assert (told["plan"], told["status"], told["trialAvailable"]) == ("free", "none", True)
         assert api.get(self.PATH, by=admin).status_code == 200
@@ -279,7 +279,7 @@ class TestSubscription:
         for person in (member, viewer):
             assert problem(api.get(self.PATH, by=person))[0] == 403
 
-    def test_with_one_even_while_stripe_is_down(self, stripe_world, api, owner, acme, stranger):
+    def test_the_subscription_is_returned_during_an_outage(self, stripe_world, api, owner, acme, stranger):
         customer = customers.ensure_customer(acme, None).stripe_customer_id
         stripe_world.card(customer)
         stripe_world.subscribe(customer, price(), trial_period_days=14)
@@ -294,7 +294,7 @@ class TestSubscription:
 
 
 @pytest.mark.django_db
-def test_refusals_of_the_facade(stripe_world, acme):
+def test_refusals_of_the_manager(stripe_world, acme):
     manager = BillingManager(acme)
     with pytest.raises(PlanNotSold):
         manager.create_checkout("free", "month")

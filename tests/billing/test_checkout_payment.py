@@ -23,7 +23,7 @@ def pay(url: str, card: str = "4242 4242 4242 4242", **more: str):
     return requests.post(url, data=form, allow_redirects=False, timeout=30)
 
 
-def test_paying_brings_the_plan_by_webhook(stripe_world, api, owner, acme):
+def test_a_payment_gives_the_plan_by_webhook(stripe_world, api, owner, acme):
     session = api.post(PATH, PRO, by=owner).json()
     answer = pay(session["url"])
     assert answer.status_code == 303, answer.text
@@ -48,14 +48,14 @@ def test_the_return_does_not_wait_for_the_webhook(stripe_world, api, owner, acme
     assert acme.grants.count() == 1
 
 
-def test_a_click_after_paying_finds_out(stripe_world, api, owner, acme):
+def test_a_click_after_paying_finds_the_subscription(stripe_world, api, owner, acme):
     session = api.post(PATH, PRO, by=owner).json()
     pay(session["url"])
     assert problem(api.post(PATH, PRO, by=owner)) == (409, "already_subscribed")
     assert plan_of(acme) == "pro"
 
 
-def test_another_choice_after_paying_finds_out(stripe_world, api, owner, acme):
+def test_another_choice_after_paying_finds_the_subscription(stripe_world, api, owner, acme):
     session = api.post(PATH, PRO, by=owner).json()
     pay(session["url"])
     assert problem(api.post(PATH, PRO | {"interval": "year"}, by=owner)) == (409, "already_subscribed")
@@ -72,7 +72,7 @@ def test_a_declined_card_leaves_the_page_open(stripe_world, api, owner, acme):
     assert plan_of(acme) == "pro"
 
 
-def test_a_bank_that_asks_first(stripe_world, api, owner, acme):
+def test_a_payment_that_requires_authentication(stripe_world, api, owner, acme):
     session = api.post(PATH, PRO, by=owner).json()
     asked = pay(session["url"], "4000 0027 6000 3184")
     assert asked.status_code == 200
@@ -83,7 +83,7 @@ def test_a_bank_that_asks_first(stripe_world, api, owner, acme):
     assert plan_of(acme) == "pro"
 
 
-def test_the_second_time_there_is_no_trial(stripe_world, api, owner, acme):
+def test_a_second_checkout_has_no_trial(stripe_world, api, owner, acme):
     pay(api.post(PATH, PRO, by=owner).json()["url"])
     stripe_world.deliver()
     api.post("/api/billing/cancel", {"at": "now"}, by=owner)
@@ -94,14 +94,14 @@ def test_the_second_time_there_is_no_trial(stripe_world, api, owner, acme):
     assert BillingManager(acme).invoices().filter(total=9000, status="paid").count() == 1
 
 
-def test_a_trial_that_was_not_heard_of_is_used_up_all_the_same(payer, api, owner):
+def test_a_trial_without_a_received_event_counts_as_used(payer, api, owner):
     bought = payer.world.subscribe(payer.customer, price_of(), trial_period_days=14)
     payer.world.sdk.subscriptions.cancel(bought.id)
     assert api.post(PATH, PRO, by=owner).status_code == 200
     assert "trial_period_days" not in CheckoutAttempt.objects.get().request["subscription_data"]
 
 
-def test_a_page_left_open_sells_no_second_subscription(payer, api, owner):
+def test_an_old_checkout_page_creates_no_second_subscription(payer, api, owner):
     session = api.post(PATH, PRO, by=owner).json()
     payer.buy("enterprise")
     work()
@@ -112,7 +112,7 @@ def test_a_page_left_open_sells_no_second_subscription(payer, api, owner):
     assert payer.organization.subscriptions.live().count() == 1
 
 
-def test_a_page_whose_making_got_lost_is_closed_as_well(payer, api, owner, monkeypatch):
+def test_a_session_whose_response_was_lost_is_expired(payer, api, owner, monkeypatch):
     create = checkout_gateway.create
 
     def lost(**options):
@@ -127,7 +127,7 @@ def test_a_page_whose_making_got_lost_is_closed_as_well(payer, api, owner, monke
     assert [each.status for each in payer.world.sdk.checkout.sessions.list().data] == ["expired"]
 
 
-def test_a_page_that_was_paid_first_is_not_closed(payer, api, owner):
+def test_a_completed_checkout_is_not_expired(payer, api, owner):
     """Both subscriptions are active then. Staff see it; neither is canceled automatically."""
     session = api.post(PATH, PRO, by=owner).json()
     pay(session["url"])

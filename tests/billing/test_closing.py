@@ -23,7 +23,7 @@ def statuses(payer) -> set[str]:
     return {each.status for each in payer.world.sdk.subscriptions.list({"customer": payer.customer, "status": "all"}).data}
 
 
-def test_everything_that_runs_is_ended(payer, acme, owner):
+def test_closing_cancels_all_live_subscriptions(payer, acme, owner):
     payer.buy()
     payer.buy("enterprise")
     close(acme, owner)
@@ -31,14 +31,14 @@ def test_everything_that_runs_is_ended(payer, acme, owner):
     assert payer.plan == "free"
 
 
-def test_the_page_that_is_open_is_closed(payer, acme, owner, api):
+def test_closing_expires_the_open_checkout(payer, acme, owner, api):
     session = api.post(PATH, PRO, by=owner).json()["sessionId"]
     close(acme, owner)
     assert payer.world.sdk.checkout.sessions.retrieve(session).status == "expired"
 
 
 @pytest.mark.parametrize("heard", [True, False])
-def test_what_was_paid_before_it_and_not_heard_of_is_ended(payer, acme, owner, api, heard):
+def test_closing_cancels_an_unsynchronized_subscription(payer, acme, owner, api, heard):
     pay(api.post(PATH, PRO, by=owner).json()["url"])
     close(acme, owner)
     if heard:
@@ -46,7 +46,7 @@ def test_what_was_paid_before_it_and_not_heard_of_is_ended(payer, acme, owner, a
     assert statuses(payer) == {"canceled"}
 
 
-def test_so_is_what_was_bought_elsewhere(payer, acme, owner):
+def test_closing_cancels_subscriptions_of_the_dashboard(payer, acme, owner):
     payer.world.subscribe(payer.customer, price_of())
     close(acme, owner)
     assert statuses(payer) == {"active"}
@@ -62,7 +62,7 @@ def test_nightly_run_ends_grants_whose_event_was_lost(payer, acme, owner):
     assert statuses(payer) == {"canceled"}
 
 
-def test_a_first_payment_that_is_missing_can_not_be_made_any_more(payer, acme, owner):
+def test_an_incomplete_subscription_is_canceled_when_closing(payer, acme, owner):
     bought = payer.buy(payment_behavior="default_incomplete")
     assert payer.state.status == "incomplete"
     close(acme, owner)
@@ -70,7 +70,7 @@ def test_a_first_payment_that_is_missing_can_not_be_made_any_more(payer, acme, o
     assert statuses(payer) == {"incomplete_expired"}
 
 
-def test_the_end_is_queued_once(payer, acme):
+def test_the_cancellation_is_queued_once(payer, acme):
     queue.cancel_all(str(acme.pk))
     queue.cancel_all(str(acme.pk))
     assert len(jobs("billing.cancel_all_subscriptions")) == 1

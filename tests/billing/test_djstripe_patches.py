@@ -18,12 +18,12 @@ from billing.stripe.gateway import customers
 from billing.stripe.mirror import store
 
 
-def test_the_remedies_fit_this_version():
+def test_the_patches_match_the_installed_version():
     assert importlib.metadata.version("dj-stripe").startswith(djstripe_patches.TESTED_WITH)
 
 
 @pytest.mark.django_db
-def test_our_migration_replaces_upstreams_three_and_allows_later_ones():
+def test_our_migration_replaces_three_and_allows_later_ones():
     loader = MigrationLoader(connection)
     ours = [key for key in loader.graph.nodes if key[0] == "djstripe"]
     assert ours == [("djstripe", "0001_squashed_0003_2_11")]
@@ -36,7 +36,7 @@ def test_no_migration_is_missing():
 
 
 @pytest.mark.django_db
-def test_a_fresh_migration_of_dj_stripe_takes_seconds():
+def test_migrating_dj_stripe_takes_seconds():
     """The upstream migrations take a minute and a half, nearly all of it in Python."""
     loader = MigrationLoader(connection)
     migration = loader.get_migration("djstripe", "0001_squashed_0003_2_11")
@@ -50,7 +50,7 @@ def test_a_fresh_migration_of_dj_stripe_takes_seconds():
 
 
 @pytest.mark.django_db
-def test_no_secret_key_is_ever_written_down(stripe_world):
+def test_no_secret_key_is_stored(stripe_world):
     customer = stripe_world.sdk.customers.create({"email": "a@b.example"})
     store.write(customers.retrieve(customer.id))
     assert models.Customer.objects.get().djstripe_owner_account is None
@@ -58,16 +58,16 @@ def test_no_secret_key_is_ever_written_down(stripe_world):
     assert StripeModel._find_owner_account({"object": "customer"}, api_key="sk_test_x") is None
 
 
-def test_its_webhook_handlers_hear_nothing():
+def test_its_webhook_handlers_are_disconnected():
     assert [name for name, signal in WEBHOOK_SIGNALS.items() if signal.receivers] == []
 
 
-def test_its_webhook_view_has_no_address():
+def test_its_webhook_view_has_no_url():
     with pytest.raises(NoReverseMatch):
         reverse("djstripe:djstripe_webhook_by_uuid", args=["0"])
 
 
-def test_every_admin_of_a_mirrored_model_only_reads(rf, django_user_model):
+def test_every_admin_of_a_mirrored_model_is_read_only(rf, django_user_model):
     shown = [model for model in admin.site._registry if model._meta.app_label == "djstripe"]
     assert models.Subscription in shown
     request = rf.get("/")

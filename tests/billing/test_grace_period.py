@@ -31,13 +31,13 @@ def since(status: str, *invoices: dict[str, Any], failures: dict[str, int | None
 
 
 class TestPastDueSince:
-    def test_it_is_the_first_of_the_failures(self):
+    def test_the_first_failure_counts(self):
         assert since("past_due", invoice(40, "open"), invoice(10, "paid"), invoice(20, "open"), invoice(30, "uncollectible")) == 20
 
-    def test_a_debt_from_before_a_payment_costs_no_grace(self):
+    def test_failures_before_the_last_payment_do_not_count(self):
         assert since("past_due", invoice(10, "open"), invoice(20, "paid"), invoice(30, "open")) == 30
 
-    def test_forgiven_unattempted_and_other_failures_do_not_count(self):
+    def test_void_and_unattempted_invoices_do_not_count(self):
         others = [
             invoice(10, "void"),
             invoice(12, "open", attempted=False),
@@ -46,25 +46,25 @@ class TestPastDueSince:
         ]
         assert since("past_due", *others, invoice(30, "open")) == 30
 
-    def test_without_a_trace_of_it_the_period_began_unpaid(self):
+    def test_without_a_failed_charge_an_unpaid_period_counts_from_its_start(self):
         assert since("unpaid") == pytest.approx(90 - 1 / 24)
         assert since("canceled") is None
 
-    def test_one_that_is_over_keeps_it_unless_it_was_paid(self):
+    def test_an_ended_subscription_keeps_the_time_unless_paid(self):
         assert since("canceled", invoice(20, "open")) == 20
         assert since("canceled", invoice(10, "open"), invoice(20, "paid")) is None
 
-    def test_what_is_sent_to_be_paid_by_a_date_is_missed_on_that_date(self):
+    def test_a_sent_invoice_is_overdue_at_its_due_date(self):
         assert since("past_due", invoice(20, "open", attempted=False, due=50)) == 50
         assert since("past_due", invoice(20, "open", due=50), invoice(51, "open", due=81)) == 50
 
-    def test_it_is_the_failure_and_not_the_finalization_where_a_charge_tells(self):
+    def test_the_failed_charge_precedes_the_finalization(self):
         failures = {"in_20": 29 * DAY + 3600}
         assert since("past_due", invoice(20, "open"), failures=failures) == 29
         assert since("past_due", invoice(20, "open"), invoice(30, "open"), failures={"in_30": 31 * DAY}) == 20
 
     @pytest.mark.parametrize("status", ["active", "trialing", "incomplete", "incomplete_expired", "paused"])
-    def test_nothing_is_missing_otherwise(self, status):
+    def test_no_payment_is_missing_otherwise(self, status):
         assert since(status, invoice(20, "open")) is None
 
 
@@ -76,15 +76,15 @@ class TestFirstFailures:
         payments = {"data": [{"payment": {"type": "payment_intent", "payment_intent": "pi_1"}}]}
         return first_failures([invoice(20, "open") | {"payments": payments}], charges)
 
-    def test_of_several_attempts_the_first_counts(self):
+    def test_the_first_of_several_attempts_counts(self):
         assert self.found(self.charge(25), self.charge(21), self.charge(20, "pending")) == {"in_20": 21 * DAY}
 
-    def test_a_debit_that_bounced_failed_when_the_bank_said_so(self):
+    def test_a_bounced_debit_failed_at_its_return(self):
         assert self.found(self.charge(20, failure_balance_transaction={"created": 29 * DAY})) == {"in_20": 29 * DAY}
 
-    def test_a_debit_that_the_bank_has_not_answered_did_not_fail(self):
+    def test_a_pending_debit_has_not_failed(self):
         assert self.found(self.charge(20, "pending")) == {"in_20": None}
         assert since("canceled", invoice(20, "open"), failures={"in_20": None}) is None
 
-    def test_charges_of_nothing_known_are_left_out(self):
+    def test_charges_without_an_invoice_are_ignored(self):
         assert self.found(self.charge(20, intent="pi_2"), self.charge(20, intent=None), self.charge(20, "succeeded")) == {}

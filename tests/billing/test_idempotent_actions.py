@@ -43,7 +43,7 @@ def test_repeated_action_uses_the_same_idempotency_key(payer, api, owner, lose):
     assert BillingAction.objects.get(kind="cancel").state == "done"
 
 
-def test_a_customer_whose_making_got_lost_is_not_made_twice(stripe_world, acme, lose):
+def test_a_customer_whose_response_was_lost_is_created_once(stripe_world, acme, lose):
     keys = lose(customer_gateway, "create")
     with pytest.raises(StripeUnavailable):
         customers.ensure_customer(acme, None)
@@ -52,7 +52,7 @@ def test_a_customer_whose_making_got_lost_is_not_made_twice(stripe_world, acme, 
     assert len(stripe_world.sdk.customers.list().data) == 1
 
 
-def test_a_cancellation_after_a_resumption_is_another_one(payer, api, owner, lose):
+def test_a_cancellation_after_a_resumption_is_a_new_action(payer, api, owner, lose):
     bought = payer.buy()
     lose(subscriptions, "update")
     assert api.post(CANCEL, {}, by=owner).status_code == 503
@@ -63,7 +63,7 @@ def test_a_cancellation_after_a_resumption_is_another_one(payer, api, owner, los
     assert payer.world.sdk.subscriptions.retrieve(bought.id).cancel_at_period_end
 
 
-def test_a_resumption_after_a_cancellation_is_another_one(payer, api, owner, lose):
+def test_a_resumption_after_a_cancellation_is_a_new_action(payer, api, owner, lose):
     payer.buy()
     api.post(CANCEL, {}, by=owner)
     lose(subscriptions, "update")
@@ -82,7 +82,7 @@ def test_plan_requested_again_after_another_is_a_new_action(payer, api, owner, l
     assert api.post(CHANGE, ENTERPRISE, by=owner).json()["plan"] == "enterprise"
 
 
-def test_what_was_done_in_the_portal_comes_between(payer, api, owner, lose):
+def test_a_portal_session_supersedes_pending_actions(payer, api, owner, lose):
     bought = payer.buy()
     lose(subscriptions, "update")
     assert api.post(CANCEL, {}, by=owner).status_code == 503

@@ -56,7 +56,7 @@ def errors() -> list[str]:
 
 
 @pytest.mark.parametrize(("different", "reason"), WRONG, ids=[reason for _, reason in WRONG])
-def test_what_is_not_what_is_shown_is_refused_everywhere(name, api, owner, different, reason):
+def test_a_price_that_differs_from_the_catalog_is_refused(name, api, owner, different, reason):
     price_id = name(**different)
     (sentence,) = errors()
     assert sentence.startswith(f"STRIPE_PRO_MONTHLY_PRICE_ID names {price_id}, which {reason}")
@@ -66,7 +66,7 @@ def test_what_is_not_what_is_shown_is_refused_everywhere(name, api, owner, diffe
     assert problem(api.post(CHECKOUT, PRO, by=owner)) == (503, "billing_not_configured")
 
 
-def test_one_that_agrees_is_sold(name, api, owner):
+def test_a_matching_price_is_sold(name, api, owner):
     price_id = name()
     assert errors() == []
     call_command("publish_catalog")
@@ -74,18 +74,18 @@ def test_one_that_agrees_is_sold(name, api, owner):
     assert CheckoutAttempt.objects.get().request["line_items"][0]["price"] == price_id
 
 
-def test_one_of_the_operators_own_product_is_sold(name, stripe_world):
+def test_a_price_of_the_operators_product_is_sold(name, stripe_world):
     name(product=stripe_world.sdk.products.create({"name": "Pro"}).id)
     assert errors() == []
 
 
-def test_one_price_does_not_stand_for_two(name, settings):
+def test_one_price_cannot_be_used_twice(name, settings):
     price_id = name()
     settings.STRIPE_PRICE_IDS |= {"STRIPE_PRO_YEARLY_PRICE_ID": price_id}
     assert any("as well" in sentence for sentence in errors())
 
 
-def test_one_that_does_not_exist_is_refused(stripe_world, settings):
+def test_a_missing_price_is_refused(stripe_world, settings):
     settings.STRIPE_PRICE_IDS = {"STRIPE_PRO_MONTHLY_PRICE_ID": "price_none"}
     (sentence,) = errors()
     assert "does not exist" in sentence
@@ -98,13 +98,13 @@ def test_a_variable_that_no_price_of_the_catalog_names_is_refused(stripe_world, 
     ]
 
 
-def test_stripe_being_away_is_a_warning(stripe_world, settings):
+def test_a_stripe_outage_is_a_warning(stripe_world, settings):
     settings.STRIPE_PRICE_IDS = {"STRIPE_PRO_MONTHLY_PRICE_ID": "price_none"}
     settings.STRIPE_API_BASE = "http://127.0.0.1:9"
     assert {message.id for message in run_checks(tags=["billing"])} == {"billing.W003"}
 
 
-def test_the_web_server_does_not_start_with_it(name, stripe_world):
+def test_the_web_server_does_not_start_with_a_wrong_price(name, stripe_world):
     given = {"KEY_ENVIRONMENT": "test", "STRIPE_SECRET_KEY": SECRET_KEY, "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET}
     given |= {"STRIPE_API_BASE": stripe_world.url, "STRIPE_PRO_MONTHLY_PRICE_ID": name(unit_amount=1200)}
     said = start(("-c", "import contextmcp.wsgi"), **given)

@@ -57,7 +57,7 @@ def report(payer) -> None:
     run("billing.report_overage", timestamp=0)
 
 
-def test_it_adds_a_metered_item_and_says_so(pro, api, owner):
+def test_enabling_adds_a_metered_item(pro, api, owner):
     assert pro.state.overage_item_id
     told = api.get("/api/billing/subscription", by=owner).json()["overage"]
     assert told == {"feature": "sessions", "enabled": True, "cap": 2000, "maxPerInvoice": 2000, "unitAmount": 2, "currency": "usd"}
@@ -65,7 +65,7 @@ def test_it_adds_a_metered_item_and_says_so(pro, api, owner):
     assert len(pro.world.sdk.subscriptions.retrieve(pro.state.stripe_subscription_id)["items"].data) == 2
 
 
-def test_only_what_goes_beyond_is_reported_and_billed(pro, acme):
+def test_only_units_beyond_the_quota_are_billed(pro, acme):
     use(acme, 1000)
     report(pro)
     assert not MeterReport.objects.exists()
@@ -83,7 +83,7 @@ def test_only_what_goes_beyond_is_reported_and_billed(pro, acme):
     assert {line["amount"] for line in newest.lines} == {900, 300}
 
 
-def test_beside_a_yearly_price_it_is_billed_by_the_month(payer, api, owner, acme):
+def test_with_a_yearly_price_overage_is_billed_monthly(payer, api, owner, acme):
     payer.buy("pro", "year")
     assert api.put(PATH, ON, by=owner).status_code == 200
     payer.world.deliver()
@@ -94,7 +94,7 @@ def test_beside_a_yearly_price_it_is_billed_by_the_month(payer, api, owner, acme
     assert newest.total == 20
 
 
-def test_the_cap_holds(pro, acme, api, owner):
+def test_units_beyond_the_cap_are_not_reported(pro, acme, api, owner):
     api.put(PATH, {"enabled": True, "cap": 10}, by=owner)
     use(acme, 1005)
     report(pro)
@@ -118,7 +118,7 @@ def test_usage_after_the_invoice_is_counted_and_logged_but_not_billed(pro, acme)
     assert [invoice.total for invoice in Invoice.objects.order_by("created_at", "id")][-2:] == [900 + 10 * 2, 900]
 
 
-def test_a_stripe_that_is_away_gets_it_later_and_once(pro, acme):
+def test_during_an_outage_a_report_is_sent_later_and_once(pro, acme):
     use(acme, 1010)
     pro.world.control("down", on=True)
     reporting.enqueue_reports(acme)
@@ -132,7 +132,7 @@ def test_a_stripe_that_is_away_gets_it_later_and_once(pro, acme):
     assert total(pro) == 10
 
 
-def test_what_stripe_no_longer_takes_is_given_up(pro, acme):
+def test_a_report_that_is_too_old_is_given_up(pro, acme):
     use(acme, 1010)
     reporting.enqueue_reports(acme)
     rewrite(MeterReport, timestamp=pro.state.anchor - timedelta(days=40))
@@ -140,7 +140,7 @@ def test_what_stripe_no_longer_takes_is_given_up(pro, acme):
     assert MeterReport.objects.get().state == "dead"
 
 
-def test_a_repeat_that_stripe_would_count_twice_is_not_sent(pro, acme):
+def test_a_report_past_the_deduplication_window_is_not_repeated(pro, acme):
     use(acme, 1010)
     reporting.enqueue_reports(acme)
     MeterReport.objects.update(first_sent_at=pro.state.anchor - timedelta(days=2))
@@ -156,7 +156,7 @@ def test_a_repeat_that_stripe_would_count_twice_is_not_sent(pro, acme):
     assert list(meter_totals.compare_totals(acme, dry_run=False, settled=timedelta())) == []
 
 
-def test_too_much_at_stripe_is_taken_back(pro, acme):
+def test_an_excess_at_stripe_is_corrected(pro, acme):
     use(acme, 1010)
     report(pro)
     MeterReport.objects.update(sent_at=pro.state.anchor - timedelta(days=1))
@@ -176,7 +176,7 @@ def test_too_much_at_stripe_is_taken_back(pro, acme):
 
 
 @pytest.mark.parametrize("seen", [True, False])
-def test_a_lower_cap_takes_nothing_back(pro, acme, api, owner, seen):
+def test_a_lower_cap_keeps_reported_units(pro, acme, api, owner, seen):
     use(acme, 1500)
     if seen:
         report(pro)
@@ -189,7 +189,7 @@ def test_a_lower_cap_takes_nothing_back(pro, acme, api, owner, seen):
     assert Invoice.objects.order_by("id").last().total == 900 + 1000
 
 
-def test_a_correction_takes_back_what_it_corrects_whatever_the_cap(pro, acme, api, owner):
+def test_a_correction_is_reported_whatever_the_cap(pro, acme, api, owner):
     use(acme, 1500)
     api.put(PATH, ON | {"cap": 2}, by=owner)
     assert UsageTracker(acme).record_events([EventBody(feature="sessions", amount=-100, reason="counted twice")]) == [
@@ -199,7 +199,7 @@ def test_a_correction_takes_back_what_it_corrects_whatever_the_cap(pro, acme, ap
     assert total(pro) == 400
 
 
-def test_what_was_used_between_the_last_look_and_turning_it_off_is_owed(pro, acme, api, owner, monkeypatch):
+def test_units_used_before_disabling_are_billed(pro, acme, api, owner, monkeypatch):
     collect, looks = reporting.enqueue_reports, []
 
     def busy(organization, **given):
@@ -215,12 +215,12 @@ def test_what_was_used_between_the_last_look_and_turning_it_off_is_owed(pro, acm
     assert total(pro) == 3
 
 
-def test_in_a_trial_nothing_is_sold_beyond_the_allowance(payer, api, owner):
+def test_overage_cannot_be_enabled_during_a_trial(payer, api, owner):
     payer.buy(trial_period_days=14)
     assert problem(api.put(PATH, ON, by=owner)) == (409, "overage_not_sold")
 
 
-def test_what_is_not_reported_yet_is_no_difference(pro, acme):
+def test_unreported_units_are_no_difference(pro, acme):
     use(acme, 1100)
     reconciliation.reconcile(acme)
     report(pro)
@@ -228,7 +228,7 @@ def test_what_is_not_reported_yet_is_no_difference(pro, acme):
     assert not Drift.objects.exists()
 
 
-def test_of_two_comparisons_at_once_one_repairs(pro, acme):
+def test_only_one_of_two_concurrent_comparisons_repairs(pro, acme):
     use(acme, 1010)
     report(pro)
     MeterReport.objects.update(sent_at=now() - timedelta(hours=1))
@@ -253,7 +253,7 @@ def test_of_two_comparisons_at_once_one_repairs(pro, acme):
     assert total(pro) == 10
 
 
-def test_what_is_reported_late_is_not_taken_for_the_next_months(pro, acme):
+def test_late_reports_belong_to_their_usage_month(pro, acme):
     """The two months share a minute at Stripe, unless the subscription started on a full minute."""
     use(acme, 1010)
     pro.later(31)
@@ -265,7 +265,7 @@ def test_what_is_reported_late_is_not_taken_for_the_next_months(pro, acme):
     assert list(meter_totals.compare_totals(acme, dry_run=True)) == []
 
 
-def test_turning_it_off_keeps_what_was_sold(pro, acme, api, owner):
+def test_disabling_keeps_reported_units(pro, acme, api, owner):
     use(acme, 1003)
     assert api.put(PATH, {"enabled": False}, by=owner).json()["enabled"] is False
     report(pro)
@@ -282,7 +282,7 @@ def lines(organization):
     return [(line["description"], line["amount"]) for invoice in organization.invoices.all() for line in invoice.lines]
 
 
-def test_an_upgrade_leaves_the_item_until_what_was_sold_is_billed(pro, acme, api, owner):
+def test_an_upgrade_keeps_the_item_until_units_are_billed(pro, acme, api, owner):
     use(acme, 1100)
     assert api.post("/api/billing/change-plan", {"planTier": "enterprise", "interval": "month"}, by=owner).status_code == 200
     assert total(pro) == 100
@@ -296,14 +296,14 @@ def test_an_upgrade_leaves_the_item_until_what_was_sold_is_billed(pro, acme, api
     assert [amount for _, amount in lines(acme)].count(200) == 1
 
 
-def test_in_arrears_the_item_stays_for_when_they_are_paid(pro, acme):
+def test_a_past_due_subscription_keeps_the_metered_item(pro, acme):
     pro.state.__class__.objects.filter(pk=pro.state.pk).update(status="past_due")
     acme.grants.update(ends_at=now(acme))
     overage_settings.remove_unused_item(acme)
     assert pro.state.overage_item_id
 
 
-def test_ending_now_reports_what_was_sold_until_now(pro, acme, api, owner):
+def test_an_immediate_cancellation_reports_all_units(pro, acme, api, owner):
     use(acme, 1100)
     assert api.post("/api/billing/cancel", {"at": "now"}, by=owner).status_code == 200
     assert total(pro) == 100
@@ -330,14 +330,14 @@ def test_invalid_plan_changes(payer, api, owner, body):
     assert problem(api.put(PATH, body, by=owner)) == (422, "validation_error")
 
 
-def test_a_subscription_in_arrears_sells_nothing_more(payer, api, owner):
+def test_a_past_due_subscription_sells_no_overage(payer, api, owner):
     payer.buy(trial_period_days=14)
     payer.declines()
     payer.later(14.1)
     assert problem(api.put(PATH, ON, by=owner)) == (409, "overage_not_sold")
 
 
-def test_without_a_price_at_stripe_it_is_refused(payer, api, owner):
+def test_without_a_metered_price_enabling_is_refused(payer, api, owner):
     from billing.models import PlanPrice
 
     payer.buy()
@@ -349,7 +349,7 @@ def test_without_a_key_nothing_is_reported(db):
     run("billing.report_overage", timestamp=0)
 
 
-def test_a_report_that_stripe_refuses_is_tried_and_given_up(pro, acme, monkeypatch):
+def test_a_refused_report_is_retried_and_given_up(pro, acme, monkeypatch):
     use(acme, 1010)
     reporting.enqueue_reports(acme)
     rewrite(MeterReport, stripe_customer_id="cus_none")
@@ -366,7 +366,7 @@ def test_a_report_that_stripe_refuses_is_tried_and_given_up(pro, acme, monkeypat
     assert reporting.enqueue_reports(acme) == 1
 
 
-def test_one_that_stripe_knows_already_has_arrived(pro, acme, monkeypatch):
+def test_a_report_that_stripe_already_has_counts_as_sent(pro, acme, monkeypatch):
     use(acme, 1010)
     reporting.enqueue_reports(acme)
     monkeypatch.setattr(reporting, "metering", Refusing(StripeRejected("An event already exists with identifier x")))
@@ -382,7 +382,7 @@ class Refusing:
         raise self.error
 
 
-def test_without_a_subscription_there_is_nothing_to_collect(payer, acme):
+def test_without_a_subscription_nothing_is_reported(payer, acme):
     assert reporting.enqueue_reports(acme) == 0
     payer.buy()
     assert reporting.enqueue_reports(acme) == 0

@@ -37,14 +37,14 @@ def test_plan_continues_and_the_pause_is_shown(payer, api, owner, behavior):
     assert [drift.subject for drift in Drift.objects.filter(run=run, kind="collection_paused")] == [payer.state.stripe_subscription_id]
 
 
-def test_it_is_counted_while_it_lasts(payer):
+def test_a_pause_is_counted_in_the_metric(payer):
     payer.buy()
     pause(payer)
     samples = {sample.name: sample.value for family in InboxCollector().collect() for sample in family.samples}
     assert samples["billing_collection_paused"] == 1
 
 
-def test_it_is_over_when_stripe_resumes(payer, api, owner):
+def test_a_pause_ends_when_stripe_resumes(payer, api, owner):
     payer.buy()
     pause(payer, resumes_in=10)
     assert BillingManager(payer.organization).subscription().collection_pause.resumes_at
@@ -52,7 +52,7 @@ def test_it_is_over_when_stripe_resumes(payer, api, owner):
     assert api.get("/api/billing/subscription", by=owner).json()["collectionPause"] is None
 
 
-def test_nothing_more_is_sold_meanwhile(payer, owner):
+def test_purchases_are_refused_during_a_pause(payer, owner):
     payer.buy()
     manager = BillingManager(payer.organization)
     manager.set_overage(enabled=True, cap=2000, actor=owner.caller)
@@ -64,7 +64,7 @@ def test_nothing_more_is_sold_meanwhile(payer, owner):
     assert manager.set_overage(enabled=True, cap=1000, actor=owner.caller).cap == 1000
 
 
-def test_a_payment_that_was_missing_before_stays_missing(payer):
+def test_a_payment_missing_before_the_pause_stays_missing(payer):
     payer.buy()
     payer.declines()
     payer.later(32)
@@ -76,13 +76,13 @@ def test_a_payment_that_was_missing_before_stays_missing(payer):
 
 
 @pytest.mark.parametrize("behavior", BEHAVIORS)
-def test_no_payment_is_announced_while_none_is_collected(payer, behavior):
+def test_a_pause_has_no_next_payment(payer, behavior):
     payer.buy()
     pause(payer, behavior)
     assert BillingManager(payer.organization).next_payment() is None
 
 
-def test_a_pause_that_is_over_before_the_renewal_leaves_its_announcement(payer):
+def test_a_pause_that_ends_before_the_renewal_keeps_the_payment(payer):
     payer.buy()
     pause(payer, resumes_in=10)
     assert BillingManager(payer.organization).next_payment().amount == 900

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.mark.parametrize(("status", "days"), [("past_due", 31.2), ("unpaid", 45)])
-def test_a_card_added_after_the_old_one_was_removed_pays_too(payer, status, days):
+def test_a_card_added_after_a_removal_pays(payer, status, days):
     payer.world.control("dunning", retries=[5, 10], final="unpaid")
     payer.buy()
     payer.declines()
@@ -26,7 +26,7 @@ def test_a_card_added_after_the_old_one_was_removed_pays_too(payer, status, days
     assert payer.state.status == "active"
 
 
-def test_so_does_the_first_card_after_a_trial_without_one(payer):
+def test_the_first_card_after_a_trial_pays_the_invoice(payer):
     payer.no_cards()
     payer.buy(trial_period_days=14)
     payer.later(14.2)
@@ -36,7 +36,7 @@ def test_so_does_the_first_card_after_a_trial_without_one(payer):
     assert payer.state.status == "active"
 
 
-def test_a_card_is_not_tried_again_for_being_seen_the_first_time(payer, monkeypatch):
+def test_the_card_of_the_first_sync_is_not_charged(payer, monkeypatch):
     tried = []
     monkeypatch.setattr(pay_open_invoices.invoices, "pay", lambda *args, **options: tried.append(args))
     payer.declines()
@@ -92,13 +92,13 @@ def test_the_latest_invoice_of_an_unpaid_subscription_can_be_paid(unpaid, acme, 
     assert (unpaid.state.status, unpaid.plan) == ("active", "pro")
 
 
-def test_a_new_card_brings_an_unpaid_subscription_back(unpaid):
+def test_a_new_card_reactivates_an_unpaid_subscription(unpaid):
     unpaid.world.card(unpaid.customer)
     unpaid.world.deliver()
     assert (unpaid.state.status, unpaid.plan) == ("active", "pro")
 
 
-def test_an_invoice_that_stripe_does_not_finalize_alerts_the_operator(unpaid, acme):
+def test_a_failed_finalization_alerts_the_operator(unpaid, acme):
     unpaid.world.control("refusals", prefix="/v1/invoices/", message="Invoices cannot be finalized.")
     unpaid.later(31)
     alert = OperatorAlert.objects.get()
@@ -114,7 +114,7 @@ def test_invoice_for_a_month_without_access_is_voided_by_the_next_one(unpaid, ac
     assert unpaid.state.status == "unpaid"
 
 
-def test_a_draft_is_finalized_before_the_job_came_to_it(unpaid, api, owner):
+def test_a_change_of_an_unpaid_subscription_finalizes_its_invoice(unpaid, api, owner):
     unpaid.world.advance(unpaid.clock, days=31)
     answer = api.post("/api/billing/change-plan", {"planTier": "enterprise"}, by=owner)
     assert problem(answer) == (402, "payment_required")

@@ -36,7 +36,7 @@ def asked(payer, api, owner):
     return refused.json()
 
 
-def test_the_address_to_confirm_at_is_given_and_nothing_changed_yet(payer, api, owner, acme, asked):
+def test_the_confirmation_url_is_returned_and_nothing_changes(payer, api, owner, acme, asked):
     assert asked["url"].startswith(payer.world.url)
     told = api.get(STANDING, by=owner).json()
     assert (told["plan"], told["status"], told["amount"]) == ("pro", "active", 900)
@@ -51,7 +51,7 @@ def test_the_address_to_confirm_at_is_given_and_nothing_changed_yet(payer, api, 
     assert plan_of(acme) == "pro"
 
 
-def test_the_preview_is_what_is_charged_when_it_is_confirmed(payer, api, owner, acme):
+def test_the_confirmed_payment_equals_the_preview(payer, api, owner, acme):
     payer.buy()
     payer.later(10)
     payer.world.card(payer.customer, ASKS)
@@ -66,7 +66,7 @@ def test_the_preview_is_what_is_charged_when_it_is_confirmed(payer, api, owner, 
     assert AuditEvent.objects.filter(action="billing.change_plan").count() == 1
 
 
-def test_asking_again_leads_to_the_same_page(payer, api, owner, asked):
+def test_a_repeated_request_returns_the_same_page(payer, api, owner, asked):
     bills = Invoice.objects.count()
     again = api.post(CHANGE, ENTERPRISE, by=owner)
     assert problem(again) == (402, "payment_confirmation_required")
@@ -74,7 +74,7 @@ def test_asking_again_leads_to_the_same_page(payer, api, owner, asked):
     assert Invoice.objects.count() == bills
 
 
-def test_unconfirmed_it_is_off_after_23_hours(payer, api, owner, asked):
+def test_an_unconfirmed_change_expires_after_23_hours(payer, api, owner, asked):
     payer.later(1)
     told = api.get(STANDING, by=owner).json()
     assert (told["plan"], told["pendingChange"], told["status"]) == ("pro", None, "active")
@@ -83,7 +83,7 @@ def test_unconfirmed_it_is_off_after_23_hours(payer, api, owner, asked):
     assert not AuditEvent.objects.filter(action="billing.change_plan").exists()
 
 
-def test_denied_at_the_bank_it_can_be_paid_with_another_card(payer, api, owner, acme, asked):
+def test_a_denied_payment_can_be_paid_with_another_card(payer, api, owner, acme, asked):
     confirm(payer, asked["url"], "deny")
     assert api.get(STANDING, by=owner).json()["status"] == "active"
     requests.post(asked["url"], data={"cardNumber": "4242424242424242"}, timeout=30)
@@ -91,7 +91,7 @@ def test_denied_at_the_bank_it_can_be_paid_with_another_card(payer, api, owner, 
     assert plan_of(acme) == "enterprise"
 
 
-def test_it_can_be_taken_back(payer, api, owner, acme, asked):
+def test_a_pending_change_can_be_discarded(payer, api, owner, acme, asked):
     told = api.delete(UPCOMING, by=owner).json()
     assert (told["plan"], told["pendingChange"]) == ("pro", None)
     assert problem(api.delete(UPCOMING, by=owner)) == (409, "nothing_to_change")
@@ -100,7 +100,7 @@ def test_it_can_be_taken_back(payer, api, owner, acme, asked):
     assert api.post(CHANGE, ENTERPRISE, by=owner).json()["plan"] == "enterprise"
 
 
-def test_another_choice_takes_its_place(payer, api, owner, asked):
+def test_another_change_replaces_the_pending_one(payer, api, owner, asked):
     refused = api.post(CHANGE, YEARLY, by=owner)
     assert problem(refused) == (402, "payment_confirmation_required")
     assert refused.json()["url"] != asked["url"]
@@ -108,20 +108,20 @@ def test_another_choice_takes_its_place(payer, api, owner, asked):
     assert Invoice.objects.filter(status="open").count() == 1
 
 
-def test_a_cancellation_takes_it_back(payer, api, owner, asked):
+def test_a_cancellation_discards_the_pending_change(payer, api, owner, asked):
     told = api.post(CANCEL, {}, by=owner).json()
     assert (told["pendingChange"], told["upcomingChange"]["kind"]) == (None, "cancellation")
     assert not Invoice.objects.filter(status="open").exists()
 
 
-def test_a_new_card_does_not_confirm_it(payer, api, owner, acme, asked):
+def test_a_new_card_does_not_confirm_the_change(payer, api, owner, acme, asked):
     payer.world.card(payer.customer)
     payer.world.deliver()
     assert plan_of(acme) == "pro"
     assert api.get(STANDING, by=owner).json()["pendingChange"]
 
 
-def test_a_planned_downgrade_stays_until_it_is_confirmed(payer, api, owner, acme):
+def test_a_scheduled_downgrade_is_kept_until_confirmation(payer, api, owner, acme):
     payer.buy("pro", "year")
     api.post(CHANGE, PRO, by=owner)
     payer.world.card(payer.customer, ASKS)
@@ -133,7 +133,7 @@ def test_a_planned_downgrade_stays_until_it_is_confirmed(payer, api, owner, acme
     assert (told["plan"], told["interval"], told["upcomingChange"]) == ("enterprise", "year", None)
 
 
-def test_overage_and_a_move_wait_for_it(payer, api, owner, asked):
+def test_overage_and_migrations_wait_for_the_confirmation(payer, api, owner, asked):
     refused = api.put("/api/billing/overage", {"enabled": True, "cap": 500}, by=owner)
     assert problem(refused) == (409, "change_awaits_payment")
     assert refused.json()["url"] == asked["url"]

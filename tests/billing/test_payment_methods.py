@@ -29,7 +29,7 @@ def test_each_kind_has_a_name(kind):
     assert method.exp_year == details.get("exp_year")
 
 
-def test_a_bank_account_that_pays_is_shown(stripe_world, payer, api, owner, sign_in_as):
+def test_a_bank_account_is_shown(stripe_world, payer, api, owner, sign_in_as):
     sdk = stripe_world.sdk
     method = sdk.payment_methods.create(
         {
@@ -60,7 +60,7 @@ def test_a_bank_account_that_pays_is_shown(stripe_world, payer, api, owner, sign
     assert "Charged to SEPA Direct Debit ending in 3201." in upgrade
 
 
-def test_a_card_is_shown_as_before(payer, api, owner, sign_in_as):
+def test_a_card_is_shown(payer, api, owner, sign_in_as):
     assert "No payment method." in sign_in_as(owner).get(reverse("billing")).text
     payer.buy()
     told = api.get("/api/billing/subscription", by=owner).json()["paymentMethod"]
@@ -75,7 +75,7 @@ class TestOverageOnAnInvoice:
 
     PATH = "/api/billing/overage"
 
-    def test_it_is_the_cap_while_months_and_invoices_agree(self, payer, api, owner, sign_in_as):
+    def test_it_is_the_cap_if_months_and_invoices_align(self, payer, api, owner, sign_in_as):
         payer.buy()
         assert api.put(self.PATH, {"enabled": True, "cap": 60}, by=owner).json()["maxPerInvoice"] == 60
         payer.world.deliver()
@@ -84,7 +84,7 @@ class TestOverageOnAnInvoice:
         assert "overage of two usage months" not in sign_in_as(owner).get(reverse("billing")).text
         assert api.put(self.PATH, {"enabled": False}, by=owner).json()["maxPerInvoice"] is None
 
-    def test_it_is_twice_the_cap_after_a_change_of_interval_and_said_before(self, payer, api, owner, sign_in_as):
+    def test_it_is_twice_the_cap_after_a_change_of_interval(self, payer, api, owner, sign_in_as):
         payer.buy()
         api.put(self.PATH, {"enabled": True, "cap": 60}, by=owner)
         payer.world.deliver()
@@ -99,7 +99,7 @@ class TestOverageOnAnInvoice:
         assert (told["cap"], told["maxPerInvoice"]) == (60, 120)
         assert "up to $1.20" in browser.get(reverse("billing")).text
 
-    def test_no_invoice_carries_more(self, payer, api, owner):
+    def test_no_invoice_exceeds_the_stated_maximum(self, payer, api, owner):
         payer.buy()
         api.put(self.PATH, {"enabled": True, "cap": 60}, by=owner)
         payer.world.deliver()

@@ -14,7 +14,7 @@ PRO, YEARLY = {"planTier": "pro"}, {"planTier": "enterprise", "interval": "year"
 
 
 @pytest.mark.parametrize("path", ["/api/billing/preview-change", CHANGE])
-def test_what_is_about_to_end_is_not_raised(payer, api, owner, path):
+def test_a_canceled_subscription_cannot_be_upgraded(payer, api, owner, path):
     payer.buy()
     api.post(CANCEL, {}, by=owner)
     bills = Invoice.objects.count()
@@ -23,20 +23,20 @@ def test_what_is_about_to_end_is_not_raised(payer, api, owner, path):
     assert (Invoice.objects.count(), payer.state.plan) == (bills, "pro")
 
 
-def test_an_end_set_by_date_is_not_overtaken_by_a_longer_interval(payer, api, owner):
+def test_a_change_of_interval_is_refused_with_an_end_date(payer, api, owner):
     bought = payer.buy()
     payer.world.sdk.subscriptions.update(bought.id, {"cancel_at": bought.created + 40 * 86_400})
     assert problem(api.post(CHANGE, {"planTier": "pro", "interval": "year"}, by=owner)) == (409, "cancellation_pending")
 
 
-def test_leaving_does_not_depend_on_what_was_heard_of_a_schedule(payer, api, owner):
+def test_canceling_releases_an_unsynchronized_schedule(payer, api, owner):
     payer.buy("enterprise")
     api.post(CHANGE, PRO, by=owner)
     payer.world.sdk.subscription_schedules.release(payer.state.schedule_id)
     assert api.post(CANCEL, {}, by=owner).json()["upcomingChange"]["kind"] == "cancellation"
 
 
-def test_leaving_after_a_downgrade_that_was_not_heard_of(payer, api, owner):
+def test_canceling_after_an_unsynchronized_downgrade(payer, api, owner):
     payer.buy("enterprise")
     api.post(CHANGE, PRO, by=owner)
     payer.world.deliver()
@@ -45,7 +45,7 @@ def test_leaving_after_a_downgrade_that_was_not_heard_of(payer, api, owner):
     assert api.post(CANCEL, {}, by=owner).json()["plan"] == "pro"
 
 
-def test_a_cancellation_in_the_dashboard_is_heard_of_first(payer, api, owner):
+def test_a_cancellation_in_the_dashboard_is_synced_first(payer, api, owner):
     bought = payer.buy()
     payer.world.sdk.subscriptions.update(bought.id, {"cancel_at_period_end": True})
     assert problem(api.post(CANCEL, {}, by=owner)) == (409, "nothing_to_change")
@@ -62,7 +62,7 @@ def downgrading(payer, api, owner):
     return payer
 
 
-def test_a_declined_upgrade_leaves_the_planned_downgrade(downgrading, api, owner):
+def test_a_declined_upgrade_keeps_the_scheduled_downgrade(downgrading, api, owner):
     planned = api.get(STANDING, by=owner).json()["upcomingChange"]
     for _ in range(2):
         assert problem(api.post(CHANGE, YEARLY, by=owner)) == (402, "payment_required")
@@ -74,7 +74,7 @@ def test_a_declined_upgrade_leaves_the_planned_downgrade(downgrading, api, owner
     assert (downgrading.state.plan, downgrading.state.schedule_id) == ("pro", "")
 
 
-def test_it_leaves_its_discount_as_well(payer, api, owner):
+def test_a_declined_upgrade_keeps_the_schedules_discount(payer, api, owner):
     coupon = payer.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
     payer.buy("enterprise", discounts=[{"coupon": coupon.id}])
     api.post(CHANGE, PRO, by=owner)
@@ -85,7 +85,7 @@ def test_it_leaves_its_discount_as_well(payer, api, owner):
     assert (payer.state.plan, Invoice.objects.order_by("-created_at", "-id").first().total) == ("pro", 450)
 
 
-def test_it_leaves_it_also_if_the_first_answer_got_lost(downgrading, api, owner, monkeypatch):
+def test_the_downgrade_is_kept_after_a_lost_response(downgrading, api, owner, monkeypatch):
     planned = api.get(STANDING, by=owner).json()["upcomingChange"]
     with monkeypatch.context() as patch:
         patch.setattr(subscriptions, "update", unavailable)

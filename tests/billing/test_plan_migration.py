@@ -52,7 +52,7 @@ def limit(organization, feature="projects"):
     return EntitlementsManager(organization).entitlements().features[feature].limit
 
 
-def test_existing_subscribers_stay_and_new_ones_get_the_new_one(payer, acme, stranger, version_two):
+def test_existing_subscribers_keep_their_version(payer, acme, stranger, version_two):
     payer.buy()
     old = price_of()
     version_two()
@@ -66,7 +66,7 @@ def test_existing_subscribers_stay_and_new_ones_get_the_new_one(payer, acme, str
     assert limit(stranger.organization) == 20
 
 
-def test_staff_see_who_changes_and_what_and_move_them(payer, acme, version_two):
+def test_the_command_lists_changes_and_migrates(payer, acme, version_two):
     payer.buy()
     version_two()
     told = command("pro", "--dry-run")
@@ -80,7 +80,7 @@ def test_staff_see_who_changes_and_what_and_move_them(payer, acme, version_two):
     assert "Moved 0 of 0" in command("pro")
 
 
-def test_the_metered_item_goes_with_it(payer, acme, api, owner, version_two):
+def test_the_metered_item_is_migrated(payer, acme, api, owner, version_two):
     payer.buy()
     api.put("/api/billing/overage", {"enabled": True, "cap": 100}, by=owner)
     payer.world.deliver()
@@ -90,7 +90,7 @@ def test_the_metered_item_goes_with_it(payer, acme, api, owner, version_two):
     assert {item.price.id for item in items} == {price_of(), price_of("pro", "overage")}
 
 
-def test_those_in_arrears_or_about_to_change_stay(payer, acme, api, owner, version_two):
+def test_past_due_and_changing_subscribers_are_not_migrated(payer, acme, api, owner, version_two):
     payer.buy("pro", "year")
     api.post("/api/billing/change-plan", {"planTier": "pro", "interval": "month"}, by=owner)
     version_two()
@@ -106,7 +106,7 @@ def move_all(client, **more):
     return client.post("/admin/billing/subscriptionstate/?status__exact=active", given, follow=True)
 
 
-def test_staff_move_everybody_on_the_page(payer, acme, version_two, client, django_assert_max_num_queries):
+def test_staff_migrate_all_rows_in_the_admin(payer, acme, version_two, client, django_assert_max_num_queries):
     payer.buy()
     version_two()
     root = User.objects.create_superuser("root@staff.example", "x")
@@ -135,7 +135,7 @@ def test_staff_move_everybody_on_the_page(payer, acme, version_two, client, djan
     assert (len(targets["targets"]), targets["reason"]) == (1101, "The new terms")
 
 
-def test_workers_move_one_subscriber_at_a_time(payer, acme, version_two, client):
+def test_workers_migrate_one_subscriber_per_job(payer, acme, version_two, client):
     payer.buy()
     version_two()
     root = User.objects.create_superuser("root@staff.example", "x")
@@ -150,6 +150,6 @@ def test_workers_move_one_subscriber_at_a_time(payer, acme, version_two, client)
     assert plan_migration.migrate_subscription("sub_gone", 2) is False
 
 
-def test_nobody_of_that_name(db):
+def test_an_unknown_organization_is_reported(db):
     with pytest.raises(CommandError):
         command("pro", "--organization", "0190a000-0000-7000-8000-000000000000")

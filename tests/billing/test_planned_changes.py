@@ -36,7 +36,7 @@ def schedule_of(payer):
     return payer.world.sdk.subscription_schedules.retrieve(payer.state.schedule_id)
 
 
-def test_a_coupon_given_afterwards(planned):
+def test_a_later_coupon_is_copied_to_the_schedule(planned):
     coupon = planned.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
     planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"discounts": [{"coupon": coupon.id}]})
     planned.world.deliver()
@@ -44,7 +44,7 @@ def test_a_coupon_given_afterwards(planned):
     assert (planned.state.plan, newest().total) == ("pro", 450)
 
 
-def test_a_promotion_code_given_afterwards(planned):
+def test_a_later_promotion_code_is_copied_to_the_schedule(planned):
     coupon = planned.world.sdk.coupons.create({"amount_off": 100, "currency": "usd", "duration": "forever"})
     code = planned.world.sdk.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "LESS"})
     planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"discounts": [{"promotion_code": code.id}]})
@@ -53,7 +53,7 @@ def test_a_promotion_code_given_afterwards(planned):
     assert newest().total == 800
 
 
-def test_a_discount_that_was_taken_away_afterwards(payer, api, owner):
+def test_a_later_removal_of_a_discount_is_copied(payer, api, owner):
     coupon = payer.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
     payer.buy("enterprise", discounts=[{"coupon": coupon.id}])
     api.post(CHANGE, PRO, by=owner)
@@ -63,7 +63,7 @@ def test_a_discount_that_was_taken_away_afterwards(payer, api, owner):
     assert newest().total == 900
 
 
-def test_another_quantity(planned):
+def test_a_later_quantity_is_copied_to_the_schedule(planned):
     bought = planned.world.sdk.subscriptions.retrieve(planned.state.stripe_subscription_id)
     row = {"id": bought["items"].data[0].id, "quantity": 5}
     planned.world.sdk.subscriptions.update(bought.id, {"items": [row], "proration_behavior": "none"})
@@ -72,7 +72,7 @@ def test_another_quantity(planned):
     assert newest().total == 4500
 
 
-def test_the_quantity_that_there_was_when_it_was_planned(payer, api, owner):
+def test_the_quantity_at_scheduling_is_kept(payer, api, owner):
     bought = payer.world.sdk.subscriptions.create({"customer": payer.customer, "items": [{"price": price_of("enterprise"), "quantity": 3}]})
     payer.world.deliver()
     assert api.post(CHANGE, PRO, by=owner).status_code == 200
@@ -81,7 +81,7 @@ def test_the_quantity_that_there_was_when_it_was_planned(payer, api, owner):
     assert newest().total == 2700
 
 
-def test_another_card(planned):
+def test_a_later_card_is_copied_to_the_schedule(planned):
     card = planned.world.card(planned.customer, "pm_card_mastercard")
     planned.world.card(planned.customer, "pm_card_chargeCustomerFail")
     planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"default_payment_method": card})
@@ -91,7 +91,7 @@ def test_another_card(planned):
     assert (planned.state.status, newest().status) == ("active", "paid")
 
 
-def test_the_card_that_was_replaced_does_not_come_back(payer, api, owner):
+def test_a_replaced_card_is_not_restored(payer, api, owner):
     first = payer.world.card(payer.customer)
     bought = payer.buy("enterprise", default_payment_method=first)
     api.post(CHANGE, PRO, by=owner)
@@ -102,7 +102,7 @@ def test_the_card_that_was_replaced_does_not_come_back(payer, api, owner):
     assert payer.world.sdk.subscriptions.retrieve(bought.id).default_payment_method == second
 
 
-def test_an_item_added_in_the_dashboard(planned):
+def test_an_item_of_the_dashboard_is_copied_to_the_schedule(planned):
     product = planned.world.sdk.products.create({"name": "Support"})
     price = planned.world.sdk.prices.create(
         {"product": product.id, "unit_amount": 2500, "currency": "usd", "recurring": {"interval": "month"}}
@@ -145,7 +145,7 @@ def moment_of(told) -> datetime:
     return datetime.fromisoformat(told["upcomingChange"]["at"])
 
 
-def test_free_days_given_afterwards_put_the_change_off(planned, api, owner):
+def test_later_free_days_postpone_the_change(planned, api, owner):
     until = give_free_days(planned, 14)
     assert moment_of(api.get(STANDING, by=owner).json()) == until
     planned.later(32)
@@ -155,7 +155,7 @@ def test_free_days_given_afterwards_put_the_change_off(planned, api, owner):
     assert planned.plan == "pro"
 
 
-def test_free_days_that_are_taken_back_bring_the_change_forward(planned, api, owner):
+def test_removing_free_days_moves_the_change_forward(planned, api, owner):
     give_free_days(planned, 14)
     give_free_days(planned, -7)
     assert moment_of(api.get(STANDING, by=owner).json()) == planned.state.current_period_end
@@ -163,7 +163,7 @@ def test_free_days_that_are_taken_back_bring_the_change_forward(planned, api, ow
     assert planned.state.plan == "pro"
 
 
-def test_what_was_changed_before_the_free_days_holds_after_them(planned):
+def test_changes_before_free_days_are_kept_after_them(planned):
     coupon = planned.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
     planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"discounts": [{"coupon": coupon.id}]})
     planned.world.deliver()
@@ -172,7 +172,7 @@ def test_what_was_changed_before_the_free_days_holds_after_them(planned):
     assert (planned.state.plan, newest().total) == ("pro", 450)
 
 
-def test_a_downgrade_asked_for_in_free_days_waits_for_their_end(payer, api, owner):
+def test_a_downgrade_during_free_days_starts_after_them(payer, api, owner):
     payer.buy("enterprise")
     payer.later(1)
     until = give_free_days(payer, 14)
@@ -185,7 +185,7 @@ def test_a_downgrade_asked_for_in_free_days_waits_for_their_end(payer, api, owne
     assert (payer.plan, newest().total) == ("pro", 900)
 
 
-def test_an_upgrade_in_free_days_is_made_at_once_and_costs_nothing_yet(payer, api, owner):
+def test_an_upgrade_during_free_days_is_immediate_and_free(payer, api, owner):
     payer.buy("pro")
     payer.later(1)
     give_free_days(payer, 14)
@@ -194,7 +194,7 @@ def test_an_upgrade_in_free_days_is_made_at_once_and_costs_nothing_yet(payer, ap
     assert (payer.plan, newest().pk) == ("enterprise", paid)
 
 
-def test_the_mail_before_free_days_end_says_what_is_charged_then(planned):
+def test_the_email_before_free_days_end_has_the_amount(planned):
     planned.later(1)
     until = give_free_days(planned, 14)
     planned.later((until - now(planned.organization)).days - 1)
@@ -203,7 +203,7 @@ def test_the_mail_before_free_days_end_says_what_is_charged_then(planned):
     assert "Your next payment for ContextMCP Pro is due on that date: $9.00 for the next month." in letter.body
 
 
-def test_free_days_put_off_a_cancellation_too(payer, api, owner):
+def test_free_days_postpone_a_cancellation(payer, api, owner):
     payer.buy("enterprise")
     assert api.post("/api/billing/cancel", by=owner).status_code == 200
     payer.world.deliver()
@@ -220,7 +220,7 @@ def year_later(payer) -> None:
         payer.later(28.2)
 
 
-def test_overage_turned_on_afterwards(shortened, api, owner, acme):
+def test_overage_enabled_later_is_copied_to_the_schedule(shortened, api, owner, acme):
     assert api.put(OVERAGE, {"enabled": True, "cap": 500}, by=owner).status_code == 200
     assert len(schedule_of(shortened).phases[-1]["items"]) == 2
     year_later(shortened)
@@ -230,7 +230,7 @@ def test_overage_turned_on_afterwards(shortened, api, owner, acme):
     UsageTracker(acme).consume("sessions", 1001)
 
 
-def test_overage_survives_another_plan_for_later(shortened, api, owner):
+def test_overage_is_kept_by_another_scheduled_plan(shortened, api, owner):
     """A new schedule repeats the subscription as it is, not as it was when the first change was scheduled."""
     api.put(OVERAGE, {"enabled": True, "cap": 500}, by=owner)
     item = shortened.state.overage_item_id
@@ -239,7 +239,7 @@ def test_overage_survives_another_plan_for_later(shortened, api, owner):
     assert shortened.state.overage_item_id == item
 
 
-def test_a_schedule_made_in_the_dashboard_stays_as_it_was_made(payer):
+def test_a_schedule_of_the_dashboard_is_not_changed(payer):
     bought = payer.buy("enterprise")
     made = payer.world.sdk.subscription_schedules.create({"from_subscription": bought.id})
     rows = {name: [{"price": price_of(name), "quantity": 1}] for name in ("enterprise", "pro")}
@@ -263,7 +263,7 @@ def test_aligned_schedule_makes_no_stripe_call(planned, monkeypatch):
     planned.world.deliver()
 
 
-def test_it_still_can_be_taken_back(planned, api, owner):
+def test_an_aligned_change_can_be_canceled(planned, api, owner):
     coupon = planned.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
     planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"discounts": [{"coupon": coupon.id}]})
     planned.world.deliver()

@@ -32,12 +32,12 @@ def test_payment_that_checkout_collected_before_the_subscription_counts():
     assert cancellation_reason([PRESENT], [invoice("sub_2", "pi_1")], [charge("pi_1", 998)], []) == "refunded"
 
 
-def test_what_was_paid_for_another_subscription_does_not():
+def test_payments_of_another_subscription_do_not_count():
     paid = [invoice("sub_1", "pi_1"), invoice("sub_2", "pi_2")]
     given = [charge("pi_2", 998, refunded=False), charge("pi_1", 1001)]
     assert cancellation_reason([FORMER, PRESENT], paid, given, [{"status": "lost", "charge": "ch_pi_1"}]) == ""
     assert cancellation_reason([FORMER, PRESENT], paid, given, [{"status": "lost", "charge": "ch_pi_2"}]) == "dispute_lost"
 
 
-def test_what_is_over_is_not_ended_again():
+def test_an_ended_subscription_is_not_canceled_again():
     assert cancellation_reason([FORMER], [invoice("sub_1", "pi_1")], [charge("pi_1", 10)], []) == ""

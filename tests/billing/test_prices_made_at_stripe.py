@@ -39,7 +39,7 @@ def test_a_price_of_the_plans_product_gives_the_plan(payer):
 
 
 @pytest.mark.parametrize("where", ["metadata", "product_metadata"])
-def test_metadata_says_which_plan_a_price_is_for(payer, where):
+def test_metadata_selects_the_plan_of_a_price(payer, where):
     assert subscribe(payer, make_price(payer.world, **{where: {"contextmcp_plan": "enterprise"}})) == ["billing.price_registered"]
     assert payer.plan == "enterprise"
 
@@ -94,7 +94,7 @@ def test_plan_is_kept_while_a_price_of_our_product_is_unregistered(payer):
     assert [drift.subject for drift in Drift.objects.filter(run=run, kind="unknown_price")] == [payer.state.stripe_price_id]
 
 
-def test_kept_plan_ends_with_the_subscription_or_by_registering_the_price(payer):
+def test_a_kept_plan_ends_with_the_subscription(payer):
     payer.buy("enterprise")
     price = ambiguous_price(payer)
     reprice(payer, price)
@@ -112,7 +112,7 @@ def test_unknown_price_grants_no_plan(payer):
     assert payer.plan == "free"
 
 
-def test_staff_register_only_what_is_a_price_and_stands_for_nothing(payer):
+def test_staff_can_register_only_unregistered_prices(payer):
     for price_id in (price_of(), "price_nothing", make_price(payer.world, recurring=None)):
         with pytest.raises(prices.ValidationFailed):
             prices.require_registrable_price(price_id)
@@ -166,7 +166,7 @@ def test_purchase_without_organization_is_reported_now_and_nightly(stripe_world,
     assert [drift.expected for drift in Drift.objects.filter(run=run, kind="unlinked_purchase")] == [{"customer": customer}]
 
 
-def test_two_organizations_of_one_owner_are_not_guessed_between(stripe_world):
+def test_an_ambiguous_owner_is_not_linked(stripe_world):
     owner = UserFactory(email="ann@example.com")
     both = [OrganizationFactory(owner=owner), OrganizationFactory(owner=owner)]
     buy_by_link(stripe_world, price_of())

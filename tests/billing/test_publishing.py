@@ -21,7 +21,7 @@ def command(*args: str) -> str:
 
 
 @pytest.mark.django_db
-def test_it_makes_products_prices_and_the_meter_once(stripe_configured):
+def test_publishing_creates_products_prices_and_meter_once(stripe_configured):
     assert "+ price pro/month: 900 usd" in command()
     made = {price.lookup_key: price for price in stripe_configured.sdk.prices.list({"limit": 100}).data}
     assert {key: price.unit_amount for key, price in made.items()} == {
@@ -56,7 +56,7 @@ class TestAPriceFromTheEnvironmentInANewVersion:
         plans = tuple(msgspec.structs.replace(each, version=2) if each.name == "pro" else each for each in CATALOG.plans)
         return msgspec.structs.replace(CATALOG, plans=plans)
 
-    def test_it_goes_on_standing_for_what_was_bought_with_it(self, payer, acme, raised):
+    def test_a_price_keeps_the_version_that_was_bought(self, payer, acme, raised):
         payer.buy()
         assert "conflict" in {step.state for step in publish.plan_publish(raised)}
         publish.publish_catalog(raised)
@@ -65,6 +65,6 @@ class TestAPriceFromTheEnvironmentInANewVersion:
         with pytest.raises(BillingNotConfigured, match="Configure a different price"):
             prices.sellable_price("pro", "month")
 
-    def test_it_may_stand_for_another_while_nobody_bought_it(self, payer, raised):
+    def test_a_price_without_subscribers_can_be_reassigned(self, payer, raised):
         publish.publish_catalog(raised)
         assert prices.sellable_price("pro", "month").plan_version.version == 2

@@ -28,7 +28,7 @@ def decide(error, attempts, lock="cus_1"):
     return tasks.STRIPE_RETRY.get_retry_decision(exception=error, job=context(attempts, lock).job)
 
 
-def test_tries_are_spaced_and_end():
+def test_attempts_are_spaced_and_limited():
     waits = [decide(ValueError(), attempts) for attempts in range(9)]
     assert all(waits[:7]) and waits[7:] == [None, None]
     spaces = [(each.retry_at - now()).total_seconds() for each in waits[:7]]
@@ -38,7 +38,7 @@ def test_tries_are_spaced_and_end():
     assert decide(ValueError(), 1, None).lock is None
 
 
-def test_while_stripe_is_away_there_is_no_end():
+def test_during_an_outage_retries_are_unlimited():
     late = decide(StripeUnavailable(), 5000)
     assert timedelta(seconds=25) < late.retry_at - now() < timedelta(seconds=31)
 
@@ -74,7 +74,7 @@ def test_failing_event_does_not_delay_others(stripe_world, payer, stranger, monk
     assert not WebhookEvent.objects.dead().exists()
 
 
-def test_ten_minutes_without_stripe_catch_up_by_themselves(payer, api, owner):
+def test_jobs_catch_up_after_ten_minutes_of_outage(payer, api, owner):
     payer.buy()
     payer.world.sdk.subscriptions.update(payer.state.stripe_subscription_id, {"cancel_at_period_end": True})
     events = payer.world.new_events()
@@ -91,7 +91,7 @@ def test_ten_minutes_without_stripe_catch_up_by_themselves(payer, api, owner):
     assert SubscriptionState.objects.get().cancel_at
 
 
-def test_what_waits_without_a_job_is_queued_again(payer):
+def test_pending_events_without_a_job_are_requeued(payer):
     payer.world.subscribe(payer.customer, price_of())
     for event in payer.world.new_events():
         post(event)
@@ -107,7 +107,7 @@ def test_what_waits_without_a_job_is_queued_again(payer):
     assert payer.plan == "pro"
 
 
-def test_old_events_go_and_dead_ones_stay(payer):
+def test_old_events_are_deleted_and_dead_ones_kept(payer):
     payer.buy()
     dead = WebhookEvent.objects.first()
     WebhookEvent.objects.filter(pk=dead.pk).update(state="dead")
@@ -131,7 +131,7 @@ def test_catalog_events_are_mirrored(stripe_world):
     assert not Coupon.objects.filter(id=coupon.id).exists()
 
 
-def test_someone_elses_refund_is_ignored(stripe_world):
+def test_a_foreign_refund_is_ignored(stripe_world):
     event = {
         "id": "evt_1",
         "object": "event",

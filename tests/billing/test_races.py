@@ -75,19 +75,19 @@ def race(world, customer, monkeypatch) -> str:
     return SubscriptionState.objects.get().status
 
 
-def test_a_stalled_worker_cannot_write_its_stale_copy_over_a_newer_one(stripe_configured, acme, customer, monkeypatch):
+def test_a_stalled_worker_cannot_overwrite_newer_data(stripe_configured, acme, customer, monkeypatch):
     assert race(stripe_configured, customer, monkeypatch) == "canceled"
     assert EntitlementsManager(acme).entitlements().plan == "free"
 
 
-def test_without_the_lock_it_could(stripe_configured, acme, customer, monkeypatch):
+def test_without_the_lock_newer_data_is_overwritten(stripe_configured, acme, customer, monkeypatch):
     """The test above fails without the lock."""
     monkeypatch.setattr(sync, "lock_customer", lambda subject: now())
     assert race(stripe_configured, customer, monkeypatch) == "active"
 
 
 @pytest.mark.chaos
-def test_a_worker_killed_in_the_middle_loses_nothing_and_repeats_nothing(stripe_configured, acme, customer, workers):
+def test_a_killed_worker_loses_and_repeats_nothing(stripe_configured, acme, customer, workers):
     bought = stripe_configured.subscribe(customer, price())
     for event in stripe_configured.new_events():
         post(event)

@@ -46,14 +46,14 @@ def kinds(row=None) -> set[str]:
     return set(reconciliation.drift_counts(row))
 
 
-def test_nothing_drifted(payer):
+def test_a_run_without_differences(payer):
     payer.buy()
     assert "No differences." in command()
     row = ReconciliationRun.objects.get()
     assert row.finished_at and row.customers_compared == 1 and row.missed_events == 0
 
 
-def test_events_that_never_came(payer):
+def test_missed_events_are_fetched(payer):
     payer.world.subscribe(payer.customer, price_of())
     payer.world.new_events()
     assert payer.plan == "free"
@@ -69,7 +69,7 @@ def test_events_that_never_came(payer):
     assert "No differences." in command()
 
 
-def test_a_dry_run_names_and_changes_nothing(payer):
+def test_a_dry_run_reports_and_changes_nothing(payer):
     payer.world.subscribe(payer.customer, price_of())
     payer.world.new_events()
     out = command("--dry-run")
@@ -80,7 +80,7 @@ def test_a_dry_run_names_and_changes_nothing(payer):
     assert not any(Drift.objects.values_list("repaired", flat=True))
 
 
-def test_what_was_edited_behind_our_back(payer, acme):
+def test_edited_rows_are_repaired(payer, acme):
     payer.buy()
     SubscriptionState.objects.update(status="canceled")
     Invoice.objects.update(total=1)
@@ -91,7 +91,7 @@ def test_what_was_edited_behind_our_back(payer, acme):
     assert payer.state.status == "active"
 
 
-def test_an_event_that_waits_is_no_drift(payer):
+def test_a_pending_event_is_no_drift(payer):
     payer.world.subscribe(payer.customer, price_of())
     for event in payer.world.new_events():
         post(event)
@@ -99,7 +99,7 @@ def test_an_event_that_waits_is_no_drift(payer):
     assert payer.plan == "pro"
 
 
-def test_duplicates_are_named_and_left_alone(payer, acme):
+def test_duplicates_are_reported_and_not_changed(payer, acme):
     payer.buy()
     second = payer.world.sdk.customers.create({"metadata": {"djstripe_subscriber": str(acme.pk)}}).id
     payer.world.subscribe(payer.customer, price_of("enterprise"))
@@ -113,7 +113,7 @@ def test_duplicates_are_named_and_left_alone(payer, acme):
     assert payer.plan == "enterprise"
 
 
-def test_a_price_that_stands_for_nothing_here_is_named(payer):
+def test_an_unregistered_price_is_reported(payer):
     product = payer.world.sdk.products.create({"name": "Special offer"}).id
     foreign = payer.world.sdk.prices.create({"product": product, "unit_amount": 700, "currency": "usd", "recurring": {"interval": "month"}})
     payer.world.subscribe(payer.customer, foreign.id)
@@ -132,7 +132,7 @@ def test_one_organization_by_slug_or_id(payer, acme, stranger):
         command("--organization", "nobody")
 
 
-def test_the_next_run_looks_from_where_the_last_began(payer):
+def test_the_next_run_starts_where_the_last_one_began(payer):
     payer.buy()
     first = reconciliation.reconcile()
     reconciliation.reconcile(payer.organization)
@@ -141,7 +141,7 @@ def test_the_next_run_looks_from_where_the_last_began(payer):
     assert second.events_since == first.started_at - reconciliation.OVERLAP
 
 
-def test_a_stripe_that_is_down_leaves_an_unfinished_run(payer):
+def test_an_outage_leaves_an_unfinished_run(payer):
     payer.buy()
     payer.world.control("down", on=True)
     with pytest.raises(CommandError, match="is not responding"):
@@ -151,7 +151,7 @@ def test_a_stripe_that_is_down_leaves_an_unfinished_run(payer):
     assert row.finished_at is None and "StripeUnavailable" in row.error
 
 
-def test_a_run_waits_for_a_stripe_that_asks_to_slow_down(payer, pauses, monkeypatch):
+def test_a_rate_limited_run_waits(payer, pauses, monkeypatch):
     payer.buy()
     real, refusals = reconciliation.sync_customer, [StripeUnavailable(), StripeUnavailable(), StripeUnavailable()]
 
@@ -207,7 +207,7 @@ class TestOneThatGoesWrong:
         assert drift.actual and not drift.repaired
         return drift.subject
 
-    def test_a_customer(self, payer, stranger, monkeypatch):
+    def test_a_failing_customer_is_recorded(self, payer, stranger, monkeypatch):
         other = Payer.make(payer.world, stranger.organization)
         first, second = sorted([payer, other], key=lambda each: each.customer)
         payer.world.subscribe(second.customer, price_of())
@@ -216,7 +216,7 @@ class TestOneThatGoesWrong:
         assert self.named() == first.customer
         assert second.plan == "pro"
 
-    def test_an_event(self, payer, monkeypatch):
+    def test_a_failing_event_is_recorded(self, payer, monkeypatch):
         payer.world.subscribe(payer.customer, price_of())
         since = reconciliation.events.since
         monkeypatch.setattr(reconciliation.events, "since", lambda moment: [{"id": "evt_odd"}, *since(moment)])
@@ -224,7 +224,7 @@ class TestOneThatGoesWrong:
         assert self.named() == "evt_odd"
         assert WebhookEvent.objects.filter(source="reconciliation", type="customer.subscription.created").exists()
 
-    def test_a_meter(self, acme, stranger, stripe_world, monkeypatch):
+    def test_a_failing_meter_is_recorded(self, acme, stranger, stripe_world, monkeypatch):
         for organization in (acme, stranger.organization):
             OverageSetting.objects.create(organization=organization, feature="sessions", enabled=True, cap_minor=100, currency="usd")
         compared = []
@@ -242,7 +242,7 @@ def test_without_a_key_the_nightly_run_is_silent(db):
         command()
 
 
-def test_the_nightly_run_and_the_button(payer, acme):
+def test_the_nightly_run_and_the_admin_action(payer, acme):
     payer.buy()
     run("billing.reconcile", timestamp=0)
     run("billing.reconcile_organization", organization_id=str(acme.pk))

@@ -125,7 +125,7 @@ def refused_call(stripe_world, acme, api, owner):
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_every_endpoint_tells_a_code_and_alerts_the_operator(refused_call, api, owner, acme, name):
+def test_every_endpoint_returns_a_code_and_alerts_the_operator(refused_call, api, owner, acme, name):
     _payer, endpoint, _page, code = refused_call(name)
     answer = request(api, owner, endpoint)
     assert problem(answer) == (502, code)
@@ -135,7 +135,7 @@ def test_every_endpoint_tells_a_code_and_alerts_the_operator(refused_call, api, 
 
 
 @pytest.mark.parametrize("name", [name for name, call in CALLS.items() if call[2]])
-def test_every_page_tells_a_sentence_and_alerts_the_operator(refused_call, owner, acme, name):
+def test_every_page_shows_a_message_and_alerts_the_operator(refused_call, owner, acme, name):
     _payer, _endpoint, (page, form), code = refused_call(name)
     browser = Client()
     browser.force_login(owner.user)
@@ -263,7 +263,7 @@ def test_automatic_tax_without_setup(stripe_world, api, owner, settings):
         ({"restrictions": {"minimum_amount": 100_000, "minimum_amount_currency": "usd"}}, "promotion_code_not_redeemable"),
     ],
 )
-def test_promotion_codes_that_do_not_hold(stripe_world, api, owner, options, code):
+def test_invalid_promotion_codes_are_refused(stripe_world, api, owner, options, code):
     sdk = stripe_world.sdk
     coupon = sdk.coupons.create({"percent_off": 50, "duration": "once"})
     if "customer" in options:
@@ -274,7 +274,7 @@ def test_promotion_codes_that_do_not_hold(stripe_world, api, owner, options, cod
     assert not OperatorAlert.objects.exists()
 
 
-def test_a_refusal_of_a_subscription_that_is_gone_says_so(payer, api, owner, monkeypatch):
+def test_a_refusal_for_an_ended_subscription_has_its_code(payer, api, owner, monkeypatch):
     payer.buy()
     payer.world.sdk.subscriptions.cancel(payer.state.stripe_subscription_id)
     for path in ("preview-change", "cancel", "change-plan"):
@@ -307,14 +307,14 @@ def test_a_job_that_stripe_refuses_alerts_the_operator(payer, acme, job):
     assert (alert.code, alert.message, alert.organization) == (code, UNEXPECTED, acme)
 
 
-def test_every_job_that_asks_stripe_alerts_the_operator():
+def test_every_job_that_calls_stripe_alerts_the_operator():
     quiet = {"requeue_stranded_events", "purge_events", "send_notifications", "enqueue_migrations"}
     names = {name for name in app.tasks if name.startswith("billing.")}
     assert {name.rpartition(".")[2] for name in names if not hasattr(app.tasks[name].func, "__wrapped__")} == quiet
 
 
 class TestAlert:
-    def test_it_is_mailed_to_the_owners_once_a_day(self, acme, settings):
+    def test_an_alert_is_emailed_to_superusers_once_a_day(self, acme, settings):
         UserFactory(is_superuser=True, is_staff=True, email="root@vendor.example")
         UserFactory(is_staff=True, email="staff@vendor.example")
         for _ in range(3):
@@ -326,7 +326,7 @@ class TestAlert:
         alerts.raise_alert(ServerMisconfigured.code, acme, message="The key is refused.")
         assert OutgoingEmail.objects.count() + len(mail.outbox) == 2
 
-    def test_resolved_it_is_closed_until_it_occurs_again(self, acme):
+    def test_a_resolved_alert_reopens_on_recurrence(self, acme):
         alerts.raise_alert(ServerMisconfigured.code, acme, message="First.")
         alerts.resolve_alert(OperatorAlert.objects.get())
         assert OperatorAlert.objects.get().resolved_at
@@ -335,7 +335,7 @@ class TestAlert:
         assert (alert.resolved_at, alert.occurrences, alert.organization) == (None, 1, None)
         assert alert.message.endswith("Second.")
 
-    def test_staff_resolve_it_with_a_reason(self, acme, client):
+    def test_staff_resolve_an_alert_with_a_reason(self, acme, client):
         alerts.raise_alert(ServerMisconfigured.code, acme, message="First.")
         client.force_login(UserFactory(is_superuser=True, is_staff=True))
         address = reverse("admin:billing_operatoralert_changelist")
@@ -343,14 +343,14 @@ class TestAlert:
         assert client.post(address, chosen, follow=True).status_code == 200
         assert OperatorAlert.objects.get().resolved_at
 
-    def test_it_is_a_metric(self, acme, client, settings):
+    def test_an_alert_is_counted_in_a_metric(self, acme, client, settings):
         alerts.raise_alert(ServerMisconfigured.code, acme, message="First.")
         settings.METRICS_TOKEN = "scrape"
         page = client.get("/metrics", headers={"Authorization": "Bearer scrape"}).text
         assert re.search(r'billing_operator_alerts\{code="billing_not_configured"\} 1', page)
 
 
-def test_the_table_knows_only_what_it_says():
+def test_unknown_refusals_are_stripe_rejected():
     error = stripe.InvalidRequestError("Received unknown parameter: foo", "foo", code="parameter_unknown", http_status=400)
     assert refusals.classify(error, "get", "/v1/customers").code == "stripe_rejected"
     missing = stripe.InvalidRequestError("No such price: 'p'", "price", code="resource_missing", http_status=404)

@@ -103,7 +103,7 @@ def test_the_address_of_a_portal_session_is_not_stored():
     assert "bps_1" in clean
 
 
-def test_what_only_resembles_a_secret_stays():
+def test_values_that_resemble_secrets_are_kept():
     thing = {"name": "The secret_garden_party", "email": "my_secret_x@acme.example", "metadata": {"note": "a secret plan"}, "n": [1, None]}
     assert without_secrets(thing) == thing
     assert event_without_secrets('{"data":  {"object": {"description": "a secret plan"}}}') == (
@@ -123,7 +123,7 @@ def test_the_admin_shows_no_secret_even_if_one_was_stored(client, payer):
     assert secret.encode() not in page.content
 
 
-def test_no_model_of_the_mirror_escapes(stripe_world):
+def test_every_mirrored_model_is_redacted(stripe_world):
     """The check before saving covers every model that stores an object whole."""
     shown = {model for model in admin.site._registry if model._meta.app_label == "djstripe"}
     whole = {model for model in apps.get_app_config("djstripe").get_models() if any(f.name == "stripe_data" for f in model._meta.fields)}

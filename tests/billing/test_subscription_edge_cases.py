@@ -32,7 +32,7 @@ def ids() -> set[str]:
     return {message.id for message in run_checks(tags=["billing"])}
 
 
-def test_settings_that_would_fail_later_are_reported_at_start(settings):
+def test_invalid_settings_are_reported_at_start(settings):
     assert ids() == set()
     settings.BILLING_REFUND_POLICY = "shrug"
     settings.STRIPE_SECRET_KEY = "sk_test_short"
@@ -47,7 +47,7 @@ def test_settings_that_would_fail_later_are_reported_at_start(settings):
     assert ids() == {"billing.E002", "billing.W001"}
 
 
-def test_a_closed_organization_pays_nothing_more(payer, acme, owner):
+def test_a_closed_organization_is_not_charged(payer, acme, owner):
     payer.buy()
     AuthManager(acme).close(owner.user)
     work()
@@ -61,7 +61,7 @@ def test_closing_without_a_subscription_calls_no_stripe(acme, owner):
     forced_cancellation.cancel_all(acme)
 
 
-def test_stripe_bills_who_the_organization_is_now(payer, acme, owner):
+def test_a_customer_update_uses_current_values(payer, acme, owner):
     manager = AuthManager(acme)
     for name, email in [("Acme Rockets", "bills@acme.example"), ("Acme", "owner@acme.example"), ("Acme Rockets", "bills@acme.example")]:
         manager.update(owner, name=name, email=email)
@@ -77,32 +77,32 @@ def test_renaming_an_organization_without_customer_calls_no_stripe(acme, owner):
     assert work() == 0
 
 
-def test_a_customer_deleted_unheard_is_noticed_when_renamed(payer, acme, owner):
+def test_a_deleted_customer_is_detected_at_an_update(payer, acme, owner):
     payer.world.sdk.customers.delete(payer.customer)
     AuthManager(acme).update(owner, name="Acme Rockets", email="bills@acme.example")
     work()
     assert payer.account.customer_deleted_at is not None
 
 
-def test_a_policy_that_comes_late_finds_nothing_to_end(payer):
+def test_a_late_policy_cancellation_does_nothing(payer):
     forced_cancellation.cancel_for_policy(payer.customer, "refunded")
 
 
-def test_a_customer_deleted_unheard_is_noticed_when_buying(stripe_world, payer, api, owner):
+def test_a_deleted_customer_is_detected_at_checkout(stripe_world, payer, api, owner):
     stripe_world.sdk.customers.delete(payer.customer)
     answer = api.post("/api/billing/create-checkout-session", {"planTier": "pro"}, by=owner)
     assert answer.status_code == 200
     assert payer.account.stripe_customer_id != payer.customer
 
 
-def test_a_customer_deleted_unheard_has_nothing_to_manage(stripe_world, payer, api, owner):
+def test_a_deleted_customer_has_no_subscription(stripe_world, payer, api, owner):
     payer.buy()
     stripe_world.sdk.customers.delete(payer.customer)
     assert problem(api.post("/api/billing/preview-change", {"planTier": "enterprise"}, by=owner)) == (409, "no_subscription")
     assert payer.plan == "free"
 
 
-def test_the_portal_of_a_customer_deleted_unheard(stripe_world, payer, api, owner):
+def test_the_portal_of_a_deleted_customer(stripe_world, payer, api, owner):
     stripe_world.sdk.customers.delete(payer.customer)
     assert problem(api.post("/api/billing/create-portal-session", {}, by=owner)) == (409, "no_customer")
 
@@ -116,13 +116,13 @@ def test_the_portal_of_a_customer_deleted_unheard(stripe_world, payer, api, owne
         ("put", "/api/billing/overage", {"enabled": True, "cap": 100}),
     ],
 )
-def test_nor_has_it_anything_to_change(stripe_world, payer, api, owner, method, path, body):
+def test_a_deleted_customer_has_nothing_to_change(stripe_world, payer, api, owner, method, path, body):
     payer.buy()
     stripe_world.sdk.customers.delete(payer.customer)
     assert problem(getattr(api, method)(path, body, by=owner)) == (409, "no_subscription")
 
 
-def test_a_promotion_that_stripe_refuses_is_the_customers_to_correct(stripe_world, api, owner):
+def test_a_refused_promotion_code_opens_no_alert(stripe_world, api, owner):
     coupon = stripe_world.sdk.coupons.create({"percent_off": 50, "duration": "once"})
     code = stripe_world.sdk.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "GONE"})
     attempt_path = "/api/billing/create-checkout-session"
@@ -133,7 +133,7 @@ def test_a_promotion_that_stripe_refuses_is_the_customers_to_correct(stripe_worl
     assert problem(refused) == (409, "promotion_code_expired")
 
 
-def test_what_is_gone_is_none(stripe_world):
+def test_missing_objects_are_none(stripe_world):
     assert checkout_gateway.retrieve("cs_test_none") is None
     assert subscription_gateway.retrieve("sub_none") is None
     assert invoice_gateway.invoice("in_none") is None
@@ -143,17 +143,17 @@ def test_what_is_gone_is_none(stripe_world):
         call("get", "/v1/customers", limit=1000)
 
 
-def test_a_post_without_a_key_is_a_mistake_of_ours(stripe_world):
+def test_a_post_without_an_idempotency_key_is_an_error(stripe_world):
     with pytest.raises(AssertionError, match="idempotency"):
         call("post", "/v1/customers")
 
 
-def test_metadata_that_names_nobody(db):
+def test_metadata_with_an_unknown_organization(db):
     assert customer_mapping.organization_from_metadata({"metadata": {"djstripe_subscriber": "nobody"}}) is None
     assert customer_mapping.organization_from_metadata({}) is None
 
 
-def test_patience_with_others_ends(acme, monkeypatch):
+def test_a_waiting_change_gives_up(acme, monkeypatch):
     taken = held("SELECT pg_advisory_lock(hashtextextended(%s, %s))", [str(acme.pk), int(Namespace.BILLING_CHANGE)])
     with taken, pytest.raises(customer_locks.ChangeInProgress), customer_locks.serialized(acme.pk, patience=0.1):
         pass
@@ -162,7 +162,7 @@ def test_patience_with_others_ends(acme, monkeypatch):
     assert connection.is_usable()
 
 
-def test_a_published_version_that_changed_stops_the_command(stripe_world, monkeypatch):
+def test_a_changed_published_version_stops_the_command(stripe_world, monkeypatch):
     steps = [publish.PublishStep("plan version", "pro v1", "conflict", "features.projects.value: 10 -> 11")]
     monkeypatch.setattr(publish, "plan_publish", lambda: steps)
     with pytest.raises(CommandError, match="never change"):
@@ -175,14 +175,14 @@ def test_without_a_key_only_plan_versions_are_published(capsys):
     assert not PlanPrice.objects.exists()
 
 
-def test_a_product_that_was_renamed_is_put_right(stripe_world):
+def test_a_renamed_product_is_corrected(stripe_world):
     stripe_world.sdk.products.update("contextmcp_pro", {"name": "Something else"})
     assert "changed" in {step.state for step in publish.plan_publish()}
     publish.publish_catalog()
     assert stripe_world.sdk.products.retrieve("contextmcp_pro").name == "ContextMCP Pro"
 
 
-def test_a_price_in_the_environment_is_not_made_again(stripe_world, settings):
+def test_a_configured_price_is_not_created(stripe_world, settings):
     settings.STRIPE_PRICE_IDS = {"STRIPE_PRO_MONTHLY_PRICE_ID": price_of()}
     assert any("from the environment" in str(step) for step in publish.publish_catalog())
 
@@ -205,7 +205,7 @@ def test_closed_organization_gets_no_emails(payer, acme):
     assert mail.outbox == []
 
 
-def test_looking_at_a_free_organization(acme):
+def test_the_subscription_of_a_free_organization(acme):
     manager = BillingManager(acme)
     assert manager.dunning() is None
     assert manager.over_limits() == ()
@@ -221,7 +221,7 @@ def test_two_payers_do_not_see_each_other(stripe_world, payer):
     assert not other.organization.invoices.exists()
 
 
-def test_a_change_whose_answer_is_lost_is_taken_up_again(payer, api, owner, monkeypatch):
+def test_a_change_whose_response_was_lost_is_resumed(payer, api, owner, monkeypatch):
     from billing.models import BillingAction
 
     payer.buy()

@@ -65,7 +65,7 @@ def test_every_form_that_calls_stripe_is_limited(payer, owner, sign_in_as, used_
     assert "Too many billing requests" in browser.post(reverse(name), PAGES[name], follow=True).text
 
 
-def test_pages_that_ask_stripe_are_limited(payer, owner, sign_in_as, api, settings):
+def test_pages_that_call_stripe_are_limited(payer, owner, sign_in_as, api, settings):
     api.post(f"{API}/create-checkout-session", {"planTier": "pro"}, by=owner)
     session = payer.world.sdk.checkout.sessions.list().data[0].id
     browser = sign_in_as(owner)
@@ -78,19 +78,19 @@ def test_pages_that_ask_stripe_are_limited(payer, owner, sign_in_as, api, settin
     assert "Too many billing requests" in preview.text
 
 
-def test_a_user_is_limited_over_all_organizations(payer, api, owner, settings):
+def test_a_user_is_limited_across_organizations(payer, api, owner, settings):
     settings.BILLING_REQUESTS_PER_MINUTE = 3
     other = Person(MembershipFactory(organization=OrganizationFactory(), user=owner.user, role="owner"))
     answers = [api.post(f"{API}/create-portal-session", {}, by=who).status_code for who in (owner, other, owner, other, owner)]
     assert answers == [200, 409, 200, 429, 429]
 
 
-def test_another_customer_is_not_hindered(payer, api, owner, stranger, used_up):
+def test_another_customer_is_not_limited(payer, api, owner, stranger, used_up):
     assert problem(api.post(f"{API}/create-portal-session", {}, by=owner)) == (429, "rate_limited")
     assert problem(api.post(f"{API}/create-portal-session", {}, by=stranger)) == (409, "no_customer")
 
 
-def test_a_replayed_answer_costs_nothing(payer, api, owner):
+def test_a_replayed_response_is_not_counted(payer, api, owner):
     for _ in range(3):
         assert api.post(f"{API}/create-portal-session", {}, by=owner, idempotency_key="k").status_code == 200
     assert StripeRequestWindow.objects.get(subject__startswith="organization").requests == 1

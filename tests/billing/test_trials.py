@@ -55,7 +55,7 @@ def test_a_second_organization_of_the_same_person_has_none(stripe_world, api, ow
     assert second.organization.subscriptions.get().status == "active"
 
 
-def test_nor_has_a_new_account_with_the_same_address(stripe_world, api, owner):
+def test_a_new_account_with_the_same_address_has_no_trial(stripe_world, api, owner):
     EmailAddress.objects.create(user=owner.user, email="ada.lovelace+old@gmail.com", verified=True)
     buy(stripe_world, api, owner)
     other = person("someone@elsewhere.example")
@@ -66,14 +66,14 @@ def test_nor_has_a_new_account_with_the_same_address(stripe_world, api, owner):
     assert not offered(api, other)
 
 
-def test_unverified_address_uses_up_no_trial(stripe_world, api, owner):
+def test_an_unverified_address_is_not_recorded(stripe_world, api, owner):
     EmailAddress.objects.create(user=owner.user, email="victim@example.com", verified=False)
     buy(stripe_world, api, owner)
     victim = person("victim@example.com")
     assert offered(api, victim)
 
 
-def test_a_card_that_had_a_trial_is_found_out_after_checkout(stripe_world, api, owner, stranger):
+def test_a_card_with_a_used_trial_is_detected_after_checkout(stripe_world, api, owner, stranger):
     buy(stripe_world, api, owner)
     assert offered(api, stranger)
     session = buy(stripe_world, api, stranger)
@@ -107,7 +107,7 @@ def test_return_from_checkout_shows_a_withheld_trial(stripe_world, api, owner, s
     assert stranger.organization.subscriptions.get().status == "canceled"
 
 
-def test_any_number_of_deliveries_end_it_once(stripe_world, api, owner, stranger):
+def test_repeated_events_withhold_a_trial_once(stripe_world, api, owner, stranger):
     buy(stripe_world, api, owner)
     buy(stripe_world, api, stranger)
     stripe_world.deliver(stripe_world.events())
@@ -116,7 +116,7 @@ def test_any_number_of_deliveries_end_it_once(stripe_world, api, owner, stranger
     assert BillingNotification.objects.filter(kind="trial_withheld").count() == 1
 
 
-def test_a_trial_that_staff_give_is_theirs_to_give(stripe_world, payer, api, owner):
+def test_trials_given_by_staff_are_not_checked(stripe_world, payer, api, owner):
     other = person("other@elsewhere.example")
     buy(stripe_world, api, other)
     payer.buy(trial_period_days=30)
@@ -136,7 +136,7 @@ def test_former_subscriber_without_a_trial_gets_none(stripe_world, payer, api, o
     assert not promised(owner)
 
 
-def test_a_page_that_promises_a_trial_had_meanwhile_is_closed(stripe_world, api, owner):
+def test_a_checkout_with_a_used_trial_is_expired(stripe_world, api, owner):
     second = person("", user=owner.user)
     first_page = api.post(PATH, PRO, by=second).json()
     assert promised(second)
@@ -147,13 +147,13 @@ def test_a_page_that_promises_a_trial_had_meanwhile_is_closed(stripe_world, api,
     assert stripe_world.sdk.checkout.sessions.retrieve(first_page["sessionId"]).status == "expired"
 
 
-def test_a_member_who_was_only_invited_keeps_their_own(stripe_world, api, owner, member):
+def test_an_invited_member_keeps_their_own_trial(stripe_world, api, owner, member):
     buy(stripe_world, api, owner)
     own = person("", user=member.user)
     assert offered(api, own)
 
 
-def test_the_setting_chooses_what_counts(stripe_world, api, owner, stranger, settings):
+def test_the_setting_selects_the_identities(stripe_world, api, owner, stranger, settings):
     settings.BILLING_TRIAL_ONCE_PER = frozenset()
     buy(stripe_world, api, owner)
     second = person("", user=owner.user)
@@ -188,14 +188,14 @@ def test_closing_an_organization_does_not_give_another_free_plan(stripe_world, a
     assert not trials.is_available(person("", user=owner.user).organization)
 
 
-def test_a_subscription_in_trial_at_its_price_is_not_touched(stripe_world, payer):
+def test_a_trial_without_our_checkout_is_not_withheld(stripe_world, payer):
     """A trial without our Checkout, such as from a payment link."""
     payer.buy("pro", trial_period_days=14, metadata={"checkout_attempt": "not ours"})
     assert payer.state.stripe_price_id == price_of()
     assert payer.state.status == "trialing"
 
 
-def test_a_stranger_learns_nothing_from_a_foreign_session(stripe_world, api, owner, stranger, sign_in_as):
+def test_a_foreign_session_reveals_nothing(stripe_world, api, owner, stranger, sign_in_as):
     session = buy(stripe_world, api, owner)
     answer = sign_in_as(stranger).get(reverse("checkout-return"), {"session_id": session["sessionId"]})
     assert answer.status_code == 404

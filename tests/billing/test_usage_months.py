@@ -35,7 +35,7 @@ def give_free_days(payer, days=FREE_DAYS) -> None:
     payer.world.deliver()
 
 
-def test_free_days_leave_the_month_and_what_was_used(payer, acme):
+def test_free_days_keep_the_month_and_usage(payer, acme):
     payer.buy()
     before = anchor(acme)
     payer.later(10)
@@ -48,7 +48,7 @@ def test_free_days_leave_the_month_and_what_was_used(payer, acme):
     assert (anchor(acme), used(acme)) == (before, 1000)
 
 
-def test_free_days_after_a_trial_keep_the_month_that_was_paid_first(payer, acme):
+def test_free_days_after_a_trial_keep_the_first_paid_month(payer, acme):
     payer.buy(trial_period_days=14)
     payer.later(14.1)
     before = anchor(acme)
@@ -60,7 +60,7 @@ def test_free_days_after_a_trial_keep_the_month_that_was_paid_first(payer, acme)
     assert anchor(acme) == before
 
 
-def test_a_longer_trial_keeps_what_was_used_in_it(payer, acme):
+def test_a_longer_trial_keeps_usage(payer, acme):
     payer.buy(trial_period_days=14)
     payer.later(10)
     UsageTracker(acme).consume("sessions", 700)
@@ -71,7 +71,7 @@ def test_a_longer_trial_keeps_what_was_used_in_it(payer, acme):
     assert anchor(acme) == payer.state.trial_end
 
 
-def test_a_trial_that_is_ended_early_starts_the_paid_month(payer, acme):
+def test_a_trial_ended_early_starts_the_paid_month(payer, acme):
     payer.buy(trial_period_days=14)
     payer.later(3)
     UsageTracker(acme).consume("sessions", 1000)
@@ -81,7 +81,7 @@ def test_a_trial_that_is_ended_early_starts_the_paid_month(payer, acme):
     assert (anchor(acme), used(acme)) == (payer.state.trial_end, 0)
 
 
-def test_free_days_leave_overage_on(payer, acme, owner):
+def test_free_days_keep_overage_enabled(payer, acme, owner):
     payer.buy()
     manager = BillingManager(acme)
     manager.set_overage(enabled=True, cap=2000, actor=owner.caller)
@@ -93,7 +93,7 @@ def test_free_days_leave_overage_on(payer, acme, owner):
     assert BillingManager(acme).subscription().overage.enabled
 
 
-def test_free_days_may_lower_the_cap_and_not_raise_it(payer, acme, owner, api):
+def test_during_free_days_the_cap_can_only_be_lowered(payer, acme, owner, api):
     payer.buy()
     BillingManager(acme).set_overage(enabled=True, cap=2000, actor=owner.caller)
     payer.later(1)
@@ -103,7 +103,7 @@ def test_free_days_may_lower_the_cap_and_not_raise_it(payer, acme, owner, api):
 
 
 @pytest.mark.parametrize("source", [Source.GIFT, Source.STAFF])
-def test_a_grant_of_the_same_plan_leaves_month_use_and_overage(payer, acme, owner, source):
+def test_a_grant_of_the_same_plan_keeps_usage_and_overage(payer, acme, owner, source):
     payer.buy()
     before = anchor(acme)
     BillingManager(acme).set_overage(enabled=True, cap=2000, actor=owner.caller)

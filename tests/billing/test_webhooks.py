@@ -41,14 +41,14 @@ def test_an_event_is_stored_and_its_customer_queued():
     assert [(name, args) for _, name, args in jobs()] == [("billing.process_events", {"subject": "cus_1"})]
 
 
-def test_a_duplicate_is_answered_and_costs_nothing():
+def test_a_duplicate_is_accepted_and_not_queued():
     post(event())
     assert post(event()).status_code == 200
     assert WebhookEvent.objects.count() == 1
     assert len(jobs()) == 1
 
 
-def test_the_answer_costs_one_statement_and_no_call_to_stripe(django_assert_num_queries, monkeypatch):
+def test_storing_takes_one_statement_and_no_stripe_call(django_assert_num_queries, monkeypatch):
     statements = []
     execute = inbox._execute
     monkeypatch.setattr(inbox, "_execute", lambda values: statements.append(values) or execute(values))
@@ -69,24 +69,24 @@ def test_the_answer_costs_one_statement_and_no_call_to_stripe(django_assert_num_
         pytest.param(json.dumps(event()), sign(json.dumps(event()), scheme="v0"), id="v0 only"),
     ],
 )
-def test_what_is_not_from_stripe_is_refused_and_leaves_nothing(body, header):
+def test_an_unsigned_event_is_refused_and_not_stored(body, header):
     assert problem(post(body, header=header)) == (400, "signature_invalid")
     assert not WebhookEvent.objects.exists()
     assert not jobs()
 
 
-def test_a_signature_of_five_minutes_ago_still_counts():
+def test_a_signature_is_valid_for_five_minutes():
     body = json.dumps(event())
     assert post(body, header=sign(body, at=time.time() - 295)).status_code == 200
 
 
-def test_an_oversized_body_is_refused_and_leaves_nothing():
+def test_an_oversized_body_is_refused_and_not_stored():
     body = json.dumps(event(padding="x" * 2 * 1024 * 1024))
     assert problem(post(body)) == (413, "payload_too_large")
     assert not WebhookEvent.objects.exists()
 
 
-def test_both_secrets_count_while_one_rolls():
+def test_both_secrets_are_accepted_during_a_rotation():
     with override_settings(STRIPE_WEBHOOK_SECRETS=[WEBHOOK_SECRET, OLD_WEBHOOK_SECRET]):
         assert post(event(1), secret=OLD_WEBHOOK_SECRET).status_code == 200
         assert post(event(2)).status_code == 200
@@ -116,37 +116,37 @@ def test_both_secrets_count_while_one_rolls():
         '{"id":"evt_1","object":"event","type":"a","created":1,"data":{"object":{"a":"\\ud800"}}}',
     ],
 )
-def test_signed_nonsense_is_refused(body):
+def test_a_signed_body_that_is_no_event_is_refused(body):
     assert problem(post(body)) == (400, "malformed_request")
     assert not WebhookEvent.objects.exists()
 
 
-def test_bytes_that_are_no_text_are_refused(client):
+def test_invalid_utf8_is_refused(client):
     answer = client.post(PATH, b"\xff\xfe", content_type="application/json", headers={"Stripe-Signature": "t=1,v1=0"})
     assert problem(answer) == (400, "malformed_request")
 
 
-def test_a_nul_character_is_survived():
+def test_a_nul_character_is_removed():
     assert post(json.dumps(event(note="a\0b"))).status_code == 200
     assert WebhookEvent.objects.get().payload["note"] == "ab"
 
 
 @pytest.mark.parametrize("name", ["Acme \\u0000x", "\\u0000", "a\\\\u0000", "C:\\temp"])
-def test_a_name_that_only_looks_like_one_is_kept(name):
+def test_an_escaped_sequence_that_is_no_nul_is_kept(name):
     assert post(json.dumps(event(note=name))).status_code == 200
     assert WebhookEvent.objects.get().payload["note"] == name
 
 
-def test_both_in_one_name():
+def test_nul_and_escaped_sequence_in_one_name():
     assert post(json.dumps(event(note="\0\\\0\0u0000\\u0000\0"))).status_code == 200
     assert WebhookEvent.objects.get().payload["note"] == "\\u0000\\u0000"
 
 
-def test_only_post_is_taken(client):
+def test_only_post_is_accepted(client):
     assert problem(client.get(PATH)) == (405, "method_not_allowed")
 
 
-def test_without_a_secret_nothing_is_believed(client):
+def test_without_a_secret_events_are_refused(client):
     with override_settings(STRIPE_WEBHOOK_SECRETS=[]):
         assert problem(post(event())) == (503, "billing_not_configured")
 
@@ -169,7 +169,7 @@ def test_without_a_secret_nothing_is_believed(client):
         ("balance.available", {"object": "balance"}, {}, "", "ignored"),
     ],
 )
-def test_each_event_joins_the_queue_of_whom_it_is_about(kind, thing, more, subject, state):
+def test_each_event_joins_its_subjects_queue(kind, thing, more, subject, state):
     body = event(kind=kind, thing=thing)
     body["data"] |= more
     assert post(body).status_code == 200
@@ -191,7 +191,7 @@ def test_an_object_of_no_known_kind_is_stored(kind):
     assert WebhookEvent.objects.get().subject == "cus_1"
 
 
-def test_an_event_of_several_hundred_kilobytes_is_taken():
+def test_a_large_event_is_accepted():
     assert post(event(thing={"object": "customer", "id": "cus_1", "description": "x" * 400_000})).status_code == 200
     assert WebhookEvent.objects.get().subject == "cus_1"
 

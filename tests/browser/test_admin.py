@@ -53,7 +53,7 @@ def operator(person, world, customer):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_can_be_read_at_a_laptops_width(operator, world, customer, scheme):
+def test_every_page_fits_the_width_of_a_laptop(operator, world, customer, scheme):
     visitor = operator(scheme)
     page, wrong = visitor.page, []
 

@@ -99,7 +99,7 @@ def look(visitor, name):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_for_everybody(person, world, scheme):
+def test_pages_for_anonymous_visitors(person, world, scheme):
     visitor = person(scheme=scheme)
     found = []
     for name, path in SIGNED_OUT.items():
@@ -171,7 +171,7 @@ def test_a_menu_closes_when_the_focus_leaves_it(person, world, member):
     assert menu.get_attribute("open") is None
 
 
-def test_a_second_press_and_a_reload_create_no_second_key(person, world, member):
+def test_a_second_click_and_a_reload_create_no_second_key(person, world, member):
     visitor = person()
     visitor.take_over(member.browser.client.cookies, world.url)
     page = visitor.page
@@ -200,7 +200,7 @@ def test_the_page_about_the_api_renders(person, world):
     assert visitor.wrong == []
 
 
-def test_a_refusal_has_room_around_it(person, world):
+def test_an_error_message_has_margins(person, world):
     visitor = person()
     visitor.page.goto(f"{world.url}/accounts/login/")
     visitor.page.fill("[name=login]", "nobody@acme.example")
@@ -217,7 +217,7 @@ def complaints(visitor):
     return [each for each in visitor.wrong if "status of 404" not in each]
 
 
-def test_no_page_is_forgotten():
+def test_every_page_is_tested():
     """Every new page must be listed here."""
     names = {name for name in get_resolver().reverse_dict if isinstance(name, str)}
     site = {name for name in names if not name.startswith(("mfa_", "rest", "djstripe"))}

@@ -9,7 +9,7 @@ __all__ = ["stripe_configured", "stripe_server"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 
 
-def test_what_was_acknowledged_is_there_once_whatever_is_killed_meanwhile(stripe_configured, tmp_path):
+def test_acknowledged_events_survive_kills_exactly_once(stripe_configured, tmp_path):
     with killable_services.own() as services:
         found = event_durability.play(services, stripe_configured, tmp_path, size=1000, batch=10, clients=6, rounds=1, seed=1)
     assert not found.wrong, "\n".join(found.wrong)

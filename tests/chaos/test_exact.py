@@ -7,7 +7,7 @@ from tests.chaos import quota_exactness
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 
 
-def test_exactly_n_are_allowed_while_servers_die_and_the_cache_is_flushed():
+def test_exactly_n_are_allowed_during_kills_and_flushes():
     found = quota_exactness.run(40, calls=120, repeats=40, clients=60, gates=2)
     assert not found.wrong, "\n".join(found.wrong)
     assert (found.admitted, found.flushes) == (40, 1)

@@ -90,7 +90,7 @@ def everywhere(world):
     return [world.url, world.world.environment["GATE_URL"]]
 
 
-def test_web_and_gate_killed_in_the_middle(world, owner):
+def test_web_and_gate_killed_during_requests(world, owner):
     with Callers(owner, everywhere(world)) as callers:
         callers.until(30)
         for name in ("web", "gate"):
@@ -103,7 +103,7 @@ def test_web_and_gate_killed_in_the_middle(world, owner):
     assert counted(owner) == len(callers.acknowledged)
 
 
-def test_valkey_killed_and_restarted_in_the_middle(world, owner, own):
+def test_valkey_killed_and_restarted_during_requests(world, owner, own):
     """Only rate limits are lost with Valkey; signed-in users stay signed in."""
     with Callers(owner, everywhere(world)) as callers:
         callers.until(20)
@@ -118,7 +118,7 @@ def test_valkey_killed_and_restarted_in_the_middle(world, owner, own):
     world.until(lambda: world.readyz()["status"] == "ok", "ready again", 20)
 
 
-def test_postgres_killed_and_restarted_in_the_middle(world, owner, own):
+def test_postgres_killed_and_restarted_during_requests(world, owner, own):
     with Callers(owner, everywhere(world)) as callers:
         callers.until(20)
         postmaster = own.postgres.process
@@ -146,7 +146,7 @@ def test_postgres_restarted_ten_times_under_load(world, owner, own):
     assert all(world.processes[name].alive for name in ("web", "gate", "worker"))
 
 
-def test_the_worker_killed_with_a_checkout_on_its_way(world, owner):
+def test_a_worker_killed_during_a_checkout(world, owner):
     """All of Stripe's events arrive while no worker runs; the next worker processes each once."""
     world.kill("worker")
     owner.api.post("/api/billing/cancel", {"at": "period_end"})

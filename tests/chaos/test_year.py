@@ -9,7 +9,7 @@ __all__ = ["stripe_configured", "stripe_server", "stripe_world"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 
 
-def test_the_invoices_say_of_overage_what_the_raw_events_say(stripe_world):
+def test_invoiced_overage_equals_the_raw_events(stripe_world):
     found = year_of_billing.play(stripe_world, numbers=range(2), months=2, seed=3)
     assert not found.wrong, "\n".join(found.wrong)
     assert found.billed > 0

@@ -65,7 +65,7 @@ def table_of(name):
 
 
 @pytest.mark.parametrize(("table", "statement"), REFUSED)
-def test_not_even_the_tables_owner_can_alter_them(rows, table, statement):
+def test_the_tables_owner_cannot_alter_them(rows, table, statement):
     with connection.cursor() as cursor:
         for setting in ("origin", "replica"):
             cursor.execute("SELECT set_config('session_replication_role', %s, true)", [setting])
@@ -77,7 +77,7 @@ def test_not_even_the_tables_owner_can_alter_them(rows, table, statement):
     assert MeterReport.objects.get().units == 7
 
 
-def test_a_partition_that_is_made_later_is_protected_too(rows):
+def test_a_later_partition_is_protected(rows):
     later = partitions.following(partitions.ahead(now())[-1])
     with connection.cursor() as cursor:
         cursor.execute(partitions.create_statement(later))
@@ -89,7 +89,7 @@ def test_a_partition_that_is_made_later_is_protected_too(rows):
         ]
 
 
-def test_a_report_is_marked_as_the_product_does(rows):
+def test_a_report_can_be_marked_as_sent_or_given_up(rows):
     waiting = report(rows, 2)
     rows_of_it = MeterReport.objects.filter(pk=waiting.pk)
     rows_of_it.update(attempts=1, first_sent_at=now(), error="Stripe does not answer")

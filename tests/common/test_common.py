@@ -31,7 +31,7 @@ from contextmcp.common.money import format_amount
         ("xx-YY, *", 900, "usd", "$9.00"),
     ],
 )
-def test_money_is_told_in_its_own_units_as_the_reader_writes_them(language: str, minor: int, currency: str, told: str) -> None:
+def test_amounts_are_formatted_for_the_locale(language: str, minor: int, currency: str, told: str) -> None:
     asked = HttpRequest()
     asked.META["HTTP_ACCEPT_LANGUAGE"] = language
     answer = LocaleMiddleware(lambda request: HttpResponse(format_amount(minor, currency)))(asked)
@@ -39,7 +39,7 @@ def test_money_is_told_in_its_own_units_as_the_reader_writes_them(language: str,
     assert format_amount(900, "usd") == "$9.00"
 
 
-def test_identifiers_come_in_order_of_time() -> None:
+def test_identifiers_are_ordered_by_time() -> None:
     first = uuid7()
     time.sleep(0.002)
     second = uuid7()
@@ -47,17 +47,17 @@ def test_identifiers_come_in_order_of_time() -> None:
     assert (first.version, first.variant) == (7, "specified in RFC 4122")
 
 
-def test_secrets_are_masked_wherever_they_turn_up() -> None:
+def test_secrets_are_masked_in_any_text() -> None:
     said = mask("Bearer cmcp_sk_live_abcdefGHIJKL123 and sk_test_123456789012345678901234 and whsec_abcdefghijklmnop")
     assert said == "Bearer cmcp_sk_live_*** and sk_test_*** and whsec_***"
 
 
-def test_an_organization_on_a_test_clock_lives_in_its_own_time() -> None:
+def test_now_includes_the_test_clocks_offset() -> None:
     ahead = SimpleNamespace(clock_offset=timedelta(days=14))
     assert timedelta(days=13, hours=23) < now(ahead) - now() <= timedelta(days=14, seconds=1)
 
 
-def test_waiting_is_rounded_up_and_never_nothing() -> None:
+def test_retry_after_is_rounded_up_and_positive() -> None:
     present = datetime(2026, 1, 1, tzinfo=UTC)
     assert until(present + timedelta(seconds=1.2), present) == 2
     assert until(present - timedelta(seconds=5), present) == 1
@@ -81,7 +81,7 @@ def test_waiting_is_rounded_up_and_never_nothing() -> None:
         (1, "6.6.6.6:x", "10.0.0.1"),
     ],
 )
-def test_a_clients_address_is_what_our_own_proxies_say(
+def test_the_clients_address_comes_from_trusted_proxies(
     rf: RequestFactory, settings: Any, proxies: int, forwarded: str, address: str
 ) -> None:
     settings.TRUSTED_PROXIES = proxies

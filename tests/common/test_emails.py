@@ -65,7 +65,7 @@ def test_a_message_and_its_job_are_part_of_the_transaction():
     assert (OutgoingEmail.objects.count(), jobs()) == (1, 1)
 
 
-def test_delivery_keeps_no_text(mailoutbox):
+def test_delivered_emails_have_no_text(mailoutbox):
     email = store(reference="7")
     assert delivery.deliver_due() == 1
     (message,) = mailoutbox
@@ -78,7 +78,7 @@ def test_delivery_keeps_no_text(mailoutbox):
 
 
 @pytest.mark.parametrize("kind", ["refused", "silent"])
-def test_sign_up_and_reset_answer_while_the_mail_server_is_away(client, settings, kind):
+def test_sign_up_and_reset_work_without_a_mail_server(client, settings, kind):
     with smtp(settings, kind) as server:
         assert client.post(reverse("account_signup"), FORM).status_code == 302
         client.logout()
@@ -98,7 +98,7 @@ def test_sign_up_and_reset_answer_while_the_mail_server_is_away(client, settings
     assert set(OutgoingEmail.objects.values_list("category", flat=True)) == {"email_confirmation_signup", "password_reset_key"}
 
 
-def test_retries_come_later_each_time_and_end(settings):
+def test_retries_back_off_and_end(settings):
     settings.EMAIL_DELIVERY_BACKEND = "tests.support.failing_mail.Backend"
     email, delays = store(), []
     for _ in range(9):
@@ -115,7 +115,7 @@ def test_retries_come_later_each_time_and_end(settings):
     assert timedelta(0) < MAX_DELIVERY_AGE <= timedelta(days=3)
 
 
-def test_one_address_that_is_refused_holds_up_no_other(monkeypatch, mailoutbox):
+def test_a_refused_recipient_does_not_delay_others(monkeypatch, mailoutbox):
     import smtplib
 
     bad, good = store(to="bad@b.example"), store(to="good@b.example")
@@ -136,7 +136,7 @@ def test_one_address_that_is_refused_holds_up_no_other(monkeypatch, mailoutbox):
     assert good.state == "sent"
 
 
-def test_a_worker_that_died_while_sending_costs_a_delay(monkeypatch):
+def test_a_worker_killed_while_sending_only_delays_the_email(monkeypatch):
     email = store()
     with monkeypatch.context() as patch:
         patch.setattr(delivery, "_message", lambda email: (_ for _ in ()).throw(SystemExit))
@@ -148,7 +148,7 @@ def test_a_worker_that_died_while_sending_costs_a_delay(monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_senders_deliver_once(mailoutbox):
+def test_two_workers_deliver_an_email_once(mailoutbox):
     email = store()
     ready, claimed = threading.Barrier(2), []
 
@@ -166,7 +166,7 @@ def test_two_senders_deliver_once(mailoutbox):
     assert sorted(claimed) == [False, True]
 
 
-def test_headers_and_attachments_are_refused_where_they_are_made():
+def test_headers_and_attachments_are_refused_when_queued():
     with pytest.raises(BadHeaderError):
         EmailMessage("a\nBcc: b@c.example", "x", to=["a@b.example"]).send()
     message = EmailMessage("a", "x", to=["a@b.example"])
@@ -189,7 +189,7 @@ def test_text_is_plain_and_html_is_escaped():
         assert escaped in email.html
 
 
-def test_old_ones_are_forgotten_but_not_what_waits():
+def test_old_emails_are_deleted_and_pending_ones_kept():
     waiting, sent = store(), store()
     OutgoingEmail.objects.filter(pk=sent.pk).update(state="sent", text="", html="")
     OutgoingEmail.objects.update(created_at=now() - timedelta(days=31))
@@ -205,14 +205,14 @@ class TestAdmin:
         client.force_login(UserFactory(is_staff=True, is_superuser=True))
         return client
 
-    def test_failures_are_listed_without_what_they_say(self, staff, settings):
+    def test_failures_are_listed_without_their_text(self, staff, settings):
         settings.EMAIL_DELIVERY_BACKEND = "tests.support.failing_mail.Backend"
         email = store()
         delivery.deliver_due()
         for page in (staff.get(self.URL).text, staff.get(f"{self.URL}{email.pk}/change/").text):
             assert "nobody listens" in page and "secret link" not in page
 
-    def test_staff_send_again_now(self, staff):
+    def test_staff_can_retry_immediately(self, staff):
         email = store()
         OutgoingEmail.objects.update(next_attempt_at=now() + timedelta(hours=1))
         given = {"action": "retry", "_selected_action": [email.pk]}
@@ -225,7 +225,7 @@ class TestAdmin:
         assert delivery.deliver_due() == 1
         assert "its content was deleted" in staff.post(self.URL, given, follow=True).text
 
-    def test_it_takes_the_permission(self, client):
+    def test_retrying_requires_the_permission(self, client):
         from django.contrib.auth.models import Permission
 
         looker = UserFactory(is_staff=True)

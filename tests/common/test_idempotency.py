@@ -16,7 +16,7 @@ def kept(key: str, age: timedelta) -> None:
     IdempotencyRecord.objects.filter(pk=record.pk).update(created_at=now() - age)
 
 
-def test_answers_are_forgotten_a_week_later_and_not_before() -> None:
+def test_records_are_purged_after_a_week() -> None:
     kept("old", IDEMPOTENCY_RETENTION + timedelta(minutes=1))
     kept("young", IDEMPOTENCY_RETENTION - timedelta(minutes=1))
     purge_idempotency_records(0)

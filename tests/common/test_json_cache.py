@@ -34,13 +34,13 @@ def test_values_are_json_in_the_table(cache):
     assert cache.get("key") == [1.5, 2]
 
 
-def test_a_pickle_in_the_table_is_not_read(cache, monkeypatch):
+def test_a_pickle_in_the_table_is_ignored(cache, monkeypatch):
     monkeypatch.setattr(pickle, "loads", lambda *_: pytest.fail("a pickle was loaded"))
     _write(cache.make_key("key"), base64.b64encode(pickle.dumps(_Payload())).decode())
     assert cache.get("key", "default") == "default"
 
 
-def test_what_is_no_json_is_not_stored(cache):
+def test_values_that_are_not_json_are_refused(cache):
     with pytest.raises(TypeError):
         cache.set("key", _Payload())
 
@@ -53,14 +53,14 @@ def test_add_stores_once_until_it_expires(cache):
     assert cache.add("key", 3, 60) and cache.get("key") == 3
 
 
-def test_touch_and_delete_tell_whether_there_was_one(cache):
+def test_touch_and_delete_return_whether_the_key_existed(cache):
     assert not cache.touch("key") and not cache.delete("key")
     cache.set("key", 1, None)
     assert cache.touch("key", 60) and cache.delete("key")
     assert cache.get("key") is None
 
 
-def test_cull_deletes_what_has_expired(cache):
+def test_cull_deletes_expired_rows(cache):
     cache.set("old", 1, -1)
     cache.set("new", 1, 60)
     assert cache.cull() == 1

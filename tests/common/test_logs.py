@@ -52,7 +52,7 @@ def line(request):
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-def test_requests_arguments_and_exceptions_are_masked(line, secret):
+def test_secrets_in_requests_and_exceptions_are_masked(line, secret):
     request = RequestFactory().get(f"/api/auth/keys/{secret}?api_key={secret}")
     try:
         raise ValueError({"key": [secret]})
@@ -71,12 +71,12 @@ def test_requests_arguments_and_exceptions_are_masked(line, secret):
         "/status?token=Zm9vYmFyYmF6cXV4&a=b",
     ],
 )
-def test_tokens_in_addresses_are_masked(line, path):
+def test_tokens_in_urls_are_masked(line, path):
     assert "Zm9vYmFyYmF6cXV4" not in line("Not Found: %s", path, extra={"request": RequestFactory().get(path)})
 
 
 @pytest.mark.django_db
-def test_lines_of_a_request_name_who_is_asking(api, owner, client):
+def test_log_lines_of_a_request_contain_the_caller(api, owner, client):
     def bound():
         return structlog.contextvars.get_contextvars()
 
@@ -94,7 +94,7 @@ def test_lines_of_a_request_name_who_is_asking(api, owner, client):
     assert "organization" not in bound()
 
 
-def test_lines_of_a_job_name_it_and_the_ids_among_its_arguments():
+def test_log_lines_of_a_job_contain_its_ids():
     class Context:
         job = Job(
             id=7,
@@ -114,7 +114,7 @@ def test_lines_of_a_job_name_it_and_the_ids_among_its_arguments():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_idle_worker_writes_next_to_nothing(tmp_path, monkeypatch):
+def test_an_idle_worker_logs_almost_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("LOG_LEVEL", "INFO")
     worker = Worker(log=tmp_path / "worker.log")
     try:

@@ -17,7 +17,7 @@ def allowed(methods):
 
 
 @pytest.mark.parametrize("path", TAKEN)
-def test_every_address_of_the_document(api, owner, path):
+def test_methods_of_documented_urls(api, owner, path):
     address = path.replace("{feature}", "projects")
     while "{" in address:
         address = address[: address.index("{")] + "019a0000-0000-7000-8000-000000000000" + address[address.index("}") + 1 :]
@@ -38,7 +38,7 @@ def test_every_address_of_the_document(api, owner, path):
     [("/api/billing/webhooks/stripe", {"POST"}), ("/api/schema", {"GET"}), ("/api/docs", {"GET"})],
     ids=["stripe", "schema", "docs"],
 )
-def test_addresses_that_are_not_in_the_document(client, db, path, taken):
+def test_methods_of_undocumented_urls(client, db, path, taken):
     for method in ALL - taken:
         answer = client.generic(method, path)
         assert answer.status_code == 405, method

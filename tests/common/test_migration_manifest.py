@@ -31,7 +31,7 @@ def lock(*arguments):
     return out.getvalue()
 
 
-def test_it_knows_the_migrations_of_this_repository_alone():
+def test_only_migrations_of_this_repository_are_listed():
     found = manifest.present()
     folders = {Path(name).parent.as_posix() for name in found}
     assert {"accounts/migrations", "billing/migrations", "billing/stripe/djstripe_migrations", "contextmcp/common/migrations"} <= folders
@@ -40,12 +40,12 @@ def test_it_knows_the_migrations_of_this_repository_alone():
     }
 
 
-def test_before_the_first_release_nothing_is_held(copy):
+def test_before_the_first_release_nothing_is_checked(copy):
     assert "nothing was released" in lock("--check")
     assert not (copy / manifest.MANIFEST).exists()
 
 
-def test_the_manifest_is_what_sha256sum_checks(copy):
+def test_sha256sum_can_check_the_manifest(copy):
     assert "added" in lock()
     assert "as they were released" in lock("--check")
     sums = subprocess.run(["sha256sum", "--check", "--quiet", manifest.MANIFEST], cwd=copy, capture_output=True, check=False)
@@ -53,7 +53,7 @@ def test_the_manifest_is_what_sha256sum_checks(copy):
 
 
 @pytest.mark.parametrize("arguments", [(), ("--check",)])
-def test_a_released_migration_does_not_change(copy, arguments):
+def test_a_changed_migration_is_reported(copy, arguments):
     lock()
     path = copy / "usage/migrations/0001_initial.py"
     path.write_text(path.read_text() + "\n")
@@ -62,14 +62,14 @@ def test_a_released_migration_does_not_change(copy, arguments):
 
 
 @pytest.mark.parametrize("arguments", [(), ("--check",)])
-def test_a_released_migration_does_not_vanish(copy, arguments):
+def test_a_missing_migration_is_reported(copy, arguments):
     lock()
     next((copy / "billing/stripe/djstripe_migrations").glob("0*.py")).unlink()
     with pytest.raises(CommandError, match=r"billing/stripe/djstripe_migrations/0001_\w+.py was released and is missing"):
         lock(*arguments)
 
 
-def test_a_new_one_is_added_by_the_command(copy):
+def test_the_command_adds_a_new_migration(copy):
     lock()
     before = (copy / manifest.MANIFEST).read_text().splitlines()
     (copy / "usage/migrations/0099_new.py").write_text("# A migration.\n")
@@ -80,5 +80,5 @@ def test_a_new_one_is_added_by_the_command(copy):
     assert set(before) < set((copy / manifest.MANIFEST).read_text().splitlines())
 
 
-def test_this_repository_keeps_to_its_manifest():
+def test_this_repository_matches_its_manifest():
     lock("--check")

@@ -63,7 +63,7 @@ def test_the_documentation_names_every_metric(settings, tmp_path):
 
 
 @pytest.mark.django_db
-def test_metrics_tell_of_the_spool(client, settings, tmp_path):
+def test_metrics_report_the_spool(client, settings, tmp_path):
     settings.USAGE_SPOOL_DIR = str(tmp_path)
     (tmp_path / "a.spool").write_bytes(b"x" * 7)
     (tmp_path / "b.damaged").write_bytes(b"x" * 3)
@@ -72,7 +72,7 @@ def test_metrics_tell_of_the_spool(client, settings, tmp_path):
     assert _value(client, 'usage_spool_files{state="damaged"}') == 1
 
 
-def test_metrics_say_that_the_database_is_away(monkeypatch):
+def test_metrics_report_a_database_outage(monkeypatch):
     def away(self):
         raise OperationalError
 
@@ -82,7 +82,7 @@ def test_metrics_say_that_the_database_is_away(monkeypatch):
 
 
 @pytest.mark.django_db
-def test_readiness_names_missing_migrations_and_workers(client, monkeypatch):
+def test_readiness_reports_missing_migrations_and_workers(client, monkeypatch):
     answer = client.get("/readyz")
     assert answer.status_code == 200
     assert answer.json()["parts"]["worker"] == "none is running"
@@ -105,7 +105,7 @@ def test_an_outage_of_the_cache_is_logged_once(caplog):
 
 
 @pytest.mark.django_db
-def test_waiting_for_a_row_ends_in_503(client):
+def test_a_lock_timeout_is_a_503(client):
     with pytest.raises(OperationalError) as caught, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("DO $$ BEGIN RAISE lock_not_available; END $$")
     refusal = problems.translate(caught.value)
@@ -114,7 +114,7 @@ def test_waiting_for_a_row_ends_in_503(client):
 
 
 @pytest.mark.django_db
-def test_addresses_that_every_site_has(client):
+def test_well_known_urls_are_served(client):
     assert b"Disallow: /account/" in client.get("/robots.txt").content
     assert client.get("/favicon.ico").status_code == 302
     assert client.get("/.well-known/security.txt").status_code == 404
@@ -130,6 +130,6 @@ def test_the_documentation_page_has_a_policy_for_scripts(client):
 
 
 @pytest.mark.django_db
-def test_pages_take_head_and_are_compressed(client):
+def test_pages_support_head_and_compression(client):
     assert client.head("/pricing/").status_code == 200
     assert client.get("/pricing/", HTTP_ACCEPT_ENCODING="gzip")["Content-Encoding"] == "gzip"

@@ -55,7 +55,7 @@ def test_many_threads_share_few_connections(pool, made):
     assert len(made) == 2
 
 
-def test_waiting_for_a_connection_has_an_end(pool, monkeypatch):
+def test_waiting_for_a_connection_times_out(pool, monkeypatch):
     monkeypatch.setattr(pools, "WAIT_SECONDS", 0.1)
     one, other = pool.getconn(), pool.getconn()
     with pytest.raises(PoolTimeout) as refused:
@@ -66,7 +66,7 @@ def test_waiting_for_a_connection_has_an_end(pool, monkeypatch):
     pool.putconn(other)
 
 
-def test_broken_open_and_unused_connections_are_not_handed_out(pool, made, monkeypatch):
+def test_unusable_connections_are_not_reused(pool, made, monkeypatch):
     one = pool.getconn()
     pool.putconn(one)
     with psycopg.connect(**connection.get_connection_params(), autocommit=True) as control:
@@ -83,7 +83,7 @@ def test_broken_open_and_unused_connections_are_not_handed_out(pool, made, monke
     assert three.closed and len(made) == 4
 
 
-def test_a_failing_connect_leaves_its_place_free(pool, monkeypatch):
+def test_a_failed_connect_does_not_use_up_a_connection(pool, monkeypatch):
     monkeypatch.setattr(pools, "WAIT_SECONDS", 0.1)
 
     def fail():
@@ -97,7 +97,7 @@ def test_a_failing_connect_leaves_its_place_free(pool, monkeypatch):
     pool.putconn(pool.getconn())
 
 
-def test_postgres_itself_is_no_pooler(transactional_db):
+def test_a_direct_connection_is_not_detected_as_a_pooler(transactional_db):
     check_pooling()
 
 

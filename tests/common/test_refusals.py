@@ -38,7 +38,7 @@ def test_each_conflict_has_a_code_of_its_own():
     assert len(set(codes)) == len(codes) and errors.Conflict.code not in codes
 
 
-def test_nothing_raises_a_conflict_without_a_reason():
+def test_no_conflict_is_raised_without_a_reason():
     found = []
     for package in PRODUCT:
         for path in (REPOSITORY / package).rglob("*.py"):
@@ -54,7 +54,7 @@ def test_nothing_raises_a_conflict_without_a_reason():
 @pytest.mark.parametrize(
     ("path", "accept", "is_page"), [("/account/", "text/html", True), ("/account/", "", False), ("/api/x", "text/html", False)]
 )
-def test_what_is_refused_before_django_is_a_page_where_html_is_preferred(refusal, path, accept, is_page):
+def test_early_refusals_are_pages_if_html_is_preferred(refusal, path, accept, is_page):
     answer = problems.before_django(refusal(), path, accept, "reference-1")
     assert answer.status_code == refusal.status
     assert answer["Content-Type"] == ("text/html; charset=utf-8" if is_page else problems.CONTENT_TYPE)

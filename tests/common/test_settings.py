@@ -44,11 +44,11 @@ def start(command: Sequence[str] = ("-c", "import contextmcp.settings.production
     )
 
 
-def test_it_starts_with_what_the_example_names() -> None:
+def test_the_example_variables_are_sufficient() -> None:
     assert start().returncode == 0
 
 
-def test_metrics_are_shared_only_where_a_folder_is_named(tmp_path: Path) -> None:
+def test_metrics_are_shared_only_with_a_directory(tmp_path: Path) -> None:
     """prometheus_client treats an empty variable as the current directory."""
     show = "import contextmcp.settings.production, os; print(os.environ.get('PROMETHEUS_MULTIPROC_DIR'))"
     assert start(["-c", show]).stdout == "None\n"
@@ -62,7 +62,7 @@ def test_metrics_are_shared_only_where_a_folder_is_named(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "name", ["SECRET_KEY", "API_KEY_SECRETS", "DATABASE_URL", "ALLOWED_HOSTS", "PUBLIC_URL", "EMAIL_URL", "DEFAULT_FROM_EMAIL"]
 )
-def test_what_is_missing_is_named(name: str) -> None:
+def test_missing_variables_are_named(name: str) -> None:
     said = start(**{name: ""})
     assert said.returncode
     assert said.stderr.splitlines()[-1].startswith(f"django.core.exceptions.ImproperlyConfigured: {name} is not set: ")
@@ -107,7 +107,7 @@ def test_what_is_missing_is_named(name: str) -> None:
         ("USAGE_SPOOL_DIR", "/nonexistent"),
     ],
 )
-def test_what_is_malformed_is_named_and_no_secret_repeated(name: str, value: str) -> None:
+def test_malformed_variables_are_named_without_their_value(name: str, value: str) -> None:
     said = start(**{name: value})
     assert said.returncode
     sentence = said.stderr.splitlines()[-1]
@@ -169,7 +169,7 @@ def test_every_process_stops_with_one_sentence(name: str) -> None:
     assert own == ["GATE_URL is malformed: enter an https:// URL such as https://contextmcp.example."]
 
 
-def test_manage_uses_production_settings_unless_told_otherwise() -> None:
+def test_manage_uses_production_settings_by_default() -> None:
     show = [
         "-c",
         "import contextmcp.startup as s; s.load_settings('test'); from django.conf import settings as s; print(s.SETTINGS_MODULE)",

@@ -25,7 +25,7 @@ MODULES = {
         (r"\bisinstance\(request\.user, User\)\n    return", {"accounts/authentication.py"}),
     ],
 )
-def test_each_of_these_has_one_place(pattern: str, modules: set[str]):
+def test_each_pattern_occurs_only_in_its_modules(pattern: str, modules: set[str]):
     assert {name for name, text in MODULES.items() if re.search(pattern, text)} == modules
 
 

@@ -74,7 +74,7 @@ def test_chunked_bodies_reach_every_kind_of_view(web, key):
     assert page.startswith(b"HTTP/1.1 200 ")
 
 
-def test_bodies_beyond_the_limit_are_refused_without_memory(web, key):
+def test_large_bodies_are_refused_without_buffering(web, key):
     worker = psutil.Process(web.process.pid).children()[0]
     head = f"POST /api/auth/generate-key HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\nContent-Type: application/json\r\n"
     assert b" 401 " not in talk(web.port, f"{head}Content-Length: 2\r\nConnection: close\r\n\r\n{{}}".encode())
@@ -96,7 +96,7 @@ def test_bodies_beyond_the_limit_are_refused_without_memory(web, key):
         ("/api/organization", "text/html", b"application/problem+json"),
     ],
 )
-def test_a_browser_gets_a_page_when_its_body_is_too_large(web, path, accept, kind):
+def test_a_browser_gets_a_page_for_a_large_body(web, path, accept, kind):
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nX-Request-Id: abc-1\r\nContent-Length: 1000000000\r\n\r\n"
     answer = talk(web.port, head.encode())
     assert answer.startswith(b"HTTP/1.1 413 ") and b"content-type: " + kind in answer
@@ -104,7 +104,7 @@ def test_a_browser_gets_a_page_when_its_body_is_too_large(web, path, accept, kin
     assert (b"The request body is too large." in answer) and (b"web/site.css" in answer) is kind.startswith(b"text/html")
 
 
-def test_slow_bodies_do_not_hold_back_others(web, key):
+def test_slow_bodies_do_not_delay_others(web, key):
     head = b"POST /accounts/login/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\nx"
     slow = [socket.create_connection(("127.0.0.1", web.port), 10) for _ in range(200)]
     try:
@@ -136,21 +136,21 @@ def test_liveness_needs_no_host_and_no_thread(web):
         (b"Host: localhost\r\nContent-Encoding: gzip\r\n", 415),
     ],
 )
-def test_heads_that_could_be_read_in_two_ways_are_refused(web, headers, status):
+def test_ambiguous_headers_are_refused(web, headers, status):
     body = gzip.compress(b"{}")
     length = f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode()
     answer = talk(web.port, b"POST /api/usage/authorize HTTP/1.1\r\n" + headers + length + body)
     assert answer.startswith(b"HTTP/1.1 %d " % status) and b"application/problem+json" in answer
 
 
-def test_connections_to_postgres_bear_the_name_of_the_process(web, key):
+def test_postgres_connections_have_the_processs_name(web, key):
     assert Http(web.port).request("GET", "/api/usage/current", key=key)[0] == 200
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'contextmcp web' AND datname = current_database()")
         assert cursor.fetchone()[0] >= 1
 
 
-def test_an_encoded_slash_is_no_separator(web, key):
+def test_an_encoded_slash_is_refused(web, key):
     assert Http(web.port).request("GET", "/api%2Fusage/current", key=key)[0] == 404
 
 
@@ -170,7 +170,7 @@ def scrape(port):
     return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in text.splitlines() if not line.startswith("#")}
 
 
-def test_each_process_answers_for_all_of_them(transactional_db, key, tmp_path):
+def test_each_process_returns_the_metrics_of_all(transactional_db, key, tmp_path):
     folder = tmp_path / "metrics"
     web = WebProcess(workers=2, METRICS_TOKEN="metrics-token", PROMETHEUS_MULTIPROC_DIR=str(folder))
     try:

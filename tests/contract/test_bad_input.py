@@ -111,7 +111,7 @@ def refused(answer, *statuses):
 
 
 @pytest.mark.parametrize("operation", [each for each in OPERATIONS if not each.is_open], ids=by_name)
-def test_who_is_asking(operation, send, keys):
+def test_invalid_credentials_are_refused(operation, send, keys):
     for name, (authorization, code) in keys.items():
         answer = send(operation, json.dumps(operation.example or {}), authorization=authorization)
         if operation.takes_keys:
@@ -121,14 +121,14 @@ def test_who_is_asking(operation, send, keys):
 
 
 @pytest.mark.parametrize("operation", WITH_BODY, ids=by_name)
-def test_what_is_no_json(operation, send):
+def test_malformed_json_is_refused(operation, send):
     authorization = {} if operation.takes_keys else {"authorization": None}
     for body in (b"{", b"nonsense", b'{"a": NaN}', b"\xff\xfe{}", b'{"a": 1} tail', DEEP):
         assert refused(send(operation, body, **authorization), *expected(operation, 400, 422)), body[:20]
 
 
 @pytest.mark.parametrize("operation", WITH_BODY, ids=by_name)
-def test_what_has_another_shape(operation, send):
+def test_bodies_of_another_shape_are_refused(operation, send):
     example = operation.example or {}
     wrong = [b"[]", b"3", b'"text"', b"null", b"true"]
     wrong += [{**example, "surprise": 1}, {"name\x00": 1}]
@@ -146,13 +146,13 @@ def test_what_has_another_shape(operation, send):
 
 
 @pytest.mark.parametrize("operation", WITH_BODY, ids=by_name)
-def test_what_is_said_in_another_format(operation, send):
+def test_other_media_types_are_refused(operation, send):
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml", "nonsense"):
         assert refused(send(operation, b'{"a": 1}', kind=kind), *expected(operation, 415)), kind
 
 
 @pytest.mark.parametrize("operation", WITH_BODY, ids=by_name)
-def test_what_is_too_much(operation, send):
+def test_large_bodies_are_refused(operation, send):
     # The size is refused before authentication.
     assert refused(send(operation, HUGE), 413, *expected(operation, 422))
 
@@ -167,7 +167,7 @@ def test_other_methods_get_405(operation, send):
 
 
 @pytest.mark.parametrize("operation", WITH_ID, ids=by_name)
-def test_ids_that_are_none(operation, send):
+def test_malformed_and_unknown_ids_are_not_found(operation, send):
     body = json.dumps(operation.example) if operation.example else b""
     for value in ("none", "0", "%00", "a" * 2000, str(uuid.uuid4())):
         assert refused(send(operation, body, path=address(operation, value)), 404) == "not_found", value[:40]
@@ -185,7 +185,7 @@ def test_another_organizations_id_is_not_found(operation, send, owner, stranger)
 
 
 @pytest.mark.parametrize("operation", TAKING_KEYS, ids=by_name)
-def test_a_key_of_idempotency_that_is_none(operation, send):
+def test_an_invalid_idempotency_key_is_refused(operation, send):
     for key in ("", "x" * 256, "\xe9".encode("latin-1")):
         answer = send(operation, json.dumps(operation.example or {}), **{"Idempotency-Key": key})
         assert refused(answer, *expected(operation, 400, 404, 422))

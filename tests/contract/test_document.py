@@ -12,12 +12,12 @@ pytestmark = pytest.mark.any_catalog
 NOT_IN_IT = {"api/billing/webhooks/stripe", "api/schema", "api/docs"}
 
 
-def test_it_is_openapi_3_1_and_was_written_without_a_doubt():
+def test_the_document_is_valid_openapi_3_1_without_warnings():
     assert document()["openapi"].startswith("3.1")
     assert complaints() == []
 
 
-def test_it_names_every_address_of_the_api():
+def test_the_document_contains_every_url_of_the_api():
     def addresses(patterns, prefix=""):
         for each in patterns:
             path = prefix + str(each.pattern)
@@ -33,7 +33,7 @@ def test_it_names_every_address_of_the_api():
 
 
 @pytest.mark.parametrize("operation", operations(), ids=lambda each: each.name)
-def test_it_says_what_each_operation_does_and_shows_it(operation):
+def test_every_operation_has_a_description_and_examples(operation):
     definition = operation.definition
     assert definition["summary"]
     assert definition["tags"]
@@ -54,7 +54,7 @@ def test_it_says_what_each_operation_does_and_shows_it(operation):
 
 
 @pytest.mark.parametrize("operation", operations(), ids=lambda each: each.name)
-def test_its_examples_are_what_it_says_they_are(operation):
+def test_examples_match_their_schemas(operation):
     media = [operation.body] if operation.body else []
     media += [
         one for answer in operation.definition["responses"].values() for kind, one in answer.get("content", {}).items() if "json" in kind
@@ -102,7 +102,7 @@ def test_each_conflict_has_a_code_of_its_own():
     assert not [text for text in descriptions if "`conflict`" in text]
 
 
-def test_the_session_cookie_is_the_deployments(settings):
+def test_the_session_cookie_has_the_configured_name(settings):
     settings.SESSION_COOKIE_NAME = "__Host-sessionid"
     definition = SchemaGenerator().get_schema(request=None, public=True)["components"]["securitySchemes"]
     assert {definition["session"]["name"], definition["signedIn"]["name"]} == {"__Host-sessionid"}

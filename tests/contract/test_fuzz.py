@@ -55,7 +55,7 @@ def connection():
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-def test_what_is_made_up_is_answered_as_promised(case, world, owner, key, connection):
+def test_generated_requests_get_documented_responses(case, world, owner, key, connection):
     allowed = [check for check in CHECKS if case.operation.definition.raw["operationId"] not in BEYOND.get(check, ())]
     if names_customer(case):
         allowed = [check for check in allowed if check is not checks.positive_data_acceptance]

@@ -99,7 +99,7 @@ def refusals(operation, *codes):
     return {"service_key_required"} if MAY[operation.name] == NO_CUSTOMER else set(codes)
 
 
-def test_the_table_names_every_operation():
+def test_the_table_contains_every_operation():
     assert {each.name for each in OPERATIONS} == {*MAY, *OPEN, *SIGNED_IN}
 
 
@@ -130,7 +130,7 @@ def test_permitted_callers_pass(operation, people):
 
 
 @pytest.mark.parametrize("operation", MEMBERS_ONLY, ids=by_name)
-def test_a_stranger_finds_nothing_of_it(operation, people, owner):
+def test_other_organizations_objects_are_not_found(operation, people, owner):
     if "_id}" in operation.path:
         answer = people["stranger"].in_session(operation.method, of_theirs(operation, owner), operation.example)
         assert refused(answer, 403, 404) in refusals(operation, "not_found")
@@ -152,7 +152,7 @@ def test_no_authentication_is_required(operation, world):
 
 
 @pytest.mark.parametrize("operation", [each for each in OPERATIONS if not each.is_open and each.method != "GET"], ids=by_name)
-def test_a_session_without_its_csrf_token_does_nothing(operation, people, world):
+def test_a_session_without_a_csrf_token_changes_nothing(operation, people, world):
     """A page of another site can send the cookie, but not the token."""
     cookies = {"sessionid": people["owner"].browser.client.cookies["sessionid"]}
     answer = httpx.request(operation.method, world.url + address(operation), json=operation.example, cookies=cookies)

@@ -48,7 +48,7 @@ def test_django_serves_the_route_with_its_method(route):
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=named)
-def test_the_gate_finds_the_routes_that_are_its_own(route):
+def test_the_gate_finds_its_own_routes(route):
     if route.on_gate:
         assert find_route(url(route)) == (route, HOLD if "<" in route.path else None)
     else:
@@ -57,7 +57,7 @@ def test_the_gate_finds_the_routes_that_are_its_own(route):
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=named)
-def test_the_document_takes_its_facts_from_the_route(route):
+def test_the_document_matches_the_route_table(route):
     path = "/api/" + re.sub(r"<\w+:(\w+)>", r"{\1}", route.path)
     operations = document()["paths"][path]
     assert list(operations) == [route.method.lower()]

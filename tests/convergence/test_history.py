@@ -17,7 +17,7 @@ def payer(stripe_world, acme) -> Payer:
     return payer
 
 
-def test_the_grace_period_ends_once_and_for_all(payer, acme) -> None:
+def test_an_ended_grace_period_does_not_restart(payer, acme) -> None:
     """Stripe cancels two weeks after the first failure. That must not look as if access had continued until then."""
     payer.later(31.5)
     until = payer.state.grace_until
@@ -30,7 +30,7 @@ def test_the_grace_period_ends_once_and_for_all(payer, acme) -> None:
     assert acme.grants.get().ends_at == until
 
 
-def test_a_cancellation_within_the_grace_period_ends_it_then(payer, acme) -> None:
+def test_a_cancellation_in_the_grace_period_ends_access(payer, acme) -> None:
     payer.later(31.5)
     assert payer.state.status == "past_due"
     payer.world.sdk.subscriptions.cancel(payer.state.stripe_subscription_id)

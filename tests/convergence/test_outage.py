@@ -10,7 +10,7 @@ __all__ = ["workers"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 
 
-def test_everything_answers_from_the_mirror_and_catches_up_by_itself(stripe_configured, workers) -> None:
+def test_during_an_outage_the_mirror_is_used_until_jobs_catch_up(stripe_configured, workers) -> None:
     publish.publish_catalog()
     found = outage.run(stripe_configured, workers, seconds=4, organizations=2, rounds=2)
     assert not found.wrong, "\n".join(found.wrong)

@@ -12,7 +12,7 @@ __all__ = ["workers"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos, pytest.mark.timeout(300)]
 
 
-def test_workers_that_race_and_are_killed_end_alike(stripe_configured, workers) -> None:
+def test_concurrent_and_killed_workers_lead_to_the_same_state(stripe_configured, workers) -> None:
     dice = Random(7)
     told = replay_orders.perform(stripe_configured, [(0, dice.randrange(2**16)) for _ in range(12)])
     chaos = Chaos(seed=7, copies=3, drop=0.2, shuffle=True, late=True)

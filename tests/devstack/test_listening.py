@@ -16,11 +16,11 @@ from contextmcp.procrastinate_resilience import ResilientListener
 pytestmark = pytest.mark.chaos
 
 
-def test_workers_listen_with_it() -> None:
+def test_workers_use_the_resilient_connector() -> None:
     assert type(app.connector.get_worker_connector()) is ResilientListener  # type: ignore[attr-defined]
 
 
-def test_it_hears_again_after_postgres_was_away(home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_worker_listens_again_after_an_outage(home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(procrastinate_resilience, "RETRY_SECONDS", 0.1)
     monkeypatch.setattr(procrastinate_resilience, "MAX_OUTAGE_SECONDS", 0.5)
     with services.running(home) as found:

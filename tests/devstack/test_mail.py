@@ -49,7 +49,7 @@ def get(url: str) -> str:
         return str(answer.read().decode())
 
 
-def test_a_mail_is_shown_with_text_html_and_links(mail: tuple[int, str]) -> None:
+def test_an_email_is_shown_with_text_html_and_links(mail: tuple[int, str]) -> None:
     port, url = mail
     text = "Grüße!\n.a line with a dot\nGo to http://localhost:3001/invitations/a?b=c, please.\n"
     send(port, to=["Ann@acme.example"], subject="Ihre Einladung für später", text=text, html="<p>Go <b>there</b></p>")
@@ -64,7 +64,7 @@ def test_a_mail_is_shown_with_text_html_and_links(mail: tuple[int, str]) -> None
     assert "<b>there</b>" in get(f"{url}/messages/{found['id']}.html")
 
 
-def test_several_recipients_and_only_theirs(mail: tuple[int, str]) -> None:
+def test_messages_are_filtered_by_recipient(mail: tuple[int, str]) -> None:
     port, url = mail
     send(port, to=["bob@acme.example", "eve@acme.example"], text="both")
     send(port, to=["eve@acme.example"], text="one")
@@ -72,7 +72,7 @@ def test_several_recipients_and_only_theirs(mail: tuple[int, str]) -> None:
     assert [each["text"].strip() for each in json.loads(get(f"{url}/messages?to=bob@acme.example"))] == ["both"]
 
 
-def test_markup_in_a_mail_is_shown_not_run(mail: tuple[int, str]) -> None:
+def test_markup_in_an_email_is_escaped(mail: tuple[int, str]) -> None:
     port, url = mail
     send(port, to=["mallory@acme.example"], subject="<script>alert(1)</script>", text="<img src=x onerror=alert(1)>")
     page = get(url)
@@ -80,7 +80,7 @@ def test_markup_in_a_mail_is_shown_not_run(mail: tuple[int, str]) -> None:
     assert "<img" not in page
 
 
-def test_garbage_affects_no_other_client(mail: tuple[int, str]) -> None:
+def test_invalid_commands_affect_no_other_client(mail: tuple[int, str]) -> None:
     port, url = mail
     for where in (port, int(url.rsplit(":", 1)[1])):
         with socket.create_connection(("127.0.0.1", where)) as client:

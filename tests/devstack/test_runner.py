@@ -55,7 +55,7 @@ def until_gone(home: Path, patience: float = 10) -> None:
     assert belonging_to(home) == []
 
 
-def test_a_demo_serves_after_its_tour_until_it_is_stopped(home: Path, python: Python) -> None:
+def test_a_demo_serves_until_it_is_stopped(home: Path, python: Python) -> None:
     runner = start(python, "demo")
     said = until_serving(runner)
     assert said.index("Serving on http://localhost:27") < said.index("walked") < said.index("Ctrl-C")
@@ -71,13 +71,13 @@ def test_a_demo_serves_after_its_tour_until_it_is_stopped(home: Path, python: Py
 
 
 @pytest.mark.parametrize(("walk", "code"), [("", 0), ("raise SystemExit(1)", 1), ("import os; os.abort()", 1)])
-def test_once_ends_with_the_verdict_of_the_tour(home: Path, python: Python, monkeypatch: pytest.MonkeyPatch, walk: str, code: int) -> None:
+def test_once_returns_the_result_of_the_tour(home: Path, python: Python, monkeypatch: pytest.MonkeyPatch, walk: str, code: int) -> None:
     monkeypatch.setenv("TOUR", walk or "pass")
     assert start(python, "demo", "--once").wait(30) == code
     assert belonging_to(home) == []
 
 
-def test_once_interrupted_is_no_success(home: Path, python: Python, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_tour_is_a_failure(home: Path, python: Python, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOUR", "import time; print('walking', flush=True); time.sleep(60)")
     runner = start(python, "demo", "--once")
     assert runner.stdout and any(line == "walking\n" for line in runner.stdout)
@@ -86,7 +86,7 @@ def test_once_interrupted_is_no_success(home: Path, python: Python, monkeypatch:
     assert belonging_to(home) == []
 
 
-def test_a_second_one_in_the_same_home_is_refused_and_harms_nothing(home: Path, python: Python) -> None:
+def test_a_second_runner_of_one_home_is_refused(home: Path, python: Python) -> None:
     first = start(python, "run")
     until_serving(first)
     second = start(python, "demo")
@@ -98,7 +98,7 @@ def test_a_second_one_in_the_same_home_is_refused_and_harms_nothing(home: Path, 
     assert belonging_to(home) == []
 
 
-def test_two_homes_serve_side_by_side(home: Path, python: Python) -> None:
+def test_two_homes_can_serve_at_the_same_time(home: Path, python: Python) -> None:
     one = start(python, "demo")
     until_serving(one)
     other = subprocess.Popen(
@@ -116,7 +116,7 @@ def test_two_homes_serve_side_by_side(home: Path, python: Python) -> None:
     assert belonging_to(home) == []
 
 
-def test_when_the_worker_dies_everything_stops(home: Path, python: Python) -> None:
+def test_all_processes_stop_when_the_worker_ends(home: Path, python: Python) -> None:
     runner = start(python, "demo")
     until_serving(runner)
     (worker,) = [process for process in belonging_to(home) if any("time.sleep(60)" in word for word in process.cmdline()[2:3])]
@@ -126,7 +126,7 @@ def test_when_the_worker_dies_everything_stops(home: Path, python: Python) -> No
     assert belonging_to(home) == []
 
 
-def test_a_killed_runner_leaves_nothing_and_the_next_one_starts(home: Path, python: Python) -> None:
+def test_a_runner_starts_after_another_was_killed(home: Path, python: Python) -> None:
     runner = start(python, "run")
     until_serving(runner)
     runner.kill()
@@ -137,14 +137,14 @@ def test_a_killed_runner_leaves_nothing_and_the_next_one_starts(home: Path, pyth
     assert again.wait(20) == 0
 
 
-def test_it_ends_with_its_parent_when_told_to(home: Path, python: Python) -> None:
+def test_the_runner_can_end_with_its_parent(home: Path, python: Python) -> None:
     shell = python("-c", "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1], 'run', '--with-parent'])", STAND_IN)
     until_serving(shell)
     shell.kill()
     until_gone(home)
 
 
-def test_a_database_of_the_users_gets_a_demo_beside_it_and_keeps_nothing(
+def test_a_configured_server_gets_a_separate_demo_database(
     home: Path, python: Python, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with services.running(home / "other") as theirs:

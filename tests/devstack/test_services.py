@@ -51,7 +51,7 @@ def pids(found: Services) -> tuple[int, int]:
     return found.postgres.process.pid, found.valkey.process.pid
 
 
-def test_it_serves_on_sockets_only_and_leaves_nothing_running(home: Path) -> None:
+def test_servers_listen_on_sockets_only_and_are_stopped(home: Path) -> None:
     with services.running(home) as found:
         assert ask(found, "SHOW fsync") == "on"
         assert ask(found, "SHOW listen_addresses") == ""
@@ -62,21 +62,21 @@ def test_it_serves_on_sockets_only_and_leaves_nothing_running(home: Path) -> Non
     assert belonging_to(home) == []
 
 
-def test_it_reuses_what_runs_and_stops_with_its_last_user(home: Path) -> None:
+def test_servers_are_shared_and_stop_with_their_last_user(home: Path) -> None:
     with services.running(home) as first:
         with services.running(home) as second:
             assert pids(second) == pids(first)
         assert ask(first) == 1
 
 
-def test_what_was_started_without_a_block_stays_until_stopped(home: Path) -> None:
+def test_servers_started_without_a_block_run_until_stopped(home: Path) -> None:
     started = pids(services.start(home))
     assert pids(services.start(home)) == started
     services.stop(home)
     assert belonging_to(home) == []
 
 
-def test_the_last_user_stops_what_another_process_started(home: Path, python: Python) -> None:
+def test_the_last_user_stops_servers_of_another_process(home: Path, python: Python) -> None:
     with services.running(home) as found:
         other = python("-c", USE, str(home), "0")
         assert other.stdout and int(other.stdout.readline()) == pids(found)[0]
@@ -95,7 +95,7 @@ def test_servers_do_not_outlive_a_killed_user(home: Path, python: Python) -> Non
     until_gone(home)
 
 
-def test_it_recovers_when_everything_was_killed(home: Path) -> None:
+def test_the_servers_recover_after_a_kill(home: Path) -> None:
     with services.running(home) as found:
         with psycopg.connect(found.database_url.replace("/contextmcp?", "/postgres?"), autocommit=True) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
@@ -108,7 +108,7 @@ def test_it_recovers_when_everything_was_killed(home: Path) -> None:
             assert redis.Redis.from_url(again.redis_url).ping()
 
 
-def test_a_killed_server_starts_again_at_the_same_address(home: Path) -> None:
+def test_a_killed_server_restarts_at_the_same_address(home: Path) -> None:
     with services.running(home) as found:
         assert found.postgres and found.valkey
         before, addresses = pids(found), (found.postgres.url(), found.valkey.url)
@@ -125,7 +125,7 @@ def test_a_killed_server_starts_again_at_the_same_address(home: Path) -> None:
         assert not set(pids(found)) & set(before)
 
 
-def test_a_pid_that_belongs_to_someone_else_is_recognised_as_stale(home: Path) -> None:
+def test_a_reused_process_id_is_detected(home: Path) -> None:
     with services.running(home):
         pass
     account = {"user": postgres_module.UNPRIVILEGED, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
@@ -143,14 +143,14 @@ def test_a_pid_that_belongs_to_someone_else_is_recognised_as_stale(home: Path) -
         stranger.wait()
 
 
-def test_two_homes_run_side_by_side(home: Path) -> None:
+def test_two_homes_can_run_at_the_same_time(home: Path) -> None:
     with services.running(home) as one, services.running(home / "other") as other:
         assert not set(pids(one)) & set(pids(other))
         redis.Redis.from_url(one.redis_url).set("whose", "one")
         assert redis.Redis.from_url(other.redis_url).get("whose") is None
 
 
-def test_an_interrupted_initdb_is_begun_again(home: Path) -> None:
+def test_an_interrupted_initdb_is_repeated(home: Path) -> None:
     server = Postgres(home)
     half = server.data.with_name(f"{server.data.name}.new")
     half.mkdir(parents=True)
@@ -172,7 +172,7 @@ def test_a_home_with_a_long_path_still_gets_short_sockets(home: Path) -> None:
     assert not services.Valkey(deep).socket.parent.exists()
 
 
-def test_servers_that_are_given_are_used_and_never_started(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configured_servers_are_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://someone@db.example/theirs")
     monkeypatch.setenv("REDIS_URL", "redis://cache.example/3")
     with services.running(home) as found:
@@ -188,7 +188,7 @@ def test_missing_wheel_is_reported_in_a_sentence(home: Path, monkeypatch: pytest
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_as_root_postgres_runs_unprivileged_and_no_folder_is_loosened(home: Path, tmp_path: Path) -> None:
+def test_as_root_postgres_runs_unprivileged(home: Path, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     with services.running(closed / "home") as found:
@@ -201,7 +201,7 @@ def test_as_root_postgres_runs_unprivileged_and_no_folder_is_loosened(home: Path
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_binaries_that_cannot_be_reached_are_copied(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_binaries_are_copied(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packages = tmp_path / "closed" / "site-packages"
     packages.mkdir(parents=True)
     (tmp_path / "closed").chmod(0o700)
@@ -224,7 +224,7 @@ def test_binaries_that_cannot_be_reached_are_copied(home: Path, tmp_path: Path, 
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, to become someone else")
-def test_as_someone_else_it_runs_too(home: Path, tmp_path: Path) -> None:
+def test_the_servers_run_as_another_user(home: Path, tmp_path: Path) -> None:
     """initdb refuses a user ID without an account, so the test uses one that every system has."""
     become = ["setpriv", "--reuid", "nobody", "--regid", "65534", "--clear-groups"]
     path = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *(each for each in sys.path if each.endswith("site-packages"))])
@@ -249,7 +249,7 @@ def test_as_someone_else_it_runs_too(home: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_an_ordinary_end_stops_them_at_once(home: Path, python: Python, signum: int) -> None:
+def test_a_regular_end_stops_the_servers(home: Path, python: Python, signum: int) -> None:
     # Both signals, because a shell starts background processes with SIGINT ignored, which they inherit.
     handlers = "import signal; [signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)]\n"
     user = python("-c", handlers + USE, str(home), "60", stderr=subprocess.DEVNULL)

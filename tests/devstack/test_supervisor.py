@@ -57,7 +57,7 @@ def until_gone(home: Path, patience: float) -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_stops_everything(home: Path, python: Python, signum: int) -> None:
+def test_a_signal_stops_all_processes(home: Path, python: Python, signum: int) -> None:
     parent = python("-c", PARENT, str(home), "60")
     until_up(parent)
     assert len(belonging_to(home)) == 7
@@ -66,7 +66,7 @@ def test_a_signal_stops_everything(home: Path, python: Python, signum: int) -> N
     assert belonging_to(home) == []
 
 
-def test_an_impatient_second_signal_leaves_nothing_either(home: Path, python: Python) -> None:
+def test_a_second_signal_does_not_interrupt_the_shutdown(home: Path, python: Python) -> None:
     parent = python("-c", PARENT, str(home), "60", "stubborn")
     until_up(parent)
     for _ in range(3):
@@ -76,7 +76,7 @@ def test_an_impatient_second_signal_leaves_nothing_either(home: Path, python: Py
     assert belonging_to(home) == []
 
 
-def test_when_one_ends_all_end_and_it_says_which(home: Path, python: Python) -> None:
+def test_if_one_process_ends_all_end(home: Path, python: Python) -> None:
     parent = python("-c", PARENT, str(home), "0.5")
     assert parent.wait(20) == 1
     assert parent.stdout and "two ended with 7; stopping everything" in parent.stdout.read()
@@ -100,7 +100,7 @@ def test_children_do_not_outlive_a_killed_supervisor(home: Path, python: Python)
     until_gone(home, 5)
 
 
-def test_a_task_is_awaited_and_its_output_shown_as_it_is(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_task_is_awaited_and_its_output_shown(home: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with Supervisor(home / "logs", echo=False) as world:
         assert world.run("task", [sys.executable, "-c", "print('walked'); raise SystemExit(3)"], {}) == 3
         world.start("server", [sys.executable, "-c", "print('chatter'); import time; time.sleep(60)"], {})
@@ -108,12 +108,12 @@ def test_a_task_is_awaited_and_its_output_shown_as_it_is(home: Path, capfd: pyte
     assert capfd.readouterr().out == "walked\n"
 
 
-def test_much_output_blocks_no_process(home: Path) -> None:
+def test_long_output_blocks_no_process(home: Path) -> None:
     with Supervisor(home / "logs", echo=False) as world:
         world.start("loud", [sys.executable, "-c", "import sys, time; sys.stdout.write('x' * 5_000_000 + '\\nend\\n'); time.sleep(60)"], {})
         world.until(lambda: (home / "logs" / "loud.log").read_bytes().endswith(b"end\n"), "the end", 20)
 
 
-def test_waiting_for_what_never_comes_ends(home: Path) -> None:
+def test_waiting_for_a_condition_times_out(home: Path) -> None:
     with Supervisor(home / "logs", echo=False) as world, pytest.raises(Stopped, match="The moon was not ready"):
         world.until(lambda: False, "The moon", 0.2)

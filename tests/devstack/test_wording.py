@@ -15,7 +15,7 @@ from contextmcp.devstack.wording import findings
         ("desk = 'every catalog'\n", []),
     ],
 )
-def test_a_given_up_name_or_word_is_found_with_its_place(tmp_path, source, found):
+def test_a_forbidden_name_or_word_is_reported_with_its_line(tmp_path, source, found):
     path = tmp_path / "accounts" / "example.py"
     path.parent.mkdir()
     path.write_text(source)

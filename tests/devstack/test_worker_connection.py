@@ -25,7 +25,7 @@ def terminate_waiting(control: psycopg.Connection) -> int:
     ).fetchone()[0]
 
 
-def test_a_worker_goes_on_when_its_own_query_is_terminated(transactional_db, tmp_path: Path) -> None:
+def test_a_worker_survives_a_terminated_query(transactional_db, tmp_path: Path) -> None:
     worker = Worker(log=tmp_path / "worker.log")
     try:
         with (
@@ -80,7 +80,7 @@ def test_job_whose_fetch_response_was_lost_is_fetched_again(transactional_db, mo
     asyncio.run(main())
 
 
-def test_a_wrong_query_is_not_repeated(transactional_db) -> None:
+def test_an_invalid_query_is_not_repeated(transactional_db) -> None:
     async def main() -> None:
         listener = ResilientListener.with_retries(kwargs=connector_params("default"))
         await listener.open_async()

@@ -29,7 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_next_port_is_taken_and_everything_follows(folder: Path, claims: Claims, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_free_port_is_used_in_all_urls(folder: Path, claims: Claims, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
         taken = busy.getsockname()[1]
         monkeypatch.setattr(stack, "WEB_PORT", taken)
@@ -40,7 +40,7 @@ def test_the_next_port_is_taken_and_everything_follows(folder: Path, claims: Cla
     assert built.webhook_url == f"{built.url}/api/billing/webhooks/stripe"
 
 
-def test_two_that_start_together_take_different_ports(folder: Path, claims: Claims) -> None:
+def test_two_concurrent_stacks_use_different_ports(folder: Path, claims: Claims) -> None:
     with ports.claims() as others:
         one, other = stack.build(folder, claims, {}), stack.build(folder, others, {})
     assert {one.port, one.mail_port, one.smtp_port, one.stripe_port}.isdisjoint(
@@ -62,7 +62,7 @@ def test_requested_port_in_use_is_refused_in_a_sentence(folder: Path, claims: Cl
         stack.build(folder, claims, {"PORT": str(busy.getsockname()[1])})
 
 
-def test_secrets_are_made_once_and_only_their_owner_reads_them(folder: Path, claims: Claims) -> None:
+def test_secrets_are_generated_once_and_private(folder: Path, claims: Claims) -> None:
     one, other = stack.build(folder, claims, {}), stack.build(folder, claims, {})
     for name in ("SECRET_KEY", "API_KEY_SECRETS", "SIGNING_KEY", "STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET"):
         assert one.environment[name] == other.environment[name]
@@ -72,7 +72,7 @@ def test_secrets_are_made_once_and_only_their_owner_reads_them(folder: Path, cla
     assert stack.World.load(other.save()) == other
 
 
-def test_what_is_given_wins_and_empty_means_not_given(folder: Path, claims: Claims) -> None:
+def test_the_environment_has_precedence_and_empty_is_unset(folder: Path, claims: Claims) -> None:
     given = {"SECRET_KEY": "mine", "API_KEY_SECRETS": "", "STRIPE_PRO_MONTHLY_PRICE_ID": "price_1", "PUBLIC_URL": "http://dev.example/"}
     built = stack.build(folder, claims, given)
     assert built.environment["SECRET_KEY"] == "mine"
@@ -120,6 +120,6 @@ def test_a_server_of_the_users_is_free_unless_its_prices_are_given(folder: Path,
     assert "MCP_UPSTREAM_URL" not in own.environment
 
 
-def test_the_same_server_another_database() -> None:
+def test_another_database_on_the_same_server() -> None:
     assert databases.named("postgresql://u@/one?host=/tmp/x", "two") == "postgresql://u@/two?host=/tmp/x"
     assert databases.named("postgres://u:p@db.example:5/one", "two") == "postgres://u:p@db.example:5/two"

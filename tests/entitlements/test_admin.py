@@ -49,7 +49,7 @@ def test_a_gift_is_given_and_ended(staff, acme):
 
 
 @pytest.mark.parametrize("wrong", [{"reason": ""}, {"source": "subscription"}, {"ends_at_0": "2020-01-01", "ends_at_1": "00:00"}])
-def test_a_gift_that_makes_no_sense_is_refused_on_the_form(staff, acme, wrong):
+def test_an_invalid_gift_is_reported_in_the_form(staff, acme, wrong):
     assert post_grant(staff, acme, **wrong).status_code == 200
     assert not Grant.objects.exists()
 
@@ -61,7 +61,7 @@ def test_grant_form_shows_what_changes(staff, acme):
     assert "The grant was added. The plan in effect is still Pro (gift)." in [str(each) for each in page.context["messages"]]
 
 
-def test_a_closed_organization_is_given_nothing(staff, acme):
+def test_a_closed_organization_gets_no_grants(staff, acme):
     acme.closed_at = now(acme)
     acme.save()
     page = post_grant(staff, acme)
@@ -71,7 +71,7 @@ def test_a_closed_organization_is_given_nothing(staff, acme):
     assert (Grant.objects.count(), Override.objects.count()) == (0, 0)
 
 
-def test_the_pages_say_who_gave_it_and_why(staff, acme):
+def test_the_pages_show_creator_and_reason(staff, acme):
     post_grant(staff, acme)
     page = staff.get(f"/admin/entitlements/grant/{Grant.objects.get().pk}/change/").text
     for text in ("staff@example.com", "Kindness", "Anchor", "Lapsed", "Reference", "in effect"):
@@ -82,7 +82,7 @@ def test_the_pages_say_who_gave_it_and_why(staff, acme):
         assert text in page
 
 
-def test_the_list_tells_expired_overrides_from_those_in_effect(staff, acme):
+def test_the_list_distinguishes_expired_overrides(staff, acme):
     manager = EntitlementsManager(acme)
     old = manager.override("sessions", 7, reason="x", ends_at=now(acme) + DAY)
     acme.clock_offset = 2 * DAY
@@ -104,7 +104,7 @@ def test_a_gift_can_have_its_dates(staff, acme):
     assert Grant.objects.get().ends_at == ends.replace(microsecond=0)
 
 
-def test_a_subscriptions_grant_is_not_ended_here(staff, acme):
+def test_a_subscriptions_grant_cannot_be_ended(staff, acme):
     grant = GrantFactory(organization=acme)
     assert b"belongs to a subscription" in run(staff, "grant", "end_now", [grant]).content
     grant.refresh_from_db()
@@ -140,13 +140,13 @@ def test_unlimited_is_shown_instead_of_a_missing_number(staff, acme):
         {"feature": "magic"},
     ],
 )
-def test_an_override_that_makes_no_sense_is_refused_on_the_form(staff, acme, wrong):
+def test_an_invalid_override_is_reported_in_the_form(staff, acme, wrong):
     given = {"organization": acme.pk, "feature": "sessions", "value": "7", "reason": "x", **wrong}
     assert staff.post("/admin/entitlements/override/add/", given).status_code == 200
     assert not Override.objects.exists()
 
 
-def test_plan_versions_are_to_read(staff, acme):
+def test_plan_versions_are_read_only(staff, acme):
     version = EntitlementsManager.version("pro")
     GrantFactory(organization=acme, plan_version=version)
     page = staff.get("/admin/entitlements/planversion/")
@@ -158,7 +158,7 @@ def test_plan_versions_are_to_read(staff, acme):
     assert staff.post(f"/admin/entitlements/planversion/{version.pk}/delete/").status_code == 403
 
 
-def test_members_have_no_business_there(acme):
+def test_customers_cannot_open_the_admin(acme):
     client = Client()
     client.force_login(acme.members.get())
     assert client.get("/admin/entitlements/grant/").status_code == 302

@@ -49,11 +49,11 @@ class TestPlans:
         assert (features["white_label"]["included"], features["git_integration"]["included"]) == (False, True)
         assert {one["feature"]: one for one in free["features"]}["git_webhooks"]["included"] is False
 
-    def test_a_bad_key_or_a_session_changes_nothing(self, acme):
+    def test_credentials_do_not_change_the_plans(self, acme):
         assert signed_in(acme, Role.VIEWER).get("/api/plans").status_code == 200
         assert Client().get("/api/plans", headers={"Authorization": "Bearer nonsense"}).status_code == 200
 
-    def test_it_shows_what_is_published(self, db, client):
+    def test_the_published_plans_are_returned(self, db, client):
         document = PlanVersionFactory.build(version=2).document | {"title": "Professional"}
         PlanVersionFactory(version=2, document=document)
         assert client.get("/api/plans").json()["data"][1]["title"] == "Professional"
@@ -72,7 +72,7 @@ class TestEntitlements:
         assert answer.status_code == 200
         assert (answer.json()["plan"], answer.json()["source"]) == ("free", "free")
 
-    def test_a_key_reads_its_organizations(self, acme):
+    def test_a_key_reads_its_organizations_entitlements(self, acme):
         EntitlementsManager(acme).grant("pro", "subscription", ends_at=now(acme) + timedelta(days=3))
         answer = Client().get("/api/entitlements", headers=bearer(acme))
         said = answer.json()
@@ -95,7 +95,7 @@ class TestEntitlements:
         }
         assert said["features"]["sessions"]["overage"] == {"unitAmount": 2, "currency": "usd"}
 
-    def test_a_stranger_sees_the_own_and_never_anothers(self, acme):
+    def test_callers_see_only_their_own_entitlements(self, acme):
         EntitlementsManager(acme).grant("pro", reason="x")
         stranger = MembershipFactory().user
         client = Client()
@@ -112,7 +112,7 @@ class TestEntitlements:
         answer = Client().get("/api/entitlements", headers=bearer(acme, scopes=["usage:read"]))
         assert (answer.status_code, answer.json()["code"]) == (403, "insufficient_scope")
 
-    def test_as_you_have_it_is_answered_without_a_body(self, acme):
+    def test_a_matching_etag_is_answered_with_304(self, acme):
         client = signed_in(acme, Role.VIEWER)
         first = client.get("/api/entitlements")
         for tag in (first["ETag"], f'"other", W/{first["ETag"]}', "*"):

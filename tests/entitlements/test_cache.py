@@ -49,14 +49,14 @@ def wait_until(true, seconds=5.0):
         time.sleep(0.01)
 
 
-def test_a_second_reading_asks_the_database_nothing(acme, django_assert_num_queries):
+def test_a_second_read_takes_no_query(acme, django_assert_num_queries):
     manager = EntitlementsManager(acme)
     wait_until(lambda: manager.entitlements() is manager.entitlements())
     with django_assert_num_queries(0):
         assert manager.entitlements() is manager.cached(acme.id, now(acme))
 
 
-def test_a_change_is_seen_at_once_in_the_process_that_made_it(acme):
+def test_a_change_is_visible_at_once_in_its_process(acme):
     manager = EntitlementsManager(acme)
     for _ in range(3):
         assert manager.entitlements().plan == "free"
@@ -65,7 +65,7 @@ def test_a_change_is_seen_at_once_in_the_process_that_made_it(acme):
         manager.end_grant(grant)
 
 
-def test_inside_the_transaction_it_is_seen_there_and_only_there(acme):
+def test_an_uncommitted_change_is_only_visible_in_its_transaction(acme):
     manager = EntitlementsManager(acme)
     manager.entitlements()
     with ThreadPoolExecutor(1) as other:
@@ -77,7 +77,7 @@ def test_inside_the_transaction_it_is_seen_there_and_only_there(acme):
         assert other.submit(lambda: (manager.entitlements().plan, connections.close_all())[0]).result() == "pro"
 
 
-def test_what_was_rolled_back_leaves_no_trace(acme):
+def test_a_rolled_back_change_is_not_cached(acme):
     manager = EntitlementsManager(acme)
     with pytest.raises(ZeroDivisionError), transaction.atomic():
         manager.grant("pro", reason="x")
@@ -87,7 +87,7 @@ def test_what_was_rolled_back_leaves_no_trace(acme):
     assert EntitlementsManager.cached(acme.id, now(acme)).plan == "free"
 
 
-def test_time_alone_changes_it(acme):
+def test_entitlements_change_when_a_grant_ends(acme):
     manager = EntitlementsManager(acme)
     manager.grant("pro", "trial", ends_at=now(acme) + DAY)
     assert manager.entitlements().plan == "pro"
@@ -116,7 +116,7 @@ def test_closing_the_organization_ends_its_plan(acme):
         stale.require("sessions")
 
 
-def test_a_change_behind_the_back_of_all_code_is_heard_of(acme):
+def test_a_change_by_sql_invalidates_the_cache(acme):
     """The trigger announces a row that was written with plain SQL."""
     manager = EntitlementsManager(acme)
     grant = manager.grant("pro", reason="x")
@@ -140,7 +140,7 @@ print("ended", flush=True)
 """
 
 
-def test_a_change_by_another_process_is_here_within_a_second(acme):
+def test_a_change_by_another_process_arrives_within_a_second(acme):
     manager = EntitlementsManager(acme)
     wait_until(lambda: manager.entitlements() is manager.entitlements())
     url = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
@@ -165,7 +165,7 @@ def test_without_polls_cached_entries_are_not_used(acme, monkeypatch):
     assert manager.entitlements().plan == "free"
 
 
-def test_concurrent_grants_are_given_one_after_the_other(acme):
+def test_concurrent_grants_are_serialized(acme):
     """Two concurrent syncs of one customer leave one grant, not two."""
     from entitlements.types import GrantSpec
 
@@ -197,7 +197,7 @@ class TestTheCopyItself:
         cache.put(cache.generation(), found)
         assert cache.get(acme.id, now(acme)) is found
 
-    def test_the_longest_unused_goes_first(self, acme):
+    def test_the_least_recently_used_entry_is_evicted(self, acme):
         cache = EntitlementsCache(capacity=2)
         first, second, third = OrganizationFactory.create_batch(3)
         for one in (first, second):

@@ -31,7 +31,7 @@ PRO_ADDS = [
 ENTERPRISE_ADDS = ["team_insights", "performance_metrics", "sso_integration", "custom_integrations", "priority_support", "white_label"]
 
 
-def test_it_is_the_table_of_the_design():
+def test_the_default_catalog_matches_the_design():
     for name, values in AMOUNTS.items():
         assert tuple(plan.features[name].value for plan in CATALOG.plans) == values, name
     flags = [{name for name, term in plan.features.items() if term.kind is Kind.BOOLEAN} for plan in CATALOG.plans]
@@ -40,7 +40,7 @@ def test_it_is_the_table_of_the_design():
     assert flags[2] - flags[1] == set(ENTERPRISE_ADDS)
 
 
-def test_the_prices_are_the_designs_and_a_year_costs_17_percent_less():
+def test_the_default_prices_match_the_design():
     assert [[(price.interval, price.amount, price.currency) for price in plan.prices] for plan in CATALOG.plans] == [
         [],
         [("month", 900, "usd"), ("year", 9000, "usd")],
@@ -53,12 +53,12 @@ def test_the_prices_are_the_designs_and_a_year_costs_17_percent_less():
     assert current("pro").features["sessions"].overage == Overage(2, "usd")
 
 
-def test_a_plan_survives_being_written_down():
+def test_a_plan_survives_serialization():
     for plan in CATALOG.plans:
         assert parse_plan(msgspec.json.decode(msgspec.json.encode(plan.document()))) == plan
 
 
-def test_a_plan_it_does_not_have_is_refused():
+def test_an_unknown_plan_is_refused():
     with pytest.raises(UnknownPlan) as refusal:
         current("platinum")
     assert refusal.value.details["errors"][0]["field"] == "plan"
@@ -87,7 +87,7 @@ def plan(**changes):
         ((Feature("calls", Kind.QUOTA, "Calls", question="Why?"),), (FREE,), "a question without an answer"),
         (FEATURES, (), "The catalog has no plan"),
         (FEATURES, (FREE, FREE), 'The plan "free" is declared twice'),
-        (FEATURES, (plan(),), "it can have no price"),
+        (FEATURES, (plan(),), "it cannot have a price"),
         (FEATURES, (FREE, plan(prices=())), "only the first plan is free"),
         (FEATURES, (FREE, plan(version=0)), "versions count from 1"),
         (FEATURES, (FREE, plan(prices=(Price("month", 0, "usd"),))), "above zero"),
@@ -128,5 +128,5 @@ def test_an_amount_is_followed_by_the_features_noun():
         (Kind.QUOTA, 2**60, False),
     ],
 )
-def test_a_value_fits_its_kind(kind, value, valid):
+def test_values_are_validated_by_kind(kind, value, valid):
     assert valid_value(kind, value) is valid

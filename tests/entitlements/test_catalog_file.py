@@ -66,7 +66,7 @@ def faults(path: Path) -> list[str]:
     return rest
 
 
-def test_a_plan_has_what_the_plan_before_it_has(file):
+def test_a_plan_inherits_from_the_previous_plan(file):
     catalog = read_catalog(file(GOOD))
     guest, host = catalog.plans
     assert host.features == {"calls": FeatureValue(Kind.QUOTA, 100, Overage(7, "eur")), "sites": FeatureValue(Kind.GAUGE, 1)}
@@ -75,7 +75,7 @@ def test_a_plan_has_what_the_plan_before_it_has(file):
     assert (catalog.main_meter.name, catalog.seats) == ("calls", None)
 
 
-def test_every_fault_is_named_at_once(file):
+def test_all_faults_are_reported_at_once(file):
     text = (
         GOOD.replace('kind = "gauge"', 'kind = "gage"\ncolor = "red"')
         .replace("calls = 5", 'calls = "many"\nvisits = 3')
@@ -119,7 +119,7 @@ def test_the_values_of_plans_are_checked_one_by_one(file):
         ("{ interval", '{ interval = "month", amount = 5, price_id_variable = "STRIPE_HOST_PRICE_ID" }, { interval', "more than one price"),
     ],
 )
-def test_a_fault_is_a_sentence(file, old, new, said):
+def test_each_fault_is_a_sentence(file, old, new, said):
     assert any(said in sentence for sentence in faults(file(GOOD.replace(old, new))))
 
 

@@ -22,7 +22,7 @@ def manager(acme):
     return EntitlementsManager(acme)
 
 
-def test_a_given_plan_holds_at_once_and_ends_at_once(manager, acme):
+def test_a_grant_starts_and_ends_immediately(manager, acme):
     grant = manager.grant("pro", reason="A friend of the house", actor=acme.members.get())
     assert manager.entitlements().plan == "pro"
     assert manager.require("git_integration").enabled
@@ -34,7 +34,7 @@ def test_a_given_plan_holds_at_once_and_ends_at_once(manager, acme):
     assert told == [("grant.created", "A friend of the house"), ("grant.ended", "Not any more")]
 
 
-def test_a_closed_organization_is_given_nothing(manager, acme):
+def test_a_closed_organization_gets_no_grants(manager, acme):
     manager.grant("pro", reason="x")
     acme.closed_at = now(acme)
     acme.save()
@@ -46,7 +46,7 @@ def test_a_closed_organization_is_given_nothing(manager, acme):
     assert not manager.replace_grants(Source.SUBSCRIPTION, [])
 
 
-def test_what_has_ended_cannot_end_again(manager):
+def test_an_ended_grant_cannot_be_ended_again(manager):
     grant = manager.grant("pro", reason="x")
     manager.end_grant(grant)
     with pytest.raises(AlreadyEnded):
@@ -60,7 +60,7 @@ def test_a_grant_can_end_later(manager, acme):
     assert manager.entitlements().changes_at == later
 
 
-def test_one_that_has_not_begun_never_does(manager, acme):
+def test_a_future_grant_can_be_ended_before_its_start(manager, acme):
     grant = manager.grant("pro", reason="x", starts_at=now(acme) + DAY)
     assert manager.entitlements().plan == "free"
     manager.end_grant(grant)
@@ -69,7 +69,7 @@ def test_one_that_has_not_begun_never_does(manager, acme):
 
 
 @pytest.mark.parametrize("source", [Source.GIFT, Source.STAFF])
-def test_a_present_needs_a_reason(manager, source):
+def test_a_gift_requires_a_reason(manager, source):
     with pytest.raises(ValidationFailed):
         manager.grant("pro", source, reason="  ")
     assert not Grant.objects.exists()
@@ -80,14 +80,14 @@ def test_a_grant_ends_after_it_starts(manager, acme):
         manager.grant("pro", Source.TRIAL, ends_at=now(acme) - DAY)
 
 
-def test_there_is_no_such_plan_or_version(manager):
+def test_unknown_plans_and_versions_are_refused(manager):
     with pytest.raises(UnknownPlan):
         manager.grant("platinum", reason="x")
     with pytest.raises(UnknownPlan):
         manager.version("pro", 9)
 
 
-def test_a_version_can_be_given_that_is_not_the_newest(manager):
+def test_an_older_version_can_be_granted(manager):
     first = manager.version("pro")
     PlanVersionFactory()
     assert manager.version("pro").version == 2
@@ -103,7 +103,7 @@ class TestWanted:
     def replace(self, manager, *wanted):
         return manager.replace_grants("subscription", wanted)
 
-    def test_repeating_it_changes_nothing(self, manager, acme):
+    def test_repeating_the_same_grants_changes_nothing(self, manager, acme):
         begun = now(acme) - DAY
         spec = GrantSpec("pro", reference="sub-1", starts_at=begun, anchor=begun, reason="trialing")
         first = self.replace(manager, spec)
@@ -113,7 +113,7 @@ class TestWanted:
         assert Grant.objects.count() == 1
         assert list(manager.subscribers_of(manager.version("pro"))) == [acme]
 
-    def test_other_sources_are_left_alone(self, manager):
+    def test_grants_of_other_sources_are_not_changed(self, manager):
         gift = manager.grant("enterprise", Source.GIFT, reason="x")
         self.replace(manager, GrantSpec("pro", reference="sub-1"))
         self.replace(manager)
@@ -121,7 +121,7 @@ class TestWanted:
         assert gift.ends_at is None
         assert Grant.objects.active(at=now(manager.organization)).get() == gift
 
-    def test_what_is_wanted_differently_is_adjusted_in_place(self, manager, acme):
+    def test_a_changed_grant_is_updated_in_place(self, manager, acme):
         [first] = self.replace(manager, GrantSpec("pro", reference="sub-1", reason="active"))
         grace = now(acme) + 7 * DAY
         [second] = self.replace(manager, GrantSpec("pro", reference="sub-1", ends_at=grace, reason="past_due", lapsed=True))
@@ -129,7 +129,7 @@ class TestWanted:
         [third] = self.replace(manager, GrantSpec("pro", reference="sub-1", reason="active"))
         assert (third.pk, third.ends_at, third.lapsed) == (first.pk, None, False)
 
-    def test_a_change_of_plan_ends_one_and_begins_the_other(self, manager, acme):
+    def test_a_plan_change_ends_one_grant_and_starts_another(self, manager, acme):
         anchor = now(acme) - DAY
         self.replace(manager, GrantSpec("pro", reference="sub-1", starts_at=anchor, anchor=anchor))
         # Billing names the start of the subscription, which was Pro's.
@@ -140,14 +140,14 @@ class TestWanted:
         assert enterprise.starts_at >= pro.ends_at
         assert manager.entitlements().anchor == anchor
 
-    def test_a_former_plan_is_over_when_what_it_stood_for_was(self, manager, acme):
+    def test_a_former_plans_grant_ends_with_its_subscription(self, manager, acme):
         """The plan changed and the subscription ended, and both events arrived later."""
         ended = now(acme) - DAY
         self.replace(manager, GrantSpec("enterprise", reference="sub-1", starts_at=now(acme) - 9 * DAY))
         self.replace(manager, GrantSpec("pro", reference="sub-1", starts_at=now(acme) - 9 * DAY, ends_at=ended))
         assert Grant.objects.get().ends_at == ended
 
-    def test_one_that_ended_is_not_drawn_out(self, manager, acme):
+    def test_an_ended_grant_is_not_extended(self, manager, acme):
         """Paused first and canceled later: there was no access in between."""
         self.replace(manager, GrantSpec("pro", reference="sub-1", starts_at=now(acme) - 9 * DAY, ends_at=now(acme) + DAY))
         Grant.objects.update(ends_at=now(acme) - 5 * DAY)
@@ -155,7 +155,7 @@ class TestWanted:
         self.replace(manager, GrantSpec("pro", reference="sub-1", starts_at=now(acme) - 9 * DAY, ends_at=now(acme) - DAY))
         assert Grant.objects.get().ends_at == before
 
-    def test_one_that_ended_is_not_opened_again(self, manager, acme):
+    def test_an_ended_grant_is_not_reopened(self, manager, acme):
         self.replace(manager, GrantSpec("pro", reference="sub-1", starts_at=now(acme) - 9 * DAY))
         self.replace(manager)
         self.replace(manager, GrantSpec("pro", reference="sub-1", starts_at=now(acme) - 9 * DAY))
@@ -175,17 +175,17 @@ class TestWanted:
         assert (row.ends_at, row.lapsed) == (ended.ends_at, False)
         self.replace(manager)
 
-    def test_what_is_over_and_was_never_seen_leaves_no_row(self, manager, acme):
+    def test_an_ended_and_unknown_grant_is_not_stored(self, manager, acme):
         assert self.replace(manager, GrantSpec("pro", reference="sub-1", ends_at=now(acme) - DAY)) == []
 
-    def test_two_of_a_kind_are_two(self, manager):
+    def test_two_subscriptions_have_two_grants(self, manager):
         self.replace(manager, GrantSpec("pro", reference="sub-1"), GrantSpec("pro", reference="sub-2"))
         self.replace(manager, GrantSpec("pro", reference="sub-2"))
         assert [grant.reference for grant in Grant.objects.current_or_future(at=now(manager.organization))] == ["sub-2"]
 
 
 class TestOverrides:
-    def test_it_makes_one_feature_different_until_it_ends(self, manager):
+    def test_an_override_changes_one_feature_until_it_ends(self, manager):
         override = manager.override("sessions", 5, reason="A promise", actor=manager.organization.members.get())
         assert manager.require("sessions").limit == 5
         manager.end_override(override)
@@ -193,14 +193,14 @@ class TestOverrides:
         with pytest.raises(AlreadyEnded):
             manager.end_override(override)
 
-    def test_a_new_one_takes_the_place_of_the_old(self, manager):
+    def test_a_new_override_replaces_the_old_one(self, manager):
         manager.override("sessions", 5, reason="x")
         manager.override("sessions", None, reason="y")
         assert manager.require("sessions").limit is None
         assert Override.objects.filter(ended_at=None).count() == 1
         assert AuditEvent.objects.filter(action="override.created").latest("id").before == {"value": 5}
 
-    def test_it_ends_by_itself(self, manager, acme):
+    def test_an_override_ends_at_its_end(self, manager, acme):
         manager.override("sessions", 5, reason="x", ends_at=now(acme) + DAY)
         assert manager.require("sessions").limit == 5
         acme.clock_offset = 2 * DAY
@@ -210,18 +210,18 @@ class TestOverrides:
         ("value", "reason", "days", "field"),
         [(True, "x", 1, "value"), ("9", "x", 1, "value"), (-1, "x", 1, "value"), (5, " ", 1, "reason"), (5, "x", -1, "ends_at")],
     )
-    def test_it_must_make_sense(self, manager, acme, value, reason, days, field):
+    def test_an_invalid_override_is_refused(self, manager, acme, value, reason, days, field):
         with pytest.raises(ValidationFailed) as refusal:
             manager.override("sessions", value, reason=reason, ends_at=now(acme) + days * DAY)
         assert [error["field"] for error in refusal.value.details["errors"]] == [field]
 
-    def test_there_must_be_such_a_feature(self, manager):
+    def test_an_unknown_feature_is_refused(self, manager):
         with pytest.raises(UnknownFeature):
             manager.override("teleportation", True, reason="x")
 
 
 class TestHistoryStays:
-    def test_a_published_version_is_never_changed_nor_deleted(self, db):
+    def test_a_published_version_cannot_be_changed_or_deleted(self, db):
         version = PlanVersionFactory()
         version.document = {}
         for act in (version.save, version.delete, PlanVersion.objects.all().delete):
@@ -231,7 +231,7 @@ class TestHistoryStays:
             with pytest.raises(DatabaseError), transaction.atomic():
                 act()
 
-    def test_grants_and_overrides_are_not_deleted(self, db):
+    def test_grants_and_overrides_cannot_be_deleted(self, db):
         for made in (GrantFactory(), OverrideFactory()):
             for act in (made.delete, type(made).objects.all().delete):
                 with pytest.raises(ImmutableRow):
@@ -239,7 +239,7 @@ class TestHistoryStays:
             with pytest.raises(DatabaseError), transaction.atomic():
                 type(made).objects.all()._raw_delete("default")
 
-    def test_what_a_grant_said_stays_said(self, db):
+    def test_the_terms_of_a_grant_cannot_be_changed(self, db):
         grant, override = GrantFactory(), OverrideFactory()
         with pytest.raises(DatabaseError), transaction.atomic():
             Grant.objects.update(starts_at=grant.starts_at - DAY)
@@ -253,16 +253,16 @@ class TestHistoryStays:
         [{"ends_at": "2000-01-01T00:00Z"}, {"source": "theft"}, {"source": "gift", "reason": ""}],
         ids=["order", "source", "reason"],
     )
-    def test_the_database_knows_what_makes_a_grant(self, db, wrong):
+    def test_the_database_validates_grants(self, db, wrong):
         with pytest.raises(IntegrityError), transaction.atomic():
             GrantFactory(**wrong)
 
-    def test_an_open_grant_stands_once(self, acme):
+    def test_an_open_grant_is_unique(self, acme):
         GrantFactory(organization=acme, reference="sub-1")
         with pytest.raises(IntegrityError), transaction.atomic():
             GrantFactory(organization=acme, reference="sub-1")
 
-    def test_an_override_needs_a_reason_and_stands_once(self, acme):
+    def test_an_override_requires_a_reason_and_is_unique(self, acme):
         OverrideFactory(organization=acme)
         with pytest.raises(IntegrityError), transaction.atomic():
             OverrideFactory(organization=acme)

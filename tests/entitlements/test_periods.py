@@ -34,11 +34,11 @@ def test_a_period_ends_where_the_next_begins():
     assert before.end in after
 
 
-def test_a_month_before_the_anchor_is_a_month_too():
+def test_months_before_the_anchor_are_supported():
     assert month_period(day("2026-05-15T00:00"), day("2026-05-14T23:00")).start == day("2026-04-15T00:00")
 
 
-def test_summer_time_does_not_move_it():
+def test_daylight_saving_time_has_no_effect():
     """Periods are counted in UTC, whatever the time zone of the arguments."""
     summer = timezone(timedelta(hours=2))
     anchor = day("2026-03-28T23:30")
@@ -48,7 +48,7 @@ def test_summer_time_does_not_move_it():
 
 
 @given(MOMENTS, MOMENTS)
-def test_every_moment_lies_in_its_period(anchor, at):
+def test_every_time_is_in_its_period(anchor, at):
     period = month_period(anchor, at)
     assert at in period
     assert timedelta(days=28) <= period.end - period.start <= timedelta(days=31)
@@ -63,7 +63,7 @@ def test_periods_leave_no_gap_and_do_not_overlap(anchor, at):
 
 
 @given(MOMENTS, st.integers(-600, 600))
-def test_the_day_is_the_anchors_wherever_the_month_has_it(anchor, months):
+def test_the_day_is_the_anchors_if_the_month_has_it(anchor, months):
     moved = add_months(anchor, months)
     assert moved.day <= anchor.day
     assert moved.day == anchor.day or (moved + timedelta(days=1)).day == 1

@@ -15,7 +15,7 @@ from tests.factories.entitlements import PlanVersionFactory, next_catalog
 MORE = next_catalog(sessions=FeatureValue(Kind.QUOTA, 2000))
 
 
-def test_the_first_time_everything_is_new_and_then_nothing(db):
+def test_repeated_publishing_changes_nothing(db):
     assert [change.state for change in plan_publish()] == ["new"] * 3
     assert not PlanVersion.objects.exists()
     publish()
@@ -24,7 +24,7 @@ def test_the_first_time_everything_is_new_and_then_nothing(db):
     assert AuditEvent.objects.filter(action="plan.published").count() == 3
 
 
-def test_the_difference_says_what_changes_where(db):
+def test_the_difference_lists_the_changed_fields(db):
     publish()
     change = next(change for change in plan_publish(MORE) if change.plan == "pro")
     assert change.state == "new"
@@ -33,7 +33,7 @@ def test_the_difference_says_what_changes_where(db):
     assert change.fields["features.sessions.overage"] == ({"unit_amount": 2, "currency": "usd"}, None)
 
 
-def test_a_new_version_leaves_existing_grants_on_theirs(acme):
+def test_existing_grants_keep_their_version(acme):
     manager = EntitlementsManager(acme)
     manager.grant("pro", "subscription")
     publish(catalog=MORE)
@@ -54,7 +54,7 @@ def test_changed_published_version_is_refused_and_nothing_is_published(db):
     assert PlanVersion.objects.count() == 1
 
 
-def test_an_older_release_does_not_take_back_what_a_newer_one_published(db):
+def test_an_older_release_does_not_replace_a_newer_version(db):
     PlanVersionFactory(version=2)
     assert {change.plan: change.state for change in publish()} == {"free": "new", "pro": "behind", "enterprise": "new"}
     assert EntitlementsManager.version("pro").version == 2

@@ -30,7 +30,7 @@ def at(day, grants=(), overrides=(), holder=HOLDER, offer=OFFER):
     return resolve(holder, grants, overrides, START + day * DAY, offer)
 
 
-def test_without_a_grant_it_is_free_in_months_from_its_making():
+def test_without_a_grant_months_start_at_creation():
     found = at(3)
     assert (found.plan, found.source, found.anchor, found.changes_at) == ("free", Source.FREE, START, None)
     assert found.features["sessions"].limit == 50
@@ -38,7 +38,7 @@ def test_without_a_grant_it_is_free_in_months_from_its_making():
     assert set(found.features) == {feature.name for feature in CATALOG.features}
 
 
-def test_a_grant_counts_from_its_start_to_just_before_its_end():
+def test_a_grant_includes_its_start_and_excludes_its_end():
     held = [grant(begins=2, ends=5, anchor=START + DAY)]
     assert [at(day, held).plan for day in (1, 2, 4, 5)] == ["free", "pro", "pro", "free"]
     assert at(2, held).anchor == START + DAY
@@ -57,7 +57,7 @@ def test_precedence_is_plan_then_source_then_start_then_creation():
     assert at(2, equal).source is Source.GIFT
 
 
-def test_a_grant_keeps_its_version_whatever_is_on_offer():
+def test_a_grant_keeps_its_version():
     older = msgspec.structs.replace(
         PRO, features={**PRO.features, "sessions": FeatureValue(Kind.QUOTA, 777), "retired": FeatureValue(Kind.GAUGE, 3)}
     )
@@ -67,12 +67,12 @@ def test_a_grant_keeps_its_version_whatever_is_on_offer():
     assert found.require("retired").failure_mode == "fail_closed"
 
 
-def test_a_plan_that_is_no_longer_sold_still_beats_having_none():
+def test_a_plan_no_longer_sold_precedes_the_free_plan():
     gone = msgspec.structs.replace(PRO, name="gone")
     assert at(1, [grant(gone)]).plan == "gone"
 
 
-def test_zero_and_missing_are_not_available_and_it_says_who_has_it():
+def test_unavailable_features_name_the_plan_that_has_them():
     for feature in ("git_webhooks", "git_integration"):
         with pytest.raises(FeatureNotAvailable) as refusal:
             at(1).require(feature)
@@ -98,7 +98,7 @@ def test_a_closed_organization_has_no_plan():
         at(1, [grant()], holder=replace(HOLDER, active=False)).require("sessions")
 
 
-def test_features_lost_for_nonpayment_have_their_own_error():
+def test_lapsed_features_have_their_own_error():
     held = [grant(ends=5, lapsed=True)]
     assert at(4, held).require("git_integration").enabled
     with pytest.raises(PaymentRequired) as refusal:
@@ -110,14 +110,14 @@ def test_features_lost_for_nonpayment_have_their_own_error():
     assert at(5, held).require("sessions").limit == 50
 
 
-def test_a_new_plan_settles_the_old_debt_as_far_as_it_reaches():
+def test_a_new_plan_replaces_lapsed_features():
     held = [grant(ENTERPRISE, ends=5, lapsed=True), grant(PRO, begins=6)]
     assert at(7, held).require("git_integration").enabled
     with pytest.raises(PaymentRequired):
         at(7, held).require("white_label")
 
 
-def test_an_override_makes_one_feature_different_until():
+def test_an_override_applies_until_its_end():
     given_now = [OverrideInput("sessions", 5, START + 3 * DAY), OverrideInput("white_label", True, None)]
     assert at(1, [grant()], given_now).features["sessions"].limit == 5
     assert at(1, [grant()], given_now).changes_at == START + 3 * DAY
@@ -125,14 +125,14 @@ def test_an_override_makes_one_feature_different_until():
     assert at(9, [], given_now).require("white_label").overridden
 
 
-def test_an_override_can_take_away_and_can_lift_the_limit():
+def test_an_override_can_remove_a_feature_or_its_limit():
     assert not at(1, [grant()], [OverrideInput("sessions", 0, None)]).features["sessions"].enabled
     assert not at(1, [grant()], [OverrideInput("git_integration", False, None)]).features["git_integration"].enabled
     lifted = at(1, [grant()], [OverrideInput("sessions", None, None)]).require("sessions")
     assert (lifted.limit, lifted.overage_unit_amount) == (None, None)
 
 
-def test_an_override_that_does_not_fit_the_kind_counts_for_nothing():
+def test_an_override_of_another_kind_is_ignored():
     found = at(1, [], [OverrideInput("sessions", True, None)]).features["sessions"]
     assert (found.limit, found.overridden) == (50, False)
 
@@ -143,7 +143,7 @@ def test_overage_needs_a_subscription_to_be_invoiced_with():
     assert at(1, [grant(source=Source.GIFT)]).require("sessions").overage_unit_amount is None
 
 
-def test_the_tag_changes_with_the_answer_and_not_with_the_hour():
+def test_the_etag_depends_only_on_the_entitlements():
     held = [grant(ends=9)]
     assert at(1, held).etag == at(2, held).etag
     assert at(9, held).etag == at(1).etag
@@ -193,7 +193,7 @@ def test_result_is_valid_exactly_until_its_expiry(grants, overrides, half_day):
 
 @settings(max_examples=200)
 @given(GRANTS, OVERRIDES, DAYS, st.randoms())
-def test_the_order_of_delivery_does_not_matter(grants, overrides, day, random):
+def test_the_order_of_grants_does_not_matter(grants, overrides, day, random):
     grants = [replace(one, id=number) for number, one in enumerate(grants)]
     overrides = [replace(one, id=number) for number, one in enumerate(overrides)]
     found = at(day, grants, overrides)
@@ -203,7 +203,7 @@ def test_the_order_of_delivery_does_not_matter(grants, overrides, day, random):
 
 
 @given(GRANTS, DAYS)
-def test_without_a_grant_everyone_has_exactly_free(grants, day):
+def test_without_a_grant_the_free_plan_applies(grants, day):
     found = at(day, grants)
     standing = [one for one in grants if one.holds(START + day * DAY)]
     assert (found.source is Source.FREE) == (not standing)
@@ -213,7 +213,7 @@ def test_without_a_grant_everyone_has_exactly_free(grants, day):
 
 
 @given(GRANTS, DAYS, st.sampled_from([PRO, ENTERPRISE]))
-def test_one_more_grant_never_takes_anything_away(grants, day, plan):
+def test_an_additional_grant_removes_nothing(grants, day, plan):
     fewer, more = at(day, grants), at(day, [*grants, grant(plan, id=99)])
     for name, one in fewer.features.items():
         assert more.features[name].enabled >= one.enabled

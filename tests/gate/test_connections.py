@@ -56,7 +56,7 @@ async def to_its_end(reader, writer):
     return said
 
 
-def test_what_idles_is_closed_and_what_is_asked_in_time_is_answered():
+def test_idle_connections_are_closed():
     async def main():
         async with served() as (_, port):
             reader, writer = await connect(port, ask(0))
@@ -78,7 +78,7 @@ def test_what_idles_is_closed_and_what_is_asked_in_time_is_answered():
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;",
     ],
 )
-def test_what_grows_without_end_is_refused_while_it_grows(monkeypatch, begun):
+def test_oversized_requests_are_refused_early(monkeypatch, begun):
     monkeypatch.setattr(http1, "HEADER_SECONDS", 600)
     monkeypatch.setattr(http1, "BODY_SECONDS", 600)
 
@@ -99,7 +99,7 @@ def test_what_grows_without_end_is_refused_while_it_grows(monkeypatch, begun):
     asyncio.run(main())
 
 
-def test_who_does_not_read_the_answers_is_cut_off():
+def test_clients_that_do_not_read_are_closed():
     async def main():
         async with served() as (site, port):
             one = socket.socket()
@@ -118,7 +118,7 @@ def test_who_does_not_read_the_answers_is_cut_off():
     asyncio.run(main())
 
 
-def test_who_still_reads_a_long_answer_has_it_whole_when_the_server_ends():
+def test_a_stopping_server_completes_long_responses():
     async def main():
         async with served() as (site, port):
             reader, writer = await connect(port, b"GET /5000000?0 HTTP/1.1\r\n\r\n")
@@ -131,7 +131,7 @@ def test_who_still_reads_a_long_answer_has_it_whole_when_the_server_ends():
     asyncio.run(main())
 
 
-def test_a_body_in_the_smallest_chunks_takes_no_more_memory_than_its_bytes(monkeypatch):
+def test_small_chunks_take_no_additional_memory(monkeypatch):
     async def main():
         async with served() as (site, port):
             site.max_body_bytes = 200_000
@@ -161,7 +161,7 @@ def test_incomplete_request_is_closed_but_a_slow_response_is_not():
     asyncio.run(main())
 
 
-def test_a_server_that_ends_answers_what_was_asked_and_closes_what_idles():
+def test_a_stopping_server_answers_pending_requests():
     async def main():
         async with served() as (site, port):
             asked, idle = await connect(port, ask(0.2) + ask(0)), await connect(port, b"")
@@ -177,7 +177,7 @@ def test_a_server_that_ends_answers_what_was_asked_and_closes_what_idles():
     asyncio.run(main())
 
 
-def test_what_takes_longer_than_a_server_waits_is_cut_off():
+def test_a_stopping_server_aborts_slow_requests():
     async def main():
         async with served() as (site, port):
             asked = await connect(port, ask(30))

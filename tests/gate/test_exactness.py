@@ -71,7 +71,7 @@ def crowd(ports, key, calls, threads=8):
 
 
 @pytest.mark.parametrize("left", [1, 10])
-def test_n_left_means_n_admitted_over_several_gates(acme, left):
+def test_several_gates_admit_exactly_the_remaining_quota(acme, left):
     UsageCounterFactory(organization=acme.organization, used=50 - left)
     with gate_process() as one, gate_process() as two:
         answers = crowd([one.port, two.port], acme.key, [(AUTHORIZE, {"feature": "sessions"}, None)] * 60)
@@ -81,7 +81,7 @@ def test_n_left_means_n_admitted_over_several_gates(acme, left):
     assert UsageEvent.objects.filter(organization=acme.organization).count() == left
 
 
-def test_killed_and_flushed_in_the_middle_nothing_is_lost_or_counted_twice(acme):
+def test_kills_and_flushes_lose_and_double_nothing(acme):
     UsageCounterFactory(organization=acme.organization, used=1)
     names = [f"call-{number}" for number in range(120)]
     calls = [(AUTHORIZE, {"feature": "sessions"}, name) for name in names for _ in range(2)]
@@ -111,7 +111,7 @@ def test_killed_and_flushed_in_the_middle_nothing_is_lost_or_counted_twice(acme)
     assert count_mismatched_summaries(str(acme.organization.pk)) == 0
 
 
-def test_events_sent_three_times_through_dying_gates_are_there_once(acme):
+def test_events_repeated_through_killed_gates_count_once(acme):
     batches = [[{"feature": "sessions", "idempotencyKey": f"{batch}-{number}"} for number in range(50)] for batch in range(12)]
     calls = [("/api/usage/events", {"events": batch}, str(number)) for number, batch in enumerate(batches) for _ in range(3)]
     with gate_process() as steady:

@@ -38,7 +38,7 @@ async def ask_on(batches, name, times):
         assert await batches.submit((name, number)) == (name, number)
 
 
-def test_those_who_ask_on_stay_together(gathering):
+def test_repeated_callers_share_batches(gathering):
     gathering(FOREVER)
 
     async def main():
@@ -49,7 +49,7 @@ def test_those_who_ask_on_stay_together(gathering):
     asyncio.run(main())
 
 
-def test_two_groups_that_take_turns_become_one(gathering):
+def test_two_alternating_groups_merge(gathering):
     gathering(FOREVER)
 
     async def main():
@@ -64,7 +64,7 @@ def test_two_groups_that_take_turns_become_one(gathering):
     asyncio.run(main())
 
 
-def test_who_asks_alone_never_waits(gathering):
+def test_a_single_caller_never_waits(gathering):
     gathering(FOREVER)
 
     async def main():
@@ -75,7 +75,7 @@ def test_who_asks_alone_never_waits(gathering):
     asyncio.run(main())
 
 
-def test_dead_clients_are_not_awaited_for_long(gathering):
+def test_disconnected_clients_are_not_awaited(gathering):
     gathering(0.01)
 
     async def main():

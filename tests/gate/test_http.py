@@ -42,14 +42,14 @@ def talk(port, *pieces, pause=0.0, whole=True):
         return said
 
 
-def test_requests_in_one_piece_are_answered_in_order(gate):
+def test_pipelined_requests_are_answered_in_order(gate):
     said = talk(gate.port, LIFE * 9 + b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert said.count(b"HTTP/1.1 200 OK") == 9
     assert said.rindex(b"HTTP/1.1 404") > said.rindex(b"HTTP/1.1 200 OK")
     assert b"connection: close" in said[said.rindex(b"HTTP/1.1 404") :]
 
 
-def test_a_request_in_many_pieces_or_chunks_is_one(gate):
+def test_a_request_in_many_pieces_is_assembled(gate):
     raw, body = Person(OrganizationFactory(owner=UserFactory()).memberships.get()).key, json.dumps({"feature": "sessions"}).encode()
     head = f"POST /api/usage/authorize?x=1 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {raw}\r\nConnection: close\r\n"
     plain = f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
@@ -72,7 +72,7 @@ def test_a_request_in_many_pieces_or_chunks_is_one(gate):
         (b"POST /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n" + b" " * 11_000_000, 413),
     ],
 )
-def test_what_cannot_be_read_is_refused_and_the_connection_ends(gate, sent, status):
+def test_malformed_requests_close_the_connection(gate, sent, status):
     said = talk(gate.port, sent)
     assert said == b"" or said.startswith(b"HTTP/1.1 %d " % status)  # A reset may arrive before the response if the client still sends.
     assert b"connection: close" in said or said == b""
@@ -81,14 +81,14 @@ def test_what_cannot_be_read_is_refused_and_the_connection_ends(gate, sent, stat
     assert b"200 OK" in talk(gate.port, LIFE, whole=False)
 
 
-def test_old_clients_head_and_offers_of_other_protocols(gate):
+def test_http_1_0_head_and_upgrade_are_supported(gate):
     assert talk(gate.port, b"GET /livez HTTP/1.0\r\n\r\n").endswith(b'{"status": "ok"}')
     assert talk(gate.port, b"HEAD /livez HTTP/1.1\r\nConnection: close\r\n\r\n").endswith(b"\r\n\r\n")
     said = talk(gate.port, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
     assert said.startswith(b"HTTP/1.1 200 OK")
 
 
-def test_a_body_comes_whole_although_another_protocol_was_offered(gate):
+def test_a_body_after_an_upgrade_header_is_read(gate):
     """Java's client offers HTTP/2 with every request."""
     raw, body = Person(OrganizationFactory(owner=UserFactory()).memberships.get()).key, json.dumps({"feature": "sessions"}).encode()
     plain = f"POST /api/usage/authorize HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {raw}\r\nConnection: Upgrade, HTTP2-Settings\r\n"
@@ -105,7 +105,7 @@ def test_a_body_comes_whole_although_another_protocol_was_offered(gate):
     assert talk(gate.port, b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 400")
 
 
-def test_what_stands_behind_a_body_is_no_header(gate):
+def test_trailers_are_ignored(gate):
     raw, body = Person(OrganizationFactory(owner=UserFactory()).memberships.get()).key, json.dumps({"feature": "sessions"}).encode()
     head = b"POST /api/usage/authorize HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
     behind = f"0\r\nAuthorization: Bearer {raw}\r\n\r\n".encode()
@@ -119,7 +119,7 @@ def keyed(key, *headers):
     return "\r\n".join([*lines, f"Content-Length: {len(body)}\r\n\r\n"]).encode(), body
 
 
-def test_each_request_of_a_connection_counts_for_its_own_key(gate):
+def test_each_request_uses_its_own_key(gate):
     first, second = (Person(OrganizationFactory(owner=UserFactory()).memberships.get()).key for _ in range(2))
     (head, body), (other_head, other_body) = keyed(first), keyed(second)
     # The second key is read before the first request is answered, and its body comes after that.
@@ -127,7 +127,7 @@ def test_each_request_of_a_connection_counts_for_its_own_key(gate):
     assert re.findall(rb'"used":(\d)', said) == [b"1", b"1", b"2", b"2"]
 
 
-def test_a_kept_connection_stops_with_its_key(gate):
+def test_a_revoked_key_is_refused_on_an_open_connection(gate):
     person = Person(OrganizationFactory(owner=UserFactory()).memberships.get())
     head, body = keyed(person.key)
     with socket.create_connection(("127.0.0.1", gate.port), 10) as one:
@@ -185,7 +185,7 @@ def mortal_gate(transactional_db):
         yield process
 
 
-def test_dead_worker_is_restarted_and_none_outlives_its_parent(mortal_gate):
+def test_a_dead_worker_is_restarted_and_ends_with_its_parent(mortal_gate):
     gate = mortal_gate
     (worker,) = psutil.Process(gate.process.pid).children()
     worker.kill()

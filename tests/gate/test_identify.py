@@ -36,7 +36,7 @@ def bearer(raw):
     return {"authorization": f"Bearer {raw}"}
 
 
-def test_the_digest_of_a_verified_key_spares_the_request_another(person, monkeypatch):
+def test_a_verified_key_is_hashed_once_per_request(person, monkeypatch):
     cache.load(person.key)
     hashed, digest_of = [], principal_cache.memory_digest
     for module in (app, principal_cache):

@@ -59,7 +59,7 @@ def read(one, patience=5.0):
     return said
 
 
-def test_idle_connections_beyond_the_limit_make_room_for_others(gate, client):
+def test_the_oldest_idle_connections_are_evicted_at_the_limit(gate, client):
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
     before = worker_of(gate).memory_info().rss
@@ -79,7 +79,7 @@ def test_idle_connections_beyond_the_limit_make_room_for_others(gate, client):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_bodies_of_who_is_refused_anyway_are_not_kept(gate, client):
+def test_bodies_of_refused_requests_are_discarded(gate, client):
     before = worker_of(gate).memory_info().rss
     slow = [socket.create_connection(("127.0.0.1", gate.port), 30) for _ in range(100)]
     for one in slow:
@@ -109,7 +109,7 @@ def test_unverified_callers_share_a_bounded_amount_of_memory(gate, client):
     assert serves(client)
 
 
-def test_bodies_of_a_gigabyte_are_refused_at_their_announcement(gate, client):
+def test_a_large_content_length_is_refused_immediately(gate, client):
     with socket.create_connection(("127.0.0.1", gate.port), 30) as one:
         one.sendall(head(client.key, 10**9) + b" " * 100_000)
         said = read(one)
@@ -127,7 +127,7 @@ def test_bodies_of_a_gigabyte_are_refused_at_their_announcement(gate, client):
     assert serves(client)
 
 
-def test_a_slow_body_is_answered_408_and_slow_headers_are_cut_off(gate, client):
+def test_slow_bodies_get_408_and_slow_headers_are_closed(gate, client):
     body, headers = (socket.create_connection(("127.0.0.1", gate.port), 30) for _ in range(2))
     body.sendall(head(client.key) + b"x")
     headers.sendall(b"GET /livez HTTP/1.1\r\nHost:")

@@ -17,7 +17,7 @@ def series(route):
     }
 
 
-def test_flushing_equals_observing_one_by_one():
+def test_flushing_equals_single_observations():
     metrics.flush()
     asked = HttpRequest("POST", "/api/usage/holds/x/settle", {})
     for seconds in SECONDS:
@@ -31,7 +31,7 @@ def test_flushing_equals_observing_one_by_one():
     assert any(name[0].endswith("_count") and value == len(SECONDS) for name, value in found.items())
 
 
-def test_unknown_methods_share_a_name():
+def test_unknown_methods_share_a_label():
     for method in ("BREW", "MAKE"):
         metrics.observe(HttpRequest(method, "/livez", {}), 405, "method_not_allowed", 0.001)
     metrics.flush()

@@ -41,7 +41,7 @@ def doors(*, open_):
             outside.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
 
 
-def test_without_postgres_it_says_so_and_afterwards_goes_on(acme):
+def test_without_postgres_requests_are_refused_until_it_returns(acme):
     with gate_process() as gate:
         client = Http(gate.port)
         key = acme.key
@@ -99,7 +99,7 @@ def test_fail_open_calls_are_spooled_and_counted_once_after_a_kill(acme, tmp_pat
     assert UsageCounter.objects.get(organization=acme.organization).used == 2 + 2 + 5
 
 
-def test_without_valkey_quotas_are_exact_and_rates_let_pass(acme):
+def test_without_valkey_quotas_are_exact_and_rates_fail_open(acme):
     UsageCounterFactory(organization=acme.organization, used=48)
     with gate_process(REDIS_URL="unix:///nowhere/valkey.sock") as gate:
         client = Http(gate.port)
@@ -109,7 +109,7 @@ def test_without_valkey_quotas_are_exact_and_rates_let_pass(acme):
             assert client.post(AUTHORIZE, {"feature": "session_creation"}, key=acme.key)[0] == 200
 
 
-def test_a_valkey_with_too_many_clients_is_one_that_is_gone(acme):
+def test_a_full_valkey_counts_as_unreachable(acme):
     """The gate reports it and closes the connection."""
     full = socket.create_server(("127.0.0.1", 0))
 
@@ -128,7 +128,7 @@ def test_a_valkey_with_too_many_clients_is_one_that_is_gone(acme):
     full.close()
 
 
-def test_locked_rows_delay_their_organization_and_hardly_any_other(acme):
+def test_locked_rows_delay_only_their_organization(acme):
     other = Person(OrganizationFactory(owner=UserFactory()).memberships.get())
     answers = {}
     with gate_process() as gate:
@@ -152,7 +152,7 @@ def test_locked_rows_delay_their_organization_and_hardly_any_other(acme):
         assert Http(gate.port).post(AUTHORIZE, {"feature": "sessions"}, key=acme.key)[2]["used"] == 2
 
 
-def test_a_postgres_that_neither_answers_nor_refuses_is_as_good_as_none(acme):
+def test_an_unresponsive_postgres_counts_as_unreachable(acme):
     with gate_process() as gate, psycopg.connect(**connection.get_connection_params()) as holder:
         key = acme.key
         holder.execute("LOCK TABLE accounts_apikey IN ACCESS EXCLUSIVE MODE")

@@ -10,7 +10,7 @@ from usage.store.codec import STATEMENTS
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", [name.decode() for name in STATEMENTS])
-def test_no_statement_reads_a_table_from_end_to_end(name):
+def test_no_statement_scans_a_whole_table(name):
     statement = STATEMENTS[name.encode()]
     nothing = ", ".join(["NULL"] * statement.count("%b"))
     with connection.cursor() as cursor:

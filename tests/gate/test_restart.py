@@ -89,7 +89,7 @@ def test_reload_replaces_every_worker_and_refuses_no_request(gate, proxies):
     assert sum(each.closed for each in proxies) >= 1
 
 
-def test_ending_answers_what_was_sent_and_then_refuses_connections(gate, proxies):
+def test_a_shutdown_answers_open_requests_first(gate, proxies):
     gate.process.send_signal(signal.SIGTERM)
     assert gate.process.wait(30) == 0
     until(lambda: all(each.refused for each in proxies), "connections are refused", 30)

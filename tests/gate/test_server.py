@@ -121,7 +121,7 @@ def test_both_servers_give_the_same_answers(gate, api):
     assert standing[0]["sessions"]["used"] > 5
 
 
-def test_both_tell_the_same_times(gate, api):
+def test_both_servers_return_the_same_times(gate, api):
     here = person(now())
     first = of_django(api.post(AUTHORIZE, {"feature": "sessions"}, by=here))[2]
     second = Http(gate.port).post(AUTHORIZE, {"feature": "sessions"}, key=here.key)[2]
@@ -130,7 +130,7 @@ def test_both_tell_the_same_times(gate, api):
     assert second == first
 
 
-def test_both_tell_the_same_of_how_it_stands(gate, api):
+def test_both_servers_return_the_same_usage(gate, api):
     here, path, client = person(now()), "/api/usage/current", Http(gate.port)
     api.post(AUTHORIZE, {"items": [{"feature": "sessions", "amount": 7}, {"feature": "projects"}]}, by=here)
     api.post(AUTHORIZE, {"feature": "sessions", "amount": 2, "hold": True}, by=here)
@@ -158,7 +158,7 @@ def test_both_refuse_the_same_callers(gate, api):
         assert told(*Http(gate.port).post(path, {}, **basic)) == told(*of_django(api.post(path, {}, **basic)))
 
 
-def test_a_hold_goes_its_way_through_both(gate, api):
+def test_holds_work_across_both_servers(gate, api):
     here = person(now())
     client = Http(gate.port)
     status, _, said = client.post(AUTHORIZE, {"feature": "sessions", "amount": 5, "hold": True}, key=here.key)
@@ -170,7 +170,7 @@ def test_a_hold_goes_its_way_through_both(gate, api):
     assert client.post(AUTHORIZE, {"feature": "sessions"}, key=here.key)[2]["used"] == 4
 
 
-def test_a_refusal_of_the_quota_gives_the_rate_back(gate):
+def test_a_refused_quota_releases_the_rate(gate):
     here = person(now())
     UsageCounterFactory(organization=here.organization, used=50)
     client = Http(gate.port)
@@ -180,7 +180,7 @@ def test_a_refusal_of_the_quota_gives_the_rate_back(gate):
     assert client.post(AUTHORIZE, {"feature": "session_creation"}, key=here.key)[2]["used"] == 1
 
 
-def test_a_revoked_key_counts_nothing_from_that_moment(gate, api):
+def test_a_revoked_key_is_refused_immediately(gate, api):
     from accounts.manager import AuthManager
     from accounts.models import ApiKey
 
@@ -192,7 +192,7 @@ def test_a_revoked_key_counts_nothing_from_that_moment(gate, api):
     assert (status, said["code"]) == (401, "key_revoked")
 
 
-def test_a_change_of_plan_is_heard_of(gate):
+def test_a_plan_change_invalidates_the_gate(gate):
     import time
 
     here = person(now())
@@ -204,7 +204,7 @@ def test_a_change_of_plan_is_heard_of(gate):
     assert client.post(AUTHORIZE, {"feature": "projects"}, key=here.key)[2]["limit"] == 10
 
 
-def test_other_addresses_and_methods(gate):
+def test_unknown_paths_and_methods_are_refused(gate):
     key = person(now()).key
     client = Http(gate.port)
     assert client.request("GET", "/livez")[::2] == (200, {"status": "ok"})

@@ -120,7 +120,7 @@ def test_status_and_code(ports, key, name):
         assert web[1][b"cache-control"] == gate[1][b"cache-control"] == b"private, no-store"
 
 
-def test_a_held_row_is_refused_in_bounded_time_by_both(ports, key):
+def test_both_servers_refuse_a_locked_row_in_bounded_time(ports, key):
     head, body = REQUESTS["plain"]
     assert answer(ports[0], head, body, key)[0] == 200
     with psycopg.connect(**connection.get_connection_params()) as holder:
@@ -129,7 +129,7 @@ def test_a_held_row_is_refused_in_bounded_time_by_both(ports, key):
     assert summary("held", web) == summary("held", gate) == (503, "temporarily_unavailable")
 
 
-def test_http_1_0_keeps_a_connection_where_it_is_asked_to(ports):
+def test_http_1_0_keeps_a_connection_on_request(ports):
     """As `ab -k` does: it reuses a connection only if the first response contains keep-alive."""
     request = b"GET /livez HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"
     with socket.create_connection(("127.0.0.1", ports[1]), 10) as one:

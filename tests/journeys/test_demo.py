@@ -51,7 +51,7 @@ def demo():
     assert belonging_to(home) == []
 
 
-def test_every_step_holds_and_it_tells_where_everything_is(demo):
+def test_every_step_passes_and_the_urls_are_printed(demo):
     done, home = demo()
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert "✗" not in done.stdout
@@ -72,7 +72,7 @@ def test_every_step_holds_and_it_tells_where_everything_is(demo):
     assert product_of(home) == []
 
 
-def test_the_core_steps_hold_with_another_catalog(demo):
+def test_the_core_steps_pass_with_another_catalog(demo):
     """Four plans in euros, billed by the year, without trials, seats and gauges."""
     done, home = demo(CATALOG_FILE="examples/catalogs/translation_office.toml")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
@@ -99,7 +99,7 @@ def other_server(tmp_path):
     process.wait(10)
 
 
-def test_a_step_that_fails_makes_it_fail(demo, other_server):
+def test_a_failed_step_fails_the_demo(demo, other_server):
     """Without grace days a declined renewal ends access immediately, and the tour reports that.
 
     The gateway is in front of a server of the user's, all of whose tools are free.

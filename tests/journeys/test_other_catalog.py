@@ -21,7 +21,7 @@ def marked() -> list[str]:
 
 
 @pytest.mark.parametrize("catalog", EXAMPLES, ids=lambda path: path.stem)
-def test_the_generic_tests_hold_with_it(catalog):
+def test_the_generic_tests_pass_with_another_catalog(catalog):
     environment = {name: os.environ[name] for name in (*PASSED_ON, "CONTEXTMCP_HOME", "CONTEXTMCP_KEEP_SERVICES") if name in os.environ}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "ignore", "-p", "no:cacheprovider", "-m", MARK, *marked()],

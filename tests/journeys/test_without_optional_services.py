@@ -36,7 +36,7 @@ def owner(alone):
 
 
 @pytest.mark.parametrize("process", ["web", "worker"])
-def test_each_process_says_once_that_there_is_no_stripe(alone, process):
+def test_each_process_logs_once_that_stripe_is_missing(alone, process):
     until(lambda: "STRIPE_SECRET_KEY is not set" in alone.log(process), f"the {process} says it")
     assert alone.log(process).count("STRIPE_SECRET_KEY is not set") == 1
 
@@ -44,7 +44,7 @@ def test_each_process_says_once_that_there_is_no_stripe(alone, process):
 @pytest.mark.parametrize(
     ("method", "path", "body"), NEEDS_STRIPE, ids=lambda value: value if isinstance(value, str) and "/" in value else ""
 )
-def test_billing_says_that_it_is_not_configured(owner, method, path, body):
+def test_billing_reports_that_it_is_not_configured(owner, method, path, body):
     answer = owner.api.call(method, path, body)
     assert (answer.status_code, answer.json()["code"]) == (503, "billing_not_configured")
 
@@ -55,11 +55,11 @@ def test_purchased_plan_is_still_shown(owner):
 
 
 @pytest.mark.parametrize("path", ["/pricing/", "/account/", "/account/keys/", "/account/usage/", "/account/team/", "/account/billing/"])
-def test_pages_are_there(owner, path):
+def test_pages_are_served(owner, path):
     assert owner.browser.open(owner.world.url + path).status_code == 200
 
 
-def test_readyz_says_that_there_is_no_valkey_and_what_that_means(alone):
+def test_readyz_reports_the_missing_cache(alone):
     told = alone.readyz()
     assert told["status"] == "degraded"
     assert told["parts"]["database"] == "ok"
@@ -72,7 +72,7 @@ def test_quotas_are_exact_without_valkey(owner):
     assert answers[-1].json()["code"] == "quota_exceeded"
 
 
-def test_rates_follow_what_is_declared_for_them(owner):
+def test_rate_limits_follow_their_failure_mode(owner):
     """Rate limits cannot be counted; the catalog decides whether calls pass."""
     entitled = owner.api.get("/api/entitlements")["features"]["context_queries"]
     answer = owner.api.call("POST", "/api/usage/authorize", {"feature": "context_queries"})
@@ -81,7 +81,7 @@ def test_rates_follow_what_is_declared_for_them(owner):
         assert answer.json()["allowed"] is True
 
 
-def test_a_revoked_key_is_dead_within_a_second_without_valkey(owner):
+def test_revocation_takes_a_second_without_valkey(owner):
     made = owner.make_key("Short-lived")
     headers = {"Authorization": f"Bearer {made['key']}"}
     assert httpx.get(f"{owner.world.url}/api/auth/whoami", headers=headers).status_code == 200

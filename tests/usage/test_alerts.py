@@ -102,7 +102,7 @@ def test_new_period_starts_at_zero(acme):
     assert kinds() == [K.THRESHOLD_100, K.THRESHOLD_100]
 
 
-def test_looking_again_after_a_crash_tells_nothing_twice(acme, owner):
+def test_evaluating_again_after_a_crash_repeats_no_alert(acme, owner):
     use(acme, 25)
     AlertCheckpoint.objects.all().delete()
     assert evaluate_alerts() == 0
@@ -129,7 +129,7 @@ def test_alert_missed_shortly_before_the_period_end_is_still_sent(acme):
     assert evaluate_alerts() == 0
 
 
-def test_a_closed_organization_hears_nothing(acme):
+def test_a_closed_organization_gets_no_alerts(acme):
     UsageTracker(acme).consume("sessions", 50)
     type(acme).objects.update(closed_at=timezone.now())
     assert evaluate_alerts() == 0
@@ -152,7 +152,7 @@ def test_plan_with_one_project_sends_no_alert_when_it_has_one(acme, owner):
     assert evaluate_alerts() == 0
 
 
-def test_members_are_a_level_too(acme, owner, admin, member, viewer):
+def test_members_are_evaluated_as_a_gauge(acme, owner, admin, member, viewer):
     subscribe(acme)
     evaluate_alerts()
     MembershipFactory(organization=acme)
@@ -186,14 +186,14 @@ def test_hour_far_above_the_baseline_sends_one_alert(big):
     assert [one.pk for one in selectors.active_alerts(big).spikes] == [alert.pk]
 
 
-def test_what_happens_every_night_is_usual(big):
+def test_a_nightly_peak_is_no_spike(big):
     past(big, 30)
     past(big, 1, amount=500, before=100)
     assert use(big, 400) == 0
     assert use(big, 101) == 1
 
 
-def test_a_short_past_and_small_amounts_say_nothing(big):
+def test_a_short_history_or_small_amounts_are_no_spike(big):
     past(big, 23)
     assert use(big, 1000) == 0
     UsageSummary.objects.all().delete()
@@ -201,12 +201,12 @@ def test_a_short_past_and_small_amounts_say_nothing(big):
     assert use(big, 19) == 0
 
 
-def test_an_older_past_does_not_count(big):
+def test_usage_older_than_two_weeks_is_ignored(big):
     past(big, 40, before=14 * 24 + 1)
     assert use(big, 1000) == 0
 
 
-def test_the_past_is_looked_up_once_an_hour(big, monkeypatch):
+def test_the_baseline_is_queried_once_per_hour(big, monkeypatch):
     calls = []
     real = queries.baseline
     monkeypatch.setattr(queries, "baseline", lambda *place: calls.append(place) or real(*place))
@@ -219,7 +219,7 @@ def test_the_past_is_looked_up_once_an_hour(big, monkeypatch):
     assert len(calls) == 2
 
 
-def test_looking_at_nothing_new_costs_two_questions(acme, django_assert_num_queries):
+def test_evaluating_without_changes_takes_two_queries(acme, django_assert_num_queries):
     use(acme, 3)
     with django_assert_num_queries(2):
         assert evaluate_alerts() == 0
@@ -266,7 +266,7 @@ def test_email_at_the_limit_says_whether_requests_continue(acme, owner, enabled,
     assert any(said in letter.body for letter in letters() if "all its sessions" in letter.subject)
 
 
-def test_who_left_and_who_closed_get_none(acme, owner, admin):
+def test_former_members_and_closed_organizations_get_no_email(acme, owner, admin):
     use(acme, 40)
     admin.membership.delete()
     assert [each.to[0] for each in letters()] == ["owner@acme.example"]
@@ -275,7 +275,7 @@ def test_who_left_and_who_closed_get_none(acme, owner, admin):
     assert letters() == []
 
 
-def test_a_mail_server_that_fails_is_tried_again(acme, owner, settings):
+def test_a_failing_mail_server_is_retried(acme, owner, settings):
     use(acme, 40)
     settings.EMAIL_BACKEND = "tests.support.failing_mail.Backend"
     (_, name, args), *_ = jobs("usage.send_alert_email")
@@ -284,14 +284,14 @@ def test_a_mail_server_that_fails_is_tried_again(acme, owner, settings):
     assert tasks.send_alert_email.retry_strategy.max_attempts > 5
 
 
-def test_a_name_cannot_write_headers(acme, owner):
+def test_a_name_cannot_inject_headers(acme, owner):
     acme.name = "Acme\nBcc: all@world.example"
     acme.save()
     use(acme, 40)
     assert "\n" not in letters()[0].subject
 
 
-def test_endpoints_receive_what_happened(acme, owner):
+def test_endpoints_receive_alerts(acme, owner):
     WebhookManager(acme).add(owner.caller, "https://acme.example/hooks")
     use(acme, 40)
     told = WebhookDelivery.objects.get()
@@ -311,7 +311,7 @@ def test_endpoints_receive_spikes(big, owner):
     assert (data["used"], data["baseline"]) == (41, 10.0) and data["hour"].endswith(":00:00Z")
 
 
-def test_old_watches_go(acme):
+def test_old_checkpoints_are_purged(acme):
     use(acme, 3)
     UsageTracker(acme).set_gauge("best_practices", 3)
     tasks.evaluate_usage_alerts.func(timestamp=0)

@@ -12,14 +12,14 @@ from usage.webhooks.manager import WebhookManager
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def test_looking_waits_for_no_count(acme):
+def test_evaluation_and_counting_do_not_block_each_other(acme):
     UsageTracker(acme).consume("sessions", 30)
     with held("SELECT * FROM usage_counters FOR UPDATE", []):
         assert evaluate_alerts() == 1
 
 
 @pytest.mark.chaos
-def test_a_worker_killed_in_the_middle_of_sending_loses_nothing(acme, owner, monkeypatch, tmp_path, settings):
+def test_a_worker_killed_while_sending_loses_no_email(acme, owner, monkeypatch, tmp_path, settings):
     monkeypatch.setenv("WEBHOOKS_ALLOW_PRIVATE", "true")
     settings.WEBHOOKS_ALLOW_PRIVATE = True
     workers = []

@@ -15,7 +15,7 @@ def used(organization, feature="sessions"):
     return sum(UsageCounter.objects.filter(organization=organization, feature=feature).values_list("used", flat=True))
 
 
-def test_it_counts_one_and_says_what_is_left(api, owner, acme):
+def test_one_unit_is_counted_and_remaining_returned(api, owner, acme):
     response = api.post(URL, {"feature": "sessions"}, by=owner)
     assert response.status_code == 200, response.content
     said = response.json()
@@ -44,13 +44,13 @@ def test_it_counts_one_and_says_what_is_left(api, owner, acme):
     ]
 
 
-def test_it_says_the_limits_in_headers(api, owner):
+def test_headers_contain_the_limits(api, owner):
     response = api.post(URL, {"feature": "sessions"}, by=owner)
     assert response["RateLimit-Policy"] == '"sessions";q=50'
     assert response["RateLimit"].startswith('"sessions";r=49;t=')
 
 
-def test_it_refuses_past_the_quota_and_counts_nothing(api, owner, acme):
+def test_requests_beyond_the_quota_are_refused_and_not_counted(api, owner, acme):
     UsageCounterFactory(organization=acme, used=50)
     response = api.post(URL, {"feature": "sessions"}, by=owner)
     assert problem(response) == (429, "quota_exceeded")
@@ -63,13 +63,13 @@ def test_it_refuses_past_the_quota_and_counts_nothing(api, owner, acme):
     assert not UsageEvent.objects.filter(organization=acme).exists()
 
 
-def test_an_amount_is_counted_whole_or_not_at_all(api, owner, acme):
+def test_an_amount_is_counted_completely_or_not_at_all(api, owner, acme):
     UsageCounterFactory(organization=acme, used=45)
     assert problem(api.post(URL, {"feature": "sessions", "amount": 6}, by=owner)) == (429, "quota_exceeded")
     assert api.post(URL, {"feature": "sessions", "amount": 5}, by=owner).json()["remaining"] == 0
 
 
-def test_what_is_left_is_told_and_waiting_only_where_it_helps(api, owner, acme):
+def test_refusals_contain_remaining_and_a_useful_retry_after(api, owner, acme):
     UsageCounterFactory(organization=acme, used=26)
     some = api.post(URL, {"feature": "sessions", "amount": 40}, by=owner)
     assert "24 of 50 are left" in some.json()["detail"]
@@ -80,7 +80,7 @@ def test_what_is_left_is_told_and_waiting_only_where_it_helps(api, owner, acme):
     assert "Retry-After" not in never
 
 
-def test_a_flag_of_the_plan_is_allowed_and_another_is_not(api, owner, acme):
+def test_a_boolean_feature_must_be_in_the_plan(api, owner, acme):
     assert api.post(URL, {"feature": "basic_context"}, by=owner).json()["allowed"] is True
     response = api.post(URL, {"feature": "git_integration"}, by=owner)
     assert problem(response) == (403, "feature_not_available")
@@ -88,17 +88,17 @@ def test_a_flag_of_the_plan_is_allowed_and_another_is_not(api, owner, acme):
     assert not UsageCounter.objects.filter(organization=acme).exists()
 
 
-def test_a_rate_of_none_is_not_available(api, owner):
+def test_a_rate_limit_of_zero_is_not_available(api, owner):
     assert problem(api.post(URL, {"feature": "git_webhooks"}, by=owner)) == (403, "feature_not_available")
 
 
-def test_a_plan_without_limit_counts_all_the_same(api, owner, acme):
+def test_an_unlimited_plan_counts_usage(api, owner, acme):
     subscribe(acme, "enterprise")
     said = api.post(URL, {"feature": "sessions", "amount": 100_000}, by=owner).json()
     assert (said["used"], said["limit"], said["remaining"]) == (100_000, None, None)
 
 
-def test_a_rate_holds_within_the_window(api, owner):
+def test_a_rate_limit_applies_within_the_window(api, owner):
     for left in reversed(range(10)):
         said = api.post(URL, {"feature": "session_creation"}, by=owner).json()
         assert (said["kind"], said["limit"], said["remaining"]) == ("rate_limit", 10, left)
@@ -110,7 +110,7 @@ def test_a_rate_holds_within_the_window(api, owner):
     assert response["Retry-After"] == str(said["retryAfter"])
 
 
-def test_more_than_a_whole_window_never_comes(api, owner):
+def test_an_amount_above_the_rate_limit_has_no_retry_after(api, owner):
     response = api.post(URL, {"feature": "session_creation", "amount": 11}, by=owner)
     assert problem(response) == (429, "rate_limited")
     assert "retryAfter" not in response.json()
@@ -127,14 +127,14 @@ def test_items_are_all_counted_or_none(api, owner, acme):
     assert api.post(URL, {"feature": "session_creation"}, by=owner).json()["used"] == 2
 
 
-def test_a_refused_rate_takes_no_quota(api, owner, acme):
+def test_a_refused_rate_uses_no_quota(api, owner, acme):
     api.post(URL, {"feature": "session_creation", "amount": 10}, by=owner)
     both = {"items": [{"feature": "sessions"}, {"feature": "session_creation"}]}
     assert problem(api.post(URL, both, by=owner)) == (429, "rate_limited")
     assert used(acme) == 0
 
 
-def test_the_same_feature_twice_in_one_call_is_added_up(api, owner, acme):
+def test_repeated_features_in_one_call_are_summed(api, owner, acme):
     UsageCounterFactory(organization=acme, used=48)
     assert problem(api.post(URL, {"items": [{"feature": "sessions"}, {"feature": "sessions", "amount": 2}]}, by=owner)) == (
         429,
@@ -144,7 +144,7 @@ def test_the_same_feature_twice_in_one_call_is_added_up(api, owner, acme):
     assert api.post(URL, {"items": [{"feature": "sessions"}, {"feature": "sessions"}]}, by=owner).json()["items"][1]["remaining"] == 0
 
 
-def test_the_same_rate_twice_in_one_call_is_added_up(api, owner):
+def test_repeated_rate_limits_in_one_call_are_summed(api, owner):
     body = {"items": [{"feature": "context_queries", "amount": 12}] * 2}
     first = api.post(URL, body, by=owner).json()
     assert [item["used"] for item in first["items"]] == [12, 24]
@@ -155,7 +155,7 @@ def test_the_same_rate_twice_in_one_call_is_added_up(api, owner):
 
 
 @pytest.mark.parametrize("key", ["01 02 03 04 7" + "a" * 19, "0197f3c2-6f0a-7d3e-9c54-2a1b7e60d9aa", "0" * 12 + "7" + "g" * 19])
-def test_any_printable_key_is_remembered(api, owner, acme, key):
+def test_any_printable_idempotency_key_is_accepted(api, owner, acme, key):
     for _ in range(2):
         assert api.post(URL, {"feature": "sessions"}, by=owner, idempotency_key=key).status_code == 200
     assert used(acme) == 1
@@ -171,7 +171,7 @@ def test_gauge_is_increased(api, owner, acme):
     assert not UsageEvent.objects.filter(organization=acme).exists()
 
 
-def test_team_members_are_counted_by_ourselves(api, owner, acme, member):
+def test_the_members_gauge_is_derived(api, owner, acme, member):
     assert problem(api.post(URL, {"feature": "team_members"}, by=owner)) == (429, "limit_reached")
     subscribe(acme)
     assert api.post(URL, {"feature": "team_members"}, by=owner).json()["used"] == 3
@@ -179,7 +179,7 @@ def test_team_members_are_counted_by_ourselves(api, owner, acme, member):
     assert not UsageGauge.objects.filter(organization=acme).exists()
 
 
-def test_all_kinds_in_one_call(api, owner, acme):
+def test_all_kinds_of_features_in_one_call(api, owner, acme):
     UsageGaugeFactory(organization=acme, feature="best_practices", value=9)
     items = [{"feature": name} for name in ("basic_context", "context_queries", "best_practices", "sessions")]
     assert [item["remaining"] for item in api.post(URL, {"items": items}, by=owner).json()["items"]] == [None, 29, 0, 49]
@@ -187,7 +187,7 @@ def test_all_kinds_in_one_call(api, owner, acme):
     assert used(acme) == 1
 
 
-def test_a_plan_change_keeps_what_is_used_and_the_new_limit_counts_at_once(api, owner, acme):
+def test_a_plan_change_keeps_usage_and_applies_the_new_limit(api, owner, acme):
     subscribe(acme)
     UsageCounterFactory(organization=acme, used=1000)
     assert problem(api.post(URL, {"feature": "sessions"}, by=owner)) == (429, "quota_exceeded")
@@ -196,7 +196,7 @@ def test_a_plan_change_keeps_what_is_used_and_the_new_limit_counts_at_once(api, 
     assert api.post(URL, {"feature": "sessions"}, by=owner).json()["used"] == 1001
 
 
-def test_use_on_free_does_not_count_against_a_subscription(api, owner, acme):
+def test_usage_on_free_does_not_count_for_a_subscription(api, owner, acme):
     UsageCounterFactory(organization=acme, used=50)
     subscribe(acme)
     assert api.post(URL, {"feature": "sessions"}, by=owner).json()["used"] == 1
@@ -204,26 +204,26 @@ def test_use_on_free_does_not_count_against_a_subscription(api, owner, acme):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("role", ["owner", "admin", "member"])
-def test_those_who_work_with_it_may(api, request, role):
+def test_members_admins_and_owners_are_allowed(api, request, role):
     assert api.post(URL, {"feature": "sessions"}, by=request.getfixturevalue(role)).status_code == 200
 
 
-def test_a_viewer_may_not(api, acme, viewer):
+def test_a_viewer_is_refused(api, acme, viewer):
     key = key_of(viewer.membership, ["usage:write"])
     assert problem(api.post(URL, {"feature": "sessions"}, by=key)) == (403, "permission_denied")
     assert used(acme) == 0
 
 
-def test_a_key_without_the_scope_may_not(api, owner):
+def test_a_key_without_the_scope_is_refused(api, owner):
     key = key_of(owner.membership, ["usage:read"])
     assert problem(api.post(URL, {"feature": "sessions"}, by=key)) == (403, "insufficient_scope")
 
 
-def test_a_stranger_counts_only_at_home(api, acme, stranger):
+def test_usage_counts_for_the_callers_organization(api, acme, stranger):
     assert api.post(URL, {"feature": "sessions"}, by=stranger).status_code == 200
     assert used(acme) == 0
     assert used(stranger.organization) == 1
 
 
-def test_nobody_may_not(api, db):
+def test_anonymous_callers_are_refused(api, db):
     assert problem(api.post(URL, {"feature": "sessions"}))[0] == 401

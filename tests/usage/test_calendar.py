@@ -68,7 +68,7 @@ TABLE = [
 
 @pytest.mark.parametrize(("began", "uses"), TABLE)
 @pytest.mark.parametrize("plan", ["free", "pro"])
-def test_a_month_begins_where_the_plan_did(plan, began, uses):
+def test_a_usage_month_starts_with_the_plan(plan, began, uses):
     organization = on_plan(plan, began)
     for moment, used in uses:
         assert at(organization, day(moment)).consume("sessions").used == used, moment
@@ -101,7 +101,7 @@ def test_a_yearly_plan_has_a_quota_every_month_and_none_is_carried_over():
     began=st.datetimes(datetime(2026, 1, 1), datetime(2032, 12, 31), timezones=st.just(UTC)),  # noqa: DTZ001
     steps=st.lists(st.tuples(st.floats(0, 20), st.integers(1, 30)), min_size=1, max_size=12),
 )
-def test_no_month_ever_holds_more_than_the_limit(began, steps):
+def test_no_month_exceeds_the_limit(began, steps):
     """In any order of calls: in each period the allowed amounts equal the requested ones that fit, and the counter equals them."""
     organization = founded(began)
     moment, granted = began, {}
@@ -137,7 +137,7 @@ def test_upgrade_within_a_period_applies_at_once_and_keeps_usage():
     assert UsageTracker(organization).consume("sessions", 500).used == 1500
 
 
-def test_less_in_the_middle_of_a_period_counts_at_once_too():
+def test_a_lower_limit_applies_immediately():
     organization = on_plan("enterprise", "2027-05-10T00:00")
     at(organization, day("2027-05-20T00:00")).consume("sessions", 1200)
     change(organization, "pro", day("2027-05-10T00:00"))
@@ -148,7 +148,7 @@ def test_less_in_the_middle_of_a_period_counts_at_once_too():
     assert at(organization, day("2027-06-10T00:00")).consume("sessions").used == 1
 
 
-def test_a_limit_that_is_raised_for_a_while_holds_for_that_while():
+def test_a_temporary_override_applies_until_its_end():
     organization = on_plan("free", "2027-05-10T00:00")
     tracker = at(organization, day("2027-05-20T00:00"))
     tracker.consume("sessions", 50)
@@ -194,7 +194,7 @@ def test_process_with_a_wrong_clock_keeps_the_limits_of_its_period(skew, monkeyp
     assert dict(UsageCounter.objects.filter(organization=organization).values_list("period_start", "used")) == granted
 
 
-def test_a_hold_expires_by_the_databases_clock_whatever_a_process_believes():
+def test_holds_expire_by_the_databases_clock():
     organization = OrganizationFactory()
     UsageCounterFactory(organization=organization, used=49)
     tracker = UsageTracker(organization)

@@ -9,7 +9,7 @@ from usage.models import UsageCounter, UsageEvent, UsageGauge
 URL = "/api/entitlements/check"
 
 
-def test_it_says_what_is_left_and_counts_nothing(api, owner, acme):
+def test_a_check_returns_remaining_and_counts_nothing(api, owner, acme):
     UsageCounterFactory(organization=acme, used=12)
     for _ in range(2):
         said = api.post(URL, {"feature": "sessions", "amount": 3}, by=owner).json()
@@ -30,7 +30,7 @@ def test_it_says_what_is_left_and_counts_nothing(api, owner, acme):
     assert not UsageEvent.objects.filter(organization=acme).exists()
 
 
-def test_before_anything_was_used_there_is_all_of_it(api, owner, acme):
+def test_without_usage_the_whole_quota_remains(api, owner, acme):
     said = api.post(URL, {"feature": "sessions"}, by=owner).json()
     assert (said["allowed"], said["used"], said["remaining"]) == (True, 0, 50)
     assert not UsageCounter.objects.filter(organization=acme).exists()
@@ -39,7 +39,7 @@ def test_before_anything_was_used_there_is_all_of_it(api, owner, acme):
 @pytest.mark.parametrize(
     ("feature", "code"), [("sessions", "quota_exceeded"), ("projects", "limit_reached"), ("git_integration", "feature_not_available")]
 )
-def test_a_no_is_an_answer_too(api, owner, acme, feature, code):
+def test_a_refused_check_returns_200(api, owner, acme, feature, code):
     UsageCounterFactory(organization=acme, used=50)
     UsageGaugeFactory(organization=acme, value=1)
     response = api.post(URL, {"feature": feature}, by=owner)
@@ -60,7 +60,7 @@ def test_check_of_a_rate_limit_consumes_nothing(api, owner):
     assert 1 <= said["retryAfter"] <= 62
 
 
-def test_levels_members_flags_and_the_unlimited(api, owner, acme, member):
+def test_gauges_members_booleans_and_unlimited_features(api, owner, acme, member):
     assert api.post(URL, {"feature": "best_practices", "amount": 10}, by=owner).json()["remaining"] == 10
     assert api.post(URL, {"feature": "team_members"}, by=owner).json()["used"] == 2
     said = api.post(URL, {"feature": "basic_context"}, by=owner).json()
@@ -100,7 +100,7 @@ def test_bad_input_is_refused(api, owner, body):
     assert problem(api.post(URL, body, by=owner)) == (422, "validation_error")
 
 
-def test_who_may(api, owner, admin, member, viewer, stranger):
+def test_only_permitted_callers_can_check(api, owner, admin, member, viewer, stranger):
     for person in (owner, admin, member, viewer, stranger):
         assert api.post(URL, {"feature": "sessions"}, by=person).status_code == 200
     assert problem(api.post(URL, {"feature": "sessions"}))[0] == 401

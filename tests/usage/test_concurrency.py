@@ -46,7 +46,7 @@ def at_once(work, count, threads=THREADS):
 
 
 @pytest.mark.parametrize(("left", "calls"), [(1, 50), (10, 60), (49, 100)])
-def test_n_left_means_n_admitted(org, left, calls):
+def test_concurrent_calls_use_exactly_the_remaining_quota(org, left, calls):
     UsageCounterFactory(organization=org, used=50 - left)
 
     def call(_):
@@ -61,13 +61,13 @@ def test_n_left_means_n_admitted(org, left, calls):
     assert {row.amount for row in UsageSummary.objects.filter(organization=org, grain="d")} == {left}
 
 
-def test_the_first_calls_of_a_period_make_one_counter(org):
+def test_concurrent_first_calls_create_one_counter(org):
     said = at_once(lambda _: UsageTracker(org).consume("sessions") and "ok", 20)
     assert said == ["ok"] * 20
     assert UsageCounter.objects.get(organization=org).used == 20
 
 
-def test_one_key_counts_once_however_often_it_arrives_at_once(org):
+def test_one_idempotency_key_counts_once_under_concurrency(org):
     def call(number):
         return UsageTracker(org).authorize(Request([Item("sessions")]), f"key-{number % 4}").body
 
@@ -77,7 +77,7 @@ def test_one_key_counts_once_however_often_it_arrives_at_once(org):
     assert IdempotencyKey.objects.filter(organization_id=org.pk).count() == 4
 
 
-def test_one_key_for_different_features_at_once_is_counted_for_one(org):
+def test_one_key_for_different_features_counts_for_one(org):
     """The calls share no counter, so only the key prevents double counting."""
 
     def call(number):
@@ -91,7 +91,7 @@ def test_one_key_for_different_features_at_once_is_counted_for_one(org):
     assert gauge + counted == 1
 
 
-def test_batches_with_the_same_events_in_another_order_count_each_once(org):
+def test_concurrent_batches_count_each_event_once(org):
     events = [event_parsing.EventBody("sessions", idempotency_key=f"e{number}") for number in range(200)]
 
     def call(number):
@@ -104,7 +104,7 @@ def test_batches_with_the_same_events_in_another_order_count_each_once(org):
     assert UsageEvent.objects.filter(organization=org).count() == 200
 
 
-def test_levels_are_exact_too(org):
+def test_gauges_are_exact_under_concurrency(org):
     UsageGaugeFactory(organization=org, feature="best_practices", value=7)
 
     def call(_):
@@ -115,7 +115,7 @@ def test_levels_are_exact_too(org):
     assert UsageGauge.objects.get(organization=org).value == 10
 
 
-def test_holds_and_counts_share_what_is_left(org):
+def test_holds_and_calls_share_the_quota(org):
     UsageCounterFactory(organization=org, used=40)
 
     def call(number):

@@ -33,7 +33,7 @@ def admitted(api, by, most=70):
     return next((number for number in range(most) if api.post(AUTHORIZE, {"feature": "sessions"}, by=by).status_code == 429), most)
 
 
-def test_a_correction_before_any_use_gives_nothing(api, owner, acme):
+def test_a_correction_without_usage_subtracts_nothing(api, owner, acme):
     said = api.post(EVENTS, correction(-5), by=owner).json()
     assert said["results"] == [{"status": "accepted", "applied": 0}]
     decision = api.post(CHECK, {"feature": "sessions"}, by=owner).json()
@@ -43,7 +43,7 @@ def test_a_correction_before_any_use_gives_nothing(api, owner, acme):
     assert not UsageEvent.objects.filter(organization=acme, amount__lt=0).exists()
 
 
-def test_corrections_in_a_batch_stop_at_what_was_counted_before_them(api, owner, acme):
+def test_corrections_in_a_batch_are_limited_by_earlier_events(api, owner, acme):
     api.post(EVENTS, {"feature": "sessions", "amount": 3}, by=owner)
     results = api.post(EVENTS, {"events": [correction(amount) for amount in (-2, -2, 4, -5, -1)]}, by=owner).json()["results"]
     assert [one["status"] for one in results] == ["accepted"] * 5
@@ -64,7 +64,7 @@ def test_a_repeated_correction_counts_once(api, owner):
     assert sessions(api, owner)["used"] == 4
 
 
-def test_a_counter_below_zero_admits_no_more(api, owner, acme):
+def test_a_negative_counter_admits_no_more_than_the_limit(api, owner, acme):
     UsageCounterFactory(organization=acme, used=-7)
     standing = sessions(api, owner)
     assert (standing["used"], standing["remaining"]) == (0, 50)
@@ -73,7 +73,7 @@ def test_a_counter_below_zero_admits_no_more(api, owner, acme):
     assert admitted(api, owner) == 47
 
 
-def test_a_counter_below_zero_is_not_lowered_by_a_correction(api, owner, acme):
+def test_a_correction_does_not_lower_a_negative_counter(api, owner, acme):
     UsageCounterFactory(organization=acme, used=-7)
     assert api.post(EVENTS, correction(-5), by=owner).json()["results"][0]["applied"] == 0
     assert api.post(EVENTS, {"feature": "sessions", "amount": 2}, by=owner).json()["accepted"] == 1
@@ -86,7 +86,7 @@ def test_holds_do_not_count_as_used_for_a_correction(api, owner):
     assert sessions(api, owner)["remaining"] == 40
 
 
-def test_a_correction_of_a_late_period_is_bounded_by_that_period(api, owner, acme):
+def test_a_late_correction_is_limited_by_its_period(api, owner, acme):
     acme.created_at = now() - timedelta(days=90)
     acme.save(update_fields=["created_at"])
     late = (now() - timedelta(days=34)).isoformat()
@@ -97,7 +97,7 @@ def test_a_correction_of_a_late_period_is_bounded_by_that_period(api, owner, acm
     assert sessions(api, owner)["used"] == 5
 
 
-def test_corrections_of_a_rate_meter_are_bounded_too(api, owner):
+def test_corrections_of_a_rate_meter_are_limited(api, owner):
     api.post(EVENTS, {"feature": "context_queries", "amount": 3}, by=owner)
     fix = {"feature": "context_queries", "amount": -2, "reason": "r"}
     results = api.post(EVENTS, {"events": [fix, fix, fix]}, by=owner).json()["results"]
@@ -148,7 +148,7 @@ def test_a_cloud_event_can_be_a_credit(api, owner):
     assert sessions(api, owner)["credited"] == 5
 
 
-def test_a_credit_lowers_the_units_beyond_the_allowance(owner, acme):
+def test_a_credit_reduces_overage(owner, acme):
     subscribe(acme)
     entitlement = UsageTracker(acme).entitlements.require("sessions")
     UsageCounterFactory(organization=acme, used=1010, credited=4)
@@ -157,7 +157,7 @@ def test_a_credit_lowers_the_units_beyond_the_allowance(owner, acme):
     assert UsageTracker(acme).consume("sessions", 4).overage == 10
 
 
-def test_a_service_key_leaves_audit_events_of_levels_and_holds(api, owner, acme):
+def test_changes_by_a_service_key_are_audited(api, owner, acme):
     api.put("/api/usage/gauges/projects", {"value": 3}, by=owner)
     api.put("/api/usage/gauges/projects", {"value": 3}, by=owner)
     stated = AuditEvent.objects.get(action="usage.gauge_set")
@@ -174,7 +174,7 @@ def test_a_service_key_leaves_audit_events_of_levels_and_holds(api, owner, acme)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_gate_server_bounds_corrections_and_credits(acme, owner):
+def test_the_gate_limits_corrections_and_credits(acme, owner):
     name = {"organizationId": str(acme.pk)}
     UsageGaugeFactory(organization=acme, value=1)
     owner.key  # noqa: B018 - made before the server asks

@@ -58,7 +58,7 @@ asks = st.builds(
 
 
 @given(st.lists(asks, max_size=25), st.integers(0, 60), st.integers(0, 10), st.none() | st.integers(0, 40), st.integers(0, 12))
-def test_what_is_admitted_fits_and_what_is_written_is_what_was_said(jobs, used, held, cap, gauge):
+def test_admitted_amounts_fit_and_are_written(jobs, used, held, cap, gauge):
     found, tally = state(used, held, cap=cap, gauge=gauge), WriteSet()
     outcomes = decide(jobs, found, tally)
     ceiling = 50 + (cap // 2 if cap is not None else 0)
@@ -83,7 +83,7 @@ def test_what_is_admitted_fits_and_what_is_written_is_what_was_said(jobs, used, 
 
 
 @given(st.lists(st.tuples(st.integers(-9, 9).filter(bool), st.none() | st.sampled_from([b"1" * 16, b"2" * 16])), max_size=25))
-def test_events_are_never_refused_for_a_limit_and_each_key_counts_once(amounts):
+def test_events_ignore_limits_and_count_once_per_key(amounts):
     events = [Event("sessions", amount, MOMENT, b"%8d" % amount, PERIOD, digest) for amount, digest in amounts]
     found, tally = state(50), WriteSet()
     (counted,) = decide([EventBatch(WHO, events)], found, tally)
@@ -103,7 +103,7 @@ def test_events_are_never_refused_for_a_limit_and_each_key_counts_once(amounts):
             assert event.digest is not None
 
 
-def test_every_reason_has_its_class():
+def test_every_refusal_has_its_class():
     revoked = state()
     revoked.active_keys = set()
     assert isinstance(decide([ask()], revoked, WriteSet())[0], KeyRevoked)
@@ -113,7 +113,7 @@ def test_every_reason_has_its_class():
     assert isinstance(decide([ask(gauge=2)], state(gauge=9), WriteSet())[0], LimitReached)
 
 
-def test_another_currency_or_no_price_is_no_agreement():
+def test_overage_requires_a_price_in_the_caps_currency():
     found = state(50, cap=1000)
     found.counters[COUNTER].currency = "eur"
     assert isinstance(decide([ask()], found, WriteSet())[0], QuotaExceeded)
@@ -146,7 +146,7 @@ def test_a_hold_is_settled_once():
     assert tally.ended == [(hold_id.bytes, "settled", 3)]
 
 
-def test_what_is_needed_is_sorted_so_that_batches_lock_in_one_order():
+def test_needed_rows_are_sorted():
     later = Period(PERIOD.end, PERIOD.end + timedelta(days=30))
     jobs = [
         EventBatch(WHO, [Event("sessions", 1, MOMENT, b"", later, b"9" * 16), Event("sessions", 1, MOMENT, b"", PERIOD, b"1" * 16)]),
@@ -163,7 +163,7 @@ def test_what_is_needed_is_sorted_so_that_batches_lock_in_one_order():
 
 
 @pytest.mark.parametrize("answer", [None, '{"allowed":true}'])
-def test_known_key_is_answered_from_the_cache(answer):
+def test_a_known_key_returns_the_stored_response(answer):
     found = state()
     found.keys[ORGANIZATION + b"1" * 16] = IdempotencyRecord(b"f", answer)
     (outcome,) = decide([ask(digest=b"1" * 16)], found, WriteSet())

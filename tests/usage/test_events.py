@@ -24,7 +24,7 @@ def iso(moment):
     return moment.isoformat()
 
 
-def test_one_event_is_counted_now(api, owner, acme):
+def test_one_event_is_counted(api, owner, acme):
     response = api.post(URL, {"feature": "sessions", "amount": 3}, by=owner)
     assert response.json() == {"accepted": 1, "duplicates": 0, "refused": 0, "results": [{"status": "accepted"}]}
     assert list(counted(acme).values()) == [3]
@@ -32,7 +32,7 @@ def test_one_event_is_counted_now(api, owner, acme):
     assert abs(event.occurred_at - datetime.now(UTC)) < timedelta(seconds=10)
 
 
-def test_it_counts_past_the_limit_because_it_happened(api, owner, acme):
+def test_events_count_beyond_the_limit(api, owner, acme):
     UsageCounterFactory(organization=acme, used=49)
     assert api.post(URL, {"feature": "sessions", "amount": 5}, by=owner).status_code == 200
     (standing,) = [one for one in api.get("/api/usage/current", by=owner).json()["usage"] if one["feature"] == "sessions"]
@@ -66,7 +66,7 @@ def test_each_event_of_many_has_its_own_result(api, owner, acme):
     assert list(counted(acme, "context_queries").values()) == [8]
 
 
-def test_a_good_batch_is_read_whole_and_repeats_count_once(api, owner, acme):
+def test_a_valid_batch_counts_once(api, owner, acme):
     events = {"events": [{"feature": "sessions", "idempotencyKey": f"k{number}"} for number in range(1000)]}
     assert api.post(URL, events, by=owner).json()["accepted"] == 1000
     assert api.post(URL, events, by=owner).json()["duplicates"] == 1000
@@ -77,7 +77,7 @@ def test_a_good_batch_is_read_whole_and_repeats_count_once(api, owner, acme):
     }
 
 
-def test_the_requests_key_numbers_events_without_one(api, owner, acme):
+def test_events_without_a_key_use_the_requests_key(api, owner, acme):
     events = [{"feature": "sessions"}, {"feature": "sessions"}]
     for _ in range(2):
         said = api.post(URL, events, by=owner, idempotency_key="batch-1").json()
@@ -87,7 +87,7 @@ def test_the_requests_key_numbers_events_without_one(api, owner, acme):
     assert list(counted(acme).values()) == [3]
 
 
-def test_more_than_a_thousand_are_too_many_and_none_too_few(api, owner):
+def test_a_batch_has_1_to_1000_events(api, owner):
     assert problem(api.post(URL, [{"feature": "sessions"}] * 1001, by=owner)) == (413, "payload_too_large")
     assert problem(api.post(URL, {"events": []}, by=owner)) == (422, "validation_error")
     assert problem(api.post(URL, {"events": 3}, by=owner)) == (422, "validation_error")
@@ -104,7 +104,7 @@ def test_a_late_event_lands_in_its_own_period(api, owner, acme):
     assert late not in entitlement.period(now())
 
 
-def test_an_event_from_before_the_subscription_lands_on_free(api, owner, acme):
+def test_an_event_before_the_subscription_counts_on_free(api, owner, acme):
     acme.created_at = now() - timedelta(days=60)
     acme.save(update_fields=["created_at"])
     subscribe(acme, starts_at=now() - timedelta(days=5))
@@ -115,7 +115,7 @@ def test_an_event_from_before_the_subscription_lands_on_free(api, owner, acme):
     assert starts[1] == EntitlementsManager(acme).entitlements().anchor
 
 
-def test_the_horizon_is_35_days_back_and_5_minutes_ahead(api, owner):
+def test_event_times_are_limited(api, owner):
     for shift, field_ok in [(-35 * 1440 - 1, False), (-35 * 1440 + 1, True), (4, True), (6, False)]:
         response = api.post(URL, {"feature": "sessions", "occurredAt": iso(now() + timedelta(minutes=shift))}, by=owner)
         assert (response.status_code == 200) is field_ok, response.content
@@ -123,7 +123,7 @@ def test_the_horizon_is_35_days_back_and_5_minutes_ahead(api, owner):
             assert response.json()["errors"][0]["field"] == "occurredAt"
 
 
-def test_an_hour_is_an_hour_of_utc_whatever_zone_was_sent(api, owner, acme):
+def test_hours_are_in_utc(api, owner, acme):
     moment = (now() - timedelta(days=1)).replace(hour=20, minute=45, second=0, microsecond=0)
     sent = (moment + timedelta(hours=5, minutes=30)).replace(tzinfo=None).isoformat() + "+05:30"
     assert api.post(URL, {"feature": "sessions", "occurredAt": sent}, by=owner).status_code == 200
@@ -141,7 +141,7 @@ def test_a_correction_is_a_new_event_with_a_reason(api, owner, acme):
     assert UsageEvent.objects.get(organization=acme, amount=-2).reason == "a failed start"
 
 
-def test_properties_are_kept_as_they_were(api, owner, acme):
+def test_properties_are_stored_unchanged(api, owner, acme):
     api.post(URL, b'{"feature":"sessions","properties":{"model": "x","n":1.50}}', by=owner)
     assert UsageEvent.objects.get(organization=acme).properties == '{"model": "x","n":1.50}'
     big = {"feature": "sessions", "properties": {"text": "x" * 5000}}
@@ -159,7 +159,7 @@ CLOUD = {
 }
 
 
-def test_cloud_events_one_and_many(api, owner, acme):
+def test_cloud_events_are_accepted_alone_and_in_batches(api, owner, acme):
     kind = "application/cloudevents+json; charset=utf-8"
     time = iso(now())
     for _ in range(2):
@@ -208,24 +208,24 @@ def test_cloud_events_one_and_many(api, owner, acme):
         (b" " * (2 * 1024 * 1024 + 1), "application/json", 413),
     ],
 )
-def test_bad_input_is_refused_in_words(api, owner, acme, body, kind, status):
+def test_invalid_input_is_refused_with_a_message(api, owner, acme, body, kind, status):
     assert problem(api.post(URL, body, by=owner, content_type=kind)) == (status, CODES[status])
     assert counted(acme) == {}
 
 
-def test_half_a_surrogate_pair_is_no_json_and_an_escaped_nul_is_text(api, owner, acme):
+def test_surrogates_are_refused_and_escaped_nul_is_kept(api, owner, acme):
     body = b'{"events":[{"feature":"sessions","properties":{"a":"\\u0000\\ud800"}}]}'
     assert api.post(URL, body, by=owner).json()["refused"] == 1
     assert api.post(URL, b'{"events":[{"feature":"sessions","properties":{"a":"\\u0000"}}]}', by=owner).json()["accepted"] == 1
 
 
-def test_bytes_that_are_no_text_spoil_only_their_event(api, owner, acme):
+def test_invalid_utf8_affects_only_its_event(api, owner, acme):
     body = b'{"events":[{"feature":"sessions"},{"feature":"\xff"},{"feature":"sessions","properties":{"a":"\xff"}}]}'
     assert [one["status"] for one in api.post(URL, body, by=owner).json()["results"]] == ["accepted", "refused", "refused"]
     assert list(counted(acme).values()) == [1]
 
 
-def test_who_may(api, member, viewer, stranger, acme):
+def test_only_permitted_callers_can_report_events(api, member, viewer, stranger, acme):
     assert api.post(URL, {"feature": "sessions"}, by=member).status_code == 200
     assert problem(api.post(URL, {"feature": "sessions"}, by=viewer))[0] == 403
     assert problem(api.post(URL, {"feature": "sessions"}))[0] == 401
@@ -256,7 +256,7 @@ DEEP = b'{"feature":"sessions","properties":{"deep":' + b"[" * 1500 + b"]" * 150
 
 @pytest.mark.parametrize("bad", [SURROGATE, DEEP, b'{"feature":"sessions","amount":01}', b"nonsense"])
 @pytest.mark.parametrize(("start", "end"), [(b"[", b"]"), (b'{"events": [', b"]}")])
-def test_an_event_that_cannot_be_read_is_refused_alone(api, owner, acme, bad, start, end):
+def test_an_invalid_event_is_refused_alone(api, owner, acme, bad, start, end):
     good = b'{"feature":"sessions","properties":{"quoted":"a \\" ] } , {"}}'
     response = api.post(URL, start + good + b", " + bad + b" ," + good + end, by=owner, content_type="application/json")
     assert [one["status"] for one in response.json()["results"]] == ["accepted", "refused", "accepted"]
@@ -266,12 +266,12 @@ def test_an_event_that_cannot_be_read_is_refused_alone(api, owner, acme, bad, st
 @pytest.mark.parametrize(
     "body", [b'[{"feature":"sessions"}', b'{"events":[{"a":"\\ud800"}],"more":1}', b'[{"a":"\\ud800"}}', b'[{"a":"\\ud800"}]]']
 )
-def test_a_batch_whose_brackets_do_not_match_is_refused_whole(api, owner, acme, body):
+def test_a_batch_with_unbalanced_brackets_is_refused(api, owner, acme, body):
     assert problem(api.post(URL, body, by=owner, content_type="application/json")) == (400, "malformed_request")
 
 
 @pytest.mark.parametrize("wrap", [lambda event: event, lambda event: [event], lambda event: {"events": [event]}])
-def test_a_whole_number_may_be_written_with_a_point(api, owner, acme, wrap):
+def test_an_integral_float_is_accepted(api, owner, acme, wrap):
     assert api.post(URL, wrap({"feature": "sessions", "amount": 3.0}), by=owner).status_code == 200
     assert list(counted(acme).values()) == [3]
 

@@ -13,7 +13,7 @@ def value(organization, feature="projects"):
     return sum(UsageGauge.objects.filter(organization=organization, feature=feature).values_list("value", flat=True))
 
 
-def test_it_is_stated_even_above_the_limit(api, owner, acme):
+def test_a_gauge_can_be_set_above_the_limit(api, owner, acme):
     said = api.put(f"{URL}/projects", {"value": 3}, by=owner).json()
     assert said == {
         "feature": "projects",
@@ -29,7 +29,7 @@ def test_it_is_stated_even_above_the_limit(api, owner, acme):
     assert value(acme) == 0
 
 
-def test_what_is_given_back_can_be_taken_again(api, owner, acme):
+def test_released_units_can_be_used_again(api, owner, acme):
     UsageGaugeFactory(organization=acme, value=1)
     assert problem(api.post("/api/usage/authorize", {"feature": "projects"}, by=owner))[1] == "limit_reached"
     said = api.post(f"{URL}/projects/release", by=owner).json()
@@ -37,7 +37,7 @@ def test_what_is_given_back_can_be_taken_again(api, owner, acme):
     assert api.post("/api/usage/authorize", {"feature": "projects"}, by=owner).status_code == 200
 
 
-def test_more_than_is_in_use_cannot_be_given_back(api, owner, acme):
+def test_more_than_in_use_cannot_be_released(api, owner, acme):
     UsageGaugeFactory(organization=acme, value=1)
     response = api.post(f"{URL}/projects/release", {"amount": 2}, by=owner)
     assert problem(response) == (409, "release_exceeds_usage")
@@ -46,7 +46,7 @@ def test_more_than_is_in_use_cannot_be_given_back(api, owner, acme):
     assert value(acme) == 1
 
 
-def test_giving_back_is_counted_once_per_key(api, owner, acme):
+def test_a_release_counts_once_per_key(api, owner, acme):
     UsageGaugeFactory(organization=acme, value=5)
     first = api.post(f"{URL}/projects/release", {"amount": 2}, by=owner, idempotency_key="r")
     again = api.post(f"{URL}/projects/release", {"amount": 2}, by=owner, idempotency_key="r")
@@ -56,14 +56,14 @@ def test_giving_back_is_counted_once_per_key(api, owner, acme):
     assert value(acme) == 3
 
 
-def test_an_unlimited_level_is_counted_all_the_same(api, owner, acme):
+def test_an_unlimited_gauge_is_counted(api, owner, acme):
     subscribe(acme, "enterprise")
     said = api.put(f"{URL}/projects", {"value": 10_000}, by=owner).json()
     assert (said["used"], said["limit"], said["remaining"], said["overage"]) == (10_000, None, None, 0)
 
 
 @pytest.mark.parametrize("feature", ["sessions", "context_queries", "basic_context", "team_members", "nonsense"])
-def test_what_is_no_level_is_refused(api, owner, feature):
+def test_other_kinds_are_refused(api, owner, feature):
     assert problem(api.put(f"{URL}/{feature}", {"value": 1}, by=owner)) == (422, "validation_error")
     assert problem(api.post(f"{URL}/{feature}/release", {"amount": 1}, by=owner)) == (422, "validation_error")
 
@@ -74,7 +74,7 @@ def test_bad_values_are_refused(api, owner, acme, body):
     assert value(acme) == 0
 
 
-def test_who_may(api, member, admin, viewer, stranger, acme):
+def test_only_permitted_callers_can_set_gauges(api, member, admin, viewer, stranger, acme):
     for person in (member, admin, stranger):
         assert api.put(f"{URL}/best_practices", {"value": 2}, by=person).status_code == 200
         assert api.post(f"{URL}/best_practices/release", {"amount": 1}, by=person).status_code == 200

@@ -31,7 +31,7 @@ def end(api, owner, held, how, body=None, **options):
     return api.post(f"/api/usage/holds/{held['id']}/{how}", {} if body is None else body, by=owner, **options)
 
 
-def test_a_hold_keeps_room_but_counts_nothing(api, owner, acme):
+def test_a_hold_reserves_units_without_counting(api, owner, acme):
     said = api.post(AUTHORIZE, {"feature": "sessions", "amount": 50, "hold": True}, by=owner).json()
     assert (said["used"], said["remaining"]) == (50, 0)
     assert counter(acme) == (0, 50)
@@ -42,7 +42,7 @@ def test_a_hold_keeps_room_but_counts_nothing(api, owner, acme):
 
 
 @pytest.mark.parametrize("true_amount", [0, 3, 5, 60])
-def test_the_true_amount_is_counted_less_or_more_than_held(api, owner, acme, true_amount):
+def test_the_settled_amount_is_counted(api, owner, acme, true_amount):
     held = hold(api, owner)
     response = end(api, owner, held, "settle", {"amount": true_amount})
     assert response.json() == {"id": held["id"], "feature": "sessions", "state": "settled", "held": 5, "settled": true_amount}
@@ -65,7 +65,7 @@ def test_ending_a_hold_twice_is_idempotent_and_differently_a_conflict(api, owner
     assert counter(acme) == (3, 0)
 
 
-def test_it_expires_by_itself_when_room_is_needed(api, owner, acme):
+def test_a_due_hold_expires_when_units_are_needed(api, owner, acme):
     held = hold(api, owner, 50)
     UsageHold.objects.filter(pk=held["id"]).update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     assert api.post(AUTHORIZE, {"feature": "sessions"}, by=owner).json()["used"] == 1
@@ -73,7 +73,7 @@ def test_it_expires_by_itself_when_room_is_needed(api, owner, acme):
     assert UsageHold.objects.get(pk=held["id"]).state == "expired"
 
 
-def test_it_expires_by_the_clock_too(api, owner, acme):
+def test_a_hold_expires_at_its_time(api, owner, acme):
     held, kept = hold(api, owner), hold(api, owner, 2)
     UsageHold.objects.filter(pk=held["id"]).update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     assert expire_due() == 1
@@ -91,7 +91,7 @@ def test_actual_amount_counts_after_expiry_and_a_release_does_nothing(api, owner
     assert counter(acme) == (4, 0)
 
 
-def test_it_lives_as_long_as_was_asked(api, owner):
+def test_a_hold_lasts_as_long_as_requested(api, owner):
     held = hold(api, owner, holdSeconds=60)
     left = datetime.fromisoformat(held["expiresAt"]) - datetime.now(UTC)
     assert timedelta(seconds=55) < left <= timedelta(seconds=60)
@@ -109,7 +109,7 @@ def test_a_repeated_hold_is_the_same_hold(api, owner, acme):
     assert counter(acme) == (0, 5)
 
 
-def test_another_organizations_hold_is_not_there(api, owner, stranger, acme, member, viewer):
+def test_another_organizations_hold_is_not_found(api, owner, stranger, acme, member, viewer):
     held = hold(api, owner)
     assert problem(end(api, stranger, held, "settle", {"amount": 1})) == (404, "not_found")
     assert problem(end(api, viewer, held, "release")) == (403, "insufficient_scope")
@@ -125,7 +125,7 @@ def test_bad_amounts_are_refused(api, owner, acme, body):
     assert counter(acme) == (0, 5)
 
 
-def test_python_callers_hold_too(acme):
+def test_the_tracker_can_hold(acme):
     tracker = UsageTracker(acme)
     UsageCounterFactory(organization=acme, used=48)
     granted = tracker.hold("sessions", 2)

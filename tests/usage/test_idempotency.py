@@ -15,7 +15,7 @@ def used(organization):
     return sum(UsageCounter.objects.filter(organization=organization).values_list("used", flat=True))
 
 
-def test_a_repeat_answers_as_the_first_did(api, owner, acme):
+def test_a_repeat_gets_the_first_response(api, owner, acme):
     first = api.post(AUTHORIZE, {"feature": "sessions"}, by=owner, idempotency_key="call-1")
     api.post(AUTHORIZE, {"feature": "sessions"}, by=owner)
     again = api.post(AUTHORIZE, {"amount": 1, "feature": "sessions"}, by=owner, idempotency_key="call-1")
@@ -55,7 +55,7 @@ def test_repeat_does_not_count_in_the_rate_and_passes_a_full_window(api, owner):
     assert problem(api.post(AUTHORIZE, body, by=owner)) == (429, "rate_limited")
 
 
-def test_what_is_asked_of_a_rate_alone_is_remembered_too(api, owner):
+def test_a_rate_only_request_is_idempotent(api, owner):
     first = api.post(AUTHORIZE, {"feature": "context_queries"}, by=owner, idempotency_key="k")
     assert api.post(AUTHORIZE, {"feature": "context_queries"}, by=owner, idempotency_key="k").content == first.content
     assert api.post(AUTHORIZE, {"feature": "context_queries"}, by=owner).json()["used"] == 2
@@ -75,7 +75,7 @@ def test_authorize_and_events_share_one_space_of_keys(api, owner, acme):
     assert UsageEvent.objects.filter(organization=acme).count() == 2
 
 
-def test_keys_of_one_organization_say_nothing_about_anothers(api, owner, acme, stranger):
+def test_keys_are_separate_per_organization(api, owner, acme, stranger):
     for person in (owner, stranger):
         response = api.post(AUTHORIZE, {"feature": "sessions"}, by=person, idempotency_key="same")
         assert "Idempotent-Replayed" not in response
@@ -83,7 +83,7 @@ def test_keys_of_one_organization_say_nothing_about_anothers(api, owner, acme, s
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "a\x7fb"])
-def test_an_unusable_key_is_refused(api, owner, key):
+def test_an_invalid_key_is_refused(api, owner, key):
     assert problem(api.post(AUTHORIZE, {"feature": "sessions"}, by=owner, idempotency_key=key)) == (422, "validation_error")
 
 

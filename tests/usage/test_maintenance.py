@@ -49,7 +49,7 @@ def record(organization, *events):
 
 
 @pytest.mark.usefixtures("transactional_db", "_new_partitions_are_flushed")
-def test_partitions_are_made_ahead_and_detached_when_past_retention():
+def test_partitions_are_created_ahead_and_detached():
     organization = OrganizationFactory()
     present = datetime.now(UTC)
     execute(partitions.create_statement(OLD))
@@ -68,7 +68,7 @@ def test_partitions_are_made_ahead_and_detached_when_past_retention():
 
 
 @pytest.mark.usefixtures("transactional_db", "_new_partitions_are_flushed")
-def test_a_night_that_was_interrupted_is_made_up_for():
+def test_an_interrupted_detachment_is_completed():
     """A reader blocked the detachment, which was then interrupted."""
     execute(partitions.create_statement(OLD))
     with psycopg.connect(**connection.get_connection_params()) as reader:
@@ -84,7 +84,7 @@ def test_a_night_that_was_interrupted_is_made_up_for():
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_partition_that_an_operator_detached_is_left_alone():
+def test_a_manually_detached_partition_is_ignored():
     execute(partitions.create_statement(OLD))
     execute(f"ALTER TABLE usage_events DETACH PARTITION {partitions.name(OLD)}")
     tasks.maintain_partitions(0)
@@ -95,13 +95,13 @@ def test_a_partition_that_an_operator_detached_is_left_alone():
 @pytest.mark.parametrize(
     ("month", "after"), [("2026-01", "2026-02"), ("2026-12", "2027-01"), ("2028-02", "2028-03"), ("2026-10", "2026-11")]
 )
-def test_a_month_follows_another(month, after):
+def test_following_returns_the_next_month(month, after):
     assert partitions.following(datetime.fromisoformat(f"{month}-01T00:00:00+00:00")) == datetime.fromisoformat(
         f"{after}-01T00:00:00+00:00"
     )
 
 
-def test_events_are_kept_thirteen_months_and_the_lateness_they_may_have(db):
+def test_events_are_kept_thirteen_months_and_35_days(db):
     execute(partitions.create_statement(OLD))
     end = datetime(2020, 3, 1, tzinfo=UTC)
     assert partitions.expired(end + partitions.RETENTION - timedelta(seconds=1)) == []
@@ -109,7 +109,7 @@ def test_events_are_kept_thirteen_months_and_the_lateness_they_may_have(db):
     assert timedelta(days=13 * 31 + 35) <= partitions.RETENTION
 
 
-def test_old_keys_are_forgotten_in_batches_and_others_kept(org):
+def test_old_keys_are_purged_in_batches(org):
     record(org, *({"feature": "sessions", "idempotency_key": f"k{number}"} for number in range(25)))
     IdempotencyKey.objects.filter(organization_id=org.pk).update(recorded_at=datetime.now(UTC) - partitions.RETENTION - timedelta(days=1))
     record(org, {"feature": "sessions", "idempotency_key": "new"})

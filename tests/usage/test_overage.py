@@ -17,12 +17,12 @@ def tracker(acme):
     return UsageTracker(acme)
 
 
-def test_it_is_off_until_it_is_turned_on(tracker):
+def test_overage_is_disabled_by_default(tracker):
     with pytest.raises(QuotaExceeded):
         tracker.consume("sessions")
 
 
-def test_it_admits_up_to_the_cap_exactly(tracker):
+def test_overage_is_admitted_exactly_up_to_the_cap(tracker):
     tracker.set_overage("sessions", enabled=True, cap_minor=11, currency="usd")  # 5 units at 2 cents each
     answer = tracker.consume("sessions", 5)
     assert (answer.used, answer.remaining, answer.overage) == (1005, 0, 5)
@@ -32,7 +32,7 @@ def test_it_admits_up_to_the_cap_exactly(tracker):
     assert refusal.value.details["currency"] == "usd"
 
 
-def test_turned_off_again_it_refuses_and_takes_nothing_back(tracker):
+def test_disabling_overage_keeps_recorded_units(tracker):
     tracker.set_overage("sessions", enabled=True, cap_minor=100, currency="usd")
     tracker.consume("sessions", 5)
     tracker.set_overage("sessions", enabled=False, cap_minor=0, currency="usd")
@@ -41,7 +41,7 @@ def test_turned_off_again_it_refuses_and_takes_nothing_back(tracker):
     assert refusal.value.details["used"] == 1005
 
 
-def test_over_http_its_code_is_its_own(api, owner, tracker):
+def test_the_cap_has_its_own_code(api, owner, tracker):
     tracker.set_overage("sessions", enabled=True, cap_minor=1, currency="usd")
     assert problem(api.post("/api/usage/authorize", {"feature": "sessions"}, by=owner)) == (429, "overage_cap_reached")
 
@@ -55,12 +55,12 @@ def test_over_http_its_code_is_its_own(api, owner, tracker):
         ("sessions", {"cap_minor": 1, "currency": "eur"}),
     ],
 )
-def test_what_is_not_sold_cannot_be_turned_on(tracker, feature, settings):
+def test_overage_that_is_not_sold_cannot_be_enabled(tracker, feature, settings):
     with pytest.raises(ValidationFailed):
         tracker.set_overage(feature, enabled=True, **settings)
 
 
-def test_free_sells_nothing_beyond_and_a_stale_setting_is_no_promise(acme):
+def test_a_stale_setting_does_not_enable_overage_on_free(acme):
     with pytest.raises(ValidationFailed):
         UsageTracker(acme).set_overage("sessions", enabled=True, cap_minor=100, currency="usd")
     subscribe(acme)

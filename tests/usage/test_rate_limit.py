@@ -31,7 +31,7 @@ def take(who, amount=1):
     return drive(acquire_rates(who, [Rate("context_queries", amount, LIMIT, "fail_closed")], now()))
 
 
-def test_no_window_however_it_lies_holds_more_than_the_limit(quick):
+def test_no_window_exceeds_the_limit(quick):
     began, ended = [], []
     until = time.monotonic() + 1.2
     while time.monotonic() < until:
@@ -49,7 +49,7 @@ def test_no_window_however_it_lies_holds_more_than_the_limit(quick):
     assert len(began) >= LIMIT * 5
 
 
-def test_it_opens_when_it_said_it_would(quick):
+def test_the_window_opens_after_retry_after(quick):
     take(quick, LIMIT)
     with pytest.raises(RateLimited) as refusal:
         take(quick)
@@ -60,7 +60,7 @@ def test_it_opens_when_it_said_it_would(quick):
     assert take(quick, LIMIT).windows[0].rate.used == LIMIT
 
 
-def test_giving_back_after_the_window_has_gone_makes_no_credit(quick):
+def test_a_release_after_the_window_has_no_effect(quick):
     taken = take(quick, LIMIT)
     time.sleep(WINDOW * 1.5)
     take(quick, LIMIT)
@@ -69,7 +69,7 @@ def test_giving_back_after_the_window_has_gone_makes_no_credit(quick):
         take(quick)
 
 
-def test_giving_back_twice_gives_back_once(quick):
+def test_a_repeated_release_has_no_effect(quick):
     taken = take(quick, 3)
     drive(release_rates(taken))
     drive(release_rates(taken))
@@ -81,7 +81,7 @@ def test_an_unlimited_rate_is_not_counted(quick):
     drive(release_rates(None))
 
 
-def test_a_state_that_is_none_of_ours_counts_as_nothing(quick):
+def test_an_invalid_state_counts_as_empty(quick):
     from contextmcp.common import valkey
 
     valkey.client().set(valkey.key(quick.organization_id, "rate", "context_queries"), b"something else")
@@ -89,7 +89,7 @@ def test_a_state_that_is_none_of_ours_counts_as_nothing(quick):
 
 
 @override_settings(RATE_SHARE_PER_KEY=0.5)
-def test_a_key_may_have_a_share_of_its_own(api, owner):
+def test_a_key_can_have_its_own_share(api, owner):
     other = key_of(owner.membership, ["usage:write"])
     url, body = "/api/usage/authorize", {"feature": "session_creation", "amount": 5}
     assert api.post(url, body, by=owner).json()["remaining"] == 5

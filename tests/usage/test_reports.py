@@ -29,7 +29,7 @@ def summary(organization, start, amount, *, grain="d", feature="sessions", key_i
     )
 
 
-def test_current_tells_each_meter_level_and_limit(api, owner, acme, member):
+def test_current_usage_contains_every_metered_feature(api, owner, acme, member):
     UsageCounterFactory(organization=acme, used=12, held=3)
     UsageGaugeFactory(organization=acme, value=2)
     said = api.get(CURRENT, by=owner).json()
@@ -54,14 +54,14 @@ def test_current_tells_each_meter_level_and_limit(api, owner, acme, member):
     assert (by_feature["context_queries"]["included"], by_feature["context_queries"]["windowSeconds"]) == (30, 60)
 
 
-def test_a_new_period_begins_at_nothing(acme):
+def test_a_new_period_starts_at_zero(acme):
     UsageCounterFactory(organization=acme, used=12)
     acme.clock_offset = timedelta(days=32)
     (sessions,) = [one for one in UsageTracker(acme).current().usage if one.feature == "sessions"]
     assert (sessions.used, sessions.remaining) == (0, 50)
 
 
-def test_a_yearly_plan_counts_by_the_month(acme):
+def test_a_yearly_plan_counts_by_month(acme):
     anchor = now() - timedelta(days=70)
     EntitlementsManager(acme).replace_grants(
         "subscription", [GrantSpec("pro", starts_at=anchor, ends_at=anchor + timedelta(days=365), anchor=anchor)]
@@ -72,7 +72,7 @@ def test_a_yearly_plan_counts_by_the_month(acme):
     assert current.period_start.day == min(anchor.day, 28) or current.period_start.day == anchor.day
 
 
-def test_the_sums_that_invoices_read(acme):
+def test_the_totals_for_invoices(acme):
     subscribe(acme)
     entitlement = EntitlementsManager(acme).require("sessions")
     period = entitlement.period(now())
@@ -86,7 +86,7 @@ def test_the_sums_that_invoices_read(acme):
     assert selectors.overage_units(acme, EntitlementsManager(acme).require("sessions"), period) == 0
 
 
-def test_history_is_grouped_as_asked(api, owner, acme):
+def test_history_is_grouped_as_requested(api, owner, acme):
     key_id = UsageTracker.of(owner.caller).subject.organization_id
     summary(acme, DAY, 3, key_id=key_id, member_id=owner.user.pk)
     summary(acme, DAY, 4)
@@ -175,17 +175,17 @@ def test_csv_is_streamed(api, owner, acme):
         "until=0001-01-01T00:00:00Z",
     ],
 )
-def test_a_question_that_makes_no_sense_is_refused(api, owner, query):
+def test_an_invalid_query_is_refused(api, owner, query):
     assert problem(api.get(f"{HISTORY}?{query}", by=owner)) == (422, "validation_error")
 
 
 @pytest.mark.parametrize("cursor", ["%00", "abc", "kw"])
-def test_a_made_up_cursor_leads_nowhere(api, owner, cursor):
+def test_an_invalid_cursor_is_refused(api, owner, cursor):
     assert problem(api.get(f"{HISTORY}?cursor={cursor}", by=owner)) == (404, "not_found")
 
 
 @pytest.mark.parametrize("path", [CURRENT, HISTORY])
-def test_who_may_see(api, path, owner, admin, member, viewer, stranger, acme):
+def test_only_permitted_callers_can_read_reports(api, path, owner, admin, member, viewer, stranger, acme):
     summary(acme, now().replace(hour=0, minute=0, second=0, microsecond=0), 3)
     for person in (owner, admin, member, viewer):
         assert api.get(path, by=person).status_code == 200
@@ -195,7 +195,7 @@ def test_who_may_see(api, path, owner, admin, member, viewer, stranger, acme):
     assert api.get(HISTORY, by=stranger).json()["data"] == []
 
 
-def test_no_parameters_but_those_it_knows(api, owner):
+def test_unknown_parameters_are_refused(api, owner):
     assert problem(api.get(f"{CURRENT}?plan=pro", by=owner)) == (400, "unknown_parameter")
 
 
@@ -232,7 +232,7 @@ def test_the_current_period_has_the_same_total_in_history(api, owner, acme):
     assert totals(api, owner, "") == 12
 
 
-def test_a_date_is_a_time(api, owner, acme):
+def test_a_date_means_midnight(api, owner, acme):
     summary(acme, DAY, 3)
     assert totals(api, owner, "since=2026-03-10&until=2026-03-11") == 3
     assert totals(api, owner, "since=2026-03-11&until=2026-03-12") == 0

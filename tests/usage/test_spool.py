@@ -79,7 +79,7 @@ def used(org):
     return sum(UsageCounter.objects.filter(organization=org).values_list("used", flat=True))
 
 
-def test_it_is_counted_once_when_postgres_is_back(org, place, postgres):
+def test_a_spooled_call_is_counted_once(org, place, postgres):
     granted = call(org, ("sessions", 3), "best_practices")
     assert granted.answer.recorded is True
     assert [item.used for item in granted.answer.items] == [None, None]
@@ -94,7 +94,7 @@ def test_it_is_counted_once_when_postgres_is_back(org, place, postgres):
     assert not list(place.iterdir())
 
 
-def test_it_counts_past_the_limit_where_it_belongs(org, place, postgres):
+def test_spooled_calls_count_beyond_the_limit(org, place, postgres):
     UsageCounterFactory(organization=org, used=50)
     call(org, ("sessions", 5))
     postgres.there = True
@@ -141,7 +141,7 @@ def test_call_acknowledged_under_another_requests_key_still_counts(org, place, p
     assert used(org) == 7
 
 
-def test_giving_back_is_kept_too_and_never_leaves_less_than_nothing(org, place, postgres):
+def test_releases_are_spooled_and_never_go_below_zero(org, place, postgres):
     UsageGaugeFactory(organization=org, feature="best_practices", value=3)
     for amount in (2, 2):
         assert UsageTracker(org).decrease_gauge("best_practices", amount).answer.recorded is True
@@ -151,19 +151,19 @@ def test_giving_back_is_kept_too_and_never_leaves_less_than_nothing(org, place, 
 
 
 @pytest.mark.parametrize("items", [["projects"], ["sessions", "projects"]])
-def test_what_declares_nothing_is_refused(org, place, postgres, items):
+def test_features_without_a_failure_mode_are_refused(org, place, postgres, items):
     with pytest.raises(TemporarilyUnavailable) as refusal:
         call(org, *items)
     assert refusal.value.details == {"feature": "projects", "retry_after": 1}
     assert not list(place.iterdir())
 
 
-def test_a_hold_is_refused_it_promises_to_remember(org, place, postgres):
+def test_a_hold_is_refused_during_an_outage(org, place, postgres):
     with pytest.raises(TemporarilyUnavailable):
         UsageTracker(org).hold("sessions", 2)
 
 
-def test_without_a_spool_the_answer_says_that_nothing_was_recorded(org, place, postgres, settings):
+def test_without_a_spool_responses_are_not_recorded(org, place, postgres, settings):
     settings.USAGE_SPOOL_DIR = ""
     assert call(org, "sessions").answer.recorded is False
     replay_spool(0)
@@ -183,7 +183,7 @@ def test_unwritable_disk_is_reported_and_later_calls_use_another_file(org, place
     assert call(org, "sessions").answer.recorded is False
 
 
-def test_calls_at_once_share_the_wait_for_the_disk(org, place, postgres, monkeypatch):
+def test_concurrent_calls_share_an_fsync(org, place, postgres, monkeypatch):
     waits, real = [], os.fsync
 
     def slow(file):
@@ -205,7 +205,7 @@ def test_calls_at_once_share_the_wait_for_the_disk(org, place, postgres, monkeyp
     assert IdempotencyKey.objects.filter(organization_id=org.pk).count() == 200
 
 
-def test_what_is_said_not_to_be_recorded_is_not_counted_later(org, place, postgres, monkeypatch):
+def test_unrecorded_calls_are_never_counted(org, place, postgres, monkeypatch):
     """The disk stored the line and then reported an error."""
     assert call(org, "sessions").answer.recorded
     real = os.fsync
@@ -218,7 +218,7 @@ def test_what_is_said_not_to_be_recorded_is_not_counted_later(org, place, postgr
     assert used(org) == 1
 
 
-def test_torn_last_line_is_skipped_and_a_torn_middle_line_quarantined(org, place, postgres):
+def test_incomplete_lines_are_skipped_or_quarantined(org, place, postgres):
     for number in range(3):
         call(org, "sessions", key=str(number))
     keeper.SPOOL.rotate_file()
@@ -236,7 +236,7 @@ def test_torn_last_line_is_skipped_and_a_torn_middle_line_quarantined(org, place
 
 
 @pytest.mark.parametrize("line", [b"", b"\n", b"zzzzzzzz {}\n", b"00000000 {}\n", b"a3830a1b {}\n"])
-def test_what_is_no_line_is_none(line):
+def test_invalid_lines_are_not_decoded(line):
     assert records.decode(line) is None
 
 
@@ -256,7 +256,7 @@ def test_uncountable_call_is_quarantined_and_the_others_count(org, place, postgr
     assert [left.suffix for left in place.iterdir()] == [".damaged"]
 
 
-def test_postgres_may_go_away_again_in_the_middle(org, place, postgres, monkeypatch):
+def test_an_outage_during_the_replay_keeps_the_file(org, place, postgres, monkeypatch):
     call(org, "sessions")
     assert keeper.SPOOL.replay(place) == 0
     assert len(files.pending_files(place)) == 1
@@ -265,7 +265,7 @@ def test_postgres_may_go_away_again_in_the_middle(org, place, postgres, monkeypa
     monkeypatch.undo()
 
 
-def test_a_file_that_another_writes_or_counts_is_left_alone(org, place, postgres):
+def test_a_file_of_a_running_process_is_not_claimed(org, place, postgres):
     call(org, "sessions")
     postgres.there = True
     other = keeper.Spool()
@@ -280,7 +280,7 @@ def test_a_file_that_another_writes_or_counts_is_left_alone(org, place, postgres
     assert used(org) == 1
 
 
-def test_the_worker_counts_what_the_dead_left_behind(org, place, postgres):
+def test_the_worker_replays_files_of_ended_processes(org, place, postgres):
     call(org, "sessions")
     keeper.SPOOL.stop()
     postgres.there = True
@@ -288,7 +288,7 @@ def test_the_worker_counts_what_the_dead_left_behind(org, place, postgres):
     assert used(org) == 1
 
 
-def test_a_process_counts_its_own_by_itself(org, tmp_path, postgres, settings, monkeypatch):
+def test_a_process_replays_its_own_file(org, tmp_path, postgres, settings, monkeypatch):
     settings.USAGE_SPOOL_DIR = str(tmp_path)
     monkeypatch.setattr(keeper, "CHECK_INTERVAL_SECONDS", 0.02)
     spool = keeper.Spool()
@@ -305,7 +305,7 @@ def test_a_process_counts_its_own_by_itself(org, tmp_path, postgres, settings, m
     assert used(org) == 1
 
 
-def test_a_fork_leaves_the_parents_file_alone(org, place, postgres):
+def test_a_fork_does_not_use_the_parents_file(org, place, postgres):
     call(org, "sessions")
     postgres.there = True
     child = os.fork()
@@ -339,7 +339,7 @@ KILLED = """
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_in_the_middle_of_counting_it_loses_and_doubles_nothing(org, place, postgres, when):
+def test_a_killed_replay_loses_and_doubles_nothing(org, place, postgres, when):
     for number in range(95):
         call(org, ("sessions", 1 + number % 3))
     keeper.SPOOL.rotate_file()

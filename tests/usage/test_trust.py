@@ -75,7 +75,7 @@ def test_a_service_key_acts_for_the_customer_that_it_names(acme):
     assert api.put("/api/usage/gauges/projects", {"value": 2, "organizationId": organization}, by=key).json()["used"] == 2
 
 
-def test_a_service_key_has_to_name_one_customer(acme):
+def test_a_service_key_must_name_one_customer(acme):
     api, key = Api(), service_key()
     assert problem(api.post(AUTHORIZE, {"feature": "sessions"}, by=key)) == (422, "customer_required")
     both = {"feature": "sessions", "credential": acme.key, "organizationId": str(acme.organization.pk)}
@@ -86,7 +86,7 @@ def test_a_service_key_has_to_name_one_customer(acme):
     assert problem(api.get("/api/organization", by=key)) == (401, "invalid_key_format")
 
 
-def test_scopes_of_a_service_key_bound_it(acme):
+def test_the_scopes_of_a_service_key_limit_it(acme):
     made, raw = service_keys.create(None, "reader", ["usage:read"])
     body = {"feature": "sessions", "organizationId": str(acme.organization.pk)}
     assert problem(Api().post(EVENTS, body, by=raw)) == (403, "insufficient_scope")
@@ -127,7 +127,7 @@ def test_check_and_current_do_not_count_expired_holds(acme):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_gate_server_holds_the_same_boundary(acme):
+def test_the_gate_has_the_same_trust_boundary(acme):
     organization, key = str(acme.organization.pk), service_key()
     acme.key  # noqa: B018 - made before the server asks
     with gate_process() as gate:

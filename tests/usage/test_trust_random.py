@@ -15,7 +15,7 @@ def stage(transactional_db):
         yield Stage(gate.port)
 
 
-def test_random_requests_of_a_default_key_gain_nothing(stage):
+def test_random_requests_never_lower_usage(stage):
     @settings(
         max_examples=EXAMPLES, deadline=None, database=None, phases=[Phase.generate, Phase.shrink], suppress_health_check=list(HealthCheck)
     )
@@ -29,7 +29,7 @@ def test_random_requests_of_a_default_key_gain_nothing(stage):
     assert 500 not in stage.statuses
 
 
-def test_what_a_gain_is_would_be_seen(stage):
+def test_a_lowered_usage_would_be_detected(stage):
     """The service key sends what the customer's key must not."""
     customer, stage.key = stage.key, stage.service
     correction = {"feature": "sessions", "amount": -5, "reason": "r", "credential": customer}

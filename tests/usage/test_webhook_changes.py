@@ -68,7 +68,7 @@ def test_messages_carry_two_signatures_while_a_secret_is_rotated(api, owner, end
     assert rotated["secret"] not in str(event.after)
 
 
-def test_without_overlap_the_former_secret_signs_nothing_more(api, owner, endpoint, receiver, path):
+def test_without_overlap_the_old_secret_is_not_used(api, owner, endpoint, receiver, path):
     rotated = api.post(f"{path}/rotate-secret", {"overlapSeconds": 0}, by=owner).json()
     assert rotated["previousSecretExpiresAt"] is None
     sent_at_once(endpoint)
@@ -82,7 +82,7 @@ def test_a_repeated_rotation_rotates_once_and_shows_no_secret(api, owner, endpoi
     assert problem(api.post(f"{path}/rotate-secret", {"overlapSeconds": 8 * 86_400}, by=owner)) == (422, "validation_error")
 
 
-def test_both_secrets_outlive_the_rotation_of_the_servers(api, owner, endpoint, path, settings):
+def test_both_secrets_survive_a_server_secret_rotation(api, owner, endpoint, path, settings):
     api.post(f"{path}/rotate-secret", {}, by=owner)
     settings.API_KEY_SECRETS = {2: b"n" * 32, **settings.API_KEY_SECRETS}
     assert (secrets.reencrypt_all(), secrets.reencrypt_all()) == (2, 0)
@@ -112,7 +112,7 @@ def test_an_endpoint_is_disabled_and_enabled_again(api, owner, endpoint, receive
     assert sent_at_once(endpoint).state == "delivered"
 
 
-def test_a_message_is_delivered_again_under_its_id(api, owner, endpoint, receiver, path):
+def test_a_message_is_redelivered_under_its_id(api, owner, endpoint, receiver, path):
     receiver.answers = [410]
     told = sent_at_once(endpoint)
     again = f"{path}/deliveries/{told.pk}/redeliver"
@@ -149,7 +149,7 @@ def failed_for(endpoint, days):
     endpoint.refresh_from_db()
 
 
-def test_an_endpoint_that_fails_for_days_is_disabled_with_one_mail(api, owner, endpoint, receiver, path, mailoutbox):
+def test_an_endpoint_failing_for_days_is_disabled(api, owner, endpoint, receiver, path, mailoutbox):
     receiver.answers = [503] * 3
     failed_for(endpoint, 2)
     assert endpoint.enabled
@@ -173,7 +173,7 @@ def test_one_success_ends_a_series_of_failures(endpoint, receiver):
     assert endpoint.failing_since is None
 
 
-def test_an_endpoint_that_is_gone_is_disabled_with_a_mail(endpoint, receiver, mailoutbox):
+def test_an_endpoint_that_returns_410_is_disabled(endpoint, receiver, mailoutbox):
     receiver.answers = [410]
     sent_at_once(endpoint)
     assert [mail.category for mail in mailoutbox] == ["usage.webhook_endpoint_disabled"]
@@ -198,7 +198,7 @@ def test_hanging_endpoints_delay_no_others(owner, endpoint, receiver, monkeypatc
     assert len(receiver.requests) <= 3 * dispatcher.MAX_PER_ENDPOINT
 
 
-def test_failing_endpoints_leave_places_to_those_that_answer(owner, endpoint, monkeypatch):
+def test_failing_endpoints_do_not_use_all_slots(owner, endpoint, monkeypatch):
     monkeypatch.setattr(dispatcher, "MAX_CONCURRENT", 6)
     monkeypatch.setattr(dispatcher, "MAX_CONCURRENT_FAILING", 2)
     long_due = timezone.now() - timedelta(hours=1)

@@ -46,7 +46,7 @@ def sent_at_once(endpoint):
     return WebhookDelivery.objects.latest("created_at")
 
 
-def test_a_message_arrives_signed_as_the_standard_says(endpoint, receiver):
+def test_a_message_is_signed_by_standard_webhooks(endpoint, receiver):
     before = int(time.time())
     told = sent_at_once(endpoint)
     (body,) = receiver.verified(endpoint.known)
@@ -70,7 +70,7 @@ def test_another_secret_or_a_changed_body_does_not_verify(endpoint, receiver):
         receiver.verified(endpoint.known)
 
 
-def test_the_signature_is_that_of_the_standards_own_example():
+def test_the_signature_matches_the_standards_example():
     secret, stamp = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 1614265330
     body = b'{"test": 2432232314}'
     made = signing.headers([secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", stamp, body)
@@ -86,7 +86,7 @@ def test_only_subscribed_endpoints_receive_it(owner, stranger, endpoint, receive
     assert outbox.enqueue_for_subscribers(owner.organization, outbox.THRESHOLD, SPIKE) == 0
 
 
-def test_a_failure_is_tried_again_later_and_later_under_the_same_id(endpoint, receiver):
+def test_a_failure_is_retried_with_the_same_id(endpoint, receiver):
     receiver.answers = [500, 404, 301, 429] + [503] * 4
     told = sent_at_once(endpoint)
     waits = []
@@ -120,7 +120,7 @@ def test_deleted_endpoint_receives_nothing_more(endpoint, receiver):
     assert outbox.enqueue_for_subscribers(endpoint.organization, outbox.SPIKE, SPIKE) == 0
 
 
-def test_what_waits_for_a_closed_organization_is_not_sent(endpoint, receiver):
+def test_messages_of_closed_organizations_are_not_sent(endpoint, receiver):
     outbox.enqueue_for_subscribers(endpoint.organization, outbox.SPIKE, SPIKE)
     type(endpoint.organization).objects.update(closed_at=timezone.now())
     dispatcher.deliver_due()
@@ -147,7 +147,7 @@ def test_hanging_endpoint_times_out_and_delays_no_others(owner, endpoint, receiv
     assert set(WebhookDelivery.objects.filter(state="pending").values_list("last_error", flat=True)) == {"timeout"}
 
 
-def test_a_body_without_end_is_not_read(owner, anywhere):
+def test_an_endless_response_is_not_read(owner, anywhere):
     server = socket.create_server(("127.0.0.1", 0))
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n" + b"x" * 1000
 
@@ -168,7 +168,7 @@ def test_a_body_without_end_is_not_read(owner, anywhere):
 
 
 @pytest.mark.parametrize("said", [b"SSH-2.0-x\r\n", b"HTTP/1.1 \xff\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nA: " + b"a" * 300_000])
-def test_what_is_no_http_is_a_failure_like_others(said):
+def test_an_invalid_http_response_is_a_failure(said):
     with override_settings(WEBHOOKS_ALLOW_PRIVATE=True), socket.create_server(("127.0.0.1", 0)) as server:
 
         async def once():
@@ -189,7 +189,7 @@ def attempt(url):
     return asyncio.run(http_client.send(http_client.DeliveryAttempt(url, (signing.new_secret(),), "msg_1", b"{}")))
 
 
-def test_refused_connections_and_unknown_names_are_failures(anywhere, receiver):
+def test_connection_errors_are_failures(anywhere, receiver):
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert attempt(f"http://127.0.0.1:{port}/").error == "no_connection"
@@ -209,17 +209,17 @@ OUTSIDE = "1.1.1.1 8.8.8.8 93.184.215.14 172.32.0.1 2606:4700::1111 2a00:1450::1
 
 
 @pytest.mark.parametrize("address", INSIDE.split())
-def test_what_is_not_the_public_internet_is_refused(address):
+def test_non_public_addresses_are_refused(address):
     assert not url_policy.is_public(address)
 
 
 @pytest.mark.parametrize("address", OUTSIDE.split())
-def test_what_is_public_is_not(address):
+def test_public_addresses_are_accepted(address):
     assert url_policy.is_public(address)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0"])
-def test_a_call_inside_is_refused_whatever_it_is_written_as(host):
+def test_private_addresses_are_refused_in_any_notation(host):
     with receivers.running() as inside:
         assert attempt(f"http://{host}:{inside.port}/").error == "address_refused"
         assert inside.requests == []
@@ -241,13 +241,13 @@ def dialled(monkeypatch, *answers):
     return calls, queue
 
 
-def test_a_name_that_changes_its_mind_is_called_where_it_was_checked(monkeypatch):
+def test_a_rebound_name_is_called_at_the_checked_address(monkeypatch):
     calls, queue = dialled(monkeypatch, ["93.184.215.14"], ["127.0.0.1"])
     assert attempt("https://rebinding.example/").error == "no_connection"
     assert (calls, queue) == (["93.184.215.14"], [["127.0.0.1"]])
 
 
-def test_a_name_that_also_leads_inside_is_not_called_at_all(monkeypatch):
+def test_a_name_with_a_private_address_is_not_called(monkeypatch):
     calls, _ = dialled(monkeypatch, ["93.184.215.14", "10.0.0.1"])
     assert attempt("https://both.example/").error == "address_refused"
     assert calls == []
@@ -259,13 +259,13 @@ def test_every_checked_address_is_tried(monkeypatch):
     assert calls == ["93.184.215.14", "2606:4700::1111"]
 
 
-def test_an_address_that_was_good_for_tests_is_not_called_where_it_is_not(endpoint, receiver, settings):
+def test_a_private_address_is_not_called_in_production(endpoint, receiver, settings):
     settings.WEBHOOKS_ALLOW_PRIVATE = False
     told = sent_at_once(endpoint)
     assert (told.state, told.last_error, receiver.requests) == ("pending", "address_refused", [])
 
 
-def test_a_claimed_message_is_another_workers_until_the_claim_runs_out(endpoint, receiver):
+def test_a_claimed_message_is_not_sent_until_its_lease_expires(endpoint, receiver):
     outbox.enqueue_for_subscribers(endpoint.organization, outbox.SPIKE, SPIKE)
     WebhookDelivery.objects.update(claimed_until=timezone.now() + timedelta(seconds=30))
     assert dispatcher.deliver_due() == 0
@@ -273,7 +273,7 @@ def test_a_claimed_message_is_another_workers_until_the_claim_runs_out(endpoint,
     assert dispatcher.deliver_due() == 1
 
 
-def test_however_much_waits_for_one_the_others_have_their_turn(stranger, endpoint):
+def test_a_long_queue_does_not_block_other_endpoints(stranger, endpoint):
     busy, _ = WebhookManager(stranger.organization).add(stranger.caller, "http://127.0.0.1:9/")
     long_due = timezone.now() - timedelta(minutes=1)
     WebhookDelivery.objects.bulk_create(
@@ -285,7 +285,7 @@ def test_however_much_waits_for_one_the_others_have_their_turn(stranger, endpoin
     assert claimed.count(busy.pk) == dispatcher.MAX_PER_ENDPOINT
 
 
-def test_secrets_outlive_the_rotation_of_the_servers(endpoint, receiver, settings):
+def test_secrets_survive_a_server_secret_rotation(endpoint, receiver, settings):
     old = settings.API_KEY_SECRETS
     settings.API_KEY_SECRETS = {2: b"n" * 32, **old}
     assert secrets.reencrypt_all() == 1
@@ -308,7 +308,7 @@ def test_old_deliveries_are_purged_and_pending_ones_are_not(endpoint):
     assert WebhookDelivery.objects.count() == 1 and not WebhookDelivery.objects.filter(pk=done.pk).exists()
 
 
-def test_a_message_rolls_back_with_what_it_tells(endpoint):
+def test_a_message_rolls_back_with_its_change(endpoint):
     from django.db import transaction
 
     with pytest.raises(ZeroDivisionError), transaction.atomic():

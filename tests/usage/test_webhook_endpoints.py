@@ -36,7 +36,7 @@ def test_endpoint_receives_all_events_by_default(api, owner):
     assert made(api, owner).json()["eventTypes"] == ["subscription.changed", "usage.spike", "usage.threshold_reached"]
 
 
-def test_the_database_holds_no_secret_in_the_clear(api, owner):
+def test_secrets_are_encrypted_in_the_database(api, owner):
     secret = made(api, owner).json()["secret"]
     with connection.cursor() as cursor:
         cursor.execute("SELECT row_to_json(one)::text FROM usage_webhook_endpoints AS one")
@@ -97,7 +97,7 @@ def test_a_repeated_creation_makes_one_and_shows_no_secret_again(api, owner):
         "https://acme.example/\n",
     ],
 )
-def test_it_refuses_an_address_that_is_none_or_leads_inside(api, owner, url):
+def test_invalid_and_private_urls_are_refused(api, owner, url):
     assert problem(made(api, owner, url=url)) == (422, "validation_error")
     assert not WebhookEndpoint.objects.exists()
 
@@ -112,7 +112,7 @@ def test_it_refuses_an_address_that_is_none_or_leads_inside(api, owner, url):
         "https://bücher.example/",
     ],
 )
-def test_it_takes_addresses_of_the_internet(api, owner, url):
+def test_public_urls_are_accepted(api, owner, url):
     assert made(api, owner, url=url).status_code == 201
 
 
@@ -134,11 +134,11 @@ def test_it_takes_addresses_of_the_internet(api, owner, url):
         "text",
     ],
 )
-def test_it_refuses_bodies_it_does_not_understand(api, owner, body):
+def test_invalid_bodies_are_refused(api, owner, body):
     assert problem(api.post(ENDPOINTS, body, by=owner)) == (422, "validation_error")
 
 
-def test_there_is_an_end_to_how_many_there_are(api, owner):
+def test_the_number_of_endpoints_is_limited(api, owner):
     for _ in range(MAX_ENDPOINTS):
         assert made(api, owner).status_code == 201
     assert problem(made(api, owner)) == (409, "webhook_endpoint_limit_reached")
@@ -204,7 +204,7 @@ def test_a_disabled_endpoint_is_not_tested(api, owner, endpoint):
     assert problem(api.post(f"{ENDPOINTS}/{endpoint.pk}/test", by=owner)) == (409, "webhook_endpoint_disabled")
 
 
-def test_what_is_done_is_on_record_without_the_secret(api, owner):
+def test_changes_are_audited_without_the_secret(api, owner):
     said = made(api, owner).json()
     api.post(f"{ENDPOINTS}/{said['id']}/test", by=owner)
     api.delete(f"{ENDPOINTS}/{said['id']}", by=owner)
@@ -214,13 +214,13 @@ def test_what_is_done_is_on_record_without_the_secret(api, owner):
     assert said["secret"] not in str([(each.before, each.after) for each in events])
 
 
-def test_a_few_tests_at_a_time_are_enough(api, owner):
+def test_the_number_of_pending_tests_is_limited(api, owner):
     endpoint = made(api, owner).json()["id"]
     statuses = [api.post(f"{ENDPOINTS}/{endpoint}/test", by=owner).status_code for _ in range(6)]
     assert statuses == [202] * 5 + [409]
 
 
-def test_staff_see_all_but_the_secret_and_change_nothing(endpoint, owner, admin_client):
+def test_staff_can_view_endpoints_without_secrets(endpoint, owner, admin_client):
     delivery = WebhookManager(owner.organization).test(owner.caller, endpoint.pk)
     for model, pk in (("webhookendpoint", endpoint.pk), ("webhookdelivery", delivery.pk)):
         assert admin_client.get(f"/admin/usage/{model}/").status_code == 200

@@ -114,7 +114,7 @@ def test_every_page_requires_its_permission(who, owner, member, monkeypatch):
 
 
 @pytest.mark.parametrize("who", ["nobody", "looker", "viewer"])
-def test_who_only_looks_has_no_action_and_no_form(who, owner):
+def test_viewers_have_no_actions_and_no_forms(who, owner):
     client = client_of(who, owner)
     before = AuditEvent.objects.count()
     for model in MODELS:
@@ -127,7 +127,7 @@ def test_who_only_looks_has_no_action_and_no_form(who, owner):
     assert AuditEvent.objects.count() == before
 
 
-def test_every_action_asks_for_a_permission_a_confirmation_and_a_reason():
+def test_every_action_requires_confirmation_and_a_reason():
     for model in MODELS:
         for name in admin.site._registry[model].actions or ():
             assert getattr(getattr(type(admin.site._registry[model]), name), "confirmed_permission", ""), (model, name)
@@ -173,7 +173,7 @@ def test_action_pages_require_the_permission(who, owner, acted_on):
 
 
 @pytest.mark.parametrize("who", [*ROLES, "owner"])
-def test_a_role_has_the_actions_that_its_rights_name(who, owner):
+def test_a_role_has_the_actions_of_its_permissions(who, owner):
     client_of(who, owner)
     offered = {f"{model._meta.model_name}.{action}" for model in MODELS for action in actions_of(who, model)}
     support = {
@@ -206,7 +206,7 @@ def test_a_role_has_the_actions_that_its_rights_name(who, owner):
 
 
 @pytest.mark.parametrize("who", ["nobody", "looker", *ROLES, "owner"])
-def test_the_first_page_shows_only_what_one_may_look_at(who, owner):
+def test_the_dashboard_shows_permitted_parts_only(who, owner):
     page = client_of(who, owner).get("/admin/")
     assert page.status_code == 200
     assert bool(page.context["figures"]) == may_look(who)
@@ -215,7 +215,7 @@ def test_the_first_page_shows_only_what_one_may_look_at(who, owner):
 
 
 @pytest.mark.parametrize("who", WHO)
-def test_the_other_addresses_of_the_admin_answer_without_a_fault(who, owner):
+def test_other_admin_urls_return_no_server_error(who, owner):
     client = client_of(who, owner)
     for path in ("jsi18n/", "search/?s=acme", "password_change/", "autocomplete/", "r/1/1/", "app/", "accounts/"):
         assert client.get(f"/admin/{path}").status_code < 500, path

@@ -27,7 +27,7 @@ def test_half_of_a_quota_is_shown(page, owner, acme):
     assert "used 25 of 50 sessions." in page(owner)
 
 
-def test_gauge_banner_is_shown_from_its_alert_while_it_holds(page, owner, acme):
+def test_a_gauge_banner_is_shown_while_it_applies(page, owner, acme):
     tracker = UsageTracker(acme)
     tracker.set_gauge("best_practices", 8)
     assert "are in use" not in page(owner)

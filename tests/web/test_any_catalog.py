@@ -46,7 +46,7 @@ def test_every_account_page_opens_on_each_plan(owner, sign_in, plan):
 
 
 @pytest.mark.parametrize("plan", PAID, ids=lambda plan: plan.name)
-def test_a_plan_that_is_chosen_is_shown_with_its_price(owner, sign_in, plan):
+def test_a_chosen_plan_is_shown_with_its_price(owner, sign_in, plan):
     for price in plan.prices:
         page = sign_in(owner).get(reverse("choose-plan"), {"plan": plan.name, "interval": price.interval}).text
         assert f"per {price.interval}" in page and f'value="{plan.name}"' in page
@@ -65,7 +65,7 @@ def test_the_api_lists_the_catalog(api):
 
 
 @pytest.mark.parametrize("feature", CATALOG.features, ids=lambda feature: feature.name)
-def test_the_first_plan_gives_what_it_says_and_no_more(api, owner, feature):
+def test_the_first_plan_grants_exactly_its_features(api, owner, feature):
     """The limit passes in one call, and the next unit is refused for the reason that the feature's kind has."""
     term = CATALOG.free.features.get(feature.name)
     if term is None or not term.grants:

@@ -46,7 +46,7 @@ class TestChoosing:
         form = client.get(chosen.url).text
         assert "/account/billing/choose/?plan=pro&amp;interval=year" in form
 
-    def test_the_choice_is_one_button_from_checkout(self, people, sign_in):
+    def test_the_chosen_plan_has_a_checkout_button(self, people, sign_in):
         page = sign_in(people["owner"]).get(reverse("choose-plan"), {"plan": "enterprise", "interval": "year"}).text
         assert "Enterprise for Acme" in page
         assert "$290" in page
@@ -56,15 +56,15 @@ class TestChoosing:
     @pytest.mark.parametrize(
         "wrong", [{}, {"plan": "free", "interval": "month"}, {"plan": "x", "interval": "month"}, {"plan": "pro", "interval": "day"}]
     )
-    def test_what_is_not_sold_leads_back_to_the_plans(self, owner, sign_in, wrong):
+    def test_unavailable_plans_redirect_to_the_plans(self, owner, sign_in, wrong):
         assert sign_in(owner).get(reverse("choose-plan"), wrong).url == reverse("pricing")
 
-    def test_a_member_of_nothing_makes_an_organization_first(self, db, sign_in):
+    def test_users_without_an_organization_create_one_first(self, db, sign_in):
         assert sign_in(UserFactory()).get(reverse("choose-plan"), PRO).url == reverse("new-organization")
 
 
 class TestCheckout:
-    def test_it_leads_to_the_payment_page_and_back_to_a_plan(self, stripe_world, owner, sign_in):
+    def test_checkout_redirects_to_stripe_and_back(self, stripe_world, owner, sign_in):
         client = sign_in(owner)
         sent = client.post(reverse("checkout"), PRO)
         assert sent.url.startswith(stripe_world.url)
@@ -79,7 +79,7 @@ class TestCheckout:
         assert "Trial until" in page
 
     @pytest.mark.parametrize("who", ["admin", "member", "viewer", "stranger", "nobody"])
-    def test_only_owners_spend(self, people, stripe_world, sign_in, who):
+    def test_only_owners_can_check_out(self, people, stripe_world, sign_in, who):
         sent = sign_in(people[who]).post(reverse("checkout"), PRO)
         if who == "stranger":
             assert stripe_world.sdk.checkout.sessions.list().data[0].client_reference_id != str(people["owner"].organization.pk)
@@ -89,7 +89,7 @@ class TestCheckout:
             assert sent.url == (f"/accounts/login/?{urlencode({'next': step})}" if who == "nobody" else step)
 
     @pytest.mark.parametrize("wrong", [{}, {"plan": "pro", "interval": "x"}])
-    def test_a_form_that_names_no_plan_leads_to_the_plans(self, stripe_world, owner, sign_in, wrong):
+    def test_an_invalid_plan_redirects_to_the_plans(self, stripe_world, owner, sign_in, wrong):
         client = sign_in(owner)
         assert client.post(reverse("checkout"), wrong).url == reverse("pricing")
         assert "note error" in client.get(reverse("pricing")).text
@@ -103,13 +103,13 @@ class TestCheckout:
         assert 'aria-invalid="true"' in page
         assert "This promotion code does not exist" in page
 
-    def test_a_subscriber_is_led_to_changing(self, subscriber, owner, sign_in):
+    def test_a_subscriber_is_redirected_to_plan_changes(self, subscriber, owner, sign_in):
         client = sign_in(owner)
         assert client.post(reverse("checkout"), PRO).url == reverse("billing")
         assert "Switch to Enterprise" in client.get(reverse("pricing")).text
         assert "You already have a subscription" in client.get(reverse("choose-plan"), {"plan": "enterprise", "interval": "month"}).text
 
-    def test_without_stripe_it_says_so(self, owner, sign_in):
+    def test_a_stripe_outage_is_reported(self, owner, sign_in):
         client = sign_in(owner)
         client.post(reverse("checkout"), PRO)
         assert "Billing is not configured" in client.get(reverse("account")).text
@@ -117,12 +117,12 @@ class TestCheckout:
         assert client.post(reverse("portal")).url == reverse("billing")
 
     @pytest.mark.parametrize(("session_id", "status"), [("cs_test_nonsense", 404), ("", 302), ("x" * 300, 302), ("a\x00b", 302)])
-    def test_a_session_that_is_none_of_theirs(self, stripe_world, owner, sign_in, session_id, status):
+    def test_a_foreign_checkout_session_is_refused(self, stripe_world, owner, sign_in, session_id, status):
         assert sign_in(owner).get(reverse("checkout-return"), {"session_id": session_id}).status_code == status
 
 
 class TestTheSubscription:
-    def test_its_page_says_how_things_stand(self, subscriber, owner, sign_in):
+    def test_the_billing_page_shows_the_subscription(self, subscriber, owner, sign_in):
         page = sign_in(owner).get(reverse("billing")).text
         for text in ("$9.00</strong>", "Renews", "Visa", "ending in 4242", "$9.00</strong>", "Paid</span>"):
             assert text in page, text
@@ -132,7 +132,7 @@ class TestTheSubscription:
         for who in ("admin", "member", "viewer"):
             assert sign_in(people[who]).post(reverse("portal")).url == reverse("billing")
 
-    def test_an_upgrade_is_shown_to_the_cent_and_then_made(self, subscriber, owner, sign_in):
+    def test_an_upgrade_is_previewed_exactly_and_applied(self, subscriber, owner, sign_in):
         client = sign_in(owner)
         page = client.get(reverse("preview-change"), {"plan": "enterprise", "interval": "month"})
         found = page.context["preview"]
@@ -145,7 +145,7 @@ class TestTheSubscription:
         assert "Your plan was changed" in client.post(reverse("change-plan"), given, follow=True).text
         assert BillingManager(subscriber.organization).invoices().first().total == found.due_now
 
-    def test_a_downgrade_waits_and_can_be_taken_back(self, payer, owner, sign_in):
+    def test_a_downgrade_is_scheduled_and_can_be_canceled(self, payer, owner, sign_in):
         payer.buy("enterprise")
         client = sign_in(owner)
         UsageTracker(payer.organization).set_gauge("projects", 99)
@@ -157,7 +157,7 @@ class TestTheSubscription:
         assert "The scheduled change was canceled" in client.post(reverse("cancel-scheduled-change"), follow=True).text
         assert "Keep Enterprise" not in client.get(reverse("billing")).text
 
-    def test_it_is_cancelled_and_kept(self, subscriber, owner, sign_in):
+    def test_a_subscription_can_be_canceled_and_resumed(self, subscriber, owner, sign_in):
         client = sign_in(owner)
         page = client.post(reverse("cancel-plan"), follow=True).text
         assert "You have access until" in page
@@ -177,14 +177,14 @@ class TestTheSubscription:
         )
 
     @pytest.mark.parametrize("name", ["change-plan", "cancel-scheduled-change", "cancel-plan", "resume-plan", "overage-form"])
-    def test_others_change_nothing(self, subscriber, people, sign_in, name):
+    def test_other_roles_cannot_change_the_plan(self, subscriber, people, sign_in, name):
         before = BillingManager(subscriber.organization).subscription()
         for who in ("admin", "member", "viewer", "stranger", "nobody"):
             sign_in(people[who]).post(reverse(name), {"plan": "enterprise", "interval": "month", "enabled": "on", "cap": "5"})
         assert BillingManager(subscriber.organization).subscription() == before
         assert sign_in(people["member"]).get(reverse("preview-change"), PRO).status_code == 403
 
-    def test_more_is_allowed_up_to_a_limit(self, subscriber, owner, sign_in):
+    def test_overage_can_be_enabled_with_a_cap(self, subscriber, owner, sign_in):
         client = sign_in(owner)
         assert "Enable overage" in client.get(reverse("billing")).text
         assert (
@@ -198,7 +198,7 @@ class TestTheSubscription:
 
 
 class TestBanners:
-    def test_a_failed_payment_is_said_to_all_and_paid_by_owners(self, subscriber, people, sign_in):
+    def test_a_failed_payment_is_shown_to_all_members(self, subscriber, people, sign_in):
         subscriber.declines()
         subscriber.later(32)
         page = sign_in(people["owner"]).get(reverse("account")).text
@@ -207,7 +207,7 @@ class TestBanners:
         assert "Payment due" in sign_in(people["owner"]).get(reverse("billing")).text
         assert ">Pay now</a>" not in sign_in(people["member"]).get(reverse("account")).text
 
-    def test_trial_that_ends_soon_is_shown(self, payer, owner, sign_in):
+    def test_the_end_of_a_trial_is_shown(self, payer, owner, sign_in):
         payer.buy(trial_period_days=14)
         assert "Your trial ends on" not in sign_in(owner).get(reverse("account")).text
         payer.later(12)
@@ -225,7 +225,7 @@ class TestBanners:
         assert "You have 4 projects; your plan includes 1." in page
 
 
-def test_the_page_opens_for_a_nameless_coupon(stripe_world, acme, sign_in, owner):
+def test_the_page_supports_coupons_without_a_name(stripe_world, acme, sign_in, owner):
     payer = Payer.make(stripe_world, acme)
     coupon = stripe_world.sdk.coupons.create({"amount_off": 100, "currency": "usd", "duration": "forever"})
     stripe_world.sdk.subscriptions.update(payer.buy().id, {"discounts": [{"coupon": coupon.id}]})
@@ -235,7 +235,7 @@ def test_the_page_opens_for_a_nameless_coupon(stripe_world, acme, sign_in, owner
     assert b"Applied" in answer.content
 
 
-def test_a_portal_that_stripe_refuses_is_no_crash(stripe_world, acme, api, owner, monkeypatch):
+def test_a_refused_portal_session_is_reported(stripe_world, acme, api, owner, monkeypatch):
     Payer.make(stripe_world, acme).buy()
 
     class Refusing:
@@ -248,7 +248,7 @@ def test_a_portal_that_stripe_refuses_is_no_crash(stripe_world, acme, api, owner
     assert "configuration" not in answer.json()["detail"]
 
 
-def test_a_payment_to_confirm_has_its_link_and_can_be_taken_back(subscriber, owner, sign_in):
+def test_a_pending_payment_has_a_link_and_can_be_discarded(subscriber, owner, sign_in):
     subscriber.later(10)
     subscriber.world.card(subscriber.customer, "pm_card_authenticationRequired")
     client = sign_in(owner)
@@ -261,7 +261,7 @@ def test_a_payment_to_confirm_has_its_link_and_can_be_taken_back(subscriber, own
     assert "Confirm your payment" not in client.get(reverse("billing")).text
 
 
-def test_the_next_payment_is_kept_for_a_while(subscriber, owner, sign_in, monkeypatch):
+def test_the_next_payment_is_cached(subscriber, owner, sign_in, monkeypatch):
     client, expected = sign_in(owner), BillingManager(subscriber.organization).next_payment()
     assert client.get(reverse("billing")).context["next_payment"] == expected
 

@@ -33,7 +33,7 @@ def test_colors_are_a_style_sheet_that_the_security_policy_allows(branded, clien
     assert "--accent: #e1bee7;" in dark and "--on-accent: #000;" in dark
 
 
-def test_without_a_color_the_pages_ask_for_no_style_sheet(client):
+def test_without_a_color_there_is_no_brand_style_sheet(client):
     assert reverse("brand-css") not in client.get(reverse("pricing")).text
     assert client.get(reverse("brand-css")).text == ""
 

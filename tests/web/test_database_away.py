@@ -64,7 +64,7 @@ def test_the_api_answers_503_for_every_caller(away, acme, browser):
             assert answer["Retry-After"] == "1"
 
 
-def test_what_asks_nobody_answers(away):
+def test_pages_without_queries_are_served(away):
     assert Api().get("/livez").status_code == 200
     assert Api().get("/readyz").status_code == 503
     assert problem(Api().get("/api/auth/whoami")) == (401, "credentials_missing")
@@ -105,7 +105,7 @@ def test_events_of_stripe_get_a_retryable_error(away):
         (postgres.DiskFull("full"), None),
     ],
 )
-def test_only_what_is_away_or_locked_is_503(error, status):
+def test_only_outages_and_locks_are_503(error, status):
     raised = error if isinstance(error, OperationalError | InterfaceError) else OperationalError(str(error))
     if raised is not error:
         raised.__cause__ = error

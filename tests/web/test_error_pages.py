@@ -12,7 +12,7 @@ def styled(answer, status, text):
     return True
 
 
-def test_a_form_without_its_token(owner):
+def test_a_form_without_a_csrf_token(owner):
     client = Client(enforce_csrf_checks=True)
     client.force_login(owner.user)
     answer = client.post(reverse("change-settings"), {"name": "x"})
@@ -20,13 +20,13 @@ def test_a_form_without_its_token(owner):
     assert f'href="{reverse("settings")}"' in answer.text
 
 
-def test_a_second_sign_in_form_leads_on(owner):
+def test_a_second_sign_in_form_redirects(owner):
     client = Client(enforce_csrf_checks=True)
     client.force_login(owner.user)
     assert client.post(reverse("account_login"), {"login": "x", "password": "y"}).url == "/"
 
 
-def test_a_sign_in_form_that_is_out_of_date_leads_back(db):
+def test_an_outdated_sign_in_form_links_back(db):
     client = Client(enforce_csrf_checks=True)
     client.cookies["csrftoken"] = "a" * 32
     answer = client.post(reverse("account_login"), {"login": "x", "password": "y"})
@@ -34,7 +34,7 @@ def test_a_sign_in_form_that_is_out_of_date_leads_back(db):
     assert 'href="/accounts/login/"' in answer.text
 
 
-def test_a_method_that_an_address_does_not_take(owner, sign_in):
+def test_an_unsupported_method(owner, sign_in):
     answer = sign_in(owner).post(reverse("account"))
     assert styled(answer, 405, "opened this way")
     assert answer["Allow"] == "GET, HEAD"
@@ -52,7 +52,7 @@ def test_a_page_that_does_not_exist(owner, sign_in, path):
     assert styled(sign_in(owner).get(path), 404, "Page not found")
 
 
-def test_a_page_that_the_role_may_not_see(viewer, sign_in):
+def test_a_page_that_the_role_does_not_permit(viewer, sign_in):
     answer = sign_in(viewer).get(reverse("billing"))
     assert styled(answer, 403, "Access denied")
     assert "Your role (viewer) does not allow this" in answer.text

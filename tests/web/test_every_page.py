@@ -208,7 +208,7 @@ def payer(stripe_world, acme) -> Payer:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_every_page_opens_and_leads_nowhere_that_refuses(payer, people, sign_in, state):
+def test_every_page_and_every_link_on_it_opens(payer, people, sign_in, state):
     STATES[state](payer)
     wrong = {}
     for role in ROLES:
@@ -254,7 +254,7 @@ def test_a_closed_organization_keeps_its_invoices(payer, people, sign_in, role):
         assert page.status_code == 404
 
 
-def test_a_stranger_sees_no_closed_organization(acme, people, sign_in):
+def test_other_users_cannot_see_a_closed_organization(acme, people, sign_in):
     AuthManager(acme).close(people["owner"].caller)
     assert sign_in(people["stranger"]).get(reverse("closed-organization", args=[acme.pk])).status_code == 404
 

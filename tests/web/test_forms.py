@@ -44,7 +44,7 @@ def roomy(owner):
 
 class TestRefusals:
     @pytest.mark.parametrize("name", TYPED)
-    def test_what_was_typed_is_kept(self, roomy, sign_in, name):
+    def test_the_input_of_a_refused_form_is_kept(self, roomy, sign_in, name):
         page, values, shown = TYPED[name]
         client = sign_in(roomy)
         assert client.post(reverse(name), values).url == reverse(page)
@@ -71,7 +71,7 @@ class TestRefusals:
 
 class TestEndedSessions:
     @pytest.mark.parametrize("name", actions())
-    def test_signing_in_leads_to_a_page(self, db, client, name):
+    def test_after_signing_in_the_form_is_shown(self, db, client, name):
         """Not to the form's own path, which a browser opens with GET."""
         _, arguments = actions()[name]
         target = reverse(name, args=["01981a52-9c1e-7a3f-8f43-5d0c2b6e7a10"] * arguments)
@@ -79,7 +79,7 @@ class TestEndedSessions:
         assert "Nothing was changed" in client.get("/accounts/login/").text
         assert client.get(target).status_code == 302
 
-    def test_what_was_typed_waits(self, owner, client):
+    def test_the_input_is_kept_until_sign_in(self, owner, client):
         EntitlementsManager(owner.organization).grant("pro", reason="x")
         owner.user.set_password(PASSWORD)
         owner.user.save()
@@ -91,7 +91,7 @@ class TestEndedSessions:
         assert '<option value="viewer" selected>' in page.text
         assert not Invitation.objects.exists()
 
-    def test_a_form_of_an_earlier_session_leads_back_with_its_text(self, roomy, client):
+    def test_a_form_of_an_ended_session_keeps_its_input(self, roomy, client):
         checked = Client(enforce_csrf_checks=True, headers={"Origin": "http://testserver"})
         checked.force_login(roomy.user)
         answer = checked.post(reverse("invite"), {"email": "grace@compilers.example", "role": "viewer"})
@@ -100,7 +100,7 @@ class TestEndedSessions:
         assert "Nothing was changed" in answer.text
         assert 'value="grace@compilers.example"' in checked.get(reverse("team")).text
 
-    def test_another_site_leaves_no_text(self, roomy):
+    def test_input_from_another_site_is_not_stored(self, roomy):
         checked = Client(enforce_csrf_checks=True, headers={"Origin": "https://evil.example"})
         checked.force_login(roomy.user)
         assert checked.post(reverse("invite"), {"email": "eve@evil.example", "role": "owner"}).status_code == 403
@@ -114,7 +114,7 @@ class TestOnce:
         assert answers[0].url == answers[1].url
         return answers
 
-    def test_one_key_is_created_and_both_answers_show_it(self, owner, sign_in):
+    def test_a_repeated_form_creates_one_key(self, owner, sign_in):
         client = sign_in(owner)
         answers = self.send_twice(client, "create-key", {"name": "CI"})
         assert ApiKey.objects.count() == 1
@@ -122,24 +122,24 @@ class TestOnce:
         assert len(shown) == 1
         assert AuthManager.authenticate(shown.pop()).key == ApiKey.objects.get()
 
-    def test_another_name_is_another_key(self, owner, sign_in):
+    def test_another_name_creates_another_key(self, owner, sign_in):
         client = sign_in(owner)
         for name in ("CI", "Laptop"):
             client.post(reverse("create-key"), {"name": name, "form_token": "a" * 32})
         assert ApiKey.objects.count() == 2
 
-    def test_one_rotation(self, owner, sign_in):
+    def test_a_repeated_form_rotates_once(self, owner, sign_in):
         key, _ = AuthManager(owner.organization).generate_key(owner.caller, "Laptop")
         client = sign_in(owner)
         self.send_twice(client, "rotate-key-form", {"overlap": "3600"}, key.pk)
         assert ApiKey.objects.count() == 2
         assert "The old key works until" in client.get(reverse("new-key")).text
 
-    def test_one_organization(self, owner, sign_in):
+    def test_a_repeated_form_creates_one_organization(self, owner, sign_in):
         self.send_twice(sign_in(owner), "new-organization", {"name": "Second"})
         assert Organization.objects.filter(name="Second").count() == 1
 
-    def test_one_invitation_and_no_complaint(self, roomy, sign_in):
+    def test_a_repeated_form_sends_one_invitation(self, roomy, sign_in):
         client = sign_in(roomy)
         self.send_twice(client, "invite", {"email": "grace@compilers.example", "role": "viewer"})
         page = client.get(reverse("team")).text
@@ -148,14 +148,14 @@ class TestOnce:
 
 
 class TestNewKey:
-    def test_other_roles_do_not_see_it(self, owner, admin, sign_in):
+    def test_other_users_do_not_see_the_key(self, owner, admin, sign_in):
         client = sign_in(owner)
         client.post(reverse("create-key"), {"name": "CI"})
         other = sign_in(admin)
         other.cookies[submissions.COOKIE] = client.cookies[submissions.COOKIE].value
         assert other.get(reverse("new-key")).url == reverse("keys")
 
-    def test_it_is_gone_when_it_was_copied(self, owner, sign_in):
+    def test_the_key_is_hidden_after_the_confirmation(self, owner, sign_in):
         client = sign_in(owner)
         client.post(reverse("create-key"), {"name": "CI"})
         secret = client.cookies[submissions.COOKIE].value
@@ -164,13 +164,13 @@ class TestNewKey:
         assert client.get(reverse("new-key")).url == reverse("keys")
         assert "shown only when it is created" in client.get(reverse("keys")).text
 
-    def test_it_is_gone_after_some_minutes(self, owner, sign_in):
+    def test_the_key_is_hidden_after_some_minutes(self, owner, sign_in):
         client = sign_in(owner)
         client.post(reverse("create-key"), {"name": "CI"})
         IdempotencyRecord.objects.update(created_at=timezone.now() - submissions.KEY_VISIBLE_FOR - timedelta(seconds=1))
         assert client.get(reverse("new-key")).url == reverse("keys")
 
-    def test_the_database_does_not_reveal_it(self, owner, sign_in):
+    def test_the_database_does_not_reveal_the_key(self, owner, sign_in):
         client = sign_in(owner)
         client.post(reverse("create-key"), {"name": "CI"})
         raw = KEY.search(client.get(reverse("new-key")).text)[0]
@@ -180,7 +180,7 @@ class TestNewKey:
         assert client.cookies[submissions.COOKIE]["httponly"]
 
 
-def test_a_member_of_nothing_creates_one_and_works_in_it(db, sign_in):
+def test_a_user_without_an_organization_can_create_one(db, sign_in):
     client = sign_in(UserFactory())
     page = client.post(reverse("new-organization"), {"name": "First"}, follow=True)
     assert "Create your first API key" in page.text

@@ -36,7 +36,7 @@ def test_a_session_that_is_too_old_for_a_change(signed_in):
     assert signed_in.post("/accounts/reauthenticate/", {"password": PASSWORD, "next": "/accounts/email/"})["Location"] == "/accounts/email/"
 
 
-def test_the_same_with_a_second_factor(signed_in):
+def test_reauthentication_with_a_second_factor(signed_in):
     TOTP.activate(signed_in.user, generate_totp_secret())
     assert "Or use another method" in page_of(signed_in.get("/accounts/reauthenticate/"), "Confirm your identity")
     assert "your authenticator app" in page_of(signed_in.get("/accounts/2fa/reauthenticate/"), "Confirm your identity")
@@ -51,7 +51,7 @@ def test_the_link_that_confirms_an_address(signed_in):
     assert address.verified
 
 
-def test_a_link_that_confirms_nothing():
+def test_an_invalid_confirmation_link():
     page_of(Client().get("/accounts/confirm-email/nonsense/"), "This link is no longer valid")
 
 

@@ -16,7 +16,7 @@ def make(person, name="Laptop"):
     return AuthManager(person.organization).generate_key(person.caller, name)
 
 
-def test_a_key_is_made_as_asked(owner, sign_in):
+def test_a_key_is_created_with_its_options(owner, sign_in):
     given = {"name": "CI", "scopes": ["usage:write", "entitlements:read"], "lifetime": "30"}
     page = sign_in(owner).post(reverse("create-key"), given, follow=True).text
     made = ApiKey.objects.get()
@@ -28,21 +28,21 @@ def test_a_key_is_made_as_asked(owner, sign_in):
 @pytest.mark.parametrize(
     "wrong", [{}, {"name": ""}, {"name": "x" * 101}, {"name": "x", "scopes": "root"}, {"name": "x", "lifetime": "7"}, {"name": "a\x00b"}]
 )
-def test_a_key_that_makes_no_sense_is_not_made(owner, sign_in, wrong):
+def test_an_invalid_key_form_creates_nothing(owner, sign_in, wrong):
     client = sign_in(owner)
     assert client.post(reverse("create-key"), wrong).url == reverse("keys")
     assert "note error" in client.get(reverse("keys")).text
     assert not ApiKey.objects.exists()
 
 
-def test_a_member_makes_own_keys_within_the_role(member, sign_in):
+def test_a_member_creates_keys_within_the_role(member, sign_in):
     client = sign_in(member)
     assert "billing:write" not in client.get(reverse("keys")).text
     assert client.post(reverse("create-key"), {"name": "x", "scopes": ["billing:write"]}).url == reverse("keys")
     assert KEY.search(client.post(reverse("create-key"), {"name": "x"}, follow=True).text)
 
 
-def test_a_rotated_key_has_a_successor_and_an_end(owner, sign_in):
+def test_a_rotated_key_has_a_successor_and_an_expiration(owner, sign_in):
     key, _ = make(owner)
     page = sign_in(owner).post(reverse("rotate-key-form", args=[key.pk]), {"overlap": "3600"}, follow=True).text
     assert "The old key works until" in page
@@ -52,13 +52,13 @@ def test_a_rotated_key_has_a_successor_and_an_end(owner, sign_in):
 
 
 @pytest.mark.parametrize("overlap", ["", "5", "-1", "soon"])
-def test_an_overlap_that_is_not_offered_rotates_nothing(owner, sign_in, overlap):
+def test_an_invalid_overlap_is_refused(owner, sign_in, overlap):
     key, _ = make(owner)
     assert sign_in(owner).post(reverse("rotate-key-form", args=[key.pk]), {"overlap": overlap}).url == reverse("keys")
     assert ApiKey.objects.count() == 1
 
 
-def test_a_revoked_key_stops_and_is_listed_below(owner, sign_in):
+def test_a_revoked_key_is_listed_as_inactive(owner, sign_in):
     key, raw = make(owner)
     page = sign_in(owner).post(reverse("revoke-key-form", args=[key.pk]), follow=True).text
     assert "API key revoked" in page
@@ -90,7 +90,7 @@ def test_a_key_gets_the_default_scopes_and_broader_ones_are_marked(owner, sign_i
 
 @pytest.mark.parametrize("form", ["rotate-key-form", "revoke-key-form"])
 @pytest.mark.parametrize(("who", "status"), [("admin", None), ("member", 404), ("viewer", 404), ("stranger", 404), ("nobody", None)])
-def test_whose_keys_can_be_touched(people, sign_in, form, who, status):
+def test_only_permitted_members_can_change_a_key(people, sign_in, form, who, status):
     """Admins manage all keys; other members only their own, and do not see any others."""
     key, raw = make(people["owner"])
     answer = sign_in(people[who]).post(reverse(form, args=[key.pk]), {"overlap": "0"})
@@ -104,13 +104,13 @@ def test_whose_keys_can_be_touched(people, sign_in, form, who, status):
         assert AuthManager.authenticate(raw).key == key
 
 
-def test_a_viewer_looks_on(viewer, sign_in):
+def test_a_viewer_cannot_create_keys(viewer, sign_in):
     page = sign_in(viewer).get(reverse("keys")).text
     assert "Create API key" not in page
     assert sign_in(viewer).post(reverse("create-key"), {"name": "x"}).url == reverse("keys")
 
 
-def test_a_member_sees_the_own_and_an_admin_all(owner, admin, member, sign_in):
+def test_members_see_their_own_keys_and_admins_all(owner, admin, member, sign_in):
     make(owner, "Owner's")
     make(member, "Member's")
     assert "Owner&#x27;s" not in sign_in(member).get(reverse("keys")).text
@@ -120,7 +120,7 @@ def test_a_member_sees_the_own_and_an_admin_all(owner, admin, member, sign_in):
     assert "Member&#x27;s" in sign_in(admin).get(reverse("account")).text
 
 
-def test_forms_want_their_token(owner):
+def test_forms_require_the_csrf_token(owner):
     from django.test import Client
 
     client = Client(enforce_csrf_checks=True)

@@ -19,14 +19,14 @@ def test_members_read_it_signed_in_and_with_a_key(people, api, sign_in, who):
         assert (said["membersCount"], said["stripeCustomerId"], said["email"]) == (4, None, "owner@acme.example")
 
 
-def test_it_says_plan_and_customer(owner, api):
+def test_the_response_contains_plan_and_customer(owner, api):
     EntitlementsManager(owner.organization).grant("pro", reason="x")
     BillingAccount.objects.create(organization=owner.organization, stripe_customer_id="cus_1")
     said = api.get("/api/organization", by=owner).json()
     assert (said["plan"], said["stripeCustomerId"]) == ("pro", "cus_1")
 
 
-def test_strangers_read_only_their_own_organization(people, api):
+def test_callers_read_only_their_own_organization(people, api):
     assert api.get("/api/organization", by=people["stranger"]).json()["name"] == "Elsewhere"
     assert problem(api.get("/api/organization")) == (401, "credentials_missing")
     assert problem(api.get("/api/organization", by="cmcp_sk_test_nonsense")) == (401, "invalid_key_format")

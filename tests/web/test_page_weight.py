@@ -31,7 +31,7 @@ def client_of_a_busy_owner(stripe_world, acme, owner, member, sign_in):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_queries(client_of_a_busy_owner, owner, name):
+def test_the_number_of_queries_per_page(client_of_a_busy_owner, owner, name):
     client_of_a_busy_owner.get(reverse(name))
     with CaptureQueriesContext(connection) as asked:
         assert client_of_a_busy_owner.get(reverse(name)).status_code == 200
@@ -41,7 +41,7 @@ def test_queries(client_of_a_busy_owner, owner, name):
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_pages_are_compressed_when_asked(client_of_a_busy_owner, name):
+def test_pages_are_compressed_on_request(client_of_a_busy_owner, name):
     answer = client_of_a_busy_owner.get(reverse(name), headers={"Accept-Encoding": "gzip"})
     assert answer["Content-Encoding"] == "gzip"
     assert "Accept-Encoding" in answer["Vary"]

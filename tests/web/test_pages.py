@@ -33,14 +33,14 @@ def test_members_see_their_organization(people, sign_in, name, who):
 
 
 @pytest.mark.parametrize("name", [*PAGES, "billing"])
-def test_strangers_see_their_own_page_and_anonymous_sign_in(people, sign_in, name):
+def test_other_users_see_only_their_own_pages(people, sign_in, name):
     assert "Acme" not in sign_in(people["stranger"]).get(reverse(name)).text
     page = sign_in().get(reverse(name))
     assert page.url == f"/accounts/login/?next={reverse(name)}"
 
 
 @pytest.mark.parametrize(("who", "status"), [("owner", 200), ("admin", 200), ("member", 403), ("viewer", 403)])
-def test_money_is_for_those_who_may_see_it(people, sign_in, who, status):
+def test_billing_is_visible_to_permitted_roles_only(people, sign_in, who, status):
     page = sign_in(people[who]).get(reverse("billing"))
     assert page.status_code == status
     assert ("Manage payment method" in page.text) is False
@@ -49,7 +49,7 @@ def test_money_is_for_those_who_may_see_it(people, sign_in, who, status):
 
 
 @pytest.mark.parametrize("name", [*PAGES, "billing"])
-def test_a_member_of_nothing_is_asked_to_make_an_organization(db, sign_in, name):
+def test_users_without_an_organization_are_asked_to_create_one(db, sign_in, name):
     assert sign_in(UserFactory()).get(reverse(name)).url == reverse("new-organization")
 
 
@@ -57,21 +57,21 @@ class TestHome:
     def test_anonymous_clients_see_nothing(self, db, client):
         assert client.get("/").url == "/pricing/"
 
-    def test_a_newcomer_goes_to_the_first_key_then_to_the_account(self, owner, sign_in):
+    def test_home_redirects_to_the_first_key_or_the_account(self, owner, sign_in):
         client = sign_in(owner)
         assert client.get("/").url == "/welcome/"
         AuthManager(owner.organization).generate_key(owner.caller, "One")
         assert client.get("/").url == "/account/"
 
-    def test_who_cannot_make_keys_goes_to_the_account(self, viewer, sign_in):
+    def test_home_redirects_viewers_to_the_account(self, viewer, sign_in):
         assert sign_in(viewer).get("/").url == "/account/"
 
-    def test_staff_of_no_organization_go_to_their_desk(self, db, sign_in):
+    def test_staff_without_an_organization_are_sent_to_the_admin(self, db, sign_in):
         assert sign_in(User.objects.create_user("staff@example.com", is_staff=True)).get("/").url == "/admin/"
 
 
 class TestPricing:
-    def test_it_shows_the_catalogue(self, db, client):
+    def test_the_pricing_page_shows_the_catalog(self, db, client):
         page = client.get("/pricing/").text
         for text in (
             "$9</strong>",
@@ -87,17 +87,17 @@ class TestPricing:
         assert "Start 14-day trial" in page
         assert "sessionid" not in client.cookies
 
-    def test_it_knows_who_looks(self, people, sign_in):
+    def test_the_pricing_page_depends_on_the_visitor(self, people, sign_in):
         assert "Start 14-day trial" in sign_in(people["owner"]).get("/pricing/").text
         assert "Only owners can change plans" in sign_in(people["viewer"]).get("/pricing/").text
         assert "Create organization" in sign_in(UserFactory()).get("/pricing/").text
 
-    def test_it_marks_the_present_plan(self, owner, sign_in):
+    def test_the_current_plan_is_marked(self, owner, sign_in):
         EntitlementsManager(owner.organization).grant("pro", reason="x")
         page = sign_in(owner).get("/pricing/").text
         assert re.search(r"Pro <span class=\"tag\">Current plan", page)
 
-    def test_what_is_published_is_what_is_shown(self, db, client):
+    def test_the_published_catalog_is_shown(self, db, client):
         from entitlements.catalog_schema import FeatureValue
         from entitlements.publish import publish
         from entitlements.types import Kind
@@ -108,7 +108,7 @@ class TestPricing:
 
 
 class TestFirstKey:
-    def test_one_button_shows_the_key_once_with_what_to_paste(self, owner, sign_in, settings):
+    def test_one_button_creates_the_key_and_shows_it_once(self, owner, sign_in, settings):
         settings.MCP_SERVER_URL = "https://mcp.acme.example/mcp"
         client = sign_in(owner)
         page = client.post("/welcome/key/", follow=True).text
@@ -140,10 +140,10 @@ class TestFirstKey:
         assert sign_in(stranger).get(part).status_code == 404
         assert sign_in(stranger).get(reverse("connect")).url == reverse("welcome")
 
-    def test_the_name_is_theirs_to_choose(self, owner, sign_in):
+    def test_the_first_key_can_be_named(self, owner, sign_in):
         assert "API key created: Laptop" in sign_in(owner).post("/welcome/key/", {"name": "Laptop"}, follow=True).text
 
-    def test_a_viewer_makes_none(self, viewer, sign_in):
+    def test_a_viewer_cannot_create_the_first_key(self, viewer, sign_in):
         client = sign_in(viewer)
         assert client.post("/welcome/key/").url == "/welcome/"
         page = client.get("/welcome/").text
@@ -152,7 +152,7 @@ class TestFirstKey:
 
 
 class TestOrganizations:
-    def test_another_one_is_made_and_worked_in(self, owner, sign_in):
+    def test_a_new_organization_is_created_and_selected(self, owner, sign_in):
         client = sign_in(owner)
         assert client.get("/account/new/").status_code == 200
         assert client.post("/account/new/", {"name": "Side project"}).url == "/"
@@ -163,7 +163,7 @@ class TestOrganizations:
         assert page.status_code == 200
         assert "This field is required" in page.text
 
-    def test_a_form_acts_for_the_organization_it_showed(self, owner, sign_in):
+    def test_a_form_applies_to_the_organization_it_showed(self, owner, sign_in):
         """With two tabs, an action must not affect another organization than the one shown."""
         client = sign_in(owner)
         shown = client.get(reverse("settings")).text
@@ -180,7 +180,7 @@ class TestOrganizations:
         owner.organization.refresh_from_db()
         assert owner.organization.name == "Acme 2"
 
-    def test_switching_goes_to_ones_own_alone(self, owner, stranger, sign_in):
+    def test_only_own_organizations_can_be_selected(self, owner, stranger, sign_in):
         client = sign_in(owner)
         other = AuthManager.create_organization(owner.user, "Other")
         client.post("/account/switch/", {"organization": str(other.pk)})
@@ -191,7 +191,7 @@ class TestOrganizations:
 
 
 class TestSettings:
-    def test_owners_change_them(self, owner, sign_in):
+    def test_owners_can_change_settings(self, owner, sign_in):
         client = sign_in(owner)
         page = client.post("/account/settings/change/", {"name": "Acme & Co", "email": "bills@acme.example"}, follow=True).text
         assert "Settings saved." in page
@@ -203,7 +203,7 @@ class TestSettings:
         assert client.post("/account/settings/change/", wrong).url == "/account/settings/"
         assert "note error" in client.get("/account/settings/").text
 
-    def test_closing_takes_the_name_and_an_owner(self, owner, admin, sign_in):
+    def test_closing_requires_an_owner_and_the_name(self, owner, admin, sign_in):
         assert sign_in(admin).post("/account/settings/close/", {"name": "Acme"}).url == "/account/settings/"
         client = sign_in(owner)
         client.post("/account/settings/close/", {"name": "acme?"})
@@ -216,7 +216,7 @@ class TestSettings:
 
 
 class TestUsage:
-    def test_it_draws_what_was_used(self, owner, sign_in):
+    def test_the_chart_shows_usage(self, owner, sign_in):
         tracker = UsageTracker(owner.organization)
         tracker.consume("sessions", 41)
         tracker.set_gauge("projects", 1)
@@ -239,7 +239,7 @@ class TestUsage:
         staff = sign_in(User.objects.create_superuser("staff@example.com", "x"))
         assert [(row.tool, row.calls) for row in staff.get("/admin/").context["tools"]] == [("search", 2), ("convert<b>", 1)]
 
-    def test_near_the_end_it_says_so_everywhere(self, owner, member, sign_in):
+    def test_a_nearly_used_quota_is_shown_on_all_pages(self, owner, member, sign_in):
         UsageTracker(owner.organization).consume("sessions", 40)
         page = sign_in(owner).get("/account/keys/").text
         assert "used 40 of 50 sessions." in page
@@ -254,7 +254,7 @@ class TestUsage:
 
 
 class TestErrors:
-    def test_a_page_that_is_not_there(self, owner, sign_in):
+    def test_an_unknown_page_is_404(self, owner, sign_in):
         page = sign_in(owner).get("/nowhere/")
         assert page.status_code == 404
         assert "Page not found" in page.text
@@ -267,10 +267,10 @@ class TestErrors:
         assert problems.server_error(RequestFactory().get("/api/x"))["Content-Type"] == "application/problem+json"
 
     @pytest.mark.parametrize("name", PAGES)
-    def test_pages_are_only_read(self, owner, sign_in, name):
+    def test_pages_accept_get_only(self, owner, sign_in, name):
         assert sign_in(owner).post(reverse(name)).status_code == 405
 
-    def test_nothing_inline(self, owner, sign_in):
+    def test_pages_contain_no_inline_code(self, owner, sign_in):
         """The policy forbids inline scripts and styles, so a page that needs them would be broken."""
         for name in ("pricing", *PAGES, "billing"):
             page = sign_in(owner).get(reverse(name))

@@ -34,7 +34,7 @@ def confirm(client, answer):
     return client.post(answer.url, {"password": PASSWORD})
 
 
-def test_a_broad_key_waits_for_the_password_and_is_then_made_as_typed(old_session, owner):
+def test_a_broad_key_is_created_after_reauthentication(old_session, owner):
     answer = old_session.post("/account/keys/create/", {"name": "Deploys", "scopes": ["keys:write", "usage:write"]})
     assert not ApiKey.objects.exists()
     made = confirm(old_session, answer)
@@ -43,20 +43,20 @@ def test_a_broad_key_waits_for_the_password_and_is_then_made_as_typed(old_sessio
     assert "cmcp_sk_test_" in (made.text if made.status_code == 200 else old_session.get(made.url).text)
 
 
-def test_a_wrong_password_makes_nothing(old_session):
+def test_a_wrong_password_changes_nothing(old_session):
     answer = old_session.post("/account/keys/create/", {"name": "Deploys", "scopes": ["keys:write"]})
     old_session.post(answer.url, {"password": "wrong"})
     assert not ApiKey.objects.exists()
 
 
-def test_a_default_key_and_the_own_key_need_no_password(old_session, owner):
+def test_default_keys_and_own_keys_need_no_password(old_session, owner):
     assert "cmcp_sk_test_" in old_session.post("/account/keys/create/", {"name": "CI"}, follow=True).text
     old_session.post(f"/account/keys/{ApiKey.objects.get().pk}/revoke/")
     assert ApiKey.objects.get().revoked_at
 
 
 @pytest.mark.parametrize("action", ["rotate", "revoke"])
-def test_keys_of_others_and_broad_ones_need_it(old_session, owner, member, action):
+def test_keys_of_others_and_broad_keys_need_reauthentication(old_session, owner, member, action):
     if action == "revoke":
         key, _ = AuthManager(owner.organization).generate_key(member.caller, "theirs")
     else:
@@ -69,7 +69,7 @@ def test_keys_of_others_and_broad_ones_need_it(old_session, owner, member, actio
     assert key.revoked_at or key.successors.exists()
 
 
-def test_an_orphaned_broad_key_is_not_adopted_without_it(old_session, owner, admin):
+def test_taking_over_a_broad_key_needs_reauthentication(old_session, owner, admin):
     key, _ = AuthManager(owner.organization).generate_key(admin.caller, "broad", ["organization:write"])
     Membership.objects.get(user=admin.user).delete()
     answer = old_session.post(f"/account/keys/{key.pk}/take-over/")
@@ -78,14 +78,14 @@ def test_an_orphaned_broad_key_is_not_adopted_without_it(old_session, owner, adm
     assert ApiKey.objects.filter(rotated_from=key).exists()
 
 
-def test_closing_the_organization_needs_it(old_session, owner):
+def test_closing_the_organization_needs_reauthentication(old_session, owner):
     answer = old_session.post("/account/settings/close/", {"name": "Acme"})
     assert Organization.objects.get().closed_at is None
     confirm(old_session, answer)
     assert Organization.objects.get().closed_at
 
 
-def test_roles_and_removals_need_it(old_session, member):
+def test_roles_and_removals_need_reauthentication(old_session, member):
     role = f"/account/team/{member.membership.pk}/role/"
     answer = old_session.post(role, {"role": "admin"})
     assert Membership.objects.get(pk=member.membership.pk).role == "member"
@@ -96,7 +96,7 @@ def test_roles_and_removals_need_it(old_session, member):
 
 
 @pytest.mark.parametrize(("role", "asked"), [("owner", True), ("admin", True), ("member", False)])
-def test_inviting_owners_and_admins_needs_it(old_session, monkeypatch, role, asked):
+def test_inviting_owners_and_admins_needs_reauthentication(old_session, monkeypatch, role, asked):
     monkeypatch.setattr("contextmcp.web.entitled_seats.seat_limit", lambda organization: None)
     answer = old_session.post("/account/team/invite/", {"email": "new@acme.example", "role": role})
     assert answer.url.startswith("/accounts/reauthenticate/") is asked
@@ -114,7 +114,7 @@ def test_inviting_owners_and_admins_needs_it(old_session, monkeypatch, role, ask
         ("portal/", {}),
     ],
 )
-def test_money_needs_it(old_session, path, form):
+def test_billing_needs_reauthentication(old_session, path, form):
     answer = old_session.post(f"/account/billing/{path}", form)
     assert answer.url.startswith("/accounts/reauthenticate/")
 
@@ -134,11 +134,11 @@ def test_the_api_refuses_an_old_session_with_a_code(old_session, member, method,
     assert not ApiKey.objects.exists() and Membership.objects.get(pk=member.membership.pk).role == "member"
 
 
-def test_a_key_is_not_asked(api, owner):
+def test_an_api_key_is_not_asked_to_reauthenticate(api, owner):
     assert api.post("/api/auth/generate-key", {"name": "x", "scopes": ["billing:write"]}, by=owner).status_code == 201
 
 
-def test_a_form_left_waiting_is_not_made_by_a_later_confirmation(old_session, member):
+def test_a_later_reauthentication_does_not_submit_an_old_form(old_session, member):
     old_session.post("/account/settings/close/", {"name": "Acme"})
     old_session.post("/accounts/reauthenticate/?next=/account/team/", {"password": PASSWORD})
     assert Organization.objects.get().closed_at is None

@@ -26,13 +26,13 @@ def code():
 
 
 @pytest.mark.parametrize("path", ["", "accounts/user/", "accounts/user/add/", "billing/webhookevent/", "autocomplete/", "jsi18n/"])
-def test_without_one_staff_are_sent_to_set_it_up(client, root, path):
+def test_staff_without_a_second_factor_are_redirected(client, root, path):
     sign_in(client)
     for answer in (client.get(f"/admin/{path}"), client.post(f"/admin/{path}")):
         assert (answer.status_code, answer.url) == (302, "/accounts/2fa/")
 
 
-def test_with_a_code_the_admin_opens(client, root):
+def test_a_code_opens_the_admin(client, root):
     TOTP.activate(root, SECRET)
     assert sign_in(client).url.startswith("/accounts/2fa/authenticate/")
     assert client.get("/admin/").status_code == 302
@@ -40,7 +40,7 @@ def test_with_a_code_the_admin_opens(client, root):
     assert client.get("/admin/").status_code == 200
 
 
-def test_a_session_without_the_proof_or_with_an_old_one_gives_it_again(client, root, monkeypatch):
+def test_an_old_second_factor_must_be_repeated(client, root, monkeypatch):
     TOTP.activate(root, SECRET)
     client.force_login(root)
     answer = client.get("/admin/accounts/user/?q=a")
@@ -52,7 +52,7 @@ def test_a_session_without_the_proof_or_with_an_old_one_gives_it_again(client, r
     assert client.get("/admin/").url.startswith("/accounts/2fa/reauthenticate/")
 
 
-def test_customers_are_not_asked_for_one_on_their_own_pages(client, owner, settings):
+def test_customers_need_no_second_factor(client, owner, settings):
     settings.STAFF_SECOND_FACTOR = True
     client.force_login(owner.user)
     assert client.get("/account/").status_code == 200

@@ -39,7 +39,7 @@ def age(client, **seconds):
     session.save()
 
 
-def test_the_page_lists_the_own_sessions_alone(user):
+def test_the_page_lists_own_sessions_only(user):
     here, _ = browser(user), browser(user, EDGE, "192.0.2.2")
     browser(UserFactory(email="eve@evil.example", password=PASSWORD), address="203.0.113.9")
     page = here.get("/accounts/sessions/").text
@@ -48,7 +48,7 @@ def test_the_page_lists_the_own_sessions_alone(user):
     assert "203.0.113.9" not in page
 
 
-def test_one_is_ended_and_the_others_stay(user):
+def test_one_session_can_be_ended(user):
     here, there, third = browser(user), browser(user, EDGE, "192.0.2.2"), browser(user, EDGE, "192.0.2.3")
     chosen = UserSession.objects.get(ip="192.0.2.2")
     here.post("/accounts/sessions/", {"session": chosen.pk})
@@ -56,7 +56,7 @@ def test_one_is_ended_and_the_others_stay(user):
     assert AuditEvent.objects.filter(action="user.session_ended", actor_user=user).count() == 1
 
 
-def test_all_others_are_ended_at_once(user):
+def test_all_other_sessions_can_be_ended(user):
     here, there, third = browser(user), browser(user, EDGE, "192.0.2.2"), browser(user, EDGE, "192.0.2.3")
     here.post("/accounts/sessions/", {"others": "1"})
     assert (signed_in(here), signed_in(there), signed_in(third)) == (True, False, False)
@@ -68,7 +68,7 @@ def test_the_sessions_of_others_cannot_be_ended(user):
     assert signed_in(victim)
 
 
-def test_a_new_password_ends_the_others_and_the_list_says_so(user):
+def test_a_new_password_ends_other_sessions(user):
     here, there = browser(user), browser(user, EDGE, "192.0.2.2")
     new = "another long secret"
     here.post("/accounts/password/change/", {"oldpassword": PASSWORD, "password1": new, "password2": new})
@@ -96,7 +96,7 @@ def test_a_session_ends_by_age_and_when_idle(user, ago, stays):
 
 
 @pytest.mark.parametrize(("ago", "stays"), [(20 * 60, True), (31 * 60, False)])
-def test_staff_are_signed_out_sooner(client, ago, stays):
+def test_sessions_of_staff_are_shorter(client, ago, stays):
     client.force_login(User.objects.create_superuser("root@staff.example", PASSWORD))
     age(client, last_seen_at=ago)
     client.get("/admin/")

@@ -23,7 +23,7 @@ def figures(page):
     return {figure.title: figure for figure in page.context["figures"]}
 
 
-def test_it_counts_what_there_is(staff, acme, owner):
+def test_the_dashboard_counts_objects(staff, acme, owner):
     Invitation.objects.create(organization=acme, email="a@b.example", token_digest=b"1", expires_at=now() - timedelta(1))
     UsageTracker(acme).consume("sessions", 7)
     found = figures(staff.get("/admin/"))
@@ -34,7 +34,7 @@ def test_it_counts_what_there_is(staff, acme, owner):
     assert found["Inbox backlog"].tone == ""
 
 
-def test_it_shows_trouble(staff, acme):
+def test_the_dashboard_shows_problems(staff, acme):
     SubscriptionState.objects.create(
         organization=acme, stripe_subscription_id="sub_1", stripe_customer_id="cus_1", status="past_due", started_at=now(), anchor=now()
     )
@@ -51,7 +51,7 @@ def test_every_page_is_in_the_menu(db):
     assert listed == {model._meta.label_lower for model in admin.site._registry}
 
 
-def test_the_menu_holds_what_one_may_look_at(db, sign_in):
+def test_the_menu_contains_permitted_pages_only(db, sign_in):
     user = User.objects.create_user("helper@example.com", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_organization"))
     page = sign_in(user).get("/admin/").text
@@ -60,11 +60,11 @@ def test_the_menu_holds_what_one_may_look_at(db, sign_in):
 
 
 @pytest.mark.parametrize("who", ["owner", "admin", "member", "viewer", "nobody"])
-def test_members_have_no_business_there(people, sign_in, who):
+def test_customers_cannot_open_the_dashboard(people, sign_in, who):
     assert sign_in(people[who]).get("/admin/").url.startswith("/admin/login/")
 
 
-def test_staff_sign_in_as_everybody_does(client, db):
+def test_staff_sign_in_on_the_customers_page(client, db):
     """With the second factor required, and with rate limits on attempts."""
     User.objects.create_superuser("staff@example.com", "a good password")
     tried = client.post("/admin/login/?next=/admin/", {"username": "staff@example.com", "password": "a good password"})
@@ -75,12 +75,12 @@ def test_staff_sign_in_as_everybody_does(client, db):
 
 
 @pytest.mark.parametrize(("kind", "badge"), [("live", ["Live", "danger"]), ("test", ["Test", "info"])])
-def test_it_says_whether_it_is_live(settings, kind, badge):
+def test_the_badge_shows_the_environment(settings, kind, badge):
     settings.KEY_ENVIRONMENT = kind
     assert staff_dashboard.environment(None) == badge
 
 
-def test_what_has_no_list_has_no_link(db):
+def test_models_without_a_list_have_no_link(db):
     assert staff_dashboard.changelist("common.nothing") == ""
 
 
@@ -99,12 +99,12 @@ def test_unreadable_input_is_not_a_server_error(staff, path, posted):
     assert answer.status_code == 400
 
 
-def test_a_grant_can_be_looked_at(staff, acme):
+def test_a_grants_page_opens(staff, acme):
     grant = EntitlementsManager(acme).grant("pro", reason="A gift")
     assert "A gift" in staff.get(f"/admin/entitlements/grant/{grant.pk}/change/").text
 
 
-def test_it_says_of_what_and_when(staff):
+def test_recent_activity_is_shown(staff):
     page = staff.get("/admin/").text
     assert "Admin (times in UTC)" in page
     assert "Back office" not in page and ">Desk<" not in page
@@ -123,6 +123,6 @@ def test_rows_of_an_organization_on_a_test_clock_are_marked(staff, acme, page):
     assert "Acme (Stripe test clock, 30 hours ahead)" in staff.get(f"/admin/{page}/").text
 
 
-def test_times_have_their_minutes(staff, acme):
+def test_times_are_shown_with_minutes(staff, acme):
     type(acme).objects.filter(pk=acme.pk).update(created_at=datetime(2026, 11, 28, 3, 0, tzinfo=UTC))
     assert "Nov 28, 2026, 03:00" in staff.get("/admin/accounts/organization/").text

@@ -33,7 +33,7 @@ def token(owner, on_pro, sign_in, django_capture_on_commit_callbacks):
 
 
 class TestInviting:
-    def test_it_is_listed_sent_again_and_withdrawn(self, owner, token, sign_in):
+    def test_an_invitation_is_listed_resent_and_revoked(self, owner, token, sign_in):
         client, invitation = sign_in(owner), Invitation.objects.get()
         assert "grace@acme.example" in client.get(reverse("team")).text
         assert "Invitation resent" in client.post(reverse("resend-invitation-form", args=[invitation.pk]), follow=True).text
@@ -56,7 +56,7 @@ class TestInviting:
         assert "note error" in client.get(reverse("team")).text
         assert not Invitation.objects.exists()
 
-    def test_an_admin_makes_no_owners(self, admin, sign_in):
+    def test_an_admin_cannot_invite_owners(self, admin, sign_in):
         sign_in(admin).post(reverse("invite"), {"email": "a@b.example", "role": "owner"})
         assert not Invitation.objects.exists()
 
@@ -67,13 +67,13 @@ class TestInviting:
         if who != "nobody":
             assert "Invite member" not in sign_in(people[who]).get(reverse("team")).text
 
-    def test_anothers_invitation_is_not_there(self, stranger, token, sign_in):
+    def test_another_organizations_invitation_is_not_found(self, stranger, token, sign_in):
         for name in ("resend-invitation-form", "revoke-invitation-form"):
             assert sign_in(stranger).post(reverse(name, args=[Invitation.objects.get().pk])).status_code == 404
 
 
 class TestMembers:
-    def test_leaving_is_offered_to_those_who_can(self, owner, member, acme, sign_in):
+    def test_leaving_is_offered_unless_last_owner(self, owner, member, acme, sign_in):
         assert "Leave organization" in sign_in(member).get(reverse("team")).text
         assert "Leave organization" not in sign_in(owner).get(reverse("team")).text
         Membership.objects.filter(pk=member.membership.pk).update(role="owner")
@@ -91,7 +91,7 @@ class TestMembers:
         client.post(reverse("remove-member-form", args=[admin.membership.pk]))
         assert admin.caller.role == "admin"
 
-    def test_the_last_owner_stays(self, owner, sign_in):
+    def test_the_last_owner_cannot_be_removed(self, owner, sign_in):
         client = sign_in(owner)
         assert client.post(reverse("remove-member-form", args=[owner.membership.pk])).url == reverse("team")
         assert "must have an owner" in client.get(reverse("team")).text
@@ -104,7 +104,7 @@ class TestMembers:
         assert sign_in(member).post(reverse("remove-member-form", args=[member.membership.pk])).url == "/"
         assert Membership.objects.count() == 1
 
-    def test_it_says_when_every_seat_is_taken(self, owner, sign_in):
+    def test_the_page_shows_that_all_seats_are_in_use(self, owner, sign_in):
         page = sign_in(owner).get(reverse("team")).text
         assert "1 of 1 seat used<" in page
         assert "View plans with more seats" in page
@@ -113,7 +113,7 @@ class TestMembers:
 
 
 class TestAccepting:
-    def test_a_newcomer_signs_up_and_joins(self, acme, token, client):
+    def test_a_new_user_signs_up_and_joins(self, acme, token, client):
         page = client.get(reverse("invitation", args=[token])).text
         assert "Join Acme" in page
         assert "Olga Owner invited grace@acme.example" in page
@@ -128,7 +128,7 @@ class TestAccepting:
         assert client.get("/").url in ("/welcome/", "/account/")
         assert acme.memberships.get(user__email="grace@acme.example").role == "member"
 
-    def test_who_has_an_account_signs_in_and_joins(self, acme, token, client):
+    def test_an_existing_user_signs_in_and_joins(self, acme, token, client):
         UserFactory(email="grace@acme.example", password=PASSWORD)
         client.get(reverse("invitation", args=[token]))
         arrived = client.post(reverse("account_login"), {"login": "grace@acme.example", "password": PASSWORD})
@@ -145,7 +145,7 @@ class TestAccepting:
         assert client.post(reverse("accept-invitation-form", args=[token])).url == reverse("invitation", args=[token])
         assert "was sent to grace@acme.example" in client.get(reverse("invitation", args=[token])).text
 
-    def test_it_works_once(self, token, sign_in):
+    def test_an_invitation_link_works_once(self, token, sign_in):
         client = sign_in(UserFactory(email="grace@acme.example"))
         client.post(reverse("accept-invitation-form", args=[token]))
         assert client.post(reverse("accept-invitation-form", args=[token])).status_code == 404
@@ -158,7 +158,7 @@ class TestAccepting:
         assert "has expired" in page.text
         assert client.get(reverse("invitation", args=["nonsense"])).status_code == 404
 
-    def test_without_a_seat_it_waits(self, owner, sign_in, django_capture_on_commit_callbacks, settings):
+    def test_without_a_free_seat_the_invitation_stays_open(self, owner, sign_in, django_capture_on_commit_callbacks, settings):
         settings.SEAT_LIMIT = "tests.support.seats.unlimited"
         token = invited(owner, sign_in, django_capture_on_commit_callbacks)
         client = sign_in(UserFactory(email="grace@acme.example"))
@@ -174,7 +174,7 @@ class TestAcceptingOverHttp:
     def post(self, client, body, **headers):
         return client.post("/api/invitations/accept", body, content_type="application/json", headers=headers)
 
-    def test_the_one_invited_joins_once(self, acme, token, sign_in):
+    def test_the_invited_user_joins_once(self, acme, token, sign_in):
         client = sign_in(UserFactory(email="grace@acme.example"))
         first = self.post(client, {"token": token})
         assert first.status_code == 201
@@ -183,7 +183,7 @@ class TestAcceptingOverHttp:
         again = self.post(client, {"token": token}, **{"Idempotency-Key": "other"})
         assert problem(again) == (404, "invitation_not_found")
 
-    def test_a_repeat_with_the_key_is_answered_as_the_first(self, token, sign_in):
+    def test_a_repeated_request_gets_the_first_response(self, token, sign_in):
         client = sign_in(UserFactory(email="grace@acme.example"))
         first = self.post(client, {"token": token}, **{"Idempotency-Key": "k"})
         again = self.post(client, {"token": token}, **{"Idempotency-Key": "k"})
@@ -195,10 +195,10 @@ class TestAcceptingOverHttp:
         assert "An API key cannot" in answer.json()["detail"]
 
     @pytest.mark.parametrize("who", ["owner", "admin", "member", "viewer", "stranger"])
-    def test_others_do_not(self, people, token, sign_in, who):
+    def test_other_users_cannot_accept(self, people, token, sign_in, who):
         assert problem(self.post(sign_in(people[who]), {"token": token})) == (403, "permission_denied")
 
-    def test_anonymous_and_key_requests_are_no_users(self, owner, token, client, api):
+    def test_anonymous_callers_and_keys_cannot_accept(self, owner, token, client, api):
         assert problem(self.post(client, {"token": token})) == (401, "credentials_missing")
         assert problem(api.post("/api/invitations/accept", {"token": token}, by=owner))[0] == 401
 
@@ -217,7 +217,7 @@ class TestAcceptingOverHttp:
     def test_invalid_input_is_reported(self, owner, sign_in, body, status):
         assert problem(self.post(sign_in(owner), body))[0] == status
 
-    def test_without_a_seat_it_is_refused(self, owner, sign_in, django_capture_on_commit_callbacks, settings):
+    def test_without_a_free_seat_accepting_is_refused(self, owner, sign_in, django_capture_on_commit_callbacks, settings):
         settings.SEAT_LIMIT = "tests.support.seats.unlimited"
         token = invited(owner, sign_in, django_capture_on_commit_callbacks)
         answer = self.post(sign_in(UserFactory(email="grace@acme.example")), {"token": token})

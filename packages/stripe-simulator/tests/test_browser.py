@@ -25,7 +25,7 @@ def fill(page: Page, number: str) -> None:
     page.get_by_label("CVC").fill("123")
 
 
-def test_checkout_declines_asks_the_bank_and_leads_on(shop: Shop, page: Page) -> None:
+def test_checkout_handles_declines_authentication_and_redirect(shop: Shop, page: Page) -> None:
     customer = shop.customer(None)
     url = shop.v1.billing_portal.sessions.create({"customer": customer.id}).url
     session = shop.checkout(shop.price(900).id, customer=customer.id, success_url=url)

@@ -5,7 +5,7 @@ import stripe
 from simulator_fixtures import Shop
 
 
-def test_a_lookup_key_belongs_to_one_price_until_it_is_handed_on(shop: Shop) -> None:
+def test_a_lookup_key_belongs_to_one_price_until_transferred(shop: Shop) -> None:
     old = shop.price(900, lookup_key="pro_monthly")
     with pytest.raises(stripe.InvalidRequestError):
         shop.price(1000, lookup_key="pro_monthly")
@@ -22,7 +22,7 @@ def test_a_metered_price_needs_a_meter(shop: Shop) -> None:
     assert price.recurring.usage_type == "metered"
 
 
-def test_tiers_show_when_asked_for(shop: Shop) -> None:
+def test_tiers_are_returned_when_expanded(shop: Shop) -> None:
     tiers = [{"up_to": 10, "unit_amount": 0}, {"up_to": "inf", "unit_amount_decimal": "1.5"}]
     price = shop.price(None, billing_scheme="tiered", tiers_mode="graduated", tiers=tiers)
     assert "tiers" not in price.to_dict()
@@ -30,7 +30,7 @@ def test_tiers_show_when_asked_for(shop: Shop) -> None:
     assert [(tier["up_to"], str(tier["unit_amount_decimal"])) for tier in shown] == [(10, "0"), (None, "1.5")]
 
 
-def test_a_product_with_prices_stays(shop: Shop) -> None:
+def test_a_product_with_prices_cannot_be_deleted(shop: Shop) -> None:
     price = shop.price()
     with pytest.raises(stripe.InvalidRequestError):
         shop.v1.products.delete(str(price.product))
@@ -39,7 +39,7 @@ def test_a_product_with_prices_stays(shop: Shop) -> None:
     assert shop.v1.products.update(str(price.product), {"active": False}).active is False
 
 
-def test_features_hang_on_products(shop: Shop) -> None:
+def test_features_are_attached_to_products(shop: Shop) -> None:
     feature = shop.v1.entitlements.features.create({"lookup_key": "sso", "name": "SSO"})
     product = shop.v1.products.create({"name": "Enterprise"})
     shop.v1.products.features.create(product.id, {"entitlement_feature": feature.id})
@@ -47,7 +47,7 @@ def test_features_hang_on_products(shop: Shop) -> None:
     assert [each.entitlement_feature.lookup_key for each in found] == ["sso"]
 
 
-def test_promotion_codes_lead_to_their_coupon(shop: Shop) -> None:
+def test_promotion_codes_refer_to_their_coupon(shop: Shop) -> None:
     coupon = shop.v1.coupons.create({"percent_off": 25, "duration": "repeating", "duration_in_months": 3})
     code = shop.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "Spring"})
     found = shop.v1.promotion_codes.list({"code": "spring", "active": True, "expand": ["data.promotion.coupon"]}).data

@@ -25,7 +25,7 @@ def preview(shop: Shop, subscription: str, price: str, **more: Any) -> stripe.In
     return shop.v1.invoices.create_preview({"subscription": subscription, "subscription_details": details})
 
 
-def test_the_golden_figures_ten_to_twenty_halfway(shop: Shop) -> None:
+def test_an_upgrade_from_10_to_20_halfway_costs_5(shop: Shop) -> None:
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price(1000).id)
     half(shop, customer, subscription)
@@ -45,7 +45,7 @@ def test_the_golden_figures_ten_to_twenty_halfway(shop: Shop) -> None:
     assert about == [*paid, "customer.subscription.updated", "invoiceitem.created", "invoiceitem.created"]
 
 
-def test_a_preview_is_the_invoice_to_the_cent_and_leaves_no_trace(shop: Shop) -> None:
+def test_a_preview_equals_the_invoice_and_changes_nothing(shop: Shop) -> None:
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price(900).id)
     shop.advance(customer, START + 11 * DAY + 1_234)
@@ -60,7 +60,7 @@ def test_a_preview_is_the_invoice_to_the_cent_and_leaves_no_trace(shop: Shop) ->
     assert [line.description for line in seen.lines.data] == [line.description for line in real.lines.data]
 
 
-def test_prorations_wait_for_the_renewal(shop: Shop) -> None:
+def test_prorations_are_billed_at_the_renewal(shop: Shop) -> None:
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price(1000).id)
     half(shop, customer, subscription)
@@ -82,7 +82,7 @@ def test_credits_use_the_last_billed_price(shop: Shop) -> None:
     assert amounts(shop.latest(subscription.id)) == [-500, 1500]
 
 
-def test_two_changes_in_one_period_add_up(shop: Shop) -> None:
+def test_two_changes_in_one_period_are_both_prorated(shop: Shop) -> None:
     customer = shop.customer()
     cheap, dear = shop.price(1000).id, shop.price(2000).id
     subscription = shop.subscribe(customer, cheap)
@@ -97,7 +97,7 @@ def test_two_changes_in_one_period_add_up(shop: Shop) -> None:
     assert (renewed.total, renewed.amount_due, renewed.ending_balance) == (1000, 750, 0)
 
 
-def test_yearly_begins_a_new_cycle_at_once(shop: Shop) -> None:
+def test_a_change_to_yearly_starts_a_new_cycle(shop: Shop) -> None:
     customer = shop.customer()
     monthly, yearly = shop.price(1000).id, shop.price(10000, "year").id
     subscription = shop.subscribe(customer, monthly)
@@ -134,7 +134,7 @@ def test_a_change_during_the_trial_costs_nothing(shop: Shop) -> None:
     assert shop.latest(subscription.id).amount_paid == 2000
 
 
-def test_an_upgrade_that_is_not_paid(shop: Shop) -> None:
+def test_an_unpaid_upgrade_is_reverted_or_pending(shop: Shop) -> None:
     customer = shop.customer()
     cheap, dear = shop.price(1000).id, shop.price(2000).id
     subscription = shop.subscribe(customer, cheap)
@@ -152,7 +152,7 @@ def test_an_upgrade_that_is_not_paid(shop: Shop) -> None:
     assert (done["items"].data[0].price.id, done.pending_update) == (dear, None)
 
 
-def test_a_pending_change_is_off_after_23_hours(shop: Shop) -> None:
+def test_a_pending_change_expires_after_23_hours(shop: Shop) -> None:
     customer = shop.customer()
     cheap, dear = shop.price(1000).id, shop.price(2000).id
     subscription = shop.subscribe(customer, cheap)
@@ -168,7 +168,7 @@ def phase(price: str, **more: Any) -> dict[str, Any]:
     return {"items": [{"price": price, "quantity": 1}], **more}
 
 
-def test_a_downgrade_waits_for_the_periods_end(shop: Shop) -> None:
+def test_a_downgrade_takes_effect_at_the_period_end(shop: Shop) -> None:
     customer = shop.customer()
     dear, cheap = shop.price(2000).id, shop.price(1000).id
     subscription = shop.subscribe(customer, dear)
@@ -202,7 +202,7 @@ def test_a_downgrade_from_yearly_to_monthly_by_schedule(shop: Shop) -> None:
     assert shop.v1.invoices.list({"customer": customer.id}).data[0].id == shop.latest(subscription.id).id
 
 
-def test_a_schedule_may_be_let_go(shop: Shop) -> None:
+def test_a_schedule_can_be_released(shop: Shop) -> None:
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price(2000).id)
     schedule = shop.v1.subscription_schedules.create({"from_subscription": subscription.id})
@@ -214,7 +214,7 @@ def test_a_schedule_may_be_let_go(shop: Shop) -> None:
     assert shop.event_types("subscription_schedule") == ["subscription_schedule.created", "subscription_schedule.released"]
 
 
-def test_a_phase_has_the_discounts_it_names_and_no_others(shop: Shop) -> None:
+def test_a_phase_has_only_its_own_discounts(shop: Shop) -> None:
     coupon = shop.v1.coupons.create({"percent_off": 50, "duration": "forever"})
     dear, cheap = shop.price(2000).id, shop.price(1000).id
     totals = []
@@ -233,7 +233,7 @@ def test_a_phase_has_the_discounts_it_names_and_no_others(shop: Shop) -> None:
     assert totals == [500, 1000]
 
 
-def test_a_phase_does_not_bring_back_a_discount_that_is_over(shop: Shop) -> None:
+def test_a_phase_does_not_restore_an_ended_discount(shop: Shop) -> None:
     coupon = shop.v1.coupons.create({"percent_off": 50, "duration": "repeating", "duration_in_months": 1})
     dear, cheap = shop.price(2000).id, shop.price(1000).id
     customer = shop.customer()

@@ -44,7 +44,7 @@ def test_the_page_shows_the_order(shop: Shop) -> None:
         assert text in page.text
 
 
-def test_paying_makes_an_active_subscription_and_tells_it_in_stripes_order(shop: Shop) -> None:
+def test_paying_activates_the_subscription_and_emits_events_in_order(shop: Shop) -> None:
     customer = shop.customer(None)
     session = shop.checkout(shop.price(900).id, customer=customer.id, client_reference_id="org-1", metadata={"attempt": "1"})
     mark = len(shop.event_types())
@@ -60,7 +60,7 @@ def test_paying_makes_an_active_subscription_and_tells_it_in_stripes_order(shop:
     assert created.data.object["status"] == "active"
 
 
-def test_a_trial_charges_nothing_and_tells_it_in_stripes_order(shop: Shop) -> None:
+def test_a_trial_charges_nothing_and_emits_events_in_order(shop: Shop) -> None:
     customer = shop.customer(None)
     trial = {"trial_period_days": 14, "metadata": {"organization": "1"}}
     session = shop.checkout(shop.price(900).id, customer=customer.id, subscription_data=trial)
@@ -72,7 +72,7 @@ def test_a_trial_charges_nothing_and_tells_it_in_stripes_order(shop: Shop) -> No
     assert done["subscription"]["metadata"] == {"organization": "1"}
 
 
-def test_without_a_customer_it_makes_one(shop: Shop) -> None:
+def test_without_a_customer_the_session_creates_one(shop: Shop) -> None:
     session = shop.checkout(shop.price().id, customer_email="new@example.com")
     pay(session.url, email="new@example.com")
     customer = shop.v1.customers.retrieve(shop.v1.checkout.sessions.retrieve(session.id).customer)
@@ -90,7 +90,7 @@ def test_without_a_customer_it_makes_one(shop: Shop) -> None:
         ("1234", "card number is incorrect"),
     ],
 )
-def test_declined_card_is_shown_on_the_page_and_changes_nothing(shop: Shop, number: str, message: str) -> None:
+def test_a_declined_card_is_reported_and_changes_nothing(shop: Shop, number: str, message: str) -> None:
     session = shop.checkout(shop.price().id, customer=shop.customer(None).id)
     mark = len(shop.event_types())
     answer = pay(session.url, number)
@@ -101,7 +101,7 @@ def test_declined_card_is_shown_on_the_page_and_changes_nothing(shop: Shop, numb
     assert pay(session.url).status_code == 303
 
 
-def test_the_bank_may_ask_and_its_owner_confirm_or_deny(shop: Shop) -> None:
+def test_a_payment_can_be_authenticated_or_denied(shop: Shop) -> None:
     session = shop.checkout(shop.price().id, customer=shop.customer(None).id)
     asked = pay(session.url, "4000002500003155")
     assert (asked.status_code, 'value="authenticate"' in asked.text) == (200, True)
@@ -127,7 +127,7 @@ def test_a_promotion_code_lowers_the_first_invoice(shop: Shop) -> None:
     assert shop.v1.coupons.retrieve(coupon.id).times_redeemed == 1
 
 
-def test_one_time_payments_and_saved_cards_have_pages_too(shop: Shop) -> None:
+def test_payment_and_setup_mode_have_pages(shop: Shop) -> None:
     customer = shop.customer(None)
     product = shop.v1.products.create({"name": "Setup fee"})
     price = shop.v1.prices.create({"product": product.id, "currency": "usd", "unit_amount": 5000})
@@ -142,7 +142,7 @@ def test_one_time_payments_and_saved_cards_have_pages_too(shop: Shop) -> None:
     assert shop.v1.checkout.sessions.retrieve(saved.id).setup_intent
 
 
-def test_an_expired_session_is_over(shop: Shop) -> None:
+def test_an_expired_session_cannot_be_paid(shop: Shop) -> None:
     session = shop.checkout(shop.price().id)
     assert shop.v1.checkout.sessions.expire(session.id).status == "expired"
     assert shop.event_types("checkout") == ["checkout.session.expired"]
@@ -161,7 +161,7 @@ def test_an_expired_session_is_over(shop: Shop) -> None:
         {"success_url": None},
     ],
 )
-def test_a_senseless_session_is_refused(shop: Shop, wrong: dict[str, object]) -> None:
+def test_an_invalid_session_is_refused(shop: Shop, wrong: dict[str, object]) -> None:
     price = shop.price().id
     given: dict[str, object] = {
         "mode": "subscription",
@@ -173,7 +173,7 @@ def test_a_senseless_session_is_refused(shop: Shop, wrong: dict[str, object]) ->
         shop.v1.checkout.sessions.create({key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
 
 
-def test_a_completed_page_leads_on_and_charges_once(shop: Shop) -> None:
+def test_a_completed_page_redirects_and_charges_once(shop: Shop) -> None:
     session = shop.checkout(shop.price().id, customer=shop.customer(None).id)
     pay(session.url)
     assert requests.get(session.url, allow_redirects=False, timeout=5).status_code == 303

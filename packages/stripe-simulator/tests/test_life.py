@@ -30,14 +30,14 @@ def test_a_trial_is_announced_and_becomes_a_paid_month(shop: Shop) -> None:
     assert date(shop.end_of(subscription.id)) == "2026-02-15"
 
 
-def test_a_short_trial_is_announced_at_once(shop: Shop) -> None:
+def test_a_short_trial_is_announced_immediately(shop: Shop) -> None:
     customer = shop.customer()
     shop.subscribe(customer, shop.price().id, trial_period_days=1)
     assert "customer.subscription.trial_will_end" in shop.event_types()
 
 
 @pytest.mark.parametrize(("behavior", "status"), [("cancel", "canceled"), ("pause", "paused"), ("create_invoice", "active")])
-def test_a_trial_without_a_card_ends_as_its_settings_say(shop: Shop, behavior: str, status: str) -> None:
+def test_a_trial_without_a_card_ends_according_to_its_settings(shop: Shop, behavior: str, status: str) -> None:
     customer = shop.customer(None)
     settings = {"end_behavior": {"missing_payment_method": behavior}}
     subscription = shop.subscribe(customer, shop.price().id, trial_period_days=7, trial_settings=settings)
@@ -49,7 +49,7 @@ def test_a_trial_without_a_card_ends_as_its_settings_say(shop: Shop, behavior: s
         assert shop.latest(subscription.id).amount_paid == 1000
 
 
-def test_the_31st_comes_back(shop: Shop) -> None:
+def test_periods_return_to_the_31st(shop: Shop) -> None:
     customer = shop.customer(at=int(datetime(2027, 12, 31, 12, tzinfo=UTC).timestamp()))
     subscription = shop.subscribe(customer, shop.price().id)
     ends = []
@@ -74,7 +74,7 @@ def test_a_declined_renewal_is_past_due_until_a_new_card_pays(shop: Shop) -> Non
     assert shop.v1.subscriptions.retrieve(subscription.id).status == "active"
 
 
-def test_paying_by_hand_tells_the_decline_and_keeps_its_history(shop: Shop) -> None:
+def test_paying_an_invoice_returns_the_decline_and_keeps_its_history(shop: Shop) -> None:
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price().id)
     shop.card(customer.id, "pm_card_chargeCustomerFail")
@@ -87,7 +87,7 @@ def test_paying_by_hand_tells_the_decline_and_keeps_its_history(shop: Shop) -> N
 
 
 @pytest.mark.parametrize(("final", "status"), [("cancel", "canceled"), ("unpaid", "unpaid"), ("past_due", "past_due")])
-def test_after_the_last_attempt_the_accounts_setting_decides(simulator: Running, shop: Shop, final: str, status: str) -> None:
+def test_after_the_last_attempt_the_final_action_applies(simulator: Running, shop: Shop, final: str, status: str) -> None:
     requests.post(f"{simulator.base_url}/_sim/dunning", json={"retries": [1, 2], "final": final}, timeout=5)
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price().id)
@@ -120,7 +120,7 @@ def test_paying_the_most_recent_invoice_reactivates_an_unpaid_subscription(simul
     assert shop.v1.subscriptions.retrieve(subscription.id).status == "active"
 
 
-def test_one_that_is_past_due_does_not_wait_for_the_draft_of_its_renewal(simulator: Running, shop: Shop) -> None:
+def test_a_past_due_subscription_ignores_the_renewals_draft(simulator: Running, shop: Shop) -> None:
     requests.post(f"{simulator.base_url}/_sim/dunning", json={"retries": [1, 2], "final": "past_due"}, timeout=5)
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price().id)
@@ -132,7 +132,7 @@ def test_one_that_is_past_due_does_not_wait_for_the_draft_of_its_renewal(simulat
     assert shop.v1.subscriptions.retrieve(subscription.id).status == "active"
 
 
-def test_a_clock_goes_two_intervals_at_most_and_never_back(shop: Shop) -> None:
+def test_a_clock_advances_at_most_two_intervals_and_never_back(shop: Shop) -> None:
     customer = shop.customer()
     shop.subscribe(customer, shop.price().id)
     for moment in (START - 1, START + 63 * DAY):
@@ -142,7 +142,7 @@ def test_a_clock_goes_two_intervals_at_most_and_never_back(shop: Shop) -> None:
     assert len(shop.v1.invoices.list({"customer": customer.id}).data) == 2
 
 
-def test_cancel_at_the_periods_end_and_think_again(shop: Shop) -> None:
+def test_a_cancellation_at_the_period_end_can_be_undone(shop: Shop) -> None:
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price().id)
     going = shop.v1.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
@@ -159,7 +159,7 @@ def test_cancel_at_the_periods_end_and_think_again(shop: Shop) -> None:
     assert len(shop.v1.invoices.list({"customer": customer.id}).data) == 1
 
 
-def test_different_intervals_end_at_the_earliest_or_the_latest_end(shop: Shop) -> None:
+def test_cancel_at_uses_the_earliest_or_latest_period_end(shop: Shop) -> None:
     yearly, monthly = shop.price(9000, "year").id, shop.price(100).id
     for asked, place in (({"cancel_at_period_end": True}, 1), ({"cancel_at": "max_period_end"}, 0)):
         customer = shop.customer()
@@ -168,7 +168,7 @@ def test_different_intervals_end_at_the_earliest_or_the_latest_end(shop: Shop) -
         assert going.cancel_at == subscription["items"].data[place].current_period_end
 
 
-def test_cancel_now_and_give_the_rest_back(shop: Shop) -> None:
+def test_an_immediate_cancellation_can_credit_unused_time(shop: Shop) -> None:
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price().id)
     shop.advance(customer, (START + shop.end_of(subscription.id)) // 2)
@@ -178,7 +178,7 @@ def test_cancel_now_and_give_the_rest_back(shop: Shop) -> None:
     assert [each.id for each in shop.v1.subscriptions.list({"customer": customer.id, "status": "all"}).data] == [subscription.id]
 
 
-def test_a_first_payment_that_needs_its_owner_waits_23_hours(shop: Shop) -> None:
+def test_an_incomplete_subscription_expires_after_23_hours(shop: Shop) -> None:
     customer = shop.customer("pm_card_authenticationRequired")
     subscription = shop.subscribe(customer, shop.price().id)
     assert subscription.status == "incomplete"
@@ -191,7 +191,7 @@ def test_a_first_payment_that_needs_its_owner_waits_23_hours(shop: Shop) -> None
     assert shop.latest(subscription.id).status == "void"
 
 
-def test_its_owner_confirms_and_it_is_active(shop: Shop) -> None:
+def test_a_confirmed_payment_activates_the_subscription(shop: Shop) -> None:
     customer = shop.customer("pm_card_authenticationRequired")
     subscription = shop.subscribe(customer, shop.price().id)
     intent = shop.v1.payment_intents.list({"customer": customer.id}).data[0]
@@ -210,7 +210,7 @@ def test_payment_behaviors_of_the_first_invoice(shop: Shop) -> None:
     assert "_secret_" in waiting.to_dict()["latest_invoice"]["confirmation_secret"]["client_secret"]
 
 
-def test_deleting_a_customer_ends_what_it_has(shop: Shop) -> None:
+def test_deleting_a_customer_cancels_its_subscriptions(shop: Shop) -> None:
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price().id)
     shop.v1.customers.delete(customer.id)
@@ -219,7 +219,7 @@ def test_deleting_a_customer_ends_what_it_has(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("behavior", "status"), [("void", "void"), ("mark_uncollectible", "uncollectible"), ("keep_as_draft", "draft")])
-def test_paused_collection_asks_for_no_money(shop: Shop, behavior: str, status: str) -> None:
+def test_paused_collection_charges_nothing(shop: Shop, behavior: str, status: str) -> None:
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price().id)
     shop.v1.subscriptions.update(subscription.id, {"pause_collection": {"behavior": behavior}})  # type: ignore[typeddict-item]
@@ -237,7 +237,7 @@ def test_an_upgrade_while_collection_is_paused_is_not_charged(shop: Shop, behavi
     assert shop.latest(subscription.id).status == status
 
 
-def test_drafts_of_a_pause_stay_drafts_when_it_is_over(shop: Shop) -> None:
+def test_drafts_of_a_pause_remain_drafts_afterwards(shop: Shop) -> None:
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price().id)
     pause = {"behavior": "keep_as_draft", "resumes_at": shop.end_of(subscription.id) + DAY}
@@ -248,7 +248,7 @@ def test_drafts_of_a_pause_stay_drafts_when_it_is_over(shop: Shop) -> None:
     assert (shop.latest(subscription.id).status, shop.latest(subscription.id).auto_advance) == ("draft", False)
 
 
-def test_collection_resumes_by_itself(shop: Shop) -> None:
+def test_collection_resumes_at_its_date(shop: Shop) -> None:
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price().id)
     pause = {"behavior": "void", "resumes_at": START + 10 * DAY}
@@ -256,14 +256,14 @@ def test_collection_resumes_by_itself(shop: Shop) -> None:
     assert shop.renew(customer, subscription.id).status == "paid"
 
 
-def test_canceling_what_never_began(shop: Shop) -> None:
+def test_an_incomplete_subscription_can_be_canceled(shop: Shop) -> None:
     customer = shop.customer("pm_card_chargeCustomerFail")
     subscription = shop.subscribe(customer, shop.price().id)
     assert shop.v1.subscriptions.cancel(subscription.id).status == "incomplete_expired"
     assert shop.latest(subscription.id).status == "void"
 
 
-def test_a_customer_may_move_onto_a_clock_later(simulator: Running, shop: Shop) -> None:
+def test_a_customer_can_be_attached_to_a_clock_later(simulator: Running, shop: Shop) -> None:
     customer = shop.v1.customers.create({"email": "later@example.com"})
     shop.card(customer.id, "pm_card_visa")
     subscription = shop.subscribe(customer, shop.price().id)

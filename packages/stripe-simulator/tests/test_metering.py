@@ -12,7 +12,7 @@ def use(shop: Shop, customer: str, value: int, identifier: str, at: int | None =
     shop.v1.billing.meter_events.create({**event, **({"timestamp": at} if at else {})})  # type: ignore[typeddict-item]
 
 
-def test_use_is_billed_on_the_renewal(shop: Shop) -> None:
+def test_usage_is_billed_on_the_renewal(shop: Shop) -> None:
     customer = shop.customer()
     meter = shop.meter()
     metered = shop.price(2, recurring={"usage_type": "metered", "meter": meter.id})
@@ -33,7 +33,7 @@ def test_use_is_billed_on_the_renewal(shop: Shop) -> None:
     assert amounts(shop.renew(customer, subscription.id)) == [900, 0]
 
 
-def test_a_monthly_meter_beside_a_yearly_price(shop: Shop) -> None:
+def test_a_monthly_meter_with_a_yearly_price(shop: Shop) -> None:
     customer = shop.customer()
     metered = shop.price(2, recurring={"usage_type": "metered", "meter": shop.meter().id})
     subscription = shop.subscribe(customer, shop.price(9000, "year").id)
@@ -48,7 +48,7 @@ def test_a_monthly_meter_beside_a_yearly_price(shop: Shop) -> None:
     assert shop.v1.subscriptions.retrieve(subscription.id)["items"].data[0].current_period_end == yearly.current_period_end
 
 
-def test_use_during_a_trial_is_free(shop: Shop) -> None:
+def test_usage_during_a_trial_is_free(shop: Shop) -> None:
     customer = shop.customer()
     metered = shop.price(2, recurring={"usage_type": "metered", "meter": shop.meter().id})
     subscription = shop.subscribe(customer, shop.price(900).id, metered.id, trial_period_days=14)
@@ -56,7 +56,7 @@ def test_use_during_a_trial_is_free(shop: Shop) -> None:
     assert amounts(shop.renew(customer, subscription.id)) == [900]
 
 
-def test_what_was_used_is_billed_at_the_end(shop: Shop) -> None:
+def test_usage_is_billed_when_the_subscription_ends(shop: Shop) -> None:
     customer = shop.customer()
     metered = shop.price(20, recurring={"usage_type": "metered", "meter": shop.meter().id})
     subscription = shop.subscribe(customer, shop.price(900).id, metered.id)
@@ -82,7 +82,7 @@ def test_tiers(shop: Shop, mode: str, used: int, expected: list[int]) -> None:
     assert amounts(shop.v1.invoices.create_preview({"subscription": subscription.id})) == expected
 
 
-def test_the_same_identifier_counts_once_and_may_be_taken_back(shop: Shop) -> None:
+def test_an_identifier_counts_once_and_can_be_canceled(shop: Shop) -> None:
     customer = shop.customer()
     meter = shop.meter()
     use(shop, customer.id, 5, "same")
@@ -105,7 +105,7 @@ def test_events_too_old_too_new_or_without_customer_are_refused(shop: Shop) -> N
         shop.v1.billing.meter_events.create({"event_name": "other", "payload": {"stripe_customer_id": customer.id, "value": "1"}})
 
 
-def test_the_stream_has_a_host_of_its_own_and_lands_here_too(shop: Shop, client: stripe.StripeClient) -> None:
+def test_the_event_stream_has_its_own_host(shop: Shop, client: stripe.StripeClient) -> None:
     customer = shop.customer()
     meter = shop.meter()
     session = client.v2.billing.meter_event_session.create()
@@ -118,7 +118,7 @@ def test_the_stream_has_a_host_of_its_own_and_lands_here_too(shop: Shop, client:
     assert [each.aggregated_value for each in shop.v1.billing.meters.event_summaries.list(meter.id, window).data] == [21]  # type: ignore[arg-type]
 
 
-def test_what_is_reported_while_the_invoice_is_a_draft_is_on_it(shop: Shop) -> None:
+def test_usage_reported_during_the_draft_is_on_the_invoice(shop: Shop) -> None:
     """Usage reported before the invoice is finalized is billed with it; later usage is not."""
     customer = shop.customer()
     metered = shop.price(2, recurring={"usage_type": "metered", "meter": shop.meter().id})

@@ -15,7 +15,7 @@ from stripe_simulator.testing import Running
         ({"duration": "repeating", "duration_in_months": 2}, [750, 750, 1000]),
     ],
 )
-def test_a_coupon_lasts_as_long_as_it_says(shop: Shop, duration: dict[str, object], totals: list[int]) -> None:
+def test_a_coupon_applies_for_its_duration(shop: Shop, duration: dict[str, object], totals: list[int]) -> None:
     coupon = shop.v1.coupons.create({"percent_off": 25, **duration})  # type: ignore[typeddict-item]
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price(1000).id, discounts=[{"coupon": coupon.id}])
@@ -23,7 +23,7 @@ def test_a_coupon_lasts_as_long_as_it_says(shop: Shop, duration: dict[str, objec
     assert seen == totals
 
 
-def test_an_amount_off_is_never_more_than_the_bill(shop: Shop) -> None:
+def test_an_amount_off_never_exceeds_the_invoice(shop: Shop) -> None:
     coupon = shop.v1.coupons.create({"amount_off": 5000, "currency": "usd", "duration": "once"})
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price(1000).id, discounts=[{"coupon": coupon.id}])
@@ -31,7 +31,7 @@ def test_an_amount_off_is_never_more_than_the_bill(shop: Shop) -> None:
     assert (invoice.total, invoice.status, invoice.to_dict()["total_discount_amounts"][0]["amount"]) == (0, "paid", 1000)
 
 
-def test_credit_is_used_before_the_card(shop: Shop) -> None:
+def test_the_balance_is_used_before_the_card(shop: Shop) -> None:
     customer = shop.customer(balance=-300)
     subscription = shop.subscribe(customer, shop.price(1000).id)
     invoice = shop.latest(subscription.id)
@@ -40,7 +40,7 @@ def test_credit_is_used_before_the_card(shop: Shop) -> None:
     assert [(entry.type, entry.amount) for entry in entries] == [("applied_to_invoice", 300), ("adjustment", -300)]
 
 
-def test_a_refund_in_parts(shop: Shop) -> None:
+def test_a_charge_can_be_refunded_in_parts(shop: Shop) -> None:
     customer = shop.customer()
     shop.subscribe(customer, shop.price(1000).id)
     charge = shop.v1.charges.list({"customer": customer.id}).data[0]
@@ -55,7 +55,7 @@ def test_a_refund_in_parts(shop: Shop) -> None:
     assert over.value.code == "charge_already_refunded"
 
 
-def test_a_credit_note_on_a_paid_invoice_gives_back(shop: Shop) -> None:
+def test_a_credit_note_on_a_paid_invoice_refunds_or_credits(shop: Shop) -> None:
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price(1000).id)
     invoice = shop.latest(subscription.id)
@@ -67,7 +67,7 @@ def test_a_credit_note_on_a_paid_invoice_gives_back(shop: Shop) -> None:
         shop.v1.credit_notes.create({"invoice": invoice.id, "amount": 600, "refund_amount": 600})
 
 
-def test_a_credit_note_on_an_open_invoice_lowers_it(shop: Shop) -> None:
+def test_a_credit_note_on_an_open_invoice_reduces_it(shop: Shop) -> None:
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price(1000).id)
     shop.card(customer.id, "pm_card_chargeCustomerFail")
@@ -86,7 +86,7 @@ def test_a_credit_note_on_an_open_invoice_lowers_it(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("evidence", "status", "last"), [("winning_evidence", "won", "charge.dispute.closed"), (None, "lost", "charge.dispute.closed")]
 )
-def test_a_dispute_is_opened_from_outside_and_closed(simulator: Running, shop: Shop, evidence: str | None, status: str, last: str) -> None:
+def test_a_dispute_is_opened_and_closed(simulator: Running, shop: Shop, evidence: str | None, status: str, last: str) -> None:
     customer = shop.customer()
     shop.subscribe(customer, shop.price(1000).id)
     charge = shop.v1.charges.list({"customer": customer.id}).data[0]
@@ -100,7 +100,7 @@ def test_a_dispute_is_opened_from_outside_and_closed(simulator: Running, shop: S
     assert (closed.status, shop.event_types("charge.dispute")[-1]) == (status, last)
 
 
-def test_invoices_made_by_hand(shop: Shop) -> None:
+def test_invoices_can_be_created_manually(shop: Shop) -> None:
     customer = shop.customer()
     shop.v1.invoice_items.create({"customer": customer.id, "amount": 1500, "currency": "usd", "description": "Training"})
     invoice = shop.v1.invoices.create({"customer": customer.id, "pending_invoice_items_behavior": "include", "auto_advance": False})
@@ -114,7 +114,7 @@ def test_invoices_made_by_hand(shop: Shop) -> None:
     assert (len(lines.data), lines.has_more) == (1, True)
 
 
-def test_an_invoice_may_be_void_or_given_up(shop: Shop) -> None:
+def test_an_invoice_can_be_voided_or_marked_uncollectible(shop: Shop) -> None:
     customer = shop.customer("pm_card_chargeCustomerFail")
     made = []
     for _ in range(2):
@@ -127,7 +127,7 @@ def test_an_invoice_may_be_void_or_given_up(shop: Shop) -> None:
         shop.v1.invoices.void_invoice(made[0])
 
 
-def test_the_hosted_invoice_and_its_pdf_answer(shop: Shop) -> None:
+def test_the_hosted_invoice_and_its_pdf_are_served(shop: Shop) -> None:
     customer = shop.customer("pm_card_chargeCustomerFail")
     invoice = shop.v1.invoices.create({"customer": customer.id})
     shop.v1.invoice_items.create({"customer": customer.id, "invoice": invoice.id, "amount": 900, "currency": "usd", "description": "Work"})
@@ -176,7 +176,7 @@ def test_promotion_codes_keep_their_restrictions(shop: Shop) -> None:
         shop.subscribe(shop.customer(), price, discounts=[{"promotion_code": code.id}])
 
 
-def test_a_disputed_card_is_disputed_by_itself(simulator: Running, shop: Shop) -> None:
+def test_a_dispute_card_opens_a_dispute(simulator: Running, shop: Shop) -> None:
     customer = shop.customer("pm_card_createDispute")
     shop.subscribe(customer, shop.price(1000).id)
     shop.advance(customer, START + 60)

@@ -40,7 +40,7 @@ class Waiting:
         return [kind for kind in self.shop.event_types()[self.mark :] if kind.startswith(("customer.subscription", "invoice.voided"))]
 
 
-def test_a_payment_to_confirm_leaves_everything_as_it_was(shop: Shop) -> None:
+def test_an_unconfirmed_payment_changes_nothing(shop: Shop) -> None:
     waiting = Waiting(shop)
     assert (waiting.update.status, waiting.price) == ("active", waiting.cheap)
     assert waiting.update.pending_update.expires_at == START + DAY + 23 * HOUR
@@ -49,7 +49,7 @@ def test_a_payment_to_confirm_leaves_everything_as_it_was(shop: Shop) -> None:
     assert waiting.event_types() == ["customer.subscription.updated"]
 
 
-def test_the_hosted_invoice_leads_to_the_confirmation(shop: Shop) -> None:
+def test_the_hosted_invoice_links_to_the_confirmation(shop: Shop) -> None:
     waiting = Waiting(shop)
     url = str(waiting.invoice.hosted_invoice_url)
     intent = shop.v1.invoices.retrieve(str(waiting.invoice.id), {"expand": ["payments"]}).payments.data[0].payment.payment_intent
@@ -70,7 +70,7 @@ def test_a_declined_card_does_not_end_the_subscription(shop: Shop) -> None:
     assert waiting.now.pending_update
 
 
-def test_a_void_invoice_takes_the_change_back(shop: Shop) -> None:
+def test_voiding_the_invoice_discards_the_pending_update(shop: Shop) -> None:
     waiting = Waiting(shop)
     shop.v1.invoices.void_invoice(str(waiting.invoice.id))
     assert (waiting.now.pending_update, waiting.price, waiting.now.status) == (None, waiting.cheap, "active")
@@ -79,7 +79,7 @@ def test_a_void_invoice_takes_the_change_back(shop: Shop) -> None:
     assert "customer.subscription.pending_update_expired" not in waiting.event_types()
 
 
-def test_it_ends_with_the_period_if_that_is_sooner(shop: Shop) -> None:
+def test_a_pending_update_expires_with_the_period_if_sooner(shop: Shop) -> None:
     waiting = Waiting(shop)
     shop.v1.invoices.void_invoice(str(waiting.invoice.id))
     end = shop.end_of(waiting.id)
@@ -92,7 +92,7 @@ def test_it_ends_with_the_period_if_that_is_sooner(shop: Shop) -> None:
     assert "customer.subscription.pending_update_expired" in waiting.event_types()
 
 
-def test_another_change_takes_its_place(shop: Shop) -> None:
+def test_another_change_replaces_the_pending_update(shop: Shop) -> None:
     waiting = Waiting(shop)
     first = str(waiting.invoice.id)
     dearer = shop.price(3000).id
@@ -102,7 +102,7 @@ def test_another_change_takes_its_place(shop: Shop) -> None:
     assert waiting.invoice.id != first
 
 
-def test_a_phase_that_begins_takes_it_back(shop: Shop) -> None:
+def test_a_new_phase_discards_the_pending_update(shop: Shop) -> None:
     waiting = Waiting(shop)
     schedule = shop.v1.subscription_schedules.create({"from_subscription": waiting.id})
     rows: Any = [{"price": waiting.cheap, "quantity": 1}]
@@ -118,7 +118,7 @@ def test_a_phase_that_begins_takes_it_back(shop: Shop) -> None:
 @pytest.mark.parametrize(
     "more", [{"description": "x"}, {"cancel_at_period_end": True}, {"default_payment_method": ""}, {"items": [{"deleted": True}]}]
 )
-def test_only_what_a_pending_update_keeps_is_taken(shop: Shop, more: dict[str, Any]) -> None:
+def test_unsupported_attributes_of_pending_updates_are_refused(shop: Shop, more: dict[str, Any]) -> None:
     subscription = shop.subscribe(shop.customer(), shop.price(1000).id)
     if "items" in more:
         more = {"items": [{"id": subscription["items"].data[0].id, "deleted": True}]}

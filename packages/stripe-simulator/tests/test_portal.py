@@ -28,7 +28,7 @@ def test_cancel_and_resume(shop: Shop) -> None:
     assert shop.v1.subscriptions.retrieve(subscription.id).cancel_at_period_end is False
 
 
-def test_a_new_card_takes_over(shop: Shop) -> None:
+def test_a_new_card_becomes_the_default(shop: Shop) -> None:
     customer = shop.customer()
     session = shop.checkout(shop.price().id, customer=customer.id)
     post(session.url, email="a@b.example", cardNumber="4242424242424242", cardExpiry="12/34", cardCvc="123")
@@ -41,7 +41,7 @@ def test_a_new_card_takes_over(shop: Shop) -> None:
     assert shop.v1.subscriptions.retrieve(str(subscription)).default_payment_method == changed.invoice_settings.default_payment_method.id
 
 
-def test_an_open_invoice_is_paid(shop: Shop) -> None:
+def test_an_open_invoice_can_be_paid(shop: Shop) -> None:
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price().id)
     shop.card(customer.id, "pm_card_chargeCustomerFail")
@@ -53,7 +53,7 @@ def test_an_open_invoice_is_paid(shop: Shop) -> None:
     assert shop.v1.subscriptions.retrieve(subscription.id).status == "active"
 
 
-def test_switching_is_offered_for_the_configured_prices_only(shop: Shop) -> None:
+def test_only_configured_prices_are_offered(shop: Shop) -> None:
     customer = shop.customer()
     cheap, dear, other = shop.price(1000), shop.price(2000), shop.price(3000)
     subscription = shop.subscribe(customer, cheap.id)
@@ -67,7 +67,7 @@ def test_switching_is_offered_for_the_configured_prices_only(shop: Shop) -> None
     assert shop.latest(subscription.id).amount_paid == 1000
 
 
-def test_a_flow_leads_back(shop: Shop) -> None:
+def test_a_flow_redirects_to_its_return_url(shop: Shop) -> None:
     customer = shop.customer()
     subscription = shop.subscribe(customer, shop.price().id)
     flow: Any = {

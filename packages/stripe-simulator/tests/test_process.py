@@ -23,7 +23,7 @@ def start(data: Path, *words: str) -> tuple[subprocess.Popen[str], str]:
     return process, line.rsplit(" ", 1)[1].strip()
 
 
-def test_it_starts_says_so_stops_on_a_signal_and_goes_on(tmp_path: Path) -> None:
+def test_the_process_starts_stops_on_a_signal_and_keeps_its_state(tmp_path: Path) -> None:
     made = ""
     for _ in range(2):
         process, url = start(tmp_path, "--secret-key", KEY)
@@ -37,7 +37,7 @@ def test_it_starts_says_so_stops_on_a_signal_and_goes_on(tmp_path: Path) -> None
         assert process.wait(timeout=20) == 0
 
 
-def test_25_checkouts_at_once(simulator: Running, shop: Shop) -> None:
+def test_25_concurrent_checkouts(simulator: Running, shop: Shop) -> None:
     price = shop.price(900).id
     sessions = [shop.checkout(price, customer=shop.v1.customers.create({"name": str(number)}).id) for number in range(25)]
     with ThreadPoolExecutor(25) as pool:
@@ -48,7 +48,7 @@ def test_25_checkouts_at_once(simulator: Running, shop: Shop) -> None:
     assert len(shop.v1.charges.list({"limit": 100}).data) == 25
 
 
-def test_one_key_used_by_many_at_once_makes_one_object(simulator: Running, shop: Shop) -> None:
+def test_concurrent_requests_with_one_key_create_one_object(simulator: Running, shop: Shop) -> None:
     def create(_: int) -> str:
         return simulator.client().v1.customers.create({"name": "One"}, {"idempotency_key": "only"}).id
 
@@ -57,7 +57,7 @@ def test_one_key_used_by_many_at_once_makes_one_object(simulator: Running, shop:
     assert len(shop.v1.customers.list().data) == 1
 
 
-def test_the_simulator_knows_nothing_of_the_product() -> None:
+def test_the_simulator_does_not_import_the_product() -> None:
     code = "import stripe_simulator.server, sys; print([m for m in sys.modules if m.split('.')[0] in {'django', 'billing', 'usage'}])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.strip() == "[]"

@@ -17,17 +17,17 @@ def refused(call: Any, *arguments: Any) -> stripe.StripeError:
 
 
 class TestParameters:
-    def test_reading_is_noticed_key_by_key(self) -> None:
+    def test_reads_are_recorded_per_key(self) -> None:
         given = Parameters({"a": {"b": 1, "c": 2}, "rows": [{"x": 1}, {"x": 2, "y": 3}], "left": 0})
         assert given["a"]["b"] + given["rows"][0]["x"] + given["rows"][1]["x"] == 4
         assert list(given.unread()) == ["a[c]", "rows[1][y]", "left"]
 
-    def test_taking_all_reads_everything_below(self) -> None:
+    def test_accept_all_reads_nested_values(self) -> None:
         given = Parameters({"a": {"b": [{"c": 1}]}})
         assert read_all(given) == {"a": {"b": [{"c": 1}]}}
         assert list(given.unread()) == []
 
-    def test_spreading_reads_one_level(self) -> None:
+    def test_unpacking_reads_one_level(self) -> None:
         given = Parameters({"a": {"b": 1}, "c": 2})
         assert {**given}["c"] == 2
         assert list(given.unread()) == ["a[b]"]
@@ -41,48 +41,48 @@ class TestParameters:
             ({"invoice_settings": {"issuer": {"type": "self"}}}, "invoice_settings"),
         ],
     )
-    def test_one_without_an_effect_is_not_implemented(self, simulator: Running, shop: Shop, more: dict[str, Any], param: str) -> None:
+    def test_a_parameter_without_an_effect_is_refused(self, simulator: Running, shop: Shop, more: dict[str, Any], param: str) -> None:
         customer = shop.customer()
         error = refused(lambda: shop.subscribe(customer, shop.price().id, **more))
         assert (error.http_status, error.error.param if error.error else None) == (501, param)
         assert shop.v1.subscriptions.list({"customer": customer.id}).data == []
         assert any(param in finding for finding in simulator.findings())
 
-    def test_what_is_only_stored_and_shown_is_accepted(self, shop: Shop) -> None:
+    def test_parameters_that_are_only_stored_are_accepted(self, shop: Shop) -> None:
         product = shop.v1.products.create({"name": "Pro", "marketing_features": [{"name": "Fast"}], "metadata": {"tier": "pro"}})
         assert shop.v1.products.retrieve(product.id).marketing_features[0].name == "Fast"
         price = shop.price(1000, transform_quantity={"divide_by": 10, "round": "up"})
         assert price.transform_quantity and price.transform_quantity.divide_by == 10
 
-    def test_a_filter_without_an_effect_is_not_implemented(self, shop: Shop) -> None:
+    def test_a_filter_without_an_effect_is_refused(self, shop: Shop) -> None:
         error = refused(shop.v1.balance_transactions.list, {"payout": "po_1"})
         assert error.http_status == 501
 
 
 class TestExpansion:
     @pytest.mark.parametrize("path", ["email", "metadata", "invoice_settings.footer", "subscriptions.data.id"])
-    def test_a_path_that_leads_nowhere_is_refused(self, shop: Shop, path: str) -> None:
+    def test_an_unknown_path_is_refused(self, shop: Shop, path: str) -> None:
         customer = shop.v1.customers.create({"email": "ann@example.com"})
         error = refused(shop.v1.customers.retrieve, customer.id, {"expand": [path]})
         assert error.http_status == 400
         assert f"This property cannot be expanded ({path})." in str(error)
 
-    def test_a_list_hints_at_its_data(self, shop: Shop) -> None:
+    def test_the_error_for_a_list_suggests_data(self, shop: Shop) -> None:
         error = refused(shop.v1.subscriptions.list, {"expand": ["customer"]})
         assert "You may want to try expanding 'data.customer' instead." in str(error)
 
-    def test_it_goes_four_levels_deep(self, shop: Shop) -> None:
+    def test_expand_follows_four_levels(self, shop: Shop) -> None:
         shop.v1.subscriptions.list({"expand": ["data.items.data.price"]})
         error = refused(shop.v1.subscriptions.list, {"expand": ["data.items.data.price.product"]})
         assert "You cannot expand more than 4 levels of a property." in str(error)
 
-    def test_it_is_refused_before_anything_is_made(self, shop: Shop) -> None:
+    def test_an_invalid_expand_changes_nothing(self, shop: Shop) -> None:
         refused(shop.v1.customers.create, {"email": "ann@example.com", "expand": ["nonsense"]})
         assert shop.v1.customers.list().data == []
 
 
 class TestLists:
-    def test_an_invoice_shows_ten_lines_and_its_list_all(self, shop: Shop) -> None:
+    def test_an_invoice_embeds_ten_lines_and_lists_all(self, shop: Shop) -> None:
         customer = shop.v1.customers.create({"email": "ann@example.com"})
         for number in range(12):
             shop.v1.invoice_items.create({"customer": customer.id, "amount": 100 + number, "currency": "usd"})
@@ -92,7 +92,7 @@ class TestLists:
 
 
 class TestCurrencies:
-    def test_a_customer_has_one_while_anything_is_active(self, shop: Shop) -> None:
+    def test_a_customer_has_one_currency_while_it_is_in_use(self, shop: Shop) -> None:
         customer = shop.customer()
         subscription = shop.subscribe(customer, shop.price().id)
         euro = shop.v1.prices.create(
@@ -116,7 +116,7 @@ class TestPromotionCodes:
         coupon = shop.v1.coupons.create({"percent_off": 25, "duration": "forever"})
         return shop.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, **more}).id
 
-    def test_checkout_checks_its_restrictions_when_it_is_created(self, shop: Shop) -> None:
+    def test_checkout_checks_restrictions_at_creation(self, shop: Shop) -> None:
         customer, price = shop.customer(), shop.price(1000).id
         other = shop.v1.customers.create({"email": "bob@example.com"})
         minimum = {"minimum_amount": 1001, "minimum_amount_currency": "usd"}
@@ -125,7 +125,7 @@ class TestPromotionCodes:
             error = refused(lambda code=code: shop.checkout(price, customer=customer.id, discounts=[{"promotion_code": code}]))
             assert error.http_status == 400
 
-    def test_first_time_and_redemptions_hold_at_checkout_and_at_a_change(self, shop: Shop) -> None:
+    def test_first_time_and_redemption_limits_apply_everywhere(self, shop: Shop) -> None:
         customer, price = shop.customer(), shop.price(1000).id
         subscription = shop.subscribe(customer, price)
         first = self.code(shop, restrictions={"first_time_transaction": True})
@@ -136,7 +136,7 @@ class TestPromotionCodes:
             assert refused(lambda rows=rows: shop.checkout(price, customer=customer.id, discounts=rows)).http_status == 400
             assert refused(shop.v1.subscriptions.update, subscription.id, {"discounts": rows}).http_status == 400
 
-    def test_a_minimum_holds_at_a_change_too(self, shop: Shop) -> None:
+    def test_a_minimum_amount_applies_to_changes(self, shop: Shop) -> None:
         subscription = shop.subscribe(shop.customer(), shop.price(1000).id)
         code = self.code(shop, restrictions={"minimum_amount": 2000, "minimum_amount_currency": "usd"})
         item = subscription["items"].data[0].id
@@ -147,14 +147,14 @@ class TestPromotionCodes:
 
 class TestSubscriptions:
     @pytest.mark.parametrize(("behavior", "status"), [("pause", "paused"), ("cancel", "canceled")])
-    def test_ending_a_trial_early_asks_for_a_card_too(self, shop: Shop, behavior: str, status: str) -> None:
+    def test_ending_a_trial_early_requires_a_card(self, shop: Shop, behavior: str, status: str) -> None:
         settings = {"end_behavior": {"missing_payment_method": behavior}}
         subscription = shop.subscribe(shop.customer(None), shop.price().id, trial_period_days=7, trial_settings=settings)
         assert shop.v1.subscriptions.update(subscription.id, {"trial_end": "now"}).status == status
         told = {"paused": "customer.subscription.paused", "canceled": "customer.subscription.deleted"}[status]
         assert told in shop.event_types()
 
-    def test_one_that_is_sent_invoices_is_upgraded(self, shop: Shop) -> None:
+    def test_a_send_invoice_subscription_can_be_upgraded(self, shop: Shop) -> None:
         customer = shop.customer(None)
         subscription = shop.subscribe(customer, shop.price(1000).id, collection_method="send_invoice", days_until_due=14)
         item = subscription["items"].data[0].id
@@ -164,7 +164,7 @@ class TestSubscriptions:
         assert (changed.status, invoice.status, invoice.amount_due) == ("active", "open", 2000)
         assert "invoice.sent" in shop.event_types()
 
-    def test_sending_invoices_needs_a_date(self, shop: Shop) -> None:
+    def test_send_invoice_requires_a_due_date(self, shop: Shop) -> None:
         error = refused(lambda: shop.subscribe(shop.customer(), shop.price().id, collection_method="send_invoice"))
         assert error.error and error.error.param == "days_until_due"
 
@@ -181,18 +181,18 @@ class TestSubscriptions:
         shop.v1.payment_methods.detach(card)
         assert "may not be used again" in str(refused(shop.v1.payment_methods.attach, card, {"customer": customer.id}))
 
-    def test_metadata_has_its_limits(self, shop: Shop) -> None:
+    def test_metadata_limits_are_enforced(self, shop: Shop) -> None:
         for metadata in ({"k" * 41: "v"}, {"k": "v" * 501}, {str(number): "v" for number in range(51)}):
             assert refused(shop.v1.customers.create, {"metadata": metadata}).http_status == 400
 
-    def test_a_card_that_paid_may_become_the_subscriptions(self, shop: Shop) -> None:
+    def test_a_card_that_paid_becomes_the_default_if_requested(self, shop: Shop) -> None:
         settings = {"save_default_payment_method": "on_subscription"}
         subscription = shop.subscribe(shop.customer(), shop.price().id, payment_settings=settings)
         assert subscription.default_payment_method is not None
 
 
 class TestTaxes:
-    def test_automatic_tax_needs_a_head_office_and_a_place(self, shop: Shop) -> None:
+    def test_automatic_tax_needs_a_head_office_and_a_location(self, shop: Shop) -> None:
         customer, price = shop.customer(), shop.price().id
         on = {"automatic_tax": {"enabled": True}}
         assert "head office" in str(refused(lambda: shop.subscribe(customer, price, **on)))
@@ -219,7 +219,7 @@ class TestDebits:
         ("iban", "outcome", "status"),
         [("AT611904300234573201", "succeeded", "paid"), ("AT861904300235473202", "failed", "unpaid")],
     )
-    def test_the_bank_answers_later(self, simulator: Running, shop: Shop, mode: str, iban: str, outcome: str, status: str) -> None:
+    def test_a_debit_settles_later(self, simulator: Running, shop: Shop, mode: str, iban: str, outcome: str, status: str) -> None:
         session = self.session(shop, mode)
         assert post(str(session.url), email="ann@example.com", billingName="Ann Example", iban=iban).status_code == 303
         done = shop.v1.events.list({"type": "checkout.session.completed"}).data

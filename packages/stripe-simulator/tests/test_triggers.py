@@ -319,7 +319,7 @@ def play(simulator: Running, client: stripe.StripeClient, steps: tuple[Step, ...
 
 
 @pytest.mark.parametrize("kind", SCRIPTS)
-def test_its_script_ends_with_a_valid_event(simulator: Running, client: stripe.StripeClient, kind: str) -> None:
+def test_the_trigger_script_emits_a_valid_event(simulator: Running, client: stripe.StripeClient, kind: str) -> None:
     play(simulator, client, SCRIPTS[kind])
     url = f"{simulator.base_url}/v1/events?type={kind}"
     events = requests.get(url, headers={"Authorization": f"Bearer {KEY}"}, timeout=10).json()["data"]

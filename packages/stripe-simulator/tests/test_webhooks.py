@@ -70,7 +70,7 @@ def control(simulator: Running, path: str, **given: Any) -> dict[str, Any]:
     return dict(answer.json())
 
 
-def test_events_arrive_signed_with_their_payload_frozen(wired: Running, listener: Listener) -> None:
+def test_events_are_signed_and_their_payload_is_a_snapshot(wired: Running, listener: Listener) -> None:
     client = wired.client()
     customer = client.v1.customers.create({"name": "A"})
     client.v1.customers.update(customer.id, {"name": "B"})
@@ -81,7 +81,7 @@ def test_events_arrive_signed_with_their_payload_frozen(wired: Running, listener
     assert client.v1.events.retrieve(by_type["customer.created"]["id"]).pending_webhooks == 0
 
 
-def test_a_refused_delivery_comes_again_with_a_new_signature(wired: Running, listener: Listener) -> None:
+def test_a_failed_delivery_is_retried_with_a_new_signature(wired: Running, listener: Listener) -> None:
     listener.answers = [500]
     wired.client().v1.customers.create({})
     assert control(wired, "drain")["drained"]
@@ -103,7 +103,7 @@ def test_api_endpoints_have_their_own_secret_and_events(listener: Listener) -> N
         assert listener.types() == ["product.created"]
 
 
-def test_an_event_can_be_sent_again(wired: Running, listener: Listener) -> None:
+def test_an_event_can_be_redelivered(wired: Running, listener: Listener) -> None:
     client = wired.client()
     client.v1.customers.create({})
     wired.drain()
@@ -112,7 +112,7 @@ def test_an_event_can_be_sent_again(wired: Running, listener: Listener) -> None:
     assert [event["id"] for event in listener.events] == [listener.events[0]["id"]] * 2
 
 
-def test_chaos_repeats_itself_by_its_seed(wired: Running, listener: Listener) -> None:
+def test_faults_are_reproducible_by_seed(wired: Running, listener: Listener) -> None:
     counts = []
     for _ in range(2):
         listener.events.clear()
@@ -125,7 +125,7 @@ def test_chaos_repeats_itself_by_its_seed(wired: Running, listener: Listener) ->
     assert len(set(counts[0])) < 12 < len(counts[0]) + 6
 
 
-def test_playing_dead_refuses_calls_and_holds_deliveries(wired: Running, listener: Listener) -> None:
+def test_an_outage_refuses_calls_and_delays_deliveries(wired: Running, listener: Listener) -> None:
     control(wired, "down", seconds=30)
     assert requests.get(f"{wired.base_url}/v1/account", timeout=5).status_code == 503
     with pytest.raises(stripe.APIError):
@@ -136,7 +136,7 @@ def test_playing_dead_refuses_calls_and_holds_deliveries(wired: Running, listene
     assert listener.types() == ["customer.created"]
 
 
-def test_a_second_start_goes_on_and_delivers_what_was_left(listener: Listener, tmp_path: Path) -> None:
+def test_pending_deliveries_are_sent_after_a_restart(listener: Listener, tmp_path: Path) -> None:
     with running(data=tmp_path, webhook_url="http://127.0.0.1:9/", webhook_secret=SECRET) as first:
         shop = Shop(first.client())
         customer = shop.customer()
@@ -149,7 +149,7 @@ def test_a_second_start_goes_on_and_delivers_what_was_left(listener: Listener, t
         assert again.renew(customer, subscription.id).status == "paid"
 
 
-def test_real_time_brings_what_is_due(simulator: Running, shop: Shop) -> None:
+def test_due_jobs_run_in_real_time(simulator: Running, shop: Shop) -> None:
     customer = shop.v1.customers.create({})
     shop.card(customer.id, "pm_card_visa")
     subscription = shop.subscribe(customer, shop.price().id, trial_end=int(time.time()) + 1)

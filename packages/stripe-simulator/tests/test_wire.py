@@ -15,13 +15,13 @@ def call(
 
 
 @pytest.mark.parametrize("key", ["", "sk_test_short", "sk_live_" + "a" * 24, "pk_test_" + "a" * 24])
-def test_a_key_that_is_no_test_secret_key_is_refused(simulator: Running, key: str) -> None:
+def test_only_secret_test_keys_are_accepted(simulator: Running, key: str) -> None:
     answer = call(simulator, "GET", "/v1/account", key=key)
     assert answer.status_code == 401
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
-def test_it_tells_its_request_id_and_the_version_asked_for(simulator: Running) -> None:
+def test_responses_contain_the_request_id_and_version(simulator: Running) -> None:
     answer = call(simulator, "GET", "/v1/account", **{"Stripe-Version": stripe.api_version})
     assert answer.headers["Request-Id"].startswith("req_")
     assert answer.headers["Stripe-Version"] == stripe.api_version
@@ -36,7 +36,7 @@ def test_it_tells_its_request_id_and_the_version_asked_for(simulator: Running) -
         ({"balance": "much"}, "parameter_invalid_integer", "balance"),
     ],
 )
-def test_parameters_the_document_does_not_allow_are_refused(simulator: Running, data: dict[str, str], code: str, param: str) -> None:
+def test_undocumented_parameters_are_refused(simulator: Running, data: dict[str, str], code: str, param: str) -> None:
     answer = call(simulator, "POST", "/v1/customers", data)
     assert (answer.status_code, answer.json()["error"]["code"], answer.json()["error"]["param"]) == (400, code, param)
 
@@ -46,14 +46,14 @@ def test_a_missing_parameter_is_named(simulator: Running) -> None:
     assert (answer.status_code, answer.json()["error"]["code"], answer.json()["error"]["param"]) == (400, "parameter_missing", "name")
 
 
-def test_such_a_request_is_a_finding(simulator: Running) -> None:
+def test_an_invalid_request_is_recorded_as_a_finding(simulator: Running) -> None:
     call(simulator, "POST", "/v1/customers", {"wallet": "x"})
     found = requests.get(simulator.base_url + "/_sim/findings", timeout=5).json()
     assert found["count"] == 1
     assert found["findings"][0]["kind"] == "request"
 
 
-def test_unknown_objects_and_addresses_are_not_found(simulator: Running, shop: Shop) -> None:
+def test_unknown_objects_and_paths_are_not_found(simulator: Running, shop: Shop) -> None:
     with pytest.raises(stripe.InvalidRequestError) as missing:
         shop.v1.customers.retrieve("cus_nobody")
     assert (missing.value.http_status, missing.value.code) == (404, "resource_missing")
@@ -64,14 +64,14 @@ def test_unknown_objects_and_addresses_are_not_found(simulator: Running, shop: S
     assert call(simulator, "GET", "/v1/topups").status_code == 501
 
 
-def test_metadata_is_merged_and_emptied(shop: Shop) -> None:
+def test_metadata_is_merged_and_cleared(shop: Shop) -> None:
     customer = shop.v1.customers.create({"metadata": {"a": "1", "b": "2"}})
     changed = shop.v1.customers.update(customer.id, {"metadata": {"b": "", "c": "3"}})
     assert changed.to_dict()["metadata"] == {"a": "1", "c": "3"}
     assert shop.v1.customers.update(customer.id, {"metadata": ""}).to_dict()["metadata"] == {}
 
 
-def test_lists_come_in_pages_newest_first(shop: Shop) -> None:
+def test_lists_are_paginated_newest_first(shop: Shop) -> None:
     made = [shop.v1.customers.create({"email": f"{number}@example.com"}).id for number in range(5)]
     first = shop.v1.customers.list({"limit": 2})
     assert ([c.id for c in first.data], first.has_more) == (made[:2:-1], True)
@@ -84,7 +84,7 @@ def test_lists_come_in_pages_newest_first(shop: Shop) -> None:
     assert shop.v1.customers.list({"created": {"gt": 4_000_000_000}}).data == []
 
 
-def test_expansion_goes_deep_and_refuses_nonsense(shop: Shop) -> None:
+def test_expand_follows_paths_and_refuses_invalid_ones(shop: Shop) -> None:
     price = shop.price()
     customer = shop.customer()
     subscription = shop.subscribe(customer, price.id, expand=["latest_invoice.payments"])
@@ -99,7 +99,7 @@ def test_expansion_goes_deep_and_refuses_nonsense(shop: Shop) -> None:
     assert "cannot be expanded" in str(refused.value)
 
 
-def test_what_is_asked_for_while_mirroring_is_answered(simulator: Running, shop: Shop) -> None:
+def test_requests_of_the_mirror_are_supported(simulator: Running, shop: Shop) -> None:
     customer = shop.customer()
     price = shop.price()
     subscription = shop.subscribe(customer, price.id)
@@ -122,7 +122,7 @@ def test_what_is_asked_for_while_mirroring_is_answered(simulator: Running, shop:
         assert call(simulator, "GET", f"/v1/{path}").status_code == 200, path
 
 
-def test_a_key_replays_the_first_answer(simulator: Running) -> None:
+def test_an_idempotency_key_replays_the_first_response(simulator: Running) -> None:
     first = call(simulator, "POST", "/v1/customers", {"name": "A"}, **{"Idempotency-Key": "one"})
     again = call(simulator, "POST", "/v1/customers", {"name": "A"}, **{"Idempotency-Key": "one"})
     assert first.json() == again.json()
@@ -131,7 +131,7 @@ def test_a_key_replays_the_first_answer(simulator: Running) -> None:
     assert (other.status_code, other.json()["error"]["type"]) == (400, "idempotency_error")
 
 
-def test_a_refused_parameter_is_not_remembered_but_a_decline_is(simulator: Running, shop: Shop) -> None:
+def test_a_decline_is_replayed_and_an_invalid_request_is_not(simulator: Running, shop: Shop) -> None:
     wrong = call(simulator, "POST", "/v1/customers", {"balance": "much"}, **{"Idempotency-Key": "two"})
     right = call(simulator, "POST", "/v1/customers", {"balance": "1"}, **{"Idempotency-Key": "two"})
     assert (wrong.status_code, right.status_code) == (400, 200)
@@ -141,7 +141,7 @@ def test_a_refused_parameter_is_not_remembered_but_a_decline_is(simulator: Runni
     assert declined[0].json() == declined[1].json()
 
 
-def test_deleted_objects_answer_with_a_stub(shop: Shop) -> None:
+def test_deleted_objects_return_a_stub(shop: Shop) -> None:
     customer = shop.v1.customers.create({"name": "Gone"})
     assert shop.v1.customers.delete(customer.id).deleted is True
     found = shop.v1.customers.retrieve(customer.id)
@@ -150,7 +150,7 @@ def test_deleted_objects_answer_with_a_stub(shop: Shop) -> None:
         shop.v1.customers.update(customer.id, {"name": "Back"})
 
 
-def test_the_judge_sees_an_object_the_document_forbids(_simulator: Running) -> None:
+def test_validation_finds_an_object_that_violates_the_document(_simulator: Running) -> None:
     _simulator.reset()
     customer = _simulator.client().v1.customers.create({"name": "A"})
     with _simulator.sim.unit() as unit:
