@@ -1,4 +1,4 @@
-"""Fixtures for every test. What takes long to import is imported by the fixture, so that a test without it does not pay for it."""
+"""Fixtures for every test. Slow imports are inside the fixtures, so that other tests do not need them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Load Hypothesis's plugin with the first file that imports Hypothesis."""
+    """Load Hypothesis's plugin when the first file imports Hypothesis."""
     if "hypothesis" in sys.modules and not item.config.pluginmanager.has_plugin("_hypothesis_pytestplugin"):
         item.config.pluginmanager.import_plugin("_hypothesis_pytestplugin")
 
@@ -66,7 +66,7 @@ def api() -> Api:
 
 @pytest.fixture(scope="session")
 def world(services: Services) -> Iterator[Running]:
-    """The product's processes with the simulator and mail around them, for all tests that do not break them."""
+    """The product's processes with the simulator and the mail server, shared by all tests that do not break them."""
     from tests.support.stacks import running
 
     with running("shared") as world:

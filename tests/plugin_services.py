@@ -1,7 +1,7 @@
-"""Servers for the tests that ask for them, and names of this run's own in them. Loaded by `-p tests.plugin_services`.
+"""Servers for the tests that need them, with names that only this run uses. Loaded by `-p tests.plugin_services`.
 
 Settings need the servers' addresses before any test is collected; the servers themselves start with the first test that uses the
-database or asks for the fixture `services`. A run of tests without servers (`--unit`) therefore starts none.
+database or requests the fixture `services`. A run of tests without servers (`--unit`) therefore starts none.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from contextmcp.devstack import databases
 from contextmcp.devstack.services import Services, choose, default_home, running
 
 SETTINGS = "contextmcp.settings.test"
-# The names of the servers that the tests start, because the environment of the first process names none. Workers of xdist inherit it.
+# The variables of the servers that the tests start because the environment configures none. Workers of xdist inherit them.
 OWN = "CONTEXTMCP_TEST_SERVERS"
 # A test with one of these fixtures, or with the marker `django_db`, uses the servers.
 FIXTURES = frozenset({"services", "world", "db", "transactional_db", "django_db_setup", "live_server"})
-# Tests in these folders start servers or processes of their own.
+# Tests in these folders start their own servers or processes.
 FOLDERS = ("tests/devstack/", "tests/journeys/", "packages/")
 
 _started = ExitStack()
@@ -35,7 +35,7 @@ _refused = False
 
 
 class ServicesRefused(Exception):
-    """A test of a run with `--unit` uses servers without a fixture or marker that says so."""
+    """In a run with `--unit`, a test uses servers but has no fixture or marker that requires them."""
 
 
 class Databases:
@@ -48,17 +48,17 @@ class Databases:
         from django.db import connection
 
         if services.postgres:
-            # If migrating fails, it fails again where pytest-django reports it properly.
+            # If migrating fails here, it fails again in pytest-django, which reports the error properly.
             with suppress(databases.MigrationFailed):
                 environment = {"DJANGO_SETTINGS_MODULE": SETTINGS}
                 connection.settings_dict["TEST"]["TEMPLATE"] = databases.template(os.environ["DATABASE_URL"], environment)
-                # Comparing all migrations with the database only to find them applied takes longer than many a test file.
+                # Checking that all migrations are applied takes longer than many test files.
                 connection.settings_dict["TEST"]["MIGRATE"] = False
 
 
 @pytest.fixture(scope="session")
 def services() -> Services:
-    """Return Postgres and Valkey, which run from now on."""
+    """Return Postgres and Valkey. They are started if they do not run."""
     return start()
 
 
@@ -104,7 +104,7 @@ def pytest_unconfigure() -> None:
 
 
 def name_run() -> None:
-    """Point the settings at a database and a key prefix of this run only."""
+    """Set a database and a key prefix that only this run uses."""
     services = choose(default_home() / "test")
     run = f"run_{os.getpid()}_{secrets.token_hex(3)}"
     os.environ[OWN] = " ".join(name for name, server in (("DATABASE_URL", services.postgres), ("REDIS_URL", services.valkey)) if server)
@@ -118,23 +118,23 @@ def name_run() -> None:
 
 @cache
 def start() -> Services:
-    """Start the servers unless the environment names others. They run until the last process that uses them ends.
+    """Start the servers unless the environment configures others. They run until the last process that uses them ends.
 
     Raises:
         ServicesRefused: this is a run of tests that need no servers.
     """
     if _refused:
         raise ServicesRefused("This test uses servers. Mark it with `django_db`, or request the fixture `services`.")
-    given = {name: url for name, url in os.environ.items() if name not in os.environ[OWN].split()}
+    environment = {name: url for name, url in os.environ.items() if name not in os.environ[OWN].split()}
     keep = os.environ.get("CONTEXTMCP_KEEP_SERVICES") == "1"
-    services = _started.enter_context(running(default_home() / "test", given, keep=keep, durable=False))
+    services = _started.enter_context(running(default_home() / "test", environment, keep=keep, durable=False))
     if services.postgres:
         drop_leftovers(services.postgres.url("postgres"))
     return services
 
 
 def has_templates() -> bool:
-    """Return whether databases are copied from a template. On a server of the user's nothing may remain, so there are none."""
+    """Return whether databases are copied from a template. On a configured server no template may remain, so none is used."""
     return "DATABASE_URL" in os.environ[OWN].split()
 
 
@@ -144,7 +144,7 @@ def drop_leftovers(url: str) -> None:
         for (name,) in connection.execute(r"SELECT datname FROM pg_database WHERE datname LIKE 'test\_run\_%'").fetchall():
             pid = re.match(r"test_run_(\d+)_", name)
             if pid and not psutil.pid_exists(int(pid[1])):
-                with suppress(psycopg.Error):  # Another run may be dropping it, too.
+                with suppress(psycopg.Error):  # Another run may drop it concurrently.
                     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

@@ -31,8 +31,8 @@ def changed(client, mailoutbox):
     client.post("/accounts/email/", {"action_primary": "", "email": "eve@evil.example"})
     client.post("/accounts/email/", {"action_remove": "", "email": "ada@new.example"})
     assert User.objects.get().email == "eve@evil.example"
-    letter = next(mail for mail in mailoutbox if mail.to == ["ada@new.example"])
-    return re.search(r"http://localhost:3001(/accounts/undo-email-change/\S+)", letter.body)[1]
+    email = next(mail for mail in mailoutbox if mail.to == ["ada@new.example"])
+    return re.search(r"http://localhost:3001(/accounts/undo-email-change/\S+)", email.body)[1]
 
 
 def test_the_link_restores_the_address_and_ends_every_session(client, changed, mailoutbox):
@@ -45,8 +45,8 @@ def test_the_link_restores_the_address_and_ends_every_session(client, changed, m
     assert user.email == "ada@new.example" and not user.has_usable_password()
     assert list(user.emailaddress_set.values_list("email", "primary", "verified")) == [("ada@new.example", True, True)]
     assert not get_user(client).is_authenticated
-    (letter,) = mailoutbox
-    assert letter.to == ["ada@new.example"] and "/accounts/password/reset/key/" in letter.body
+    (email,) = mailoutbox
+    assert email.to == ["ada@new.example"] and "/accounts/password/reset/key/" in email.body
     assert AuditEvent.objects.filter(action="user.email_change_undone").count() == 1
 
 
@@ -56,15 +56,15 @@ def _add_factor(user, days_ago):
     Authenticator.objects.filter(user=user).update(created_at=timezone.now() - timedelta(days=days_ago))
 
 
-@pytest.mark.parametrize(("days_ago", "left"), [(0, []), (6, []), (8, ["totp"])])
-def test_recently_added_second_factors_are_removed(changed, days_ago, left):
+@pytest.mark.parametrize(("days_ago", "remaining"), [(0, []), (6, []), (8, ["totp"])])
+def test_recently_added_second_factors_are_removed(changed, days_ago, remaining):
     """The link removes an address that the thief added before or after the change, but not one that the owner added long before."""
     user = User.objects.get()
     _add_factor(user, days_ago)
     assert Client().post(changed).status_code == 200
-    assert list(Authenticator.objects.filter(user=user).values_list("type", flat=True)) == left
+    assert list(Authenticator.objects.filter(user=user).values_list("type", flat=True)) == remaining
     event = AuditEvent.objects.get(action="user.email_change_undone")
-    assert event.before["removed_authenticators"] == (["recovery_codes"] if left else ["recovery_codes", "totp"])
+    assert event.before["removed_authenticators"] == (["recovery_codes"] if remaining else ["recovery_codes", "totp"])
 
 
 def test_the_undo_link_works_once(changed):

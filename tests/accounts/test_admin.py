@@ -67,8 +67,8 @@ def test_objects_cannot_be_added_or_deleted(staff, everything, name):
 
 
 def _act(client, name, action, *rows, **more):
-    given = {"action": action, "_selected_action": [str(row.pk) for row in rows], "confirmed": "1", "reason": "Ticket 7", **more}
-    return client.post(f"/admin/accounts/{name}/", given, follow=True)
+    params = {"action": action, "_selected_action": [str(row.pk) for row in rows], "confirmed": "1", "reason": "Ticket 7", **more}
+    return client.post(f"/admin/accounts/{name}/", params, follow=True)
 
 
 def test_revoking_a_key(staff, root, everything):
@@ -154,14 +154,14 @@ def test_changing_and_removing_a_member(staff, member):
 
 
 def test_a_created_user_can_set_a_password_and_sign_in(staff):
-    made = staff.post(
+    created = staff.post(
         "/admin/accounts/user/add/",
         {"email": "New@staff.example", "name": "N"} | INLINE,
     )
-    assert made.status_code == 302, made.content.decode()
+    assert created.status_code == 302, created.content.decode()
     user = User.objects.get(email="new@staff.example")
     assert not user.has_usable_password()
-    assert [letter.to for letter in mail.outbox] == [["new@staff.example"]]
+    assert [email.to for email in mail.outbox] == [["new@staff.example"]]
     url = f"/admin/accounts/user/{user.pk}/change/"
     assert staff.post(url, {"email": user.email, "name": "N", "is_active": "on", "is_staff": "on"} | INLINE).status_code == 302
     events = AuditEvent.objects.filter(action="user.changed").order_by("id")

@@ -51,8 +51,8 @@ class TestGenerate:
         assert problem(api.post(GENERATE, {"name": "CI"})) == (401, "credentials_missing")
 
     def test_a_key_belongs_to_the_callers_organization(self, api, acme, stranger):
-        made = api.post(GENERATE, {"name": "CI"}, by=stranger).json()
-        assert _row(made["key"]).organization == stranger.organization
+        created = api.post(GENERATE, {"name": "CI"}, by=stranger).json()
+        assert _row(created["key"]).organization == stranger.organization
 
     def test_a_session_can_create_keys(self, api, member):
         api.client.force_login(member.user)
@@ -75,9 +75,9 @@ class TestGenerate:
     def test_a_key_cannot_create_a_key_that_expires_later(self, api, owner):
         ends = now() + timedelta(days=2)
         short = key_of(owner.membership, ["keys:write", "usage:read"], expires_at=ends)
-        for wanted in (None, ends + timedelta(days=1)):
-            made = api.post(GENERATE, {"name": "a", "expiresAt": wanted}, by=short).json()
-            assert datetime.fromisoformat(made["expiresAt"]) == ends
+        for expected in (None, ends + timedelta(days=1)):
+            created = api.post(GENERATE, {"name": "a", "expiresAt": expected}, by=short).json()
+            assert datetime.fromisoformat(created["expiresAt"]) == ends
         sooner = ends - timedelta(days=1)
         assert datetime.fromisoformat(api.post(GENERATE, {"name": "a", "expiresAt": sooner}, by=short).json()["expiresAt"]) == sooner
 
@@ -181,12 +181,12 @@ class TestLimits:
 
     @pytest.mark.django_db(transaction=True)
     def test_concurrent_creations_do_not_exceed_the_limit(self, acme, owner, settings):
-        settings.API_KEYS_PER_ORGANIZATION, ready, made = 2, threading.Barrier(4), []
+        settings.API_KEYS_PER_ORGANIZATION, ready, created = 2, threading.Barrier(4), []
 
         def make():
             ready.wait()
             try:
-                made.append(AuthManager(acme).generate_key(owner.caller, "a"))
+                created.append(AuthManager(acme).generate_key(owner.caller, "a"))
             except KeyLimitReached:
                 pass
             finally:
@@ -197,7 +197,7 @@ class TestLimits:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(made) == ApiKey.objects.count() == 2
+        assert len(created) == ApiKey.objects.count() == 2
 
 
 class TestAdopt:
@@ -265,12 +265,12 @@ class TestList:
         for name in names:
             key_of(owner.membership, ["usage:read"], name=name)
         api.client.force_login(owner.user)
-        found, cursor = [], ""
+        matches, cursor = [], ""
         while cursor is not None:
             page = api.get(f"{LIST}?limit=2&cursor={cursor}").json()
-            found += [key["name"] for key in page["data"]]
+            matches += [key["name"] for key in page["data"]]
             cursor = page["nextCursor"]
-        assert found == names[::-1]
+        assert matches == names[::-1]
 
     def test_an_unsupported_format_is_refused(self, api, owner):
         answer = api.get(f"{LIST}?format=xml", by=owner)

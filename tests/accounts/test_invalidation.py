@@ -36,12 +36,12 @@ def process(keys, **variables):
         stdout=subprocess.PIPE,
         text=True,
     )
-    said = queue.Queue()
-    threading.Thread(target=lambda: [said.put(json.loads(line)) for line in child.stdout], daemon=True).start()
+    output = queue.Queue()
+    threading.Thread(target=lambda: [output.put(json.loads(line)) for line in child.stdout], daemon=True).start()
     try:
         for _ in keys:
-            said.get(timeout=30)
-        yield said
+            output.get(timeout=30)
+        yield output
     finally:
         child.kill()
         child.wait()
@@ -64,14 +64,14 @@ def test_other_processes_are_invalidated_within_a_second(acme, owner, stranger, 
         (4, "key_expired", lambda: manager.rotate_key(actor, rows["key 4"], timedelta(0))),
         (5, "key_revoked", lambda: AuthManager(stranger.organization).close(stranger.caller)),
     ]
-    with process(keys, **({} if reaches_valkey else {"REDIS_URL": "redis://127.0.0.1:1/0"})) as said:
+    with process(keys, **({} if reaches_valkey else {"REDIS_URL": "redis://127.0.0.1:1/0"})) as error:
         time.sleep(0.7)  # Past the first poll.
         for number, state, change in changes:
             change()
-            began = time.time()
-            heard = said.get(timeout=5)
-            assert (heard["key"], heard["state"]) == (number, state)
-            assert heard["at"] - began < 1
+            started = time.time()
+            received = error.get(timeout=5)
+            assert (received["key"], received["state"]) == (number, state)
+            assert received["at"] - started < 1
 
 
 def _deactivate(user):
@@ -84,64 +84,64 @@ def test_a_message_in_valkey_triggers_a_poll(acme, owner):
     """Without it the average would be a quarter of a second."""
     raws = [key_of(owner.membership, ["usage:read"], name=f"key {number}") for number in range(5)]
     delays = []
-    with process(raws) as said:
+    with process(raws) as error:
         time.sleep(0.7)
         for row in ApiKey.objects.all():
-            began = time.time()
+            started = time.time()
             AuthManager(acme).revoke_key(None, row.pk)
-            delays.append(said.get(timeout=5)["at"] - began)
+            delays.append(error.get(timeout=5)["at"] - started)
     assert sorted(delays)[2] < 0.2
 
 
 @pytest.fixture
-def heard():
+def received():
     return []
 
 
 @pytest.fixture
-def watching(heard):
+def watching(received):
     """A watcher whose polls are run by the test."""
-    made = InvalidationWatcher()
-    made.subscribe(heard.append)
-    return made
+    created = InvalidationWatcher()
+    created.subscribe(received.append)
+    return created
 
 
 @committed
 class TestLooking:
-    def test_the_first_poll_clears_the_caches(self, watching, heard, acme):
+    def test_the_first_poll_clears_the_caches(self, watching, received, acme):
         publish("entitlements", acme.pk)
         watching._round()
-        assert heard == [Invalidation(None, None, "start")]
+        assert received == [Invalidation(None, None, "start")]
         assert watching.is_fresh()
         watching.stop()
 
-    def test_each_invalidation_is_delivered_once(self, watching, heard, acme):
+    def test_each_invalidation_is_delivered_once(self, watching, received, acme):
         watching._round()
         publish("entitlements", acme.pk)
         publish("everything", None)
         for _ in range(3):
             watching._round()
-        assert heard[1:] == [Invalidation(acme.pk, None, "entitlements"), Invalidation(None, None, "everything")]
+        assert received[1:] == [Invalidation(acme.pk, None, "entitlements"), Invalidation(None, None, "everything")]
 
-    def test_an_entry_committed_late_is_not_missed(self, watching, heard):
+    def test_an_entry_committed_late_is_not_missed(self, watching, received):
         insert = "INSERT INTO accounts_invalidationentry (kind) VALUES (%s)"
         watching._round()
         with closing(connect()) as slow, closing(connect(autocommit=True)) as quick:
             slow.execute(insert, ["slow"])
             quick.execute(insert, ["quick"])
             watching._round()
-            assert [notice.kind for notice in heard[1:]] == ["quick"]
+            assert [notice.kind for notice in received[1:]] == ["quick"]
             slow.commit()
             watching._round()
-            assert [notice.kind for notice in heard[1:]] == ["quick", "slow"]
+            assert [notice.kind for notice in received[1:]] == ["quick", "slow"]
 
-    def test_caches_are_cleared_after_a_long_gap(self, watching, heard, monkeypatch):
+    def test_caches_are_cleared_after_a_long_gap(self, watching, received, monkeypatch):
         watching._round()
         monkeypatch.setattr(invalidation, "MAX_POLL_GAP_SECONDS", 0.0)
         watching._round()
-        assert heard == [Invalidation(None, None, "start")] * 2
+        assert received == [Invalidation(None, None, "start")] * 2
 
-    def test_an_outage_makes_it_stale_until_postgres_returns(self, watching, heard, monkeypatch, caplog):
+    def test_an_outage_makes_it_stale_until_postgres_returns(self, watching, received, monkeypatch, caplog):
         watching._round()
         monkeypatch.setattr(invalidation, "STALE_SECONDS", 0.05)
         watching._connection.close()
@@ -154,33 +154,33 @@ class TestLooking:
         publish("entitlements", None)
         watching._round()
         assert watching.is_fresh()
-        assert [notice.kind for notice in heard] == ["start", "entitlements"]
+        assert [notice.kind for notice in received] == ["start", "entitlements"]
 
-    def test_a_killed_connection_is_replaced(self, watching, heard):
+    def test_a_killed_connection_is_replaced(self, watching, received):
         watching._round()
         with closing(connect(autocommit=True)) as other:
             other.execute("SELECT pg_terminate_backend(%s)", [watching._connection.info.backend_pid])
         watching._round()
         publish("entitlements", None)
         watching._round()
-        assert [notice.kind for notice in heard] == ["start", "entitlements"]
+        assert [notice.kind for notice in received] == ["start", "entitlements"]
 
-    def test_a_failing_listener_does_not_affect_others(self, heard, caplog):
-        made = InvalidationWatcher()
-        made.subscribe(lambda notice: 1 / 0)
-        made.subscribe(heard.append)
-        made._round()
-        assert len(heard) == 1
+    def test_a_failing_listener_does_not_affect_others(self, received, caplog):
+        created = InvalidationWatcher()
+        created.subscribe(lambda notice: 1 / 0)
+        created.subscribe(received.append)
+        created._round()
+        assert len(received) == 1
         assert "ZeroDivisionError" in caplog.text
 
-    def test_failing_periodic_work_does_not_stop_polling(self, watching, heard, caplog):
+    def test_failing_periodic_work_does_not_stop_polling(self, watching, received, caplog):
         watching.periodic(0, lambda connection: 1 / 0)
         for _ in range(2):
             watching._round()
         assert watching.is_fresh()
         assert "ZeroDivisionError" in caplog.text
 
-    def test_a_locked_row_is_not_reported_as_a_failed_poll(self, watching, heard, caplog):
+    def test_a_locked_row_is_not_reported_as_a_failed_poll(self, watching, received, caplog):
         def locked(connection):
             raise psycopg.errors.LockNotAvailable("held")
 
@@ -190,7 +190,7 @@ class TestLooking:
         assert "failed: 55P03" in caplog.text
         assert "Invalidations could not be read" not in caplog.text
 
-    def test_stopping_runs_the_periodic_work_and_allows_a_restart(self, watching, heard, acme):
+    def test_stopping_runs_the_periodic_work_and_allows_a_restart(self, watching, received, acme):
         done = []
         watching.periodic(3600, done.append)
         for run in (1, 2):
@@ -249,8 +249,8 @@ def _warm(raw):
 
 def test_rows_are_kept_for_an_hour(db):
     for age in (timedelta(minutes=59), timedelta(minutes=61)):
-        made = InvalidationEntry.objects.create(kind="entitlements")
-        InvalidationEntry.objects.filter(pk=made.pk).update(created_at=now() - age)
+        created = InvalidationEntry.objects.create(kind="entitlements")
+        InvalidationEntry.objects.filter(pk=created.pk).update(created_at=now() - age)
     purge_invalidations(0)
     assert InvalidationEntry.objects.count() == 1
 

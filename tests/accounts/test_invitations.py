@@ -25,8 +25,8 @@ QUEUE = "contextmcp.common.emails.QueueBackend"
 URL = "/api/organization/invitations"
 
 
-def _token(letter):
-    return re.search(r"http://localhost:3001/invitations/([\w-]{43})/", letter.body)[1]
+def _token(email):
+    return re.search(r"http://localhost:3001/invitations/([\w-]{43})/", email.body)[1]
 
 
 @pytest.fixture(autouse=True)
@@ -64,12 +64,12 @@ class TestInvite:
         AuthManager(acme).update(owner.caller, name="A & B", email=acme.email)
         with django_capture_on_commit_callbacks(execute=True):
             AuthManager(acme).invite(owner.caller, "grace@new.example", "admin")
-        (letter,) = mailoutbox
-        assert (letter.to, letter.subject) == (["grace@new.example"], "Invitation to join “A & B” on ContextMCP")
-        assert "Olga Owner has invited you to join A & B on ContextMCP as an admin." in letter.body
-        ((html, kind),) = letter.alternatives
+        (email,) = mailoutbox
+        assert (email.to, email.subject) == (["grace@new.example"], "Invitation to join “A & B” on ContextMCP")
+        assert "Olga Owner has invited you to join A & B on ContextMCP as an admin." in email.body
+        ((html, kind),) = email.alternatives
         assert kind == "text/html"
-        assert "A &amp; B" in html and f"/invitations/{_token(letter)}/" in html
+        assert "A &amp; B" in html and f"/invitations/{_token(email)}/" in html
 
     def test_the_email_without_an_inviter_names_the_organization(self, acme, invited, mailoutbox):
         invitation, token = invited
@@ -350,6 +350,6 @@ class TestMailsSayNothingInASendersWords:
         assert f"The change was made by {owner.user.email}." in notice.body
         AuthManager(acme).invite(owner.caller, grace.email, "owner")
         AuthManager.accept_invitation(_token(mailoutbox[-1]), grace, None)
-        assert sorted(letter.to[0] for letter in mailoutbox[2:]) == sorted([grace.email, owner.user.email])
+        assert sorted(email.to[0] for email in mailoutbox[2:]) == sorted([grace.email, owner.user.email])
         AuthManager(acme).change_role(owner.caller, member.membership.pk, "viewer")
         assert len(mailoutbox) == 4

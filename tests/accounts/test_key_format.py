@@ -21,7 +21,7 @@ def _key(environment, random):
 
 
 # As `generate` creates them, but with hypothesis's random numbers.
-made = st.builds(_key, environments, st.text(key_format.ALPHABET, min_size=44, max_size=44))
+generated = st.builds(_key, environments, st.text(key_format.ALPHABET, min_size=44, max_size=44))
 test_keys = st.builds(_key, st.just("test"), st.text(key_format.ALPHABET, min_size=44, max_size=44))
 
 
@@ -51,7 +51,7 @@ def test_a_key_of_the_other_environment_is_refused():
 def test_one_changed_character_is_detected(data):
     raw = data.draw(test_keys)
     place = data.draw(st.integers(key_format.PREFIX_LENGTH, len(raw) - 1))
-    other = data.draw(st.sampled_from([letter for letter in key_format.ALPHABET if letter != raw[place]]))
+    other = data.draw(st.sampled_from([email for email in key_format.ALPHABET if email != raw[place]]))
     with pytest.raises(InvalidKeyFormat):
         key_format.parse(raw[:place] + other + raw[place + 1 :])
 
@@ -71,14 +71,14 @@ def test_only_malformed_keys_are_refused(garbage):
         key_format.parse(garbage)
 
 
-@given(made, st.integers(0, key_format.LENGTH - 1))
+@given(generated, st.integers(0, key_format.LENGTH - 1))
 def test_a_truncated_key_is_refused(raw, length):
     with pytest.raises(InvalidKeyFormat):
         key_format.parse(raw[:length])
 
 
 @settings(deadline=None)
-@given(made, made)
+@given(generated, generated)
 def test_the_hashes_match_the_key_and_do_not_contain_it(raw, other):
     assume(raw != other)
     stored = key_format.hash_key(raw)
@@ -111,6 +111,6 @@ def test_production_uses_12_bcrypt_rounds(settings):
     assert bcrypt.checkpw(b"x", stored.encode()) is False
 
 
-@given(made)
+@given(generated)
 def test_logs_mask_keys(raw):
     assert mask(f"Bearer {raw}!") == f"Bearer {raw[:13]}***!"

@@ -31,14 +31,14 @@ def test_a_key_entered_as_a_name_is_not_stored(owner):
 
 
 def test_closing_revokes_keys_and_invitations_and_sends_the_signal(acme, owner):
-    told = []
-    organization_closed.connect(listener := lambda **news: told.append(news["organization"]))
+    messages = []
+    organization_closed.connect(listener := lambda **notices: messages.append(notices["organization"]))
     Invitation.objects.create(organization=acme, email="g@new.example", token_digest=digest("t"), expires_at=now())
     assert owner.key
     AuthManager(acme).close(owner.caller)
     AuthManager(acme).close(None)
     organization_closed.disconnect(listener)
-    assert told == [acme] and acme.closed_at is not None
+    assert messages == [acme] and acme.closed_at is not None
     event = AuditEvent.objects.get(action="organization.closed")
     assert (event.after, str(event)) == ({"keys": 1, "apps": 0, "invitations": 1}, f"organization.closed {acme.pk}")
     with pytest.raises(NotFound):

@@ -147,36 +147,36 @@ def test_a_deleted_key_is_not_found(owner):
 @pytest.mark.django_db(transaction=True)
 class TestLastUse:
     def test_last_uses_are_written_in_one_statement(self, owner, admin):
-        noted = LastUse()
+        recorded = LastUse()
         rows = [ApiKey.objects.get(public_id=person.key[13:25]) for person in (owner, admin)]
         for row in rows:
-            noted.record(row.pk, 1_800_000_000.25)
+            recorded.record(row.pk, 1_800_000_000.25)
         with connect(autocommit=True) as connection:
-            noted.flush(connection)
-            noted.flush(connection)
+            recorded.flush(connection)
+            recorded.flush(connection)
         assert set(ApiKey.objects.values_list("last_used_at", flat=True)) == {datetime.fromtimestamp(1_800_000_000.25, UTC)}
 
     def test_last_use_never_decreases(self, owner):
         row = ApiKey.objects.get(public_id=owner.key[13:25])
         with connect(autocommit=True) as connection:
             for moment in (2_000_000_000, 1_900_000_000):
-                noted = LastUse()
-                noted.record(row.pk, moment)
-                noted.flush(connection)
+                recorded = LastUse()
+                recorded.record(row.pk, moment)
+                recorded.flush(connection)
         row.refresh_from_db()
         assert row.last_used_at == datetime.fromtimestamp(2_000_000_000, UTC)
 
     def test_a_failed_write_is_retried(self, owner):
         row = ApiKey.objects.get(public_id=owner.key[13:25])
-        noted = LastUse()
-        noted.record(row.pk)
+        recorded = LastUse()
+        recorded.record(row.pk)
         with connect(autocommit=True) as connection:
             with connect() as other:
                 other.execute("SELECT 1 FROM accounts_apikey FOR UPDATE")
                 connection.execute("SET lock_timeout = '50ms'")
                 with pytest.raises(Exception, match="lock timeout"):
-                    noted.flush(connection)
-            noted.flush(connection)
+                    recorded.flush(connection)
+            recorded.flush(connection)
         row.refresh_from_db()
         assert row.last_used_at is not None
 

@@ -24,17 +24,17 @@ def _row(raw):
 class TestRotate:
     def test_the_old_key_works_during_the_overlap(self, api, acme, owner):
         old = key_of(owner.membership, ["usage:read", "entitlements:read"], name="CI")
-        made = api.post(ROTATE, {"overlapSeconds": 3600}, by=old).json()
-        assert (made["name"], made["scopes"], made["expiresAt"], made["rotatedFrom"]) == (
+        created = api.post(ROTATE, {"overlapSeconds": 3600}, by=old).json()
+        assert (created["name"], created["scopes"], created["expiresAt"], created["rotatedFrom"]) == (
             "CI",
             ["entitlements:read", "usage:read"],
             None,
             str(_row(old).pk),
         )
-        assert api.get(ME, by=old).status_code == api.get(ME, by=made["key"]).status_code == 200
+        assert api.get(ME, by=old).status_code == api.get(ME, by=created["key"]).status_code == 200
         AuthManager(acme).set_clock(timedelta(seconds=3601), "clock_1")
         assert problem(api.get(ME, by=old)) == (401, "key_expired")
-        assert api.get(ME, by=made["key"]).status_code == 200
+        assert api.get(ME, by=created["key"]).status_code == 200
         assert AuditEvent.objects.get(action="key.rotated").before == {"expires_at": None}
 
     @pytest.mark.django_db(transaction=True)
@@ -46,10 +46,10 @@ class TestRotate:
                 cursor.execute("SET lock_timeout = '500ms'")
             ApiKey.objects.filter(pk=old.pk).update(name="touched meanwhile")
             connection.close()
-            found = real(raw)
+            result = real(raw)
             time.sleep(0.5)
             hashed.append(now())
-            return found
+            return result
 
         monkeypatch.setattr(key_format, "hash_key", slow)
         AuthManager(acme).rotate_key(owner.caller, old.pk, timedelta(seconds=2))
@@ -68,14 +68,14 @@ class TestRotate:
     def test_rotation_never_extends_the_expiration(self, api, owner):
         ends = now() + timedelta(hours=1)
         old = key_of(owner.membership, ["usage:read"], expires_at=ends)
-        made = api.post(ROTATE, {"overlapSeconds": 86_400}, by=old).json()
+        created = api.post(ROTATE, {"overlapSeconds": 86_400}, by=old).json()
         assert _row(old).expires_at == ends
-        assert datetime.fromisoformat(made["expiresAt"]) == ends
+        assert datetime.fromisoformat(created["expiresAt"]) == ends
 
     def test_a_key_can_be_rotated_once(self, api, owner):
-        made = api.post(ROTATE, by=owner).json()
+        created = api.post(ROTATE, by=owner).json()
         assert problem(api.post(ROTATE, by=owner)) == (409, "key_already_rotated")
-        assert api.delete(f"{LIST}/{made['id']}", by=owner).status_code == 204
+        assert api.delete(f"{LIST}/{created['id']}", by=owner).status_code == 204
         assert api.post(ROTATE, by=owner).status_code == 201
 
     def test_successors_keep_the_original_expiration(self, api, owner):
@@ -98,8 +98,8 @@ class TestRotate:
         assert api.post(ROTATE, {"keyId": target}, by=key_of(owner.membership, ["keys:write", "usage:write"])).status_code == 201
 
     def test_a_key_rotated_by_an_admin_belongs_to_the_admin(self, api, admin, member):
-        made = api.post(ROTATE, {"keyId": str(_row(member.key).pk)}, by=admin).json()
-        assert _row(made["key"]).creator == admin.membership
+        created = api.post(ROTATE, {"keyId": str(_row(member.key).pk)}, by=admin).json()
+        assert _row(created["key"]).creator == admin.membership
 
     def test_an_admin_does_not_gain_an_owners_scopes(self, api, owner, admin):
         assert problem(api.post(ROTATE, {"keyId": str(_row(owner.key).pk)}, by=admin)) == (403, "insufficient_scope")

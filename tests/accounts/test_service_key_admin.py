@@ -29,13 +29,13 @@ def staff(root):
 
 
 def create(staff, submission=None, **more):
-    given = {"name": "Billing server", "scopes": ["usage:write"], "submission": str(submission or uuid7()), **more}
-    return staff.post(f"{URL}add/", given)
+    params = {"name": "Billing server", "scopes": ["usage:write"], "submission": str(submission or uuid7()), **more}
+    return staff.post(f"{URL}add/", params)
 
 
 def act(client, action, *keys, **more):
-    given = {"action": action, "_selected_action": [str(key.pk) for key in keys], "confirmed": "1", "reason": "Ticket 7", **more}
-    return client.post(URL, given, follow=True)
+    params = {"action": action, "_selected_action": [str(key.pk) for key in keys], "confirmed": "1", "reason": "Ticket 7", **more}
+    return client.post(URL, params, follow=True)
 
 
 def text_of(page):

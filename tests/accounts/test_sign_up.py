@@ -38,10 +38,10 @@ def test_one_form_creates_user_organization_and_membership(client, mailoutbox):
     assert (member.organization.name, member.organization.slug, member.organization.email) == ("Ada & Co", "ada-co", "ada@new.example")
     assert not _signed_in(client)
     assert set(AuditEvent.objects.values_list("action", flat=True)) == {"user.signed_up", "organization.created"}
-    (letter,) = mailoutbox
-    assert letter.to == ["ada@new.example"]
-    link = re.search(r"http://localhost:3001(/accounts/confirm-email/\S+)", letter.body)[1]
-    assert link in letter.alternatives[0][0]
+    (email,) = mailoutbox
+    assert email.to == ["ada@new.example"]
+    link = re.search(r"http://localhost:3001(/accounts/confirm-email/\S+)", email.body)[1]
+    assert link in email.alternatives[0][0]
 
 
 def test_the_link_confirms_signs_in_and_redirects(client, mailoutbox):
@@ -126,9 +126,9 @@ def test_a_known_address_is_answered_like_any_other(mailoutbox):
     first = _answer(known, known.post("/accounts/signup/", FORM | {"email": "ADA@new.example"}))
     assert (User.objects.count(), Organization.objects.count()) == (users, organizations)
     assert not _signed_in(known)
-    (letter,) = mailoutbox
-    assert letter.to == ["ada@new.example"] and "An account with this address already exists" in letter.body
-    assert "http://localhost:3001/accounts/password/reset/" in letter.body
+    (email,) = mailoutbox
+    assert email.to == ["ada@new.example"] and "An account with this address already exists" in email.body
+    assert "http://localhost:3001/accounts/password/reset/" in email.body
     second = _answer(other, other.post("/accounts/signup/", FORM | {"email": "bob@new.example"}))
     assert [str(part).replace("ada@", "bob@") for part in first] == [str(part) for part in second]
     assert set(known.cookies) == set(other.cookies)
@@ -219,9 +219,9 @@ class TestSigningIn:
     def test_the_password_can_be_reset_by_email(self, client, mailoutbox):
         user = UserFactory(email="ada@new.example", password=PASSWORD)
         client.post("/accounts/password/reset/", {"email": "ada@new.example"}, headers={"Host": "127.0.0.1"})
-        (letter,) = mailoutbox
-        link = re.search(r"http://localhost:3001(/accounts/password/reset/key/\S+)", letter.body)[1]
-        assert link in letter.alternatives[0][0]
+        (email,) = mailoutbox
+        link = re.search(r"http://localhost:3001(/accounts/password/reset/key/\S+)", email.body)[1]
+        assert link in email.alternatives[0][0]
         form = client.get(link)["Location"]
         client.post(form, {"password1": "another long secret", "password2": "another long secret"})
         user.refresh_from_db()

@@ -32,13 +32,13 @@ def root(db):
     return User.objects.create_superuser("root@staff.example", "x")
 
 
-def change(client, user, **given):
-    return client.post(f"/admin/accounts/user/{user.pk}/change/", {"email": user.email, "name": "N", "is_active": "on", **given} | INLINE)
+def change(client, user, **params):
+    return client.post(f"/admin/accounts/user/{user.pk}/change/", {"email": user.email, "name": "N", "is_active": "on", **params} | INLINE)
 
 
 def act(client, action, row, model="accounts/user"):
-    given = {"action": action, "_selected_action": [row.pk], "confirmed": "1", "reason": "Ticket 7"}
-    return client.post(f"/admin/{model}/", given, follow=True).text
+    params = {"action": action, "_selected_action": [row.pk], "confirmed": "1", "reason": "Ticket 7"}
+    return client.post(f"/admin/{model}/", params, follow=True).text
 
 
 def test_support_cannot_change_permissions(support, owner, root):
@@ -66,10 +66,10 @@ def test_an_owners_permission_changes_are_audited(root, owner):
 
 def test_staff_cannot_set_passwords(root, support, owner):
     for actor in (root, support):
-        given = {"password1": "a long enough one", "password2": "a long enough one"}
-        assert client_of(actor).post(f"/admin/accounts/user/{owner.user.pk}/password/", given).status_code == 403
+        params = {"password1": "a long enough one", "password2": "a long enough one"}
+        assert client_of(actor).post(f"/admin/accounts/user/{owner.user.pk}/password/", params).status_code == 403
     assert "1 password reset link sent" in act(client_of(support), "send_password_reset", owner.user)
-    assert [letter.to for letter in mail.outbox] == [[owner.user.email]]
+    assert [email.to for email in mail.outbox] == [[owner.user.email]]
     assert AuditEvent.objects.get(action="user.password_reset_sent").reason == "Ticket 7"
 
 
@@ -94,7 +94,7 @@ def test_a_changed_address_replaces_the_old_one(support, owner, django_capture_o
     fresh = Client()
     fresh.post("/accounts/login/", {"login": old, "password": "the first password"})
     assert "_auth_user_id" not in fresh.session
-    assert sorted(letter.to[0] for letter in mail.outbox) == ["olga@new.example", old]
+    assert sorted(email.to[0] for email in mail.outbox) == ["olga@new.example", old]
     assert AuditEvent.objects.get(action="user.email_changed").before["email"] == old
 
 
@@ -116,7 +116,7 @@ def test_second_factor_reset_needs_a_reason_and_sends_an_email(support, owner, r
         assert "1 second factor reset" in act(client_of(support), "reset_second_factor", owner.user)
     assert "Only an owner" in act(client_of(support), "reset_second_factor", root)
     assert list(Authenticator.objects.values_list("user", flat=True)) == [root.pk]
-    assert [letter.to for letter in mail.outbox] == [[owner.user.email]]
+    assert [email.to for email in mail.outbox] == [[owner.user.email]]
     event = AuditEvent.objects.get(action="user.second_factor_reset")
     assert (event.before, event.reason) == ({"authenticators": ["totp"]}, "Ticket 7")
 

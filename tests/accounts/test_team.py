@@ -124,12 +124,12 @@ class TestRemove:
         assert Membership.objects.filter(pk=other.membership.pk).exists() == (status != 204)
 
     def test_any_member_can_leave(self, api, acme, member):
-        told = []
-        member_removed.connect(listener := lambda **news: told.append((news["organization"], news["user"])))
+        messages = []
+        member_removed.connect(listener := lambda **notices: messages.append((notices["organization"], notices["user"])))
         api.client.force_login(member.user)
         assert api.delete(_url(member)).status_code == 204
         member_removed.disconnect(listener)
-        assert told == [(acme, member.user)]
+        assert messages == [(acme, member.user)]
         assert problem(api.get("/api/auth/whoami")) == (403, "permission_denied")
 
     def test_a_key_cannot_leave_the_organization(self, api, member):

@@ -28,11 +28,11 @@ def main(words: list[str]) -> int:
         return 0
     options = chosen(arguments)
     output = arguments.output or default_home() / "bench.json"
-    began, rows, failed = datetime.now(UTC), list[Row](), list[str]()
+    started, rows, failed = datetime.now(UTC), list[Row](), list[str]()
     stop_on_signals()
     try:
-        with world(default_home() / "bench", options.web_workers) as made:
-            bench = Bench(made, options)
+        with world(default_home() / "bench", options.web_workers) as created:
+            bench = Bench(created, options)
             for name in known:
                 if name in (arguments.measures or known):
                     since = time.monotonic()
@@ -41,7 +41,7 @@ def main(words: list[str]) -> int:
                     except (UnexpectedAnswer, RuntimeError) as error:
                         say(f"{name} could not be measured: {error}")
                         failed.append(name)
-                    table.save(output, rows, options, began)
+                    table.save(output, rows, options, started)
                     say(f"{name} took {time.monotonic() - since:.0f} s")
     except Stopped as stopped:
         say(f"Stopped: {stopped}")
@@ -55,8 +55,8 @@ def main(words: list[str]) -> int:
 
 def chosen(arguments: argparse.Namespace) -> Options:
     options = QUICK if arguments.quick else Options()
-    given = {name: getattr(arguments, name) for name in ("rounds", "seconds", "events", "keys", "connections", "gate_workers")}
-    return replace(options, **{name: value for name, value in given.items() if value is not None})
+    params = {name: getattr(arguments, name) for name in ("rounds", "seconds", "events", "keys", "connections", "gate_workers")}
+    return replace(options, **{name: value for name, value in params.items() if value is not None})
 
 
 def parse(words: list[str], known: list[str]) -> argparse.Namespace:
@@ -71,10 +71,10 @@ def parse(words: list[str], known: list[str]) -> argparse.Namespace:
     parser.add_argument("--connections", type=lambda text: tuple(map(int, text.split(","))), help="concurrencies, such as 1,16,64")
     parser.add_argument("--gate-workers", type=int, help="how many workers the gate has")
     parser.add_argument("--output", type=Path, help="where the table is written as JSON; by default bench.json in the local home")
-    found = parser.parse_args(words)
-    if unknown := set(found.measures) - set(known):
+    result = parser.parse_args(words)
+    if unknown := set(result.measures) - set(known):
         parser.error(f"there is no measure {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    return found
+    return result
 
 
 if __name__ == "__main__":

@@ -81,21 +81,21 @@ class Results:
         target: float | None = None,
         stretch: float | None = None,
         at_most: bool = False,
-        told: str = "",
+        label: str = "",
     ) -> Row:
         """Add the ratio of `what` to `against`. `of` is any metric of a sample."""
         pairs = zip(self.samples[what], self.samples[against], strict=True)
         values = [getattr(one, of) / getattr(other, of) for one, other in pairs]
-        return self._row(told or what, against, values, what, "x", target, stretch, at_most)
+        return self._row(label or what, against, values, what, "x", target, stretch, at_most)
 
-    def figure(self, what: str, of: str, unit: str, *, target: float | None = None, stretch: float | None = None, told: str = "") -> Row:
+    def figure(self, what: str, of: str, unit: str, *, target: float | None = None, stretch: float | None = None, label: str = "") -> Row:
         """Add an absolute metric for which less is better."""
         values = [getattr(one, of) for one in self.samples[what]]
-        return self._row(told or what, "", values, what, unit, target, stretch, True)
+        return self._row(label or what, "", values, what, unit, target, stretch, True)
 
     def _row(
         self,
-        told: str,
+        result: str,
         against: str,
         values: list[float],
         what: str,
@@ -116,8 +116,8 @@ class Results:
         if against:
             figures |= {"against_rate": self.median(against, "rate"), "against_cpu_us": self.median(against, "cpu_us")}
         # The name of such a row already says what is compared.
-        shown = against if told == what else ""
-        return Row(self.measure, told, shown, median(values), (min(values), max(values)), unit, target, stretch, at_most, figures)
+        shown = against if result == what else ""
+        return Row(self.measure, result, shown, median(values), (min(values), max(values)), unit, target, stretch, at_most, figures)
 
     def median(self, what: str, of: str) -> float:
         return float(median(getattr(one, of) for one in self.samples[what]))
@@ -129,11 +129,11 @@ def interleave(measure: str, subjects: Sequence[Subject], options: Options) -> R
     for number in range(options.rounds):
         order = list(subjects) if number % 2 == 0 else list(reversed(subjects))
         for subject in order:
-            taken = subject.sample(options.seconds)
-            samples[subject.name].append(taken)
+            used = subject.sample(options.seconds)
+            samples[subject.name].append(used)
             say(
-                f"  {measure} {number + 1}/{options.rounds}  {subject.name:<48} {taken.rate:>9,.0f}/s  p50 {taken.p50_ms:7.2f}  "
-                f"p99 {taken.p99_ms:7.2f} ms  cpu {taken.cpu_us:7.1f} us, {taken.behind_us:6.1f} behind  foreign {taken.foreign:.2f}"
+                f"  {measure} {number + 1}/{options.rounds}  {subject.name:<48} {used.rate:>9,.0f}/s  p50 {used.p50_ms:7.2f}  "
+                f"p99 {used.p99_ms:7.2f} ms  cpu {used.cpu_us:7.1f} us, {used.behind_us:6.1f} behind  foreign {used.foreign:.2f}"
             )
     return Results(measure, samples)
 

@@ -49,7 +49,7 @@ ON CONFLICT (organization_id, feature, period_start) DO UPDATE SET used = usage_
 
 def grow(url: str, organizations: Sequence[str], period: tuple[str, str], events: int) -> None:
     """Add `events` that occurred since the start of the month or the period, whichever is later: earlier partitions may not exist."""
-    began = time.monotonic()
+    started = time.monotonic()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("SET synchronous_commit = off")
         connection.execute("SET work_mem = '256MB'")
@@ -72,6 +72,6 @@ def grow(url: str, organizations: Sequence[str], period: tuple[str, str], events
                 connection.execute("DROP TABLE fresh")
             done += chunk
             if done % (4 * CHUNK) == 0:
-                say(f"  grown to {done:,} events in {time.monotonic() - began:.0f} s")
+                say(f"  grown to {done:,} events in {time.monotonic() - started:.0f} s")
         connection.execute("VACUUM ANALYZE")
         connection.execute("CHECKPOINT")

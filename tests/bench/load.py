@@ -68,10 +68,10 @@ class _Connection:
 
 def present(port: int, requests: list[bytes], connections: int = 16) -> None:
     """Return an iterator that sends each body once."""
-    left = iter(requests)
+    remaining = iter(requests)
     while True:
         try:
-            drive([Stream(port, left, min(connections, len(requests)))], PATIENCE)
+            drive([Stream(port, remaining, min(connections, len(requests)))], PATIENCE)
         except StopIteration:
             return
 
@@ -154,8 +154,8 @@ def _timeout(paces: list[_Pace], now: float, end: float) -> float:
     return max(0.0, min(nearest, end) - now)
 
 
-def _send(connection: _Connection, began: float) -> None:
-    connection.began = began
+def _send(connection: _Connection, started: float) -> None:
+    connection.began = started
     connection.socket.sendall(next(connection.stream.requests))
 
 

@@ -83,8 +83,8 @@ def batches(path: str, heads: Sequence[dict[str, str]], size: int, identify: Cal
         events = b",".join(dated(identify, 3600) for _ in range(size))
         return request("POST", path, b'{"events":[' + events + b"]}", heads[number % len(heads)])
 
-    made = [make(number) for number in range(ready)]
-    return itertools.chain(made, map(make, itertools.count(ready)))
+    created = [make(number) for number in range(ready)]
+    return itertools.chain(created, map(make, itertools.count(ready)))
 
 
 def webhooks(path: str, secret: str) -> Iterator[bytes]:

@@ -72,9 +72,9 @@ class Http:
         best = None
         for _ in range(2):
             quiet = wait_for_quiet() if seconds >= SERIOUS_SECONDS else False
-            taken = self._drive(requests, seconds)
-            if best is None or taken.foreign < best.foreign:
-                best = taken
+            used = self._drive(requests, seconds)
+            if best is None or used.foreign < best.foreign:
+                best = used
             if best.foreign < DISTURBED or not quiet:
                 # On a machine that is never idle, a repetition would be no better.
                 break
@@ -97,15 +97,15 @@ class Http:
         stream = Stream(self.server.port, requests, self.connections, pace, self.statuses, self.expect)
         streams = [stream, self.beside()] if self.beside else [stream]
         with Meter(self.server.family(), self.world.backends()) as meter:
-            found = drive(streams, seconds)[0]
-        if not found.done:
-            # As slow as the first request after a start may be; the metrics of such a sample show it.
-            found.done, found.latencies = 1, found.latencies or [seconds]
-        units = found.done * self.unit
+            result = drive(streams, seconds)[0]
+        if not result.done:
+            # The first request after a start may be this slow. The metrics of the sample show it.
+            result.done, result.latencies = 1, result.latencies or [seconds]
+        units = result.done * self.unit
         return Sample(
-            rate=units / found.seconds,
-            p50_ms=found.percentile(0.5) * 1e3,
-            p99_ms=found.percentile(0.99) * 1e3,
+            rate=units / result.seconds,
+            p50_ms=result.percentile(0.5) * 1e3,
+            p99_ms=result.percentile(0.99) * 1e3,
             cpu_us=(meter.served + meter.behind) / units * 1e6,
             behind_us=meter.behind / units * 1e6,
             client_us=meter.ours / units * 1e6,
@@ -126,9 +126,9 @@ class RawPostgres:
             wait_for_quiet()
         command = [sys.executable, "-m", "tests.bench.baselines.raw", self.url, str(seconds)]
         done = subprocess.run(command, env=self.world.environment, capture_output=True, text=True, check=True)
-        told = json.loads(done.stdout)
-        ordered = sorted(told["latencies"])
-        rate = told["events"] / told["seconds"]
+        result = json.loads(done.stdout)
+        ordered = sorted(result["latencies"])
+        rate = result["events"] / result["seconds"]
         p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
         return Sample(rate, ordered[len(ordered) // 2] * 1e3, p99 * 1e3, 0.0, 0.0, 0.0, 0.0)
 

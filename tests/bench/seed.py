@@ -35,7 +35,7 @@ def main(organizations: int, keys: int, to: Path) -> None:
     publish()
     born = timezone.now() - AGE
     users = User.objects.bulk_create([User(email=f"owner{n}@bench.example", password="!") for n in range(organizations)], 5_000)
-    made = Organization.objects.bulk_create(
+    created = Organization.objects.bulk_create(
         [
             Organization(name=f"Bench {n}", slug=f"bench-{n}", email=f"owner{n}@bench.example", created_at=born)
             for n in range(organizations)
@@ -43,14 +43,14 @@ def main(organizations: int, keys: int, to: Path) -> None:
         5_000,
     )
     owners = Membership.objects.bulk_create(
-        [Membership(organization=one, user=user, role="owner") for one, user in zip(made, users, strict=True)], 5_000
+        [Membership(organization=one, user=user, role="owner") for one, user in zip(created, users, strict=True)], 5_000
     )
-    for organization in made:
+    for organization in created:
         manager = EntitlementsManager(organization)
         manager.grant("pro", "gift", reason="a benchmark", starts_at=born, anchor=born)
         manager.override("sessions", ENDLESS, reason="a benchmark")
         manager.override("context_queries", ENDLESS_RATE, reason="a benchmark")
-    period = EntitlementsManager(made[0]).require("sessions").period(timezone.now())
+    period = EntitlementsManager(created[0]).require("sessions").period(timezone.now())
     # One hash for all: it is only used for keys of a removed secret, and never matches.
     hashed = forms.hash_key(forms.generate("test")).bcrypt_hash
 
@@ -91,7 +91,7 @@ def main(organizations: int, keys: int, to: Path) -> None:
             {
                 "keys": raws,
                 "service_key": service_key,
-                "organizations": [str(one.pk) for one in made],
+                "organizations": [str(one.pk) for one in created],
                 "period": [period.start.isoformat(), period.end.isoformat()],
                 "guesses": {
                     "unknown": [forms.generate("test") for _ in range(GUESSES)],

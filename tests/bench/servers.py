@@ -119,8 +119,8 @@ class World:
     def backends(self) -> list[psutil.Process]:
         """Return the processes of Postgres and Valkey."""
         mine = (self.running.postgres, self.running.valkey)
-        found = [server.process for server in mine if server is not None]
-        return [one for process in found if process is not None for one in processes.family(process)]
+        matches = [server.process for server in mine if server is not None]
+        return [one for process in matches if process is not None for one in processes.family(process)]
 
 
 def _await(server: Server, log: Path) -> None:
@@ -149,12 +149,12 @@ def world(home: Path, web_workers: int) -> Iterator[World]:
     postgres.SETTINGS.update(SETTINGS)
     prefix = f"bench_{os.getpid()}_{secrets.token_hex(2)}"
     with services.running(home) as running, claims() as ports:
-        made = World(home, running, ports, prefix, web_workers)
+        created = World(home, running, ports, prefix, web_workers)
         _drop_leftovers(running.database_url)
         try:
-            yield made
+            yield created
         finally:
-            for server in reversed(made.servers):
+            for server in reversed(created.servers):
                 server.stop()
             _drop(running.database_url, prefix)
             databases.forget_keys(running.redis_url, prefix)

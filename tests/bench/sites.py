@@ -64,9 +64,9 @@ class Peers:
         say(f"Preparing the peers: {self.options.peers:,} keys ...")
         path = self.world.home / "peers.json"
         self.world.run(f"{BASELINES}.prepare", self.options.peers, path, environment=self.environment)
-        found: list[tuple[int, str]] = json.loads(path.read_text())
+        result: list[tuple[int, str]] = json.loads(path.read_text())
         path.unlink()
-        return found
+        return result
 
     @cached_property
     def bare_wsgi(self) -> Server:
@@ -116,13 +116,13 @@ class Product:
         url = self.world.database(self.name, template)
         path = self.world.home / f"{self.name}.json"
         self.world.run("tests.bench.seed", self.options.organizations, count, path, environment=self._environment(url))
-        found: dict[str, Any] = json.loads(path.read_text())
+        result: dict[str, Any] = json.loads(path.read_text())
         path.unlink()
         if self.events:
-            grow(url, found["organizations"], (found["period"][0], found["period"][1]), self.events)
+            grow(url, result["organizations"], (result["period"][0], result["period"][1]), self.events)
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
-        return found | {"url": url}
+        return result | {"url": url}
 
     def _environment(self, url: str) -> dict[str, str]:
         return {**SETTINGS, "DATABASE_URL": url, "CACHE_PREFIX": f"{self.world.prefix}_{self.name}"}

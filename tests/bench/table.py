@@ -48,8 +48,8 @@ def text(rows: Sequence[Row]) -> str:
         ]
         cells += [f"{figures['rate']:,.0f}", *(_number(figures[name]) for name in ("p50_ms", "p99_ms", "cpu_us", "behind_us"))]
         lines.append(f"{_subject(row):<{width}}" + "".join(f"  {cell:>{room}}" for cell, (_, room) in zip(cells, COLUMNS, strict=True)))
-    judged = [row for row in rows if row.met is not None]
-    lines += ["", f"{sum(bool(row.met) for row in judged)} of {len(judged)} targets met."]
+    checked = [row for row in rows if row.met is not None]
+    lines += ["", f"{sum(bool(row.met) for row in checked)} of {len(checked)} targets met."]
     return "\n".join(lines)
 
 
@@ -75,15 +75,15 @@ def _verdict(row: Row) -> str:
     return "" if row.met is None else "met" if row.met else "MISSED"
 
 
-def save(path: Path, rows: Sequence[Row], options: Options, began: datetime) -> None:
+def save(path: Path, rows: Sequence[Row], options: Options, started: datetime) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    told = {
-        "began": began.isoformat(),
+    result = {
+        "began": started.isoformat(),
         "ended": datetime.now(UTC).isoformat(),
         "machine": {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()},
         "options": asdict(options),
         "rows": [{**asdict(row), "met": row.met} for row in rows],
     }
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps(told, indent=1))
+    fresh.write_text(json.dumps(result, indent=1))
     fresh.replace(path)

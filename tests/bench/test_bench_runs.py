@@ -49,6 +49,6 @@ def test_a_ratio_is_the_median_of_the_rounds_ratios():
 
 def test_the_table_shows_missed_targets():
     results = Results("gate", {"ours": [sample(10)], "theirs": [sample(10)]})
-    told = text([results.ratio("ours", "theirs", target=1.2), results.figure("ours", "p99_ms", "ms", target=10)])
-    assert "MISSED" in told
-    assert "1 of 2 targets met." in told
+    result = text([results.ratio("ours", "theirs", target=1.2), results.figure("ours", "p99_ms", "ms", target=10)])
+    assert "MISSED" in result
+    assert "1 of 2 targets met." in result

@@ -47,15 +47,15 @@ def answer(status: str = "200 OK", body: bytes = b"{}") -> bytes:
 
 def test_responses_are_counted():
     with serving(answer()) as port:
-        found = drive([Stream(port, itertools.repeat(GET), connections=2)], 0.2)[0]
-    assert found.done == len(found.latencies)
-    assert found.done > 10
-    assert found.rate == found.done / 0.2
+        result = drive([Stream(port, itertools.repeat(GET), connections=2)], 0.2)[0]
+    assert result.done == len(result.latencies)
+    assert result.done > 10
+    assert result.rate == result.done / 0.2
 
 
-@pytest.mark.parametrize("said", [answer("429 Too Many Requests"), answer("500 Oops"), b""])
-def test_an_unexpected_status_is_not_counted(said):
-    with serving(answer(), said) as port, pytest.raises(UnexpectedAnswer):
+@pytest.mark.parametrize("message", [answer("429 Too Many Requests"), answer("500 Oops"), b""])
+def test_an_unexpected_status_is_not_counted(message):
+    with serving(answer(), message) as port, pytest.raises(UnexpectedAnswer):
         drive([Stream(port, itertools.repeat(GET), connections=2)], 0.2)
 
 
@@ -76,13 +76,13 @@ def test_a_chunked_answer_ends_with_its_last_chunk():
 
 def test_a_rate_is_kept():
     with serving(answer()) as port:
-        found = drive([Stream(port, itertools.repeat(GET), connections=4, rate=100)], 0.5)[0]
-    assert 30 <= found.done <= 51
+        result = drive([Stream(port, itertools.repeat(GET), connections=4, rate=100)], 0.5)[0]
+    assert 30 <= result.done <= 51
 
 
 def test_every_batch_is_different():
-    made = batches("/x", [{}], 3, random_id, ready=2)
-    assert len({next(made) for _ in range(4)}) == 4
+    created = batches("/x", [{}], 3, random_id, ready=2)
+    assert len({next(created) for _ in range(4)}) == 4
 
 
 @pytest.mark.parametrize(("identify", "version"), [(random_id, "4"), (timed_id, "7")])

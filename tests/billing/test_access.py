@@ -58,8 +58,8 @@ class TestWhatElseIsOnTheSubscription:
         assert payer.state.unit_amount == 900
 
     def test_other_items_do_not_enable_overage(self, payer, api, owner):
-        given = {"display_name": "Hours", "event_name": "hours", "default_aggregation": {"formula": "sum"}}
-        meter = payer.world.sdk.billing.meters.create(given)
+        params = {"display_name": "Hours", "event_name": "hours", "default_aggregation": {"formula": "sum"}}
+        meter = payer.world.sdk.billing.meters.create(params)
         self.buy(payer, price_of(), self.price(payer, usage_type="metered", meter=meter.id))
         assert payer.state.overage_item_id == ""
         assert api.put("/api/billing/overage", {"enabled": True, "cap": 2000}, by=owner).status_code == 200

@@ -30,8 +30,8 @@ def staff(client, *permissions):
 
 def act(client, model, action, row, **more):
     url = reverse(f"admin:billing_{model._meta.model_name}_changelist")
-    given = {"action": action, "_selected_action": [row.pk], "confirmed": "1", "reason": "Ticket 7", **more}
-    return client.post(url, given, follow=True)
+    params = {"action": action, "_selected_action": [row.pk], "confirmed": "1", "reason": "Ticket 7", **more}
+    return client.post(url, params, follow=True)
 
 
 def recorded(action):

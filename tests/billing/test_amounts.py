@@ -20,9 +20,9 @@ ENTERPRISE, PRO = {"planTier": "enterprise", "interval": "month"}, {"planTier": 
 
 
 def newest() -> Invoice:
-    found = Invoice.objects.order_by("-created_at", "-id").first()
-    assert found is not None
-    return found
+    row = Invoice.objects.order_by("-created_at", "-id").first()
+    assert row is not None
+    return row
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ HALF = {"percent_off": 50, "duration": "forever", "name": "Half off"}
 
 def test_the_amount_includes_the_quantity(buy, api, owner):
     payer = buy(quantity=5)
-    told = api.get(STANDING, by=owner).json()
-    assert (told["amount"], told["quantity"], told["formattedAmount"], told["discountedAmount"]) == (4500, 5, "$45.00", 4500)
+    data = api.get(STANDING, by=owner).json()
+    assert (data["amount"], data["quantity"], data["formattedAmount"], data["discountedAmount"]) == (4500, 5, "$45.00", 4500)
     assert BillingManager(payer.organization).next_payment().amount == 4500
     payer.later(31.2)
     assert newest().total == 4500
@@ -54,8 +54,8 @@ def test_the_amount_includes_the_quantity(buy, api, owner):
 
 def test_the_amount_due_includes_the_discount(buy, api, owner):
     payer = buy(quantity=2, coupon=HALF)
-    told = api.get(STANDING, by=owner).json()
-    assert (told["amount"], told["discountedAmount"]) == (1800, 900)
+    data = api.get(STANDING, by=owner).json()
+    assert (data["amount"], data["discountedAmount"]) == (1800, 900)
     payment = BillingManager(payer.organization).next_payment()
     assert (payment.amount, payment.discount, payment.regular, payment.exact) == (900, 900, 900, True)
     payer.later(31.2)
@@ -66,18 +66,18 @@ def test_the_trial_reminder_contains_the_first_payment(buy):
     payer = buy(coupon=HALF, trial_period_days=14)
     payer.later(12)
     sender.deliver_due()
-    (letter,) = [each for each in mail.outbox if "trial ends" in each.subject]
-    assert "$4.50" in letter.body and "after a discount of $4.50" in letter.body
+    (email,) = [each for each in mail.outbox if "trial ends" in each.subject]
+    assert "$4.50" in email.body and "after a discount of $4.50" in email.body
     payer.later(2.2)
     assert newest().total == 450
 
 
 def test_a_preview_contains_the_next_periods_amount(buy, api, owner):
     payer = buy("enterprise", quantity=3, coupon=HALF)
-    said = api.post(PREVIEW, PRO, by=owner).json()
-    assert (said["when"], said["nextAmount"]) == ("period_end", 1350)
-    told = api.post(CHANGE, PRO, by=owner).json()
-    assert told["upcomingChange"]["amount"] == 2700
+    payload = api.post(PREVIEW, PRO, by=owner).json()
+    assert (payload["when"], payload["nextAmount"]) == ("period_end", 1350)
+    data = api.post(CHANGE, PRO, by=owner).json()
+    assert data["upcomingChange"]["amount"] == 2700
     assert BillingManager(payer.organization).next_payment().amount == 1350
     payer.later(31.2)
     assert newest().total == 1350
@@ -85,8 +85,8 @@ def test_a_preview_contains_the_next_periods_amount(buy, api, owner):
 
 def test_a_discount_that_ends_before_the_renewal_is_excluded(buy, api, owner):
     payer = buy("enterprise", coupon={"percent_off": 50, "duration": "repeating", "duration_in_months": 1})
-    said = api.post(PREVIEW, PRO, by=owner).json()
-    assert said["nextAmount"] == 900
+    data = api.post(PREVIEW, PRO, by=owner).json()
+    assert data["nextAmount"] == 900
     api.post(CHANGE, PRO, by=owner)
     payer.later(31.2)
     assert newest().total == 900
@@ -103,11 +103,11 @@ def test_ended_discounts_are_excluded(payer, api, owner, at_once):
     payer.later(20)
     if at_once:
         assert api.post(CHANGE, {"planTier": "enterprise", "interval": "year"}, by=owner).status_code == 200
-    said = api.post(PREVIEW, ENTERPRISE, by=owner).json()
+    data = api.post(PREVIEW, ENTERPRISE, by=owner).json()
     assert api.post(CHANGE, ENTERPRISE, by=owner).status_code == 200
     for _ in range(7):
         payer.later(50)
-    assert (payer.state.interval, said["nextAmount"]) == ("month", 2610)
+    assert (payer.state.interval, data["nextAmount"]) == ("month", 2610)
     bill = Invoice.objects.filter(lines__0__period_start=int(payer.state.current_period_start.timestamp())).get()
     assert bill.total == 2610
 
@@ -115,18 +115,18 @@ def test_ended_discounts_are_excluded(payer, api, owner, at_once):
 def test_upgrade_with_a_quantity_costs_the_previewed_amount(buy, api, owner):
     payer = buy(quantity=5, coupon=HALF)
     payer.later(11)
-    said = api.post(PREVIEW, ENTERPRISE, by=owner).json()
-    assert said["nextAmount"] == 5 * 2900 // 2
-    assert api.post(CHANGE, ENTERPRISE | {"prorationDate": said["prorationDate"]}, by=owner).status_code == 200
-    assert newest().amount_paid == said["dueNow"]
+    data = api.post(PREVIEW, ENTERPRISE, by=owner).json()
+    assert data["nextAmount"] == 5 * 2900 // 2
+    assert api.post(CHANGE, ENTERPRISE | {"prorationDate": data["prorationDate"]}, by=owner).status_code == 200
+    assert newest().amount_paid == data["dueNow"]
     payer.later(20.5)
-    assert newest().total == said["nextAmount"]
+    assert newest().total == data["nextAmount"]
 
 
 def test_during_a_trial_the_preview_contains_the_first_payment(buy, api, owner):
     payer = buy(quantity=2, coupon=HALF, trial_period_days=14)
-    said = api.post(PREVIEW, ENTERPRISE, by=owner).json()
-    assert (said["dueNow"], said["nextAmount"]) == (0, 2900)
+    data = api.post(PREVIEW, ENTERPRISE, by=owner).json()
+    assert (data["dueNow"], data["nextAmount"]) == (0, 2900)
     api.post(CHANGE, ENTERPRISE, by=owner)
     payer.later(14.2)
     assert newest().total == 2900
@@ -141,8 +141,8 @@ def test_a_canceled_subscription_has_no_next_payment(buy, api, owner):
 def test_the_next_payment_is_the_earliest_one(payer):
     """A yearly plan and a monthly item on one subscription: the next invoice comes in a month, and is not the plan's."""
     product = payer.world.sdk.products.create({"name": "Support contract"}).id
-    given = {"product": product, "unit_amount": 1999, "currency": "usd", "recurring": {"interval": "month"}}
-    items = [{"price": price_of("pro", "year")}, {"price": payer.world.sdk.prices.create(given).id}]
+    params = {"product": product, "unit_amount": 1999, "currency": "usd", "recurring": {"interval": "month"}}
+    items = [{"price": price_of("pro", "year")}, {"price": payer.world.sdk.prices.create(params).id}]
     payer.world.sdk.subscriptions.create({"customer": payer.customer, "items": items})
     payer.world.deliver()
     payment = BillingManager(payer.organization).next_payment()
@@ -194,7 +194,7 @@ END = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("discounts", "left"),
+    ("discounts", "remaining"),
     [
         ([], 1000),
         ([{"percent_off": 12.5}], 875),
@@ -205,5 +205,5 @@ END = datetime(2026, 1, 1, tzinfo=UTC)
         ([{"percent_off": 50, "end": int(END.timestamp())}], 1000),
     ],
 )
-def test_discounts_are_applied_in_order(discounts, left):
-    assert amounts.after_discounts(1000, discounts, "usd", END) == left
+def test_discounts_are_applied_in_order(discounts, remaining):
+    assert amounts.after_discounts(1000, discounts, "usd", END) == remaining

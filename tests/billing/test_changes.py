@@ -31,9 +31,9 @@ def world(stripe_world):
 
 @pytest.fixture
 def customer(world, acme) -> str:
-    found = customers.ensure_customer(acme, None).stripe_customer_id
-    world.card(found)
-    return found
+    result = customers.ensure_customer(acme, None).stripe_customer_id
+    world.card(result)
+    return result
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def subscribed(world, customer, clock):
     """`subscribed("pro", "month")` returns a paid subscription on a test clock."""
 
     def buy(plan="pro", interval="month", **more):
-        bought = world.subscribe(customer, price(plan, interval), **more)
+        subscription = world.subscribe(customer, price(plan, interval), **more)
         world.deliver()
-        return bought
+        return subscription
 
     return buy
 
@@ -58,9 +58,9 @@ class TestUpgrade:
         subscribed()
         world.advance(clock, days=11.37)
         world.deliver()
-        told = api.post("/api/billing/preview-change", ENTERPRISE, by=owner)
-        assert told.status_code == 200, told.content
-        preview = told.json()
+        result = api.post("/api/billing/preview-change", ENTERPRISE, by=owner)
+        assert result.status_code == 200, result.content
+        preview = result.json()
         assert (preview["when"], preview["plan"], preview["nextAmount"]) == ("now", "enterprise", 2900)
         assert 0 < preview["dueNow"] < 2000
         assert sum(line["amount"] for line in preview["lines"]) == preview["dueNow"]
@@ -87,8 +87,8 @@ class TestUpgrade:
     def test_a_declined_card_changes_nothing(self, world, api, owner, acme, customer, subscribed):
         subscribed()
         world.card(customer, "pm_card_chargeCustomerFail")
-        refused = api.post("/api/billing/change-plan", ENTERPRISE, by=owner)
-        assert problem(refused) == (402, "payment_required")
+        response = api.post("/api/billing/change-plan", ENTERPRISE, by=owner)
+        assert problem(response) == (402, "payment_required")
         assert SubscriptionState.objects.get().plan == "pro"
         assert plan_of(acme) == "pro"
 
@@ -96,9 +96,9 @@ class TestUpgrade:
         subscribed(trial_period_days=14)
         preview = api.post("/api/billing/preview-change", ENTERPRISE, by=owner).json()
         assert (preview["when"], preview["dueNow"], preview["lines"]) == ("now", 0, [])
-        told = api.post("/api/billing/change-plan", ENTERPRISE, by=owner).json()
-        assert (told["status"], told["plan"]) == ("trialing", "enterprise")
-        assert preview["nextAt"] == told["trialEnd"]
+        data = api.post("/api/billing/change-plan", ENTERPRISE, by=owner).json()
+        assert (data["status"], data["plan"]) == ("trialing", "enterprise")
+        assert preview["nextAt"] == data["trialEnd"]
 
     def test_a_change_to_yearly_is_immediate(self, world, api, owner, acme, subscribed, clock):
         subscribed()
@@ -109,9 +109,9 @@ class TestUpgrade:
         assert preview["when"] == "now"
         assert 8000 < preview["dueNow"] < 9000
         anchor = acme.grants.get().anchor
-        told = api.post("/api/billing/change-plan", yearly | {"prorationDate": preview["prorationDate"]}, by=owner).json()
-        assert (told["interval"], told["amount"]) == ("year", 9000)
-        assert preview["nextAt"] == told["currentPeriodEnd"]
+        data = api.post("/api/billing/change-plan", yearly | {"prorationDate": preview["prorationDate"]}, by=owner).json()
+        assert (data["interval"], data["amount"]) == ("year", 9000)
+        assert preview["nextAt"] == data["currentPeriodEnd"]
         assert Invoice.objects.order_by("-created_at", "-id").first().amount_paid == preview["dueNow"]
         # Monthly quotas continue in the same usage months.
         assert acme.grants.get(ends_at=None).anchor == anchor
@@ -123,17 +123,17 @@ class TestUpgrade:
         preview = api.post("/api/billing/preview-change", ENTERPRISE, by=owner).json()
         world.advance(clock, days=1)
         world.deliver()
-        refused = api.post("/api/billing/change-plan", ENTERPRISE | {"prorationDate": preview["prorationDate"]}, by=owner)
-        assert problem(refused) == (409, "preview_expired")
+        response = api.post("/api/billing/change-plan", ENTERPRISE | {"prorationDate": preview["prorationDate"]}, by=owner)
+        assert problem(response) == (409, "preview_expired")
 
     def test_a_missing_payment_must_be_made_first(self, world, api, owner, customer, subscribed, clock):
         subscribed()
         world.card(customer, "pm_card_chargeCustomerFail")
         world.advance(clock, days=31.2)
         world.deliver()
-        refused = api.post("/api/billing/preview-change", ENTERPRISE, by=owner)
-        assert problem(refused) == (402, "payment_required")
-        assert refused.json()["invoiceUrl"].startswith(world.url)
+        response = api.post("/api/billing/preview-change", ENTERPRISE, by=owner)
+        assert problem(response) == (402, "payment_required")
+        assert response.json()["invoiceUrl"].startswith(world.url)
 
 
 class TestDowngrade:
@@ -143,29 +143,29 @@ class TestDowngrade:
         preview = api.post("/api/billing/preview-change", PRO, by=owner).json()
         assert (preview["when"], preview["dueNow"], preview["nextAmount"]) == ("period_end", 0, 900)
         assert preview["overLimits"] == [{"feature": "projects", "used": 12, "limit": 10}]
-        told = api.post("/api/billing/change-plan", PRO, by=owner).json()
-        assert told["plan"] == "enterprise"
-        assert told["upcomingChange"] == {
+        data = api.post("/api/billing/change-plan", PRO, by=owner).json()
+        assert data["plan"] == "enterprise"
+        assert data["upcomingChange"] == {
             "kind": "plan",
-            "at": told["currentPeriodEnd"],
+            "at": data["currentPeriodEnd"],
             "plan": "pro",
             "interval": "month",
             "amount": 900,
         }
-        assert told["overLimits"] == []
+        assert data["overLimits"] == []
         world.advance(clock, days=31.2)
         world.deliver()
-        told = api.get("/api/billing/subscription", by=owner).json()
-        assert (told["plan"], told["amount"], told["upcomingChange"]) == ("pro", 900, None)
-        assert told["overLimits"] == [{"feature": "projects", "used": 12, "limit": 10}]
+        data = api.get("/api/billing/subscription", by=owner).json()
+        assert (data["plan"], data["amount"], data["upcomingChange"]) == ("pro", 900, None)
+        assert data["overLimits"] == [{"feature": "projects", "used": 12, "limit": 10}]
         assert Invoice.objects.order_by("-created_at", "-id").first().total == 900
 
     def test_a_scheduled_downgrade_can_be_canceled(self, world, api, owner, acme, subscribed, clock):
         subscribed("enterprise")
         api.post("/api/billing/change-plan", PRO, by=owner)
-        told = api.delete("/api/billing/subscription/upcoming-change", by=owner)
-        assert told.status_code == 200
-        assert told.json()["upcomingChange"] is None
+        result = api.delete("/api/billing/subscription/upcoming-change", by=owner)
+        assert result.status_code == 200
+        assert result.json()["upcomingChange"] is None
         assert problem(api.delete("/api/billing/subscription/upcoming-change", by=owner)) == (409, "nothing_to_change")
         world.advance(clock, days=31.2)
         world.deliver()
@@ -176,14 +176,14 @@ class TestDowngrade:
         api.post("/api/billing/change-plan", {"planTier": "pro", "interval": "year"}, by=owner)
         api.post("/api/billing/change-plan", PRO, by=owner)
         assert api.get("/api/billing/subscription", by=owner).json()["upcomingChange"]["interval"] == "month"
-        told = api.post("/api/billing/change-plan", {"planTier": "enterprise", "interval": "year"}, by=owner).json()
-        assert (told["plan"], told["upcomingChange"]) == ("enterprise", None)
+        data = api.post("/api/billing/change-plan", {"planTier": "enterprise", "interval": "year"}, by=owner).json()
+        assert (data["plan"], data["upcomingChange"]) == ("enterprise", None)
 
     def test_another_downgrade_replaces_the_scheduled_one(self, world, api, owner, acme, subscribed):
         subscribed("enterprise", "year")
         api.post("/api/billing/change-plan", {"planTier": "pro", "interval": "year"}, by=owner)
-        told = api.post("/api/billing/change-plan", PRO, by=owner).json()
-        assert told["upcomingChange"]["interval"] == "month"
+        data = api.post("/api/billing/change-plan", PRO, by=owner).json()
+        assert data["upcomingChange"]["interval"] == "month"
 
     def test_a_downgrade_is_refused_after_a_cancellation(self, world, api, owner, subscribed):
         subscribed("enterprise")
@@ -203,13 +203,13 @@ class TestDowngrade:
 class TestEnding:
     def test_a_cancellation_at_the_period_end_can_be_undone(self, world, api, owner, acme, subscribed, clock):
         subscribed()
-        told = api.post("/api/billing/cancel", {"at": "period_end"}, by=owner).json()
-        assert told["status"] == "active"
-        assert told["cancelAt"] == told["currentPeriodEnd"] == told["upcomingChange"]["at"]
-        assert told["upcomingChange"]["kind"] == "cancellation"
+        data = api.post("/api/billing/cancel", {"at": "period_end"}, by=owner).json()
+        assert data["status"] == "active"
+        assert data["cancelAt"] == data["currentPeriodEnd"] == data["upcomingChange"]["at"]
+        assert data["upcomingChange"]["kind"] == "cancellation"
         assert problem(api.post("/api/billing/cancel", {}, by=owner)) == (409, "nothing_to_change")
-        told = api.post("/api/billing/resume", {}, by=owner).json()
-        assert (told["cancelAt"], told["upcomingChange"]) == (None, None)
+        data = api.post("/api/billing/resume", {}, by=owner).json()
+        assert (data["cancelAt"], data["upcomingChange"]) == (None, None)
         assert problem(api.post("/api/billing/resume", {}, by=owner)) == (409, "nothing_to_change")
         world.advance(clock, days=31.2)
         world.deliver()
@@ -220,13 +220,13 @@ class TestEnding:
         api.post("/api/billing/cancel", {}, by=owner)
         world.advance(clock, days=31.2)
         world.deliver()
-        told = api.get("/api/billing/subscription", by=owner).json()
-        assert (told["plan"], told["status"]) == ("free", "canceled")
+        data = api.get("/api/billing/subscription", by=owner).json()
+        assert (data["plan"], data["status"]) == ("free", "canceled")
 
     def test_after_a_cancellation_there_is_no_second_trial(self, world, api, owner, acme, subscribed):
         subscribed(trial_period_days=14)
-        told = api.post("/api/billing/cancel", {"at": "now"}, by=owner).json()
-        assert (told["plan"], told["status"], told["trialAvailable"]) == ("free", "canceled", False)
+        data = api.post("/api/billing/cancel", {"at": "now"}, by=owner).json()
+        assert (data["plan"], data["status"], data["trialAvailable"]) == ("free", "canceled", False)
         again = api.post("/api/billing/create-checkout-session", PRO, by=owner)
         assert again.status_code == 200
         session = world.sdk.checkout.sessions.retrieve(again.json()["sessionId"])
@@ -235,24 +235,24 @@ class TestEnding:
     def test_a_cancellation_replaces_a_scheduled_downgrade(self, world, api, owner, acme, subscribed, clock):
         subscribed("enterprise")
         api.post("/api/billing/change-plan", PRO, by=owner)
-        told = api.post("/api/billing/cancel", {}, by=owner).json()
-        assert told["upcomingChange"]["kind"] == "cancellation"
+        data = api.post("/api/billing/cancel", {}, by=owner).json()
+        assert data["upcomingChange"]["kind"] == "cancellation"
         world.advance(clock, days=31.2)
         world.deliver()
         assert api.get("/api/billing/subscription", by=owner).json()["plan"] == "free"
 
     def test_a_cancellation_date_of_the_dashboard_can_be_removed(self, world, api, owner, acme, subscribed):
-        bought = subscribed()
+        subscription = subscribed()
         state = SubscriptionState.objects.get()
         at = int((state.current_period_end + timedelta(days=5)).timestamp())
-        world.sdk.subscriptions.update(bought.id, {"cancel_at": at})
+        world.sdk.subscriptions.update(subscription.id, {"cancel_at": at})
         world.deliver()
         assert api.get("/api/billing/subscription", by=owner).json()["cancelAt"]
         assert api.post("/api/billing/resume", {}, by=owner).json()["cancelAt"] is None
 
     def test_a_change_at_stripe_is_detected(self, world, api, owner, acme, subscribed):
-        bought = subscribed()
-        world.sdk.subscriptions.cancel(bought.id)
+        subscription = subscribed()
+        world.sdk.subscriptions.cancel(subscription.id)
         assert problem(api.post("/api/billing/cancel", {"at": "now"}, by=owner)) == (409, "no_subscription")
         assert plan_of(acme) == "free"
 
@@ -314,9 +314,9 @@ class TestInvoices:
         coupon = world.sdk.coupons.create({"percent_off": 50, "duration": "forever", "name": "Half off"})
         code = world.sdk.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "HALF"})
         subscribed(discounts=[{"promotion_code": code.id}])
-        (told,) = api.get("/api/billing/subscription", by=owner).json()["discounts"]
-        assert (told["coupon"], told["name"], told["code"]) == (coupon.id, "Half off", "HALF")
-        assert (told["percentOff"], told["amountOff"], told["duration"]) == (50, None, "forever")
+        (result,) = api.get("/api/billing/subscription", by=owner).json()["discounts"]
+        assert (result["coupon"], result["name"], result["code"]) == (coupon.id, "Half off", "HALF")
+        assert (result["percentOff"], result["amountOff"], result["duration"]) == (50, None, "forever")
 
     def test_coupons_codes_and_their_ends_are_shown(self, world, acme, subscribed, clock):
         coupon = world.sdk.coupons.create({"percent_off": 50, "duration": "once"})

@@ -79,9 +79,9 @@ class TestOneClick:
         assert api.post(PATH, PRO, by=owner).json()["sessionId"] != first["sessionId"]
 
     def test_the_customer_is_reused(self, stripe_world, api, owner, acme):
-        made = customers.ensure_customer(acme, None).stripe_customer_id
+        created = customers.ensure_customer(acme, None).stripe_customer_id
         api.post(PATH, PRO, by=owner)
-        assert sessions(stripe_world)[0].customer == made
+        assert sessions(stripe_world)[0].customer == created
         assert len(stripe_world.sdk.customers.list().data) == 1
 
     def test_subscriber_is_referred_to_plan_changes(self, stripe_world, api, owner, acme):
@@ -96,8 +96,8 @@ class TestOneClick:
     def test_there_is_one_trial(self, stripe_world, api, owner, acme):
         customer = customers.ensure_customer(acme, None).stripe_customer_id
         stripe_world.card(customer)
-        bought = stripe_world.subscribe(customer, price(), trial_period_days=14)
-        stripe_world.sdk.subscriptions.cancel(bought.id)
+        subscription = stripe_world.subscribe(customer, price(), trial_period_days=14)
+        stripe_world.sdk.subscriptions.cancel(subscription.id)
         stripe_world.deliver()
         assert api.post(PATH, PRO, by=owner).status_code == 200
         assert "trial_period_days" not in CheckoutAttempt.objects.get().request["subscription_data"]
@@ -167,9 +167,9 @@ class TestOneClick:
 
     def test_stripe_outage_is_reported_and_a_retry_is_safe(self, stripe_world, api, owner):
         stripe_world.control("down", on=True)
-        refused = api.post(PATH, PRO, by=owner)
-        assert problem(refused) == (503, "stripe_unavailable")
-        assert refused["Retry-After"] == "5"
+        response = api.post(PATH, PRO, by=owner)
+        assert problem(response) == (503, "stripe_unavailable")
+        assert response["Retry-After"] == "5"
         assert BillingAction.objects.get().state == "pending"
         stripe_world.control("down", on=False)
         assert api.post(PATH, PRO, by=owner).status_code == 200
@@ -272,8 +272,8 @@ class TestSubscription:
     PATH = "/api/billing/subscription"
 
     def test_the_response_without_a_subscription(self, api, owner, admin, member, viewer, stranger):
-        told = api.get(self.PATH, by=owner).json()
-        assert (told["plan"], told["status"], told["trialAvailable"]) == ("free", "none", True)
+        data = api.get(self.PATH, by=owner).json()
+        assert (data["plan"], data["status"], data["trialAvailable"]) == ("free", "none", True)
         assert api.get(self.PATH, by=admin).status_code == 200
         assert problem(api.get(self.PATH)) == (401, "credentials_missing")
         for person in (member, viewer):
@@ -285,11 +285,11 @@ class TestSubscription:
         stripe_world.subscribe(customer, price(), trial_period_days=14)
         stripe_world.deliver()
         stripe_world.control("down", on=True)
-        told = api.get(self.PATH, by=owner).json()
-        assert (told["plan"], told["status"], told["interval"], told["amount"]) == ("pro", "trialing", "month", 900)
-        assert told["formattedAmount"] == "$9.00"
-        assert told["trialEnd"] == told["currentPeriodEnd"]
-        assert told["paymentMethod"]["brand"] == "visa"
+        data = api.get(self.PATH, by=owner).json()
+        assert (data["plan"], data["status"], data["interval"], data["amount"]) == ("pro", "trialing", "month", 900)
+        assert data["formattedAmount"] == "$9.00"
+        assert data["trialEnd"] == data["currentPeriodEnd"]
+        assert data["paymentMethod"]["brand"] == "visa"
         assert api.get(self.PATH, by=stranger).json()["status"] == "none"
 
 

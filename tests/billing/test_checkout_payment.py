@@ -29,8 +29,8 @@ def test_a_payment_gives_the_plan_by_webhook(stripe_world, api, owner, acme):
     assert answer.status_code == 303, answer.text
     assert answer.headers["Location"].endswith(f"/account/billing/return/?session_id={session['sessionId']}")
     stripe_world.deliver()
-    told = BillingManager(acme).subscription()
-    assert (told.plan, told.status, told.amount) == ("pro", "trialing", 900)
+    result = BillingManager(acme).subscription()
+    assert (result.plan, result.status, result.amount) == ("pro", "trialing", 900)
     assert CheckoutAttempt.objects.get().state == "completed"
     assert problem(api.post(PATH, PRO, by=owner)) == (409, "already_subscribed")
     assert BillingManager(acme).return_from_checkout(session["sessionId"]) is True
@@ -74,8 +74,8 @@ def test_a_declined_card_leaves_the_page_open(stripe_world, api, owner, acme):
 
 def test_a_payment_that_requires_authentication(stripe_world, api, owner, acme):
     session = api.post(PATH, PRO, by=owner).json()
-    asked = pay(session["url"], "4000 0027 6000 3184")
-    assert asked.status_code == 200
+    requested = pay(session["url"], "4000 0027 6000 3184")
+    assert requested.status_code == 200
     stripe_world.deliver()
     assert plan_of(acme) == "free"
     assert pay(session["url"], "4000 0027 6000 3184", action="authenticate").status_code == 303
@@ -89,14 +89,14 @@ def test_a_second_checkout_has_no_trial(stripe_world, api, owner, acme):
     api.post("/api/billing/cancel", {"at": "now"}, by=owner)
     pay(api.post(PATH, PRO | {"interval": "year"}, by=owner).json()["url"])
     stripe_world.deliver()
-    told = BillingManager(acme).subscription()
-    assert (told.status, told.interval, told.trial_end) == ("active", "year", None)
+    result = BillingManager(acme).subscription()
+    assert (result.status, result.interval, result.trial_end) == ("active", "year", None)
     assert BillingManager(acme).invoices().filter(total=9000, status="paid").count() == 1
 
 
 def test_a_trial_without_a_received_event_counts_as_used(payer, api, owner):
-    bought = payer.world.subscribe(payer.customer, price_of(), trial_period_days=14)
-    payer.world.sdk.subscriptions.cancel(bought.id)
+    subscription = payer.world.subscribe(payer.customer, price_of(), trial_period_days=14)
+    payer.world.sdk.subscriptions.cancel(subscription.id)
     assert api.post(PATH, PRO, by=owner).status_code == 200
     assert "trial_period_days" not in CheckoutAttempt.objects.get().request["subscription_data"]
 

@@ -37,11 +37,11 @@ def test_closing_expires_the_open_checkout(payer, acme, owner, api):
     assert payer.world.sdk.checkout.sessions.retrieve(session).status == "expired"
 
 
-@pytest.mark.parametrize("heard", [True, False])
-def test_closing_cancels_an_unsynchronized_subscription(payer, acme, owner, api, heard):
+@pytest.mark.parametrize("received", [True, False])
+def test_closing_cancels_an_unsynchronized_subscription(payer, acme, owner, api, received):
     pay(api.post(PATH, PRO, by=owner).json()["url"])
     close(acme, owner)
-    if heard:
+    if received:
         payer.world.deliver()
     assert statuses(payer) == {"canceled"}
 
@@ -63,10 +63,10 @@ def test_nightly_run_ends_grants_whose_event_was_lost(payer, acme, owner):
 
 
 def test_an_incomplete_subscription_is_canceled_when_closing(payer, acme, owner):
-    bought = payer.buy(payment_behavior="default_incomplete")
+    subscription = payer.buy(payment_behavior="default_incomplete")
     assert payer.state.status == "incomplete"
     close(acme, owner)
-    assert payer.world.sdk.invoices.retrieve(bought.latest_invoice).status == "void"
+    assert payer.world.sdk.invoices.retrieve(subscription.latest_invoice).status == "void"
     assert statuses(payer) == {"incomplete_expired"}
 
 

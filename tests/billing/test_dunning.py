@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 def letters() -> list[str]:
     sender.deliver_due()
-    titles = [letter.subject for letter in mail.outbox]
+    titles = [email.subject for email in mail.outbox]
     mail.outbox.clear()
     return titles
 
@@ -142,10 +142,10 @@ def test_a_trial_without_a_card_ends_on_the_free_plan(stripe_world, payer, acme)
 def test_a_receipt_is_emailed_once(payer, acme):
     payer.buy()
     sender.deliver_due()
-    letter = next(each for each in mail.outbox if each.subject.startswith("Receipt"))
-    assert letter.to == [acme.email]
-    assert "Paid: $9.00" in letter.body
-    html = letter.alternatives[0][0]
+    email = next(each for each in mail.outbox if each.subject.startswith("Receipt"))
+    assert email.to == [acme.email]
+    assert "Paid: $9.00" in email.body
+    html = email.alternatives[0][0]
     assert "$9.00" in html and "Download PDF" in html
     mail.outbox.clear()
     payer.world.deliver(payer.world.events())
@@ -162,11 +162,11 @@ def test_a_receipt_shows_discount_and_currency(payer):
 
 
 def test_trial_reminder_is_sent_three_days_before_unless_canceled(payer):
-    bought = payer.buy(trial_period_days=14)
+    subscription = payer.buy(trial_period_days=14)
     assert letters() == []
     payer.later(11.5)
     assert any(title.startswith("Your trial ends on") for title in letters())
-    payer.world.sdk.subscriptions.update(bought.id, {"cancel_at_period_end": True})
+    payer.world.sdk.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
     payer.later(3)
     assert letters() == ["ContextMCP Pro has ended"]
 

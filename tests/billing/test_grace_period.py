@@ -26,8 +26,8 @@ def invoice(day: int, status: str, *, attempted: bool = True, subscription: str 
 def since(status: str, *invoices: dict[str, Any], failures: dict[str, int | None] | None = None) -> float | None:
     """Return the number of days."""
     subscription = {"id": "sub_1", "status": status, "start_date": 0, "items": {"data": [{"current_period_start": 90 * DAY}]}}
-    found = past_due_since(subscription, invoices, failures or {})
-    return found and (found - datetime(1970, 1, 1, 1, tzinfo=UTC)).total_seconds() / DAY
+    result = past_due_since(subscription, invoices, failures or {})
+    return result and (result - datetime(1970, 1, 1, 1, tzinfo=UTC)).total_seconds() / DAY
 
 
 class TestPastDueSince:
@@ -72,19 +72,19 @@ class TestFirstFailures:
     def charge(self, day: int, status: str = "failed", intent: str | None = "pi_1", **more: Any) -> dict[str, Any]:
         return {"status": status, "payment_intent": intent, "created": day * DAY, **more}
 
-    def found(self, *charges: dict[str, Any]) -> dict[str, int | None]:
+    def failures_of(self, *charges: dict[str, Any]) -> dict[str, int | None]:
         payments = {"data": [{"payment": {"type": "payment_intent", "payment_intent": "pi_1"}}]}
         return first_failures([invoice(20, "open") | {"payments": payments}], charges)
 
     def test_the_first_of_several_attempts_counts(self):
-        assert self.found(self.charge(25), self.charge(21), self.charge(20, "pending")) == {"in_20": 21 * DAY}
+        assert self.failures_of(self.charge(25), self.charge(21), self.charge(20, "pending")) == {"in_20": 21 * DAY}
 
     def test_a_bounced_debit_failed_at_its_return(self):
-        assert self.found(self.charge(20, failure_balance_transaction={"created": 29 * DAY})) == {"in_20": 29 * DAY}
+        assert self.failures_of(self.charge(20, failure_balance_transaction={"created": 29 * DAY})) == {"in_20": 29 * DAY}
 
     def test_a_pending_debit_has_not_failed(self):
-        assert self.found(self.charge(20, "pending")) == {"in_20": None}
+        assert self.failures_of(self.charge(20, "pending")) == {"in_20": None}
         assert since("canceled", invoice(20, "open"), failures={"in_20": None}) is None
 
     def test_charges_without_an_invoice_are_ignored(self):
-        assert self.found(self.charge(20, intent="pi_2"), self.charge(20, intent=None), self.charge(20, "succeeded")) == {}
+        assert self.failures_of(self.charge(20, intent="pi_2"), self.charge(20, intent=None), self.charge(20, "succeeded")) == {}

@@ -53,14 +53,14 @@ def test_a_customer_whose_response_was_lost_is_created_once(stripe_world, acme, 
 
 
 def test_a_cancellation_after_a_resumption_is_a_new_action(payer, api, owner, lose):
-    bought = payer.buy()
+    subscription = payer.buy()
     lose(subscriptions, "update")
     assert api.post(CANCEL, {}, by=owner).status_code == 503
     payer.world.deliver()
     assert api.post(RESUME, {}, by=owner).json()["cancelAt"] is None
     assert BillingAction.objects.get(kind="cancel").state == "failed"
     assert api.post(CANCEL, {}, by=owner).json()["cancelAt"]
-    assert payer.world.sdk.subscriptions.retrieve(bought.id).cancel_at_period_end
+    assert payer.world.sdk.subscriptions.retrieve(subscription.id).cancel_at_period_end
 
 
 def test_a_resumption_after_a_cancellation_is_a_new_action(payer, api, owner, lose):
@@ -83,11 +83,11 @@ def test_plan_requested_again_after_another_is_a_new_action(payer, api, owner, l
 
 
 def test_a_portal_session_supersedes_pending_actions(payer, api, owner, lose):
-    bought = payer.buy()
+    subscription = payer.buy()
     lose(subscriptions, "update")
     assert api.post(CANCEL, {}, by=owner).status_code == 503
     assert api.post("/api/billing/create-portal-session", by=owner).status_code == 200
-    payer.world.sdk.subscriptions.update(bought.id, {"cancel_at_period_end": False})
+    payer.world.sdk.subscriptions.update(subscription.id, {"cancel_at_period_end": False})
     assert api.post(CANCEL, {}, by=owner).json()["cancelAt"]
 
 

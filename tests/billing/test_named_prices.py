@@ -34,21 +34,21 @@ WRONG = [
 def name(stripe_world, settings):
     """Let the environment name a monthly price for Pro that differs in this from a valid one. Return its ID."""
 
-    def made(**different) -> str:
-        given = GOOD | different
-        if given.pop("metered", False):
+    def create_price(**different) -> str:
+        params = GOOD | different
+        if params.pop("metered", False):
             meter = stripe_world.sdk.billing.meters.list().data[0].id
-            given["recurring"] = {"interval": "month", "usage_type": "metered", "meter": meter}
-        archived = given["product"] == "archived"
+            params["recurring"] = {"interval": "month", "usage_type": "metered", "meter": meter}
+        archived = params["product"] == "archived"
         if archived:
-            given["product"] = stripe_world.sdk.products.create({"name": "Former"}).id
-        price = stripe_world.sdk.prices.create({key: value for key, value in given.items() if value is not None})
+            params["product"] = stripe_world.sdk.products.create({"name": "Former"}).id
+        price = stripe_world.sdk.prices.create({key: value for key, value in params.items() if value is not None})
         if archived:
-            stripe_world.sdk.products.update(given["product"], {"active": False})
+            stripe_world.sdk.products.update(params["product"], {"active": False})
         settings.STRIPE_PRICE_IDS = {"STRIPE_PRO_MONTHLY_PRICE_ID": price.id}
         return price.id
 
-    return made
+    return create_price
 
 
 def errors() -> list[str]:
@@ -105,8 +105,8 @@ def test_a_stripe_outage_is_a_warning(stripe_world, settings):
 
 
 def test_the_web_server_does_not_start_with_a_wrong_price(name, stripe_world):
-    given = {"KEY_ENVIRONMENT": "test", "STRIPE_SECRET_KEY": SECRET_KEY, "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET}
-    given |= {"STRIPE_API_BASE": stripe_world.url, "STRIPE_PRO_MONTHLY_PRICE_ID": name(unit_amount=1200)}
-    said = start(("-c", "import contextmcp.wsgi"), **given)
-    assert said.returncode == 78
-    assert "STRIPE_PRO_MONTHLY_PRICE_ID names" in said.stderr and "Traceback" not in said.stderr
+    params = {"KEY_ENVIRONMENT": "test", "STRIPE_SECRET_KEY": SECRET_KEY, "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET}
+    params |= {"STRIPE_API_BASE": stripe_world.url, "STRIPE_PRO_MONTHLY_PRICE_ID": name(unit_amount=1200)}
+    output = start(("-c", "import contextmcp.wsgi"), **params)
+    assert output.returncode == 78
+    assert "STRIPE_PRO_MONTHLY_PRICE_ID names" in output.stderr and "Traceback" not in output.stderr

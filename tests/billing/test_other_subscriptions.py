@@ -25,9 +25,9 @@ def contract(payer):
         price = payer.world.sdk.prices.create(
             {"product": product.id, "unit_amount": 50_000, "currency": "usd", "recurring": {"interval": "month"}}
         )
-        bought = payer.world.subscribe(payer.customer, price.id)
+        subscription = payer.world.subscribe(payer.customer, price.id)
         payer.world.deliver()
-        return bought
+        return subscription
 
     return sell
 
@@ -52,10 +52,10 @@ def test_a_plan_change_does_not_affect_other_subscriptions(payer, owner, contrac
 
 
 def test_canceling_the_plan_keeps_other_subscriptions(payer, owner, contract):
-    bought = payer.buy()
+    subscription = payer.buy()
     other = contract()
     BillingManager(payer.organization).cancel(actor=owner.caller, at_once=True)
-    assert at_stripe(payer, bought).status == "canceled"
+    assert at_stripe(payer, subscription).status == "canceled"
     assert at_stripe(payer, other).status == "active"
     assert payer.plan == "free"
 
@@ -71,10 +71,10 @@ def test_other_subscription_allows_checkout_and_no_cancellation(payer, owner, co
 
 
 def test_a_subscription_to_a_foreign_price_does_not_entitle(payer, contract):
-    bought = payer.buy()
+    subscription = payer.buy()
     price = at_stripe(payer, contract())["items"].data[0].price.id
-    item = at_stripe(payer, bought)["items"].data[0].id
-    payer.world.sdk.subscriptions.update(bought.id, {"items": [{"id": item, "price": price}], "proration_behavior": "none"})
+    item = at_stripe(payer, subscription)["items"].data[0].id
+    payer.world.sdk.subscriptions.update(subscription.id, {"items": [{"id": item, "price": price}], "proration_behavior": "none"})
     payer.world.deliver()
     assert payer.plan == "free"
     assert not SubscriptionState.objects.exists()
@@ -82,19 +82,19 @@ def test_a_subscription_to_a_foreign_price_does_not_entitle(payer, contract):
 
 @pytest.mark.parametrize("value", ["see ticket 42", "", "0", "\U0001f600", "None", "0" * 500])
 def test_invalid_metadata_does_not_stop_a_cancellation(payer, value):
-    bought = payer.buy()
-    payer.world.sdk.subscriptions.update(bought.id, {"metadata": {"checkout_attempt": value, "organization": value}})
+    subscription = payer.buy()
+    payer.world.sdk.subscriptions.update(subscription.id, {"metadata": {"checkout_attempt": value, "organization": value}})
     payer.world.deliver()
-    payer.world.sdk.subscriptions.cancel(bought.id)
+    payer.world.sdk.subscriptions.cancel(subscription.id)
     payer.world.deliver()
     assert payer.plan == "free"
 
 
 @pytest.mark.parametrize("value", ["{}", "", "\U0001f600", "0" * 500, "0192f0c1-5a52-7a6d-925a-895618c9074c"])
 def test_invalid_customer_metadata_does_not_stop_a_sync(payer, value):
-    bought = payer.buy()
+    subscription = payer.buy()
     payer.world.sdk.customers.update(payer.customer, {"metadata": {customer_mapping.SUBSCRIBER: value}})
-    payer.world.sdk.subscriptions.cancel(bought.id)
+    payer.world.sdk.subscriptions.cancel(subscription.id)
     payer.world.deliver()
     assert payer.plan == "free"
 
@@ -102,11 +102,11 @@ def test_invalid_customer_metadata_does_not_stop_a_sync(payer, value):
 def test_a_linked_customer_keeps_its_organization(payer):
     other = Payer.make(payer.world, OrganizationFactory(name="Other"))
     other.buy("enterprise")
-    bought = payer.buy()
+    subscription = payer.buy()
     payer.world.sdk.customers.update(payer.customer, {"metadata": {customer_mapping.SUBSCRIBER: str(other.organization.pk)}})
     payer.world.deliver()
     assert (payer.plan, other.plan) == ("pro", "enterprise")
-    payer.world.sdk.subscriptions.cancel(bought.id)
+    payer.world.sdk.subscriptions.cancel(subscription.id)
     payer.world.deliver()
     assert (payer.plan, other.plan) == ("free", "enterprise")
 

@@ -59,8 +59,8 @@ def report(payer) -> None:
 
 def test_enabling_adds_a_metered_item(pro, api, owner):
     assert pro.state.overage_item_id
-    told = api.get("/api/billing/subscription", by=owner).json()["overage"]
-    assert told == {"feature": "sessions", "enabled": True, "cap": 2000, "maxPerInvoice": 2000, "unitAmount": 2, "currency": "usd"}
+    result = api.get("/api/billing/subscription", by=owner).json()["overage"]
+    assert result == {"feature": "sessions", "enabled": True, "cap": 2000, "maxPerInvoice": 2000, "unitAmount": 2, "currency": "usd"}
     assert api.put(PATH, ON | {"cap": 500}, by=owner).json()["cap"] == 500
     assert len(pro.world.sdk.subscriptions.retrieve(pro.state.stripe_subscription_id)["items"].data) == 2
 
@@ -72,8 +72,8 @@ def test_only_units_beyond_the_quota_are_billed(pro, acme):
     use(acme, 130)
     report(pro)
     report(pro)
-    made = MeterReport.objects.get()
-    assert (made.units, made.state, made.sequence) == (130, "sent", 1)
+    created = MeterReport.objects.get()
+    assert (created.units, created.state, created.sequence) == (130, "sent", 1)
     use(acme, 20)
     report(pro)
     assert total(pro) == 150
@@ -106,13 +106,13 @@ def test_units_beyond_the_cap_are_not_reported(pro, acme, api, owner):
 def test_usage_after_the_invoice_is_counted_and_logged_but_not_billed(pro, acme):
     use(acme, 1010)
     report(pro)
-    began = pro.state.anchor
+    started = pro.state.anchor
     pro.later(31.2)
-    late = EventBody("sessions", 4, "late", began + timedelta(days=3))
+    late = EventBody("sessions", 4, "late", started + timedelta(days=3))
     assert UsageTracker(acme).record_events([late]) == [("accepted", None, None)]
-    with capture_logs() as said:
+    with capture_logs() as error:
         report(pro)
-    assert [(each["event"], each["units"]) for each in said if each["log_level"] == "warning"] == [("billing.overage_after_invoice", 4)]
+    assert [(each["event"], each["units"]) for each in error if each["log_level"] == "warning"] == [("billing.overage_after_invoice", 4)]
     assert total(pro) == 14
     pro.later(31)
     assert [invoice.total for invoice in Invoice.objects.order_by("created_at", "id")][-2:] == [900 + 10 * 2, 900]
@@ -147,7 +147,7 @@ def test_a_report_past_the_deduplication_window_is_not_repeated(pro, acme):
     assert reporting.send_reports() == 0
     assert MeterReport.objects.get().state == "sent"
     # The comparison finds out whether it arrived, and corrects the total.
-    assert [found[1:] for found in meter_totals.compare_totals(acme, dry_run=True)] == [(10, 0)]
+    assert [result[1:] for result in meter_totals.compare_totals(acme, dry_run=True)] == [(10, 0)]
     reconciliation.reconcile(acme)
     assert Drift.objects.get(kind="meter_total").repaired
     reporting.send_reports()
@@ -175,10 +175,10 @@ def test_an_excess_at_stripe_is_corrected(pro, acme):
     assert reporting.enqueue_reports(acme) == 0
 
 
-@pytest.mark.parametrize("seen", [True, False])
-def test_a_lower_cap_keeps_reported_units(pro, acme, api, owner, seen):
+@pytest.mark.parametrize("observed", [True, False])
+def test_a_lower_cap_keeps_reported_units(pro, acme, api, owner, observed):
     use(acme, 1500)
-    if seen:
+    if observed:
         report(pro)
     assert api.put(PATH, ON | {"cap": 2}, by=owner).status_code == 200
     report(pro)
@@ -202,12 +202,12 @@ def test_a_correction_is_reported_whatever_the_cap(pro, acme, api, owner):
 def test_units_used_before_disabling_are_billed(pro, acme, api, owner, monkeypatch):
     collect, looks = reporting.enqueue_reports, []
 
-    def busy(organization, **given):
-        found = collect(organization, **given)
+    def busy(organization, **params):
+        result = collect(organization, **params)
         if not looks:
             use(acme, 1003)
-        looks.append(found)
-        return found
+        looks.append(result)
+        return result
 
     monkeypatch.setattr(reporting, "enqueue_reports", busy)
     api.put(PATH, {"enabled": False}, by=owner)
@@ -232,19 +232,19 @@ def test_only_one_of_two_concurrent_comparisons_repairs(pro, acme):
     use(acme, 1010)
     report(pro)
     MeterReport.objects.update(sent_at=now() - timedelta(hours=1))
-    told = MeterReport.objects.get()
-    given = {"stripe_customer_id": pro.customer, "value": "7"}
+    row = MeterReport.objects.get()
+    params = {"stripe_customer_id": pro.customer, "value": "7"}
     pro.world.sdk.billing.meter_events.create(
-        {"event_name": "contextmcp_sessions_overage", "payload": given, "timestamp": int(told.timestamp.timestamp())}
+        {"event_name": "contextmcp_sessions_overage", "payload": params, "timestamp": int(row.timestamp.timestamp())}
     )
     total_at_stripe, first = metering.total, []
 
-    def total_and_another(*args, **given):
-        found = total_at_stripe(*args, **given)
+    def total_and_another(*args, **params):
+        result = total_at_stripe(*args, **params)
         if not first:
-            first.append(found)
+            first.append(result)
             list(meter_totals.compare_totals(acme, dry_run=False))
-        return found
+        return result
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(metering, "total", total_and_another)
@@ -356,9 +356,9 @@ def test_a_refused_report_is_retried_and_given_up(pro, acme, monkeypatch):
     monkeypatch.setattr(reporting, "metering", Refusing(StripeRejected("No such customer", "resource_missing")))
     for _ in range(reporting.MAX_ATTEMPTS):
         assert reporting.send_reports() == 0
-    made = MeterReport.objects.get()
-    assert (made.state, made.attempts) == ("dead", reporting.MAX_ATTEMPTS)
-    assert "No such customer" in made.error
+    created = MeterReport.objects.get()
+    assert (created.state, created.attempts) == ("dead", reporting.MAX_ATTEMPTS)
+    assert "No such customer" in created.error
     assert reporting.send_reports() == 0
     # The report is not repeated every few seconds. A day later Stripe may accept it.
     assert reporting.enqueue_reports(acme) == 0
@@ -378,7 +378,7 @@ class Refusing:
     def __init__(self, error):
         self.error = error
 
-    def report(self, **given):
+    def report(self, **params):
         raise self.error
 
 

@@ -16,10 +16,10 @@ BEHAVIORS = ["keep_as_draft", "mark_uncollectible", "void"]
 
 
 def pause(payer, behavior: str = "void", resumes_in: int | None = None) -> None:
-    wanted = {"behavior": behavior}
+    expected = {"behavior": behavior}
     if resumes_in:
-        wanted["resumes_at"] = int(now(payer.organization).timestamp()) + resumes_in * DAY
-    payer.world.sdk.subscriptions.update(payer.state.stripe_subscription_id, {"pause_collection": wanted})
+        expected["resumes_at"] = int(now(payer.organization).timestamp()) + resumes_in * DAY
+    payer.world.sdk.subscriptions.update(payer.state.stripe_subscription_id, {"pause_collection": expected})
     payer.world.deliver()
 
 
@@ -31,8 +31,8 @@ def test_plan_continues_and_the_pause_is_shown(payer, api, owner, behavior):
     assert [each["behavior"] for each in logs if each["event"] == "billing.collection_paused"] == [behavior]
     payer.later(45)
     assert (payer.state.status, payer.plan) == ("active", "pro")
-    told = api.get("/api/billing/subscription", by=owner).json()
-    assert told["collectionPause"] == {"behavior": behavior, "resumesAt": None}
+    data = api.get("/api/billing/subscription", by=owner).json()
+    assert data["collectionPause"] == {"behavior": behavior, "resumesAt": None}
     run = reconciliation.reconcile(payer.organization)
     assert [drift.subject for drift in Drift.objects.filter(run=run, kind="collection_paused")] == [payer.state.stripe_subscription_id]
 

@@ -41,8 +41,8 @@ def test_a_bank_account_is_shown(stripe_world, payer, api, owner, sign_in_as):
     sdk.payment_methods.attach(method.id, {"customer": payer.customer})
     sdk.customers.update(payer.customer, {"invoice_settings": {"default_payment_method": method.id}})
     sync_customer(payer.customer)
-    told = api.get("/api/billing/subscription", by=owner).json()["paymentMethod"]
-    assert told == {
+    result = api.get("/api/billing/subscription", by=owner).json()["paymentMethod"]
+    assert result == {
         "type": "sepa_debit",
         "displayName": "SEPA Direct Debit ending in 3201",
         "brand": None,
@@ -54,8 +54,8 @@ def test_a_bank_account_is_shown(stripe_world, payer, api, owner, sign_in_as):
     assert "SEPA Direct Debit ending in 3201" in page
     assert "No payment method." not in page
     assert "Expires" not in page
-    bought = payer.buy(default_payment_method=method.id)
-    assert bought.status == "active"
+    subscription = payer.buy(default_payment_method=method.id)
+    assert subscription.status == "active"
     upgrade = sign_in_as(owner).get(reverse("preview-change"), {"plan": "enterprise", "interval": "month"}).text
     assert "Charged to SEPA Direct Debit ending in 3201." in upgrade
 
@@ -63,8 +63,8 @@ def test_a_bank_account_is_shown(stripe_world, payer, api, owner, sign_in_as):
 def test_a_card_is_shown(payer, api, owner, sign_in_as):
     assert "No payment method." in sign_in_as(owner).get(reverse("billing")).text
     payer.buy()
-    told = api.get("/api/billing/subscription", by=owner).json()["paymentMethod"]
-    assert (told["type"], told["brand"], told["last4"], told["displayName"]) == ("card", "visa", "4242", "Visa ending in 4242")
+    result = api.get("/api/billing/subscription", by=owner).json()["paymentMethod"]
+    assert (result["type"], result["brand"], result["last4"], result["displayName"]) == ("card", "visa", "4242", "Visa ending in 4242")
     page = sign_in_as(owner).get(reverse("billing")).text
     assert "Visa ending in 4242" in page
     assert "Expires 12/2034" in page
@@ -95,8 +95,8 @@ class TestOverageOnAnInvoice:
         assert api.post("/api/billing/change-plan", {"planTier": "pro", "interval": "year"}, by=owner).status_code == 200
         payer.world.deliver()
         assert payer.state.stripe_price_id == price_of("pro", "year")
-        told = api.get("/api/billing/subscription", by=owner).json()["overage"]
-        assert (told["cap"], told["maxPerInvoice"]) == (60, 120)
+        result = api.get("/api/billing/subscription", by=owner).json()["overage"]
+        assert (result["cap"], result["maxPerInvoice"]) == (60, 120)
         assert "up to $1.20" in browser.get(reverse("billing")).text
 
     def test_no_invoice_exceeds_the_stated_maximum(self, payer, api, owner):

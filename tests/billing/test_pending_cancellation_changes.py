@@ -24,8 +24,8 @@ def test_a_canceled_subscription_cannot_be_upgraded(payer, api, owner, path):
 
 
 def test_a_change_of_interval_is_refused_with_an_end_date(payer, api, owner):
-    bought = payer.buy()
-    payer.world.sdk.subscriptions.update(bought.id, {"cancel_at": bought.created + 40 * 86_400})
+    subscription = payer.buy()
+    payer.world.sdk.subscriptions.update(subscription.id, {"cancel_at": subscription.created + 40 * 86_400})
     assert problem(api.post(CHANGE, {"planTier": "pro", "interval": "year"}, by=owner)) == (409, "cancellation_pending")
 
 
@@ -46,8 +46,8 @@ def test_canceling_after_an_unsynchronized_downgrade(payer, api, owner):
 
 
 def test_a_cancellation_in_the_dashboard_is_synced_first(payer, api, owner):
-    bought = payer.buy()
-    payer.world.sdk.subscriptions.update(bought.id, {"cancel_at_period_end": True})
+    subscription = payer.buy()
+    payer.world.sdk.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
     assert problem(api.post(CANCEL, {}, by=owner)) == (409, "nothing_to_change")
     sync_customer(payer.customer)
     assert payer.state.cancel_at
@@ -63,10 +63,10 @@ def downgrading(payer, api, owner):
 
 
 def test_a_declined_upgrade_keeps_the_scheduled_downgrade(downgrading, api, owner):
-    planned = api.get(STANDING, by=owner).json()["upcomingChange"]
+    scheduled = api.get(STANDING, by=owner).json()["upcomingChange"]
     for _ in range(2):
         assert problem(api.post(CHANGE, YEARLY, by=owner)) == (402, "payment_required")
-        assert api.get(STANDING, by=owner).json()["upcomingChange"] == planned
+        assert api.get(STANDING, by=owner).json()["upcomingChange"] == scheduled
     downgrading.world.card(downgrading.customer)
     downgrading.later(31.2)
     assert (downgrading.state.plan, Invoice.objects.order_by("-created_at", "-id").first().total) == ("pro", 900)
@@ -86,20 +86,20 @@ def test_a_declined_upgrade_keeps_the_schedules_discount(payer, api, owner):
 
 
 def test_the_downgrade_is_kept_after_a_lost_response(downgrading, api, owner, monkeypatch):
-    planned = api.get(STANDING, by=owner).json()["upcomingChange"]
+    scheduled = api.get(STANDING, by=owner).json()["upcomingChange"]
     with monkeypatch.context() as patch:
         patch.setattr(subscriptions, "update", unavailable)
         assert api.post(CHANGE, YEARLY, by=owner).status_code == 503
     assert problem(api.post(CHANGE, YEARLY, by=owner)) == (402, "payment_required")
-    assert api.get(STANDING, by=owner).json()["upcomingChange"] == planned
+    assert api.get(STANDING, by=owner).json()["upcomingChange"] == scheduled
 
 
 def test_lost_scheduled_change_is_reported(downgrading, api, owner, monkeypatch):
     monkeypatch.setattr(subscriptions, "update_schedule", unavailable)
-    refused = api.post(CHANGE, YEARLY, by=owner)
-    assert problem(refused) == (402, "payment_required")
-    assert "Schedule it again" in refused.json()["detail"]
-    assert refused.json()["reason"]
+    response = api.post(CHANGE, YEARLY, by=owner)
+    assert problem(response) == (402, "payment_required")
+    assert "Schedule it again" in response.json()["detail"]
+    assert response.json()["reason"]
     assert api.get(STANDING, by=owner).json()["upcomingChange"] is None
 
 

@@ -69,8 +69,8 @@ def test_existing_subscribers_keep_their_version(payer, acme, stranger, version_
 def test_the_command_lists_changes_and_migrates(payer, acme, version_two):
     payer.buy()
     version_two()
-    told = command("pro", "--dry-run")
-    assert "Acme: pro v1 -> pro v2, $9.00 -> $12.00 per month; projects: 10 -> 20" in told
+    result = command("pro", "--dry-run")
+    assert "Acme: pro v1 -> pro v2, $9.00 -> $12.00 per month; projects: 10 -> 20" in result
     assert limit(acme) == 10
     assert "Moved 1 of 1" in command("pro", "--to", "2", "--organization", acme.slug)
     assert limit(acme) == 20
@@ -94,16 +94,16 @@ def test_past_due_and_changing_subscribers_are_not_migrated(payer, acme, api, ow
     payer.buy("pro", "year")
     api.post("/api/billing/change-plan", {"planTier": "pro", "interval": "month"}, by=owner)
     version_two()
-    found = plan_migration.preview_migrations("pro")
-    assert [move.refused for move in found] == ["a plan change is scheduled"]
-    assert plan_migration.migrate(found) == 0
+    result = plan_migration.preview_migrations("pro")
+    assert [move.refused for move in result] == ["a plan change is scheduled"]
+    assert plan_migration.migrate(result) == 0
     assert "(not moved: a plan change is scheduled)" in command("pro", "--dry-run")
-    assert replace(found[0], refused="").refused == ""
+    assert replace(result[0], refused="").refused == ""
 
 
 def move_all(client, **more):
-    given = {"action": "move", "select_across": "1", "_selected_action": [SubscriptionState.objects.first().pk], **more}
-    return client.post("/admin/billing/subscriptionstate/?status__exact=active", given, follow=True)
+    params = {"action": "move", "select_across": "1", "_selected_action": [SubscriptionState.objects.first().pk], **more}
+    return client.post("/admin/billing/subscriptionstate/?status__exact=active", params, follow=True)
 
 
 def test_staff_migrate_all_rows_in_the_admin(payer, acme, version_two, client, django_assert_max_num_queries):

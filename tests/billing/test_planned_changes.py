@@ -18,13 +18,13 @@ PRO = {"planTier": "pro", "interval": "month"}
 
 
 def newest() -> Invoice:
-    found = Invoice.objects.order_by("-created_at", "-id").first()
-    assert found is not None
-    return found
+    row = Invoice.objects.order_by("-created_at", "-id").first()
+    assert row is not None
+    return row
 
 
 @pytest.fixture
-def planned(payer, api, owner):
+def scheduled(payer, api, owner):
     """Enterprise until the period ends, then Pro."""
     payer.buy("enterprise")
     assert api.post(CHANGE, PRO, by=owner).status_code == 200
@@ -36,20 +36,20 @@ def schedule_of(payer):
     return payer.world.sdk.subscription_schedules.retrieve(payer.state.schedule_id)
 
 
-def test_a_later_coupon_is_copied_to_the_schedule(planned):
-    coupon = planned.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
-    planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"discounts": [{"coupon": coupon.id}]})
-    planned.world.deliver()
-    planned.later(31.2)
-    assert (planned.state.plan, newest().total) == ("pro", 450)
+def test_a_later_coupon_is_copied_to_the_schedule(scheduled):
+    coupon = scheduled.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
+    scheduled.world.sdk.subscriptions.update(scheduled.state.stripe_subscription_id, {"discounts": [{"coupon": coupon.id}]})
+    scheduled.world.deliver()
+    scheduled.later(31.2)
+    assert (scheduled.state.plan, newest().total) == ("pro", 450)
 
 
-def test_a_later_promotion_code_is_copied_to_the_schedule(planned):
-    coupon = planned.world.sdk.coupons.create({"amount_off": 100, "currency": "usd", "duration": "forever"})
-    code = planned.world.sdk.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "LESS"})
-    planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"discounts": [{"promotion_code": code.id}]})
-    planned.world.deliver()
-    planned.later(31.2)
+def test_a_later_promotion_code_is_copied_to_the_schedule(scheduled):
+    coupon = scheduled.world.sdk.coupons.create({"amount_off": 100, "currency": "usd", "duration": "forever"})
+    code = scheduled.world.sdk.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "LESS"})
+    scheduled.world.sdk.subscriptions.update(scheduled.state.stripe_subscription_id, {"discounts": [{"promotion_code": code.id}]})
+    scheduled.world.deliver()
+    scheduled.later(31.2)
     assert newest().total == 800
 
 
@@ -63,56 +63,58 @@ def test_a_later_removal_of_a_discount_is_copied(payer, api, owner):
     assert newest().total == 900
 
 
-def test_a_later_quantity_is_copied_to_the_schedule(planned):
-    bought = planned.world.sdk.subscriptions.retrieve(planned.state.stripe_subscription_id)
-    row = {"id": bought["items"].data[0].id, "quantity": 5}
-    planned.world.sdk.subscriptions.update(bought.id, {"items": [row], "proration_behavior": "none"})
-    planned.world.deliver()
-    planned.later(31.2)
+def test_a_later_quantity_is_copied_to_the_schedule(scheduled):
+    subscription = scheduled.world.sdk.subscriptions.retrieve(scheduled.state.stripe_subscription_id)
+    row = {"id": subscription["items"].data[0].id, "quantity": 5}
+    scheduled.world.sdk.subscriptions.update(subscription.id, {"items": [row], "proration_behavior": "none"})
+    scheduled.world.deliver()
+    scheduled.later(31.2)
     assert newest().total == 4500
 
 
 def test_the_quantity_at_scheduling_is_kept(payer, api, owner):
-    bought = payer.world.sdk.subscriptions.create({"customer": payer.customer, "items": [{"price": price_of("enterprise"), "quantity": 3}]})
+    subscription = payer.world.sdk.subscriptions.create(
+        {"customer": payer.customer, "items": [{"price": price_of("enterprise"), "quantity": 3}]}
+    )
     payer.world.deliver()
     assert api.post(CHANGE, PRO, by=owner).status_code == 200
     payer.later(31.2)
-    assert payer.world.sdk.subscriptions.retrieve(bought.id)["items"].data[0].quantity == 3
+    assert payer.world.sdk.subscriptions.retrieve(subscription.id)["items"].data[0].quantity == 3
     assert newest().total == 2700
 
 
-def test_a_later_card_is_copied_to_the_schedule(planned):
-    card = planned.world.card(planned.customer, "pm_card_mastercard")
-    planned.world.card(planned.customer, "pm_card_chargeCustomerFail")
-    planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"default_payment_method": card})
-    planned.world.deliver()
-    planned.later(31.2)
-    assert planned.world.sdk.subscriptions.retrieve(planned.state.stripe_subscription_id).default_payment_method == card
-    assert (planned.state.status, newest().status) == ("active", "paid")
+def test_a_later_card_is_copied_to_the_schedule(scheduled):
+    card = scheduled.world.card(scheduled.customer, "pm_card_mastercard")
+    scheduled.world.card(scheduled.customer, "pm_card_chargeCustomerFail")
+    scheduled.world.sdk.subscriptions.update(scheduled.state.stripe_subscription_id, {"default_payment_method": card})
+    scheduled.world.deliver()
+    scheduled.later(31.2)
+    assert scheduled.world.sdk.subscriptions.retrieve(scheduled.state.stripe_subscription_id).default_payment_method == card
+    assert (scheduled.state.status, newest().status) == ("active", "paid")
 
 
 def test_a_replaced_card_is_not_restored(payer, api, owner):
     first = payer.world.card(payer.customer)
-    bought = payer.buy("enterprise", default_payment_method=first)
+    subscription = payer.buy("enterprise", default_payment_method=first)
     api.post(CHANGE, PRO, by=owner)
     second = payer.world.card(payer.customer, "pm_card_mastercard")
-    payer.world.sdk.subscriptions.update(bought.id, {"default_payment_method": second})
+    payer.world.sdk.subscriptions.update(subscription.id, {"default_payment_method": second})
     payer.world.deliver()
     payer.later(31.2)
-    assert payer.world.sdk.subscriptions.retrieve(bought.id).default_payment_method == second
+    assert payer.world.sdk.subscriptions.retrieve(subscription.id).default_payment_method == second
 
 
-def test_an_item_of_the_dashboard_is_copied_to_the_schedule(planned):
-    product = planned.world.sdk.products.create({"name": "Support"})
-    price = planned.world.sdk.prices.create(
+def test_an_item_of_the_dashboard_is_copied_to_the_schedule(scheduled):
+    product = scheduled.world.sdk.products.create({"name": "Support"})
+    price = scheduled.world.sdk.prices.create(
         {"product": product.id, "unit_amount": 2500, "currency": "usd", "recurring": {"interval": "month"}}
     )
-    planned.world.sdk.subscription_items.create(
-        {"subscription": planned.state.stripe_subscription_id, "price": price.id, "proration_behavior": "none"}
+    scheduled.world.sdk.subscription_items.create(
+        {"subscription": scheduled.state.stripe_subscription_id, "price": price.id, "proration_behavior": "none"}
     )
-    planned.world.deliver()
-    planned.later(31.2)
-    assert (planned.state.plan, newest().total) == ("pro", 900 + 2500)
+    scheduled.world.deliver()
+    scheduled.later(31.2)
+    assert (scheduled.state.plan, newest().total) == ("pro", 900 + 2500)
 
 
 @pytest.fixture
@@ -135,49 +137,49 @@ def test_change_waits_for_the_year_although_overage_is_billed_monthly(shortened,
 def give_free_days(payer, days: int) -> datetime:
     """Extend the paid period as staff do in Stripe's dashboard. Return its new end."""
     until = payer.state.current_period_end + timedelta(days=days)
-    wanted = {"trial_end": int(until.timestamp()), "proration_behavior": "none"}
-    payer.world.sdk.subscriptions.update(payer.state.stripe_subscription_id, wanted)
+    expected = {"trial_end": int(until.timestamp()), "proration_behavior": "none"}
+    payer.world.sdk.subscriptions.update(payer.state.stripe_subscription_id, expected)
     payer.world.deliver()
     return until
 
 
-def moment_of(told) -> datetime:
-    return datetime.fromisoformat(told["upcomingChange"]["at"])
+def moment_of(result) -> datetime:
+    return datetime.fromisoformat(result["upcomingChange"]["at"])
 
 
-def test_later_free_days_postpone_the_change(planned, api, owner):
-    until = give_free_days(planned, 14)
+def test_later_free_days_postpone_the_change(scheduled, api, owner):
+    until = give_free_days(scheduled, 14)
     assert moment_of(api.get(STANDING, by=owner).json()) == until
-    planned.later(32)
-    assert (planned.state.plan, planned.state.status) == ("enterprise", "trialing")
-    planned.later(14)
-    assert (planned.state.plan, planned.state.status, newest().total) == ("pro", "active", 900)
-    assert planned.plan == "pro"
+    scheduled.later(32)
+    assert (scheduled.state.plan, scheduled.state.status) == ("enterprise", "trialing")
+    scheduled.later(14)
+    assert (scheduled.state.plan, scheduled.state.status, newest().total) == ("pro", "active", 900)
+    assert scheduled.plan == "pro"
 
 
-def test_removing_free_days_moves_the_change_forward(planned, api, owner):
-    give_free_days(planned, 14)
-    give_free_days(planned, -7)
-    assert moment_of(api.get(STANDING, by=owner).json()) == planned.state.current_period_end
-    planned.later(40)
-    assert planned.state.plan == "pro"
+def test_removing_free_days_moves_the_change_forward(scheduled, api, owner):
+    give_free_days(scheduled, 14)
+    give_free_days(scheduled, -7)
+    assert moment_of(api.get(STANDING, by=owner).json()) == scheduled.state.current_period_end
+    scheduled.later(40)
+    assert scheduled.state.plan == "pro"
 
 
-def test_changes_before_free_days_are_kept_after_them(planned):
-    coupon = planned.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
-    planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"discounts": [{"coupon": coupon.id}]})
-    planned.world.deliver()
-    give_free_days(planned, 14)
-    planned.later(46)
-    assert (planned.state.plan, newest().total) == ("pro", 450)
+def test_changes_before_free_days_are_kept_after_them(scheduled):
+    coupon = scheduled.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
+    scheduled.world.sdk.subscriptions.update(scheduled.state.stripe_subscription_id, {"discounts": [{"coupon": coupon.id}]})
+    scheduled.world.deliver()
+    give_free_days(scheduled, 14)
+    scheduled.later(46)
+    assert (scheduled.state.plan, newest().total) == ("pro", 450)
 
 
 def test_a_downgrade_during_free_days_starts_after_them(payer, api, owner):
     payer.buy("enterprise")
     payer.later(1)
     until = give_free_days(payer, 14)
-    told = api.post("/api/billing/preview-change", PRO, by=owner).json()
-    assert (told["when"], told["nextAmount"], datetime.fromisoformat(told["effectiveAt"])) == ("period_end", 900, until)
+    data = api.post("/api/billing/preview-change", PRO, by=owner).json()
+    assert (data["when"], data["nextAmount"], datetime.fromisoformat(data["effectiveAt"])) == ("period_end", 900, until)
     assert moment_of(api.post(CHANGE, PRO, by=owner).json()) == until
     payer.later((until - now(payer.organization)).days - 1)
     assert payer.plan == "enterprise"
@@ -194,13 +196,13 @@ def test_an_upgrade_during_free_days_is_immediate_and_free(payer, api, owner):
     assert (payer.plan, newest().pk) == ("enterprise", paid)
 
 
-def test_the_email_before_free_days_end_has_the_amount(planned):
-    planned.later(1)
-    until = give_free_days(planned, 14)
-    planned.later((until - now(planned.organization)).days - 1)
+def test_the_email_before_free_days_end_has_the_amount(scheduled):
+    scheduled.later(1)
+    until = give_free_days(scheduled, 14)
+    scheduled.later((until - now(scheduled.organization)).days - 1)
     sender.deliver_due()
-    (letter,) = [each for each in mail.outbox if "free period ends on" in each.subject]
-    assert "Your next payment for ContextMCP Pro is due on that date: $9.00 for the next month." in letter.body
+    (email,) = [each for each in mail.outbox if "free period ends on" in each.subject]
+    assert "Your next payment for ContextMCP Pro is due on that date: $9.00 for the next month." in email.body
 
 
 def test_free_days_postpone_a_cancellation(payer, api, owner):
@@ -224,8 +226,8 @@ def test_overage_enabled_later_is_copied_to_the_schedule(shortened, api, owner, 
     assert api.put(OVERAGE, {"enabled": True, "cap": 500}, by=owner).status_code == 200
     assert len(schedule_of(shortened).phases[-1]["items"]) == 2
     year_later(shortened)
-    told = api.get(STANDING, by=owner).json()
-    assert (told["interval"], told["overage"]["enabled"]) == ("month", True)
+    data = api.get(STANDING, by=owner).json()
+    assert (data["interval"], data["overage"]["enabled"]) == ("month", True)
     assert shortened.state.overage_item_id
     UsageTracker(acme).consume("sessions", 1001)
 
@@ -240,32 +242,32 @@ def test_overage_is_kept_by_another_scheduled_plan(shortened, api, owner):
 
 
 def test_a_schedule_of_the_dashboard_is_not_changed(payer):
-    bought = payer.buy("enterprise")
-    made = payer.world.sdk.subscription_schedules.create({"from_subscription": bought.id})
+    subscription = payer.buy("enterprise")
+    created = payer.world.sdk.subscription_schedules.create({"from_subscription": subscription.id})
     rows = {name: [{"price": price_of(name), "quantity": 1}] for name in ("enterprise", "pro")}
-    begin, end = made.phases[0].start_date, made.phases[0].end_date
+    begin, end = created.phases[0].start_date, created.phases[0].end_date
     phases = [
         {"items": rows["enterprise"], "start_date": begin, "end_date": end},
         {"items": rows["pro"], "duration": {"interval": "month"}},
     ]
-    payer.world.sdk.subscription_schedules.update(made.id, {"phases": phases})
+    payer.world.sdk.subscription_schedules.update(created.id, {"phases": phases})
     coupon = payer.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
-    payer.world.sdk.subscriptions.update(bought.id, {"discounts": [{"coupon": coupon.id}]})
+    payer.world.sdk.subscriptions.update(subscription.id, {"discounts": [{"coupon": coupon.id}]})
     payer.world.deliver()
     assert schedule_of(payer).phases[-1].discounts == []
 
 
-def test_aligned_schedule_makes_no_stripe_call(planned, monkeypatch):
+def test_aligned_schedule_makes_no_stripe_call(scheduled, monkeypatch):
     from billing.stripe.gateway import subscriptions
 
     monkeypatch.setattr(subscriptions, "update_schedule", lambda *args, **params: pytest.fail("nothing differs"))
-    planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"metadata": {"note": "x"}})
-    planned.world.deliver()
+    scheduled.world.sdk.subscriptions.update(scheduled.state.stripe_subscription_id, {"metadata": {"note": "x"}})
+    scheduled.world.deliver()
 
 
-def test_an_aligned_change_can_be_canceled(planned, api, owner):
-    coupon = planned.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
-    planned.world.sdk.subscriptions.update(planned.state.stripe_subscription_id, {"discounts": [{"coupon": coupon.id}]})
-    planned.world.deliver()
+def test_an_aligned_change_can_be_canceled(scheduled, api, owner):
+    coupon = scheduled.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
+    scheduled.world.sdk.subscriptions.update(scheduled.state.stripe_subscription_id, {"discounts": [{"coupon": coupon.id}]})
+    scheduled.world.deliver()
     assert api.delete(f"{STANDING}/upcoming-change", by=owner).json()["upcomingChange"] is None
     assert problem(api.delete(f"{STANDING}/upcoming-change", by=owner)) == (409, "nothing_to_change")

@@ -34,9 +34,9 @@ def test_payment_that_checkout_collected_before_the_subscription_counts():
 
 def test_payments_of_another_subscription_do_not_count():
     paid = [invoice("sub_1", "pi_1"), invoice("sub_2", "pi_2")]
-    given = [charge("pi_2", 998, refunded=False), charge("pi_1", 1001)]
-    assert cancellation_reason([FORMER, PRESENT], paid, given, [{"status": "lost", "charge": "ch_pi_1"}]) == ""
-    assert cancellation_reason([FORMER, PRESENT], paid, given, [{"status": "lost", "charge": "ch_pi_2"}]) == "dispute_lost"
+    params = [charge("pi_2", 998, refunded=False), charge("pi_1", 1001)]
+    assert cancellation_reason([FORMER, PRESENT], paid, params, [{"status": "lost", "charge": "ch_pi_1"}]) == ""
+    assert cancellation_reason([FORMER, PRESENT], paid, params, [{"status": "lost", "charge": "ch_pi_2"}]) == "dispute_lost"
 
 
 def test_an_ended_subscription_is_not_canceled_again():

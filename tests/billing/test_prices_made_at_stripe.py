@@ -1,4 +1,4 @@
-"""Prices and purchases created at Stripe: whoever pays for a plan has it, or the operator is alerted."""
+"""Prices and purchases created at Stripe: a customer who pays for a plan has it, or the operator is alerted."""
 
 import pytest
 import requests
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.django_db
 
 def make_price(world, *, product: str = "", **more) -> str:
     product = product or world.sdk.products.create({"name": "Special offer", "metadata": more.pop("product_metadata", {})}).id
-    given = {"product": product, "unit_amount": 700, "currency": "usd", "recurring": {"interval": "month"}, **more}
-    return world.sdk.prices.create(given).id
+    params = {"product": product, "unit_amount": 700, "currency": "usd", "recurring": {"interval": "month"}, **more}
+    return world.sdk.prices.create(params).id
 
 
 def subscribe(payer: Payer, price: str) -> list[str]:
@@ -56,12 +56,12 @@ def test_unknown_price_alerts_at_once_and_staff_can_register_it(payer, client):
     assert payer.plan == "free"
     staff(client)
     version = PlanPrice.objects.get(stripe_price_id=price_of()).plan_version
-    given = {"plan_version": version.pk, "stripe_price_id": price}
-    assert client.post(reverse("admin:billing_planprice_add"), given).status_code == 403
+    params = {"plan_version": version.pk, "stripe_price_id": price}
+    assert client.post(reverse("admin:billing_planprice_add"), params).status_code == 403
     staff(client, "operate_billing")
-    refused = client.post(reverse("admin:billing_planprice_add"), given | {"stripe_price_id": "price_nothing"})
-    assert b"No recurring price with this ID exists at Stripe." in refused.content
-    answer = client.post(reverse("admin:billing_planprice_add"), given)
+    response = client.post(reverse("admin:billing_planprice_add"), params | {"stripe_price_id": "price_nothing"})
+    assert b"No recurring price with this ID exists at Stripe." in response.content
+    answer = client.post(reverse("admin:billing_planprice_add"), params)
     assert answer.status_code == 302, answer.content
     payer.world.deliver()
     assert payer.plan == "pro"
@@ -69,10 +69,10 @@ def test_unknown_price_alerts_at_once_and_staff_can_register_it(payer, client):
 
 def reprice(payer: Payer, price: str) -> list[str]:
     """Move the plan's item to another price, as staff do in Stripe's dashboard. Return the operator alerts."""
-    bought = payer.world.sdk.subscriptions.retrieve(payer.state.stripe_subscription_id)
+    subscription = payer.world.sdk.subscriptions.retrieve(payer.state.stripe_subscription_id)
     with capture_logs() as logs:
-        wanted = [{"id": bought["items"].data[0].id, "price": price}]
-        payer.world.sdk.subscriptions.update(bought.id, {"items": wanted, "proration_behavior": "none"})
+        expected = [{"id": subscription["items"].data[0].id, "price": price}]
+        payer.world.sdk.subscriptions.update(subscription.id, {"items": expected, "proration_behavior": "none"})
         payer.world.deliver()
     return [each["event"] for each in logs if each["log_level"] == "warning" and each["event"].startswith("billing.")]
 

@@ -23,8 +23,8 @@ def command(*args: str) -> str:
 @pytest.mark.django_db
 def test_publishing_creates_products_prices_and_meter_once(stripe_configured):
     assert "+ price pro/month: 900 usd" in command()
-    made = {price.lookup_key: price for price in stripe_configured.sdk.prices.list({"limit": 100}).data}
-    assert {key: price.unit_amount for key, price in made.items()} == {
+    created = {price.lookup_key: price for price in stripe_configured.sdk.prices.list({"limit": 100}).data}
+    assert {key: price.unit_amount for key, price in created.items()} == {
         "contextmcp_pro_month": 900,
         "contextmcp_pro_year": 9000,
         "contextmcp_enterprise_month": 2900,
@@ -33,7 +33,7 @@ def test_publishing_creates_products_prices_and_meter_once(stripe_configured):
     }
     meter = stripe_configured.sdk.billing.meters.list().data[0]
     assert meter.event_name == "contextmcp_sessions_overage"
-    assert made["contextmcp_pro_sessions_overage"].recurring.meter == meter.id
+    assert created["contextmcp_pro_sessions_overage"].recurring.meter == meter.id
     assert "0 of" in command()
     assert PlanPrice.objects.count() == 5
     assert len(stripe_configured.sdk.prices.list({"limit": 100}).data) == 5

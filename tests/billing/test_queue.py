@@ -121,10 +121,10 @@ def test_old_events_are_deleted_and_dead_ones_kept(payer):
 def test_catalog_events_are_mirrored(stripe_world):
     from djstripe.models import Coupon, Product
 
-    made = stripe_world.sdk.products.create({"name": "Something"})
+    created = stripe_world.sdk.products.create({"name": "Something"})
     coupon = stripe_world.sdk.coupons.create({"percent_off": 5, "duration": "once"})
     stripe_world.deliver()
-    assert Product.objects.filter(id=made.id).exists()
+    assert Product.objects.filter(id=created.id).exists()
     assert Coupon.objects.filter(id=coupon.id).exists()
     stripe_world.sdk.coupons.delete(coupon.id)
     stripe_world.deliver()

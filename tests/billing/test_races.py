@@ -22,9 +22,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def customer(stripe_configured, acme) -> str:
     publish.publish_catalog()
-    found = customers.ensure_customer(acme, None).stripe_customer_id
-    stripe_configured.card(found)
-    return found
+    result = customers.ensure_customer(acme, None).stripe_customer_id
+    stripe_configured.card(result)
+    return result
 
 
 def price(plan="pro") -> str:
@@ -41,11 +41,11 @@ class Staller:
 
     def __call__(self, *args):
         first, self.first = self.first, False
-        found = self.fetch(*args)
+        result = self.fetch(*args)
         if first:
             self.fetched.set()
             assert self.go_on.wait(20)
-        return found
+        return result
 
 
 def in_thread(function, *args):
@@ -62,11 +62,11 @@ def in_thread(function, *args):
 
 def race(world, customer, monkeypatch) -> str:
     """One worker fetches and stalls, the subscription ends, another worker syncs, the first continues. Return the plan's status."""
-    bought = world.subscribe(customer, price())
+    subscription = world.subscribe(customer, price())
     staller = Staller(monkeypatch)
     slow = in_thread(sync.sync_customer, customer)
     assert staller.fetched.wait(20)
-    world.sdk.subscriptions.cancel(bought.id)
+    world.sdk.subscriptions.cancel(subscription.id)
     quick = in_thread(sync.sync_customer, customer)
     quick.join(1.5)
     staller.go_on.set()
@@ -88,7 +88,7 @@ def test_without_the_lock_newer_data_is_overwritten(stripe_configured, acme, cus
 
 @pytest.mark.chaos
 def test_a_killed_worker_loses_and_repeats_nothing(stripe_configured, acme, customer, workers):
-    bought = stripe_configured.subscribe(customer, price())
+    subscription = stripe_configured.subscribe(customer, price())
     for event in stripe_configured.new_events():
         post(event)
     with held("SELECT 1 FROM accounts_organization WHERE id = %s FOR UPDATE", [acme.pk]):
@@ -100,7 +100,7 @@ def test_a_killed_worker_loses_and_repeats_nothing(stripe_configured, acme, cust
     assert WebhookEvent.objects.pending().exists()
     second = workers()
     until(lambda: not WebhookEvent.objects.pending().exists(), "everything is processed", 45)
-    assert SubscriptionState.objects.get().stripe_subscription_id == bought.id
+    assert SubscriptionState.objects.get().stripe_subscription_id == subscription.id
     assert EntitlementsManager(acme).entitlements().plan == "pro"
     assert acme.grants.count() == 1
     assert Invoice.objects.count() == 1

@@ -22,9 +22,9 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def pauses(monkeypatch):
     """The pauses of a run in seconds, which take no time here."""
-    made = []
-    monkeypatch.setattr(reconciliation, "pause", made.append)
-    return made
+    created = []
+    monkeypatch.setattr(reconciliation, "pause", created.append)
+    return created
 
 
 @pytest.fixture(autouse=True)

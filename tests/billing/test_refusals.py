@@ -206,8 +206,8 @@ REASONS = [
 
 @pytest.mark.parametrize(("message", "stripe_code", "param", "code", "status", "alerts"), REASONS, ids=[row[0][:50] for row in REASONS])
 def test_each_reason_has_a_code(stripe_world, api, owner, message, stripe_code, param, code, status, alerts):
-    given = {"message": message, "code": stripe_code, "param": param}
-    stripe_world.control("refusals", prefix="/v1/checkout/sessions", **{name: value for name, value in given.items() if value})
+    params = {"message": message, "code": stripe_code, "param": param}
+    stripe_world.control("refusals", prefix="/v1/checkout/sessions", **{name: value for name, value in params.items() if value})
     answer = api.post(f"{API}/create-checkout-session", {"planTier": "pro"}, by=owner)
     assert problem(answer) == (status, code)
     assert OperatorAlert.objects.filter(code=code, message=message).exists() is alerts
@@ -319,8 +319,8 @@ class TestAlert:
         UserFactory(is_staff=True, email="staff@vendor.example")
         for _ in range(3):
             alerts.raise_alert(ServerMisconfigured.code, acme, message="The key is refused.")
-        letter = OutgoingEmail.objects.get(category="operator_alert") if not mail.outbox else mail.outbox[0]
-        assert "billing_not_configured" in letter.subject
+        email = OutgoingEmail.objects.get(category="operator_alert") if not mail.outbox else mail.outbox[0]
+        assert "billing_not_configured" in email.subject
         assert OperatorAlert.objects.get().occurrences == 3
         OperatorAlert.objects.update(emailed_at=OperatorAlert.objects.get().emailed_at - alerts.MAIL_INTERVAL)
         alerts.raise_alert(ServerMisconfigured.code, acme, message="The key is refused.")

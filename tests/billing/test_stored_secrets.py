@@ -24,7 +24,7 @@ SECRET = re.compile(r"_secret_|whsec_|\b(ek|sk)_test_|\"secret\"")
 
 def stored_secrets() -> list[str]:
     """Return every column of every table that contains one of Stripe's secrets."""
-    found = []
+    matches = []
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT table_name, column_name FROM information_schema.columns"
@@ -32,8 +32,8 @@ def stored_secrets() -> list[str]:
         )
         for table, column in cursor.fetchall():
             cursor.execute(f'SELECT "{column}"::text FROM "{table}" WHERE "{column}"::text ~ %s', [r"_secret_|whsec_|(ek|sk)_test_"])
-            found += [f"{table}.{column}: {value[:2000]}" for (value,) in cursor.fetchall()]
-    return found
+            matches += [f"{table}.{column}: {value[:2000]}" for (value,) in cursor.fetchall()]
+    return matches
 
 
 def test_a_whole_journey_stores_no_secret(stripe_world, api, owner, acme):
@@ -56,8 +56,8 @@ def test_a_whole_journey_stores_no_secret(stripe_world, api, owner, acme):
     world.sdk.refunds.create({"payment_intent": next(each for each in intents if each), "amount": 100})
     world.deliver()
     reconciliation.reconcile(acme)
-    told = json.dumps(world.events())
-    assert "_secret_" in told  # There was something to remove.
+    result = json.dumps(world.events())
+    assert "_secret_" in result  # There was something to remove.
     assert WebhookEvent.objects.filter(type__startswith="payment_intent.").exists()
     assert WebhookEvent.objects.filter(type__startswith="setup_intent.").exists()
     assert stored_secrets() == []

@@ -129,8 +129,8 @@ def test_a_refused_promotion_code_opens_no_alert(stripe_world, api, owner):
     assert api.post(attempt_path, {"planTier": "pro", "promotionCode": "GONE"}, by=owner).status_code == 200
     stripe_world.sdk.promotion_codes.update(code.id, {"active": False})
     CheckoutAttempt.objects.update(state="expired")
-    refused = api.post(attempt_path, {"planTier": "pro", "promotionCode": "GONE"}, by=owner)
-    assert problem(refused) == (409, "promotion_code_expired")
+    response = api.post(attempt_path, {"planTier": "pro", "promotionCode": "GONE"}, by=owner)
+    assert problem(response) == (409, "promotion_code_expired")
 
 
 def test_missing_objects_are_none(stripe_world):
@@ -154,8 +154,8 @@ def test_metadata_with_an_unknown_organization(db):
 
 
 def test_a_waiting_change_gives_up(acme, monkeypatch):
-    taken = held("SELECT pg_advisory_lock(hashtextextended(%s, %s))", [str(acme.pk), int(Namespace.BILLING_CHANGE)])
-    with taken, pytest.raises(customer_locks.ChangeInProgress), customer_locks.serialized(acme.pk, patience=0.1):
+    used = held("SELECT pg_advisory_lock(hashtextextended(%s, %s))", [str(acme.pk), int(Namespace.BILLING_CHANGE)])
+    with used, pytest.raises(customer_locks.ChangeInProgress), customer_locks.serialized(acme.pk, patience=0.1):
         pass
     with customer_locks.serialized(acme.pk):
         pass
@@ -232,8 +232,8 @@ def test_a_change_whose_response_was_lost_is_resumed(payer, api, owner, monkeypa
         raise StripeUnavailable
 
     monkeypatch.setattr(subscription_gateway, "update", lost)
-    refused = api.post("/api/billing/cancel", {}, by=owner)
-    assert refused.status_code == 503
+    response = api.post("/api/billing/cancel", {}, by=owner)
+    assert response.status_code == 503
     assert BillingAction.objects.get(kind="cancel").state == "pending"
     monkeypatch.setattr(subscription_gateway, "update", update)
     assert api.post("/api/billing/cancel", {}, by=owner).status_code in (200, 409)

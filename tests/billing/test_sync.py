@@ -43,15 +43,15 @@ def plan_of(organization) -> str:
 
 def test_a_subscription_gives_its_plan(world, acme, customer):
     assert plan_of(acme) == "free"
-    bought = world.subscribe(customer, price())
+    subscription = world.subscribe(customer, price())
     world.deliver()
     state = SubscriptionState.objects.get()
-    assert (state.stripe_subscription_id, state.status, state.plan, state.interval) == (bought.id, "active", "pro", "month")
+    assert (state.stripe_subscription_id, state.status, state.plan, state.interval) == (subscription.id, "active", "pro", "month")
     assert (state.unit_amount, state.currency) == (900, "usd")
     assert state.current_period_end > state.current_period_start
     assert plan_of(acme) == "pro"
     invoice = Invoice.objects.get()
-    assert (invoice.status, invoice.total, invoice.amount_paid, invoice.stripe_subscription_id) == ("paid", 900, 900, bought.id)
+    assert (invoice.status, invoice.total, invoice.amount_paid, invoice.stripe_subscription_id) == ("paid", 900, 900, subscription.id)
     assert invoice.lines[0]["amount"] == 900
     assert set(WebhookEvent.objects.values_list("state", flat=True)) <= {"processed", "ignored"}
     assert mirror.Subscription.objects.get().stripe_data["status"] == "active"
@@ -103,9 +103,9 @@ def test_an_incomplete_subscription_entitles_to_nothing(world, acme, customer):
 
 
 def test_cancellation_now_ends_the_plan_at_once(world, acme, customer):
-    bought = world.subscribe(customer, price())
+    subscription = world.subscribe(customer, price())
     world.deliver()
-    world.sdk.subscriptions.cancel(bought.id)
+    world.sdk.subscriptions.cancel(subscription.id)
     world.deliver()
     state = SubscriptionState.objects.get()
     assert state.status == "canceled" and state.ended_at
@@ -114,14 +114,14 @@ def test_cancellation_now_ends_the_plan_at_once(world, acme, customer):
 
 
 def test_cancellation_at_period_end_keeps_the_plan_until_then(world, acme, customer):
-    bought = world.subscribe(customer, price())
-    world.sdk.subscriptions.update(bought.id, {"cancel_at_period_end": True})
+    subscription = world.subscribe(customer, price())
+    world.sdk.subscriptions.update(subscription.id, {"cancel_at_period_end": True})
     world.deliver()
-    told = BillingManager(acme).subscription()
-    assert told.upcoming_change.kind == "cancellation"
-    assert told.can_resume
+    result = BillingManager(acme).subscription()
+    assert result.upcoming_change.kind == "cancellation"
+    assert result.can_resume
     assert plan_of(acme) == "pro"
-    assert acme.grants.get().ends_at == told.cancel_at
+    assert acme.grants.get().ends_at == result.cancel_at
 
 
 def test_the_test_clock_of_the_customer_is_used(world, acme, customer):
@@ -252,11 +252,11 @@ def test_a_second_customer_of_one_organization_changes_nothing(world, acme, cust
 
 
 def test_a_customer_with_metadata_is_linked(world, acme):
-    made = world.sdk.customers.create({"metadata": {"djstripe_subscriber": str(acme.pk)}}).id
-    world.card(made)
-    world.subscribe(made, price())
+    created = world.sdk.customers.create({"metadata": {"djstripe_subscriber": str(acme.pk)}}).id
+    world.card(created)
+    world.subscribe(created, price())
     world.deliver()
-    assert BillingAccount.objects.get().stripe_customer_id == made
+    assert BillingAccount.objects.get().stripe_customer_id == created
     assert plan_of(acme) == "pro"
 
 
@@ -268,8 +268,8 @@ def test_a_refund_is_visible_to_staff(world, acme, customer):
     world.deliver()
     invoice = Invoice.objects.get()
     assert invoice.amount_refunded == 400
-    made = acme.billing_adjustments.get()
-    assert (made.kind, made.amount, made.stripe_invoice_id) == ("refund", 400, invoice.stripe_invoice_id)
+    created = acme.billing_adjustments.get()
+    assert (created.kind, created.amount, created.stripe_invoice_id) == ("refund", 400, invoice.stripe_invoice_id)
     assert plan_of(acme) == "pro"
 
 

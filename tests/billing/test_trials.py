@@ -126,8 +126,8 @@ def test_trials_given_by_staff_are_not_checked(stripe_world, payer, api, owner):
 
 
 def test_former_subscriber_without_a_trial_gets_none(stripe_world, payer, api, owner, sign_in_as):
-    bought = payer.buy()
-    stripe_world.sdk.subscriptions.cancel(bought.id)
+    subscription = payer.buy()
+    stripe_world.sdk.subscriptions.cancel(subscription.id)
     stripe_world.deliver()
     assert payer.account.trial_used_at is None
     assert not offered(api, owner)

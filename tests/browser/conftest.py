@@ -34,7 +34,7 @@ OVERFLOW = """() => {
 
 @pytest.fixture(scope="module")
 def chromium_browser() -> Iterator[Browser]:
-    """Not longer than a module: while its event loop runs in this thread, Django refuses database access to other tests."""
+    """The scope is the module: while the event loop runs in this thread, Django refuses database access to other tests."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=list(QUIET))
         yield browser
@@ -65,7 +65,7 @@ class Visitor:
         self.scheme = scheme
         self.page: Page = self.context.new_page()
         self.wrong: list[str] = []
-        self.page.on("console", lambda said: self._complain(said.type, said.text))
+        self.page.on("console", lambda message: self._complain(message.type, message.text))
         self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
         self.page.on("requestfailed", self._note_failure)
 
@@ -87,21 +87,21 @@ class Visitor:
         self.page.set_viewport_size({"width": width, "height": 900})
 
     def overflow(self) -> list[str]:
-        found: list[str] = self.page.evaluate(OVERFLOW)
-        return found
+        result: list[str] = self.page.evaluate(OVERFLOW)
+        return result
 
     def barriers(self) -> list[str]:
         """Return axe's serious and critical violations with their elements."""
-        found = Axe().run(self.page).response["violations"]
+        result = Axe().run(self.page).response["violations"]
         return [
             f"{each['id']} at {node['target']}: {node['failureSummary']}"
-            for each in found
+            for each in result
             if each["impact"] in {"serious", "critical"}
             for node in each["nodes"][:3]
         ]
 
     def shoot(self, name: str, *, whole: bool = True) -> Path:
-        """Save a screenshot into the home's folder, for people to look at."""
+        """Save a screenshot in the home directory for manual inspection."""
         path = default_home() / "screenshots" / f"{name}-{self.page.viewport_size['width']}-{self.scheme}.png"  # type: ignore[index]
         self.page.screenshot(path=path, full_page=whole)
         return path

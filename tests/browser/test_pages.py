@@ -88,36 +88,36 @@ def member(world):
 
 def look(visitor, name):
     """Return everything that is wrong with the visitor's page. Axe checks the wide light page and the narrow dark one."""
-    found = []
+    matches = []
     for width in (WIDE, NARROW):
         visitor.resize(width)
-        found += [f"{name} at {width}: sticks out: {each}" for each in visitor.overflow()]
+        matches += [f"{name} at {width}: sticks out: {each}" for each in visitor.overflow()]
         if (width == WIDE) == (visitor.scheme == "light"):
-            found += [f"{name} at {width}: {each}" for each in visitor.barriers()]
+            matches += [f"{name} at {width}: {each}" for each in visitor.barriers()]
         visitor.shoot(name)
-    return found
+    return matches
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_for_anonymous_visitors(person, world, scheme):
     visitor = person(scheme=scheme)
-    found = []
+    matches = []
     for name, path in SIGNED_OUT.items():
         visitor.page.goto(world.url + path)
-        found += look(visitor, f"out-{name}")
-    assert found + complaints(visitor) == []
+        matches += look(visitor, f"out-{name}")
+    assert matches + layout_problems(visitor) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_for_members(person, world, member, scheme):
     visitor = person(scheme=scheme)
     visitor.take_over(member.browser.client.cookies, world.url)
-    found = []
+    matches = []
     for name, path in SIGNED_IN.items():
         answer = visitor.page.goto(world.url + path)
         assert answer.status == 200, f"{path} answered {answer.status}"
-        found += look(visitor, f"in-{name}")
-    assert found + complaints(visitor) == []
+        matches += look(visitor, f"in-{name}")
+    assert matches + layout_problems(visitor) == []
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
@@ -126,11 +126,11 @@ def test_messages_menus_and_confirmations(person, world, member, width):
     visitor = person()
     visitor.take_over(member.browser.client.cookies, world.url)
     visitor.resize(width)
-    page, found = visitor.page, []
+    page, matches = visitor.page, []
 
     def check(name):
-        found.extend(f"{name} at {width}: sticks out: {each}" for each in visitor.overflow())
-        found.extend(f"{name} at {width}: {each}" for each in visitor.barriers())
+        matches.extend(f"{name} at {width}: sticks out: {each}" for each in visitor.overflow())
+        matches.extend(f"{name} at {width}: {each}" for each in visitor.barriers())
         visitor.shoot(name, whole=False)
 
     page.goto(f"{world.url}/account/settings/")
@@ -154,7 +154,7 @@ def test_messages_menus_and_confirmations(person, world, member, width):
             if number < 2:
                 check(f"open-{path}-{number}")
             page.keyboard.press("Escape")
-    assert found == []
+    assert matches == []
 
 
 def test_a_menu_closes_when_the_focus_leaves_it(person, world, member):
@@ -212,7 +212,7 @@ def test_an_error_message_has_margins(person, world):
     assert note.evaluate("note => parseFloat(getComputedStyle(note).paddingLeft)") >= 12
 
 
-def complaints(visitor):
+def layout_problems(visitor):
     """A page that says "not found" with its status is not an error."""
     return [each for each in visitor.wrong if "status of 404" not in each]
 
@@ -221,9 +221,9 @@ def test_every_page_is_tested():
     """Every new page must be listed here."""
     names = {name for name in get_resolver().reverse_dict if isinstance(name, str)}
     site = {name for name in names if not name.startswith(("mfa_", "rest", "djstripe"))}
-    told = {*SIGNED_OUT, *SIGNED_IN, *ELSEWHERE}
+    messages = {*SIGNED_OUT, *SIGNED_IN, *ELSEWHERE}
     pages = {name for name in site if not FORMS_ONLY.search(name) and not is_api(name)}
-    assert pages - told == set()
+    assert pages - messages == set()
 
 
 def is_api(name):

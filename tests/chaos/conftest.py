@@ -17,12 +17,12 @@ def own() -> Iterator[Services]:
         # The environment names the servers of the test run, and later tests need them.
         for name in ("DATABASE_URL", "REDIS_URL"):
             patch.delenv(name)
-        found = stack.enter_context(services.running(default_home() / f"chaos-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"))
+        result = stack.enter_context(services.running(default_home() / f"chaos-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"))
         patch.undo()
-        yield found
+        yield result
 
 
 @pytest.fixture(scope="module")
 def world(own: Services) -> Iterator[Running]:
-    with running("chaos", own=own) as found:
-        yield found
+    with running("chaos", own=own) as result:
+        yield result

@@ -46,7 +46,7 @@ class Durable:
     wrong: list[str] = field(default_factory=list)
 
 
-class Scene:
+class Scenario:
     """The product's processes on servers of their own. Each can be killed and is restarted immediately."""
 
     def __init__(self, services: Services, world: Stripe, logs: Path) -> None:
@@ -77,9 +77,9 @@ class Scene:
                 self.errors.append(f"{what} could not be killed or started: {error!r}")
 
     def _kill_gate(self) -> None:
-        doomed = self.gates.pop(0)
-        doomed.kill()
-        self.gates.append(GateProcess(port=doomed.port))
+        victim = self.gates.pop(0)
+        victim.kill()
+        self.gates.append(GateProcess(port=victim.port))
 
     def _kill_web(self) -> None:
         self.web.kill()
@@ -115,44 +115,44 @@ def play(services: Services, world: Stripe, logs: Path, *, size: int, batch: int
     BillingManager(organization).set_overage(enabled=True, cap=CAP)
     world.deliver()
     person = Person(organization.memberships.select_related("organization", "user").get())
-    dice, found = Random(seed), Durable(size)
-    calls = _calls(size, batch, dice)
-    found.sent = COPIES * size
+    rng, result = Random(seed), Durable(size)
+    calls = _calls(size, batch, rng)
+    result.sent = COPIES * size
     kinds = ["gate", "valkey", "web", "postgres", "worker"] * rounds
     with ExitStack() as stack:
-        scene = Scene(services, world, logs)
-        stack.callback(scene.stop)
+        scenario = Scenario(services, world, logs)
+        stack.callback(scenario.stop)
         plan = {len(calls) * (number + 1) // (len(kinds) + 2): kind for number, kind in enumerate(kinds)}
         threads: list[threading.Thread] = []
 
         def disturb(number: int) -> None:
             if kind := plan.pop(number, None):
-                threads.append(threading.Thread(target=scene.kill, args=[kind]))
+                threads.append(threading.Thread(target=scenario.kill, args=[kind]))
                 threads[-1].start()
 
-        began = time.monotonic()
-        said = load_clients.ask(scene.ports, person.key, calls, clients=clients, patience=1800, on_answer=disturb)
-        found.seconds, found.again, found.kills = time.monotonic() - began, said.again, scene.kills
+        started = time.monotonic()
+        output = load_clients.ask(scenario.ports, person.key, calls, clients=clients, patience=1800, on_answer=disturb)
+        result.seconds, result.again, result.kills = time.monotonic() - started, output.again, scenario.kills
         for thread in threads:
             thread.join(120)
-        found.wrong += scene.errors
+        result.wrong += scenario.errors
     connection.close()
-    _judge_answers(found, said)
-    _judge_rows(found, organization.pk)
-    _judge_bill(found, payer)
-    return found
+    _judge_answers(result, output)
+    _judge_rows(result, organization.pk)
+    _judge_bill(result, payer)
+    return result
 
 
-def _calls(size: int, batch: int, dice: Random) -> list[Call]:
+def _calls(size: int, batch: int, rng: Random) -> list[Call]:
     calls = []
     for _ in range(COPIES):
         numbers = list(range(size))
-        dice.shuffle(numbers)
+        rng.shuffle(numbers)
         for start in range(0, size, batch):
             some = numbers[start : start + batch]
             events = [{"feature": "sessions", "amount": _amount(number), "idempotencyKey": f"e{number}"} for number in some]
             calls.append(Call(PATH, {"events": events}))
-    dice.shuffle(calls)
+    rng.shuffle(calls)
     return calls
 
 
@@ -160,21 +160,21 @@ def _amount(number: int) -> int:
     return 1 + number % 5
 
 
-def _judge_answers(found: Durable, said: Crowd) -> None:
-    answers = said.answers[None]
-    found.wrong += said.odd
-    found.wrong += [f"a batch was answered {status}: {body}" for status, body in answers if status != 200 or body["refused"]][:5]
+def _judge_answers(result: Durable, message: Crowd) -> None:
+    answers = message.answers[None]
+    result.wrong += message.odd
+    result.wrong += [f"a batch was answered {status}: {body}" for status, body in answers if status != 200 or body["refused"]][:5]
     bodies = [body for status, body in answers if status == 200]
-    found.acknowledged = sum(body["accepted"] + body["duplicates"] for body in bodies)
-    found.accepted = sum(body["accepted"] for body in bodies)
-    if found.acknowledged != found.sent:
-        found.wrong.append(f"{found.acknowledged} of {found.sent} were acknowledged")
-    if found.accepted > found.events:
-        found.wrong.append(f"{found.accepted} were called new, but there are {found.events}")
+    result.acknowledged = sum(body["accepted"] + body["duplicates"] for body in bodies)
+    result.accepted = sum(body["accepted"] for body in bodies)
+    if result.acknowledged != result.sent:
+        result.wrong.append(f"{result.acknowledged} of {result.sent} were acknowledged")
+    if result.accepted > result.events:
+        result.wrong.append(f"{result.accepted} were called new, but there are {result.events}")
 
 
-def _judge_rows(found: Durable, organization_id: object) -> None:
-    found.units = sum(_amount(number) for number in range(found.events))
+def _judge_rows(result: Durable, organization_id: object) -> None:
+    result.units = sum(_amount(number) for number in range(result.events))
     counted = sum(UsageCounter.objects.filter(organization_id=organization_id).values_list("used", flat=True))
     with connection.cursor() as cursor:
         cursor.execute(
@@ -182,29 +182,29 @@ def _judge_rows(found: Durable, organization_id: object) -> None:
         )
         stored, different, amount = cursor.fetchone()
     figures = {
-        "events stored": (stored, found.events),
-        "different events stored": (different, found.events),
-        "units stored": (amount, found.units),
-        "units counted": (counted, found.units),
-        "keys": (IdempotencyKey.objects.filter(organization_id=organization_id).count(), found.events),
-        "events by their model": (UsageEvent.objects.count(), found.events),
+        "events stored": (stored, result.events),
+        "different events stored": (different, result.events),
+        "units stored": (amount, result.units),
+        "units counted": (counted, result.units),
+        "keys": (IdempotencyKey.objects.filter(organization_id=organization_id).count(), result.events),
+        "events by their model": (UsageEvent.objects.count(), result.events),
     }
-    found.wrong += [f"{what}: {got}, not {wanted}" for what, (got, wanted) in figures.items() if got != wanted]
+    result.wrong += [f"{what}: {actual}, not {expected}" for what, (actual, expected) in figures.items() if actual != expected]
     try:
         call_command("rebuild_summaries", "--check", stdout=open("/dev/null", "w"))  # noqa: PTH123, SIM115
     except SystemExit:
-        found.wrong.append("summaries differ from the events")
+        result.wrong.append("summaries differ from the events")
 
 
-def _judge_bill(found: Durable, payer: Payer) -> None:
+def _judge_bill(result: Durable, payer: Payer) -> None:
     """Report the overage that the killed workers did not report, by the same task."""
     run("billing.report_overage", timestamp=0)
     run("billing.report_overage", timestamp=0)
     meter = payer.world.sdk.billing.meters.list().data[0]
     start = int(payer.state.anchor.timestamp()) // 60 * 60
-    asked = {"customer": payer.customer, "start_time": start, "end_time": start + 32 * 86_400}
-    listed = payer.world.sdk.billing.meters.event_summaries.list(meter.id, asked)
-    found.at_stripe = int(sum(each.aggregated_value for each in listed.data))
-    if found.at_stripe != found.units - INCLUDED:
-        found.wrong.append(f"Stripe's meter says {found.at_stripe}, the events {found.units - INCLUDED}")
-    found.wrong += [f"{report} is {report.state}: {report.error}" for report in MeterReport.objects.exclude(state="sent")]
+    requested = {"customer": payer.customer, "start_time": start, "end_time": start + 32 * 86_400}
+    listed = payer.world.sdk.billing.meters.event_summaries.list(meter.id, requested)
+    result.at_stripe = int(sum(each.aggregated_value for each in listed.data))
+    if result.at_stripe != result.units - INCLUDED:
+        result.wrong.append(f"Stripe's meter says {result.at_stripe}, the events {result.units - INCLUDED}")
+    result.wrong += [f"{report} is {report.state}: {report.error}" for report in MeterReport.objects.exclude(state="sent")]

@@ -25,7 +25,7 @@ NAMES = ("DATABASE_URL", "REDIS_URL")
 @contextmanager
 def own() -> Iterator[Services]:
     """Start servers for this run only, with a migrated database, and let this process and its children use them."""
-    kept = {name: os.environ[name] for name in NAMES}
+    stored = {name: os.environ[name] for name in NAMES}
     for name in NAMES:
         del os.environ[name]
     home = default_home() / f"killed-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
@@ -42,7 +42,7 @@ def own() -> Iterator[Services]:
             finally:
                 databases.drop(url, name)
     finally:
-        os.environ.update(kept)
+        os.environ.update(stored)
 
 
 @contextmanager

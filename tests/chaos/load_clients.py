@@ -33,8 +33,8 @@ class Crowd:
     odd: list[str] = field(default_factory=list)
 
     def granted(self) -> dict[str | None, list[Any]]:
-        found = {name: [said for status, said in all_ if status == 200] for name, all_ in self.answers.items()}
-        return {name: said for name, said in found.items() if said}
+        matches = {name: [output for status, output in all_ if status == 200] for name, all_ in self.answers.items()}
+        return {name: output for name, output in matches.items() if output}
 
 
 def ask(
@@ -47,10 +47,10 @@ def ask(
     on_answer: Callable[[int], None] = lambda number: None,
 ) -> Crowd:
     """Send all `calls` by this many clients, which start together. `on_answer` is called with every response, in the event loop."""
-    wanted = list(calls)
+    expected = list(calls)
     # Read here, because the event loop must not wait for the database.
-    heads = {path: _head(path, key) for path in {call.path for call in wanted}}
-    return asyncio.run(_ask(list(ports), heads, wanted, clients, patience, on_answer))
+    heads = {path: _head(path, key) for path in {call.path for call in expected}}
+    return asyncio.run(_ask(list(ports), heads, expected, clients, patience, on_answer))
 
 
 def _head(path: str, key: str) -> str:
@@ -68,8 +68,8 @@ async def _ask(
         await line.ready()
         await gun.wait()
         for call in waiting:
-            status, said = await line.answered(call, until, crowd)
-            crowd.answers.setdefault(call.name, []).append((status, said))
+            status, output = await line.answered(call, until, crowd)
+            crowd.answers.setdefault(call.name, []).append((status, output))
             crowd.answered += 1
             on_answer(crowd.answered)
         line.close()
@@ -103,13 +103,13 @@ class _Line:
         while time.monotonic() < until:
             try:
                 async with asyncio.timeout(15):
-                    status, said = await self._exchange(call)
+                    status, output = await self._exchange(call)
             except (OSError, EOFError, TimeoutError, ValueError, IndexError):
-                status, said = 503, None
+                status, output = 503, None
             if status not in AGAIN:
-                return status, said
+                return status, output
             if status != 503:
-                crowd.odd.append(f"{call.path} answered {status}: {said}")
+                crowd.odd.append(f"{call.path} answered {status}: {output}")
             crowd.again += 1
             self.close()
             self.turn += 1
@@ -127,7 +127,7 @@ class _Line:
         await writer.drain()
         top = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = int(top.split("content-length:", 1)[1].split("\r\n", 1)[0])
-        said = await reader.readexactly(length)
+        output = await reader.readexactly(length)
         if "connection: close" in top:
             self.close()
-        return int(top.split(" ", 2)[1]), json.loads(said)
+        return int(top.split(" ", 2)[1]), json.loads(output)

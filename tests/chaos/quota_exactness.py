@@ -49,9 +49,9 @@ class Servers:
 
     def kill(self, number: int) -> None:
         """Send SIGKILL to a server and start it again."""
-        doomed = self.running[number]
-        doomed.kill()
-        self.running[number] = type(doomed)(port=doomed.port)
+        victim = self.running[number]
+        victim.kill()
+        self.running[number] = type(victim)(port=victim.port)
         self.kills += 1
 
     def flush(self) -> None:
@@ -62,60 +62,60 @@ class Servers:
 
 @contextmanager
 def servers(*, gates: int = 3, webs: int = 1) -> Iterator[tuple[Servers, list[int]]]:
-    found = Servers()
+    result = Servers()
     with ExitStack() as stack:
-        stack.callback(lambda: [server.kill() for server in found.running])
-        yield found, found.start(gates, webs)
+        stack.callback(lambda: [server.kill() for server in result.running])
+        yield result, result.start(gates, webs)
 
 
-def run(left: int, *, calls: int, repeats: int, clients: int, gates: int = 3, webs: int = 1) -> Exact:
+def run(remaining: int, *, calls: int, repeats: int, clients: int, gates: int = 3, webs: int = 1) -> Exact:
     """Send `calls` with distinct keys and `repeats` of some of them, with `left` units left."""
     organization = OrganizationFactory(owner=UserFactory())
     person = Person(organization.memberships.select_related("organization", "user").get())
     subscribe(organization)
-    UsageCounterFactory(organization=organization, used=LIMIT - left)
+    UsageCounterFactory(organization=organization, used=LIMIT - remaining)
     # Each repeat is next to its original, so that both run at the same time.
-    wanted = [Call(*CALL, f"call-{number}") for number in range(calls) for _ in range(2 if number < repeats else 1)]
-    found = Exact(left, len(wanted))
+    expected = [Call(*CALL, f"call-{number}") for number in range(calls) for _ in range(2 if number < repeats else 1)]
+    result = Exact(remaining, len(expected))
     with servers(gates=gates, webs=webs) as (world, ports):
         plan = {
-            len(wanted) // 8: lambda: world.kill(0),
-            len(wanted) // 4: world.flush,
-            len(wanted) // 3: lambda: world.kill(gates),
-            len(wanted) // 2: lambda: world.kill(1),
+            len(expected) // 8: lambda: world.kill(0),
+            len(expected) // 4: world.flush,
+            len(expected) // 3: lambda: world.kill(gates),
+            len(expected) // 2: lambda: world.kill(1),
         }
 
         def disturb(number: int) -> None:
             if act := plan.pop(number, None):
                 threading.Thread(target=act).start()
 
-        said = load_clients.ask(ports, person.key, wanted, clients=clients, patience=180, on_answer=disturb)
-        found.kills, found.flushes = world.kills, world.flushes
-    found.again = said.again
-    _judge(found, said, organization)
-    return found
+        output = load_clients.ask(ports, person.key, expected, clients=clients, patience=180, on_answer=disturb)
+        result.kills, result.flushes = world.kills, world.flushes
+    result.again = output.again
+    _check_outcome(result, output, organization)
+    return result
 
 
-def _judge(found: Exact, said: Crowd, organization: object) -> None:
-    granted = said.granted()
-    found.admitted = len(granted)
-    found.wrong += said.odd
+def _check_outcome(result: Exact, message: Crowd, organization: object) -> None:
+    granted = message.granted()
+    result.admitted = len(granted)
+    result.wrong += message.odd
     for name, bodies in granted.items():
         if any(body != bodies[0] for body in bodies):
-            found.wrong.append(f"{name} was answered in two ways: {bodies}")
-        if len(bodies) != len(said.answers[name]):
-            found.wrong.append(f"{name} was granted and refused")
-    odd = {status for answers in said.answers.values() for status, _ in answers} - {200, 429}
-    found.wrong += [f"there were answers {sorted(odd)}"] if odd else []
+            result.wrong.append(f"{name} was answered in two ways: {bodies}")
+        if len(bodies) != len(message.answers[name]):
+            result.wrong.append(f"{name} was granted and refused")
+    odd = {status for answers in message.answers.values() for status, _ in answers} - {200, 429}
+    result.wrong += [f"there were answers {sorted(odd)}"] if odd else []
     counter = UsageCounter.objects.get(organization=organization)
     mine = UsageEvent.objects.filter(organization=organization)
     figures = {
-        "admitted": found.admitted,
-        "counted": counter.used - (LIMIT - found.left),
+        "admitted": result.admitted,
+        "counted": counter.used - (LIMIT - result.left),
         "stored": mine.count(),
         "keys stored": IdempotencyKey.objects.filter(organization_id=counter.organization_id).count(),
         "summed up": sum(UsageSummary.objects.filter(organization=organization, grain="d").values_list("amount", flat=True)),
     }
-    found.wrong += [f"{what}: {number}, not {found.left}" for what, number in figures.items() if number != found.left]
+    result.wrong += [f"{what}: {number}, not {result.left}" for what, number in figures.items() if number != result.left]
     if wrong := count_mismatched_summaries(str(counter.organization_id)):
-        found.wrong.append(f"{wrong} summaries differ from the events")
+        result.wrong.append(f"{wrong} summaries differ from the events")

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 
 def test_acknowledged_events_survive_kills_exactly_once(stripe_configured, tmp_path):
     with killable_services.own() as services:
-        found = event_durability.play(services, stripe_configured, tmp_path, size=1000, batch=10, clients=6, rounds=1, seed=1)
-    assert not found.wrong, "\n".join(found.wrong)
-    assert set(found.kills) == {"gate", "web", "worker", "valkey", "postgres"}
-    assert found.at_stripe == found.units - 1000
+        result = event_durability.play(services, stripe_configured, tmp_path, size=1000, batch=10, clients=6, rounds=1, seed=1)
+    assert not result.wrong, "\n".join(result.wrong)
+    assert set(result.kills) == {"gate", "web", "worker", "valkey", "postgres"}
+    assert result.at_stripe == result.units - 1000

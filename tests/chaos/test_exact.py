@@ -8,7 +8,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 
 
 def test_exactly_n_are_allowed_during_kills_and_flushes():
-    found = quota_exactness.run(40, calls=120, repeats=40, clients=60, gates=2)
-    assert not found.wrong, "\n".join(found.wrong)
-    assert (found.admitted, found.flushes) == (40, 1)
-    assert found.kills >= 2
+    result = quota_exactness.run(40, calls=120, repeats=40, clients=60, gates=2)
+    assert not result.wrong, "\n".join(result.wrong)
+    assert (result.admitted, result.flushes) == (40, 1)
+    assert result.kills >= 2

@@ -75,10 +75,10 @@ class Callers:
 
     def until(self, more):
         """Wait until `number` more calls are acknowledged."""
-        wanted = len(self.acknowledged) + more
+        expected = len(self.acknowledged) + more
         deadline = time.monotonic() + 60
-        while len(self.acknowledged) < wanted:
-            assert time.monotonic() < deadline, f"{len(self.acknowledged)} of {wanted}; refused: {self.refused[:3]}"
+        while len(self.acknowledged) < expected:
+            assert time.monotonic() < deadline, f"{len(self.acknowledged)} of {expected}; refused: {self.refused[:3]}"
             time.sleep(0.02)
 
 

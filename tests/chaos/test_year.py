@@ -10,6 +10,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 
 
 def test_invoiced_overage_equals_the_raw_events(stripe_world):
-    found = year_of_billing.play(stripe_world, numbers=range(2), months=2, seed=3)
-    assert not found.wrong, "\n".join(found.wrong)
-    assert found.billed > 0
+    result = year_of_billing.play(stripe_world, numbers=range(2), months=2, seed=3)
+    assert not result.wrong, "\n".join(result.wrong)
+    assert result.billed > 0

@@ -38,14 +38,14 @@ class Year:
 
 
 @dataclass
-class Party:
+class Tenant:
     """One organization: its interval, its overage cap per month, and its start."""
 
     payer: Payer
     interval: str
     cap: int
     began: int
-    dice: Random
+    rng: Random
     number: int = 0
 
     def month(self, number: int) -> int:
@@ -63,54 +63,54 @@ def play(world: Stripe, numbers: Sequence[int], months: int, seed: int) -> Year:
     way to the next stop. All choices follow from the organization's number.
     """
     year = Year(len(numbers), months)
-    parties = _parties(world, numbers, seed)
+    tenants = _tenants(world, numbers, seed)
     for month in range(months):
-        stopping = [party for party in parties if party.dice.random() < 0.5]
-        for party in stopping:
-            _go_on(party, month)
+        stopping = [tenant for tenant in tenants if tenant.rng.random() < 0.5]
+        for tenant in stopping:
+            _go_on(tenant, month)
         _hear(world, stopping)
-        for party in stopping:
-            _use(party, month, year)
+        for tenant in stopping:
+            _use(tenant, month, year)
         run("billing.report_overage", timestamp=0)
-        for party in parties:
-            world.advance(party.payer.clock, to=party.month(month + 1) + 300)
-        _hear(world, parties)
-        for party in parties:
-            if party not in stopping:
-                _use(party, month, year)
-            _use_late(party, month, year)
+        for tenant in tenants:
+            world.advance(tenant.payer.clock, to=tenant.month(month + 1) + 300)
+        _hear(world, tenants)
+        for tenant in tenants:
+            if tenant not in stopping:
+                _use(tenant, month, year)
+            _use_late(tenant, month, year)
         run("billing.report_overage", timestamp=0)
-    for party in parties:
-        world.advance(party.payer.clock, to=party.month(months) + 7500)
-    _hear(world, parties)
-    for party in parties:
-        _compare(world, party, months, year)
+    for tenant in tenants:
+        world.advance(tenant.payer.clock, to=tenant.month(months) + 7500)
+    _hear(world, tenants)
+    for tenant in tenants:
+        _compare(world, tenant, months, year)
     year.wrong += [f"{report} is {report.state}: {report.error}" for report in MeterReport.objects.exclude(state="sent")]
     return year
 
 
-def _parties(world: Stripe, numbers: Sequence[int], seed: int) -> list[Party]:
-    parties = [_party(world, number, Random(f"{seed}:{number}")) for number in numbers]
-    _hear(world, parties)
-    for party in parties:
-        BillingManager(party.payer.organization).set_overage(enabled=True, cap=party.cap)
-        party.began = int(party.payer.state.anchor.timestamp())
-    _hear(world, parties)
-    return parties
+def _tenants(world: Stripe, numbers: Sequence[int], seed: int) -> list[Tenant]:
+    tenants = [_tenant(world, number, Random(f"{seed}:{number}")) for number in numbers]
+    _hear(world, tenants)
+    for tenant in tenants:
+        BillingManager(tenant.payer.organization).set_overage(enabled=True, cap=tenant.cap)
+        tenant.began = int(tenant.payer.state.anchor.timestamp())
+    _hear(world, tenants)
+    return tenants
 
 
-def _party(world: Stripe, number: int, dice: Random) -> Party:
+def _tenant(world: Stripe, number: int, rng: Random) -> Tenant:
     organization = OrganizationFactory(name=f"Party {number}", owner=UserFactory())
     payer = Payer.make(world, organization, clock=False)
     # On any day of a month, so that some start on the 29th, 30th or 31st.
-    began = int(datetime.now(UTC).timestamp()) + dice.randrange(28 * DAY)
-    payer.clock = world.attach_test_clock(payer.customer, at=began)
-    interval = dice.choice(["month", "month", "year"])
+    started = int(datetime.now(UTC).timestamp()) + rng.randrange(28 * DAY)
+    payer.clock = world.attach_test_clock(payer.customer, at=started)
+    interval = rng.choice(["month", "month", "year"])
     world.subscribe(payer.customer, price_of("pro", interval))
-    return Party(payer, interval, dice.choice(CAPS), began, dice)
+    return Tenant(payer, interval, rng.choice(CAPS), started, rng)
 
 
-def _hear(world: Stripe, parties: list[Party]) -> None:
+def _hear(world: Stripe, tenants: list[Tenant]) -> None:
     for event in world.new_events():
         assert post_through_wsgi(event) == 200
     # The first job does all queued work of a subject; the others would find nothing.
@@ -119,56 +119,56 @@ def _hear(world: Stripe, parties: list[Party]) -> None:
             "DELETE FROM procrastinate_jobs later USING procrastinate_jobs first WHERE later.id > first.id "
             "AND later.task_name = first.task_name AND later.args = first.args AND later.status = 'todo' AND first.status = 'todo'"
         )
-    work(limit=50 * (len(parties) + 1))
-    for party in parties:
-        party.payer.organization.refresh_from_db()
+    work(limit=50 * (len(tenants) + 1))
+    for tenant in tenants:
+        tenant.payer.organization.refresh_from_db()
 
 
-def _go_on(party: Party, month: int) -> None:
+def _go_on(tenant: Tenant, month: int) -> None:
     """Advance to the middle of the month, or nearly to its end."""
-    start, end = party.month(month), party.month(month + 1)
-    middle = start + int((end - start) * party.dice.uniform(0.3, 0.95))
-    party.payer.world.advance(party.payer.clock, to=max(middle, start + 7300))
+    start, end = tenant.month(month), tenant.month(month + 1)
+    middle = start + int((end - start) * tenant.rng.uniform(0.3, 0.95))
+    tenant.payer.world.advance(tenant.payer.clock, to=max(middle, start + 7300))
 
 
-def _use(party: Party, month: int, year: Year) -> None:
+def _use(tenant: Tenant, month: int, year: Year) -> None:
     """Use more than the allowance in most months."""
-    start = party.month(month)
-    present = int(now(party.payer.organization).timestamp())
-    wanted = party.dice.choice([200, 990, 1000, 1001, 1100, 1249, 1260, 2300])
-    _record(party, year, [(party.dice.randrange(start, present), amount) for amount in _parts(party.dice, wanted)])
+    start = tenant.month(month)
+    present = int(now(tenant.payer.organization).timestamp())
+    expected = tenant.rng.choice([200, 990, 1000, 1001, 1100, 1249, 1260, 2300])
+    _record(tenant, year, [(tenant.rng.randrange(start, present), amount) for amount in _parts(tenant.rng, expected)])
 
 
-def _use_late(party: Party, month: int, year: Year) -> None:
+def _use_late(tenant: Tenant, month: int, year: Year) -> None:
     """Record events after the start of the next month: of the last hours of the old one, of its last instant, and of the new one."""
-    end = party.month(month + 1)
-    moments = [end - party.dice.randrange(1, 7200), end - 1, end, end + 60]
-    _record(party, year, [(moment, party.dice.randrange(1, 40)) for moment in moments])
+    end = tenant.month(month + 1)
+    moments = [end - tenant.rng.randrange(1, 7200), end - 1, end, end + 60]
+    _record(tenant, year, [(moment, tenant.rng.randrange(1, 40)) for moment in moments])
 
 
-def _parts(dice: Random, wanted: int) -> list[int]:
-    cuts = sorted(dice.randrange(1, wanted) for _ in range(4))
-    parts = [after - before for before, after in zip([0, *cuts], [*cuts, wanted], strict=True)]
+def _parts(rng: Random, expected: int) -> list[int]:
+    cuts = sorted(rng.randrange(1, expected) for _ in range(4))
+    parts = [after - before for before, after in zip([0, *cuts], [*cuts, expected], strict=True)]
     return [*(part for part in parts if part), 7, -7]
 
 
-def _record(party: Party, year: Year, said: list[tuple[int, int]]) -> None:
+def _record(tenant: Tenant, year: Year, message: list[tuple[int, int]]) -> None:
     bodies: list[Any] = []
-    for moment, amount in said:
-        party.number += 1
+    for moment, amount in message:
+        tenant.number += 1
         at = datetime.fromtimestamp(moment, UTC)
         reason = "counted twice" if amount < 0 else None
-        bodies.append(EventBody("sessions", amount, f"{party.number}", at, reason))
-    party.dice.shuffle(bodies)
-    outcomes = UsageTracker(party.payer.organization).record_events(bodies)
+        bodies.append(EventBody("sessions", amount, f"{tenant.number}", at, reason))
+    tenant.rng.shuffle(bodies)
+    outcomes = UsageTracker(tenant.payer.organization).record_events(bodies)
     year.wrong += [f"an event was refused: {one.error}" for one in outcomes if one.error]
     year.events += len(bodies)
 
 
-def _compare(world: Stripe, party: Party, months: int, year: Year) -> None:
+def _compare(world: Stripe, tenant: Tenant, months: int, year: Year) -> None:
     """Return the overage at Stripe and in our own list of invoices."""
     metered = set(PlanPrice.objects.filter(interval=PlanPrice.OVERAGE).values_list("stripe_price_id", flat=True))
-    listed = world.sdk.invoices.list({"customer": party.payer.customer, "limit": 100}).auto_paging_iter()
+    listed = world.sdk.invoices.list({"customer": tenant.payer.customer, "limit": 100}).auto_paging_iter()
     at_stripe = {invoice.id: [line for line in invoice.lines.data if _price(line) in metered] for invoice in listed}
     billed: dict[int, int] = {}
     for invoice, lines in at_stripe.items():
@@ -177,33 +177,33 @@ def _compare(world: Stripe, party: Party, months: int, year: Year) -> None:
             year.lines += 1
         ours = Invoice.objects.filter(stripe_invoice_id=invoice).first()
         if ours is None or ours.status != "paid":
-            year.wrong.append(f"{party.payer.organization.name}: {invoice} is {ours and ours.status} here")
+            year.wrong.append(f"{tenant.payer.organization.name}: {invoice} is {ours and ours.status} here")
     for month in range(months):
-        wanted = _owed(party, month, year)
-        got = billed.pop(party.month(month), 0)
-        year.billed += got
-        if got != wanted:
+        expected = _owed(tenant, month, year)
+        actual = billed.pop(tenant.month(month), 0)
+        year.billed += actual
+        if actual != expected:
             year.wrong.append(
-                f"{party.payer.organization.name} ({party.interval}, cap {party.cap}) month {month}: billed {got}, the events say {wanted}"
+                f"{tenant.payer.organization.name} ({tenant.interval}, cap {tenant.cap}) month {month}: billed {actual}, events {expected}"
             )
     if odd := {start: amount for start, amount in billed.items() if amount}:
-        year.wrong.append(f"{party.payer.organization.name}: billed for months that are none: {odd}")
+        year.wrong.append(f"{tenant.payer.organization.name}: billed for months that are none: {odd}")
 
 
 def _price(line: Any) -> str | None:
     return line.pricing.price_details.price if line.pricing and line.pricing.price_details else None
 
 
-def _owed(party: Party, month: int, year: Year) -> int:
+def _owed(tenant: Tenant, month: int, year: Year) -> int:
     """Calculate the overage from the rows of the events table, without other code of the product."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT amount, occurred_at FROM usage_events WHERE organization_id = %s AND feature = 'sessions'",
-            [party.payer.organization.pk],
+            [tenant.payer.organization.pk],
         )
         rows = cursor.fetchall()
-    start, end = party.month(month), party.month(month + 1)
+    start, end = tenant.month(month), tenant.month(month + 1)
     used = sum(amount for amount, at in rows if start <= math.floor(at.timestamp()) < end)
     over = max(0, used - INCLUDED)
-    year.capped += over * CENTS > party.cap
-    return min(over, party.cap // CENTS) * CENTS
+    year.capped += over * CENTS > tenant.cap
+    return min(over, tenant.cap // CENTS) * CENTS

@@ -54,7 +54,7 @@ def test_each_option_reaches_every_connection(name, reader):
 
 @pytest.mark.parametrize("reader", [gate_options, django_options])
 @pytest.mark.parametrize(
-    ("url", "wanted"),
+    ("url", "expected"),
     [
         ("postgres://us%40er:p%3Aa%2Fs%25s@host:5433/na%20me", {"user": "us@er", "password": "p:a/s%s", "port": "5433", "dbname": "na me"}),
         ("postgresql://user@%2Fvar%2Frun%2Fpostgresql/name", {"host": "/var/run/postgresql"}),
@@ -64,18 +64,18 @@ def test_each_option_reaches_every_connection(name, reader):
         ("postgres://user@host/name", {"connect_timeout": "3", "tcp_user_timeout": "10000"}),
     ],
 )
-def test_hosts_sockets_and_encoded_characters(url, wanted, reader):
+def test_hosts_sockets_and_encoded_characters(url, expected, reader):
     options = reader(url)
-    assert {name: options[name] for name in wanted} == wanted
+    assert {name: options[name] for name in expected} == expected
 
 
 @pytest.mark.parametrize(
     "url", ["postgres://user:hunter2@host/name?sslcrt=x", "postgres://user:hunter2@host", "postgres://user:hunter2@[host/name"]
 )
 def test_malformed_database_url_is_refused_without_showing_its_password(url):
-    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL is malformed") as refused:
+    with pytest.raises(ImproperlyConfigured, match="DATABASE_URL is malformed") as error:
         database(url)
-    assert "hunter2" not in str(refused.value)
+    assert "hunter2" not in str(error.value)
 
 
 def test_redis_over_tls_with_certificates():
@@ -98,6 +98,6 @@ def test_redis_on_a_unix_socket():
 
 @pytest.mark.parametrize("query", ["db=x", "ssl_cert_req=none", "socket_timeout=soon"])
 def test_a_cache_that_cannot_be_understood_is_refused_without_its_password(query):
-    with pytest.raises(ImproperlyConfigured, match="REDIS_URL is malformed") as refused:
+    with pytest.raises(ImproperlyConfigured, match="REDIS_URL is malformed") as error:
         redis_connection(f"redis://:hunter2@host?{query}")
-    assert "hunter2" not in str(refused.value)
+    assert "hunter2" not in str(error.value)

@@ -19,7 +19,7 @@ from contextmcp.common.money import format_amount
 
 
 @pytest.mark.parametrize(
-    ("language", "minor", "currency", "told"),
+    ("language", "minor", "currency", "result"),
     [
         ("", 900, "usd", "$9.00"),
         ("en-US,en;q=0.9", -500, "usd", "-$5.00"),
@@ -31,11 +31,11 @@ from contextmcp.common.money import format_amount
         ("xx-YY, *", 900, "usd", "$9.00"),
     ],
 )
-def test_amounts_are_formatted_for_the_locale(language: str, minor: int, currency: str, told: str) -> None:
-    asked = HttpRequest()
-    asked.META["HTTP_ACCEPT_LANGUAGE"] = language
-    answer = LocaleMiddleware(lambda request: HttpResponse(format_amount(minor, currency)))(asked)
-    assert answer.content.decode() == told
+def test_amounts_are_formatted_for_the_locale(language: str, minor: int, currency: str, result: str) -> None:
+    requested = HttpRequest()
+    requested.META["HTTP_ACCEPT_LANGUAGE"] = language
+    answer = LocaleMiddleware(lambda request: HttpResponse(format_amount(minor, currency)))(requested)
+    assert answer.content.decode() == result
     assert format_amount(900, "usd") == "$9.00"
 
 
@@ -48,8 +48,8 @@ def test_identifiers_are_ordered_by_time() -> None:
 
 
 def test_secrets_are_masked_in_any_text() -> None:
-    said = mask("Bearer cmcp_sk_live_abcdefGHIJKL123 and sk_test_123456789012345678901234 and whsec_abcdefghijklmnop")
-    assert said == "Bearer cmcp_sk_live_*** and sk_test_*** and whsec_***"
+    output = mask("Bearer cmcp_sk_live_abcdefGHIJKL123 and sk_test_123456789012345678901234 and whsec_abcdefghijklmnop")
+    assert output == "Bearer cmcp_sk_live_*** and sk_test_*** and whsec_***"
 
 
 def test_now_includes_the_test_clocks_offset() -> None:

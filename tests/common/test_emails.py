@@ -32,8 +32,8 @@ def _queue(settings):
     settings.EMAIL_BACKEND, settings.EMAIL_DELIVERY_BACKEND = "contextmcp.common.emails.QueueBackend", LOCMEM
 
 
-def store(title="S", **given):
-    send_email(EmailContent(title, ("secret link",)), **{"category": "test", "to": "a@b.example"} | given)
+def store(title="S", **params):
+    send_email(EmailContent(title, ("secret link",)), **{"category": "test", "to": "a@b.example"} | params)
     return OutgoingEmail.objects.first()
 
 
@@ -215,15 +215,15 @@ class TestAdmin:
     def test_staff_can_retry_immediately(self, staff):
         email = store()
         OutgoingEmail.objects.update(next_attempt_at=now() + timedelta(hours=1))
-        given = {"action": "retry", "_selected_action": [email.pk]}
-        assert "Reason" in staff.post(self.URL, given).text
+        params = {"action": "retry", "_selected_action": [email.pk]}
+        assert "Reason" in staff.post(self.URL, params).text
         assert delivery.deliver_due() == 0
-        given |= {"confirmed": "1", "reason": "The mail server is back"}
-        assert "1 message queued" in staff.post(self.URL, given, follow=True).text
+        params |= {"confirmed": "1", "reason": "The mail server is back"}
+        assert "1 message queued" in staff.post(self.URL, params, follow=True).text
         event = AuditEvent.objects.get(action="email.retried")
         assert (event.actor_user.is_staff, event.reason) == (True, "The mail server is back")
         assert delivery.deliver_due() == 1
-        assert "its content was deleted" in staff.post(self.URL, given, follow=True).text
+        assert "its content was deleted" in staff.post(self.URL, params, follow=True).text
 
     def test_retrying_requires_the_permission(self, client):
         from django.contrib.auth.models import Permission

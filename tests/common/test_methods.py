@@ -34,12 +34,12 @@ def test_methods_of_documented_urls(api, owner, path):
 
 
 @pytest.mark.parametrize(
-    ("path", "taken"),
+    ("path", "used"),
     [("/api/billing/webhooks/stripe", {"POST"}), ("/api/schema", {"GET"}), ("/api/docs", {"GET"})],
     ids=["stripe", "schema", "docs"],
 )
-def test_methods_of_undocumented_urls(client, db, path, taken):
-    for method in ALL - taken:
+def test_methods_of_undocumented_urls(client, db, path, used):
+    for method in ALL - used:
         answer = client.generic(method, path)
         assert answer.status_code == 405, method
-        assert set(answer["Allow"].split(", ")) == allowed(taken), method
+        assert set(answer["Allow"].split(", ")) == allowed(used), method

@@ -32,10 +32,10 @@ def lock(*arguments):
 
 
 def test_only_migrations_of_this_repository_are_listed():
-    found = manifest.present()
-    folders = {Path(name).parent.as_posix() for name in found}
+    result = manifest.present()
+    folders = {Path(name).parent.as_posix() for name in result}
     assert {"accounts/migrations", "billing/migrations", "billing/stripe/djstripe_migrations", "contextmcp/common/migrations"} <= folders
-    assert set(found) == {
+    assert set(result) == {
         path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).glob("*.py") if path.name != "__init__.py"
     }
 

@@ -18,27 +18,27 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def made():
+def created():
     return []
 
 
 @pytest.fixture
-def pool(made, transactional_db):
+def pool(created, transactional_db):
     parameters = connection.get_connection_params()
 
     def connect():
-        made.append(psycopg.connect(**parameters, autocommit=True))
-        limit_waiting(made[-1])
-        return made[-1]
+        created.append(psycopg.connect(**parameters, autocommit=True))
+        limit_waiting(created[-1])
+        return created[-1]
 
-    found = Pool(connect, 2)
-    yield found
-    found.close()
-    for each in made:
+    result = Pool(connect, 2)
+    yield result
+    result.close()
+    for each in created:
         each.close()
 
 
-def test_many_threads_share_few_connections(pool, made):
+def test_many_threads_share_few_connections(pool, created):
     together = threading.Barrier(2)
 
     def work(number):
@@ -52,21 +52,21 @@ def test_many_threads_share_few_connections(pool, made):
 
     with ThreadPoolExecutor(8) as threads:
         assert set(threads.map(work, range(40))) == {"2s"}
-    assert len(made) == 2
+    assert len(created) == 2
 
 
 def test_waiting_for_a_connection_times_out(pool, monkeypatch):
     monkeypatch.setattr(pools, "WAIT_SECONDS", 0.1)
     one, other = pool.getconn(), pool.getconn()
-    with pytest.raises(PoolTimeout) as refused:
+    with pytest.raises(PoolTimeout) as error:
         pool.getconn()
-    assert refused.value.sqlstate == "53300"
+    assert error.value.sqlstate == "53300"
     pool.putconn(one)
     assert pool.getconn() is one
     pool.putconn(other)
 
 
-def test_unusable_connections_are_not_reused(pool, made, monkeypatch):
+def test_unusable_connections_are_not_reused(pool, created, monkeypatch):
     one = pool.getconn()
     pool.putconn(one)
     with psycopg.connect(**connection.get_connection_params(), autocommit=True) as control:
@@ -80,7 +80,7 @@ def test_unusable_connections_are_not_reused(pool, made, monkeypatch):
     three, four = pool.getconn(), pool.getconn()
     pool.putconn(three)
     pool.putconn(four)
-    assert three.closed and len(made) == 4
+    assert three.closed and len(created) == 4
 
 
 def test_a_failed_connect_does_not_use_up_a_connection(pool, monkeypatch):

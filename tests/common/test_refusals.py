@@ -30,7 +30,7 @@ def test_a_code_has_one_status():
     statuses = {}
     for each in [each for each in refusals() if each.code != errors.DomainError.code]:
         statuses.setdefault(each.code, set()).add(each.status)
-    assert {code: found for code, found in statuses.items() if len(found) > 1} == {}
+    assert {code: result for code, result in statuses.items() if len(result) > 1} == {}
 
 
 def test_each_conflict_has_a_code_of_its_own():
@@ -39,15 +39,15 @@ def test_each_conflict_has_a_code_of_its_own():
 
 
 def test_no_conflict_is_raised_without_a_reason():
-    found = []
+    matches = []
     for package in PRODUCT:
         for path in (REPOSITORY / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 raised = node.exc if isinstance(node, ast.Raise) else node.value if isinstance(node, ast.Return) else None
                 called = raised.func if isinstance(raised, ast.Call) else raised
                 if getattr(called, "id", getattr(called, "attr", "")) == "Conflict":
-                    found.append(f"{path.relative_to(REPOSITORY)}:{node.lineno}")
-    assert found == []
+                    matches.append(f"{path.relative_to(REPOSITORY)}:{node.lineno}")
+    assert matches == []
 
 
 @pytest.mark.parametrize("refusal", [errors.RequestTimeout, errors.PayloadTooLarge, errors.Overloaded, errors.UnreadableRequest])

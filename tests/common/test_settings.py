@@ -63,9 +63,9 @@ def test_metrics_are_shared_only_with_a_directory(tmp_path: Path) -> None:
     "name", ["SECRET_KEY", "API_KEY_SECRETS", "DATABASE_URL", "ALLOWED_HOSTS", "PUBLIC_URL", "EMAIL_URL", "DEFAULT_FROM_EMAIL"]
 )
 def test_missing_variables_are_named(name: str) -> None:
-    said = start(**{name: ""})
-    assert said.returncode
-    assert said.stderr.splitlines()[-1].startswith(f"django.core.exceptions.ImproperlyConfigured: {name} is not set: ")
+    output = start(**{name: ""})
+    assert output.returncode
+    assert output.stderr.splitlines()[-1].startswith(f"django.core.exceptions.ImproperlyConfigured: {name} is not set: ")
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_missing_variables_are_named(name: str) -> None:
     ],
 )
 def test_malformed_variables_are_named_without_their_value(name: str, value: str) -> None:
-    said = start(**{name: value})
-    assert said.returncode
-    sentence = said.stderr.splitlines()[-1]
+    output = start(**{name: value})
+    assert output.returncode
+    sentence = output.stderr.splitlines()[-1]
     assert sentence.startswith(f"django.core.exceptions.ImproperlyConfigured: {name} is ")
     assert "hunter2" not in sentence
 
@@ -128,14 +128,14 @@ def test_cookies_and_transport() -> None:
     bare = json.loads(start(["-c", SHOW]).stdout)
     assert (bare["SESSION_COOKIE_NAME"], bare["CSRF_COOKIE_NAME"]) == ("__Host-sessionid", "__Host-csrftoken")
     assert (bare["SESSION_COOKIE_SECURE"], bare["SECURE_HSTS_INCLUDE_SUBDOMAINS"], bare["SECURE_PROXY_SSL_HEADER"]) == (True, False, None)
-    asked = json.loads(start(["-c", SHOW], TRUSTED_PROXIES="1", SECURE_HSTS_INCLUDE_SUBDOMAINS="true").stdout)
-    assert asked["SECURE_HSTS_INCLUDE_SUBDOMAINS"] is True
-    assert asked["SECURE_PROXY_SSL_HEADER"] == ["HTTP_X_FORWARDED_PROTO", "https"]
+    requested = json.loads(start(["-c", SHOW], TRUSTED_PROXIES="1", SECURE_HSTS_INCLUDE_SUBDOMAINS="true").stdout)
+    assert requested["SECURE_HSTS_INCLUDE_SUBDOMAINS"] is True
+    assert requested["SECURE_PROXY_SSL_HEADER"] == ["HTTP_X_FORWARDED_PROTO", "https"]
 
 
 def test_stripe_without_a_webhook_secret_does_not_start() -> None:
-    said = start(STRIPE_SECRET_KEY="sk_live_" + "x" * 24)
-    assert "STRIPE_WEBHOOK_SECRET is not set" in said.stderr
+    output = start(STRIPE_SECRET_KEY="sk_live_" + "x" * 24)
+    assert "STRIPE_WEBHOOK_SECRET is not set" in output.stderr
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ def test_stripe_without_a_webhook_secret_does_not_start() -> None:
     ],
 )
 def test_live_and_test_modes_are_never_mixed(changes: dict[str, str], sentence: str) -> None:
-    said = start(STRIPE_WEBHOOK_SECRET="whsec_x", **changes)
-    assert said.returncode and sentence in said.stderr.splitlines()[-1]
+    output = start(STRIPE_WEBHOOK_SECRET="whsec_x", **changes)
+    assert output.returncode and sentence in output.stderr.splitlines()[-1]
 
 
 COMMANDS = {
@@ -163,9 +163,9 @@ COMMANDS = {
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_process_stops_with_one_sentence(name: str) -> None:
-    said = start(COMMANDS[name], GATE_URL="foo")
-    own = [line for line in said.stderr.splitlines() if not line.startswith("[")]
-    assert said.returncode
+    output = start(COMMANDS[name], GATE_URL="foo")
+    own = [line for line in output.stderr.splitlines() if not line.startswith("[")]
+    assert output.returncode
     assert own == ["GATE_URL is malformed: enter an https:// URL such as https://contextmcp.example."]
 
 

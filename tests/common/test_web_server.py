@@ -40,8 +40,8 @@ def talk(port, *pieces, patience=5.0):
         try:
             for piece in pieces:
                 one.sendall(piece)
-            while got := one.recv(65_536):
-                answer += got
+            while actual := one.recv(65_536):
+                answer += actual
         except (TimeoutError, ConnectionError):
             pass
         return answer
@@ -177,14 +177,14 @@ def test_each_process_returns_the_metrics_of_all(transactional_db, key, tmp_path
         web.wait(60)
         for _ in range(30):
             assert Http(web.port).request("POST", "/api/usage/authorize", {"feature": "context_cache_mb"}, key=key)[0] == 200
-        seen = [scrape(web.port) for _ in range(10)]
+        observed = [scrape(web.port) for _ in range(10)]
         processes = {path.stem.rpartition("_")[2] for path in folder.glob("counter_*.db")}
         assert len(processes) >= 2
         decided = 'usage_decisions_total{outcome="allowed"}'
-        assert {each[decided] for each in seen} == {30.0}
+        assert {each[decided] for each in observed} == {30.0}
         route = 'http_request_seconds_count{method="POST",route="api/usage/authorize",status="200"}'
-        assert {each[route] for each in seen} == {30.0}
+        assert {each[route] for each in observed} == {30.0}
         # Metrics from the database occur once, without a process ID.
-        assert {each["database_up"] for each in seen} == {1.0}
+        assert {each["database_up"] for each in observed} == {1.0}
     finally:
         web.stop()

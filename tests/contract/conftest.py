@@ -10,7 +10,7 @@ from tests.support.stacks import Running
 
 @pytest.fixture(scope="module")
 def owner(world: Running) -> Iterator[Customer]:
-    """A person on Pro, so that nothing is refused for lack of a plan before the input is validated."""
+    """A customer on Pro, so that no request is refused because of the plan before its input is validated."""
     ada = sign_up(world, "Acme")
     ada.subscribe("pro")
     yield ada

@@ -48,17 +48,17 @@ def document() -> dict[str, Any]:
     return dict(json.loads(json.dumps(generated, default=str)))
 
 
-def complaints() -> list[str]:
+def generator_warnings() -> list[str]:
     """Return the generator's warnings about the document."""
     document()
     return [*GENERATOR_STATS._warn_cache, *GENERATOR_STATS._error_cache]
 
 
 def operations() -> list[Operation]:
-    found = [
+    matches = [
         Operation(definition["operationId"], method.upper(), path, definition)
         for path, methods in document()["paths"].items()
         for method, definition in methods.items()
     ]
-    assert len({each.name for each in found}) == len(found)
-    return found
+    assert len({each.name for each in matches}) == len(matches)
+    return matches

@@ -57,9 +57,9 @@ def _well_formed(environment):
 
 @pytest.fixture(scope="module")
 def stranger(world):
-    found = sign_up(world, "Elsewhere")
-    yield found
-    found.close()
+    result = sign_up(world, "Elsewhere")
+    yield result
+    result.close()
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def service_key(world):
 @pytest.fixture(scope="module")
 def send(world, owner, service_key):
     """`send(operation, body)` sends as the owner by default and checks that the response is no server error."""
-    # A connection each: after a body that is too large the server closes it, which the next request would notice.
+    # Each request has its own connection, because the server closes it after a body that is too large.
     with httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0)) as client:
 
         def go(operation, body=b"", *, authorization=f"Bearer {owner.key}", kind="application/json", path=None, **headers):
@@ -213,9 +213,9 @@ def theirs(owner):
 
 
 def expected(operation, *statuses):
-    """An operation for sessions refuses a key before it validates anything else."""
+    """Operations that require a session refuse keys before they validate the input."""
     return statuses if operation.takes_keys or operation.is_open else (401, 403)
 
 
-# They read {} as the default.
+# These operations treat {} as the default.
 NOTHING_REQUIRED = {"rotate_key", "decrease_gauge", "cancel_subscription", "change_webhook_endpoint", "rotate_webhook_secret"}

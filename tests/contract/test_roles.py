@@ -11,13 +11,13 @@ from tests.support.customers import sign_up
 
 OPERATIONS = operations()
 OPEN = {"list_plans"}
-# Anybody who is signed in, member of an organization or not.
+# All signed-in users, with or without an organization.
 SIGNED_IN = {"accept_invitation"}
 EVERYONE = ("owner", "admin", "member", "viewer")
 USERS = ("owner", "admin", "member")
 MANAGERS = ("owner", "admin")
 OWNERS = ("owner",)
-# Only the vendor's servers with a service key: no session and no customer's key, whatever its role or scopes.
+# Only the vendor's servers with a service key. Sessions and customers' keys are refused, whatever their role or scopes.
 NO_CUSTOMER = ()
 MAY = {
     "whoami": EVERYONE,
@@ -74,14 +74,14 @@ def by_name(operation):
 
 @pytest.fixture(scope="module")
 def people(world, owner):
-    """Everybody with a session. The stranger owns another organization."""
-    found = {
+    """A user with a session for each role. The stranger owns another organization."""
+    result = {
         "owner": owner,
         **{role: owner.invite(role) for role in ("admin", "member", "viewer")},
         "stranger": sign_up(world, "Elsewhere"),
     }
-    yield found
-    for name, each in found.items():
+    yield result
+    for name, each in result.items():
         if name != "owner":
             each.close()
 
@@ -112,7 +112,7 @@ def test_forbidden_callers_are_refused_without_effect(operation, people, owner):
     for role in EVERYONE:
         if role not in MAY[operation.name]:
             answer = people[role].in_session(operation.method, path, body)
-            # What they may not view does not exist for them.
+            # Objects that the role may not view are reported as not found.
             assert refused(answer, 403, 404) in refusals(operation, "permission_denied", "insufficient_scope", "not_found"), role
     assert standing(owner) == before
 
@@ -176,9 +176,9 @@ def key_without(owner):
 
 def standing(owner):
     """Return everything that an unauthorized request could have changed."""
-    told = [
+    messages = [
         owner.api.get(path)
         for path in ("/api/organization/members", "/api/organization/invitations", "/api/billing/subscription", "/api/usage/current")
     ]
     keys = [{**one, "lastUsedAt": None} for one in owner.api.get("/api/auth/keys")["data"]]
-    return told, sorted(keys, key=lambda one: one["id"])
+    return messages, sorted(keys, key=lambda one: one["id"])

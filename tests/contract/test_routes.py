@@ -1,4 +1,4 @@
-"""The route table decides what Django, the gate and the OpenAPI document say about the usage API."""
+"""Django, the gate and the OpenAPI document follow the route table of the usage API."""
 
 import asyncio
 import json

@@ -47,64 +47,64 @@ class Amounts:
 
 def compare(world: Stripe, changes: int, seed: int) -> Amounts:
     """Make this many changes through the API, each previewed first."""
-    found, dice, coupons, foreign = Amounts(), Random(seed), Discounts(world).coupons, foreign_prices(world)
+    result, rng, coupons, foreign = Amounts(), Random(seed), Discounts(world).coupons, foreign_prices(world)
     for number in numbers():
-        if found.changes >= changes:
-            return found
-        _Subscriber(world, dice, coupons, foreign, found, f"{seed}-{number}").change(min(CHANGES_EACH, changes - found.changes))
+        if result.changes >= changes:
+            return result
+        _Subscriber(world, rng, coupons, foreign, result, f"{seed}-{number}").change(min(CHANGES_EACH, changes - result.changes))
     raise AssertionError("unreachable")
 
 
 class _Subscriber:
-    def __init__(self, world: Stripe, dice: Random, coupons: list[str], foreign: list[str], found: Amounts, name: str) -> None:
-        self.world, self.dice, self.found, self.name = world, dice, found, name
+    def __init__(self, world: Stripe, rng: Random, coupons: list[str], foreign: list[str], result: Amounts, name: str) -> None:
+        self.world, self.rng, self.found, self.name = world, rng, result, name
         organization = OrganizationFactory(owner=UserFactory())
         self.owner = Person(organization.memberships.select_related("organization", "user").get())
         customer = str(customers.ensure_customer(organization, None).stripe_customer_id)
         world.card(customer)
         # Anywhere in four years, so that the ends of months and the leap day occur.
-        start = int(time.time()) + dice.randrange(4 * 365 * DAY)
+        start = int(time.time()) + rng.randrange(4 * 365 * DAY)
         self.payer = Payer(world, organization, customer, world.attach_test_clock(customer, start))
-        self.plan = dice.choice(PAID[:3])
-        if dice.random() < 0.25:
+        self.plan = rng.choice(PAID[:3])
+        if rng.random() < 0.25:
             # A subscription to another product. Its invoices use the customer's credit too; they come some hours before the plan's.
-            world.subscribe(customer, dice.choice(foreign))
+            world.subscribe(customer, rng.choice(foreign))
             world.advance(self.payer.clock, to=start + 3 * HOUR)
-        self.coupons = dice.sample(coupons, dice.choice([1, 1, 2])) if dice.random() < 0.35 else []
-        self.quantity = dice.choice([1, 1, 1, 5])
+        self.coupons = rng.sample(coupons, rng.choice([1, 1, 2])) if rng.random() < 0.35 else []
+        self.quantity = rng.choice([1, 1, 1, 5])
         items = [{"price": price_of(*self.plan), "quantity": self.quantity}]
-        self.beside = dice.choice(foreign[:2]) if self.plan[1] == "month" and dice.random() < 0.25 else ""
-        given = {"discounts": [{"coupon": each} for each in self.coupons], "metadata": arbitrary_metadata(dice)}
+        self.beside = rng.choice(foreign[:2]) if self.plan[1] == "month" and rng.random() < 0.25 else ""
+        params = {"discounts": [{"coupon": each} for each in self.coupons], "metadata": arbitrary_metadata(rng)}
         items += [{"price": self.beside, "quantity": 2}] if self.beside else []
-        self.subscription = world.sdk.subscriptions.create({"customer": customer, "items": items, **given}).id
+        self.subscription = world.sdk.subscriptions.create({"customer": customer, "items": items, **params}).id
         self.api = Api()
         sync_customer(customer)
 
     def change(self, times: int) -> None:
         for _ in range(times):
-            days = self.dice.choice([self.dice.uniform(0.01, 28), self.dice.uniform(0.01, 55)])
+            days = self.rng.choice([self.rng.uniform(0.01, 28), self.rng.uniform(0.01, 55)])
             self.world.advance(self.payer.clock, to=self._now() + int(days * DAY))
             self._staff()
             sync_customer(self.payer.customer)
-            wanted = self.dice.choice([each for each in PAID if each != self.plan])
+            expected = self.rng.choice([each for each in PAID if each != self.plan])
             self.found.changes += 1
-            if not self._change(wanted):
+            if not self._change(expected):
                 return
 
     def _staff(self) -> None:
         """What staff do meanwhile, in the admin and in Stripe's dashboard."""
-        update, luck = self.world.sdk.subscriptions.update, self.dice.random()
+        update, luck = self.world.sdk.subscriptions.update, self.rng.random()
         if self.found.changes >= 5 and not self.found.free_days:
             luck = 0.35  # Free days must occur whatever the seed and the day.
         if luck < 0.15:
-            self.quantity = self.dice.choice([1, 2, 7])
+            self.quantity = self.rng.choice([1, 2, 7])
             update(self.subscription, {"items": [{"id": self._items()[0].id, "quantity": self.quantity}], "proration_behavior": "none"})
         elif luck < 0.3:
-            update(self.subscription, {"metadata": arbitrary_metadata(self.dice, [str(self.payer.organization.pk)])})
+            update(self.subscription, {"metadata": arbitrary_metadata(self.rng, [str(self.payer.organization.pk)])})
         elif luck < 0.4:
-            update(self.subscription, {"trial_end": self._now() + self.dice.randrange(3, 20) * DAY, "proration_behavior": "none"})
+            update(self.subscription, {"trial_end": self._now() + self.rng.randrange(3, 20) * DAY, "proration_behavior": "none"})
         elif luck < 0.5:
-            plan, until = self.dice.choice(["pro", "enterprise"]), now(self.payer.organization) + timedelta(days=30)
+            plan, until = self.rng.choice(["pro", "enterprise"]), now(self.payer.organization) + timedelta(days=30)
             EntitlementsManager(self.payer.organization).grant(plan, Source.GIFT, reason="outage", ends_at=until)
 
     def _items(self) -> list[Any]:
@@ -113,53 +113,53 @@ class _Subscriber:
     def _now(self) -> int:
         return self.world.sdk.test_helpers.test_clocks.retrieve(self.payer.clock).frozen_time
 
-    def _change(self, wanted: tuple[str, str]) -> bool:
-        body = {"planTier": wanted[0], "interval": wanted[1]}
-        told = self._post("preview-change", body)
-        if told is None:
+    def _change(self, expected: tuple[str, str]) -> bool:
+        body = {"planTier": expected[0], "interval": expected[1]}
+        result = self._post("preview-change", body)
+        if result is None:
             return False
-        before, trialing = self._newest().id, told["when"] == "now" and told["prorationDate"] is None
-        if self._post("change-plan", body | {"prorationDate": told["prorationDate"]}) is None:
+        before, trialing = self._newest().id, result["when"] == "now" and result["prorationDate"] is None
+        if self._post("change-plan", body | {"prorationDate": result["prorationDate"]}) is None:
             return False
-        what = f"{self.name}: {self.quantity} times {self.plan} to {wanted} with {self.coupons} beside {self.beside or 'nothing'}"
+        what = f"{self.name}: {self.quantity} times {self.plan} to {expected} with {self.coupons} beside {self.beside or 'nothing'}"
         self.found.beside += bool(self.beside)
-        if told["when"] == "now":
+        if result["when"] == "now":
             if trialing:
-                self._during_free_days(what, told, before)
+                self._during_free_days(what, result, before)
             else:
-                self._at_once(what, told, before)
-            self.plan = wanted
-            if wanted[1] == "month" and self.dice.random() < RENEWED:
-                self._renewed(what, told)
+                self._at_once(what, result, before)
+            self.plan = expected
+            if expected[1] == "month" and self.rng.random() < RENEWED:
+                self._renewed(what, result)
             return True
-        self._planned(what, told, before)
+        self._planned(what, result, before)
         return False
 
-    def _at_once(self, what: str, told: dict[str, Any], before: str) -> None:
+    def _at_once(self, what: str, result: dict[str, Any], before: str) -> None:
         bill = self._newest()
         row = Invoice.objects.get(stripe_invoice_id=bill.id)
-        said = (told["dueNow"], told["credit"], [line["amount"] for line in told["lines"]])
+        output = (result["dueNow"], result["credit"], [line["amount"] for line in result["lines"]])
         billed = (max(0, bill.amount_due), max(0, -bill.total), [line.amount for line in bill.lines.data])
-        if bill.id == before or said != billed or (row.total, row.amount_due) != (bill.total, bill.amount_due):
-            self.found.wrong.append(f"{what}: previewed {said}, billed {billed}, kept {row.total} {row.amount_due}")
+        if bill.id == before or output != billed or (row.total, row.amount_due) != (bill.total, bill.amount_due):
+            self.found.wrong.append(f"{what}: previewed {output}, billed {billed}, kept {row.total} {row.amount_due}")
         self.found.at_once += 1
         self.found.credited += bill.total < 0
         self.found.discounted += bool(bill.total_discount_amounts)
         self.found.total += bill.total
 
-    def _during_free_days(self, what: str, told: dict[str, Any], before: str) -> None:
-        if told["dueNow"] or told["credit"] or told["lines"] or self._newest().id != before:
-            self.found.wrong.append(f"{what}: a change in free days cost {told['dueNow']}")
+    def _during_free_days(self, what: str, result: dict[str, Any], before: str) -> None:
+        if result["dueNow"] or result["credit"] or result["lines"] or self._newest().id != before:
+            self.found.wrong.append(f"{what}: a change in free days cost {result['dueNow']}")
         self.found.free_days += 1
 
-    def _planned(self, what: str, told: dict[str, Any], before: str) -> None:
+    def _planned(self, what: str, result: dict[str, Any], before: str) -> None:
         """Nothing is billed now; at the period's end the announced amount is, including discounts and quantity."""
-        if told["dueNow"] or told["lines"] or self._newest().id != before:
-            self.found.wrong.append(f"{what}: a change that is to come cost {told['dueNow']}")
+        if result["dueNow"] or result["lines"] or self._newest().id != before:
+            self.found.wrong.append(f"{what}: a change that is to come cost {result['dueNow']}")
         self.found.planned += 1
-        self._renewed(what, told)
+        self._renewed(what, result)
 
-    def _renewed(self, what: str, told: dict[str, Any]) -> None:
+    def _renewed(self, what: str, result: dict[str, Any]) -> None:
         """At the period's end, the amount announced by the preview, the page and the emails is billed."""
         end = self._items()[0].current_period_end
         self._wait(end - HOUR)
@@ -167,10 +167,10 @@ class _Subscriber:
         payment = BillingManager(self.payer.organization).next_payment()
         self._wait(end + 2 * HOUR)
         bill = self._newest()
-        said = (told["nextAmount"], payment and (payment.amount, payment.discount, payment.tax))
+        output = (result["nextAmount"], payment and (payment.amount, payment.discount, payment.tax))
         discount = sum(each.amount for each in bill.total_discount_amounts or [])
-        if said != (bill.total, (bill.amount_due, discount, 0)):
-            self.found.wrong.append(f"{what}: {said} announced, {bill.total} ({bill.amount_due}, {discount}) billed at the period's end")
+        if output != (bill.total, (bill.amount_due, discount, 0)):
+            self.found.wrong.append(f"{what}: {output} announced, {bill.total} ({bill.amount_due}, {discount}) billed at the period's end")
         self.found.renewed += 1
         self.found.total += bill.total
 
@@ -186,5 +186,5 @@ class _Subscriber:
         if answer.status_code != 200:
             self.found.wrong.append(f"{self.name}: {path} {body} from {self.plan}: {answer.status_code} {answer.content.decode()[:300]}")
             return None
-        found: dict[str, Any] = answer.json()
-        return found
+        data: dict[str, Any] = answer.json()
+        return data

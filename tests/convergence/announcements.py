@@ -9,7 +9,7 @@ from typing import Any
 from billing import amounts
 from billing.models import BillingAccount, SubscriptionState
 from tests.convergence.history import WAITING, History, Step
-from tests.convergence.stripe_fixture import Party, Scene
+from tests.convergence.stripe_fixture import Scenario, Tenant
 from tests.support.stripe import DAY
 
 
@@ -34,50 +34,50 @@ class Announcements:
         """Compare the announcement before the actor's step with the result of the step, and store the new announcement."""
         if step.actor is None:
             return
-        scene, party = history.scene, _as_then(history.scene.parties[step.actor])
+        scenario, tenant = history.scenario, _as_then(history.scenario.tenants[step.actor])
         if step.name in WAITING:
-            for subscription, announced in self._latest[party.organization_id].items():
-                self._compare(scene, party, subscription, announced, step)
-        self._latest[party.organization_id] = _announced(scene, party)
+            for subscription, announced in self._latest[tenant.organization_id].items():
+                self._compare(scenario, tenant, subscription, announced, step)
+        self._latest[tenant.organization_id] = _announced(scenario, tenant)
 
-    def _compare(self, scene: Scene, party: Party, subscription: str, announced: Announcement, step: Step) -> None:
-        renewal = _first_renewal(scene, party, subscription, announced.made_at)
+    def _compare(self, scenario: Scenario, tenant: Tenant, subscription: str, announced: Announcement, step: Step) -> None:
+        renewal = _first_renewal(scenario, tenant, subscription, announced.made_at)
         # Another invoice may use up the credit before this one, or before this one is finalized.
         if renewal is None or renewal.starting_balance or _is_undecided(renewal):
             return
         self.compared += 1
-        asked = (_asked(renewal), renewal.created if _asked(renewal) else None)
-        if announced.amount != asked[0] or (asked[0] and abs((announced.due_at or 0) - renewal.created) > DAY):
-            told = (announced.amount, announced.due_at)
+        requested = (_amount_due(renewal), renewal.created if _amount_due(renewal) else None)
+        if announced.amount != requested[0] or (requested[0] and abs((announced.due_at or 0) - renewal.created) > DAY):
+            result = (announced.amount, announced.due_at)
             self.wrong.append(
-                f"{step.name}: {subscription} of {party.organization_id}: announced {told}, asked for {asked} ({renewal.status})"
+                f"{step.name}: {subscription} of {tenant.organization_id}: announced {result}, asked for {requested} ({renewal.status})"
             )
 
 
-def _as_then(party: Party) -> Party:
-    """Return the party with the customer that it had at this step."""
-    account = BillingAccount.objects.get(organization_id=party.organization_id)
-    return replace(party, customers=[str(account.stripe_customer_id)])
+def _as_then(tenant: Tenant) -> Tenant:
+    """Return the tenant with the customer that it had at this step."""
+    account = BillingAccount.objects.get(organization_id=tenant.organization_id)
+    return replace(tenant, customers=[str(account.stripe_customer_id)])
 
 
-def _announced(scene: Scene, party: Party) -> dict[str, Announcement]:
-    if scene.deleted(party) or scene.balance(party):
+def _announced(scenario: Scenario, tenant: Tenant) -> dict[str, Announcement]:
+    if scenario.deleted(tenant) or scenario.balance(tenant):
         return {}
-    found, present = {}, scene.now(party)
-    for state in SubscriptionState.objects.filter(organization_id=party.organization_id).live():
+    result, present = {}, scenario.now(tenant)
+    for state in SubscriptionState.objects.filter(organization_id=tenant.organization_id).live():
         payment = amounts.next_payment(state)
-        told = (payment.amount, int(payment.at.timestamp())) if payment and payment.amount else (0, None)
-        found[state.stripe_subscription_id] = Announcement(present, *told)
-    return found
+        output = (payment.amount, int(payment.at.timestamp())) if payment and payment.amount else (0, None)
+        result[state.stripe_subscription_id] = Announcement(present, *output)
+    return result
 
 
-def _first_renewal(scene: Scene, party: Party, subscription: str, since: int) -> Any:
+def _first_renewal(scenario: Scenario, tenant: Tenant, subscription: str, since: int) -> Any:
     def is_renewal(invoice: Any) -> bool:
         details = invoice.parent and invoice.parent.subscription_details
         regular = invoice.billing_reason == "subscription_cycle" and invoice.created > since
         return bool(regular and details and details.subscription == subscription)
 
-    return min(filter(is_renewal, scene.invoices(party)), key=lambda invoice: invoice.created, default=None)
+    return min(filter(is_renewal, scenario.invoices(tenant)), key=lambda invoice: invoice.created, default=None)
 
 
 def _is_undecided(invoice: Any) -> bool:
@@ -85,7 +85,7 @@ def _is_undecided(invoice: Any) -> bool:
     return bool(invoice.status == "draft" and invoice.auto_advance)
 
 
-def _asked(invoice: Any) -> int:
+def _amount_due(invoice: Any) -> int:
     """Return the amount that the customer has to pay: zero for an invoice that is held, void or uncollectible without an attempt."""
     held = invoice.status == "draft" and not invoice.auto_advance
     given_up = invoice.status in ("void", "uncollectible") and not invoice.attempted

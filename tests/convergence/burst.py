@@ -38,16 +38,16 @@ class Burst:
 
 def subscribers(world: Stripe, number: int) -> list[str]:
     """Create this many customers with a subscription each, of which the product has not received events yet."""
-    made = []
+    created = []
     for _ in range(number):
         customer = str(customers.ensure_customer(OrganizationFactory(), None).stripe_customer_id)
         world.card(customer)
         world.subscribe(customer, price_of())
-        made.append(customer)
-    return made
+        created.append(customer)
+    return created
 
 
-def poison(world: Stripe, customer: str) -> None:
+def break_customer(world: Stripe, customer: str) -> None:
     """Let Stripe return a value for this customer that cannot be stored: a currency of ten letters."""
     store = world.server.sim.store
     with store.lock:
@@ -56,32 +56,32 @@ def poison(world: Stripe, customer: str) -> None:
             store.run("UPDATE objects SET body = ? WHERE id = ?", (spoilt, row["id"]))
 
 
-def cure(world: Stripe, customer: str) -> None:
+def repair(world: Stripe, customer: str) -> None:
     store = world.server.sim.store
     with store.lock:
         store.run("UPDATE objects SET body = replace(body, ?, 'usd') WHERE customer = ? AND object = 'subscription'", ("x" * 10, customer))
 
 
-def send(world: Stripe, found: list[str], start: Callable[[], Worker], *, events: int, poisoned: int = 0, workers: int = 1) -> Burst:
+def send(world: Stripe, result: list[str], start: Callable[[], Worker], *, events: int, poisoned: int = 0, workers: int = 1) -> Burst:
     """Post `events` events from several senders at once, in an order that mixes the customers; then wait."""
-    burst = Burst(events, len(found), poisoned=found[:poisoned])
+    burst = Burst(events, len(result), poisoned=result[:poisoned])
     for customer in burst.poisoned:
-        poison(world, customer)
-    told = [event for event in world.new_events() if _customer(event) in set(found)]
-    told.sort(key=lambda event: event["id"])
+        break_customer(world, customer)
+    messages = [event for event in world.new_events() if _customer(event) in set(result)]
+    messages.sort(key=lambda event: event["id"])
     # If there are too few, copies with other IDs are added, like Stripe's updates without changes.
-    chosen = [event | {"id": f"{event['id']}{number}"} for number, event in enumerate(islice(cycle(told), events))]
+    chosen = [event | {"id": f"{event['id']}{number}"} for number, event in enumerate(islice(cycle(messages), events))]
     awake([start() for _ in range(workers)])
-    began = time.monotonic()
+    started = time.monotonic()
     with ThreadPoolExecutor(SENDERS) as senders:
         assert set(senders.map(_send, chosen)) == {200}
         list(senders.map(lambda _: connections.close_all(), range(SENDERS)))
-    burst.taken_in = time.monotonic() - began
+    burst.taken_in = time.monotonic() - started
     others = WebhookEvent.objects.pending().exclude(subject__in=burst.poisoned)
     while others.exists():
-        assert time.monotonic() - began < 300, f"{others.count()} events still wait"
+        assert time.monotonic() - started < 300, f"{others.count()} events still wait"
         time.sleep(0.05)
-    burst.drained_in = time.monotonic() - began
+    burst.drained_in = time.monotonic() - started
     burst.dead = WebhookEvent.objects.dead().count()
     burst.waiting = WebhookEvent.objects.pending().count()
     burst.entitled = SubscriptionState.objects.filter(status="active", organization__grants__ends_at=None).distinct().count()
@@ -97,7 +97,7 @@ def _send(event: dict) -> int:
     return int(post(event).status_code)
 
 
-def complaints() -> set[tuple[str, bool, str]]:
+def unprocessed_events() -> set[tuple[str, bool, str]]:
     """Return the unprocessed events: their customers, whether they were attempted, and the recorded error."""
     rows = WebhookEvent.objects.pending().values_list("subject", "attempts", "error")
     return {(subject, attempts > 0, error.partition(":")[0]) for subject, attempts, error in rows}

@@ -37,20 +37,20 @@ def run(history: History, start: Callable[[], Worker], *, workers: int, kills: i
     """
     rows.forget()
     CACHE.reset()
-    race, dice = Race(World()), Random(chaos.seed)
+    race, rng = Race(World()), Random(chaos.seed)
     running = [start() for _ in range(workers)]
     awake(running)
-    doomed = set(dice.sample(range(1, len(history.steps)), min(kills, len(history.steps) - 1)))
-    for number, (step, events) in enumerate(delivery_harness.deliveries(history, chaos, dice, race.world)):
+    victim = set(rng.sample(range(1, len(history.steps)), min(kills, len(history.steps) - 1)))
+    for number, (step, events) in enumerate(delivery_harness.deliveries(history, chaos, rng, race.world)):
         delivery_harness.arrive(history, step)
         for event in events:
             assert post(event).status_code == 200
             race.world.deliveries += 1
-        time.sleep(dice.random() * pace)
+        time.sleep(rng.random() * pace)
         if step.night:
             reconciling.reconcile()
-        if number in doomed:
-            running.pop(dice.randrange(len(running))).kill()
+        if number in victim:
+            running.pop(rng.randrange(len(running))).kill()
             race.killed += 1
             running.append(start())
     race.drained_in = drained()
@@ -61,20 +61,20 @@ def run(history: History, start: Callable[[], Worker], *, workers: int, kills: i
     race.dead = WebhookEvent.objects.dead().count()
     last = history.steps[-1]
     history.steps.append(
-        Step(None, "the workers' own doing", history.scene.new_events(), history.scene.photograph(), last.expected, last.moments)
+        Step(None, "the workers' own doing", history.scenario.new_events(), history.scenario.dump_state(), last.expected, last.moments)
     )
     reconciling.reconcile()
-    delivery_harness.work_off()
+    delivery_harness.run_pending_jobs()
     race.world.rows = delivery_harness.ending()
     return race
 
 
 def drained(seconds: float = 180.0) -> float:
     """Wait until no job is queued or running. Return the elapsed time."""
-    began = time.monotonic()
-    while time.monotonic() - began < seconds:
+    started = time.monotonic()
+    while time.monotonic() - started < seconds:
         if not WebhookEvent.objects.pending().exists() and not _queued():
-            return time.monotonic() - began
+            return time.monotonic() - started
         time.sleep(0.1)
     raise AssertionError(f"after {seconds:.0f} s {WebhookEvent.objects.pending().count()} events wait, {_queued()} jobs are queued")
 

@@ -58,24 +58,24 @@ def play(history: History, chaos: Chaos) -> World:
     rows.forget()
     CACHE.reset()
     cache.reset()
-    world, dice, announced = World(), Random(chaos.seed), Announcements()
-    for number, (step, events) in enumerate(deliveries(history, chaos, dice, world)):
+    world, rng, announced = World(), Random(chaos.seed), Announcements()
+    for number, (step, events) in enumerate(deliveries(history, chaos, rng, world)):
         arrive(history, step)
-        began = _moment()
+        started = _moment()
         for event in events:
             assert post(event).status_code == 200
             world.deliveries += 1
-            if dice.random() < 0.2:
-                work_off()
-        work_off()
+            if rng.random() < 0.2:
+                run_pending_jobs()
+        run_pending_jobs()
         if step.night:
             reconciling.reconcile()
-            work_off()
-        _check(history, step, number, world, since=None if chaos == Chaos() else began)
+            run_pending_jobs()
+        _check(history, step, number, world, since=None if chaos == Chaos() else started)
         if chaos == Chaos():
             announced.follow(history, step)
     reconciling.reconcile()
-    work_off()
+    run_pending_jobs()
     _check(history, history.steps[-1], len(history.steps), world)
     _check_past(history, world)
     if chaos == Chaos():
@@ -89,23 +89,23 @@ def play(history: History, chaos: Chaos) -> World:
 
 def arrive(history: History, step: Step) -> None:
     """Restore Stripe's state of that time, and the product's own knowledge of the customers that it had requested."""
-    history.scene.restore(step.photograph)
+    history.scenario.restore(step.state)
     for organization_id, customer in step.joined:
-        made = {"stripe_customer_id": customer, "customer_deleted_at": None}
-        BillingAccount.objects.update_or_create(organization_id=organization_id, defaults=made)
+        created = {"stripe_customer_id": customer, "customer_deleted_at": None}
+        BillingAccount.objects.update_or_create(organization_id=organization_id, defaults=created)
     for organization_id, gift in step.gifts:
-        _give(Organization.objects.get(pk=organization_id), gift)
+        _apply_gift(Organization.objects.get(pk=organization_id), gift)
 
 
-def _give(organization: Organization, gift: Gift) -> None:
+def _apply_gift(organization: Organization, gift: Gift) -> None:
     """Add the grant as staff did, unless it exists, and end it where they ended it."""
     manager = EntitlementsManager(organization)
     grant = organization.grants.filter(reference=gift.reference).first()
     if grant is None:
         dates = {"starts_at": _at(gift.starts_at), "ends_at": _at(gift.ends_at) if gift.ends_at else None}
         grant = manager.grant(gift.plan, gift.source, reason="outage", reference=gift.reference, **dates)
-    if gift.called_off_at and grant.ends_at == (_at(gift.ends_at) if gift.ends_at else None):
-        manager.end_grant(grant, reason="given by mistake", at=_at(gift.called_off_at))
+    if gift.ended_at and grant.ends_at == (_at(gift.ends_at) if gift.ends_at else None):
+        manager.end_grant(grant, reason="given by mistake", at=_at(gift.ended_at))
 
 
 def _at(seconds: int) -> datetime:
@@ -114,25 +114,25 @@ def _at(seconds: int) -> datetime:
 
 def ending() -> rows.Rows:
     """Return all rows that depend only on Stripe's current state."""
-    return rows.dump() | rows.standing_grants() | rows.inbox()
+    return rows.dump() | rows.active_grants() | rows.inbox()
 
 
-def work_off() -> None:
+def run_pending_jobs() -> None:
     """Run the workers' jobs for events. What the product does at Stripe itself is omitted, because Stripe's history is given."""
-    while found := jobs():
-        for number, name, arguments in found:
+    while result := jobs():
+        for number, name, arguments in result:
             with connection.cursor() as cursor:
                 cursor.execute("DELETE FROM procrastinate_jobs WHERE id = %s", [number])
             if name in LISTENING:
                 run(name, **arguments)
 
 
-def deliveries(history: History, chaos: Chaos, dice: Random, world: World) -> Iterator[tuple[Step, list[Event]]]:
+def deliveries(history: History, chaos: Chaos, rng: Random, world: World) -> Iterator[tuple[Step, list[Event]]]:
     """Deliver what arrives while Stripe is in its state after each step."""
     backlog: list[Event] = []
     for step in history.steps:
         for event in step.events:
-            if dice.random() < chaos.drop:
+            if rng.random() < chaos.drop:
                 world.dropped += 1
             else:
                 backlog += [event] * chaos.copies
@@ -140,36 +140,36 @@ def deliveries(history: History, chaos: Chaos, dice: Random, world: World) -> It
             yield step, []
             continue
         if chaos.shuffle:
-            dice.shuffle(backlog)
-        some = dice.randrange(len(backlog) + 1) if chaos.late else len(backlog)
+            rng.shuffle(backlog)
+        some = rng.randrange(len(backlog) + 1) if chaos.late else len(backlog)
         arriving, backlog = backlog[:some], backlog[some:]
         yield step, arriving
     if chaos.shuffle:
-        dice.shuffle(backlog)
+        rng.shuffle(backlog)
     yield history.steps[-1], backlog
 
 
 def _check(history: History, step: Step, number: int, world: World, *, since: datetime | None = None) -> None:
     """Check that access equals that of the subscriptions, as far as the product was notified, and everywhere after the end."""
-    whom = history.scene.parties if step.actor is None or number == len(history.steps) else [history.scene.parties[step.actor]]
-    for party in whom if since is None else history.scene.parties:
-        organization = Organization.objects.get(pk=party.organization_id)
+    whom = history.scenario.tenants if step.actor is None or number == len(history.steps) else [history.scenario.tenants[step.actor]]
+    for tenant in whom if since is None else history.scenario.tenants:
+        organization = Organization.objects.get(pk=tenant.organization_id)
         # Late events leave the product in an older state; a sync during this step has seen the current one.
         if since and not BillingAccount.objects.filter(organization=organization, synced_at__gt=since).exists():
             continue
         CACHE.reset()
         entitled = EntitlementsManager(organization).entitlements().plan
         world.checks += 1
-        if entitled != step.expected[party.organization_id]:
+        if entitled != step.expected[tenant.organization_id]:
             world.wrong.append(
-                f"step {number} ({step.name}): {organization.name} has {entitled}, stands for {step.expected[party.organization_id]}"
+                f"step {number} ({step.name}): {organization.name} has {entitled}, stands for {step.expected[tenant.organization_id]}"
             )
 
 
 def _check_past(history: History, world: World) -> None:
     """Check that no grant lies outside its subscription's life, and that no two grants of one subscription overlap."""
-    for party in history.scene.parties:
-        for state in SubscriptionState.objects.filter(organization_id=party.organization_id):
+    for tenant in history.scenario.tenants:
+        for state in SubscriptionState.objects.filter(organization_id=tenant.organization_id):
             last = None
             for grant in state.organization.grants.filter(reference=state.stripe_subscription_id).order_by("starts_at", "id"):
                 world.checks += 1
@@ -188,19 +188,19 @@ def _check_past(history: History, world: World) -> None:
 
 def _check_record(history: History, world: World) -> None:
     """Check that after delivery in order, the recorded grants state for every former time what was true then."""
-    for party in history.scene.parties:
-        grants = list(Organization.objects.get(pk=party.organization_id).grants.select_related("plan_version"))
+    for tenant in history.scenario.tenants:
+        grants = list(Organization.objects.get(pk=tenant.organization_id).grants.select_related("plan_version"))
         for step, after in pairwise(history.steps):
-            moment = step.moments[party.organization_id]
-            if after.moments[party.organization_id] - moment < 2 * GLANCE:
+            moment = step.moments[tenant.organization_id]
+            if after.moments[tenant.organization_id] - moment < 2 * GLANCE:
                 continue
             world.checks += 1
             at = _at(moment + GLANCE)
             held = [grant.plan_version.plan for grant in grants if grant.starts_at <= at and (grant.ends_at is None or grant.ends_at > at)]
             had = max(held, key=expected_access.RANKS.index, default="free")
-            wanted = step.expected[party.organization_id]
-            if had != wanted:
-                world.wrong.append(f"at {at:%Y-%m-%d %H:%M} ({step.name}) {party.organization_id} had {wanted}, but {had} is on record")
+            expected = step.expected[tenant.organization_id]
+            if had != expected:
+                world.wrong.append(f"at {at:%Y-%m-%d %H:%M} ({step.name}) {tenant.organization_id} had {expected}, but {had} is on record")
 
 
 def _moment() -> datetime:

@@ -8,14 +8,14 @@ from random import Random
 from typing import Any
 
 from tests.convergence import actions, dashboard, expected_access
-from tests.convergence.stripe_fixture import Gift, Scene
+from tests.convergence.stripe_fixture import Gift, Scenario
 from tests.support.properties import st
 
 ORGANIZATIONS = 3
 ACTIONS = [*actions.ACTIONS, *dashboard.ACTIONS]
 # Stripe lists nothing of a deleted customer, so events that were not delivered are lost, and the product creates a new customer for an
 # organization only when it knows that the former is deleted. Neither happens within a day of an earlier step.
-BY_DAY = ("is_deleted_at_stripe", "comes_back")
+BY_DAY = ("is_deleted_at_stripe", "returns_as_a_new_customer")
 # In these only time passes.
 WAITING = ("some_days_pass", "the_period_ends")
 AT_LEAST = 30
@@ -28,7 +28,7 @@ class Step:
     actor: int | None  # None: all organizations
     name: str
     events: list[dict[str, Any]]
-    photograph: bytes
+    state: bytes
     expected: dict[str, str]
     moments: dict[str, int]  # current time by organization
     joined: list[tuple[str, str]] = field(default_factory=list)  # organizations that got this customer, which the product created and knows
@@ -38,7 +38,7 @@ class Step:
 
 @dataclass
 class History:
-    scene: Scene
+    scenario: Scenario
     seed: int
     steps: list[Step] = field(default_factory=list)
     days: float = 0.0
@@ -65,27 +65,27 @@ DRAWS = st.lists(
 )
 
 
-def perform(scene: Scene, draws: list[tuple[int, int]], *, finals: str = "cancel") -> History:
+def perform(scenario: Scenario, draws: list[tuple[int, int]], *, finals: str = "cancel") -> History:
     """Perform what was drawn. `finals` is the final action of the account's dunning settings."""
-    scene.world.control("dunning", final=finals)
-    scene.world.control("debits", days=4)
-    history = History(scene, seed=sum(number for _, number in draws))
-    began = {party.clock: scene.now(party) for party in scene.parties}
-    _note(history, None, "they join")
+    scenario.world.control("dunning", final=finals)
+    scenario.world.control("debits", days=4)
+    history = History(scenario, seed=sum(number for _, number in draws))
+    started = {tenant.clock: scenario.now(tenant) for tenant in scenario.tenants}
+    _record(history, None, "they join")
     done: Counter[str] = Counter()
     for place, (who, number) in enumerate(draws):
         # Mixed with the position, so that a list of zeros, hypothesis's simplest, is a valid history as well.
-        actor = (who + place) % len(scene.parties)
-        party, dice = scene.parties[actor], Random(f"{finals}:{place}:{number}")
-        sight = actions.look(scene, party)
-        able = [each for each in ACTIONS if each.possible(sight)]
-        chosen = dice.choices(able, [_weight(each, done) for each in able])[0]
+        actor = (who + place) % len(scenario.tenants)
+        tenant, rng = scenario.tenants[actor], Random(f"{finals}:{place}:{number}")
+        snapshot = actions.take_snapshot(scenario, tenant)
+        able = [each for each in ACTIONS if each.possible(snapshot)]
+        chosen = rng.choices(able, [_weight(each, done) for each in able])[0]
         done[chosen.name] += 1
         if chosen.name in BY_DAY:
             history.steps[-1] = replace(history.steps[-1], night=True)
-        chosen.do(scene, party, sight, dice)
-        _note(history, actor, chosen.name)
-    history.days = max(scene.now(party) - began[party.clock] for party in scene.parties) / 86_400
+        chosen.do(scenario, tenant, snapshot, rng)
+        _record(history, actor, chosen.name)
+    history.days = max(scenario.now(tenant) - started[tenant.clock] for tenant in scenario.tenants) / 86_400
     return history
 
 
@@ -94,13 +94,13 @@ def _weight(action: actions.Action, done: Counter[str]) -> float:
     return action.weight / 2 if action.name in WAITING else action.weight / (1 + 3 * done[action.name])
 
 
-def _note(history: History, actor: int | None, name: str) -> None:
-    scene = history.scene
-    changed = scene.parties if actor is None else [scene.parties[actor]]
+def _record(history: History, actor: int | None, name: str) -> None:
+    scenario = history.scenario
+    changed = scenario.tenants if actor is None else [scenario.tenants[actor]]
     expected = dict(history.steps[-1].expected) if history.steps else {}
-    expected |= {party.organization_id: expected_access.plan(scene, party) for party in changed}
+    expected |= {tenant.organization_id: expected_access.plan(scenario, tenant) for tenant in changed}
     moments = dict(history.steps[-1].moments) if history.steps else {}
-    moments |= {party.organization_id: scene.moment(party) for party in changed}
-    new = [(party.organization_id, party.customer) for party in changed if name in ("they join", "comes_back")]
-    gifts = [(party.organization_id, gift) for party in changed for gift in party.gifts.values()]
-    history.steps.append(Step(actor, name, scene.new_events(), scene.photograph(), expected, moments, new, gifts))
+    moments |= {tenant.organization_id: scenario.moment(tenant) for tenant in changed}
+    new = [(tenant.organization_id, tenant.customer) for tenant in changed if name in ("they join", "returns_as_a_new_customer")]
+    gifts = [(tenant.organization_id, gift) for tenant in changed for gift in tenant.gifts.values()]
+    history.steps.append(Step(actor, name, scenario.new_events(), scenario.dump_state(), expected, moments, new, gifts))

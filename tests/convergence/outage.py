@@ -37,33 +37,33 @@ class Outage:
 
 def run(world: Stripe, start: Callable[[], Worker], *, seconds: float, organizations: int = 3, rounds: int = 3) -> Outage:
     """End every subscription, take Stripe down before the events are out, and request everything `rounds` times within `seconds`."""
-    found = Outage()
+    result = Outage()
     payers = [_payer(world) for _ in range(organizations)]
     awake([start()])
     for payer in payers:
         live = world.sdk.subscriptions.list({"customer": payer.customer}).data[0]
         world.sdk.subscriptions.cancel(live.id)
-    news = world.new_events()
-    began = time.monotonic()
+    notices = world.new_events()
+    started = time.monotonic()
     world.control("down", on=True, seconds=3600)
     for number in range(rounds):
-        for event in news[number::rounds]:
-            found.accepted += post(event).status_code == 200
+        for event in notices[number::rounds]:
+            result.accepted += post(event).status_code == 200
         for payer in payers:
-            _ask(found, payer)
-        time.sleep(max(0.0, began + seconds * (number + 1) / rounds - time.monotonic()))
-    found.seconds = time.monotonic() - began
-    found.early = WebhookEvent.objects.filter(event_id__in=[event["id"] for event in news], state="processed").count()
+            _send_requests(result, payer)
+        time.sleep(max(0.0, started + seconds * (number + 1) / rounds - time.monotonic()))
+    result.seconds = time.monotonic() - started
+    result.early = WebhookEvent.objects.filter(event_id__in=[event["id"] for event in notices], state="processed").count()
     world.control("down", on=False)
     back = time.monotonic()
     while WebhookEvent.objects.pending().exists():
         if time.monotonic() - back > 90:
-            found.wrong.append(f"{WebhookEvent.objects.pending().count()} events still wait 90 s after Stripe is back")
+            result.wrong.append(f"{WebhookEvent.objects.pending().count()} events still wait 90 s after Stripe is back")
             break
         time.sleep(0.05)
-    found.caught_up_in = time.monotonic() - back
-    _judge(found, payers, len(news))
-    return found
+    result.caught_up_in = time.monotonic() - back
+    _check_outcome(result, payers, len(notices))
+    return result
 
 
 def _payer(world: Stripe) -> Payer:
@@ -72,43 +72,43 @@ def _payer(world: Stripe) -> Payer:
     return payer
 
 
-def _ask(found: Outage, payer: Payer) -> None:
+def _send_requests(result: Outage, payer: Payer) -> None:
     person = Person(payer.organization.memberships.select_related("organization", "user").get())
     api, browser = Api(), Client()
     browser.force_login(person.user)
     for path in READS:
-        _note(found, path, lambda path=path: api.get(path, by=person))
+        _record(result, path, lambda path=path: api.get(path, by=person))
     for path in PAGES:
-        _note(found, path, lambda path=path: browser.get(path))
+        _record(result, path, lambda path=path: browser.get(path))
     wish = {"planTier": "enterprise", "interval": "month"}
-    _note(found, "/api/billing/change-plan", lambda: api.post("/api/billing/change-plan", wish, by=person))
+    _record(result, "/api/billing/change-plan", lambda: api.post("/api/billing/change-plan", wish, by=person))
 
 
-def _note(found: Outage, path: str, ask: Callable[[], object]) -> None:
-    began = time.monotonic()
+def _record(result: Outage, path: str, ask: Callable[[], object]) -> None:
+    started = time.monotonic()
     answer = ask()
-    found.slowest = max(found.slowest, time.monotonic() - began)
-    found.answers[path, answer.status_code] += 1  # type: ignore[attr-defined]
+    result.slowest = max(result.slowest, time.monotonic() - started)
+    result.answers[path, answer.status_code] += 1  # type: ignore[attr-defined]
 
 
-def _judge(found: Outage, payers: list[Payer], news: int) -> None:
-    for (path, status), times in found.answers.items():
-        wanted = 503 if path.endswith("change-plan") else 200
-        if status != wanted:
-            found.wrong.append(f"{path} answered {status} {times} times while Stripe was away")
-    if found.accepted != news:
-        found.wrong.append(f"{news - found.accepted} of {news} deliveries were refused")
-    if found.early:
-        found.wrong.append(f"{found.early} events counted as worked off while nothing could be fetched")
+def _check_outcome(result: Outage, payers: list[Payer], notices: int) -> None:
+    for (path, status), times in result.answers.items():
+        expected = 503 if path.endswith("change-plan") else 200
+        if status != expected:
+            result.wrong.append(f"{path} answered {status} {times} times while Stripe was away")
+    if result.accepted != notices:
+        result.wrong.append(f"{notices - result.accepted} of {notices} deliveries were refused")
+    if result.early:
+        result.wrong.append(f"{result.early} events counted as worked off while nothing could be fetched")
     if WebhookEvent.objects.dead().exists():
-        found.wrong.append("there are dead letters")
+        result.wrong.append("there are dead letters")
     for payer in payers:
         # Invalidations by the worker reach this process's cache a moment after the commit.
         until = time.monotonic() + 10
         while not _ended(payer) and time.monotonic() < until:
             time.sleep(0.05)
         if not _ended(payer):
-            found.wrong.append(f"{payer.organization.name} did not catch up")
+            result.wrong.append(f"{payer.organization.name} did not catch up")
 
 
 def _ended(payer: Payer) -> bool:

@@ -9,7 +9,7 @@ from billing.catalog import publish
 from billing.models import PlanPrice
 from tests.convergence import delivery_harness, history, rows
 from tests.convergence.delivery_harness import Chaos, World
-from tests.convergence.stripe_fixture import Scene
+from tests.convergence.stripe_fixture import Scenario
 from tests.factories.accounts import OrganizationFactory
 from tests.support.stripe import Stripe
 
@@ -38,9 +38,9 @@ class Outcome:
 
 def run(world: Stripe, draws: list[tuple[int, int]], *, finals: str = "cancel", chaos: tuple[Chaos, ...] = (LATE, AFTERWARDS)) -> Outcome:
     """Perform the history at an empty Stripe, play it in order and in every other way, and require the same result."""
-    began = time.monotonic()
+    started = time.monotonic()
     outcome = Outcome(perform(world, draws, finals=finals))
-    outcome.seconds["performed"] = time.monotonic() - began
+    outcome.seconds["performed"] = time.monotonic() - started
     ordered = _play(outcome, Chaos(), "in order")
     for way in chaos:
         other = _play(outcome, way, f"seed {way.seed}")
@@ -59,13 +59,13 @@ def perform(world: Stripe, draws: list[tuple[int, int]], *, finals: str = "cance
     PlanPrice.objects.all().delete()
     publish.publish_catalog()
     organizations = [str(OrganizationFactory().pk) for _ in range(history.ORGANIZATIONS)]
-    return history.perform(Scene(world, organizations), draws, finals=finals)
+    return history.perform(Scenario(world, organizations), draws, finals=finals)
 
 
 def _play(outcome: Outcome, chaos: Chaos, name: str) -> World:
-    began = time.monotonic()
+    started = time.monotonic()
     world = delivery_harness.play(outcome.history, chaos)
-    outcome.seconds[name] = time.monotonic() - began
+    outcome.seconds[name] = time.monotonic() - started
     outcome.checks += world.checks
     outcome.announced += world.announced
     outcome.problems += [f"{name}: {each}" for each in world.wrong]

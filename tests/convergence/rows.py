@@ -68,20 +68,20 @@ def dump() -> Rows:
 def grants() -> Rows:
     """Return all grants by what they stand for."""
     rows = Grant.objects.select_related("plan_version").order_by("id")
-    return {f"Grant {_stands_for(row)} {row.starts_at.isoformat()}": _grant_fields(row) for row in rows}
+    return {f"Grant {_grant_key(row)} {row.starts_at.isoformat()}": _grant_fields(row) for row in rows}
 
 
-def standing_grants() -> Rows:
+def active_grants() -> Rows:
     """Return the grants that are active or start later. If plans followed one another, the time of the change is a time of recording."""
     rows = [
         row
         for row in Grant.objects.select_related("plan_version", "organization")
         if row.ends_at is None or row.ends_at > now(row.organization)
     ]
-    return {f"standing Grant {_stands_for(row)}": _grant_fields(row) for row in rows}
+    return {f"standing Grant {_grant_key(row)}": _grant_fields(row) for row in rows}
 
 
-def _stands_for(grant: Grant) -> str:
+def _grant_key(grant: Grant) -> str:
     return f"{grant.organization_id} {grant.source} {grant.reference} {grant.plan_version}"
 
 
@@ -112,12 +112,12 @@ def _plain(row: dict[str, Any], left_out: set[str]) -> dict[str, Any]:
 
 def differences(one: Rows, other: Rows) -> list[str]:
     """Yield each row that exists on one side only or differs, and how."""
-    found = [f"only in order: {name} {one[name]}" for name in one.keys() - other.keys()]
-    found += [f"only otherwise: {name} {other[name]}" for name in other.keys() - one.keys()]
+    matches = [f"only in order: {name} {one[name]}" for name in one.keys() - other.keys()]
+    matches += [f"only otherwise: {name} {other[name]}" for name in other.keys() - one.keys()]
     for name in sorted(one.keys() & other.keys()):
         if one[name] != other[name]:
-            found.append(f"differs: {name}: {_where(one[name], other[name])}")
-    return sorted(found)
+            matches.append(f"differs: {name}: {_where(one[name], other[name])}")
+    return sorted(matches)
 
 
 def _where(one: Any, other: Any) -> str:

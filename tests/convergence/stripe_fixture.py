@@ -15,28 +15,28 @@ import stripe
 from billing.models import PlanPrice
 from tests.support.stripe import DAY, Stripe
 
-OVER = ("canceled", "incomplete_expired")
+ENDED = ("canceled", "incomplete_expired")
 CARD = {"cardExpiry": "12 / 34", "cardCvc": "123", "billingName": "Ann Example", "email": "ann@example.com"}
 
 
 @dataclass(frozen=True)
 class Gift:
-    """A grant by staff. Times are Unix timestamps; `called_off_at` is when staff ended it early."""
+    """A grant by staff. Times are Unix timestamps; `ended_at` is when staff ended it early."""
 
     reference: str
     plan: str
     source: str
     starts_at: int
     ends_at: int | None
-    called_off_at: int | None = None
+    ended_at: int | None = None
 
-    def holds(self, at: int) -> bool:
-        over = min((end for end in (self.ends_at, self.called_off_at) if end is not None), default=None)
+    def is_active(self, at: int) -> bool:
+        over = min((end for end in (self.ends_at, self.ended_at) if end is not None), default=None)
         return self.starts_at <= at and (over is None or at < over)
 
 
 @dataclass
-class Party:
+class Tenant:
     """An organization and its customers at Stripe, of which the last is the current one.
 
     `gifts` are keyed by reference. `deleted_at` is when its customer was deleted, if it has no other since.
@@ -57,18 +57,18 @@ class Discounts:
     """Create one coupon of each kind: once, for two months, forever; the first one also with a code."""
 
     def __init__(self, world: Stripe) -> None:
-        made = [
+        created = [
             world.sdk.coupons.create({"percent_off": 25, "duration": "once"}),
             world.sdk.coupons.create({"amount_off": 300, "currency": "usd", "duration": "repeating", "duration_in_months": 2}),
             world.sdk.coupons.create({"percent_off": 10, "duration": "forever"}),
         ]
-        self.coupons = [coupon.id for coupon in made]
-        world.sdk.promotion_codes.create({"code": "WELCOME", "promotion": {"type": "coupon", "coupon": made[0].id}})
+        self.coupons = [coupon.id for coupon in created]
+        world.sdk.promotion_codes.create({"code": "WELCOME", "promotion": {"type": "coupon", "coupon": created[0].id}})
 
 
 def recurring_price(world: Stripe, product: str, amount: int, interval: str = "month") -> str:
-    given = {"product": product, "unit_amount": amount, "currency": "usd", "recurring": {"interval": interval}}
-    return world.sdk.prices.create(given).id
+    params = {"product": product, "unit_amount": amount, "currency": "usd", "recurring": {"interval": interval}}
+    return world.sdk.prices.create(params).id
 
 
 def foreign_prices(world: Stripe) -> list[str]:
@@ -81,7 +81,7 @@ def foreign_prices(world: Stripe) -> list[str]:
     ]
 
 
-class Scene:
+class Scenario:
     """Stripe's side, without the product."""
 
     def __init__(self, world: Stripe, organization_ids: list[str]) -> None:
@@ -95,7 +95,7 @@ class Scene:
         self.plans = {price: plan for (plan, interval), price in self.prices.items() if interval != "overage"} | self._special_offers()
         self.foreign = foreign_prices(world)
         self.codes = Discounts(world).coupons
-        self.parties = [self._join(each) for each in organization_ids]
+        self.tenants = [self._join(each) for each in organization_ids]
         self.refused = 0
 
     def _special_offers(self) -> dict[str, str]:
@@ -104,42 +104,42 @@ class Scene:
         enterprise = self.sdk.products.create({"name": "Special offer", "metadata": {"contextmcp_plan": "enterprise"}}).id
         return {recurring_price(self.world, pro, 700): "pro", recurring_price(self.world, enterprise, 2500): "enterprise"}
 
-    def _join(self, organization_id: str) -> Party:
+    def _join(self, organization_id: str) -> Tenant:
         clock = self.sdk.test_helpers.test_clocks.create({"frozen_time": int(time.time())})
-        party = Party(organization_id, clock.id)
-        self.new_customer(party)
-        return party
+        tenant = Tenant(organization_id, clock.id)
+        self.new_customer(tenant)
+        return tenant
 
-    def new_customer(self, party: Party) -> None:
-        given = {"email": "ann@example.com", "test_clock": party.clock, "metadata": {"djstripe_subscriber": party.organization_id}}
-        party.customers.append(self.sdk.customers.create(given).id)
-        party.deleted_at = None
-        self.world.card(party.customer)
+    def new_customer(self, tenant: Tenant) -> None:
+        params = {"email": "ann@example.com", "test_clock": tenant.clock, "metadata": {"djstripe_subscriber": tenant.organization_id}}
+        tenant.customers.append(self.sdk.customers.create(params).id)
+        tenant.deleted_at = None
+        self.world.card(tenant.customer)
 
     # Queries
 
-    def now(self, party: Party) -> int:
-        return self.sdk.test_helpers.test_clocks.retrieve(party.clock).frozen_time
+    def now(self, tenant: Tenant) -> int:
+        return self.sdk.test_helpers.test_clocks.retrieve(tenant.clock).frozen_time
 
-    def moment(self, party: Party) -> int:
+    def moment(self, tenant: Tenant) -> int:
         """Return the current time for the organization. The clock of a deleted customer is unknown."""
-        return self.now(party) if party.deleted_at is None else party.deleted_at
+        return self.now(tenant) if tenant.deleted_at is None else tenant.deleted_at
 
-    def deleted(self, party: Party) -> bool:
-        return bool(self.sdk.customers.retrieve(party.customer).get("deleted"))
+    def deleted(self, tenant: Tenant) -> bool:
+        return bool(self.sdk.customers.retrieve(tenant.customer).get("deleted"))
 
-    def subscriptions(self, party: Party) -> list[Any]:
-        return self.sdk.subscriptions.list({"customer": party.customer, "status": "all", "limit": 100, "expand": ["data.schedule"]}).data
+    def subscriptions(self, tenant: Tenant) -> list[Any]:
+        return self.sdk.subscriptions.list({"customer": tenant.customer, "status": "all", "limit": 100, "expand": ["data.schedule"]}).data
 
-    def invoices(self, party: Party) -> list[Any]:
-        return self.sdk.invoices.list({"customer": party.customer, "limit": 100}).data
+    def invoices(self, tenant: Tenant) -> list[Any]:
+        return self.sdk.invoices.list({"customer": tenant.customer, "limit": 100}).data
 
-    def charges(self, party: Party) -> list[Any]:
+    def charges(self, tenant: Tenant) -> list[Any]:
         expanded = ["data.failure_balance_transaction"]
-        return self.sdk.charges.list({"customer": party.customer, "limit": 100, "expand": expanded}).data
+        return self.sdk.charges.list({"customer": tenant.customer, "limit": 100, "expand": expanded}).data
 
-    def balance(self, party: Party) -> int:
-        return int(self.sdk.customers.retrieve(party.customer).get("balance") or 0)
+    def balance(self, tenant: Tenant) -> int:
+        return int(self.sdk.customers.retrieve(tenant.customer).get("balance") or 0)
 
     # Changes
 
@@ -151,12 +151,12 @@ class Scene:
         except (stripe.CardError, stripe.InvalidRequestError):
             self.refused += 1
 
-    def buy_on_page(self, party: Party, price: str, number: str, **data: Any) -> None:
+    def buy_on_page(self, tenant: Tenant, price: str, number: str, **data: Any) -> None:
         """Start Checkout as the product does, and complete its hosted page, including authentication."""
         session = self.sdk.checkout.sessions.create(
             {
                 "mode": "subscription",
-                "customer": party.customer,
+                "customer": tenant.customer,
                 "line_items": [{"price": price, "quantity": 1}],
                 "success_url": "http://localhost:3001/account/billing/return/?session_id={CHECKOUT_SESSION_ID}",
                 "cancel_url": "http://localhost:3001/pricing/",
@@ -172,22 +172,22 @@ class Scene:
                 return
         self.refused += 1
 
-    def forward(self, party: Party, seconds: int) -> None:
+    def forward(self, tenant: Tenant, seconds: int) -> None:
         """Advance time, at most two intervals per call, as at Stripe."""
-        target = self.now(party) + seconds
-        while (present := self.now(party)) < target:
-            self.world.advance(party.clock, to=min(target, present + 25 * DAY))
+        target = self.now(tenant) + seconds
+        while (present := self.now(tenant)) < target:
+            self.world.advance(tenant.clock, to=min(target, present + 25 * DAY))
 
     # Restoring
 
-    def photograph(self) -> bytes:
+    def dump_state(self) -> bytes:
         with self.world.server.sim.store.lock:
             return zlib.compress(self.world.server.sim.store.db.serialize(), 1)
 
-    def restore(self, photograph: bytes) -> None:
+    def restore(self, state: bytes) -> None:
         """Restore Stripe's state."""
         with self.world.server.sim.store.lock:
-            self.world.server.sim.store.db.deserialize(zlib.decompress(photograph))
+            self.world.server.sim.store.db.deserialize(zlib.decompress(state))
 
     def new_events(self) -> list[dict[str, Any]]:
         return self.world.new_events()

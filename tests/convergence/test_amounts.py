@@ -1,4 +1,4 @@
-"""The invoice bills what the preview says."""
+"""The invoice has the amount of the preview."""
 
 import pytest
 
@@ -8,8 +8,8 @@ pytestmark = pytest.mark.django_db
 
 
 def test_previews_equal_invoices_to_the_cent(stripe_world) -> None:
-    found = amounts.compare(stripe_world, changes=30, seed=5)
-    assert found.changes == 30
-    assert found.at_once and found.planned and found.discounted and found.renewed, found
-    assert found.beside and found.free_days, found
-    assert not found.wrong, "\n".join(found.wrong)
+    result = amounts.compare(stripe_world, changes=30, seed=5)
+    assert result.changes == 30
+    assert result.at_once and result.planned and result.discounted and result.renewed, result
+    assert result.beside and result.free_days, result
+    assert not result.wrong, "\n".join(result.wrong)

@@ -13,11 +13,11 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 
 def test_burst_drains_and_failing_events_block_no_other_customer(stripe_configured, workers) -> None:
     publish.publish_catalog()
-    found = burst.subscribers(stripe_configured, 8)
-    told = burst.send(stripe_configured, found, workers, events=80, poisoned=1)
-    assert (told.dead, told.entitled) == (0, 7)
+    result = burst.subscribers(stripe_configured, 8)
+    output = burst.send(stripe_configured, result, workers, events=80, poisoned=1)
+    assert (output.dead, output.entitled) == (0, 7)
     # The failing events are kept with their error, and are processed automatically once the cause is gone.
-    until(lambda: {(told.poisoned[0], True, "DataError")} == burst.complaints(), "the poison says what is wrong with it")
-    burst.cure(stripe_configured, told.poisoned[0])
+    until(lambda: {(output.poisoned[0], True, "DataError")} == burst.unprocessed_events(), "the poison says what is wrong with it")
+    burst.repair(stripe_configured, output.poisoned[0])
     until(lambda: not WebhookEvent.objects.pending().exists(), "the cured one is worked off", 60)
     assert not WebhookEvent.objects.dead().exists()

@@ -1,4 +1,4 @@
-"""Whatever the order, the repetition and the loss of Stripe's events: the final rows are the same."""
+"""The final rows do not depend on the order, the repetition and the loss of Stripe's events."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The recorded access of former times is what was true then, whenever it is read."""
+"""The grants record the access at each time correctly, also in retrospect."""
 
 from datetime import timedelta
 

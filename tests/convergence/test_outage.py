@@ -12,6 +12,6 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 
 def test_during_an_outage_the_mirror_is_used_until_jobs_catch_up(stripe_configured, workers) -> None:
     publish.publish_catalog()
-    found = outage.run(stripe_configured, workers, seconds=4, organizations=2, rounds=2)
-    assert not found.wrong, "\n".join(found.wrong)
-    assert found.accepted and found.slowest < 5
+    result = outage.run(stripe_configured, workers, seconds=4, organizations=2, rounds=2)
+    assert not result.wrong, "\n".join(result.wrong)
+    assert result.accepted and result.slowest < 5

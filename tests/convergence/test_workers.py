@@ -13,11 +13,11 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos, pytest
 
 
 def test_concurrent_and_killed_workers_lead_to_the_same_state(stripe_configured, workers) -> None:
-    dice = Random(7)
-    told = replay_orders.perform(stripe_configured, [(0, dice.randrange(2**16)) for _ in range(12)])
+    rng = Random(7)
+    result = replay_orders.perform(stripe_configured, [(0, rng.randrange(2**16)) for _ in range(12)])
     chaos = Chaos(seed=7, copies=3, drop=0.2, shuffle=True, late=True)
-    race = concurrent_workers.run(told, workers, workers=2, kills=2, chaos=chaos)
+    race = concurrent_workers.run(result, workers, workers=2, kills=2, chaos=chaos)
     assert race.killed == 2 and race.dead == 0
-    ordered = delivery_harness.play(told, Chaos())
+    ordered = delivery_harness.play(result, Chaos())
     assert not ordered.wrong
-    assert rows.differences(ordered.rows, race.world.rows) == [], told.describe()
+    assert rows.differences(ordered.rows, race.world.rows) == [], result.describe()

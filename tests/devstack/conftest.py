@@ -28,10 +28,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     for each in (home, home / "other"):
         services.stop(each)
         services.Postgres(each).remove()
-    left = belonging_to(home)
-    for process in left:
+    remaining = belonging_to(home)
+    for process in remaining:
         process.kill()
-    assert left == []
+    assert remaining == []
 
 
 @pytest.fixture
@@ -55,9 +55,9 @@ def python(home: Path) -> Iterator[Python]:
 
 def belonging_to(home: Path) -> list[psutil.Process]:
     """Return the running processes with this home in their command line."""
-    found = []
+    matches = []
     for process in psutil.process_iter(["cmdline", "status"]):
         alive = process.info["status"] != psutil.STATUS_ZOMBIE
         if alive and any(str(home) in word for word in process.info["cmdline"] or []):
-            found.append(process)
-    return found
+            matches.append(process)
+    return matches

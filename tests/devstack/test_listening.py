@@ -23,17 +23,17 @@ def test_workers_use_the_resilient_connector() -> None:
 def test_a_worker_listens_again_after_an_outage(home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(procrastinate_resilience, "RETRY_SECONDS", 0.1)
     monkeypatch.setattr(procrastinate_resilience, "MAX_OUTAGE_SECONDS", 0.5)
-    with services.running(home) as found:
-        postgres = found.postgres
+    with services.running(home) as result:
+        postgres = result.postgres
         assert postgres
-        heard: list[str] = []
+        received: list[str] = []
 
         async def hear(*, channel: str, payload: str) -> None:
-            heard.append(payload)
+            received.append(payload)
 
         async def until_heard(word: str) -> None:
             async with asyncio.timeout(30):
-                while word not in heard:
+                while word not in received:
                     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
                         connection.execute("SELECT pg_notify('news', %s)", [word])
                     await asyncio.sleep(0.1)

@@ -22,8 +22,8 @@ def mail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
     with ports.claims() as claims:
         smtp, http = claims.first_free(25500), claims.first_free(25600)
         command = [sys.executable, "-m", "contextmcp.devstack.mail", "--smtp-port", str(smtp), "--http-port", str(http)]
-        complaints = tmp_path_factory.mktemp("mail") / "stderr"
-        with complaints.open("wb") as stderr:
+        problems = tmp_path_factory.mktemp("mail") / "stderr"
+        with problems.open("wb") as stderr:
             process = subprocess.Popen(command, stderr=stderr)
         while ports.is_free(http):
             assert process.poll() is None
@@ -31,7 +31,7 @@ def mail(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, str]]:
         yield smtp, f"http://127.0.0.1:{http}"
         process.kill()
         process.wait()
-        assert complaints.read_text() == ""
+        assert problems.read_text() == ""
 
 
 def send(port: int, *, to: list[str], subject: str = "Hello", text: str = "", html: str = "") -> None:
@@ -53,15 +53,15 @@ def test_an_email_is_shown_with_text_html_and_links(mail: tuple[int, str]) -> No
     port, url = mail
     text = "Grüße!\n.a line with a dot\nGo to http://localhost:3001/invitations/a?b=c, please.\n"
     send(port, to=["Ann@acme.example"], subject="Ihre Einladung für später", text=text, html="<p>Go <b>there</b></p>")
-    (found,) = json.loads(get(f"{url}/messages?to=ann@acme.example"))
-    assert (found["to"], found["subject"]) == (["Ann@acme.example"], "Ihre Einladung für später")
-    assert found["text"] == text
-    assert found["html"].strip() == "<p>Go <b>there</b></p>"
-    assert found["links"] == ["http://localhost:3001/invitations/a?b=c"]
+    (result,) = json.loads(get(f"{url}/messages?to=ann@acme.example"))
+    assert (result["to"], result["subject"]) == (["Ann@acme.example"], "Ihre Einladung für später")
+    assert result["text"] == text
+    assert result["html"].strip() == "<p>Go <b>there</b></p>"
+    assert result["links"] == ["http://localhost:3001/invitations/a?b=c"]
     page = get(url)
     assert 'href="http://localhost:3001/invitations/a?b=c"' in page
     assert "Ihre Einladung für später" in page
-    assert "<b>there</b>" in get(f"{url}/messages/{found['id']}.html")
+    assert "<b>there</b>" in get(f"{url}/messages/{result['id']}.html")
 
 
 def test_messages_are_filtered_by_recipient(mail: tuple[int, str]) -> None:

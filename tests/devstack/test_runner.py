@@ -40,12 +40,12 @@ def start(python: Python, *arguments: str, **options: object) -> subprocess.Pope
 
 def until_serving(runner: subprocess.Popen[str]) -> str:
     assert runner.stdout
-    said = ""
+    output = ""
     for line in runner.stdout:
-        said += line
+        output += line
         if "Ctrl-C stops everything" in line:
-            return said
-    raise AssertionError(said)
+            return output
+    raise AssertionError(output)
 
 
 def until_gone(home: Path, patience: float = 10) -> None:
@@ -57,8 +57,8 @@ def until_gone(home: Path, patience: float = 10) -> None:
 
 def test_a_demo_serves_until_it_is_stopped(home: Path, python: Python) -> None:
     runner = start(python, "demo")
-    said = until_serving(runner)
-    assert said.index("Serving on http://localhost:27") < said.index("walked") < said.index("Ctrl-C")
+    output = until_serving(runner)
+    assert output.index("Serving on http://localhost:27") < output.index("walked") < output.index("Ctrl-C")
     world = World.load(home / "world.json")
     assert world.environment["DATABASE_URL"].startswith("postgresql://contextmcp@/contextmcp_demo_")
     for url in (world.url, world.mail_url):
@@ -144,9 +144,7 @@ def test_the_runner_can_end_with_its_parent(home: Path, python: Python) -> None:
     until_gone(home)
 
 
-def test_a_configured_server_gets_a_separate_demo_database(
-    home: Path, python: Python, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_configured_server_gets_a_separate_demo_database(home: Path, python: Python, monkeypatch: pytest.MonkeyPatch) -> None:
     with services.running(home / "other") as theirs:
         monkeypatch.setenv("DATABASE_URL", databases.create(theirs.database_url, "theirs"))
         monkeypatch.setenv("REDIS_URL", theirs.redis_url)

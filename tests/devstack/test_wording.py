@@ -1,4 +1,4 @@
-"""The check of given-up names and words. `make check` runs it on the product itself."""
+"""The check for forbidden names and words. `make check` runs it on the product itself."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from contextmcp.devstack.wording import findings
 
 
 @pytest.mark.parametrize(
-    ("source", "found"),
+    ("source", "result"),
     [
         ("class Desk: ...\n", ["accounts/example.py:1 Desk"]),
         ("\nMOST_KEYS = 3\n", ["accounts/example.py:2 MOST_KEYS"]),
@@ -15,11 +15,11 @@ from contextmcp.devstack.wording import findings
         ("desk = 'every catalog'\n", []),
     ],
 )
-def test_a_forbidden_name_or_word_is_reported_with_its_line(tmp_path, source, found):
+def test_a_forbidden_name_or_word_is_reported_with_its_line(tmp_path, source, result):
     path = tmp_path / "accounts" / "example.py"
     path.parent.mkdir()
     path.write_text(source)
-    assert findings(tmp_path) == found
+    assert findings(tmp_path) == result
 
 
 def test_templates_are_searched_for_words(tmp_path):

@@ -40,9 +40,9 @@ def test_a_worker_survives_a_terminated_query(transactional_db, tmp_path: Path) 
             holder.rollback()
             time.sleep(3)
             assert worker.process.poll() is None, worker.log.read_text()
-            seen = control.execute("SELECT max(last_heartbeat) FROM procrastinate_workers").fetchone()[0]
+            observed = control.execute("SELECT max(last_heartbeat) FROM procrastinate_workers").fetchone()[0]
             until(
-                lambda: control.execute("SELECT max(last_heartbeat) FROM procrastinate_workers").fetchone()[0] > seen,
+                lambda: control.execute("SELECT max(last_heartbeat) FROM procrastinate_workers").fetchone()[0] > observed,
                 "its heart beats on",
                 60,
             )

@@ -31,10 +31,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_next_free_port_is_used_in_all_urls(folder: Path, claims: Claims, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as busy:
-        taken = busy.getsockname()[1]
-        monkeypatch.setattr(stack, "WEB_PORT", taken)
+        used = busy.getsockname()[1]
+        monkeypatch.setattr(stack, "WEB_PORT", used)
         built = stack.build(folder, claims, {})
-    assert built.port > taken
+    assert built.port > used
     assert built.url == built.environment["PUBLIC_URL"] == f"http://localhost:{built.port}"
     assert built.environment["PORT"] == str(built.port)
     assert built.webhook_url == f"{built.url}/api/billing/webhooks/stripe"
@@ -73,8 +73,8 @@ def test_secrets_are_generated_once_and_private(folder: Path, claims: Claims) ->
 
 
 def test_the_environment_has_precedence_and_empty_is_unset(folder: Path, claims: Claims) -> None:
-    given = {"SECRET_KEY": "mine", "API_KEY_SECRETS": "", "STRIPE_PRO_MONTHLY_PRICE_ID": "price_1", "PUBLIC_URL": "http://dev.example/"}
-    built = stack.build(folder, claims, given)
+    params = {"SECRET_KEY": "mine", "API_KEY_SECRETS": "", "STRIPE_PRO_MONTHLY_PRICE_ID": "price_1", "PUBLIC_URL": "http://dev.example/"}
+    built = stack.build(folder, claims, params)
     assert built.environment["SECRET_KEY"] == "mine"
     assert built.environment["API_KEY_SECRETS"].startswith("1:")
     assert built.environment["STRIPE_PRO_MONTHLY_PRICE_ID"] == "price_1"
@@ -89,8 +89,8 @@ def test_with_a_stripe_key_there_is_no_simulator(folder: Path, claims: Claims) -
 
 
 def test_stripe_can_be_off(folder: Path, claims: Claims) -> None:
-    for given in ({}, {"STRIPE_SECRET_KEY": "sk_test_theirs"}):
-        built = stack.build(folder, claims, {"STRIPE": "off", **given})
+    for params in ({}, {"STRIPE_SECRET_KEY": "sk_test_theirs"}):
+        built = stack.build(folder, claims, {"STRIPE": "off", **params})
         assert built.stripe_port is None
         assert built.environment["STRIPE_SECRET_KEY"] == ""
 

@@ -23,14 +23,14 @@ def staff(db):
 
 def post_grant(staff, acme, *, follow=False, **more):
     version = EntitlementsManager.version("pro")
-    given = {"organization": acme.pk, "plan_version": version.pk, "source": "gift", "reason": "Kindness", **more}
-    given = {name: value for name, value in given.items() if value is not None}
-    return staff.post("/admin/entitlements/grant/add/", given, follow=follow)
+    params = {"organization": acme.pk, "plan_version": version.pk, "source": "gift", "reason": "Kindness", **more}
+    params = {name: value for name, value in params.items() if value is not None}
+    return staff.post("/admin/entitlements/grant/add/", params, follow=follow)
 
 
 def run(staff, model, action, rows, **more):
-    given = {"action": action, "_selected_action": [row.pk for row in rows], "confirmed": "1", "reason": "Ticket 7", **more}
-    return staff.post(f"/admin/entitlements/{model}/", given, follow=True)
+    params = {"action": action, "_selected_action": [row.pk for row in rows], "confirmed": "1", "reason": "Ticket 7", **more}
+    return staff.post(f"/admin/entitlements/{model}/", params, follow=True)
 
 
 def test_a_gift_is_given_and_ended(staff, acme):
@@ -66,8 +66,8 @@ def test_a_closed_organization_gets_no_grants(staff, acme):
     acme.save()
     page = post_grant(staff, acme)
     assert (page.status_code, b"This organization is closed." in page.content, b"Kindness" in page.content) == (200, True, True)
-    given = {"organization": acme.pk, "feature": "sessions", "value": "7", "reason": "x"}
-    assert b"This organization is closed." in staff.post("/admin/entitlements/override/add/", given).content
+    params = {"organization": acme.pk, "feature": "sessions", "value": "7", "reason": "x"}
+    assert b"This organization is closed." in staff.post("/admin/entitlements/override/add/", params).content
     assert (Grant.objects.count(), Override.objects.count()) == (0, 0)
 
 
@@ -112,8 +112,8 @@ def test_a_subscriptions_grant_cannot_be_ended(staff, acme):
 
 
 def test_an_override_is_given_and_ended(staff, acme):
-    given = {"organization": acme.pk, "feature": "sessions", "value": "7", "reason": "A promise"}
-    assert staff.post("/admin/entitlements/override/add/", given).status_code == 302
+    params = {"organization": acme.pk, "feature": "sessions", "value": "7", "reason": "A promise"}
+    assert staff.post("/admin/entitlements/override/add/", params).status_code == 302
     assert EntitlementsManager(acme).require("sessions").limit == 7
     assert b"A promise" in staff.get("/admin/entitlements/override/").content
     assert b"1 override ended" in run(staff, "override", "end_now", Override.objects.all()).content
@@ -121,8 +121,8 @@ def test_an_override_is_given_and_ended(staff, acme):
 
 
 def test_unlimited_is_shown_instead_of_a_missing_number(staff, acme):
-    given = {"organization": acme.pk, "feature": "sessions", "value": "", "unlimited": "on", "reason": "A promise"}
-    page = staff.post("/admin/entitlements/override/add/", given, follow=True)
+    params = {"organization": acme.pk, "feature": "sessions", "value": "", "unlimited": "on", "reason": "A promise"}
+    page = staff.post("/admin/entitlements/override/add/", params, follow=True)
     assert "sessions = unlimited" in page.text
     assert EntitlementsManager(acme).require("sessions").limit is None
 
@@ -141,8 +141,8 @@ def test_unlimited_is_shown_instead_of_a_missing_number(staff, acme):
     ],
 )
 def test_an_invalid_override_is_reported_in_the_form(staff, acme, wrong):
-    given = {"organization": acme.pk, "feature": "sessions", "value": "7", "reason": "x", **wrong}
-    assert staff.post("/admin/entitlements/override/add/", given).status_code == 200
+    params = {"organization": acme.pk, "feature": "sessions", "value": "7", "reason": "x", **wrong}
+    assert staff.post("/admin/entitlements/override/add/", params).status_code == 200
     assert not Override.objects.exists()
 
 

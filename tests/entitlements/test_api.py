@@ -75,17 +75,17 @@ class TestEntitlements:
     def test_a_key_reads_its_organizations_entitlements(self, acme):
         EntitlementsManager(acme).grant("pro", "subscription", ends_at=now(acme) + timedelta(days=3))
         answer = Client().get("/api/entitlements", headers=bearer(acme))
-        said = answer.json()
-        assert said["organizationId"] == str(acme.id)
-        assert (said["plan"], said["planVersion"], said["source"], said["active"], said["lapsedPlan"]) == (
+        data = answer.json()
+        assert data["organizationId"] == str(acme.id)
+        assert (data["plan"], data["planVersion"], data["source"], data["active"], data["lapsedPlan"]) == (
             "pro",
             1,
             "subscription",
             True,
             None,
         )
-        assert said["changesAt"].endswith("Z")
-        assert said["features"]["context_cache_mb"] == {
+        assert data["changesAt"].endswith("Z")
+        assert data["features"]["context_cache_mb"] == {
             "kind": "gauge",
             "enabled": True,
             "limit": 1000,
@@ -93,7 +93,7 @@ class TestEntitlements:
             "overage": None,
             "failureMode": "fail_closed",
         }
-        assert said["features"]["sessions"]["overage"] == {"unitAmount": 2, "currency": "usd"}
+        assert data["features"]["sessions"]["overage"] == {"unitAmount": 2, "currency": "usd"}
 
     def test_callers_see_only_their_own_entitlements(self, acme):
         EntitlementsManager(acme).grant("pro", reason="x")

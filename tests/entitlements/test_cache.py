@@ -32,9 +32,9 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def acme(transactional_db):
-    made = OrganizationFactory(name="Acme")
+    created = OrganizationFactory(name="Acme")
     wait_until(watched)
-    return made
+    return created
 
 
 def watched():
@@ -188,14 +188,14 @@ class TestTheCopyItself:
 
     def test_row_read_before_the_invalidation_is_not_cached(self, acme):
         cache = EntitlementsCache()
-        ticket, found = cache.generation(), self.make(acme)
+        ticket, result = cache.generation(), self.make(acme)
         cache.invalidate(acme.id)
-        cache.put(ticket, found)
+        cache.put(ticket, result)
         cache.put_catalog(ticket, selectors.read_plan_catalog())
         assert cache.get(acme.id, now(acme)) is None
         assert cache.catalog() is None
-        cache.put(cache.generation(), found)
-        assert cache.get(acme.id, now(acme)) is found
+        cache.put(cache.generation(), result)
+        assert cache.get(acme.id, now(acme)) is result
 
     def test_the_least_recently_used_entry_is_evicted(self, acme):
         cache = EntitlementsCache(capacity=2)
@@ -209,13 +209,13 @@ class TestTheCopyItself:
     def test_global_invalidations_and_forks_clear_the_cache(self, acme):
         from accounts.invalidation import Invalidation
 
-        found = self.make(acme)
-        for kind, organization_id, left in [
+        result = self.make(acme)
+        for kind, organization_id, remaining in [
             ("key", acme.id, True),
             ("organization", acme.id, False),
             ("start", None, False),
             ("fork", None, False),
         ]:
-            CACHE.put(CACHE.generation(), found)
+            CACHE.put(CACHE.generation(), result)
             on_invalidation(Invalidation(organization_id, None, kind))
-            assert (CACHE.get(acme.id, now(acme)) is not None) is left, kind
+            assert (CACHE.get(acme.id, now(acme)) is not None) is remaining, kind

@@ -1,4 +1,4 @@
-"""The catalog: what is sold, and what is refused as invalid."""
+"""The default catalog, and the validation of catalogs."""
 
 import msgspec
 import pytest
@@ -79,7 +79,7 @@ def plan(**changes):
 
 
 @pytest.mark.parametrize(
-    ("features", "plans", "said"),
+    ("features", "plans", "message"),
     [
         ((FEATURES[0], FEATURES[0]), (FREE,), 'The feature "calls" is declared twice'),
         ((SEATS, msgspec.structs.replace(SEATS, name="staff")), (FREE,), "Only one feature can be derived from the members"),
@@ -105,8 +105,8 @@ def plan(**changes):
         (FEATURES, (FREE, plan(features={})), '"pro" has less of "calls" than the plan "free"'),
     ],
 )
-def test_invalid_catalog_stops_start_up_with_its_reason(features, plans, said):
-    with pytest.raises(ImproperlyConfigured, match=said):
+def test_invalid_catalog_stops_start_up_with_its_reason(features, plans, message):
+    with pytest.raises(ImproperlyConfigured, match=message):
         Catalog(features, plans)
 
 

@@ -1,4 +1,4 @@
-"""The file that holds the catalog: what it can say, and every fault of it at once."""
+"""The catalog file: what it can contain, and that all its faults are reported at once."""
 
 import os
 import subprocess
@@ -97,8 +97,8 @@ def test_all_faults_are_reported_at_once(file):
 
 
 def test_the_values_of_plans_are_checked_one_by_one(file):
-    said = faults(file(GOOD.replace("calls = 5", 'calls = "many"\nvisits = 3\nsites = true').replace("sites = 1\n", "")))
-    assert said == [
+    output = faults(file(GOOD.replace("calls = 5", 'calls = "many"\nvisits = 3\nsites = true').replace("sites = 1\n", "")))
+    assert output == [
         '- The plan "guest": "calls" must be true or false, a number, "unlimited", or a number with overage, such as '
         "{ limit = 100, overage_unit_amount = 5 }.",
         '- The plan "guest" names "visits", which is not a feature of the catalog.',
@@ -108,7 +108,7 @@ def test_the_values_of_plans_are_checked_one_by_one(file):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ('currency = "eur"', "", 'The file needs "currency".'),
         ('currency = "eur"', 'currency = "EUR"', 'The file: "currency" is'),
@@ -119,28 +119,28 @@ def test_the_values_of_plans_are_checked_one_by_one(file):
         ("{ interval", '{ interval = "month", amount = 5, price_id_variable = "STRIPE_HOST_PRICE_ID" }, { interval', "more than one price"),
     ],
 )
-def test_each_fault_is_a_sentence(file, old, new, said):
-    assert any(said in sentence for sentence in faults(file(GOOD.replace(old, new))))
+def test_each_fault_is_a_sentence(file, old, new, message):
+    assert any(message in sentence for sentence in faults(file(GOOD.replace(old, new))))
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("plans = [", "which is not TOML: "), (None, "which cannot be read: No such file or directory.")]
+    ("text", "message"), [("plans = [", "which is not TOML: "), (None, "which cannot be read: No such file or directory.")]
 )
-def test_a_file_that_cannot_be_read_is_named(file, tmp_path, text, said):
+def test_a_file_that_cannot_be_read_is_named(file, tmp_path, text, message):
     path = tmp_path / "missing.toml" if text is None else file(text)
     with pytest.raises(ImproperlyConfigured) as refusal:
         read_catalog(path)
-    assert str(refusal.value).startswith(f'CATALOG_FILE is "{path}", {said}')
+    assert str(refusal.value).startswith(f'CATALOG_FILE is "{path}", {message}')
 
 
 def test_a_process_does_not_start_with_a_faulty_catalog(file):
     path = file(GOOD.replace("calls = 5", "calls = -5"))
     environment = {**os.environ, "CATALOG_FILE": str(path)}
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "manage.py", "check"], env=environment, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
     )
-    assert said.returncode == 78
-    assert said.stderr == (
+    assert output.returncode == 78
+    assert output.stderr == (
         f'CATALOG_FILE is "{path}", which is not a valid catalog:\n- The plan "guest": "calls" cannot be -5, because it is a quota.\n'
     )
 

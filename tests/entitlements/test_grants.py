@@ -30,8 +30,10 @@ def test_a_grant_starts_and_ends_immediately(manager, acme):
     assert manager.entitlements().plan == "free"
     assert [grant.pk for grant in manager.grants()] == [grant.pk]
     assert grant.created_by == acme.members.get()
-    told = list(AuditEvent.objects.filter(organization=acme, action__startswith="grant.").order_by("id").values_list("action", "reason"))
-    assert told == [("grant.created", "A friend of the house"), ("grant.ended", "Not any more")]
+    messages = list(
+        AuditEvent.objects.filter(organization=acme, action__startswith="grant.").order_by("id").values_list("action", "reason")
+    )
+    assert messages == [("grant.created", "A friend of the house"), ("grant.ended", "Not any more")]
 
 
 def test_a_closed_organization_gets_no_grants(manager, acme):
@@ -98,10 +100,10 @@ def test_an_older_version_can_be_granted(manager):
 
 
 class TestWanted:
-    """`replace_grants`, by which billing states the grants that should exist."""
+    """`replace_grants`, with which billing sets the grants that should exist."""
 
-    def replace(self, manager, *wanted):
-        return manager.replace_grants("subscription", wanted)
+    def replace(self, manager, *expected):
+        return manager.replace_grants("subscription", expected)
 
     def test_repeating_the_same_grants_changes_nothing(self, manager, acme):
         begun = now(acme) - DAY
@@ -232,12 +234,12 @@ class TestHistoryStays:
                 act()
 
     def test_grants_and_overrides_cannot_be_deleted(self, db):
-        for made in (GrantFactory(), OverrideFactory()):
-            for act in (made.delete, type(made).objects.all().delete):
+        for created in (GrantFactory(), OverrideFactory()):
+            for act in (created.delete, type(created).objects.all().delete):
                 with pytest.raises(ImmutableRow):
                     act()
             with pytest.raises(DatabaseError), transaction.atomic():
-                type(made).objects.all()._raw_delete("default")
+                type(created).objects.all()._raw_delete("default")
 
     def test_the_terms_of_a_grant_cannot_be_changed(self, db):
         grant, override = GrantFactory(), OverrideFactory()

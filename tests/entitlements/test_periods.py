@@ -14,8 +14,8 @@ def day(text: str) -> datetime:
 
 def test_anchor_on_the_31st_is_the_last_day_of_shorter_months_only():
     anchor = day("2026-01-31T10:00")
-    found = [add_months(anchor, months).strftime("%m-%d") for months in range(1, 6)]
-    assert found == ["02-28", "03-31", "04-30", "05-31", "06-30"]
+    matches = [add_months(anchor, months).strftime("%m-%d") for months in range(1, 6)]
+    assert matches == ["02-28", "03-31", "04-30", "05-31", "06-30"]
 
 
 def test_a_leap_day_is_the_28th_until_the_next_leap_year():

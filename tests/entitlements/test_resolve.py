@@ -31,11 +31,11 @@ def at(day, grants=(), overrides=(), holder=HOLDER, offer=OFFER):
 
 
 def test_without_a_grant_months_start_at_creation():
-    found = at(3)
-    assert (found.plan, found.source, found.anchor, found.changes_at) == ("free", Source.FREE, START, None)
-    assert found.features["sessions"].limit == 50
-    assert found.features["sessions"].period(START + 40 * DAY).start == datetime(2026, 2, 1, tzinfo=UTC)
-    assert set(found.features) == {feature.name for feature in CATALOG.features}
+    result = at(3)
+    assert (result.plan, result.source, result.anchor, result.changes_at) == ("free", Source.FREE, START, None)
+    assert result.features["sessions"].limit == 50
+    assert result.features["sessions"].period(START + 40 * DAY).start == datetime(2026, 2, 1, tzinfo=UTC)
+    assert set(result.features) == {feature.name for feature in CATALOG.features}
 
 
 def test_a_grant_includes_its_start_and_excludes_its_end():
@@ -61,10 +61,10 @@ def test_a_grant_keeps_its_version():
     older = msgspec.structs.replace(
         PRO, features={**PRO.features, "sessions": FeatureValue(Kind.QUOTA, 777), "retired": FeatureValue(Kind.GAUGE, 3)}
     )
-    found = at(1, [grant(older)])
-    assert found.features["sessions"].limit == 777
-    assert found.features["retired"].limit == 3
-    assert found.require("retired").failure_mode == "fail_closed"
+    result = at(1, [grant(older)])
+    assert result.features["sessions"].limit == 777
+    assert result.features["retired"].limit == 3
+    assert result.require("retired").failure_mode == "fail_closed"
 
 
 def test_a_plan_no_longer_sold_precedes_the_free_plan():
@@ -133,8 +133,8 @@ def test_an_override_can_remove_a_feature_or_its_limit():
 
 
 def test_an_override_of_another_kind_is_ignored():
-    found = at(1, [], [OverrideInput("sessions", True, None)]).features["sessions"]
-    assert (found.limit, found.overridden) == (50, False)
+    result = at(1, [], [OverrideInput("sessions", True, None)]).features["sessions"]
+    assert (result.limit, result.overridden) == (50, False)
 
 
 def test_overage_needs_a_subscription_to_be_invoiced_with():
@@ -182,13 +182,13 @@ OVERRIDES = st.lists(
 @given(GRANTS, OVERRIDES, st.integers(0, 70))
 def test_result_is_valid_exactly_until_its_expiry(grants, overrides, half_day):
     now = START + half_day * DAY / 2
-    found = resolve(HOLDER, grants, overrides, now, OFFER)
+    result = resolve(HOLDER, grants, overrides, now, OFFER)
     later = [START + half * DAY / 2 for half in range(half_day, 140)]
     for moment in later:
-        if not found.holds_at(moment):
+        if not result.holds_at(moment):
             break
-        assert replace(resolve(HOLDER, grants, overrides, moment, OFFER), since=now) == found
-    assert found.changes_at is None or found.changes_at > now
+        assert replace(resolve(HOLDER, grants, overrides, moment, OFFER), since=now) == result
+    assert result.changes_at is None or result.changes_at > now
 
 
 @settings(max_examples=200)
@@ -196,19 +196,19 @@ def test_result_is_valid_exactly_until_its_expiry(grants, overrides, half_day):
 def test_the_order_of_grants_does_not_matter(grants, overrides, day, random):
     grants = [replace(one, id=number) for number, one in enumerate(grants)]
     overrides = [replace(one, id=number) for number, one in enumerate(overrides)]
-    found = at(day, grants, overrides)
+    result = at(day, grants, overrides)
     random.shuffle(grants)
     random.shuffle(overrides)
-    assert at(day, grants, overrides) == found
+    assert at(day, grants, overrides) == result
 
 
 @given(GRANTS, DAYS)
 def test_without_a_grant_the_free_plan_applies(grants, day):
-    found = at(day, grants)
+    result = at(day, grants)
     standing = [one for one in grants if one.holds(START + day * DAY)]
-    assert (found.source is Source.FREE) == (not standing)
+    assert (result.source is Source.FREE) == (not standing)
     for name, term in FREE.features.items():
-        limit = found.features[name].limit
+        limit = result.features[name].limit
         assert limit is None or limit >= (term.value if term.kind is not Kind.BOOLEAN else 0)
 
 

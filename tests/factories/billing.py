@@ -40,10 +40,10 @@ class Payer:
         return cls(world, organization, customer, world.attach_test_clock(customer) if clock else "")
 
     def buy(self, plan: str = "pro", interval: str = "month", **more: Any) -> Any:
-        bought = self.world.subscribe(self.customer, price_of(plan, interval), **more)
+        subscription = self.world.subscribe(self.customer, price_of(plan, interval), **more)
         self.world.deliver()
         self.organization.refresh_from_db()
-        return bought
+        return subscription
 
     def later(self, days: float) -> None:
         """Advance the test clock by `days` and process its events."""

@@ -22,10 +22,10 @@ def _short(monkeypatch):
     monkeypatch.setattr(site_module, "DRAIN_SECONDS", 0.0)
 
 
-async def answer(asked):
-    """Respond after the seconds in the query, with as many bodies as the path says."""
-    await asyncio.sleep(float(asked.query))
-    return HttpResponse(200, [], b"done" * int(asked.path[1:] or 1))
+async def answer(request):
+    """Respond after the number of seconds in the query, with a body repeated as often as the path says."""
+    await asyncio.sleep(float(request.query))
+    return HttpResponse(200, [], b"done" * int(request.path[1:] or 1))
 
 
 @asynccontextmanager
@@ -51,9 +51,9 @@ def ask(seconds):
 
 
 async def to_its_end(reader, writer):
-    said = await asyncio.wait_for(reader.read(), PATIENCE)
+    output = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
-    return said
+    return output
 
 
 def test_idle_connections_are_closed():
@@ -85,15 +85,15 @@ def test_oversized_requests_are_refused_early(monkeypatch, begun):
     async def main():
         async with served() as (site, port):
             reader, writer = await connect(port, begun)
-            said = b""
+            output = b""
             # A reset may arrive before the response if the client continues to send.
             with suppress(ConnectionError):
                 for _ in range(4 * http1.MAX_HEADER_BYTES // 4096):
                     writer.write(b"x" * 4096)
                     await writer.drain()
                     await asyncio.sleep(0.001)
-                said = await to_its_end(reader, writer)
-            assert said == b"" or said.startswith(b"HTTP/1.1 4")
+                output = await to_its_end(reader, writer)
+            assert output == b"" or output.startswith(b"HTTP/1.1 4")
             assert not site.connections
 
     asyncio.run(main())
@@ -164,13 +164,13 @@ def test_incomplete_request_is_closed_but_a_slow_response_is_not():
 def test_a_stopping_server_answers_pending_requests():
     async def main():
         async with served() as (site, port):
-            asked, idle = await connect(port, ask(0.2) + ask(0)), await connect(port, b"")
+            requested, idle = await connect(port, ask(0.2) + ask(0)), await connect(port, b"")
             while not site.tasks:
                 await asyncio.sleep(0.01)
             await site.shut_down(PATIENCE)
-            said = await to_its_end(*asked)
-            assert said.count(b"200 OK") == 1
-            assert b"connection: close" in said
+            output = await to_its_end(*requested)
+            assert output.count(b"200 OK") == 1
+            assert b"connection: close" in output
             assert await to_its_end(*idle) == b""
             assert not site.connections
 
@@ -180,10 +180,10 @@ def test_a_stopping_server_answers_pending_requests():
 def test_a_stopping_server_aborts_slow_requests():
     async def main():
         async with served() as (site, port):
-            asked = await connect(port, ask(30))
+            requested = await connect(port, ask(30))
             while not site.tasks:
                 await asyncio.sleep(0.01)
             await site.shut_down(0.1)
-            assert await to_its_end(*asked) == b""
+            assert await to_its_end(*requested) == b""
 
     asyncio.run(main())

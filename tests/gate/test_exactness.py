@@ -40,13 +40,13 @@ class Client:
             port = self.ports[next(self.turn) % len(self.ports)]
             try:
                 http_ = self.connections.get(port) or self.connections.setdefault(port, Http(port))
-                status, _, said = http_.post(path, body, key=self.key, **headers)
+                status, _, output = http_.post(path, body, key=self.key, **headers)
             except (OSError, http.client.HTTPException):
                 self.connections.pop(port, None)
                 time.sleep(0.02)
                 continue
             if status != 503:
-                return status, said
+                return status, output
         raise AssertionError("nobody answered")
 
 
@@ -61,24 +61,24 @@ def crowd(ports, key, calls, threads=8):
                 call = next(waiting, None)
             if call is None:
                 return
-            status, said = client.ask(*call)
+            status, output = client.ask(*call)
             with lock:
-                answers.setdefault(call[2], []).append((status, said))
+                answers.setdefault(call[2], []).append((status, output))
 
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(run, range(threads)))
     return answers
 
 
-@pytest.mark.parametrize("left", [1, 10])
-def test_several_gates_admit_exactly_the_remaining_quota(acme, left):
-    UsageCounterFactory(organization=acme.organization, used=50 - left)
+@pytest.mark.parametrize("remaining", [1, 10])
+def test_several_gates_admit_exactly_the_remaining_quota(acme, remaining):
+    UsageCounterFactory(organization=acme.organization, used=50 - remaining)
     with gate_process() as one, gate_process() as two:
         answers = crowd([one.port, two.port], acme.key, [(AUTHORIZE, {"feature": "sessions"}, None)] * 60)
     statuses = [status for status, _ in answers[None]]
-    assert (statuses.count(200), statuses.count(429)) == (left, 60 - left)
+    assert (statuses.count(200), statuses.count(429)) == (remaining, 60 - remaining)
     assert UsageCounter.objects.get(organization=acme.organization).used == 50
-    assert UsageEvent.objects.filter(organization=acme.organization).count() == left
+    assert UsageEvent.objects.filter(organization=acme.organization).count() == remaining
 
 
 def test_kills_and_flushes_lose_and_double_nothing(acme):
@@ -86,12 +86,12 @@ def test_kills_and_flushes_lose_and_double_nothing(acme):
     names = [f"call-{number}" for number in range(120)]
     calls = [(AUTHORIZE, {"feature": "sessions"}, name) for name in names for _ in range(2)]
     with gate_process() as steady, gate_process() as second:
-        doomed = GateProcess().wait()
-        ports = [steady.port, doomed.port, second.port]
+        victim = GateProcess().wait()
+        ports = [steady.port, victim.port, second.port]
 
         def disturb():
             time.sleep(0.15)
-            doomed.kill()
+            victim.kill()
             client = valkey.client()
             for name in client.scan_iter(valkey.key(acme.organization.pk, "*")):
                 client.delete(name)
@@ -100,11 +100,11 @@ def test_kills_and_flushes_lose_and_double_nothing(acme):
         trouble.start()
         answers = crowd(ports, acme.key, calls)
         trouble.join()
-    admitted = {name for name, said in answers.items() if any(status == 200 for status, _ in said)}
+    admitted = {name for name, output in answers.items() if any(status == 200 for status, _ in output)}
     assert len(admitted) == 49
     for name in admitted:
-        granted = [said for status, said in answers[name] if status == 200]
-        assert all(said == granted[0] for said in granted)
+        granted = [output for status, output in answers[name] if status == 200]
+        assert all(output == granted[0] for output in granted)
     assert UsageCounter.objects.get(organization=acme.organization).used == 50
     assert UsageEvent.objects.filter(organization=acme.organization).count() == 49
     assert IdempotencyKey.objects.filter(organization_id=acme.organization.pk).count() == 49
@@ -115,12 +115,12 @@ def test_events_repeated_through_killed_gates_count_once(acme):
     batches = [[{"feature": "sessions", "idempotencyKey": f"{batch}-{number}"} for number in range(50)] for batch in range(12)]
     calls = [("/api/usage/events", {"events": batch}, str(number)) for number, batch in enumerate(batches) for _ in range(3)]
     with gate_process() as steady:
-        doomed = GateProcess().wait()
-        trouble = threading.Timer(0.1, doomed.kill)
+        victim = GateProcess().wait()
+        trouble = threading.Timer(0.1, victim.kill)
         trouble.start()
-        answers = crowd([steady.port, doomed.port], acme.key, calls)
+        answers = crowd([steady.port, victim.port], acme.key, calls)
         trouble.join()
-    assert all(status == 200 and said["refused"] == 0 for said_all in answers.values() for status, said in said_all)
+    assert all(status == 200 and output["refused"] == 0 for said_all in answers.values() for status, output in said_all)
     assert UsageEvent.objects.filter(organization=acme.organization).count() == 600
     assert UsageCounter.objects.get(organization=acme.organization).used == 600
     assert UsageSummary.objects.get(organization=acme.organization, grain="d").events == 600

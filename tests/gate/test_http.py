@@ -26,7 +26,7 @@ def gate(django_db_setup, django_db_blocker):
 def talk(port, *pieces, pause=0.0, whole=True):
     """Return everything that the server sends until it closes, or has nothing more to send."""
     with socket.create_connection(("127.0.0.1", port), 10) as one:
-        said = b""
+        output = b""
         try:
             for piece in pieces:
                 one.sendall(piece)
@@ -35,18 +35,18 @@ def talk(port, *pieces, pause=0.0, whole=True):
             pass
         one.settimeout(5 if whole else 1)
         try:
-            while got := one.recv(65_536):
-                said += got
+            while actual := one.recv(65_536):
+                output += actual
         except (TimeoutError, ConnectionResetError):
             pass
-        return said
+        return output
 
 
 def test_pipelined_requests_are_answered_in_order(gate):
-    said = talk(gate.port, LIFE * 9 + b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert said.count(b"HTTP/1.1 200 OK") == 9
-    assert said.rindex(b"HTTP/1.1 404") > said.rindex(b"HTTP/1.1 200 OK")
-    assert b"connection: close" in said[said.rindex(b"HTTP/1.1 404") :]
+    output = talk(gate.port, LIFE * 9 + b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert output.count(b"HTTP/1.1 200 OK") == 9
+    assert output.rindex(b"HTTP/1.1 404") > output.rindex(b"HTTP/1.1 200 OK")
+    assert b"connection: close" in output[output.rindex(b"HTTP/1.1 404") :]
 
 
 def test_a_request_in_many_pieces_is_assembled(gate):
@@ -56,9 +56,9 @@ def test_a_request_in_many_pieces_is_assembled(gate):
     assert b'"used":1' in talk(gate.port, *(plain[at : at + 40] for at in range(0, len(plain), 40)), pause=0.005)
     chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:5], body[5:])) + b"0\r\n\r\n"
     waits = f"{head}Content-Type: application/json\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n".encode()
-    said = talk(gate.port, waits, chunks, pause=0.1)
-    assert said.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
-    assert b'"used":2' in said
+    output = talk(gate.port, waits, chunks, pause=0.1)
+    assert output.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK")
+    assert b'"used":2' in output
 
 
 @pytest.mark.parametrize(
@@ -73,19 +73,19 @@ def test_a_request_in_many_pieces_is_assembled(gate):
     ],
 )
 def test_malformed_requests_close_the_connection(gate, sent, status):
-    said = talk(gate.port, sent)
-    assert said == b"" or said.startswith(b"HTTP/1.1 %d " % status)  # A reset may arrive before the response if the client still sends.
-    assert b"connection: close" in said or said == b""
-    if said:
-        assert f'"status":{status}' in said.decode().replace(" ", "")
+    output = talk(gate.port, sent)
+    assert output == b"" or output.startswith(b"HTTP/1.1 %d " % status)  # A reset may arrive before the response if the client still sends.
+    assert b"connection: close" in output or output == b""
+    if output:
+        assert f'"status":{status}' in output.decode().replace(" ", "")
     assert b"200 OK" in talk(gate.port, LIFE, whole=False)
 
 
 def test_http_1_0_head_and_upgrade_are_supported(gate):
     assert talk(gate.port, b"GET /livez HTTP/1.0\r\n\r\n").endswith(b'{"status": "ok"}')
     assert talk(gate.port, b"HEAD /livez HTTP/1.1\r\nConnection: close\r\n\r\n").endswith(b"\r\n\r\n")
-    said = talk(gate.port, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
-    assert said.startswith(b"HTTP/1.1 200 OK")
+    output = talk(gate.port, b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+    assert output.startswith(b"HTTP/1.1 200 OK")
 
 
 def test_a_body_after_an_upgrade_header_is_read(gate):
@@ -96,12 +96,12 @@ def test_a_body_after_an_upgrade_header_is_read(gate):
     head = f"{plain}Content-Length: {len(body)}\r\n\r\n".encode()
     assert b'"used":1' in talk(gate.port, head + body, whole=False)
     assert b'"used":2' in talk(gate.port, head, body[:5], body[5:], pause=0.05, whole=False)
-    said = talk(gate.port, head + body + LIFE + head + body, whole=False)
-    assert said.index(b'"used":3') < said.index(b'{"status": "ok"}') < said.index(b'"used":4')
+    output = talk(gate.port, head + body + LIFE + head + body, whole=False)
+    assert output.index(b'"used":3') < output.index(b'{"status": "ok"}') < output.index(b'"used":4')
     chunks = f"{plain}Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n%x\r\n".encode() % len(body) + body + b"\r\n0\r\n\r\n"
-    said = talk(gate.port, chunks, whole=False)
-    assert said.count(b"100 Continue") == 1
-    assert b'"used":5' in said
+    output = talk(gate.port, chunks, whole=False)
+    assert output.count(b"100 Continue") == 1
+    assert b'"used":5' in output
     assert talk(gate.port, b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n").startswith(b"HTTP/1.1 400")
 
 
@@ -123,8 +123,8 @@ def test_each_request_uses_its_own_key(gate):
     first, second = (Person(OrganizationFactory(owner=UserFactory()).memberships.get()).key for _ in range(2))
     (head, body), (other_head, other_body) = keyed(first), keyed(second)
     # The second key is read before the first request is answered, and its body comes after that.
-    said = talk(gate.port, head + body + other_head, other_body, other_head + other_body + head + body, pause=0.5, whole=False)
-    assert re.findall(rb'"used":(\d)', said) == [b"1", b"1", b"2", b"2"]
+    output = talk(gate.port, head + body + other_head, other_body, other_head + other_body + head + body, pause=0.5, whole=False)
+    assert re.findall(rb'"used":(\d)', output) == [b"1", b"1", b"2", b"2"]
 
 
 def test_a_revoked_key_is_refused_on_an_open_connection(gate):
@@ -138,8 +138,8 @@ def test_a_revoked_key_is_refused_on_an_open_connection(gate):
         until = time.monotonic() + 20
         while True:
             one.sendall(head + body)
-            said = one.recv(65_536)
-            if said.startswith(b"HTTP/1.1 401"):
+            output = one.recv(65_536)
+            if output.startswith(b"HTTP/1.1 401"):
                 break
             assert time.monotonic() < until
             time.sleep(0.05)
@@ -149,22 +149,22 @@ def test_second_credential_is_refused_also_with_an_upgrade_header(gate):
     key = Person(OrganizationFactory(owner=UserFactory()).memberships.get()).key
     twice, offer = f"Authorization: Bearer {key}", ("Connection: Upgrade", "Upgrade: h2c")
     for headers in ((twice,), (twice, *offer)):
-        said = talk(gate.port, b"".join(keyed(key, *headers)), whole=False)
-        assert said.startswith(b"HTTP/1.1 400 ") and b"authorization may be sent only once" in said
+        output = talk(gate.port, b"".join(keyed(key, *headers)), whole=False)
+        assert output.startswith(b"HTTP/1.1 400 ") and b"authorization may be sent only once" in output
 
 
 def clients(gate, number):
-    """Open connections that were served. Return them and the number of each worker's."""
-    made = []
+    """Open connections and wait until each is served. Return them and the number of connections of each worker."""
+    new_rows = []
     for _ in range(number):
-        made.append(socket.create_connection(("127.0.0.1", gate.port), 10))
-        made[-1].sendall(LIFE)
-        assert made[-1].recv(100).startswith(b"HTTP/1.1 200 OK")
+        new_rows.append(socket.create_connection(("127.0.0.1", gate.port), 10))
+        new_rows[-1].sendall(LIFE)
+        assert new_rows[-1].recv(100).startswith(b"HTTP/1.1 200 OK")
     shares = []
     for worker in psutil.Process(gate.process.pid).children():
         established = [one for one in worker.net_connections() if one.status == psutil.CONN_ESTABLISHED]
         shares.append(sum(one.laddr.port == gate.port for one in established))
-    for each in made:
+    for each in new_rows:
         each.close()
     return sorted(shares)
 

@@ -1,4 +1,4 @@
-"""What the gate knows of a caller from the headers alone."""
+"""How the gate classifies a caller by the headers, before it reads the body."""
 
 from datetime import timedelta
 

@@ -27,10 +27,10 @@ def gate(django_db_setup, django_db_blocker):
 @pytest.fixture
 def client(gate):
     """A client whose key the gate has verified."""
-    made = Http(gate.port)
-    made.key = Person(OrganizationFactory(owner=UserFactory()).memberships.get()).key
-    assert serves(made)
-    return made
+    new_rows = Http(gate.port)
+    new_rows.key = Person(OrganizationFactory(owner=UserFactory()).memberships.get()).key
+    assert serves(new_rows)
+    return new_rows
 
 
 def serves(client):
@@ -50,13 +50,13 @@ def head(key="", length=1000):
 
 def read(one, patience=5.0):
     one.settimeout(patience)
-    said = b""
+    output = b""
     try:
-        while got := one.recv(65_536):
-            said += got
+        while actual := one.recv(65_536):
+            output += actual
     except (TimeoutError, ConnectionError):
         pass
-    return said
+    return output
 
 
 def test_the_oldest_idle_connections_are_evicted_at_the_limit(gate, client):
@@ -101,8 +101,8 @@ def test_unverified_callers_share_a_bounded_amount_of_memory(gate, client):
     assert client.post("/api/usage/authorize", {"feature": "sessions", "amount": 1}, key=client.key)[0] == 200
     assert worker_of(gate).memory_info().rss - before < 160 * 2**20
     for one in slow:
-        said = read(one, 0.05)
-        statuses.append(said[9:12])
+        output = read(one, 0.05)
+        statuses.append(output[9:12])
         one.close()
     assert 10 < statuses.count(b"503") < 90
     time.sleep(1.5)
@@ -112,8 +112,8 @@ def test_unverified_callers_share_a_bounded_amount_of_memory(gate, client):
 def test_a_large_content_length_is_refused_immediately(gate, client):
     with socket.create_connection(("127.0.0.1", gate.port), 30) as one:
         one.sendall(head(client.key, 10**9) + b" " * 100_000)
-        said = read(one)
-    assert said.startswith(b"HTTP/1.1 413 ") and b'"status":413' in said.replace(b" ", b"")
+        output = read(one)
+    assert output.startswith(b"HTTP/1.1 413 ") and b'"status":413' in output.replace(b" ", b"")
     with socket.create_connection(("127.0.0.1", gate.port), 30) as one:
         one.sendall(head(client.key).replace(b"Content-Length: 1000", b"Transfer-Encoding: chunked"))
         sent, chunk = 0, b"100000\r\n" + b" " * 0x100000 + b"\r\n"
@@ -131,11 +131,11 @@ def test_slow_bodies_get_408_and_slow_headers_are_closed(gate, client):
     body, headers = (socket.create_connection(("127.0.0.1", gate.port), 30) for _ in range(2))
     body.sendall(head(client.key) + b"x")
     headers.sendall(b"GET /livez HTTP/1.1\r\nHost:")
-    began = time.monotonic()
+    started = time.monotonic()
     assert read(headers, 60) == b""
-    assert time.monotonic() - began > 14
+    assert time.monotonic() - started > 14
     assert read(body, 60).startswith(b"HTTP/1.1 408 ")
-    assert time.monotonic() - began > 29
+    assert time.monotonic() - started > 29
 
 
 def scrape(client):

@@ -1,4 +1,4 @@
-"""The gate's buffered counts reach the metrics as if each response had been observed there."""
+"""The gate's buffered counts have the same effect on the metrics as single observations."""
 
 from contextmcp.common.middleware import REQUESTS
 from contextmcp.gate import metrics
@@ -19,16 +19,16 @@ def series(route):
 
 def test_flushing_equals_single_observations():
     metrics.flush()
-    asked = HttpRequest("POST", "/api/usage/holds/x/settle", {})
+    requested = HttpRequest("POST", "/api/usage/holds/x/settle", {})
     for seconds in SECONDS:
-        metrics.observe(asked, 418, "", seconds)
+        metrics.observe(requested, 418, "", seconds)
         REQUESTS.labels("POST", "compared", "418").observe(seconds)
     assert not [each for each in series("other").items() if ("status", "418") in each[0]]
     for _ in range(2):
         metrics.flush()
-    found = {name: value for name, value in series("other").items() if ("status", "418") in name}
-    assert found == series("compared")
-    assert any(name[0].endswith("_count") and value == len(SECONDS) for name, value in found.items())
+    matches = {name: value for name, value in series("other").items() if ("status", "418") in name}
+    assert matches == series("compared")
+    assert any(name[0].endswith("_count") and value == len(SECONDS) for name, value in matches.items())
 
 
 def test_unknown_methods_share_a_label():

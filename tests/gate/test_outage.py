@@ -46,20 +46,20 @@ def test_without_postgres_requests_are_refused_until_it_returns(acme):
         client = Http(gate.port)
         key = acme.key
         assert client.post(AUTHORIZE, BOTH, key=key)[0] == 200
-        time.sleep(0.7)  # What was read before the first poll of the process is not cached.
+        time.sleep(0.7)  # Data that was read before the first poll of the process is not cached.
         assert client.post(AUTHORIZE, {"feature": "basic_context"}, key=key)[0] == 200
         doors(open_=False)
         try:
             for wait in (0, 1.5):  # Before and after the cached entry becomes stale.
                 time.sleep(wait)
-                status, headers, said = client.post(AUTHORIZE, BOTH, key=key)
-                assert (status, said["code"], headers["retry-after"]) == (503, "temporarily_unavailable", "1")
+                status, headers, output = client.post(AUTHORIZE, BOTH, key=key)
+                assert (status, output["code"], headers["retry-after"]) == (503, "temporarily_unavailable", "1")
                 assert client.post("/api/usage/events", {"feature": "sessions"}, key=key)[0] == 503
                 assert client.post("/api/entitlements/check", {"feature": "sessions"}, key=key)[2]["code"] == "temporarily_unavailable"
                 assert client.post(AUTHORIZE, {"feature": "basic_context"}, key=key)[0] == 200
                 assert client.post(AUTHORIZE, {"feature": "team_members"}, key=key)[0] == 503
-            said = client.post(AUTHORIZE, {"feature": "session_creation"}, key=key)[2]
-            assert said["used"] == 2  # Refused calls released their rate limit.
+            output = client.post(AUTHORIZE, {"feature": "session_creation"}, key=key)[2]
+            assert output["used"] == 2  # Refused calls released their rate limit.
             assert client.post(AUTHORIZE, BOTH, key=key[:-1] + ("A" if key[-1] != "A" else "B"))[0] == 401
         finally:
             doors(open_=True)
@@ -81,8 +81,8 @@ def test_fail_open_calls_are_spooled_and_counted_once_after_a_kill(acme, tmp_pat
         doors(open_=False)
         try:
             for name in ("first", "second", "second", "third"):
-                status, _, said = client.post(AUTHORIZE, call, key=acme.key, idempotency_key=name)
-                assert (status, said["recorded"], said["used"]) == (200, True, None)
+                status, _, output = client.post(AUTHORIZE, call, key=acme.key, idempotency_key=name)
+                assert (status, output["recorded"], output["used"]) == (200, True, None)
             for _ in range(5):
                 assert client.post(AUTHORIZE, {"items": [call, {"feature": "session_creation"}]}, key=acme.key)[2]["recorded"] is True
             assert client.post(AUTHORIZE, call | {"hold": True}, key=acme.key)[0] == 503

@@ -14,7 +14,7 @@ def test_no_statement_scans_a_whole_table(name):
     statement = STATEMENTS[name.encode()]
     nothing = ", ".join(["NULL"] * statement.count("%b"))
     with connection.cursor() as cursor:
-        # The tables are known to be empty, so all plans seem equal now.
+        # Postgres knows that the tables are empty, so all plans have equal costs now.
         cursor.execute("ANALYZE")
         for setting in SESSION_SETTINGS:
             cursor.execute(setting.replace("SET ", "SET LOCAL ", 1))
@@ -24,5 +24,5 @@ def test_no_statement_scans_a_whole_table(name):
         cursor.execute(f"DEALLOCATE {name}")
     for never in ("Seq Scan", "Bitmap", "Materialize", "Hash Join", "Merge Join", "Join Filter"):
         assert never not in plan, plan
-    # Reading all of an index scans everything too.
+    # Scanning a whole index reads everything too.
     assert plan.count("Index Scan") + plan.count("Index Only Scan") == plan.count("Index Cond"), plan

@@ -1,4 +1,4 @@
-"""PgBouncer before Postgres: session mode works, transaction mode is refused at the start with one sentence."""
+"""PgBouncer in front of Postgres: session mode works, transaction mode is refused at the start with one sentence."""
 
 import os
 import shutil

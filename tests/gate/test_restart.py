@@ -17,7 +17,7 @@ REQUEST = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Proxy(threading.Thread):
-    """Sends requests on a kept connection. Only a refused connection may be retried elsewhere; anything else is a failure."""
+    """Sends requests on a persistent connection. Only a refused connection may be retried elsewhere; any other error is a failure."""
 
     def __init__(self, port):
         super().__init__(daemon=True)
@@ -26,49 +26,49 @@ class Proxy(threading.Thread):
         self.failures = []
 
     def run(self):
-        kept = None
+        stored = None
         while not self.stopping.is_set():
             try:
-                if kept is None:
-                    kept = socket.create_connection(("127.0.0.1", self.port), 10)
+                if stored is None:
+                    stored = socket.create_connection(("127.0.0.1", self.port), 10)
             except ConnectionRefusedError:
                 self.refused += 1
                 time.sleep(0.02)
                 continue
             try:
-                kept.sendall(REQUEST)
-                said = b""
-                while not said.endswith(b'{"status": "ok"}'):
-                    if not (got := kept.recv(4096)):
+                stored.sendall(REQUEST)
+                output = b""
+                while not output.endswith(b'{"status": "ok"}'):
+                    if not (actual := stored.recv(4096)):
                         raise ConnectionError("closed without an answer")
-                    said += got
+                    output += actual
             except OSError as error:
                 self.failures.append(repr(error))
-                kept = None
+                stored = None
                 continue
             self.answered += 1
-            if b"connection: close" in said:
+            if b"connection: close" in output:
                 self.closed += 1
-                kept.close()
-                kept = None
+                stored.close()
+                stored = None
             time.sleep(0.005)
 
 
 @pytest.fixture
 def gate(transactional_db):
-    with gate_process(workers=2) as made:
-        until(lambda: len(psutil.Process(made.process.pid).children()) == 2, "both workers run", 60)
-        yield made
+    with gate_process(workers=2) as created:
+        until(lambda: len(psutil.Process(created.process.pid).children()) == 2, "both workers run", 60)
+        yield created
 
 
 @pytest.fixture
 def proxies(gate):
-    made = [Proxy(gate.port) for _ in range(8)]
-    for each in made:
+    created = [Proxy(gate.port) for _ in range(8)]
+    for each in created:
         each.start()
-    until(lambda: all(each.answered > 5 for each in made), "all are served", 60)
-    yield made
-    for each in made:
+    until(lambda: all(each.answered > 5 for each in created), "all are served", 60)
+    yield created
+    for each in created:
         each.stopping.set()
         each.join(10)
 

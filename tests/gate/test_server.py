@@ -92,10 +92,10 @@ def person(moment):
     return Person(organization.memberships.select_related("organization", "user").get())
 
 
-def told(status, headers, body):
+def comparable(status, headers, body):
     """Return what must be equal: everything that does not depend on the current second."""
-    kept = {name: re.sub(r"t=\d+", "t=?", value) for name, value in headers.items() if name in TOLD and name != "retry-after"}
-    return status, kept, "retry-after" in headers, without_times(body)
+    stored = {name: re.sub(r"t=\d+", "t=?", value) for name, value in headers.items() if name in TOLD and name != "retry-after"}
+    return status, stored, "retry-after" in headers, without_times(body)
 
 
 def without_times(body):
@@ -113,8 +113,8 @@ def test_both_servers_give_the_same_answers(gate, api):
     here, there = person(moment), person(moment)
     client = Http(gate.port)
     for path, body, headers in TABLE:
-        django = told(*of_django(api.post(path, body, by=here, **headers)))
-        server = told(*client.post(path, body, key=there.key, **headers))
+        django = comparable(*of_django(api.post(path, body, by=here, **headers)))
+        server = comparable(*client.post(path, body, key=there.key, **headers))
         assert server == django, (path, body if len(str(body)) < 200 else "...")
     standing = [{one["feature"]: one for one in api.get("/api/usage/current", by=by).json()["usage"]} for by in (here, there)]
     assert standing[0] == standing[1]
@@ -134,10 +134,10 @@ def test_both_servers_return_the_same_usage(gate, api):
     here, path, client = person(now()), "/api/usage/current", Http(gate.port)
     api.post(AUTHORIZE, {"items": [{"feature": "sessions", "amount": 7}, {"feature": "projects"}]}, by=here)
     api.post(AUTHORIZE, {"feature": "sessions", "amount": 2, "hold": True}, by=here)
-    said = client.request("GET", path, key=here.key)
-    assert said[0] == 200
-    assert said[2] == api.get(path, by=here).json()
-    standing = {one["feature"]: one for one in said[2]["usage"]}
+    output = client.request("GET", path, key=here.key)
+    assert output[0] == 200
+    assert output[2] == api.get(path, by=here).json()
+    standing = {one["feature"]: one for one in output[2]["usage"]}
     assert (standing["sessions"]["used"], standing["sessions"]["held"], standing["team_members"]["used"]) == (7, 2, 1)
     assert client.request("GET", f"{path}?x=1&y&x=2", key=here.key)[2]["errors"] == api.get(f"{path}?x=1&y&x=2", by=here).json()["errors"]
     assert client.request("GET", path)[0] == api.get(path).status_code == 401
@@ -151,19 +151,19 @@ def test_both_refuse_the_same_callers(gate, api):
     viewer_key = key_of(here.membership, ["usage:read"])
     for path in (AUTHORIZE, CHECK, EVENTS, f"/api/usage/holds/{uuid4()}/release"):
         for key in (None, "", "nonsense", good[:-1] + ("A" if good[-1] != "A" else "B"), viewer_key):
-            django = told(*of_django(api.post(path, {"feature": "sessions"}, by=key)))
-            assert told(*Http(gate.port).post(path, {"feature": "sessions"}, key=key)) == django, (path, key and key[:12])
+            django = comparable(*of_django(api.post(path, {"feature": "sessions"}, by=key)))
+            assert comparable(*Http(gate.port).post(path, {"feature": "sessions"}, key=key)) == django, (path, key and key[:12])
             assert django[0] in (401, 403)
         basic = {"authorization": "Basic abc"}
-        assert told(*Http(gate.port).post(path, {}, **basic)) == told(*of_django(api.post(path, {}, **basic)))
+        assert comparable(*Http(gate.port).post(path, {}, **basic)) == comparable(*of_django(api.post(path, {}, **basic)))
 
 
 def test_holds_work_across_both_servers(gate, api):
     here = person(now())
     client = Http(gate.port)
-    status, _, said = client.post(AUTHORIZE, {"feature": "sessions", "amount": 5, "hold": True}, key=here.key)
+    status, _, output = client.post(AUTHORIZE, {"feature": "sessions", "amount": 5, "hold": True}, key=here.key)
     assert status == 200
-    held = said["hold"]["id"]
+    held = output["hold"]["id"]
     assert api.post(f"/api/usage/holds/{held}/settle", {"amount": 3}, by=here).json()["settled"] == 3
     assert client.post(f"/api/usage/holds/{held}/settle", {"amount": 3}, key=here.key)[2]["settled"] == 3
     assert client.post(f"/api/usage/holds/{held}/release", key=here.key)[0] == 409
@@ -188,8 +188,8 @@ def test_a_revoked_key_is_refused_immediately(gate, api):
     client = Http(gate.port)
     assert client.post(AUTHORIZE, {"feature": "sessions"}, key=here.key)[0] == 200
     AuthManager(here.organization).revoke_key(here.caller, ApiKey.objects.get(organization=here.organization).pk)
-    status, _, said = client.post(AUTHORIZE, {"feature": "sessions"}, key=here.key)
-    assert (status, said["code"]) == (401, "key_revoked")
+    status, _, output = client.post(AUTHORIZE, {"feature": "sessions"}, key=here.key)
+    assert (status, output["code"]) == (401, "key_revoked")
 
 
 def test_a_plan_change_invalidates_the_gate(gate):

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
 AUTHORIZE, CURRENT = "POST /api/usage/authorize HTTP/1.1", "GET /api/usage/current HTTP/1.1"
 BODY = b'{"feature": "sessions"}'
 HOST, TYPE, KEY = "Host: localhost", "Content-Type: application/json", "Authorization: Bearer {key}"
-# What servers refuse before a request exists. granian then sends no body.
+# Requests that the servers refuse before they are complete. granian then sends no body.
 NO_BODY_ON_WEB = {"unreadable", "two lengths", "address too long"}
 
 REQUESTS = {
@@ -66,11 +66,11 @@ REQUESTS = {
 @pytest.fixture(scope="module")
 def ports(django_db_setup, django_db_blocker):
     with django_db_blocker.unblock():
-        made = [WebProcess(port=free_port()), GateProcess(port=free_port())]
+        created = [WebProcess(port=free_port()), GateProcess(port=free_port())]
         try:
-            yield [each.wait(120).port for each in made]
+            yield [each.wait(120).port for each in created]
         finally:
-            for each in made:
+            for each in created:
                 each.stop()
 
 
@@ -85,16 +85,16 @@ def answer(port, head, body, key, patience=20.0):
     if body:
         lines.append(f"Content-Length: {len(body)}")
     raw = "\r\n".join([*lines, "Connection: close"]).encode() + b"\r\n\r\n" + body
-    said = b""
+    output = b""
     with socket.create_connection(("127.0.0.1", port), 10) as one:
         one.settimeout(patience)
         try:
             one.sendall(raw)
-            while got := one.recv(65_536):
-                said += got
+            while actual := one.recv(65_536):
+                output += actual
         except ConnectionError:
             pass
-    top, _, rest = said.partition(b"\r\n\r\n")
+    top, _, rest = output.partition(b"\r\n\r\n")
     status = re.match(rb"HTTP/1\.[01] (\d+)", top)
     headers = dict(line.lower().split(b": ", 1) for line in top.split(b"\r\n")[1:] if b": " in line)
     return int(status[1]) if status else 0, headers, rest
@@ -135,7 +135,7 @@ def test_http_1_0_keeps_a_connection_on_request(ports):
     with socket.create_connection(("127.0.0.1", ports[1]), 10) as one:
         for _ in range(2):
             one.sendall(request)
-            said = b""
-            while not said.endswith(b'{"status": "ok"}'):
-                said += one.recv(4096)
-            assert b"\r\nconnection: keep-alive\r\n" in said
+            output = b""
+            while not output.endswith(b'{"status": "ok"}'):
+                output += one.recv(4096)
+            assert b"\r\nconnection: keep-alive\r\n" in output

@@ -41,9 +41,9 @@ def demo():
     home = services.default_home() / f"demo-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
     environment = {each: os.environ[each] for each in PASSED_ON if each in os.environ} | {"CONTEXTMCP_HOME": str(home)}
 
-    def walk(**given):
+    def walk(**params):
         command = [sys.executable, "-m", "contextmcp.devstack", "demo", "--once"]
-        done = subprocess.run(command, cwd=REPOSITORY, env=environment | given, capture_output=True, text=True, timeout=280, check=False)
+        done = subprocess.run(command, cwd=REPOSITORY, env=environment | params, capture_output=True, text=True, timeout=280, check=False)
         return done, home
 
     with services.running(home):
@@ -65,9 +65,9 @@ def test_every_step_passes_and_the_urls_are_printed(demo):
         "the user disconnects it: its token is refused",
     ):
         assert f"✓ {step}" in done.stdout
-    told = json.loads((home / "demo.json").read_text())
-    assert {name for name, value in told.items() if value} >= TOLD
-    assert told["apiKey"] != told["freeApiKey"]
+    result = json.loads((home / "demo.json").read_text())
+    assert {name for name, value in result.items() if value} >= TOLD
+    assert result["apiKey"] != result["freeApiKey"]
     assert (home / "demo.json").stat().st_mode & 0o077 == 0
     assert product_of(home) == []
 
@@ -115,7 +115,7 @@ def test_a_failed_step_fails_the_demo(demo, other_server):
 
 
 def product_of(home):
-    """Return what still runs of it, except the servers, which the fixture keeps."""
+    """Return the demo's processes that are still running, except the servers, which the fixture keeps."""
     names = (
         "granian",
         "procrastinate",
@@ -125,11 +125,11 @@ def product_of(home):
         "mcp_server/server.py",
         "devstack tour",
     )
-    found = []
+    matches = []
     for each in belonging_to(home):
         line = " ".join(each.cmdline())
-        found += [line] if any(name in line for name in names) else []
+        matches += [line] if any(name in line for name in names) else []
     world = json.loads((home / "world.json").read_text())
     ports = {world[name] for name in world if name.endswith("port")}
-    found += [str(each) for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN and each.laddr.port in ports]
-    return found
+    matches += [str(each) for each in psutil.net_connections("tcp") if each.status == psutil.CONN_LISTEN and each.laddr.port in ports]
+    return matches

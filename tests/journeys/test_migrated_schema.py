@@ -11,5 +11,5 @@ def test_every_model_has_its_table(world: Running):
 
     with psycopg.connect(world.world.environment["DATABASE_URL"]) as connection:
         there = {name for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()}
-    wanted = {model._meta.db_table for model in apps.get_models(include_auto_created=True) if model._meta.managed}
-    assert wanted - there == set()
+    expected = {model._meta.db_table for model in apps.get_models(include_auto_created=True) if model._meta.managed}
+    assert expected - there == set()

@@ -1,4 +1,4 @@
-"""The generic tests, run once more in a process that has another catalog."""
+"""Run the generic tests again in a process with another catalog."""
 
 import os
 import subprocess

@@ -24,8 +24,8 @@ NEEDS_STRIPE = [
 @pytest.fixture(scope="module")
 def alone():
     """A stack with Postgres only."""
-    with running("alone", STRIPE="off", STRIPE_SECRET_KEY="", REDIS_URL="") as found:
-        yield found
+    with running("alone", STRIPE="off", STRIPE_SECRET_KEY="", REDIS_URL="") as result:
+        yield result
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +60,10 @@ def test_pages_are_served(owner, path):
 
 
 def test_readyz_reports_the_missing_cache(alone):
-    told = alone.readyz()
-    assert told["status"] == "degraded"
-    assert told["parts"]["database"] == "ok"
-    assert "rate limits" in told["parts"]["cache"]
+    result = alone.readyz()
+    assert result["status"] == "degraded"
+    assert result["parts"]["database"] == "ok"
+    assert "rate limits" in result["parts"]["cache"]
 
 
 def test_quotas_are_exact_without_valkey(owner):
@@ -82,10 +82,10 @@ def test_rate_limits_follow_their_failure_mode(owner):
 
 
 def test_revocation_takes_a_second_without_valkey(owner):
-    made = owner.make_key("Short-lived")
-    headers = {"Authorization": f"Bearer {made['key']}"}
+    created = owner.make_key("Short-lived")
+    headers = {"Authorization": f"Bearer {created['key']}"}
     assert httpx.get(f"{owner.world.url}/api/auth/whoami", headers=headers).status_code == 200
-    assert owner.in_session("DELETE", f"/api/auth/keys/{made['id']}").status_code == 204
+    assert owner.in_session("DELETE", f"/api/auth/keys/{created['id']}").status_code == 204
     time.sleep(1)
     for url in (owner.world.url, owner.world.world.environment["GATE_URL"]):
         answer = httpx.post(f"{url}/api/usage/authorize", headers=headers, json={"feature": "sessions"})

@@ -32,17 +32,17 @@ class Figures:
     def at_most(self, what: str, value: float, bound: float) -> None:
         self._promise(what, value, f"at most {_text(bound)}", value <= bound)
 
-    def none(self, what: str, found: list[str]) -> None:
+    def none(self, what: str, result: list[str]) -> None:
         """Add a metric that must be zero. The first occurrences are shown."""
-        self._promise(what, len(found), "none", not found)
-        self.details += found[:20]
+        self._promise(what, len(result), "none", not result)
+        self.details += result[:20]
 
     @property
     def met(self) -> bool:
         return all(figure.met is not False for figure in self.figures)
 
-    def _promise(self, what: str, value: object, bound: str, met: bool) -> None:
-        self.figures.append(Figure(what, _text(value), bound, met))
+    def _promise(self, what: str, value: object, bound: str, encountered: bool) -> None:
+        self.figures.append(Figure(what, _text(value), bound, encountered))
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""A catalog that lets sessions and best practices be had while Postgres is away: no plan on sale does."""
+"""A catalog in which sessions and best practices fail open. In the default catalog no feature does."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A seat limit without a limit, for tests that are not about plans."""
+"""An unlimited number of seats, for tests that do not depend on plans."""
 
 
 def unlimited(organization: object) -> None:

@@ -169,8 +169,8 @@ def running(name: str, *, own: Services | None = None, left_out: Sequence[str] =
         built = worlds.build(home, claims, environment)
         # The stack treats an empty value as unset; here it is a setting.
         built.environment.update(extra)
-        for left in (home / "stripe", home / "logs"):
-            subprocess.run(["rm", "-rf", str(left)], check=True)
+        for remaining in (home / "stripe", home / "logs"):
+            subprocess.run(["rm", "-rf", str(remaining)], check=True)
         world = Running(built)
         stack.callback(world.stop)
         world.start(*(each.name for each in runner.helpers(built)))

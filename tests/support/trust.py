@@ -187,12 +187,12 @@ class Stage:
         entitlements = EntitlementsManager(self.organization).entitlements()
         rows = list(UsageCounter.objects.filter(organization=self.organization))
         used = {f"{row.feature} {row.period_start}": row.used for row in rows}
-        left = {
+        remaining = {
             f"{row.feature} {row.period_start}": (entitlements.features[row.feature].limit or 0) + row.credited - row.used for row in rows
         }
         for level in UsageGauge.objects.filter(organization=self.organization):
-            used[level.feature], left[level.feature] = level.value, -level.value
-        return Standing(used, left, UsageHold.objects.filter(state__in=["settled", "released"]).count(), self._fixed())
+            used[level.feature], remaining[level.feature] = level.value, -level.value
+        return Standing(used, remaining, UsageHold.objects.filter(state__in=["settled", "released"]).count(), self._fixed())
 
     def _fixed(self) -> dict[str, Any]:
         values = {

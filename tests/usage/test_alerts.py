@@ -25,8 +25,8 @@ pytestmark = pytest.mark.django_db
 K = UsageAlert.Kind
 
 
-def kinds(**wanted):
-    return list(UsageAlert.objects.filter(**wanted).order_by("created_at").values_list("kind", flat=True))
+def kinds(**expected):
+    return list(UsageAlert.objects.filter(**expected).order_by("created_at").values_list("kind", flat=True))
 
 
 def use(organization, amount):
@@ -40,8 +40,8 @@ def letters():
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM procrastinate_jobs WHERE id = %s", [number])
         run(name, **args)
-    found, mail.outbox[:] = list(mail.outbox), []
-    return found
+    matches, mail.outbox[:] = list(mail.outbox), []
+    return matches
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_a_closed_organization_gets_no_alerts(acme):
 
 
 def test_gauges_alert_once_per_period_whatever_their_changes(acme):
-    for value, told in ((4, 0), (5, 1), (3, 0), (6, 0), (8, 1), (10, 1), (2, 0), (10, 0)):
+    for value, result in ((4, 0), (5, 1), (3, 0), (6, 0), (8, 1), (10, 1), (2, 0), (10, 0)):
         UsageTracker(acme).set_gauge("best_practices", value)
-        assert evaluate_alerts() == told, value
+        assert evaluate_alerts() == result, value
     assert kinds(feature="best_practices") == [K.THRESHOLD_50, K.THRESHOLD_80, K.THRESHOLD_100]
     acme.clock_offset = timedelta(days=32)
     acme.save()
@@ -237,10 +237,10 @@ def test_owners_and_admins_get_one_email_each(acme, owner, admin, member, viewer
     use(acme, 40)
     sent = letters()
     assert sorted(each.to[0] for each in sent) == ["admin@acme.example", "owner@acme.example"]
-    letter = sent[0]
-    assert letter.subject == "Acme has used 80% of its sessions"
-    assert "You have used 40 of the 50 sessions included in your plan this period." in letter.body and "/account/usage/" in letter.body
-    html, kind = letter.alternatives[0]
+    email = sent[0]
+    assert email.subject == "Acme has used 80% of its sessions"
+    assert "You have used 40 of the 50 sessions included in your plan this period." in email.body and "/account/usage/" in email.body
+    html, kind = email.alternatives[0]
     assert kind == "text/html" and "<h1" in html and "40 of the 50 sessions" in html
 
 
@@ -258,12 +258,12 @@ def test_emails_describe_each_alert(acme, owner, big):
 
 
 @pytest.mark.parametrize(
-    ("enabled", "said"), [(True, "billed, up to your monthly spending cap of $20.00"), (False, "Further requests are refused.")]
+    ("enabled", "message"), [(True, "billed, up to your monthly spending cap of $20.00"), (False, "Further requests are refused.")]
 )
-def test_email_at_the_limit_says_whether_requests_continue(acme, owner, enabled, said):
+def test_email_at_the_limit_says_whether_requests_continue(acme, owner, enabled, message):
     OverageSetting.objects.create(organization=acme, feature="sessions", enabled=enabled, cap_minor=2000, currency="usd")
     use(acme, 50)
-    assert any(said in letter.body for letter in letters() if "all its sessions" in letter.subject)
+    assert any(message in email.body for email in letters() if "all its sessions" in email.subject)
 
 
 def test_former_members_and_closed_organizations_get_no_email(acme, owner, admin):
@@ -294,9 +294,9 @@ def test_a_name_cannot_inject_headers(acme, owner):
 def test_endpoints_receive_alerts(acme, owner):
     WebhookManager(acme).add(owner.caller, "https://acme.example/hooks")
     use(acme, 40)
-    told = WebhookDelivery.objects.get()
-    body = json.loads(told.body)
-    assert (told.event_type, body["type"]) == ("usage.threshold_reached", "usage.threshold_reached")
+    row = WebhookDelivery.objects.get()
+    body = json.loads(row.body)
+    assert (row.event_type, body["type"]) == ("usage.threshold_reached", "usage.threshold_reached")
     data = body["data"]
     assert (data["feature"], data["threshold"], data["used"], data["included"]) == ("sessions", 80, 40, 50)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT.*Z", data["periodEnd"])

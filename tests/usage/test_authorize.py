@@ -18,10 +18,10 @@ def used(organization, feature="sessions"):
 def test_one_unit_is_counted_and_remaining_returned(api, owner, acme):
     response = api.post(URL, {"feature": "sessions"}, by=owner)
     assert response.status_code == 200, response.content
-    said = response.json()
+    data = response.json()
     period = EntitlementsManager(acme).require("sessions").period(acme.created_at)
-    resets = said.pop("resetsAt")
-    assert said == {
+    resets = data.pop("resetsAt")
+    assert data == {
         "allowed": True,
         "recorded": True,
         "feature": "sessions",
@@ -54,10 +54,10 @@ def test_requests_beyond_the_quota_are_refused_and_not_counted(api, owner, acme)
     UsageCounterFactory(organization=acme, used=50)
     response = api.post(URL, {"feature": "sessions"}, by=owner)
     assert problem(response) == (429, "quota_exceeded")
-    said = response.json()
-    assert (said["limit"], said["used"], said["remaining"], said["feature"]) == (50, 50, 0, "sessions")
-    assert said["upgradeUrl"] == "http://localhost:3001/pricing/"
-    assert int(response["Retry-After"]) == said["retryAfter"] > 27 * 86_400
+    data = response.json()
+    assert (data["limit"], data["used"], data["remaining"], data["feature"]) == (50, 50, 0, "sessions")
+    assert data["upgradeUrl"] == "http://localhost:3001/pricing/"
+    assert int(response["Retry-After"]) == data["retryAfter"] > 27 * 86_400
     assert response["RateLimit"].startswith('"sessions";r=0;t=')
     assert used(acme) == 50
     assert not UsageEvent.objects.filter(organization=acme).exists()
@@ -94,20 +94,20 @@ def test_a_rate_limit_of_zero_is_not_available(api, owner):
 
 def test_an_unlimited_plan_counts_usage(api, owner, acme):
     subscribe(acme, "enterprise")
-    said = api.post(URL, {"feature": "sessions", "amount": 100_000}, by=owner).json()
-    assert (said["used"], said["limit"], said["remaining"]) == (100_000, None, None)
+    data = api.post(URL, {"feature": "sessions", "amount": 100_000}, by=owner).json()
+    assert (data["used"], data["limit"], data["remaining"]) == (100_000, None, None)
 
 
 def test_a_rate_limit_applies_within_the_window(api, owner):
-    for left in reversed(range(10)):
-        said = api.post(URL, {"feature": "session_creation"}, by=owner).json()
-        assert (said["kind"], said["limit"], said["remaining"]) == ("rate_limit", 10, left)
+    for remaining in reversed(range(10)):
+        data = api.post(URL, {"feature": "session_creation"}, by=owner).json()
+        assert (data["kind"], data["limit"], data["remaining"]) == ("rate_limit", 10, remaining)
     response = api.post(URL, {"feature": "session_creation"}, by=owner)
     assert problem(response) == (429, "rate_limited")
-    said = response.json()
-    assert (said["limit"], said["used"], said["windowSeconds"], said["scope"]) == (10, 10, 60, "organization")
-    assert 55 <= said["retryAfter"] <= 62
-    assert response["Retry-After"] == str(said["retryAfter"])
+    data = response.json()
+    assert (data["limit"], data["used"], data["windowSeconds"], data["scope"]) == (10, 10, 60, "organization")
+    assert 55 <= data["retryAfter"] <= 62
+    assert response["Retry-After"] == str(data["retryAfter"])
 
 
 def test_an_amount_above_the_rate_limit_has_no_retry_after(api, owner):
@@ -118,9 +118,9 @@ def test_an_amount_above_the_rate_limit_has_no_retry_after(api, owner):
 
 def test_items_are_all_counted_or_none(api, owner, acme):
     both = {"items": [{"feature": "sessions"}, {"feature": "session_creation"}]}
-    said = api.post(URL, both, by=owner).json()
-    assert said["allowed"] is True
-    assert [(item["feature"], item["remaining"]) for item in said["items"]] == [("sessions", 49), ("session_creation", 9)]
+    data = api.post(URL, both, by=owner).json()
+    assert data["allowed"] is True
+    assert [(item["feature"], item["remaining"]) for item in data["items"]] == [("sessions", 49), ("session_creation", 9)]
     UsageCounter.objects.filter(organization=acme).update(used=50)
     for _ in range(12):  # The rate limit is released each time. Otherwise it would refuse in the end.
         assert problem(api.post(URL, both, by=owner)) == (429, "quota_exceeded")
@@ -162,8 +162,8 @@ def test_any_printable_idempotency_key_is_accepted(api, owner, acme, key):
 
 
 def test_gauge_is_increased(api, owner, acme):
-    said = api.post(URL, {"feature": "projects"}, by=owner).json()
-    assert (said["kind"], said["used"], said["limit"], said["remaining"], said["resetsAt"]) == ("gauge", 1, 1, 0, None)
+    data = api.post(URL, {"feature": "projects"}, by=owner).json()
+    assert (data["kind"], data["used"], data["limit"], data["remaining"], data["resetsAt"]) == ("gauge", 1, 1, 0, None)
     response = api.post(URL, {"feature": "projects"}, by=owner)
     assert problem(response) == (429, "limit_reached")
     assert "Retry-After" not in response

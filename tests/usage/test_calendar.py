@@ -47,10 +47,10 @@ def founded(moment: datetime) -> Organization:
     return organization
 
 
-def on_plan(plan: str, began: str) -> Organization:
-    organization = founded(day(began))
+def on_plan(plan: str, started: str) -> Organization:
+    organization = founded(day(started))
     if plan != "free":
-        subscribe(organization, plan, starts_at=day(began))
+        subscribe(organization, plan, starts_at=day(started))
     return organization
 
 
@@ -66,10 +66,10 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize(("began", "uses"), TABLE)
+@pytest.mark.parametrize(("started", "uses"), TABLE)
 @pytest.mark.parametrize("plan", ["free", "pro"])
-def test_a_usage_month_starts_with_the_plan(plan, began, uses):
-    organization = on_plan(plan, began)
+def test_a_usage_month_starts_with_the_plan(plan, started, uses):
+    organization = on_plan(plan, started)
     for moment, used in uses:
         assert at(organization, day(moment)).consume("sessions").used == used, moment
 
@@ -81,8 +81,8 @@ def test_the_time_zone_of_a_time_does_not_matter(zone):
     moments = [day("2027-04-27T23:29:59"), day("2027-04-27T23:30"), day("2027-03-28T02:30")]
     bodies = [event_parsing.EventBody("sessions", 1, occurred_at=moment.astimezone(ZoneInfo(zone))) for moment in moments]
     assert all(one.error is None for one in tracker.record_events(bodies))
-    found = dict(UsageCounter.objects.filter(organization=organization).values_list("period_start", "used"))
-    assert found == {day("2027-03-27T23:30"): 2, day("2027-04-27T23:30"): 1}
+    matches = dict(UsageCounter.objects.filter(organization=organization).values_list("period_start", "used"))
+    assert matches == {day("2027-03-27T23:30"): 2, day("2027-04-27T23:30"): 1}
 
 
 def test_a_yearly_plan_has_a_quota_every_month_and_none_is_carried_over():

@@ -12,9 +12,9 @@ URL = "/api/entitlements/check"
 def test_a_check_returns_remaining_and_counts_nothing(api, owner, acme):
     UsageCounterFactory(organization=acme, used=12)
     for _ in range(2):
-        said = api.post(URL, {"feature": "sessions", "amount": 3}, by=owner).json()
-    assert said.pop("resetsAt")
-    assert said == {
+        data = api.post(URL, {"feature": "sessions", "amount": 3}, by=owner).json()
+    assert data.pop("resetsAt")
+    assert data == {
         "allowed": True,
         "code": None,
         "feature": "sessions",
@@ -31,8 +31,8 @@ def test_a_check_returns_remaining_and_counts_nothing(api, owner, acme):
 
 
 def test_without_usage_the_whole_quota_remains(api, owner, acme):
-    said = api.post(URL, {"feature": "sessions"}, by=owner).json()
-    assert (said["allowed"], said["used"], said["remaining"]) == (True, 0, 50)
+    data = api.post(URL, {"feature": "sessions"}, by=owner).json()
+    assert (data["allowed"], data["used"], data["remaining"]) == (True, 0, 50)
     assert not UsageCounter.objects.filter(organization=acme).exists()
 
 
@@ -44,30 +44,30 @@ def test_a_refused_check_returns_200(api, owner, acme, feature, code):
     UsageGaugeFactory(organization=acme, value=1)
     response = api.post(URL, {"feature": feature}, by=owner)
     assert response.status_code == 200
-    said = response.json()
-    assert (said["allowed"], said["code"], said["upgradeUrl"]) == (False, code, "http://localhost:3001/pricing/")
-    assert said["detail"]
+    data = response.json()
+    assert (data["allowed"], data["code"], data["upgradeUrl"]) == (False, code, "http://localhost:3001/pricing/")
+    assert data["detail"]
 
 
 def test_check_of_a_rate_limit_consumes_nothing(api, owner):
     for _ in range(15):
-        said = api.post(URL, {"feature": "session_creation", "amount": 10}, by=owner).json()
-    assert (said["allowed"], said["used"], said["remaining"]) == (True, 0, 10)
+        data = api.post(URL, {"feature": "session_creation", "amount": 10}, by=owner).json()
+    assert (data["allowed"], data["used"], data["remaining"]) == (True, 0, 10)
     api.post("/api/usage/authorize", {"feature": "session_creation", "amount": 9}, by=owner)
     assert api.post(URL, {"feature": "session_creation"}, by=owner).json()["remaining"] == 1
-    said = api.post(URL, {"feature": "session_creation", "amount": 2}, by=owner).json()
-    assert (said["allowed"], said["code"], said["used"]) == (False, "rate_limited", 9)
-    assert 1 <= said["retryAfter"] <= 62
+    data = api.post(URL, {"feature": "session_creation", "amount": 2}, by=owner).json()
+    assert (data["allowed"], data["code"], data["used"]) == (False, "rate_limited", 9)
+    assert 1 <= data["retryAfter"] <= 62
 
 
 def test_gauges_members_booleans_and_unlimited_features(api, owner, acme, member):
     assert api.post(URL, {"feature": "best_practices", "amount": 10}, by=owner).json()["remaining"] == 10
     assert api.post(URL, {"feature": "team_members"}, by=owner).json()["used"] == 2
-    said = api.post(URL, {"feature": "basic_context"}, by=owner).json()
-    assert (said["allowed"], said["kind"], said["limit"]) == (True, "boolean", None)
+    data = api.post(URL, {"feature": "basic_context"}, by=owner).json()
+    assert (data["allowed"], data["kind"], data["limit"]) == (True, "boolean", None)
     subscribe(acme, "enterprise")
-    said = api.post(URL, {"feature": "sessions", "amount": 10**9}, by=owner).json()
-    assert (said["allowed"], said["used"], said["remaining"]) == (True, 0, None)
+    data = api.post(URL, {"feature": "sessions", "amount": 10**9}, by=owner).json()
+    assert (data["allowed"], data["used"], data["remaining"]) == (True, 0, None)
     assert not UsageGauge.objects.filter(organization=acme).exists()
 
 
@@ -75,8 +75,8 @@ def test_overage_is_allowed_within_the_cap(api, owner, acme):
     subscribe(acme)
     UsageCounterFactory(organization=acme, used=1001)
     OverageSettingFactory(organization=acme, cap_minor=10)
-    said = api.post(URL, {"feature": "sessions", "amount": 4}, by=owner).json()
-    assert (said["allowed"], said["used"], said["overage"], said["remaining"]) == (True, 1001, 1, 0)
+    data = api.post(URL, {"feature": "sessions", "amount": 4}, by=owner).json()
+    assert (data["allowed"], data["used"], data["overage"], data["remaining"]) == (True, 1001, 1, 0)
     assert api.post(URL, {"feature": "sessions", "amount": 5}, by=owner).json()["code"] == "overage_cap_reached"
 
 

@@ -30,40 +30,40 @@ def at_once(work, count, threads=THREADS):
 
     def run(first):
         gate.wait()
-        said = []
+        messages = []
         try:
             for number in range(first, count, threads):
                 try:
-                    said.append(work(number))
+                    messages.append(work(number))
                 except DomainError as refusal:
-                    said.append(refusal.code)
+                    messages.append(refusal.code)
         finally:
             connection.close()
-        return said
+        return messages
 
     with ThreadPoolExecutor(threads) as pool:
         return [one for part in pool.map(run, range(threads)) for one in part]
 
 
-@pytest.mark.parametrize(("left", "calls"), [(1, 50), (10, 60), (49, 100)])
-def test_concurrent_calls_use_exactly_the_remaining_quota(org, left, calls):
-    UsageCounterFactory(organization=org, used=50 - left)
+@pytest.mark.parametrize(("remaining", "calls"), [(1, 50), (10, 60), (49, 100)])
+def test_concurrent_calls_use_exactly_the_remaining_quota(org, remaining, calls):
+    UsageCounterFactory(organization=org, used=50 - remaining)
 
     def call(_):
         UsageTracker(org).consume("sessions")
         return "ok"
 
-    said = at_once(call, calls)
-    assert said.count("ok") == left
-    assert said.count("quota_exceeded") == calls - left
+    output = at_once(call, calls)
+    assert output.count("ok") == remaining
+    assert output.count("quota_exceeded") == calls - remaining
     assert UsageCounter.objects.get(organization=org).used == 50
-    assert UsageEvent.objects.filter(organization=org).count() == left
-    assert {row.amount for row in UsageSummary.objects.filter(organization=org, grain="d")} == {left}
+    assert UsageEvent.objects.filter(organization=org).count() == remaining
+    assert {row.amount for row in UsageSummary.objects.filter(organization=org, grain="d")} == {remaining}
 
 
 def test_concurrent_first_calls_create_one_counter(org):
-    said = at_once(lambda _: UsageTracker(org).consume("sessions") and "ok", 20)
-    assert said == ["ok"] * 20
+    output = at_once(lambda _: UsageTracker(org).consume("sessions") and "ok", 20)
+    assert output == ["ok"] * 20
     assert UsageCounter.objects.get(organization=org).used == 20
 
 
@@ -71,8 +71,8 @@ def test_one_idempotency_key_counts_once_under_concurrency(org):
     def call(number):
         return UsageTracker(org).authorize(Request([Item("sessions")]), f"key-{number % 4}").body
 
-    said = at_once(call, 60)
-    assert len(set(said)) == 4
+    output = at_once(call, 60)
+    assert len(set(output)) == 4
     assert UsageCounter.objects.get(organization=org).used == 4
     assert IdempotencyKey.objects.filter(organization_id=org.pk).count() == 4
 
@@ -84,8 +84,8 @@ def test_one_key_for_different_features_counts_for_one(org):
         feature = ("sessions", "projects")[number % 2]
         return UsageTracker(org).authorize(Request([Item(feature)]), "key").answer and feature
 
-    said = at_once(call, 20)
-    assert said.count("idempotency_conflict") == 10
+    output = at_once(call, 20)
+    assert output.count("idempotency_conflict") == 10
     gauge = sum(UsageGauge.objects.filter(organization=org).values_list("value", flat=True))
     counted = sum(UsageCounter.objects.filter(organization=org).values_list("used", flat=True))
     assert gauge + counted == 1

@@ -34,8 +34,8 @@ def admitted(api, by, most=70):
 
 
 def test_a_correction_without_usage_subtracts_nothing(api, owner, acme):
-    said = api.post(EVENTS, correction(-5), by=owner).json()
-    assert said["results"] == [{"status": "accepted", "applied": 0}]
+    data = api.post(EVENTS, correction(-5), by=owner).json()
+    assert data["results"] == [{"status": "accepted", "applied": 0}]
     decision = api.post(CHECK, {"feature": "sessions"}, by=owner).json()
     assert (decision["used"], decision["remaining"]) == (0, 50)
     assert problem(api.post(AUTHORIZE, {"feature": "sessions", "amount": 51}, by=owner))[1] == "quota_exceeded"
@@ -59,8 +59,8 @@ def test_corrections_in_a_batch_are_limited_by_earlier_events(api, owner, acme):
 def test_a_repeated_correction_counts_once(api, owner):
     api.post(EVENTS, {"feature": "sessions", "amount": 9}, by=owner)
     for status in ("accepted", "duplicate"):
-        said = api.post(EVENTS, correction(-5, idempotencyKey="fix"), by=owner).json()
-        assert said["results"][0]["status"] == status
+        data = api.post(EVENTS, correction(-5, idempotencyKey="fix"), by=owner).json()
+        assert data["results"][0]["status"] == status
     assert sessions(api, owner)["used"] == 4
 
 
@@ -92,8 +92,8 @@ def test_a_late_correction_is_limited_by_its_period(api, owner, acme):
     late = (now() - timedelta(days=34)).isoformat()
     api.post(EVENTS, {"feature": "sessions", "amount": 5}, by=owner)
     api.post(EVENTS, {"feature": "sessions", "amount": 2, "occurredAt": late}, by=owner)
-    said = api.post(EVENTS, correction(-4, occurredAt=late), by=owner).json()
-    assert said["results"][0]["applied"] == -2
+    data = api.post(EVENTS, correction(-4, occurredAt=late), by=owner).json()
+    assert data["results"][0]["applied"] == -2
     assert sessions(api, owner)["used"] == 5
 
 
@@ -103,8 +103,8 @@ def test_corrections_of_a_rate_meter_are_limited(api, owner):
     results = api.post(EVENTS, {"events": [fix, fix, fix]}, by=owner).json()["results"]
     assert [one["applied"] for one in results] == [-2, -1, 0]
     assert [row["amount"] for row in api.get("/api/usage/history", by=owner).json()["data"]] == [0]
-    taken = [api.post(AUTHORIZE, {"feature": "context_queries", "amount": 10}, by=owner).status_code for _ in range(4)]
-    assert taken == [200, 200, 200, 429]
+    used = [api.post(AUTHORIZE, {"feature": "context_queries", "amount": 10}, by=owner).status_code for _ in range(4)]
+    assert used == [200, 200, 200, 429]
 
 
 def test_a_credit_extends_the_allowance_of_its_period(api, owner, acme):

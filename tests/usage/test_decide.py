@@ -59,20 +59,20 @@ asks = st.builds(
 
 @given(st.lists(asks, max_size=25), st.integers(0, 60), st.integers(0, 10), st.none() | st.integers(0, 40), st.integers(0, 12))
 def test_admitted_amounts_fit_and_are_written(jobs, used, held, cap, gauge):
-    found, tally = state(used, held, cap=cap, gauge=gauge), WriteSet()
-    outcomes = decide(jobs, found, tally)
+    result, tally = state(used, held, cap=cap, gauge=gauge), WriteSet()
+    outcomes = decide(jobs, result, tally)
     ceiling = 50 + (cap // 2 if cap is not None else 0)
     fresh = [(job, outcome) for job, outcome in zip(jobs, outcomes, strict=True) if isinstance(outcome, Authorized) and outcome.answer]
-    counter = found.counters[COUNTER]
-    taken = sum(job.items[0].amount for job, _ in fresh if job.hold is None)
+    counter = result.counters[COUNTER]
+    acquired = sum(job.items[0].amount for job, _ in fresh if job.hold is None)
     reserved = sum(job.items[0].amount for job, _ in fresh if job.hold is not None)
-    assert (counter.used, counter.held) == (used + taken, held + reserved)
+    assert (counter.used, counter.held) == (used + acquired, held + reserved)
     assert counter.used + counter.held <= max(ceiling, used + held)
-    assert tally.counters.get(1, [0, 0, 0]) == [taken, reserved, 0]
-    assert sum(tally.amounts) == taken == sum(total[0] for total in tally.hours.values())
+    assert tally.counters.get(1, [0, 0, 0]) == [acquired, reserved, 0]
+    assert sum(tally.amounts) == acquired == sum(total[0] for total in tally.hours.values())
     assert len(tally.holds) == sum(job.hold is not None for job, _ in fresh)
     gauges = sum(job.items[1].amount for job, _ in fresh if len(job.items) > 1)
-    assert found.gauges[ORGANIZATION, "projects"].value == gauge + gauges
+    assert result.gauges[ORGANIZATION, "projects"].value == gauge + gauges
     assert tally.gauges.get(5, 0) == gauges
     keys = [job.digest for job, _ in fresh if job.digest is not None]
     assert len(keys) == len(set(keys)) == len(tally.seen)
@@ -85,8 +85,8 @@ def test_admitted_amounts_fit_and_are_written(jobs, used, held, cap, gauge):
 @given(st.lists(st.tuples(st.integers(-9, 9).filter(bool), st.none() | st.sampled_from([b"1" * 16, b"2" * 16])), max_size=25))
 def test_events_ignore_limits_and_count_once_per_key(amounts):
     events = [Event("sessions", amount, MOMENT, b"%8d" % amount, PERIOD, digest) for amount, digest in amounts]
-    found, tally = state(50), WriteSet()
-    (counted,) = decide([EventBatch(WHO, events)], found, tally)
+    result, tally = state(50), WriteSet()
+    (counted,) = decide([EventBatch(WHO, events)], result, tally)
     accepted = [event for event, one in zip(events, counted.outcomes, strict=True) if one.status is EventStatus.ACCEPTED]
     used, total = 50, 0
     for event, one in zip(events, counted.outcomes, strict=True):
@@ -94,7 +94,7 @@ def test_events_ignore_limits_and_count_once_per_key(amounts):
             assert one.applied == (None if event.amount > 0 else max(event.amount, -used))
             used += event.amount if one.applied is None else one.applied
     total = used - 50
-    assert found.counters[COUNTER].used == used
+    assert result.counters[COUNTER].used == used
     assert total == sum(tally.amounts)
     assert [event for event in events if event.digest is None] == [event for event in accepted if event.digest is None]
     for (verdict, error, _), event in zip(counted.outcomes, events, strict=True):
@@ -114,9 +114,9 @@ def test_every_refusal_has_its_class():
 
 
 def test_overage_requires_a_price_in_the_caps_currency():
-    found = state(50, cap=1000)
-    found.counters[COUNTER].currency = "eur"
-    assert isinstance(decide([ask()], found, WriteSet())[0], QuotaExceeded)
+    result = state(50, cap=1000)
+    result.counters[COUNTER].currency = "eur"
+    assert isinstance(decide([ask()], result, WriteSet())[0], QuotaExceeded)
     unpriced = AuthorizeCommand(WHO, NOW, [Quota("sessions", 1, entitlement(50, unit=None), PERIOD)], True, b"f")
     assert isinstance(decide([unpriced], state(50, cap=1000), WriteSet())[0], QuotaExceeded)
 
@@ -135,14 +135,14 @@ def test_a_hold_is_settled_once():
     def settle(amount):
         return SettleHold(WHO, hold_id, "sessions", PERIOD, amount)
 
-    found, tally = state(0, 5), WriteSet()
-    found.holds[hold_id] = HoldRow(WHO, 5, "held", None, NOW)
-    first, again, other, unknown = decide([settle(3), settle(3), settle(4), SettleHold(WHO, uuid4(), "sessions", PERIOD, 1)], found, tally)
+    result, tally = state(0, 5), WriteSet()
+    result.holds[hold_id] = HoldRow(WHO, 5, "held", None, NOW)
+    first, again, other, unknown = decide([settle(3), settle(3), settle(4), SettleHold(WHO, uuid4(), "sessions", PERIOD, 1)], result, tally)
     assert isinstance(first, HoldSettled)
     assert first == again
     assert other.code == "hold_already_ended"
     assert isinstance(unknown, NotFound)
-    assert (found.counters[COUNTER].used, found.counters[COUNTER].held) == (3, 0)
+    assert (result.counters[COUNTER].used, result.counters[COUNTER].held) == (3, 0)
     assert tally.ended == [(hold_id.bytes, "settled", 3)]
 
 
@@ -154,20 +154,20 @@ def test_needed_rows_are_sorted():
         EventBatch(WHO, [Event("context_queries", 1, MOMENT, b"", PERIOD)]),
         SettleHold(UsageSubject(ORGANIZATION), UUID(int=3), "sessions", PERIOD, 1),
     ]
-    wanted = rows_to_lock(jobs)
+    expected = rows_to_lock(jobs)
     queries = (ORGANIZATION, "context_queries", PERIOD.start)
-    assert list(wanted.counters) == [queries, COUNTER, (ORGANIZATION, "sessions", later.start)]
-    assert [key[16:] for key in wanted.keys] == [b"1" * 16, b"5" * 16, b"9" * 16]
-    assert wanted.gauges == [(ORGANIZATION, "projects")]
-    assert (wanted.active_keys, wanted.holds) == ([KEY], [UUID(int=3)])
+    assert list(expected.counters) == [queries, COUNTER, (ORGANIZATION, "sessions", later.start)]
+    assert [key[16:] for key in expected.keys] == [b"1" * 16, b"5" * 16, b"9" * 16]
+    assert expected.gauges == [(ORGANIZATION, "projects")]
+    assert (expected.active_keys, expected.holds) == ([KEY], [UUID(int=3)])
 
 
 @pytest.mark.parametrize("answer", [None, '{"allowed":true}'])
 def test_a_known_key_returns_the_stored_response(answer):
-    found = state()
-    found.keys[ORGANIZATION + b"1" * 16] = IdempotencyRecord(b"f", answer)
-    (outcome,) = decide([ask(digest=b"1" * 16)], found, WriteSet())
+    result = state()
+    result.keys[ORGANIZATION + b"1" * 16] = IdempotencyRecord(b"f", answer)
+    (outcome,) = decide([ask(digest=b"1" * 16)], result, WriteSet())
     assert isinstance(outcome, Authorized)
     assert outcome.replayed
     assert b'"allowed":true' in outcome.body
-    assert isinstance(decide([EventBatch(WHO, [])], found, WriteSet())[0], EventsRecorded)
+    assert isinstance(decide([EventBatch(WHO, [])], result, WriteSet())[0], EventsRecorded)

@@ -55,13 +55,13 @@ def test_each_event_of_many_has_its_own_result(api, owner, acme):
         {"feature": "context_queries", "amount": 4},
     ]
     for body in ({"events": events}, events):
-        said = api.post(URL, body, by=owner).json()
-    assert said["refused"] == 8
-    assert [one["status"] for one in said["results"]] == ["duplicate", "duplicate", *["refused"] * 8, "accepted"]
-    assert said["results"][2]["code"] == "idempotency_conflict"
-    assert said["results"][4]["errors"][0]["field"] == "amount"
-    assert said["results"][5]["errors"] == [{"field": "surprise", "message": "Unknown field."}]
-    assert said["results"][6]["errors"] == [{"field": "feature", "message": "This field is required."}]
+        data = api.post(URL, body, by=owner).json()
+    assert data["refused"] == 8
+    assert [one["status"] for one in data["results"]] == ["duplicate", "duplicate", *["refused"] * 8, "accepted"]
+    assert data["results"][2]["code"] == "idempotency_conflict"
+    assert data["results"][4]["errors"][0]["field"] == "amount"
+    assert data["results"][5]["errors"] == [{"field": "surprise", "message": "Unknown field."}]
+    assert data["results"][6]["errors"] == [{"field": "feature", "message": "This field is required."}]
     assert list(counted(acme).values()) == [1]
     assert list(counted(acme, "context_queries").values()) == [8]
 
@@ -80,8 +80,8 @@ def test_a_valid_batch_counts_once(api, owner, acme):
 def test_events_without_a_key_use_the_requests_key(api, owner, acme):
     events = [{"feature": "sessions"}, {"feature": "sessions"}]
     for _ in range(2):
-        said = api.post(URL, events, by=owner, idempotency_key="batch-1").json()
-    assert said["duplicates"] == 2
+        data = api.post(URL, events, by=owner, idempotency_key="batch-1").json()
+    assert data["duplicates"] == 2
     api.post(URL, {"feature": "sessions"}, by=owner, idempotency_key="single")
     assert api.post(URL, {"feature": "sessions"}, by=owner, idempotency_key="single").json()["duplicates"] == 1
     assert list(counted(acme).values()) == [3]
@@ -174,8 +174,8 @@ def test_cloud_events_are_accepted_alone_and_in_batches(api, owner, acme):
         {**CLOUD, "specversion": "0.3"},
         {**CLOUD, "id": "d", "data": {"amount": "x"}},
     ]
-    said = api.post(URL, many, by=owner, content_type="application/cloudevents-batch+json").json()
-    assert [one["status"] for one in said["results"]] == ["accepted", "accepted", *["refused"] * 5]
+    data = api.post(URL, many, by=owner, content_type="application/cloudevents-batch+json").json()
+    assert [one["status"] for one in data["results"]] == ["accepted", "accepted", *["refused"] * 5]
     assert list(counted(acme).values()) == [4]
     assert '"tool": "search"' in UsageEvent.objects.filter(organization=acme).order_by("id").first().properties
     assert problem(api.post(URL, {"id": "x"}, by=owner, content_type="application/cloudevents+json")) == (422, "validation_error")
@@ -246,8 +246,8 @@ def test_missing_partition_is_created_when_needed(api, owner, acme, django_db_bl
 def test_cloud_events_of_different_sources_never_share_a_key(api, owner, acme):
     pairs = [("a b", "c"), ("a", "b c"), ("a%20b", "c"), ("a", "b%20c")]
     many = [{**CLOUD, "source": source, "id": identifier} for source, identifier in pairs]
-    said = api.post(URL, many, by=owner, content_type="application/cloudevents-batch+json").json()
-    assert said["accepted"] == 4
+    data = api.post(URL, many, by=owner, content_type="application/cloudevents-batch+json").json()
+    assert data["accepted"] == 4
 
 
 SURROGATE = b'{"feature":"sessions","properties":{"text":"\\ud800"}}'

@@ -14,8 +14,8 @@ def value(organization, feature="projects"):
 
 
 def test_a_gauge_can_be_set_above_the_limit(api, owner, acme):
-    said = api.put(f"{URL}/projects", {"value": 3}, by=owner).json()
-    assert said == {
+    data = api.put(f"{URL}/projects", {"value": 3}, by=owner).json()
+    assert data == {
         "feature": "projects",
         "kind": "gauge",
         "amount": 3,
@@ -32,8 +32,8 @@ def test_a_gauge_can_be_set_above_the_limit(api, owner, acme):
 def test_released_units_can_be_used_again(api, owner, acme):
     UsageGaugeFactory(organization=acme, value=1)
     assert problem(api.post("/api/usage/authorize", {"feature": "projects"}, by=owner))[1] == "limit_reached"
-    said = api.post(f"{URL}/projects/release", by=owner).json()
-    assert (said["used"], said["remaining"]) == (0, 1)
+    data = api.post(f"{URL}/projects/release", by=owner).json()
+    assert (data["used"], data["remaining"]) == (0, 1)
     assert api.post("/api/usage/authorize", {"feature": "projects"}, by=owner).status_code == 200
 
 
@@ -58,8 +58,8 @@ def test_a_release_counts_once_per_key(api, owner, acme):
 
 def test_an_unlimited_gauge_is_counted(api, owner, acme):
     subscribe(acme, "enterprise")
-    said = api.put(f"{URL}/projects", {"value": 10_000}, by=owner).json()
-    assert (said["used"], said["limit"], said["remaining"], said["overage"]) == (10_000, None, None, 0)
+    data = api.put(f"{URL}/projects", {"value": 10_000}, by=owner).json()
+    assert (data["used"], data["limit"], data["remaining"], data["overage"]) == (10_000, None, None, 0)
 
 
 @pytest.mark.parametrize("feature", ["sessions", "context_queries", "basic_context", "team_members", "nonsense"])

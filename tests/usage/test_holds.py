@@ -32,8 +32,8 @@ def end(api, owner, held, how, body=None, **options):
 
 
 def test_a_hold_reserves_units_without_counting(api, owner, acme):
-    said = api.post(AUTHORIZE, {"feature": "sessions", "amount": 50, "hold": True}, by=owner).json()
-    assert (said["used"], said["remaining"]) == (50, 0)
+    data = api.post(AUTHORIZE, {"feature": "sessions", "amount": 50, "hold": True}, by=owner).json()
+    assert (data["used"], data["remaining"]) == (50, 0)
     assert counter(acme) == (0, 50)
     assert not UsageEvent.objects.filter(organization=acme).exists()
     assert problem(api.post(AUTHORIZE, {"feature": "sessions"}, by=owner)) == (429, "quota_exceeded")
@@ -74,11 +74,11 @@ def test_a_due_hold_expires_when_units_are_needed(api, owner, acme):
 
 
 def test_a_hold_expires_at_its_time(api, owner, acme):
-    held, kept = hold(api, owner), hold(api, owner, 2)
+    held, stored = hold(api, owner), hold(api, owner, 2)
     UsageHold.objects.filter(pk=held["id"]).update(expires_at=datetime.now(UTC) - timedelta(seconds=1))
     assert expire_due() == 1
     assert counter(acme) == (0, 2)
-    assert UsageHold.objects.get(pk=kept["id"]).state == "held"
+    assert UsageHold.objects.get(pk=stored["id"]).state == "held"
     assert expire_due() == 0
 
 
@@ -93,8 +93,8 @@ def test_actual_amount_counts_after_expiry_and_a_release_does_nothing(api, owner
 
 def test_a_hold_lasts_as_long_as_requested(api, owner):
     held = hold(api, owner, holdSeconds=60)
-    left = datetime.fromisoformat(held["expiresAt"]) - datetime.now(UTC)
-    assert timedelta(seconds=55) < left <= timedelta(seconds=60)
+    remaining = datetime.fromisoformat(held["expiresAt"]) - datetime.now(UTC)
+    assert timedelta(seconds=55) < remaining <= timedelta(seconds=60)
 
 
 @pytest.mark.parametrize("feature", ["projects", "context_queries", "basic_context"])

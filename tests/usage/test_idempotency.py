@@ -48,8 +48,8 @@ def test_repeat_does_not_count_in_the_rate_and_passes_a_full_window(api, owner):
     first = api.post(AUTHORIZE, body, by=owner, idempotency_key="k")
     for _ in range(20):
         assert api.post(AUTHORIZE, body, by=owner, idempotency_key="k").content == first.content
-    said = api.post(AUTHORIZE, {"feature": "session_creation", "amount": 9}, by=owner).json()
-    assert said["remaining"] == 0
+    data = api.post(AUTHORIZE, {"feature": "session_creation", "amount": 9}, by=owner).json()
+    assert data["remaining"] == 0
     assert api.post(AUTHORIZE, body, by=owner, idempotency_key="k").content == first.content
     assert problem(api.post(AUTHORIZE, body, by=owner, idempotency_key="another")) == (429, "rate_limited")
     assert problem(api.post(AUTHORIZE, body, by=owner)) == (429, "rate_limited")
@@ -63,8 +63,8 @@ def test_a_rate_only_request_is_idempotent(api, owner):
 
 def test_authorize_and_events_share_one_space_of_keys(api, owner, acme):
     api.post(AUTHORIZE, {"feature": "sessions"}, by=owner, idempotency_key="call-1")
-    said = api.post(EVENTS, {"feature": "sessions", "idempotencyKey": "call-1"}, by=owner).json()
-    assert said["results"] == [{"status": "duplicate"}]
+    data = api.post(EVENTS, {"feature": "sessions", "idempotencyKey": "call-1"}, by=owner).json()
+    assert data["results"] == [{"status": "duplicate"}]
     api.post(EVENTS, {"feature": "sessions", "idempotencyKey": "call-2"}, by=owner)
     again = api.post(AUTHORIZE, {"feature": "sessions"}, by=owner, idempotency_key="call-2")
     assert again.json()["allowed"] is True

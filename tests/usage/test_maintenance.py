@@ -128,18 +128,18 @@ def test_rebuilt_summaries_are_equal(org):
     def rows():
         return sorted(UsageSummary.objects.values_list("organization_id", "grain", "bucket", "feature", "amount", "events"))
 
-    kept = rows()
-    assert len([row for row in kept if row[0] == org.pk]) == 6
+    stored = rows()
+    assert len([row for row in stored if row[0] == org.pk]) == 6
     assert count_mismatched_summaries() == 0
     UsageSummary.objects.filter(organization=org, amount=4).update(amount=7)
     assert count_mismatched_summaries() == count_mismatched_summaries(str(org.pk)) == 2
     assert count_mismatched_summaries(str(other.pk)) == 0
     with pytest.raises(SystemExit):
         call_command("rebuild_summaries", check=True, stdout=StringIO())
-    said = StringIO()
-    call_command("rebuild_summaries", organization=str(org.pk), stdout=said)
-    assert said.getvalue() == "Rebuilt 6 summaries; 2 of them differed.\n"
-    assert rows() == kept
+    output = StringIO()
+    call_command("rebuild_summaries", organization=str(org.pk), stdout=output)
+    assert output.getvalue() == "Rebuilt 6 summaries; 2 of them differed.\n"
+    assert rows() == stored
     call_command("rebuild_summaries", check=True, stdout=StringIO())
 
 

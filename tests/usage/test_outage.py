@@ -37,8 +37,8 @@ def no_valkey(request):
 def test_without_valkey_quotas_are_exact_and_rates_fail_open(no_valkey, api, owner, acme):
     UsageCounterFactory(organization=acme, used=49)
     both = {"items": [{"feature": "sessions"}, {"feature": "session_creation"}]}
-    said = api.post(URL, both, by=owner).json()
-    assert [item["used"] for item in said["items"]] == [50, None]
+    data = api.post(URL, both, by=owner).json()
+    assert [item["used"] for item in data["items"]] == [50, None]
     assert problem(api.post(URL, both, by=owner)) == (429, "quota_exceeded")
     for _ in range(15):
         assert api.post(URL, {"feature": "session_creation"}, by=owner).status_code == 200

@@ -32,7 +32,7 @@ def take(who, amount=1):
 
 
 def test_no_window_exceeds_the_limit(quick):
-    began, ended = [], []
+    started, ended = [], []
     until = time.monotonic() + 1.2
     while time.monotonic() < until:
         start = time.monotonic()
@@ -41,12 +41,12 @@ def test_no_window_exceeds_the_limit(quick):
         except RateLimited:
             time.sleep(0.001)
             continue
-        began.append(start)
+        started.append(start)
         ended.append(time.monotonic())
     # Valkey's clock has milliseconds, so one may be lost on each side.
-    spans = [later - earlier for earlier, later in zip(began, ended[LIMIT:], strict=False)]
+    spans = [later - earlier for earlier, later in zip(started, ended[LIMIT:], strict=False)]
     assert min(spans) >= WINDOW - 0.002
-    assert len(began) >= LIMIT * 5
+    assert len(started) >= LIMIT * 5
 
 
 def test_the_window_opens_after_retry_after(quick):
@@ -61,18 +61,18 @@ def test_the_window_opens_after_retry_after(quick):
 
 
 def test_a_release_after_the_window_has_no_effect(quick):
-    taken = take(quick, LIMIT)
+    used = take(quick, LIMIT)
     time.sleep(WINDOW * 1.5)
     take(quick, LIMIT)
-    drive(release_rates(taken))
+    drive(release_rates(used))
     with pytest.raises(RateLimited):
         take(quick)
 
 
 def test_a_repeated_release_has_no_effect(quick):
-    taken = take(quick, 3)
-    drive(release_rates(taken))
-    drive(release_rates(taken))
+    used = take(quick, 3)
+    drive(release_rates(used))
+    drive(release_rates(used))
     assert take(quick, LIMIT).windows[0].rate.used == LIMIT
 
 

@@ -32,9 +32,9 @@ def summary(organization, start, amount, *, grain="d", feature="sessions", key_i
 def test_current_usage_contains_every_metered_feature(api, owner, acme, member):
     UsageCounterFactory(organization=acme, used=12, held=3)
     UsageGaugeFactory(organization=acme, value=2)
-    said = api.get(CURRENT, by=owner).json()
-    assert (said["organizationId"], said["plan"]) == (str(acme.pk), "free")
-    by_feature = {one["feature"]: one for one in said["usage"]}
+    data = api.get(CURRENT, by=owner).json()
+    assert (data["organizationId"], data["plan"]) == (str(acme.pk), "free")
+    by_feature = {one["feature"]: one for one in data["usage"]}
     assert set(by_feature) == {
         "projects",
         "team_members",
@@ -47,7 +47,7 @@ def test_current_usage_contains_every_metered_feature(api, owner, acme, member):
     }
     sessions = by_feature["sessions"]
     assert (sessions["used"], sessions["held"], sessions["included"], sessions["remaining"], sessions["overage"]) == (12, 3, 50, 35, 0)
-    assert sessions["resetsAt"] == said["periodEnd"]
+    assert sessions["resetsAt"] == data["periodEnd"]
     projects = by_feature["projects"]
     assert (projects["used"], projects["included"], projects["remaining"], projects["overage"], projects["resetsAt"]) == (2, 1, 0, 1, None)
     assert (by_feature["team_members"]["used"], by_feature["team_members"]["overage"]) == (2, 1)
@@ -132,9 +132,9 @@ def test_pages_follow_each_other_without_gap_or_overlap(api, owner, acme, group)
     query = f"?since=2026-03-01T00:00:00Z&until=2026-04-01T00:00:00Z&groupBy={group}&limit=2"
     amounts, cursor, pages = [], "", 0
     while cursor is not None:
-        said = api.get(f"{HISTORY}{query}{f'&cursor={cursor}' if cursor else ''}", by=owner).json()
-        amounts += [row["amount"] for row in said["data"]]
-        cursor, pages = said["nextCursor"], pages + 1
+        data = api.get(f"{HISTORY}{query}{f'&cursor={cursor}' if cursor else ''}", by=owner).json()
+        amounts += [row["amount"] for row in data["data"]]
+        cursor, pages = data["nextCursor"], pages + 1
     assert sum(amounts) == 28
     assert len(amounts) == (4 if group == "meter" else 7)
     assert pages == (2 if group == "meter" else 4)
@@ -226,9 +226,9 @@ def test_the_current_period_has_the_same_total_in_history(api, owner, acme):
     period = EntitlementsManager(acme).require("sessions").period(now())
     count_event(acme, now(), 5)
     count_event(acme, period.start - timedelta(seconds=1), 7)
-    said = api.get(CURRENT, by=owner).json()
-    assert totals(api, owner, f"since={said['periodStart']}&until={said['periodEnd']}") == 5
-    assert totals(api, owner, f"since=2020-01-01T00:00:00Z&until={said['periodStart']}&interval=month") == 7
+    data = api.get(CURRENT, by=owner).json()
+    assert totals(api, owner, f"since={data['periodStart']}&until={data['periodEnd']}") == 5
+    assert totals(api, owner, f"since=2020-01-01T00:00:00Z&until={data['periodStart']}&interval=month") == 7
     assert totals(api, owner, "") == 12
 
 

@@ -59,20 +59,20 @@ def place(tmp_path, settings, monkeypatch):
 @pytest.fixture
 def postgres(monkeypatch):
     """Make the database available to decisions, or not, as `there` says."""
-    real, found = executor.execute, SimpleNamespace(there=False)
+    real, result = executor.execute, SimpleNamespace(there=False)
 
     def execute(jobs):
-        if not found.there:
+        if not result.there:
             raise OperationalError("server closed the connection unexpectedly")
         return real(jobs)
 
     monkeypatch.setattr(executor, "execute", execute)
-    return found
+    return result
 
 
 def call(org, *items, key=None, tracker=None):
-    said = [Item(*item) if isinstance(item, tuple) else Item(item) for item in items]
-    return (tracker or UsageTracker(org)).authorize(Request(said, single=False), key)
+    messages = [Item(*item) if isinstance(item, tuple) else Item(item) for item in items]
+    return (tracker or UsageTracker(org)).authorize(Request(messages, single=False), key)
 
 
 def used(org):
@@ -232,7 +232,7 @@ def test_incomplete_lines_are_skipped_or_quarantined(org, place, postgres):
     path.write_bytes((b"1" if whole.startswith(b"0") else b"0") + whole[1:])
     assert keeper.SPOOL.replay(place) == 2
     assert used(org) == 3
-    assert [left.suffix for left in place.iterdir()] == [".damaged"]
+    assert [remaining.suffix for remaining in place.iterdir()] == [".damaged"]
 
 
 @pytest.mark.parametrize("line", [b"", b"\n", b"zzzzzzzz {}\n", b"00000000 {}\n", b"a3830a1b {}\n"])
@@ -253,7 +253,7 @@ def test_uncountable_call_is_quarantined_and_the_others_count(org, place, postgr
     postgres.there = True
     assert keeper.SPOOL.replay(place) == 3
     assert used(org) == 2
-    assert [left.suffix for left in place.iterdir()] == [".damaged"]
+    assert [remaining.suffix for remaining in place.iterdir()] == [".damaged"]
 
 
 def test_an_outage_during_the_replay_keeps_the_file(org, place, postgres, monkeypatch):
@@ -274,8 +274,8 @@ def test_a_file_of_a_running_process_is_not_claimed(org, place, postgres):
     keeper.SPOOL.rotate_file()
     with files.claim(path) as mine, files.claim(path) as theirs:
         assert (len(mine), theirs) == (1, None)
-    with files.claim(place / "none.spool") as found:
-        assert found is None
+    with files.claim(place / "none.spool") as result:
+        assert result is None
     assert other.replay(place) == 1
     assert used(org) == 1
 
@@ -358,7 +358,7 @@ def test_missing_directory_is_reported_before_the_start(tmp_path, settings):
     settings.USAGE_SPOOL_DIR = str(tmp_path)
     assert spool_can_be_written() == []
     settings.USAGE_SPOOL_DIR = str(tmp_path / "nowhere")
-    assert [found.id for found in spool_can_be_written()] == ["usage.E001"]
+    assert [result.id for result in spool_can_be_written()] == ["usage.E001"]
     settings.USAGE_SPOOL_DIR = ""
     assert spool_can_be_written() == []
     cache.reset()

@@ -87,27 +87,27 @@ def test_a_service_key_must_name_one_customer(acme):
 
 
 def test_the_scopes_of_a_service_key_limit_it(acme):
-    made, raw = service_keys.create(None, "reader", ["usage:read"])
+    created, raw = service_keys.create(None, "reader", ["usage:read"])
     body = {"feature": "sessions", "organizationId": str(acme.organization.pk)}
     assert problem(Api().post(EVENTS, body, by=raw)) == (403, "insufficient_scope")
     body = {"feature": "sessions", "credential": acme.key}
     assert problem(Api().post(AUTHORIZE, body, by=raw)) == (403, "insufficient_scope")
     assert raw not in str(list(ServiceKey.objects.values())) + str(list(AuditEvent.objects.values()))
     assert raw[15:] not in mask(f"a {raw}")
-    assert AuditEvent.objects.filter(action="service_key.created", target=str(made.pk)).exists()
+    assert AuditEvent.objects.filter(action="service_key.created", target=str(created.pk)).exists()
 
 
 def test_a_service_key_is_rotated_with_overlap_and_revoked(acme):
-    made, raw = service_keys.create(None, "server")
-    fresh, new = service_keys.rotate(None, made, timedelta(hours=1))
+    created, raw = service_keys.create(None, "server")
+    fresh, new = service_keys.rotate(None, created, timedelta(hours=1))
     query = f"{CURRENT}?organizationId={acme.organization.pk}"
     assert [Api().get(query, by=key).status_code for key in (raw, new)] == [200, 200]
     with pytest.raises(Conflict):
-        service_keys.rotate(None, made)
+        service_keys.rotate(None, created)
     service_keys.revoke(None, fresh)
-    made.refresh_from_db()
-    made.expires_at = now()
-    made.save()
+    created.refresh_from_db()
+    created.expires_at = now()
+    created.save()
 
     cache.on_invalidation(Invalidation(None, fresh.pk, "service_key"))
     assert problem(Api().get(query, by=new)) == (401, "key_revoked")
@@ -120,8 +120,8 @@ def test_check_and_current_do_not_count_expired_holds(acme):
     assert api.post(CHECK, {"feature": "sessions"}, by=acme).json()["allowed"] is False
     UsageHold.objects.update(expires_at=now() - timedelta(seconds=1))
     assert UsageCounter.objects.get().held == 50
-    said = api.post(CHECK, {"feature": "sessions"}, by=acme).json()
-    assert (said["allowed"], said["remaining"]) == (True, 50)
+    data = api.post(CHECK, {"feature": "sessions"}, by=acme).json()
+    assert (data["allowed"], data["remaining"]) == (True, 50)
     standing = sessions(api, acme)
     assert (standing["held"], standing["remaining"]) == (0, 50)
 
@@ -134,10 +134,10 @@ def test_the_gate_has_the_same_trust_boundary(acme):
         http = Http(gate.port)
         for method, path, body in RESTATING:
             if "gauges" not in path:
-                status, _, said = http.request(method, path, body, Authorization=f"Bearer {acme.key}")
-                assert (status, said["code"]) == (403, "service_key_required")
-        said = http.post(AUTHORIZE, {"feature": "sessions", "amount": 3, "organizationId": organization}, key=key)
-        assert said[2]["used"] == 3
+                status, _, output = http.request(method, path, body, Authorization=f"Bearer {acme.key}")
+                assert (status, output["code"]) == (403, "service_key_required")
+        output = http.post(AUTHORIZE, {"feature": "sessions", "amount": 3, "organizationId": organization}, key=key)
+        assert output[2]["used"] == 3
         assert http.post(AUTHORIZE, {"feature": "sessions", "credential": acme.key}, key=key)[2]["used"] == 4
         correction = {"feature": "sessions", "amount": -1, "reason": "r", "organizationId": organization}
         assert http.post(EVENTS, correction, key=key)[2]["accepted"] == 1

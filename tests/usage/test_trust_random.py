@@ -34,12 +34,12 @@ def test_a_lowered_usage_would_be_detected(stage):
     customer, stage.key = stage.key, stage.service
     correction = {"feature": "sessions", "amount": -5, "reason": "r", "credential": customer}
     for on_gate in (True, False):
-        found = attempt(stage, GeneratedRequest(on_gate, "POST", "/api/usage/events", {}, {}, correction))
-        assert any(text.startswith("used of sessions") for text in found)
-        assert any(text.startswith("remaining of sessions") for text in found)
+        result = attempt(stage, GeneratedRequest(on_gate, "POST", "/api/usage/events", {}, {}, correction))
+        assert any(text.startswith("used of sessions") for text in result)
+        assert any(text.startswith("remaining of sessions") for text in result)
         stage.key = stage.service
     credit = {**correction, "credit": True}
     assert any("remaining" in text for text in attempt(stage, GeneratedRequest(True, "POST", "/api/usage/events", {}, {}, credit)))
     gauge = {"value": 0, "credential": customer}
-    found = attempt(stage, GeneratedRequest(False, "PUT", "/api/usage/gauges/projects", {}, {}, gauge))
-    assert any(text.startswith("used of projects") for text in found)
+    result = attempt(stage, GeneratedRequest(False, "PUT", "/api/usage/gauges/projects", {}, {}, gauge))
+    assert any(text.startswith("used of projects") for text in result)

@@ -23,14 +23,14 @@ SPIKE = {"feature": "sessions", "used": 7}
 @pytest.fixture
 def receiver(settings):
     settings.WEBHOOKS_ALLOW_PRIVATE = True
-    with receivers.running() as found:
-        yield found
+    with receivers.running() as result:
+        yield result
 
 
 @pytest.fixture
 def endpoint(owner, receiver):
-    made, made.known = WebhookManager(owner.organization).add(owner.caller, receiver.url)
-    return made
+    created, created.known = WebhookManager(owner.organization).add(owner.caller, receiver.url)
+    return created
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def sent_at_once(endpoint):
     return WebhookDelivery.objects.latest("created_at")
 
 
-def verifies(taken, secret):
+def verifies(used, secret):
     try:
-        Webhook(secret).verify(taken.body, taken.headers)
+        Webhook(secret).verify(used.body, used.headers)
     except WebhookVerificationError:
         return False
     return True
@@ -56,9 +56,9 @@ def test_messages_carry_two_signatures_while_a_secret_is_rotated(api, owner, end
     rotated = api.post(f"{path}/rotate-secret", {"overlapSeconds": 3600}, by=owner).json()
     assert rotated["secret"] != endpoint.known and rotated["previousSecretExpiresAt"]
     sent_at_once(endpoint)
-    (taken,) = receiver.requests
-    assert len(taken.headers["webhook-signature"].split()) == 2
-    assert verifies(taken, endpoint.known) and verifies(taken, rotated["secret"])
+    (used,) = receiver.requests
+    assert len(used.headers["webhook-signature"].split()) == 2
+    assert verifies(used, endpoint.known) and verifies(used, rotated["secret"])
     WebhookEndpoint.objects.update(previous_secret_expires_at=timezone.now())
     sent_at_once(endpoint)
     assert verifies(receiver.requests[1], rotated["secret"]) and not verifies(receiver.requests[1], endpoint.known)
@@ -93,9 +93,9 @@ def test_both_secrets_survive_a_server_secret_rotation(api, owner, endpoint, pat
 def test_an_endpoint_is_changed(api, owner, endpoint, receiver, path):
     outbox.enqueue_for_subscribers(endpoint.organization, outbox.SPIKE, SPIKE)
     with receivers.running() as other:
-        said = api.patch(path, {"url": other.url, "eventTypes": ["usage.spike"], "description": "New"}, by=owner).json()
-        assert (said["url"], said["eventTypes"], said["description"]) == (other.url, ["usage.spike"], "New")
-        assert api.get(path, by=owner).json() == said
+        data = api.patch(path, {"url": other.url, "eventTypes": ["usage.spike"], "description": "New"}, by=owner).json()
+        assert (data["url"], data["eventTypes"], data["description"]) == (other.url, ["usage.spike"], "New")
+        assert api.get(path, by=owner).json() == data
         dispatcher.deliver_due()
         assert (len(other.requests), receiver.requests) == (1, [])
     event = AuditEvent.objects.get(action="webhook_endpoint.changed")
@@ -107,22 +107,22 @@ def test_an_endpoint_is_changed(api, owner, endpoint, receiver, path):
 def test_an_endpoint_is_disabled_and_enabled_again(api, owner, endpoint, receiver, path):
     assert api.patch(path, {"enabled": False}, by=owner).json()["disabledReason"] == "Disabled by an owner."
     assert outbox.enqueue_for_subscribers(endpoint.organization, outbox.SPIKE, SPIKE) == 0
-    said = api.patch(path, {"enabled": True}, by=owner).json()
-    assert (said["enabled"], said["disabledReason"]) == (True, "")
+    data = api.patch(path, {"enabled": True}, by=owner).json()
+    assert (data["enabled"], data["disabledReason"]) == (True, "")
     assert sent_at_once(endpoint).state == "delivered"
 
 
 def test_a_message_is_redelivered_under_its_id(api, owner, endpoint, receiver, path):
     receiver.answers = [410]
-    told = sent_at_once(endpoint)
-    again = f"{path}/deliveries/{told.pk}/redeliver"
+    result = sent_at_once(endpoint)
+    again = f"{path}/deliveries/{result.pk}/redeliver"
     assert problem(api.post(again, by=owner)) == (409, "webhook_endpoint_disabled")
     api.patch(path, {"enabled": True}, by=owner)
     assert api.post(again, by=owner).json()["state"] == "pending"
     assert problem(api.post(again, by=owner)) == (409, "webhook_delivery_pending")
     dispatcher.deliver_due()
-    told.refresh_from_db()
-    assert (told.state, told.attempts) == ("delivered", 1)
+    result.refresh_from_db()
+    assert (result.state, result.attempts) == ("delivered", 1)
     assert len({each.headers["webhook-id"] for each in receiver.requests}) == 1
     assert AuditEvent.objects.filter(action="webhook_endpoint.redelivered").count() == 1
     assert problem(api.post(f"{path}/deliveries/{endpoint.pk}/redeliver", by=owner)) == (404, "not_found")
@@ -159,8 +159,8 @@ def test_an_endpoint_failing_for_days_is_disabled(api, owner, endpoint, receiver
     assert (mail.category, mail.to) == ("usage.webhook_endpoint_disabled", ["owner@acme.example"])
     assert endpoint.url in mail.body and str(endpoint.pk) in mail.body
     assert AuditEvent.objects.get(action="webhook_endpoint.disabled").target == str(endpoint.pk)
-    said = api.patch(path, {"enabled": True}, by=owner).json()
-    assert (said["enabled"], said["failingSince"]) == (True, None)
+    data = api.patch(path, {"enabled": True}, by=owner).json()
+    assert (data["enabled"], data["failingSince"]) == (True, None)
 
 
 def test_one_success_ends_a_series_of_failures(endpoint, receiver):
@@ -183,8 +183,8 @@ def test_hanging_endpoints_delay_no_others(owner, endpoint, receiver, monkeypatc
     monkeypatch.setattr(http_client, "TIMEOUT_SECONDS", 8.0)
     receiver.answers = [16] * 100
     for organization in [OrganizationFactory() for _ in range(3)]:
-        made = WebhookManager(organization).add(owner.caller, receiver.url)[0]
-        WebhookDelivery.objects.bulk_create(WebhookDelivery(endpoint=made, event_type=outbox.TEST, body="{}") for _ in range(30))
+        created = WebhookManager(organization).add(owner.caller, receiver.url)[0]
+        WebhookDelivery.objects.bulk_create(WebhookDelivery(endpoint=created, event_type=outbox.TEST, body="{}") for _ in range(30))
     with receivers.running() as quick:
         WebhookEndpoint.objects.filter(pk=endpoint.pk).update(url=quick.url)
         # More than one endpoint's share, so later deliveries need slots that others released.

@@ -30,14 +30,14 @@ def anywhere(settings):
 
 @pytest.fixture
 def receiver(anywhere):
-    with receivers.running() as found:
-        yield found
+    with receivers.running() as result:
+        yield result
 
 
 @pytest.fixture
 def endpoint(owner, receiver):
-    made, made.known = WebhookManager(owner.organization).add(owner.caller, receiver.url)
-    return made
+    created, created.known = WebhookManager(owner.organization).add(owner.caller, receiver.url)
+    return created
 
 
 def sent_at_once(endpoint):
@@ -48,24 +48,24 @@ def sent_at_once(endpoint):
 
 def test_a_message_is_signed_by_standard_webhooks(endpoint, receiver):
     before = int(time.time())
-    told = sent_at_once(endpoint)
+    result = sent_at_once(endpoint)
     (body,) = receiver.verified(endpoint.known)
     assert body["type"] == "usage.spike"
     assert body["data"]["feature"] == "sessions" and body["data"]["periodStart"].endswith("Z")
-    (taken,) = receiver.requests
-    assert taken.headers["webhook-id"] == told.message_id
-    assert before <= int(taken.headers["webhook-timestamp"]) <= time.time()
-    assert taken.headers["content-type"] == "application/json"
-    assert (told.state, told.attempts, told.last_status, told.last_error) == ("delivered", 1, 204, "")
-    assert told.finished_at and told.claimed_until is None
+    (used,) = receiver.requests
+    assert used.headers["webhook-id"] == result.message_id
+    assert before <= int(used.headers["webhook-timestamp"]) <= time.time()
+    assert used.headers["content-type"] == "application/json"
+    assert (result.state, result.attempts, result.last_status, result.last_error) == ("delivered", 1, 204, "")
+    assert result.finished_at and result.claimed_until is None
 
 
 def test_another_secret_or_a_changed_body_does_not_verify(endpoint, receiver):
     sent_at_once(endpoint)
     with pytest.raises(WebhookVerificationError):
         receiver.verified(signing.new_secret())
-    (taken,) = receiver.requests
-    receiver.requests[0] = receivers.ReceivedRequest(taken.path, taken.headers, taken.body.replace(b'"used":7', b'"used":8'))
+    (used,) = receiver.requests
+    receiver.requests[0] = receivers.ReceivedRequest(used.path, used.headers, used.body.replace(b'"used":7', b'"used":8'))
     with pytest.raises(WebhookVerificationError):
         receiver.verified(endpoint.known)
 
@@ -73,8 +73,8 @@ def test_another_secret_or_a_changed_body_does_not_verify(endpoint, receiver):
 def test_the_signature_matches_the_standards_example():
     secret, stamp = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", 1614265330
     body = b'{"test": 2432232314}'
-    made = signing.headers([secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", stamp, body)
-    assert made["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    created = signing.headers([secret], "msg_p5jXN8AQM9LWM0D4loKWxJek", stamp, body)
+    assert created["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
 def test_only_subscribed_endpoints_receive_it(owner, stranger, endpoint, receiver):
@@ -88,15 +88,15 @@ def test_only_subscribed_endpoints_receive_it(owner, stranger, endpoint, receive
 
 def test_a_failure_is_retried_with_the_same_id(endpoint, receiver):
     receiver.answers = [500, 404, 301, 429] + [503] * 4
-    told = sent_at_once(endpoint)
+    result = sent_at_once(endpoint)
     waits = []
-    while told.state == "pending":
+    while result.state == "pending":
         assert dispatcher.deliver_due() == 0
-        waits.append((told.next_attempt_at - timezone.now()).total_seconds())
+        waits.append((result.next_attempt_at - timezone.now()).total_seconds())
         WebhookDelivery.objects.update(next_attempt_at=timezone.now())
         dispatcher.deliver_due()
-        told.refresh_from_db()
-    assert (told.state, told.attempts, told.last_status) == ("failed", 8, 503)
+        result.refresh_from_db()
+    assert (result.state, result.attempts, result.last_status) == ("failed", 8, 503)
     assert waits == sorted(waits) and waits[0] < 6 and sum(waits) > 15 * 3600
     assert len({each.headers["webhook-id"] for each in receiver.requests}) == 1
     assert len(receiver.verified(endpoint.known)) == 8
@@ -124,14 +124,14 @@ def test_messages_of_closed_organizations_are_not_sent(endpoint, receiver):
     outbox.enqueue_for_subscribers(endpoint.organization, outbox.SPIKE, SPIKE)
     type(endpoint.organization).objects.update(closed_at=timezone.now())
     dispatcher.deliver_due()
-    told = WebhookDelivery.objects.get()
-    assert (told.state, told.last_error, receiver.requests) == ("failed", "endpoint_disabled", [])
+    row = WebhookDelivery.objects.get()
+    assert (row.state, row.last_error, receiver.requests) == ("failed", "endpoint_disabled", [])
 
 
 def test_no_redirect_is_followed(endpoint, receiver):
     receiver.answers, receiver.redirect = [302], f"{receiver.url}/elsewhere"
-    told = sent_at_once(endpoint)
-    assert (told.state, told.last_status) == ("pending", 302)
+    result = sent_at_once(endpoint)
+    assert (result.state, result.last_status) == ("pending", 302)
     assert len(receiver.requests) == 1
 
 
@@ -167,8 +167,8 @@ def test_an_endless_response_is_not_read(owner, anywhere):
         assert asyncio.run(once()).succeeded
 
 
-@pytest.mark.parametrize("said", [b"SSH-2.0-x\r\n", b"HTTP/1.1 \xff\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nA: " + b"a" * 300_000])
-def test_an_invalid_http_response_is_a_failure(said):
+@pytest.mark.parametrize("message", [b"SSH-2.0-x\r\n", b"HTTP/1.1 \xff\r\n\r\n", b"", b"HTTP/1.1 200 OK\r\nA: " + b"a" * 300_000])
+def test_an_invalid_http_response_is_a_failure(message):
     with override_settings(WEBHOOKS_ALLOW_PRIVATE=True), socket.create_server(("127.0.0.1", 0)) as server:
 
         async def once():
@@ -176,7 +176,7 @@ def test_an_invalid_http_response_is_a_failure(said):
             sent = asyncio.ensure_future(http_client.send(http_client.DeliveryAttempt(url, (signing.new_secret(),), "msg_1", b"{}")))
             connection = (await asyncio.to_thread(server.accept))[0]
             await asyncio.to_thread(connection.recv, 65536)
-            connection.sendall(said)
+            connection.sendall(message)
             connection.shutdown(socket.SHUT_WR)
             result = await sent
             connection.close()
@@ -261,8 +261,8 @@ def test_every_checked_address_is_tried(monkeypatch):
 
 def test_a_private_address_is_not_called_in_production(endpoint, receiver, settings):
     settings.WEBHOOKS_ALLOW_PRIVATE = False
-    told = sent_at_once(endpoint)
-    assert (told.state, told.last_error, receiver.requests) == ("pending", "address_refused", [])
+    result = sent_at_once(endpoint)
+    assert (result.state, result.last_error, receiver.requests) == ("pending", "address_refused", [])
 
 
 def test_a_claimed_message_is_not_sent_until_its_lease_expires(endpoint, receiver):
@@ -294,8 +294,8 @@ def test_secrets_survive_a_server_secret_rotation(endpoint, receiver, settings):
     assert sent_at_once(endpoint).state == "delivered"
     settings.API_KEY_SECRETS = {3: b"x" * 32}
     assert secrets.reencrypt_all() == 0
-    told = sent_at_once(endpoint)
-    assert (told.state, told.last_error) == ("failed", "secret_unreadable")
+    result = sent_at_once(endpoint)
+    assert (result.state, result.last_error) == ("failed", "secret_unreadable")
     with pytest.raises(secrets.DecryptionFailed):
         secrets.decrypt(WebhookEndpoint.objects.get().secret)
 
@@ -326,6 +326,6 @@ def test_dispatch_is_queued_at_once_and_only_once(endpoint, django_capture_on_co
 
 
 def test_the_body_is_stored_as_it_is_sent(endpoint, receiver):
-    told = sent_at_once(endpoint)
-    assert receiver.requests[0].body.decode() == told.body
-    assert json.loads(told.body)["type"] == "usage.spike"
+    result = sent_at_once(endpoint)
+    assert receiver.requests[0].body.decode() == result.body
+    assert json.loads(result.body)["type"] == "usage.spike"

@@ -18,26 +18,26 @@ def endpoint(owner):
     return WebhookManager(owner.organization).add(owner.caller, URL)[0]
 
 
-def made(api, by, **body):
+def created(api, by, **body):
     return api.post(ENDPOINTS, {"url": URL, **body}, by=by)
 
 
 def test_an_owner_adds_an_endpoint_and_sees_its_secret_once(api, owner):
-    answer = made(api, owner, eventTypes=["usage.spike"], description="Pages us")
+    answer = created(api, owner, eventTypes=["usage.spike"], description="Pages us")
     assert answer.status_code == 201
-    said = answer.json()
-    assert said["secret"].startswith("whsec_")
-    assert (said["url"], said["eventTypes"], said["enabled"], said["description"]) == (URL, ["usage.spike"], True, "Pages us")
+    data = answer.json()
+    assert data["secret"].startswith("whsec_")
+    assert (data["url"], data["eventTypes"], data["enabled"], data["description"]) == (URL, ["usage.spike"], True, "Pages us")
     (listed,) = api.get(ENDPOINTS, by=owner).json()["data"]
-    assert listed == {name: value for name, value in said.items() if name != "secret"}
+    assert listed == {name: value for name, value in data.items() if name != "secret"}
 
 
 def test_endpoint_receives_all_events_by_default(api, owner):
-    assert made(api, owner).json()["eventTypes"] == ["subscription.changed", "usage.spike", "usage.threshold_reached"]
+    assert created(api, owner).json()["eventTypes"] == ["subscription.changed", "usage.spike", "usage.threshold_reached"]
 
 
 def test_secrets_are_encrypted_in_the_database(api, owner):
-    secret = made(api, owner).json()["secret"]
+    secret = created(api, owner).json()["secret"]
     with connection.cursor() as cursor:
         cursor.execute("SELECT row_to_json(one)::text FROM usage_webhook_endpoints AS one")
         (row,) = cursor.fetchone()
@@ -98,7 +98,7 @@ def test_a_repeated_creation_makes_one_and_shows_no_secret_again(api, owner):
     ],
 )
 def test_invalid_and_private_urls_are_refused(api, owner, url):
-    assert problem(made(api, owner, url=url)) == (422, "validation_error")
+    assert problem(created(api, owner, url=url)) == (422, "validation_error")
     assert not WebhookEndpoint.objects.exists()
 
 
@@ -113,7 +113,7 @@ def test_invalid_and_private_urls_are_refused(api, owner, url):
     ],
 )
 def test_public_urls_are_accepted(api, owner, url):
-    assert made(api, owner, url=url).status_code == 201
+    assert created(api, owner, url=url).status_code == 201
 
 
 @pytest.mark.parametrize(
@@ -140,8 +140,8 @@ def test_invalid_bodies_are_refused(api, owner, body):
 
 def test_the_number_of_endpoints_is_limited(api, owner):
     for _ in range(MAX_ENDPOINTS):
-        assert made(api, owner).status_code == 201
-    assert problem(made(api, owner)) == (409, "webhook_endpoint_limit_reached")
+        assert created(api, owner).status_code == 201
+    assert problem(created(api, owner)) == (409, "webhook_endpoint_limit_reached")
 
 
 @pytest.mark.parametrize("who", ["admin", "member", "viewer", "stranger", None])
@@ -150,7 +150,7 @@ def test_only_an_owner_sees_or_changes_endpoints(api, endpoint, request, who):
     one = f"{ENDPOINTS}/{endpoint.pk}"
     answers = [
         api.get(ENDPOINTS, by=by),
-        made(api, by),
+        created(api, by),
         api.get(f"{one}/deliveries", by=by),
         api.post(f"{one}/test", by=by),
         api.delete(one, by=by),
@@ -171,7 +171,7 @@ def test_a_key_needs_the_scopes(api, owner, endpoint):
 
     reading, other = key_of(owner.membership, ["organization:read"]), key_of(owner.membership, ["usage:read"])
     assert api.get(ENDPOINTS, by=reading).status_code == 200
-    assert problem(made(api, reading)) == (403, "insufficient_scope")
+    assert problem(created(api, reading)) == (403, "insufficient_scope")
     assert problem(api.get(ENDPOINTS, by=other)) == (403, "insufficient_scope")
 
 
@@ -184,17 +184,17 @@ def test_deleted_endpoint_loses_its_deliveries(api, owner, endpoint):
 
 def test_a_test_is_queued_and_listed(api, owner, endpoint):
     path = f"{ENDPOINTS}/{endpoint.pk}"
-    said = api.post(f"{path}/test", by=owner, idempotency_key="t").json()
-    assert api.post(f"{path}/test", by=owner, idempotency_key="t").json() == said
-    assert (said["eventType"], said["state"], said["attempts"], said["lastStatus"], said["lastError"]) == (
+    data = api.post(f"{path}/test", by=owner, idempotency_key="t").json()
+    assert api.post(f"{path}/test", by=owner, idempotency_key="t").json() == data
+    assert (data["eventType"], data["state"], data["attempts"], data["lastStatus"], data["lastError"]) == (
         "endpoint.test",
         "pending",
         0,
         None,
         "",
     )
-    assert said["nextAttemptAt"]
-    assert api.get(f"{path}/deliveries", by=owner).json()["data"] == [said]
+    assert data["nextAttemptAt"]
+    assert api.get(f"{path}/deliveries", by=owner).json()["data"] == [data]
     WebhookDelivery.objects.update(state="delivered")
     assert api.get(f"{path}/deliveries", by=owner).json()["data"][0]["nextAttemptAt"] is None
 
@@ -205,17 +205,17 @@ def test_a_disabled_endpoint_is_not_tested(api, owner, endpoint):
 
 
 def test_changes_are_audited_without_the_secret(api, owner):
-    said = made(api, owner).json()
-    api.post(f"{ENDPOINTS}/{said['id']}/test", by=owner)
-    api.delete(f"{ENDPOINTS}/{said['id']}", by=owner)
+    data = created(api, owner).json()
+    api.post(f"{ENDPOINTS}/{data['id']}/test", by=owner)
+    api.delete(f"{ENDPOINTS}/{data['id']}", by=owner)
     events = AuditEvent.objects.filter(action__startswith="webhook_endpoint.").order_by("id")
     assert [each.action.partition(".")[2] for each in events] == ["created", "tested", "deleted"]
-    assert all(each.target == said["id"] and each.actor_key_id for each in events)
-    assert said["secret"] not in str([(each.before, each.after) for each in events])
+    assert all(each.target == data["id"] and each.actor_key_id for each in events)
+    assert data["secret"] not in str([(each.before, each.after) for each in events])
 
 
 def test_the_number_of_pending_tests_is_limited(api, owner):
-    endpoint = made(api, owner).json()["id"]
+    endpoint = created(api, owner).json()["id"]
     statuses = [api.post(f"{ENDPOINTS}/{endpoint}/test", by=owner).status_code for _ in range(6)]
     assert statuses == [202] * 5 + [409]
 

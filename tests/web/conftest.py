@@ -10,7 +10,7 @@ __all__ = ["stripe_configured", "stripe_server", "stripe_world"]
 
 @pytest.fixture
 def sign_in():
-    """Return a client in which this person is signed in, or nobody if None."""
+    """Return a client in which this person is signed in, or an anonymous client if None."""
 
     def signed_in(person=None):
         client = Client()

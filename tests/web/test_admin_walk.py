@@ -26,8 +26,8 @@ from tests.factories.service_keys import service_key
 pytestmark = pytest.mark.django_db
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 OURS = {"accounts", "entitlements", "usage", "billing", "djstripe", "common", "account", "mfa", "procrastinate", "allauth_idp_oidc"}
-# Whose pages are written out: who may see everything and change nothing, and who may do everything. The pages of the others have no part
-# that is on neither.
+# The roles whose pages are rendered completely: the one that may view everything and change nothing, and the one that may do everything.
+# Pages of other roles contain only parts of these.
 RENDERED = {"looker", "owner"}
 WHO = ["anonymous", "customer", "nobody", "looker", *ROLES, "owner"]
 
@@ -50,8 +50,8 @@ def client_of(who, owner):
 
 @pytest.fixture
 def light(monkeypatch):
-    """Leave out what is the same on each of a thousand pages, and two thirds of the time: the menu, the page of an error, and the copies
-    of every template's context that Django's client keeps. Other tests of this module look at the first two."""
+    """Omit the parts that are equal on all pages and take two thirds of the time: the menu, the error page, and the copies of template
+    contexts that Django's test client keeps. Other tests of this module check the first two."""
     monkeypatch.setattr(staff_dashboard, "navigation", lambda request: [])
     monkeypatch.setattr(problems, "_page", lambda request, error: problems.response(error))
     monkeypatch.setattr("django.test.client.store_rendered_templates", lambda *arguments, **context: None)
@@ -105,7 +105,7 @@ def test_every_page_requires_its_permission(who, owner, member, monkeypatch):
         added = client.get(reverse(f"{name}_add"))
         assert added.status_code in {200, 302, 403}, name
         allowed = who == "owner" or (who in ROLES and f"{model._meta.app_label}.add_{model._meta.model_name}" in ROLES[who])
-        # Whoever operates billing registers a price that was created at Stripe.
+        # Staff who operate billing can register a price that was created at Stripe.
         registers = model is PlanPrice and (who == "owner" or "billing.operate_billing" in ROLES.get(who, ()))
         read_only = "add" not in admin.site._registry[model].allowed_changes and not registers
         allowed = allowed or registers
@@ -122,8 +122,8 @@ def test_viewers_have_no_actions_and_no_forms(who, owner):
         listing = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
         row = model.objects.order_by().first()
         for action in admin.site._registry[model].actions or ():
-            given = {"action": action, "_selected_action": [row.pk if row else "1"], "confirmed": "1", "reason": "x"}
-            assert client.post(listing, given).status_code in {200, 302, 400, 403}, action
+            params = {"action": action, "_selected_action": [row.pk if row else "1"], "confirmed": "1", "reason": "x"}
+            assert client.post(listing, params).status_code in {200, 302, 400, 403}, action
     assert AuditEvent.objects.count() == before
 
 
@@ -163,12 +163,12 @@ def test_action_pages_require_the_permission(who, owner, acted_on):
         listing = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
         offered = actions_of(who, model)
         for name in admin.site._registry[model].actions:
-            given = {"action": name, "_selected_action": [model.objects.order_by("pk").first().pk]}
-            asked = client.post(listing, given, follow=True)
-            refused = client.post(listing, given | {"confirmed": "1", "reason": " "}, follow=True)
-            shown = [b'name="confirmed"' in page.content for page in (asked, refused)]
+            params = {"action": name, "_selected_action": [model.objects.order_by("pk").first().pk]}
+            requested = client.post(listing, params, follow=True)
+            response = client.post(listing, params | {"confirmed": "1", "reason": " "}, follow=True)
+            shown = [b'name="confirmed"' in page.content for page in (requested, response)]
             assert shown == [name in offered] * 2, (model, name)
-            assert (b"Enter a reason." in refused.content) == (name in offered), (model, name)
+            assert (b"Enter a reason." in response.content) == (name in offered), (model, name)
     assert AuditEvent.objects.count() == recorded
 
 

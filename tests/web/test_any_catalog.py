@@ -1,4 +1,4 @@
-"""What holds with every catalog. tests/journeys/test_other_catalog.py runs these tests with the examples, too."""
+"""Requirements for every catalog. tests/journeys/test_other_catalog.py also runs these tests with the example catalogs."""
 
 import pytest
 from django.urls import reverse
@@ -55,18 +55,18 @@ def test_a_chosen_plan_is_shown_with_its_price(owner, sign_in, plan):
 def test_the_api_lists_the_catalog(api):
     plans = api.get("/api/plans").json()["data"]
     assert [plan["plan"] for plan in plans] == [plan.name for plan in CATALOG.plans]
-    for told, plan in zip(plans, CATALOG.plans, strict=True):
-        assert [(price["interval"], price["amount"], price["currency"]) for price in told["prices"]] == [
+    for result, plan in zip(plans, CATALOG.plans, strict=True):
+        assert [(price["interval"], price["amount"], price["currency"]) for price in result["prices"]] == [
             (price.interval, price.amount, CATALOG.currency) for price in plan.prices
         ]
-        assert {feature["feature"]: feature["included"] for feature in told["features"]} == {
+        assert {feature["feature"]: feature["included"] for feature in result["features"]} == {
             feature.name: plan.grants(feature.name) for feature in CATALOG.features
         }
 
 
 @pytest.mark.parametrize("feature", CATALOG.features, ids=lambda feature: feature.name)
 def test_the_first_plan_grants_exactly_its_features(api, owner, feature):
-    """The limit passes in one call, and the next unit is refused for the reason that the feature's kind has."""
+    """One call can use the whole limit. The next unit is refused with the code of the feature's kind."""
     term = CATALOG.free.features.get(feature.name)
     if term is None or not term.grants:
         assert problem(api.post(AUTHORIZE, {"feature": feature.name}, by=owner)) == (403, "feature_not_available")
@@ -104,8 +104,8 @@ def test_the_first_paid_plan_is_bought_and_changed_to_the_next(stripe_world, api
     payer, plan = Payer.make(stripe_world, acme), PAID[0]
     price = plan.prices[0]
     payer.buy(plan.name, price.interval)
-    told = api.get("/api/billing/subscription", by=owner).json()
-    assert (told["plan"], told["interval"], told["amount"], told["currency"]) == (plan.name, price.interval, price.amount, CATALOG.currency)
+    data = api.get("/api/billing/subscription", by=owner).json()
+    assert (data["plan"], data["interval"], data["amount"], data["currency"]) == (plan.name, price.interval, price.amount, CATALOG.currency)
     higher = next((each for each in PAID[1:] if each.price(price.interval)), None)
     if higher is not None:
         changed = api.post("/api/billing/change-plan", {"planTier": higher.name, "interval": price.interval}, by=owner)

@@ -135,15 +135,15 @@ class TestTheSubscription:
     def test_an_upgrade_is_previewed_exactly_and_applied(self, subscriber, owner, sign_in):
         client = sign_in(owner)
         page = client.get(reverse("preview-change"), {"plan": "enterprise", "interval": "month"})
-        found = page.context["preview"]
+        result = page.context["preview"]
         assert "Change plan now" in page.text
-        given = {
+        params = {
             "plan": "enterprise",
             "interval": "month",
-            "proration_date": found.proration_date.isoformat() if found.proration_date else "",
+            "proration_date": result.proration_date.isoformat() if result.proration_date else "",
         }
-        assert "Your plan was changed" in client.post(reverse("change-plan"), given, follow=True).text
-        assert BillingManager(subscriber.organization).invoices().first().total == found.due_now
+        assert "Your plan was changed" in client.post(reverse("change-plan"), params, follow=True).text
+        assert BillingManager(subscriber.organization).invoices().first().total == result.due_now
 
     def test_a_downgrade_is_scheduled_and_can_be_canceled(self, payer, owner, sign_in):
         payer.buy("enterprise")
@@ -214,8 +214,8 @@ class TestBanners:
         assert "Your trial ends on" in sign_in(owner).get(reverse("account")).text
 
     def test_paused_plan_is_shown(self, owner, sign_in):
-        began = now() - timedelta(days=40)
-        spec = GrantSpec("pro", reference="s", starts_at=began, ends_at=began + timedelta(days=30), lapsed=True)
+        started = now() - timedelta(days=40)
+        spec = GrantSpec("pro", reference="s", starts_at=started, ends_at=started + timedelta(days=30), lapsed=True)
         EntitlementsManager(owner.organization).replace_grants("subscription", [spec])
         assert "A payment failed, so your Pro plan is paused. Nothing was deleted." in sign_in(owner).get(reverse("account")).text
 

@@ -42,9 +42,9 @@ def test_emails_have_the_name_and_the_support(branded, settings, owner, mailoutb
     settings.SEAT_LIMIT = "tests.support.seats.unlimited"
     with django_capture_on_commit_callbacks(execute=True):
         AuthManager(owner.organization).invite(owner.caller, "grace@new.example", "member")
-    (letter,) = mailoutbox
-    assert letter.subject.endswith("on Quill & Co") and "ContextMCP" not in letter.body
-    (html, _) = letter.alternatives[0]
+    (email,) = mailoutbox
+    assert email.subject.endswith("on Quill & Co") and "ContextMCP" not in email.body
+    (html, _) = email.alternatives[0]
     assert "Quill &amp; Co" in html and "mailto:help@quill.example" in html and "background:#7a1fa2;color:#fff" in html
 
 

@@ -26,10 +26,10 @@ def acme():
 
 @pytest.fixture
 def browser(acme):
-    found = Client(raise_request_exception=False)
-    found.force_login(acme.user)
-    assert found.get("/account/").status_code == 200
-    return found
+    result = Client(raise_request_exception=False)
+    result.force_login(acme.user)
+    assert result.get("/account/").status_code == 200
+    return result
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_pages_show_the_outage_and_sessions_continue(away, browser):
 
 
 def test_events_of_stripe_get_a_retryable_error(away):
-    said = {}
+    output = {}
     body = json.dumps({"id": "evt_1"}).encode()
     environ = {"REQUEST_METHOD": "POST", "PATH_INFO": PATH, "CONTENT_LENGTH": str(len(body)), "wsgi.input": BytesIO(body)}
 
@@ -89,8 +89,8 @@ def test_events_of_stripe_get_a_retryable_error(away):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("billing.inbound.wsgi_shortcut.stripe_webhook", broken)
-        short_circuit_webhooks(None)(environ, lambda status, headers: said.update(status=status, **dict(headers)))
-    assert (said["status"], said["Retry-After"]) == ("503 Service Unavailable", "1")
+        short_circuit_webhooks(None)(environ, lambda status, headers: output.update(status=status, **dict(headers)))
+    assert (output["status"], output["Retry-After"]) == ("503 Service Unavailable", "1")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +109,6 @@ def test_only_outages_and_locks_are_503(error, status):
     raised = error if isinstance(error, OperationalError | InterfaceError) else OperationalError(str(error))
     if raised is not error:
         raised.__cause__ = error
-    found = problems.translate(raised)
-    assert (found and found.status) == status
+    result = problems.translate(raised)
+    assert (result and result.status) == status
     connection.close()

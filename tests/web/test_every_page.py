@@ -168,7 +168,7 @@ class Visitor:
                 self.wrong.append(f"{address} from {origin}: {answer.status_code} {errors(answer.text)}")
                 continue
             here = answer.request["PATH_INFO"]
-            waiting += [(found, here) for found in links(answer.text, here)]
+            waiting += [(result, here) for result in links(answer.text, here)]
             for form in forms(answer.text):
                 if form.method == "post" and not ELSEWHERE.match(form.action):
                     self.forms[form.action or here] = form.fields
@@ -215,9 +215,9 @@ def test_every_page_and_every_link_on_it_opens(payer, people, sign_in, state):
         visitor = Visitor(sign_in(people[role]))
         visitor.walk(*map(reverse, START))
         assert (reverse("billing") in visitor.seen) is (role in {"owner", "admin"})
-        for page, (said, unsaid) in SENTENCES[state].items() if role == "owner" else ():
+        for page, (output, unsaid) in SENTENCES[state].items() if role == "owner" else ():
             text = unescape(visitor.seen[reverse(page)])
-            assert said in text, f"{page} does not say {said!r}"
+            assert output in text, f"{page} does not say {output!r}"
             assert unsaid not in text, f"{page} says {unsaid!r}"
         visitor.send_forms()
         if visitor.wrong:

@@ -28,12 +28,12 @@ TYPED = {
 
 def actions():
     """Yield every path that only accepts forms, with what it declares."""
-    found = {}
+    result = {}
     for pattern in get_resolver("contextmcp.web.urls").url_patterns:
         declared = getattr(pattern.callback, "action", None)
         if isinstance(declared, MemberAction):
-            found[pattern.name] = (declared, len(pattern.pattern.converters))
-    return found
+            result[pattern.name] = (declared, len(pattern.pattern.converters))
+    return result
 
 
 @pytest.fixture

@@ -17,12 +17,12 @@ def make(person, name="Laptop"):
 
 
 def test_a_key_is_created_with_its_options(owner, sign_in):
-    given = {"name": "CI", "scopes": ["usage:write", "entitlements:read"], "lifetime": "30"}
-    page = sign_in(owner).post(reverse("create-key"), given, follow=True).text
-    made = ApiKey.objects.get()
-    assert AuthManager.authenticate(KEY.search(page)[0]).key == made
-    assert made.scopes == ["entitlements:read", "usage:write"]
-    assert round((made.expires_at - made.created_at).total_seconds() / 86_400) == 30
+    params = {"name": "CI", "scopes": ["usage:write", "entitlements:read"], "lifetime": "30"}
+    page = sign_in(owner).post(reverse("create-key"), params, follow=True).text
+    created = ApiKey.objects.get()
+    assert AuthManager.authenticate(KEY.search(page)[0]).key == created
+    assert created.scopes == ["entitlements:read", "usage:write"]
+    assert round((created.expires_at - created.created_at).total_seconds() / 86_400) == 30
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,16 @@ MEMBERS = ["owner", "admin", "member", "viewer"]
 def test_members_read_it_signed_in_and_with_a_key(people, api, sign_in, who):
     person = people[who]
     for answer in (sign_in(person).get("/api/organization"), api.get("/api/organization", by=person)):
-        said = answer.json()
-        assert (answer.status_code, said["name"], said["plan"], said["planVersion"], said["status"]) == (200, "Acme", "free", 1, "none")
-        assert (said["membersCount"], said["stripeCustomerId"], said["email"]) == (4, None, "owner@acme.example")
+        data = answer.json()
+        assert (answer.status_code, data["name"], data["plan"], data["planVersion"], data["status"]) == (200, "Acme", "free", 1, "none")
+        assert (data["membersCount"], data["stripeCustomerId"], data["email"]) == (4, None, "owner@acme.example")
 
 
 def test_the_response_contains_plan_and_customer(owner, api):
     EntitlementsManager(owner.organization).grant("pro", reason="x")
     BillingAccount.objects.create(organization=owner.organization, stripe_customer_id="cus_1")
-    said = api.get("/api/organization", by=owner).json()
-    assert (said["plan"], said["stripeCustomerId"]) == ("pro", "cus_1")
+    data = api.get("/api/organization", by=owner).json()
+    assert (data["plan"], data["stripeCustomerId"]) == ("pro", "cus_1")
 
 
 def test_callers_read_only_their_own_organization(people, api):

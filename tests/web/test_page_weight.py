@@ -33,10 +33,10 @@ def client_of_a_busy_owner(stripe_world, acme, owner, member, sign_in):
 @pytest.mark.parametrize("name", PAGES)
 def test_the_number_of_queries_per_page(client_of_a_busy_owner, owner, name):
     client_of_a_busy_owner.get(reverse(name))
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as requested:
         assert client_of_a_busy_owner.get(reverse(name)).status_code == 200
-    # One query, for usage, is made on a connection beside Django's. The catalog is in memory, except in a transaction that changed it.
-    statements = [each["sql"] for each in asked if 'FROM "entitlements_planversion"' not in each["sql"]]
+    # One query, for usage, is made on another connection than Django's. The catalog is in memory, except in a transaction that changed it.
+    statements = [each["sql"] for each in requested if 'FROM "entitlements_planversion"' not in each["sql"]]
     assert len(statements) <= MOST, "\n".join(statements)
 
 

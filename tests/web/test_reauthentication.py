@@ -37,10 +37,10 @@ def confirm(client, answer):
 def test_a_broad_key_is_created_after_reauthentication(old_session, owner):
     answer = old_session.post("/account/keys/create/", {"name": "Deploys", "scopes": ["keys:write", "usage:write"]})
     assert not ApiKey.objects.exists()
-    made = confirm(old_session, answer)
+    created = confirm(old_session, answer)
     key = ApiKey.objects.get()
     assert (key.name, key.scopes) == ("Deploys", ["keys:write", "usage:write"])
-    assert "cmcp_sk_test_" in (made.text if made.status_code == 200 else old_session.get(made.url).text)
+    assert "cmcp_sk_test_" in (created.text if created.status_code == 200 else old_session.get(created.url).text)
 
 
 def test_a_wrong_password_changes_nothing(old_session):
@@ -95,12 +95,12 @@ def test_roles_and_removals_need_reauthentication(old_session, member):
     assert not Membership.objects.filter(pk=member.membership.pk).exists()
 
 
-@pytest.mark.parametrize(("role", "asked"), [("owner", True), ("admin", True), ("member", False)])
-def test_inviting_owners_and_admins_needs_reauthentication(old_session, monkeypatch, role, asked):
+@pytest.mark.parametrize(("role", "requested"), [("owner", True), ("admin", True), ("member", False)])
+def test_inviting_owners_and_admins_needs_reauthentication(old_session, monkeypatch, role, requested):
     monkeypatch.setattr("contextmcp.web.entitled_seats.seat_limit", lambda organization: None)
     answer = old_session.post("/account/team/invite/", {"email": "new@acme.example", "role": role})
-    assert answer.url.startswith("/accounts/reauthenticate/") is asked
-    assert Invitation.objects.exists() is not asked
+    assert answer.url.startswith("/accounts/reauthenticate/") is requested
+    assert Invitation.objects.exists() is not requested
 
 
 @pytest.mark.parametrize(

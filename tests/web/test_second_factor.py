@@ -45,9 +45,9 @@ def test_an_old_second_factor_must_be_repeated(client, root, monkeypatch):
     client.force_login(root)
     answer = client.get("/admin/accounts/user/?q=a")
     assert answer.url == "/accounts/2fa/reauthenticate/?next=%2Fadmin%2Faccounts%2Fuser%2F%3Fq%3Da"
-    given = client.post(answer.url, {"code": code(), "next": "/admin/accounts/user/?q=a"})
-    assert given.url == "/admin/accounts/user/?q=a"
-    assert client.get(given.url).status_code == 200
+    response = client.post(answer.url, {"code": code(), "next": "/admin/accounts/user/?q=a"})
+    assert response.url == "/admin/accounts/user/?q=a"
+    assert client.get(response.url).status_code == 200
     monkeypatch.setattr(second_factor, "MAX_AGE", timedelta(0))
     assert client.get("/admin/").url.startswith("/accounts/2fa/reauthenticate/")
 

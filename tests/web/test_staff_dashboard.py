@@ -26,12 +26,12 @@ def figures(page):
 def test_the_dashboard_counts_objects(staff, acme, owner):
     Invitation.objects.create(organization=acme, email="a@b.example", token_digest=b"1", expires_at=now() - timedelta(1))
     UsageTracker(acme).consume("sessions", 7)
-    found = figures(staff.get("/admin/"))
-    assert found["Organizations"].value == "1"
-    assert (found["Invitations pending"].value, found["Invitations pending"].note) == ("1", "1 of them expired")
-    assert found["Sessions, 30 days"].value == "7"
-    assert (found["Subscriptions"].value, found["Inbox backlog"].value) == ("0", "0")
-    assert found["Inbox backlog"].tone == ""
+    result = figures(staff.get("/admin/"))
+    assert result["Organizations"].value == "1"
+    assert (result["Invitations pending"].value, result["Invitations pending"].note) == ("1", "1 of them expired")
+    assert result["Sessions, 30 days"].value == "7"
+    assert (result["Subscriptions"].value, result["Inbox backlog"].value) == ("0", "0")
+    assert result["Inbox backlog"].tone == ""
 
 
 def test_the_dashboard_shows_problems(staff, acme):
@@ -39,9 +39,9 @@ def test_the_dashboard_shows_problems(staff, acme):
         organization=acme, stripe_subscription_id="sub_1", stripe_customer_id="cus_1", status="past_due", started_at=now(), anchor=now()
     )
     WebhookEvent.objects.create(event_id="evt_1", type="x", payload={}, received_at=now() - timedelta(minutes=5))
-    found = figures(staff.get("/admin/"))
-    assert (found["Subscriptions"].value, found["Subscriptions"].tone) == ("1", "warn")
-    assert (found["Inbox backlog"].value, found["Inbox backlog"].tone) == ("1", "warn")
+    result = figures(staff.get("/admin/"))
+    assert (result["Subscriptions"].value, result["Subscriptions"].tone) == ("1", "warn")
+    assert (result["Inbox backlog"].value, result["Inbox backlog"].tone) == ("1", "warn")
     WebhookEvent.objects.create(event_id="evt_2", type="x", payload={}, state="dead")
     assert figures(staff.get("/admin/"))["Inbox backlog"].tone == "bad"
 

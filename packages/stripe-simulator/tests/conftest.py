@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import stripe
-from simulator_fixtures import Shop
+from simulator_fixtures import StripeApi
 from stripe_simulator.testing import Running, running
 
 
@@ -28,5 +28,5 @@ def client(simulator: Running) -> stripe.StripeClient:
 
 
 @pytest.fixture
-def shop(client: stripe.StripeClient) -> Shop:
-    return Shop(client)
+def stripe_api(client: stripe.StripeClient) -> StripeApi:
+    return StripeApi(client)

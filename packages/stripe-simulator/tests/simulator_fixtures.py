@@ -10,7 +10,7 @@ START = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 CARD = {"cardNumber": "4242 4242 4242 4242", "cardExpiry": "12 / 34", "cardCvc": "123", "billingName": "Ann Example"}
 
 
-class Shop:
+class StripeApi:
     def __init__(self, client: stripe.StripeClient) -> None:
         self.client = client
         self.v1 = client.v1
@@ -18,10 +18,10 @@ class Shop:
     def price(self, amount: int | None = 1000, interval: str = "month", name: str = "Pro", **more: Any) -> stripe.Price:
         product = self.v1.products.create({"name": name})
         recurring = {"interval": interval, **more.pop("recurring", {})}
-        given = {"product": product.id, "currency": "usd", "recurring": recurring, **more}
+        params = {"product": product.id, "currency": "usd", "recurring": recurring, **more}
         if amount is not None:
-            given["unit_amount"] = amount
-        return self.v1.prices.create(given)  # type: ignore[arg-type]
+            params["unit_amount"] = amount
+        return self.v1.prices.create(params)  # type: ignore[arg-type]
 
     def meter(self, formula: str = "sum", name: str = "sessions") -> stripe.billing.Meter:
         return self.v1.billing.meters.create({"display_name": name, "event_name": name, "default_aggregation": {"formula": formula}})  # type: ignore[typeddict-item]
@@ -59,9 +59,9 @@ class Shop:
         return self.latest(subscription)
 
     def latest(self, subscription: str) -> stripe.Invoice:
-        found = self.v1.subscriptions.retrieve(subscription, {"expand": ["latest_invoice"]}).latest_invoice
-        assert isinstance(found, stripe.Invoice)
-        return found
+        result = self.v1.subscriptions.retrieve(subscription, {"expand": ["latest_invoice"]}).latest_invoice
+        assert isinstance(result, stripe.Invoice)
+        return result
 
     def event_types(self, *about: str) -> list[str]:
         """Return the types of the events, oldest first; with `about`, only those that begin with one of these."""
@@ -70,8 +70,8 @@ class Shop:
 
     def checkout(self, price: str, **more: Any) -> stripe.checkout.Session:
         line: dict[str, Any] = {"price": price, "quantity": 1}
-        given = {"mode": "subscription", "line_items": [line], "success_url": "http://shop.test/done?session={CHECKOUT_SESSION_ID}"}
-        return self.v1.checkout.sessions.create({**given, "cancel_url": "http://shop.test/plans", **more})  # type: ignore[typeddict-item]
+        params = {"mode": "subscription", "line_items": [line], "success_url": "http://stripe_api.test/done?session={CHECKOUT_SESSION_ID}"}
+        return self.v1.checkout.sessions.create({**params, "cancel_url": "http://stripe_api.test/plans", **more})  # type: ignore[typeddict-item]
 
 
 def post(url: str, **fields: str) -> requests.Response:

@@ -3,7 +3,7 @@
 import pytest
 import requests
 import stripe
-from simulator_fixtures import CARD, Shop, pay, post
+from simulator_fixtures import CARD, StripeApi, pay, post
 
 PAID = [
     "charge.succeeded",
@@ -33,49 +33,49 @@ TRIAL = [
 ]
 
 
-def since(shop: Shop, mark: int) -> list[str]:
-    return shop.event_types()[mark:]
+def since(stripe_api: StripeApi, mark: int) -> list[str]:
+    return stripe_api.event_types()[mark:]
 
 
-def test_the_page_shows_the_order(shop: Shop) -> None:
-    page = requests.get(shop.checkout(shop.price(900).id, subscription_data={"trial_period_days": 14}).url, timeout=5)
+def test_the_page_shows_the_order(stripe_api: StripeApi) -> None:
+    page = requests.get(stripe_api.checkout(stripe_api.price(900).id, subscription_data={"trial_period_days": 14}).url, timeout=5)
     assert page.status_code == 200
-    for text in ("Pro", "$9.00 / month", "Free trial until", "$0.00", 'name="cardNumber"', "http://shop.test/plans"):
+    for text in ("Pro", "$9.00 / month", "Free trial until", "$0.00", 'name="cardNumber"', "http://stripe_api.test/plans"):
         assert text in page.text
 
 
-def test_paying_activates_the_subscription_and_emits_events_in_order(shop: Shop) -> None:
-    customer = shop.customer(None)
-    session = shop.checkout(shop.price(900).id, customer=customer.id, client_reference_id="org-1", metadata={"attempt": "1"})
-    mark = len(shop.event_types())
+def test_paying_activates_the_subscription_and_emits_events_in_order(stripe_api: StripeApi) -> None:
+    customer = stripe_api.customer(None)
+    session = stripe_api.checkout(stripe_api.price(900).id, customer=customer.id, client_reference_id="org-1", metadata={"attempt": "1"})
+    mark = len(stripe_api.event_types())
     answer = pay(session.url)
-    assert (answer.status_code, answer.headers["Location"]) == (303, f"http://shop.test/done?session={session.id}")
-    assert since(shop, mark) == PAID
-    done = shop.v1.checkout.sessions.retrieve(session.id, {"expand": ["subscription", "invoice"]}).to_dict()
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"http://stripe_api.test/done?session={session.id}")
+    assert since(stripe_api, mark) == PAID
+    done = stripe_api.v1.checkout.sessions.retrieve(session.id, {"expand": ["subscription", "invoice"]}).to_dict()
     assert (done["status"], done["payment_status"], done["amount_total"]) == ("complete", "paid", 900)
     assert done["subscription"]["status"] == "active"
     assert done["subscription"]["default_payment_method"].startswith("pm_")
     assert done["invoice"]["amount_paid"] == 900
-    created = shop.v1.events.list({"type": "customer.subscription.created"}).data[0]
+    created = stripe_api.v1.events.list({"type": "customer.subscription.created"}).data[0]
     assert created.data.object["status"] == "active"
 
 
-def test_a_trial_charges_nothing_and_emits_events_in_order(shop: Shop) -> None:
-    customer = shop.customer(None)
+def test_a_trial_charges_nothing_and_emits_events_in_order(stripe_api: StripeApi) -> None:
+    customer = stripe_api.customer(None)
     trial = {"trial_period_days": 14, "metadata": {"organization": "1"}}
-    session = shop.checkout(shop.price(900).id, customer=customer.id, subscription_data=trial)
-    mark = len(shop.event_types())
+    session = stripe_api.checkout(stripe_api.price(900).id, customer=customer.id, subscription_data=trial)
+    mark = len(stripe_api.event_types())
     pay(session.url)
-    assert since(shop, mark) == TRIAL
-    done = shop.v1.checkout.sessions.retrieve(session.id, {"expand": ["subscription"]}).to_dict()
+    assert since(stripe_api, mark) == TRIAL
+    done = stripe_api.v1.checkout.sessions.retrieve(session.id, {"expand": ["subscription"]}).to_dict()
     assert (done["payment_status"], done["subscription"]["status"]) == ("no_payment_required", "trialing")
     assert done["subscription"]["metadata"] == {"organization": "1"}
 
 
-def test_without_a_customer_the_session_creates_one(shop: Shop) -> None:
-    session = shop.checkout(shop.price().id, customer_email="new@example.com")
+def test_without_a_customer_the_session_creates_one(stripe_api: StripeApi) -> None:
+    session = stripe_api.checkout(stripe_api.price().id, customer_email="new@example.com")
     pay(session.url, email="new@example.com")
-    customer = shop.v1.customers.retrieve(shop.v1.checkout.sessions.retrieve(session.id).customer)
+    customer = stripe_api.v1.customers.retrieve(stripe_api.v1.checkout.sessions.retrieve(session.id).customer)
     assert (customer.email, customer.name) == ("new@example.com", "Ann Example")
 
 
@@ -90,65 +90,67 @@ def test_without_a_customer_the_session_creates_one(shop: Shop) -> None:
         ("1234", "card number is incorrect"),
     ],
 )
-def test_a_declined_card_is_reported_and_changes_nothing(shop: Shop, number: str, message: str) -> None:
-    session = shop.checkout(shop.price().id, customer=shop.customer(None).id)
-    mark = len(shop.event_types())
+def test_a_declined_card_is_reported_and_changes_nothing(stripe_api: StripeApi, number: str, message: str) -> None:
+    session = stripe_api.checkout(stripe_api.price().id, customer=stripe_api.customer(None).id)
+    mark = len(stripe_api.event_types())
     answer = pay(session.url, number)
     assert answer.status_code == 402
     assert message.replace("'", "&#x27;") in answer.text
-    assert since(shop, mark) == []
-    assert shop.v1.checkout.sessions.retrieve(session.id).status == "open"
+    assert since(stripe_api, mark) == []
+    assert stripe_api.v1.checkout.sessions.retrieve(session.id).status == "open"
     assert pay(session.url).status_code == 303
 
 
-def test_a_payment_can_be_authenticated_or_denied(shop: Shop) -> None:
-    session = shop.checkout(shop.price().id, customer=shop.customer(None).id)
-    asked = pay(session.url, "4000002500003155")
-    assert (asked.status_code, 'value="authenticate"' in asked.text) == (200, True)
-    assert shop.v1.checkout.sessions.retrieve(session.id).status == "open"
+def test_a_payment_can_be_authenticated_or_denied(stripe_api: StripeApi) -> None:
+    session = stripe_api.checkout(stripe_api.price().id, customer=stripe_api.customer(None).id)
+    requested = pay(session.url, "4000002500003155")
+    assert (requested.status_code, 'value="authenticate"' in requested.text) == (200, True)
+    assert stripe_api.v1.checkout.sessions.retrieve(session.id).status == "open"
     denied = pay(session.url, "4000002500003155", action="deny")
     assert (denied.status_code, "unable to authenticate" in denied.text) == (402, True)
     assert pay(session.url, "4000002500003155", action="authenticate").status_code == 303
-    assert shop.v1.checkout.sessions.retrieve(session.id).status == "complete"
+    assert stripe_api.v1.checkout.sessions.retrieve(session.id).status == "complete"
 
 
-def test_a_promotion_code_lowers_the_first_invoice(shop: Shop) -> None:
-    coupon = shop.v1.coupons.create({"percent_off": 20, "duration": "once"})
-    shop.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "SAVE20"})
-    session = shop.checkout(shop.price(1000).id, customer=shop.customer(None).id, allow_promotion_codes=True)
+def test_a_promotion_code_lowers_the_first_invoice(stripe_api: StripeApi) -> None:
+    coupon = stripe_api.v1.coupons.create({"percent_off": 20, "duration": "once"})
+    stripe_api.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "SAVE20"})
+    session = stripe_api.checkout(stripe_api.price(1000).id, customer=stripe_api.customer(None).id, allow_promotion_codes=True)
     assert "This code is invalid." in post(session.url, action="promotion", promotionCode="NOPE").text
     assert "$8.00" in post(session.url, action="promotion", promotionCode="save20").text
     pay(session.url)
-    done = shop.v1.checkout.sessions.retrieve(session.id, {"expand": ["total_details.breakdown", "line_items.data.discounts"]}).to_dict()
+    done = stripe_api.v1.checkout.sessions.retrieve(
+        session.id, {"expand": ["total_details.breakdown", "line_items.data.discounts"]}
+    ).to_dict()
     assert (done["amount_subtotal"], done["amount_total"]) == (1000, 800)
     assert done["total_details"]["breakdown"]["discounts"][0]["amount"] == 200
     assert done["line_items"]["data"][0]["discounts"][0]["amount"] == 200
-    assert shop.latest(done["subscription"]).amount_paid == 800
-    assert shop.v1.coupons.retrieve(coupon.id).times_redeemed == 1
+    assert stripe_api.latest(done["subscription"]).amount_paid == 800
+    assert stripe_api.v1.coupons.retrieve(coupon.id).times_redeemed == 1
 
 
-def test_payment_and_setup_mode_have_pages(shop: Shop) -> None:
-    customer = shop.customer(None)
-    product = shop.v1.products.create({"name": "Setup fee"})
-    price = shop.v1.prices.create({"product": product.id, "currency": "usd", "unit_amount": 5000})
-    once = shop.checkout(price.id, mode="payment", customer=customer.id)
+def test_payment_and_setup_mode_have_pages(stripe_api: StripeApi) -> None:
+    customer = stripe_api.customer(None)
+    product = stripe_api.v1.products.create({"name": "Setup fee"})
+    price = stripe_api.v1.prices.create({"product": product.id, "currency": "usd", "unit_amount": 5000})
+    once = stripe_api.checkout(price.id, mode="payment", customer=customer.id)
     pay(once.url)
-    paid = shop.v1.checkout.sessions.retrieve(once.id, {"expand": ["payment_intent"]}).to_dict()
+    paid = stripe_api.v1.checkout.sessions.retrieve(once.id, {"expand": ["payment_intent"]}).to_dict()
     assert (paid["payment_status"], paid["payment_intent"]["amount_received"]) == ("paid", 5000)
-    saved = shop.v1.checkout.sessions.create(
-        {"mode": "setup", "customer": customer.id, "currency": "usd", "success_url": "http://shop.test/"}
+    saved = stripe_api.v1.checkout.sessions.create(
+        {"mode": "setup", "customer": customer.id, "currency": "usd", "success_url": "http://stripe_api.test/"}
     )
     pay(saved.url)
-    assert shop.v1.checkout.sessions.retrieve(saved.id).setup_intent
+    assert stripe_api.v1.checkout.sessions.retrieve(saved.id).setup_intent
 
 
-def test_an_expired_session_cannot_be_paid(shop: Shop) -> None:
-    session = shop.checkout(shop.price().id)
-    assert shop.v1.checkout.sessions.expire(session.id).status == "expired"
-    assert shop.event_types("checkout") == ["checkout.session.expired"]
+def test_an_expired_session_cannot_be_paid(stripe_api: StripeApi) -> None:
+    session = stripe_api.checkout(stripe_api.price().id)
+    assert stripe_api.v1.checkout.sessions.expire(session.id).status == "expired"
+    assert stripe_api.event_types("checkout") == ["checkout.session.expired"]
     assert requests.get(session.url, timeout=5).status_code == 410
     with pytest.raises(stripe.InvalidRequestError):
-        shop.v1.checkout.sessions.expire(session.id)
+        stripe_api.v1.checkout.sessions.expire(session.id)
 
 
 @pytest.mark.parametrize(
@@ -161,22 +163,22 @@ def test_an_expired_session_cannot_be_paid(shop: Shop) -> None:
         {"success_url": None},
     ],
 )
-def test_an_invalid_session_is_refused(shop: Shop, wrong: dict[str, object]) -> None:
-    price = shop.price().id
-    given: dict[str, object] = {
+def test_an_invalid_session_is_refused(stripe_api: StripeApi, wrong: dict[str, object]) -> None:
+    price = stripe_api.price().id
+    params: dict[str, object] = {
         "mode": "subscription",
         "line_items": [{"price": price, "quantity": 1}],
-        "success_url": "http://shop.test/",
+        "success_url": "http://stripe_api.test/",
         **wrong,
     }
     with pytest.raises(stripe.InvalidRequestError):
-        shop.v1.checkout.sessions.create({key: value for key, value in given.items() if value is not None})  # type: ignore[arg-type]
+        stripe_api.v1.checkout.sessions.create({key: value for key, value in params.items() if value is not None})  # type: ignore[arg-type]
 
 
-def test_a_completed_page_redirects_and_charges_once(shop: Shop) -> None:
-    session = shop.checkout(shop.price().id, customer=shop.customer(None).id)
+def test_a_completed_page_redirects_and_charges_once(stripe_api: StripeApi) -> None:
+    session = stripe_api.checkout(stripe_api.price().id, customer=stripe_api.customer(None).id)
     pay(session.url)
     assert requests.get(session.url, allow_redirects=False, timeout=5).status_code == 303
     assert pay(session.url).status_code == 303
-    assert len(shop.v1.charges.list().data) == 1
+    assert len(stripe_api.v1.charges.list().data) == 1
     assert CARD["cardNumber"].startswith("4242")

@@ -1,4 +1,4 @@
-"""Scenarios that others wrote against Stripe's test clocks run unmodified against the simulator."""
+"""Published scenarios for Stripe's test clocks run unmodified against the simulator."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import stripe
-from simulator_fixtures import Shop
+from simulator_fixtures import StripeApi
 from stripe_simulator.testing import KEY, Running
 
 SCENARIOS = sorted(path.name for path in (files("billing_e2e") / "scenarios").iterdir() if path.name.endswith(".yml"))
@@ -25,8 +25,10 @@ main(sys.argv[2:])
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_scenario_passes_unmodified(simulator: Running, shop: Shop, client: stripe.StripeClient, tmp_path: Path, scenario: str) -> None:
-    monthly, upgrade = shop.price(1000), shop.price(2000)
+def test_scenario_passes_unmodified(
+    simulator: Running, stripe_api: StripeApi, client: stripe.StripeClient, tmp_path: Path, scenario: str
+) -> None:
+    monthly, upgrade = stripe_api.price(1000), stripe_api.price(2000)
     config = tmp_path / "billing-e2e.yml"
     config.write_text(f"stripe:\n  key: ${{STRIPE_TEST_KEY}}\nvars:\n  monthly_price: {monthly.id}\n  upgrade_price: {upgrade.id}\n")
     path = str(files("billing_e2e") / "scenarios" / scenario)

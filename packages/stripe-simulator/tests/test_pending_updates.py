@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 import stripe
-from simulator_fixtures import START, Shop
+from simulator_fixtures import START, StripeApi
 from test_changes import DAY, swap
 
 HOUR = 3600
@@ -15,18 +15,18 @@ PENDING: dict[str, Any] = {"proration_behavior": "always_invoice", "payment_beha
 class Waiting:
     """Return a subscription whose bank requires authentication for an upgrade from `cheap` to `dear`."""
 
-    def __init__(self, shop: Shop, card: str = "pm_card_authenticationRequired") -> None:
-        self.shop, self.customer = shop, shop.customer()
-        self.cheap, self.dear = shop.price(1000).id, shop.price(2000).id
-        self.id = shop.subscribe(self.customer, self.cheap).id
-        shop.card(self.customer.id, card)
-        shop.advance(self.customer, START + DAY)
-        self.mark = len(shop.event_types())
-        self.update = swap(shop, self.id, self.dear, **PENDING)
+    def __init__(self, stripe_api: StripeApi, card: str = "pm_card_authenticationRequired") -> None:
+        self.stripe_api, self.customer = stripe_api, stripe_api.customer()
+        self.cheap, self.dear = stripe_api.price(1000).id, stripe_api.price(2000).id
+        self.id = stripe_api.subscribe(self.customer, self.cheap).id
+        stripe_api.card(self.customer.id, card)
+        stripe_api.advance(self.customer, START + DAY)
+        self.mark = len(stripe_api.event_types())
+        self.update = swap(stripe_api, self.id, self.dear, **PENDING)
 
     @property
     def now(self) -> stripe.Subscription:
-        return self.shop.v1.subscriptions.retrieve(self.id)
+        return self.stripe_api.v1.subscriptions.retrieve(self.id)
 
     @property
     def price(self) -> str:
@@ -34,25 +34,25 @@ class Waiting:
 
     @property
     def invoice(self) -> stripe.Invoice:
-        return self.shop.latest(self.id)
+        return self.stripe_api.latest(self.id)
 
     def event_types(self) -> list[str]:
-        return [kind for kind in self.shop.event_types()[self.mark :] if kind.startswith(("customer.subscription", "invoice.voided"))]
+        return [kind for kind in self.stripe_api.event_types()[self.mark :] if kind.startswith(("customer.subscription", "invoice.voided"))]
 
 
-def test_an_unconfirmed_payment_changes_nothing(shop: Shop) -> None:
-    waiting = Waiting(shop)
+def test_an_unconfirmed_payment_changes_nothing(stripe_api: StripeApi) -> None:
+    waiting = Waiting(stripe_api)
     assert (waiting.update.status, waiting.price) == ("active", waiting.cheap)
     assert waiting.update.pending_update.expires_at == START + DAY + 23 * HOUR
     assert (waiting.invoice.status, waiting.invoice.next_payment_attempt) == ("open", None)
-    assert not shop.v1.customers.retrieve(waiting.customer.id).delinquent
+    assert not stripe_api.v1.customers.retrieve(waiting.customer.id).delinquent
     assert waiting.event_types() == ["customer.subscription.updated"]
 
 
-def test_the_hosted_invoice_links_to_the_confirmation(shop: Shop) -> None:
-    waiting = Waiting(shop)
+def test_the_hosted_invoice_links_to_the_confirmation(stripe_api: StripeApi) -> None:
+    waiting = Waiting(stripe_api)
     url = str(waiting.invoice.hosted_invoice_url)
-    intent = shop.v1.invoices.retrieve(str(waiting.invoice.id), {"expand": ["payments"]}).payments.data[0].payment.payment_intent
+    intent = stripe_api.v1.invoices.retrieve(str(waiting.invoice.id), {"expand": ["payments"]}).payments.data[0].payment.payment_intent
     assert f"/3ds/{intent}" in httpx.get(url).text
     done = httpx.post(f"{url.partition('/i/')[0]}/3ds/{intent}", data={"action": "authenticate"})
     assert (done.status_code, done.headers["location"]) == (303, url)
@@ -61,56 +61,58 @@ def test_the_hosted_invoice_links_to_the_confirmation(shop: Shop) -> None:
     assert "Confirm your payment" not in httpx.get(url).text
 
 
-def test_a_declined_card_does_not_end_the_subscription(shop: Shop) -> None:
-    waiting = Waiting(shop)
+def test_a_declined_card_does_not_end_the_subscription(stripe_api: StripeApi) -> None:
+    waiting = Waiting(stripe_api)
     for _ in range(3):
         with pytest.raises(stripe.CardError):
-            shop.v1.invoices.pay(str(waiting.invoice.id), {"payment_method": shop.card(waiting.customer.id, "pm_card_chargeCustomerFail")})
+            stripe_api.v1.invoices.pay(
+                str(waiting.invoice.id), {"payment_method": stripe_api.card(waiting.customer.id, "pm_card_chargeCustomerFail")}
+            )
     assert (waiting.now.status, waiting.price) == ("active", waiting.cheap)
     assert waiting.now.pending_update
 
 
-def test_voiding_the_invoice_discards_the_pending_update(shop: Shop) -> None:
-    waiting = Waiting(shop)
-    shop.v1.invoices.void_invoice(str(waiting.invoice.id))
+def test_voiding_the_invoice_discards_the_pending_update(stripe_api: StripeApi) -> None:
+    waiting = Waiting(stripe_api)
+    stripe_api.v1.invoices.void_invoice(str(waiting.invoice.id))
     assert (waiting.now.pending_update, waiting.price, waiting.now.status) == (None, waiting.cheap, "active")
     assert "customer.subscription.pending_update_applied" not in waiting.event_types()
-    shop.advance(waiting.customer, START + 3 * DAY)
+    stripe_api.advance(waiting.customer, START + 3 * DAY)
     assert "customer.subscription.pending_update_expired" not in waiting.event_types()
 
 
-def test_a_pending_update_expires_with_the_period_if_sooner(shop: Shop) -> None:
-    waiting = Waiting(shop)
-    shop.v1.invoices.void_invoice(str(waiting.invoice.id))
-    end = shop.end_of(waiting.id)
-    shop.advance(waiting.customer, end - HOUR)
+def test_a_pending_update_expires_with_the_period_if_sooner(stripe_api: StripeApi) -> None:
+    waiting = Waiting(stripe_api)
+    stripe_api.v1.invoices.void_invoice(str(waiting.invoice.id))
+    end = stripe_api.end_of(waiting.id)
+    stripe_api.advance(waiting.customer, end - HOUR)
     # The price is so high that an hour of it can be charged. Less than 50 cents would move to the balance.
-    assert swap(shop, waiting.id, shop.price(100_000).id, **PENDING).pending_update.expires_at == end
-    shop.advance(waiting.customer, end + HOUR // 2)
+    assert swap(stripe_api, waiting.id, stripe_api.price(100_000).id, **PENDING).pending_update.expires_at == end
+    stripe_api.advance(waiting.customer, end + HOUR // 2)
     assert (waiting.now.pending_update, waiting.price) == (None, waiting.cheap)
     assert waiting.invoice.billing_reason == "subscription_cycle"
     assert "customer.subscription.pending_update_expired" in waiting.event_types()
 
 
-def test_another_change_replaces_the_pending_update(shop: Shop) -> None:
-    waiting = Waiting(shop)
+def test_another_change_replaces_the_pending_update(stripe_api: StripeApi) -> None:
+    waiting = Waiting(stripe_api)
     first = str(waiting.invoice.id)
-    dearer = shop.price(3000).id
-    changed = swap(shop, waiting.id, dearer, **PENDING)
+    dearer = stripe_api.price(3000).id
+    changed = swap(stripe_api, waiting.id, dearer, **PENDING)
     assert changed.pending_update.subscription_items[0].price.id == dearer
-    assert shop.v1.invoices.retrieve(first).status == "void"
+    assert stripe_api.v1.invoices.retrieve(first).status == "void"
     assert waiting.invoice.id != first
 
 
-def test_a_new_phase_discards_the_pending_update(shop: Shop) -> None:
-    waiting = Waiting(shop)
-    schedule = shop.v1.subscription_schedules.create({"from_subscription": waiting.id})
+def test_a_new_phase_discards_the_pending_update(stripe_api: StripeApi) -> None:
+    waiting = Waiting(stripe_api)
+    schedule = stripe_api.v1.subscription_schedules.create({"from_subscription": waiting.id})
     rows: Any = [{"price": waiting.cheap, "quantity": 1}]
     start, middle = schedule.phases[0].start_date, START + DAY + 2 * HOUR
     phases: Any = [{"items": rows, "start_date": start, "end_date": middle}, {"items": rows, "duration": {"interval": "month"}}]
-    shop.v1.subscription_schedules.update(schedule.id, {"phases": phases})
+    stripe_api.v1.subscription_schedules.update(schedule.id, {"phases": phases})
     assert waiting.now.pending_update
-    shop.advance(waiting.customer, middle + HOUR)
+    stripe_api.advance(waiting.customer, middle + HOUR)
     assert (waiting.now.pending_update, waiting.price) == (None, waiting.cheap)
     assert "customer.subscription.pending_update_expired" in waiting.event_types()
 
@@ -118,9 +120,9 @@ def test_a_new_phase_discards_the_pending_update(shop: Shop) -> None:
 @pytest.mark.parametrize(
     "more", [{"description": "x"}, {"cancel_at_period_end": True}, {"default_payment_method": ""}, {"items": [{"deleted": True}]}]
 )
-def test_unsupported_attributes_of_pending_updates_are_refused(shop: Shop, more: dict[str, Any]) -> None:
-    subscription = shop.subscribe(shop.customer(), shop.price(1000).id)
+def test_unsupported_attributes_of_pending_updates_are_refused(stripe_api: StripeApi, more: dict[str, Any]) -> None:
+    subscription = stripe_api.subscribe(stripe_api.customer(), stripe_api.price(1000).id)
     if "items" in more:
         more = {"items": [{"id": subscription["items"].data[0].id, "deleted": True}]}
     with pytest.raises(stripe.InvalidRequestError, match="supported attributes"):
-        shop.v1.subscriptions.update(subscription.id, {**PENDING, **more})
+        stripe_api.v1.subscriptions.update(subscription.id, {**PENDING, **more})

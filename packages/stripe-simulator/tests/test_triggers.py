@@ -15,7 +15,7 @@ from stripe_simulator.routes import check
 from stripe_simulator.testing import KEY, Running
 
 Step = tuple[str, str, dict[str, Any]]
-"""The name for what is answered (`!` in front if the call is to be refused), the call, its parameters. `<name.path>` refers back."""
+"""The name of the response (`!name` if the call must be refused), the call and its parameters. `<name.path>` refers to a response."""
 
 NEW_YEAR, FEBRUARY = 1_577_836_800, 1_580_515_200
 FAR_AHEAD = 1_893_456_000
@@ -56,7 +56,12 @@ PORTAL: Step = (
     "POST /v1/billing_portal/configurations",
     {"business_profile": {"headline": "scripted"}, "features": {"subscription_cancel": {"enabled": True}}},
 )
-ORDER = {"success_url": "https://shop.test", "cancel_url": "https://shop.test", "mode": "payment", "line_items": [{**ROW, "quantity": 2}]}
+ORDER = {
+    "success_url": "https://stripe_api.test",
+    "cancel_url": "https://stripe_api.test",
+    "mode": "payment",
+    "line_items": [{**ROW, "quantity": 2}],
+}
 CHECKOUT: tuple[Step, ...] = (PRODUCT, ONE_TIME, ("session", "POST /v1/checkout/sessions", ORDER))
 EURO: tuple[Step, ...] = (
     PRODUCT,
@@ -82,13 +87,13 @@ def attempted(method: str, refused: bool = False) -> tuple[Step, ...]:
 
 def scheduled(**more: Any) -> tuple[Step, ...]:
     phases = [{"duration": MONTH, "items": [{**ROW, "quantity": quantity}]} for quantity in (1, 2)]
-    given = {"customer": "<customer.id>", "start_date": "now", "phases": phases, **more}
-    return (PAYER, PRODUCT, PRICE, ("schedule", "POST /v1/subscription_schedules", given))
+    params = {"customer": "<customer.id>", "start_date": "now", "phases": phases, **more}
+    return (PAYER, PRODUCT, PRICE, ("schedule", "POST /v1/subscription_schedules", params))
 
 
 def on_clock(to: int, **more: Any) -> tuple[Step, ...]:
-    given = {"customer": "<customer.id>", "start_date": NEW_YEAR, **more}
-    schedule = ("schedule", "POST /v1/subscription_schedules", given)
+    params = {"customer": "<customer.id>", "start_date": NEW_YEAR, **more}
+    schedule = ("schedule", "POST /v1/subscription_schedules", params)
     return (*ON_CLOCK, schedule, ("later", "POST /v1/test_helpers/test_clocks/<clock.id>/advance", {"frozen_time": to}))
 
 
@@ -193,7 +198,7 @@ SCRIPTS: dict[str, tuple[Step, ...]] = {
     "invoiceitem.created": (CUSTOMER, ITEM),
     "invoiceitem.deleted": (CUSTOMER, ITEM, ("gone", "DELETE /v1/invoiceitems/<item.id>", {})),
     "payment_intent.amount_capturable_updated": (
-        paid(capture_method="manual", confirmation_method="manual", return_url="https://shop.test"),
+        paid(capture_method="manual", confirmation_method="manual", return_url="https://stripe_api.test"),
     ),
     "payment_intent.canceled": (
         ("intent", "POST /v1/payment_intents", {"amount": 2000, "currency": "usd"}),
@@ -294,10 +299,10 @@ def resolve(value: Any, known: dict[str, Any]) -> Any:
         return value
     before, _, rest = value.partition("<")
     path, _, after = rest.partition(">")
-    found: Any = known
+    result: Any = known
     for step in path.split("."):
-        found = found[int(step)] if step.isdigit() else found[step]
-    return resolve(f"{before}{found}{after}", known)
+        result = result[int(step)] if step.isdigit() else result[step]
+    return resolve(f"{before}{result}{after}", known)
 
 
 def play(simulator: Running, client: stripe.StripeClient, steps: tuple[Step, ...]) -> None:

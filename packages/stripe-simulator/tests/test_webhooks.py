@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 import stripe
-from simulator_fixtures import Shop
+from simulator_fixtures import StripeApi
 from stripe_simulator.testing import Running, running
 
 SECRET = "whsec_" + "x" * 32
@@ -52,10 +52,10 @@ class Listener:
 
 @pytest.fixture
 def listener() -> Iterator[Listener]:
-    made = Listener()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    created = Listener()
+    yield created
+    created.server.shutdown()
+    created.server.server_close()
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def wired(listener: Listener) -> Iterator[Running]:
         yield simulator
 
 
-def control(simulator: Running, path: str, **given: Any) -> dict[str, Any]:
-    answer = requests.post(f"{simulator.base_url}/_sim/{path}", json=given, timeout=40)
+def control(simulator: Running, path: str, **params: Any) -> dict[str, Any]:
+    answer = requests.post(f"{simulator.base_url}/_sim/{path}", json=params, timeout=40)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -138,22 +138,22 @@ def test_an_outage_refuses_calls_and_delays_deliveries(wired: Running, listener:
 
 def test_pending_deliveries_are_sent_after_a_restart(listener: Listener, tmp_path: Path) -> None:
     with running(data=tmp_path, webhook_url="http://127.0.0.1:9/", webhook_secret=SECRET) as first:
-        shop = Shop(first.client())
-        customer = shop.customer()
-        subscription = shop.subscribe(customer, shop.price().id)
+        stripe_api = StripeApi(first.client())
+        customer = stripe_api.customer()
+        subscription = stripe_api.subscribe(customer, stripe_api.price().id)
     with running(data=tmp_path, webhook_url=listener.url, webhook_secret=SECRET) as second:
-        again = Shop(second.client())
+        again = StripeApi(second.client())
         assert again.v1.subscriptions.retrieve(subscription.id).status == "active"
         assert second.drain()
         assert "customer.subscription.created" in listener.types()
         assert again.renew(customer, subscription.id).status == "paid"
 
 
-def test_due_jobs_run_in_real_time(simulator: Running, shop: Shop) -> None:
-    customer = shop.v1.customers.create({})
-    shop.card(customer.id, "pm_card_visa")
-    subscription = shop.subscribe(customer, shop.price().id, trial_end=int(time.time()) + 1)
+def test_due_jobs_run_in_real_time(simulator: Running, stripe_api: StripeApi) -> None:
+    customer = stripe_api.v1.customers.create({})
+    stripe_api.card(customer.id, "pm_card_visa")
+    subscription = stripe_api.subscribe(customer, stripe_api.price().id, trial_end=int(time.time()) + 1)
     deadline = time.monotonic() + 5
-    while shop.v1.subscriptions.retrieve(subscription.id).status != "active" and time.monotonic() < deadline:
+    while stripe_api.v1.subscriptions.retrieve(subscription.id).status != "active" and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert shop.latest(subscription.id).status == "draft"
+    assert stripe_api.latest(subscription.id).status == "draft"

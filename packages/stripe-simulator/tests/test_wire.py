@@ -3,7 +3,7 @@
 import pytest
 import requests
 import stripe
-from simulator_fixtures import Shop
+from simulator_fixtures import StripeApi
 from stripe_simulator.testing import KEY, Running
 
 
@@ -48,64 +48,64 @@ def test_a_missing_parameter_is_named(simulator: Running) -> None:
 
 def test_an_invalid_request_is_recorded_as_a_finding(simulator: Running) -> None:
     call(simulator, "POST", "/v1/customers", {"wallet": "x"})
-    found = requests.get(simulator.base_url + "/_sim/findings", timeout=5).json()
-    assert found["count"] == 1
-    assert found["findings"][0]["kind"] == "request"
+    data = requests.get(simulator.base_url + "/_sim/findings", timeout=5).json()
+    assert data["count"] == 1
+    assert data["findings"][0]["kind"] == "request"
 
 
-def test_unknown_objects_and_paths_are_not_found(simulator: Running, shop: Shop) -> None:
+def test_unknown_objects_and_paths_are_not_found(simulator: Running, stripe_api: StripeApi) -> None:
     with pytest.raises(stripe.InvalidRequestError) as missing:
-        shop.v1.customers.retrieve("cus_nobody")
+        stripe_api.v1.customers.retrieve("cus_nobody")
     assert (missing.value.http_status, missing.value.code) == (404, "resource_missing")
     with pytest.raises(stripe.InvalidRequestError) as referred:
-        shop.v1.prices.create({"currency": "usd", "product": "prod_nothing", "unit_amount": 1})
+        stripe_api.v1.prices.create({"currency": "usd", "product": "prod_nothing", "unit_amount": 1})
     assert (referred.value.http_status, referred.value.param) == (400, "product")
     assert call(simulator, "GET", "/v1/nonsense").status_code == 404
     assert call(simulator, "GET", "/v1/topups").status_code == 501
 
 
-def test_metadata_is_merged_and_cleared(shop: Shop) -> None:
-    customer = shop.v1.customers.create({"metadata": {"a": "1", "b": "2"}})
-    changed = shop.v1.customers.update(customer.id, {"metadata": {"b": "", "c": "3"}})
+def test_metadata_is_merged_and_cleared(stripe_api: StripeApi) -> None:
+    customer = stripe_api.v1.customers.create({"metadata": {"a": "1", "b": "2"}})
+    changed = stripe_api.v1.customers.update(customer.id, {"metadata": {"b": "", "c": "3"}})
     assert changed.to_dict()["metadata"] == {"a": "1", "c": "3"}
-    assert shop.v1.customers.update(customer.id, {"metadata": ""}).to_dict()["metadata"] == {}
+    assert stripe_api.v1.customers.update(customer.id, {"metadata": ""}).to_dict()["metadata"] == {}
 
 
-def test_lists_are_paginated_newest_first(shop: Shop) -> None:
-    made = [shop.v1.customers.create({"email": f"{number}@example.com"}).id for number in range(5)]
-    first = shop.v1.customers.list({"limit": 2})
-    assert ([c.id for c in first.data], first.has_more) == (made[:2:-1], True)
-    following = shop.v1.customers.list({"limit": 2, "starting_after": first.data[-1].id})
-    assert [c.id for c in following.data] == [made[2], made[1]]
-    back = shop.v1.customers.list({"limit": 2, "ending_before": following.data[0].id})
-    assert [c.id for c in back.data] == made[:2:-1]
-    assert [c.id for c in shop.v1.customers.list({"limit": 2}).auto_paging_iter()] == made[::-1]
-    assert [c.id for c in shop.v1.customers.list({"email": "3@example.com"}).data] == [made[3]]
-    assert shop.v1.customers.list({"created": {"gt": 4_000_000_000}}).data == []
+def test_lists_are_paginated_newest_first(stripe_api: StripeApi) -> None:
+    created = [stripe_api.v1.customers.create({"email": f"{number}@example.com"}).id for number in range(5)]
+    first = stripe_api.v1.customers.list({"limit": 2})
+    assert ([c.id for c in first.data], first.has_more) == (created[:2:-1], True)
+    following = stripe_api.v1.customers.list({"limit": 2, "starting_after": first.data[-1].id})
+    assert [c.id for c in following.data] == [created[2], created[1]]
+    back = stripe_api.v1.customers.list({"limit": 2, "ending_before": following.data[0].id})
+    assert [c.id for c in back.data] == created[:2:-1]
+    assert [c.id for c in stripe_api.v1.customers.list({"limit": 2}).auto_paging_iter()] == created[::-1]
+    assert [c.id for c in stripe_api.v1.customers.list({"email": "3@example.com"}).data] == [created[3]]
+    assert stripe_api.v1.customers.list({"created": {"gt": 4_000_000_000}}).data == []
 
 
-def test_expand_follows_paths_and_refuses_invalid_ones(shop: Shop) -> None:
-    price = shop.price()
-    customer = shop.customer()
-    subscription = shop.subscribe(customer, price.id, expand=["latest_invoice.payments"])
+def test_expand_follows_paths_and_refuses_invalid_ones(stripe_api: StripeApi) -> None:
+    price = stripe_api.price()
+    customer = stripe_api.customer()
+    subscription = stripe_api.subscribe(customer, price.id, expand=["latest_invoice.payments"])
     invoice = subscription.to_dict()["latest_invoice"]
-    deep = shop.v1.invoice_payments.list({"invoice": invoice["id"], "expand": ["data.payment.payment_intent.customer"]}).data[0]
+    deep = stripe_api.v1.invoice_payments.list({"invoice": invoice["id"], "expand": ["data.payment.payment_intent.customer"]}).data[0]
     assert deep.to_dict()["payment"]["payment_intent"]["customer"]["id"] == customer.id
-    listed = shop.v1.subscriptions.list({"customer": customer.id, "expand": ["data.customer", "data.items.data.price"]}).data[0]
+    listed = stripe_api.v1.subscriptions.list({"customer": customer.id, "expand": ["data.customer", "data.items.data.price"]}).data[0]
     assert listed.to_dict()["customer"]["id"] == customer.id
     assert listed.to_dict()["items"]["data"][0]["price"]["id"] == price.id
-    with pytest.raises(stripe.InvalidRequestError) as refused:
-        shop.v1.customers.retrieve(customer.id, {"expand": ["nonsense"]})
-    assert "cannot be expanded" in str(refused.value)
+    with pytest.raises(stripe.InvalidRequestError) as error:
+        stripe_api.v1.customers.retrieve(customer.id, {"expand": ["nonsense"]})
+    assert "cannot be expanded" in str(error.value)
 
 
-def test_requests_of_the_mirror_are_supported(simulator: Running, shop: Shop) -> None:
-    customer = shop.customer()
-    price = shop.price()
-    subscription = shop.subscribe(customer, price.id)
-    invoice = shop.latest(subscription.id)
-    intent = shop.v1.payment_intents.list({"customer": customer.id}).data[0]
-    session = shop.checkout(price.id, customer=customer.id)
+def test_requests_of_the_mirror_are_supported(simulator: Running, stripe_api: StripeApi) -> None:
+    customer = stripe_api.customer()
+    price = stripe_api.price()
+    subscription = stripe_api.subscribe(customer, price.id)
+    invoice = stripe_api.latest(subscription.id)
+    intent = stripe_api.v1.payment_intents.list({"customer": customer.id}).data[0]
+    session = stripe_api.checkout(price.id, customer=customer.id)
     for path in (
         "account",
         f"customers/{customer.id}?expand[0]=default_source&expand[1]=sources",
@@ -131,7 +131,7 @@ def test_an_idempotency_key_replays_the_first_response(simulator: Running) -> No
     assert (other.status_code, other.json()["error"]["type"]) == (400, "idempotency_error")
 
 
-def test_a_decline_is_replayed_and_an_invalid_request_is_not(simulator: Running, shop: Shop) -> None:
+def test_a_decline_is_replayed_and_an_invalid_request_is_not(simulator: Running, stripe_api: StripeApi) -> None:
     wrong = call(simulator, "POST", "/v1/customers", {"balance": "much"}, **{"Idempotency-Key": "two"})
     right = call(simulator, "POST", "/v1/customers", {"balance": "1"}, **{"Idempotency-Key": "two"})
     assert (wrong.status_code, right.status_code) == (400, 200)
@@ -141,13 +141,13 @@ def test_a_decline_is_replayed_and_an_invalid_request_is_not(simulator: Running,
     assert declined[0].json() == declined[1].json()
 
 
-def test_deleted_objects_return_a_stub(shop: Shop) -> None:
-    customer = shop.v1.customers.create({"name": "Gone"})
-    assert shop.v1.customers.delete(customer.id).deleted is True
-    found = shop.v1.customers.retrieve(customer.id)
-    assert found.to_dict() == {"id": customer.id, "object": "customer", "deleted": True}
+def test_deleted_objects_return_a_stub(stripe_api: StripeApi) -> None:
+    customer = stripe_api.v1.customers.create({"name": "Gone"})
+    assert stripe_api.v1.customers.delete(customer.id).deleted is True
+    result = stripe_api.v1.customers.retrieve(customer.id)
+    assert result.to_dict() == {"id": customer.id, "object": "customer", "deleted": True}
     with pytest.raises(stripe.InvalidRequestError):
-        shop.v1.customers.update(customer.id, {"name": "Back"})
+        stripe_api.v1.customers.update(customer.id, {"name": "Back"})
 
 
 def test_validation_finds_an_object_that_violates_the_document(_simulator: Running) -> None:

@@ -1,6 +1,6 @@
 """The gate's application behind ASGI and RSGI, for HTTP servers that others maintain: what `tests.bench servers` compares.
 
-It limits bodies, and checks request lines and headers as the gate's own server does. ADR-018 lists what else that one does.
+It limits bodies, and checks request lines and headers as the gate's own server does. ADR-018 lists its other protections.
 """
 
 from __future__ import annotations

@@ -43,17 +43,17 @@ def columns() -> list[list[Any]]:
 
 
 def main(url: str, seconds: float) -> None:
-    taken: list[float] = []
+    used: list[float] = []
     with psycopg.connect(url, autocommit=True) as connection:
         for warm in (True, False):
-            taken.clear()
+            used.clear()
             end = time.perf_counter() + (0.3 if warm else seconds)
             while time.perf_counter() < end:
                 batch = columns()
-                began = time.perf_counter()
+                started = time.perf_counter()
                 connection.execute(INSERT, batch, prepare=True)
-                taken.append(time.perf_counter() - began)
-    print(json.dumps({"events": SIZE * len(taken), "seconds": sum(taken), "latencies": taken}))
+                used.append(time.perf_counter() - started)
+    print(json.dumps({"events": SIZE * len(used), "seconds": sum(used), "latencies": used}))
 
 
 if __name__ == "__main__":

@@ -51,18 +51,18 @@ async def run(client: str, url: str, callers: int, seconds: float) -> dict[str, 
     latencies: list[float] = []
 
     async def caller(number: int) -> None:
-        while (began := time.perf_counter()) < end:
+        while (started := time.perf_counter()) < end:
             await call(f"bench:{{{number}}}:rate")
-            latencies.append(time.perf_counter() - began)
+            latencies.append(time.perf_counter() - started)
             number = (number + callers) % WINDOWS
 
     end = time.perf_counter() + min(0.3, seconds)
     await asyncio.gather(*map(caller, range(callers)))
     latencies.clear()
-    cpu, began = time.process_time(), time.perf_counter()
-    end = began + seconds
+    cpu, started = time.process_time(), time.perf_counter()
+    end = started + seconds
     await asyncio.gather(*map(caller, range(callers)))
-    took, cpu, calls = time.perf_counter() - began, time.process_time() - cpu, len(latencies)
+    took, cpu, calls = time.perf_counter() - started, time.process_time() - cpu, len(latencies)
     latencies.sort()
     p50, p99 = latencies[calls // 2], latencies[int(calls * 0.99)]
     return {"rate": calls / took, "cpu_us": cpu / calls * 1e6, "p50_ms": p50 * 1e3, "p99_ms": p99 * 1e3}

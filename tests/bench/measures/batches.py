@@ -24,30 +24,30 @@ def measure(bench: Bench) -> list[Row]:
     raw = RawPostgres(RAW, bench.world, bench.peers.url)
     for size in options.sizes[1:]:
         subjects: list[Subject] = [raw, bulk(bench, size)]
-        told = {}
+        result = {}
         for name, product in (("empty", bench.empty), ("grown", bench.grown)):
             for order, identify in (("random", requests.random_id), ("timed", requests.timed_id)):
-                told[name, order] = f"batches, {order} keys, {name}"
-                subjects.append(batches(bench, product, told[name, order], size, identify))
+                result[name, order] = f"batches, {order} keys, {name}"
+                subjects.append(batches(bench, product, result[name, order], size, identify))
         results = interleave(f"batches of {size}", subjects, options)
-        judged = size == max(options.sizes)
+        checked = size == max(options.sizes)
         rows += [
-            results.ratio(told["empty", "random"], RAW, target=0.9 if judged else None),
-            results.ratio(told["empty", "timed"], RAW, target=0.9 if judged else None),
-            results.ratio(told["empty", "random"], BULK, target=8 if judged else None),
-            results.ratio(told["grown", "random"], told["empty", "random"], target=0.8 if judged else None),
-            results.ratio(told["grown", "timed"], told["empty", "timed"], target=0.8 if judged else None),
-            results.ratio(told["grown", "timed"], BULK),
+            results.ratio(result["empty", "random"], RAW, target=0.9 if checked else None),
+            results.ratio(result["empty", "timed"], RAW, target=0.9 if checked else None),
+            results.ratio(result["empty", "random"], BULK, target=8 if checked else None),
+            results.ratio(result["grown", "random"], result["empty", "random"], target=0.8 if checked else None),
+            results.ratio(result["grown", "timed"], result["empty", "timed"], target=0.8 if checked else None),
+            results.ratio(result["grown", "timed"], BULK),
         ]
     return rows
 
 
-def batches(bench: Bench, product: Product, told: str, size: int, identify: Callable[[], str]) -> Http:
+def batches(bench: Bench, product: Product, result: str, size: int, identify: Callable[[], str]) -> Http:
     heads = product.service_heads(product.many())
     ready = max(2, int(READY * (bench.options.seconds + 0.7) / size))
     make = partial(requests.batches, PATH, heads, size, identify, ready)
     expect = b'"accepted":%d,' % size
-    return Http(told, bench.world, product.gate, make, CONNECTIONS, unit=size, expect=expect)
+    return Http(result, bench.world, product.gate, make, CONNECTIONS, unit=size, expect=expect)
 
 
 def bulk(bench: Bench, size: int) -> Http:

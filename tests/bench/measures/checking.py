@@ -15,15 +15,15 @@ def measure(bench: Bench) -> list[Row]:
     product = bench.empty
     for connections in bench.options.connections:
         subjects = [plain(bench, connections), bare_rsgi(bench, connections), api_key(bench, connections)]
-        for feature, told in (("team_collaboration", "check"), ("sessions", "check of a quota")):
+        for feature, result in (("team_collaboration", "check"), ("sessions", "check of a quota")):
             body = b'{"feature":"%s"}' % feature.encode()
             ready = product.posting(PATH, body, product.many())
-            subjects.append(Http(told, bench.world, product.gate, lambda ready=ready: ready, connections, expect=b'"allowed":true'))  # type: ignore[misc]
+            subjects.append(Http(result, bench.world, product.gate, lambda ready=ready: ready, connections, expect=b'"allowed":true'))  # type: ignore[misc]
         results = interleave(f"key check, {connections} connections", subjects, bench.options)
-        judged = connections > 1
+        checked = connections > 1
         rows += [
-            results.ratio("check", PLAIN, target=4 if judged else None),
-            results.ratio("check", API_KEY, target=20 if judged else None),
+            results.ratio("check", PLAIN, target=4 if checked else None),
+            results.ratio("check", API_KEY, target=20 if checked else None),
             results.ratio("check", RSGI, stretch=0.6),
             results.ratio("check of a quota", PLAIN),
         ]

@@ -20,7 +20,7 @@ GUESSES = 100.0
 BODY = b'{"feature":"team_collaboration"}'
 CONNECTIONS = 16
 COLD = "a key's first check"
-COLD_GUESSED = {kind: told.replace("check", COLD, 1) for kind, told in GUESSED.items()}
+COLD_GUESSED = {kind: label.replace("check", COLD, 1) for kind, label in GUESSED.items()}
 COLD_RATE = 20.0
 REFUSALS = frozenset({b"401", b"429", b"503"})
 
@@ -28,14 +28,14 @@ REFUSALS = frozenset({b"401", b"429", b"503"})
 def measure(bench: Bench) -> list[Row]:
     # A fixed rate, so that the guesses' own share of the CPU is not what is measured.
     pace = 0.3 * interleave("guessed keys, capacity", [warm(bench, None)], bench.options).median(WARM, "rate")
-    subjects = [warm(bench, pace), *(beside(bench, kind, warm(bench, pace, told)) for kind, told in GUESSED.items())]
+    subjects = [warm(bench, pace), *(beside(bench, kind, warm(bench, pace, label)) for kind, label in GUESSED.items())]
     results = interleave("guessed keys", subjects, bench.options)
-    first = [cold(bench, COLD), *(beside(bench, kind, cold(bench, told)) for kind, told in COLD_GUESSED.items())]
-    met = interleave("new keys", first, bench.options)
-    rows = [met.ratio(told, COLD, of="p99_ms", at_most=True, told=f"p99: {told}") for told in COLD_GUESSED.values()]
-    for told in GUESSED.values():
-        rows.append(results.ratio(told, WARM, of="p99_ms", target=1.5, stretch=1.0, at_most=True, told=f"p99: {told}"))
-        rows.append(results.ratio(told, WARM, of="p50_ms", at_most=True, told=f"p50: {told}"))
+    first = [cold(bench, COLD), *(beside(bench, kind, cold(bench, label)) for kind, label in COLD_GUESSED.items())]
+    rates = interleave("new keys", first, bench.options)
+    rows = [rates.ratio(label, COLD, of="p99_ms", at_most=True, label=f"p99: {label}") for label in COLD_GUESSED.values()]
+    for label in GUESSED.values():
+        rows.append(results.ratio(label, WARM, of="p99_ms", target=1.5, stretch=1.0, at_most=True, label=f"p99: {label}"))
+        rows.append(results.ratio(label, WARM, of="p50_ms", at_most=True, label=f"p50: {label}"))
     return rows
 
 

@@ -25,12 +25,12 @@ def measure(bench: Bench) -> list[Row]:
     for connections in bench.options.connections:
         subjects = [plain(bench, connections), bare_rsgi(bench, connections), usual(bench, connections), *ours(bench, connections)]
         results = interleave(f"gate, {connections} connections", subjects, bench.options)
-        judged = connections > 1
-        for told in (MANY, ONE, KEYED, BOTH):
-            rows.append(results.ratio(told, PLAIN, target=1.2 if judged and told in (MANY, ONE) else None, stretch=1.7))
+        checked = connections > 1
+        for result in (MANY, ONE, KEYED, BOTH):
+            rows.append(results.ratio(result, PLAIN, target=1.2 if checked and result in (MANY, ONE) else None, stretch=1.7))
         rows += [
-            results.ratio(MANY, USUAL, target=25 if judged else None, stretch=45),
-            results.ratio(ONE, USUAL, target=25 if judged else None, stretch=45),
+            results.ratio(MANY, USUAL, target=25 if checked else None, stretch=45),
+            results.ratio(ONE, USUAL, target=25 if checked else None, stretch=45),
             results.ratio(MANY, RSGI, stretch=0.25),
             results.ratio(DJANGO, PLAIN),
         ]
@@ -49,8 +49,8 @@ def ours(bench: Bench, connections: int) -> list[Http]:
         KEYED: lambda: requests.keyed(PATH, product.heads(many), BODY),
         BOTH: lambda: product.posting(PATH, both, many),
     }
-    found = [Http(told, bench.world, product.gate, make, connections) for told, make in makers.items()]
-    return [*found, Http(DJANGO, bench.world, product.web, makers[MANY], connections)]
+    matches = [Http(result, bench.world, product.gate, make, connections) for result, make in makers.items()]
+    return [*matches, Http(DJANGO, bench.world, product.web, makers[MANY], connections)]
 
 
 def calm(bench: Bench, reached: Results, connections: int) -> Row:

@@ -22,8 +22,8 @@ def measure(bench: Bench) -> list[Row]:
     rows = []
     for what in makers(bench.empty):
         empty, grown = f"{what}, empty", f"{what}, grown"
-        rows.append(results.ratio(empty, grown, target=1.2, at_most=True, told=f"cost: {what}, {bench.options.events:,} events to none"))
-        rows.append(results.ratio(grown, empty, of="cpu_us", at_most=True, told=f"CPU: {what}, {bench.options.events:,} events to none"))
+        rows.append(results.ratio(empty, grown, target=1.2, at_most=True, label=f"cost: {what}, {bench.options.events:,} events to none"))
+        rows.append(results.ratio(grown, empty, of="cpu_us", at_most=True, label=f"CPU: {what}, {bench.options.events:,} events to none"))
     return rows
 
 

@@ -25,14 +25,14 @@ def measure(bench: Bench) -> list[Row]:
             ("check", checking.PATH, b'{"feature":"team_collaboration"}'),
             ("authorize", gate.PATH, gate.BODY),
         ):
-            for told, keys in ((f"{what}, 10 keys", product.keys[:FEW]), (f"{what}, {len(product.keys):,} keys", product.keys)):
+            for result, keys in ((f"{what}, 10 keys", product.keys[:FEW]), (f"{what}, {len(product.keys):,} keys", product.keys)):
                 ready = [requests.request("POST", path, body, head) for head in product.heads(keys)]
-                subjects.append(Http(told, bench.world, server, lambda ready=ready: requests.cycle(ready), 16))  # type: ignore[misc]
+                subjects.append(Http(result, bench.world, server, lambda ready=ready: requests.cycle(ready), 16))  # type: ignore[misc]
         results = interleave("number of keys", subjects, bench.options)
         rows = []
         for few, many in (subjects[:2], subjects[2:]):
-            rows.append(results.ratio(few.name, many.name, target=1.2, at_most=True, told=f"cost: {many.name} to {FEW}"))
-            rows.append(results.ratio(many.name, few.name, of="cpu_us", at_most=True, told=f"CPU: {many.name} to {FEW}"))
+            rows.append(results.ratio(few.name, many.name, target=1.2, at_most=True, label=f"cost: {many.name} to {FEW}"))
+            rows.append(results.ratio(many.name, few.name, of="cpu_us", at_most=True, label=f"CPU: {many.name} to {FEW}"))
         return rows
     finally:
         bench.world.stop(server)

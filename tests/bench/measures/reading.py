@@ -29,11 +29,11 @@ def measure(bench: Bench) -> list[Row]:
             Http(DJANGO, bench.world, product.web, lambda: requests.cycle(many), connections, expect=b'"sessions"'),
         ]
         results = interleave(f"reading, {connections} connections", subjects, bench.options)
-        judged = connections > 1
+        checked = connections > 1
         rows += [
-            results.ratio(CURRENT, PLAIN, target=0.45 if judged else None, stretch=0.6),
-            results.ratio(CURRENT, ORM, target=3 if judged else None),
-            results.ratio(HEAVY, PLAIN, target=0.45 if judged else None, stretch=0.6),
+            results.ratio(CURRENT, PLAIN, target=0.45 if checked else None, stretch=0.6),
+            results.ratio(CURRENT, ORM, target=3 if checked else None),
+            results.ratio(HEAVY, PLAIN, target=0.45 if checked else None, stretch=0.6),
             results.ratio(DJANGO, PLAIN),
         ]
     return rows

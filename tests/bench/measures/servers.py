@@ -37,9 +37,9 @@ def measure(bench: Bench) -> list[Row]:
             results = interleave(f"{call}, {connections} connections", subjects, bench.options)
             for name in servers:
                 if name != OURS:
-                    rows.append(results.ratio(name, OURS, told=f"{call}: {name} to {OURS}"))
-                    rows.append(results.ratio(name, OURS, of="cpu_us", told=f"{call}: {name} to {OURS}, CPU"))
-            rows.append(results.figure(OURS, "cpu_us", "us", told=f"{call}: {OURS}, CPU"))
+                    rows.append(results.ratio(name, OURS, label=f"{call}: {name} to {OURS}"))
+                    rows.append(results.ratio(name, OURS, of="cpu_us", label=f"{call}: {name} to {OURS}, CPU"))
+            rows.append(results.figure(OURS, "cpu_us", "us", label=f"{call}: {OURS}, CPU"))
     return rows
 
 

@@ -22,9 +22,9 @@ def measure(bench: Bench) -> list[Row]:
         )
         subjects = [plain(bench, connections), get_or_create(bench, connections), event]
         results = interleave(f"single events, {connections} connections", subjects, bench.options)
-        judged = connections > 1
+        checked = connections > 1
         rows += [
-            results.ratio(EVENT, PLAIN, target=1 if judged else None, stretch=1.3),
-            results.ratio(EVENT, GET_OR_CREATE, target=12 if judged else None),
+            results.ratio(EVENT, PLAIN, target=1 if checked else None, stretch=1.3),
+            results.ratio(EVENT, GET_OR_CREATE, target=12 if checked else None),
         ]
     return rows

@@ -39,8 +39,8 @@ class Client:
         ]
         environment = {**world.environment, **SETTINGS, "DATABASE_URL": world.running.database_url}
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-        told = json.loads(done.stdout)
-        return Sample(told["rate"], told["p50_ms"], told["p99_ms"], told["cpu_us"], 0.0, 0.0, 0.0)
+        result = json.loads(done.stdout)
+        return Sample(result["rate"], result["p50_ms"], result["p99_ms"], result["cpu_us"], 0.0, 0.0, 0.0)
 
 
 def measure(bench: Bench) -> list[Row]:
@@ -48,6 +48,6 @@ def measure(bench: Bench) -> list[Row]:
     for callers in bench.options.connections:
         clients = [Client(OURS, "gate", bench, callers), Client(REDIS, "redis", bench, callers)]
         results = interleave(f"Valkey, {callers} callers", clients, bench.options)
-        rows += [results.ratio(REDIS, OURS), results.ratio(REDIS, OURS, of="cpu_us", told=f"{REDIS} to {OURS}, CPU")]
-        rows.append(results.figure(OURS, "cpu_us", "us", told=f"{OURS}, CPU"))
+        rows += [results.ratio(REDIS, OURS), results.ratio(REDIS, OURS, of="cpu_us", label=f"{REDIS} to {OURS}, CPU")]
+        rows.append(results.figure(OURS, "cpu_us", "us", label=f"{OURS}, CPU"))
     return rows

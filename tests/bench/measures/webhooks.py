@@ -28,7 +28,7 @@ def measure(bench: Bench) -> list[Row]:
             results.ratio(ANSWER, PLAIN, target=0.28 if connections > 1 else None, stretch=0.35),
             results.ratio(ANSWER, INSERT),
             results.ratio(
-                ANSWER, INSERT, of="p99_ms", target=3 if connections == SENDERS else None, at_most=True, told=f"p99: {ANSWER} to {INSERT}"
+                ANSWER, INSERT, of="p99_ms", target=3 if connections == SENDERS else None, at_most=True, label=f"p99: {ANSWER} to {INSERT}"
             ),
         ]
     return rows

@@ -17,7 +17,7 @@ def run(options: Options) -> Figures:
         publish.publish_catalog()
         customers = burst.subscribers(world, number)
         result = burst.send(world, customers, start, events=events, poisoned=POISONED, workers=2)
-        complaints = burst.complaints()
+        problems = burst.unprocessed_events()
     figures = Figures()
     figures.at_least("events", result.events, events)
     figures.at_least("customers", result.customers, number)
@@ -26,5 +26,5 @@ def run(options: Options) -> Figures:
     figures.at_most("dead letters", result.dead, 0)
     figures.at_least("customers that have their plan", result.entitled, number - POISONED)
     named = {(customer, True, "DataError") for customer in result.poisoned}
-    figures.none("poisoned customers that wait without saying why", [str(each) for each in named ^ complaints])
+    figures.none("poisoned customers that wait without saying why", [str(each) for each in named ^ problems])
     return figures

@@ -14,11 +14,11 @@ CALLS, REPEATS, AT_ONCE = 1100, 300, 1000
 def run(options: Options) -> Figures:
     figures = Figures()
     with services.database():
-        for left in LEFT:
+        for remaining in LEFT:
             calls = options.many(CALLS, least=40)
-            units = min(left, round(calls * left / CALLS) or 1) if options.scale < 1 else left
+            units = min(remaining, round(calls * remaining / CALLS) or 1) if options.scale < 1 else remaining
             result = quota_exactness.run(units, calls=calls, repeats=options.many(REPEATS), clients=options.many(AT_ONCE, least=20))
-            say(f"  {left} left: {result.calls} calls, {result.admitted} admitted, {result.again} asked again, {result.kills} kills")
+            say(f"  {remaining} left: {result.calls} calls, {result.admitted} admitted, {result.again} asked again, {result.kills} kills")
             figures.at_least(f"against {units} left: calls", result.calls, calls)
             figures.at_least("servers killed", result.kills, 3)
             figures.at_least("caches flushed", result.flushes, 1)

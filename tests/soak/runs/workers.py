@@ -19,8 +19,8 @@ def run(options: Options) -> Figures:
     races, actions = options.many(RACES), options.many(ACTIONS, least=6)
     with services.stripe() as world:
         for number in range(races):
-            dice = Random(f"{options.seed}:{number}")
-            history = replay_orders.perform(world, [(0, dice.randrange(2**16)) for _ in range(actions)])
+            rng = Random(f"{options.seed}:{number}")
+            history = replay_orders.perform(world, [(0, rng.randrange(2**16)) for _ in range(actions)])
             chaos = Chaos(seed=number, copies=3, drop=0.2, shuffle=True, late=True)
             with services.workers(world, options.logs / f"workers-{number}") as start:
                 race = concurrent_workers.run(history, start, workers=2 + number % 3, kills=options.many(5), chaos=chaos, pace=0.5)
