@@ -42,8 +42,8 @@ API_KEY_BCRYPT_ROUNDS = 12
 # Seeds of the Ed25519 keys that sign entitlements tokens and assertions for upstream servers. The first one signs, all are published.
 SIGNING_KEYS = parse_signing_keys(text("SIGNING_KEY"))
 # How long software may use an entitlements token without asking again, and how much longer while it cannot reach this server.
-ENTITLEMENTS_TOKEN_MINUTES = integer("ENTITLEMENTS_TOKEN_MINUTES", 60, least=1)
-ENTITLEMENTS_TOKEN_GRACE_HOURS = integer("ENTITLEMENTS_TOKEN_GRACE_HOURS", 72, least=0)
+ENTITLEMENTS_TOKEN_MINUTES = integer("ENTITLEMENTS_TOKEN_MINUTES", 60, minimum=1)
+ENTITLEMENTS_TOKEN_GRACE_HOURS = integer("ENTITLEMENTS_TOKEN_GRACE_HOURS", 72, minimum=0)
 # Maximum number of active keys per organization, and of keys created per hour (including rotations and take-overs). Each needs bcrypt.
 API_KEYS_PER_ORGANIZATION = integer("API_KEYS_PER_ORGANIZATION", 100, minimum=1)
 API_KEYS_PER_HOUR = integer("API_KEYS_PER_HOUR", 60, minimum=1)
