@@ -22,8 +22,9 @@ def test_a_forbidden_name_or_word_is_reported_with_its_line(tmp_path, source, re
     assert findings(tmp_path) == result
 
 
-def test_templates_are_searched_for_words(tmp_path):
-    path = tmp_path / "templates" / "web" / "example.html"
-    path.parent.mkdir(parents=True)
-    path.write_text("<p>All catalogs.</p>\n<p>Nobody.</p>\n")
-    assert findings(tmp_path) == ["templates/web/example.html:2 Nobody"]
+@pytest.mark.parametrize("name", ["templates/web/example.html", "docs/example.md", "docs/adr/ADR-009-example.md", "README.md"])
+def test_templates_and_documents_are_searched_for_words(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("All catalogs.\nNobody.\n")
+    assert findings(tmp_path) == [f"{name}:2 Nobody"]

@@ -25,11 +25,11 @@ class Server(ThreadingHTTPServer):
         super().__init__((host, port), Handler)
         self.sim = sim
         sim.base_url = f"http://{host}:{self.server_address[1]}"
-        self.courier = webhooks.WebhookDispatcher(sim)
+        self.dispatcher = webhooks.WebhookDispatcher(sim)
 
     def begin(self) -> None:
         self.sim.start()
-        self.courier.start()
+        self.dispatcher.start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         log.debug("A connection from %s broke off", client_address, exc_info=True)
@@ -38,7 +38,7 @@ class Server(ThreadingHTTPServer):
         self.server_close()
         self.sim.stopping.set()
         self.sim.deliveries_due.set()
-        self.courier.join()
+        self.dispatcher.join()
         self.sim.stop()
 
 
@@ -69,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
 def _route(server: Server, request: Request) -> Response:
     sim = server.sim
     if request.path.startswith("/_sim/"):
-        return control.respond(server.courier, sim, request)
+        return control.respond(server.dispatcher, sim, request)
     if sim.is_down():
         return Response(
             503, b'{"error": {"type": "api_error", "message": "The simulator plays dead."}}', {"Content-Type": "application/json"}

@@ -45,7 +45,7 @@ class Running:
 
     def drain(self, timeout: float = 30.0) -> bool:
         """Wait until no delivery is due. Return False on timeout."""
-        return self.server.courier.drain(timeout)
+        return self.server.dispatcher.drain(timeout)
 
 
 @contextmanager
