@@ -79,7 +79,7 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             self._elsewhere_usage.rollback()
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """Return the client's address as `address_of` does. Clients without one share their limits."""
+        """Return the client's address. Clients without an address share their limits."""
         return address_of(request) or NO_ADDRESS
 
     def is_reauthentication_required(self, *, app: str, **kwargs: Any) -> bool:

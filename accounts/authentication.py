@@ -159,7 +159,7 @@ def _log_caller(actor: Caller) -> None:
 
 
 def current_membership(request: HttpRequest) -> Membership | None:
-    """Return the user's membership in the organization selected in the session, or in the first one that they joined."""
+    """Return the membership in the organization that the session selects, or else in the organization that the user joined first."""
     user = request.user
     if isinstance(user, AnonymousUser) or not user.is_active:
         return None

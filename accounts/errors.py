@@ -78,7 +78,7 @@ class EnvironmentMismatch(DomainError):
 
 
 class InsufficientScope(DomainError):
-    """Details: `required` (a scope) and `scopes` (what the key has)."""
+    """Details: `required` (a scope) and `scopes` (those of the key)."""
 
     code = "insufficient_scope"
     status = 403

@@ -33,7 +33,7 @@ class AuthManager:
 
     @staticmethod
     def clean_name(name: str) -> str:
-        """Return an organization's name as it is stored. Raises `ValidationFailed`."""
+        """Return the normalized name of an organization. Raises `ValidationFailed`."""
         return organizations.clean_name(name)
 
     @staticmethod
@@ -43,7 +43,7 @@ class AuthManager:
 
     @staticmethod
     def organizations_of(user: User, *, closed: bool = False) -> list[Organization]:
-        """Return the user's open organizations by name, or with `closed` the closed ones whose invoices the user may see."""
+        """Return the user's open organizations by name, or with `closed` the closed organizations whose invoices the user may see."""
         return organizations.of_user(user, closed=closed)
 
     def as_member(self, user: User) -> Caller:
@@ -122,7 +122,7 @@ class AuthManager:
 
     @staticmethod
     def accept_invitation(token: str, user: User, seat_limit: SeatLimit | None) -> Membership:
-        """Make `user` a member. Raises as `find_invitation`, and `SeatLimitReached`, `AlreadyMember`, `PermissionDenied`."""
+        """Make `user` a member. Raises the errors of `find_invitation`, and `SeatLimitReached`, `AlreadyMember`, `PermissionDenied`."""
         return invitations.accept(token, user, seat_limit)
 
     def _here(self, actor: Actor) -> Actor:

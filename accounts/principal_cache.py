@@ -119,9 +119,9 @@ class PrincipalCache:
         return cached
 
     def get_by_digest(self, digest: bytes) -> Principal | None:
-        """Return the principal of a verified key by its `memory_digest`, or None where `get` has to be asked. Never waits.
+        """Return the principal of a verified key by its `memory_digest`, or None if `get` must be called. It does no I/O.
 
-        The checks are those of `get`: nothing after a second without contact to the database, no revoked key, no expired key.
+        As with `get`, the result is None for revoked and expired keys, and if the invalidation log was not read for a second.
         """
         if not watcher.is_fresh():
             return None

@@ -88,10 +88,10 @@ watcher.periodic(FLUSH_SECONDS, service_last_use.flush)
 def name_customer(
     headers: Mapping[str, str], query: Mapping[str, str], body: bytes, content_type: str
 ) -> tuple[str | None, UUID | None, bytes]:
-    """Return the credential or the organization that the request names, and the body without these fields.
+    """Return the customer's credential or organization ID from a request with a service key, and the body without them.
 
-    Headers name the customer of any request. A JSON object may do it in its fields `credential` and `organizationId`, and a request without
-    a body in the query parameter `organizationId`. Raises `CustomerRequired` or `CustomerNotFound`.
+    Every request can name the customer in a header. Instead, a JSON object can use the fields `credential` and `organizationId`, and a
+    request without a body the query parameter `organizationId`. Raises `CustomerRequired` or `CustomerNotFound`.
     """
     named = [(True, headers.get(CREDENTIAL_HEADER)), (False, headers.get(ORGANIZATION_HEADER))]
     if not body:

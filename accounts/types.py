@@ -81,7 +81,7 @@ class ServicePrincipal:
 
 @dataclass(frozen=True)
 class Caller:
-    """A signed-in member (`key` is None), an API key or a service key. `scopes` and `permissions` are the effective ones."""
+    """A signed-in member (`key` is None), an API key or a service key. `scopes` and `permissions` are those of the request."""
 
     organization: Organization
     user: User | None

@@ -90,7 +90,7 @@ def each_migration(targets: Iterable[tuple[str, int]], actor_id: str, reason: st
 
 
 def queued_locks(subjects: Iterable[str]) -> set[str]:
-    """Return those of `subjects` that are locks of queued or running jobs."""
+    """Return the `subjects` that are locks of queued or running jobs."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT DISTINCT lock FROM procrastinate_jobs WHERE lock = ANY(%s) AND status IN ('todo', 'doing')",

@@ -20,7 +20,7 @@ from .amounts import estimated_total
 
 
 def current_subscription(organization: Organization) -> SubscriptionState | None:
-    """Return the relevant subscription: live ones before ended ones, then ones with a known plan, then the newest; None without any."""
+    """Return the relevant subscription: a live one if possible, then one with a known plan, then the newest. None if there is none."""
     return _live_subscription(_states(organization))
 
 

@@ -45,7 +45,7 @@ class EntitlementsCache:
         return self._generation
 
     def put(self, generation: int, entitlements: Entitlements) -> None:
-        """Store entitlements that were read after `generation()` returned `generation`."""
+        """Store entitlements, unless there was an invalidation since `generation()` returned `generation`."""
         with self._lock:
             if generation != self._generation:
                 return

@@ -50,7 +50,7 @@ class CurrentUsage(Struct, rename="camel"):
 
 
 def overage_units(organization: Organization, entitlement: FeatureEntitlement, period: Period) -> int:
-    """Return the units beyond the allowance and what was credited in the period, whether or not they are sold."""
+    """Return the units that were used beyond the allowance and the credit of the period, whether or not they are sold."""
     counter = UsageCounter.objects.filter(organization=organization, feature=entitlement.feature, period_start=period.start).first()
     return 0 if entitlement.limit is None or counter is None else max(0, counter.used - entitlement.limit - counter.credited)
 

@@ -210,7 +210,10 @@ Command = AuthorizeCommand | EventBatch | SettleHold | SetGauge | SpooledAuthori
 
 
 class ItemResult(Struct, rename="camel"):
-    """The result of one item, in units. `limit` and `remaining` are None if unlimited or boolean; `resets_at` if waiting does not help."""
+    """The result of one item, in units.
+
+    `limit` and `remaining` are None for unlimited and boolean features. `resets_at` is None if waiting does not help.
+    """
 
     feature: str
     kind: Kind

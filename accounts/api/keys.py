@@ -117,7 +117,7 @@ class Keys(ApiListView):
 
 
 class Key(ApiView):
-    """One API key, to revoke it."""
+    """An API key, which can be revoked."""
 
     @endpoint("revoke_key", tag="Identity")
     def delete(self, actor: Caller, key_id: UUID) -> None:

@@ -73,13 +73,15 @@ class KeySchema(Schema):
     status = serializers.SerializerMethodField()
     created_by = serializers.SerializerMethodField("get_created_by")
     created_at = serializers.DateTimeField(help_text="Time of creation.")
-    expires_at = serializers.DateTimeField(allow_null=True, help_text="When the key expires. null: it does not expire.")
-    revoked_at = serializers.DateTimeField(allow_null=True, help_text="When the key was revoked. null: it was not revoked.")
+    expires_at = serializers.DateTimeField(allow_null=True, help_text="When the key expires. null if it does not expire.")
+    revoked_at = serializers.DateTimeField(allow_null=True, help_text="When the key was revoked. null if it was not revoked.")
     last_used_at = serializers.DateTimeField(
-        allow_null=True, help_text="When the key was last used. null: it was never used. Written within seconds of the use."
+        allow_null=True, help_text="When the key was last used, with a delay of some seconds. null if it was never used."
     )
     rotated_from = serializers.UUIDField(
-        source="rotated_from_id", allow_null=True, help_text="ID of the key that this key replaced by rotation. null: it replaced none."
+        source="rotated_from_id",
+        allow_null=True,
+        help_text="ID of the key that this key replaced in a rotation. null if it did not replace one.",
     )
 
     def get_status(self, key: ApiKey) -> str:

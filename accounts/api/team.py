@@ -58,7 +58,7 @@ class Members(ApiListView):
 
 
 class Member(ApiView):
-    """One member, to change the role or to remove the member."""
+    """A member, whose role can be changed and who can be removed."""
 
     @endpoint(
         "change_role",
@@ -112,7 +112,7 @@ class Invitations(ApiListView):
 
 
 class Invitation(ApiView):
-    """One invitation, to revoke it."""
+    """An invitation, which can be revoked."""
 
     @endpoint("revoke_invitation", tag="Team")
     def delete(self, actor: Caller, invitation_id: UUID) -> None:

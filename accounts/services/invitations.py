@@ -75,7 +75,7 @@ def invite(actor: Caller, email: str, role: str) -> Invitation:
 
 
 def resend(actor: Caller, invitation_id: UUID) -> Invitation:
-    """Email a new link with a new expiration; the old one becomes invalid. The actor becomes the inviter. Raises as `invite`."""
+    """Email a new link with a new expiration; the old one becomes invalid. The actor becomes the inviter. Raises the errors of `invite`."""
     token = secrets.token_urlsafe(32)
     seat_limit = _seat_limit(actor.organization)
     with transaction.atomic():

@@ -40,7 +40,7 @@ def create(user: User, name: str) -> Organization:
 
 
 def of_user(user: User, *, closed: bool = False) -> list[Organization]:
-    """Return the user's open organizations by name, or with `closed` the closed ones whose invoices the user may see."""
+    """Return the user's open organizations by name, or with `closed` the closed organizations whose invoices the user may see."""
     memberships = Membership.objects.select_related("organization").filter(user=user, organization__closed_at__isnull=not closed)
     if closed:
         memberships = memberships.filter(role__in=[role for role, scopes in ROLE_SCOPES.items() if "billing:read" in scopes])
@@ -48,7 +48,7 @@ def of_user(user: User, *, closed: bool = False) -> list[Organization]:
 
 
 def clean_name(name: str) -> str:
-    """Return the name as it is stored. Raises `ValidationFailed`."""
+    """Return the normalized name. Raises `ValidationFailed`."""
     name = mask(name.strip())
     if not 1 <= len(name) <= 100 or not name.isprintable():
         raise ValidationFailed.of_field("name", "Enter 1 to 100 printable characters.")
@@ -58,7 +58,7 @@ def clean_name(name: str) -> str:
 
 
 def _check_ownership_limit(user: User) -> None:
-    """Raise `OrganizationLimitReached`. Closed organizations count for 30 days, so that closing one does not give another free plan."""
+    """Raise `OrganizationLimitReached` if the user owns too many. A closed one counts for 30 days: it must not free another free plan."""
     # The lock prevents two concurrent requests from both passing the check.
     User.objects.select_for_update(no_key=True).get(pk=user.pk)
     recently = Q(organization__closed_at=None) | Q(organization__created_at__gt=now() - timedelta(days=30))

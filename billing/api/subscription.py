@@ -181,7 +181,7 @@ class Resume(ApiView):
 
 
 class UpcomingChange(ApiView):
-    """A scheduled plan change, to withdraw it."""
+    """A scheduled plan change, which can be canceled."""
 
     @billing_write("cancel_scheduled_change", response=SubscriptionSchema, refusals=_CHANGING_SUBSCRIPTION, examples=[SUBSCRIPTION_EXAMPLE])
     def delete(self, actor: Caller) -> Any:

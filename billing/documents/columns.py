@@ -31,7 +31,7 @@ def subscription_fields(
 ) -> dict[str, Any]:
     """Return the columns of `SubscriptionState` for a subscription.
 
-    Billing periods are fields of the subscription items since API version 2025-03-31. The plan's item is the one that is not metered.
+    Billing periods are fields of the subscription items since API version 2025-03-31. The plan's item is not metered.
     """
     plan_item, overage_item = plan_and_overage(document, prices)
     price = plan_item["price"] if plan_item else {}

@@ -146,7 +146,7 @@ def confirmed_action(
     max_rows: int = MAX_CONFIRMED_ROWS,
     respond: Callable[[Any, HttpRequest, list[Any]], HttpResponse] | None = None,
 ) -> Callable[[Callable[[Any, HttpRequest, Any, str], Any]], Callable[..., Any]]:
-    """Turn `function(admin, request, row, reason)` into an admin action (see `confirmed_batch_action`), called for each row.
+    """Turn `function(admin, request, row, reason)` into an admin action that calls it for each row (see `confirmed_batch_action`).
 
     A `DomainError` is shown for its row and does not stop the others. `done` is the result in singular and plural: ("key revoked",
     "keys revoked"). `respond` builds the response from the function's return values.

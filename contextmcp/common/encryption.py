@@ -1,6 +1,6 @@
 """Encrypt small secrets that are stored in the database, under keys derived from the server's versioned secrets (API_KEY_SECRETS).
 
-A copy of the database alone does not reveal them. Each purpose has keys of its own, so that one kind of secret cannot pass for another.
+A copy of the database alone does not reveal them. Each purpose has its own keys, so that one kind of secret cannot be used as another.
 """
 
 import base64

@@ -88,7 +88,8 @@ def _split(text: str) -> tuple[str, str]:
 class Schema(AutoSchema):
     """Adds all error statuses and codes, and `Idempotency-Key` for each POST of a view that supports it.
 
-    A method decorated with `accounts.endpoint.endpoint` names its own errors; another view lists in `refusals` those of its unsafe methods.
+    A method decorated with `accounts.endpoint.endpoint` names its own errors. Other views list the errors of their unsafe
+    methods in `refusals`.
     The first sentence of a method's docstring is the summary, unless `extend_schema` sets one; the rest is the description.
     """
 

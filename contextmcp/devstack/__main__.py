@@ -27,7 +27,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m contextmcp.devstack", description="Run the product on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     with_parent = argparse.ArgumentParser(add_help=False)
-    with_parent.add_argument("--with-parent", action="store_true", help="stop when the process that started this ends")
+    with_parent.add_argument("--with-parent", action="store_true", help="stop when the parent process ends")
     commands.add_parser("run", parents=[with_parent], help="run a development server with a persistent database")
     demo = commands.add_parser("demo", parents=[with_parent], help="run the tour with a new database, then keep serving")
     demo.add_argument("--once", action="store_true", help="stop after the tour; exit 1 if a step failed")

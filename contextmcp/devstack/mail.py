@@ -36,7 +36,7 @@ class Mail:
 
 
 class Mailbox:
-    """Store the latest messages and drop older ones."""
+    """Stores the latest messages and drops older ones."""
 
     def __init__(self) -> None:
         self.mails: deque[Mail] = deque(maxlen=KEPT)
@@ -61,7 +61,7 @@ class Mailbox:
 
 
 class MailboxHandler:
-    """Deliver to the mailbox what the SMTP server accepts."""
+    """Stores each message that the SMTP server receives in the mailbox."""
 
     def __init__(self, mailbox: Mailbox) -> None:
         self._mailbox = mailbox

@@ -36,7 +36,7 @@ def _secrets(settings: Mapping[str, Any]) -> None:
 
 def _addresses(settings: Mapping[str, Any]) -> None:
     if any("*" in host for host in settings["ALLOWED_HOSTS"]):
-        raise ImproperlyConfigured("ALLOWED_HOSTS is too wide: name each public host; * accepts any host.")
+        raise ImproperlyConfigured("ALLOWED_HOSTS is too wide: list each public host name. * would accept any host.")
     for name in ("PUBLIC_URL", "GATE_URL", "MCP_SERVER_URL"):
         _require_https(name, settings[name])
     if urlsplit(settings["PUBLIC_URL"]).path:

@@ -93,7 +93,7 @@ def member_page(view: View) -> View:
 
 
 def _check_organization(request: WSGIRequest, caller: Caller) -> None:
-    """Raise `OrganizationSwitched` if the form belongs to another organization than the one selected now (in another tab)."""
+    """Raise `OrganizationSwitched` if the form is for another organization than the selected one, which another tab can change."""
     if request.POST.get("acting_for", str(caller.organization.pk)) != str(caller.organization.pk):
         raise OrganizationSwitched(f"You switched to {caller.organization.name} in another tab. No changes were made.")
 

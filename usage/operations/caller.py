@@ -81,9 +81,9 @@ def _organization(caller: UsageCaller | Principal) -> Organization:
 
 
 def load_entitlements(caller: UsageCaller, at: datetime) -> Operation[Entitlements]:
-    """Read the entitlements, or use cached ones of any age that are valid at `at` if PostgreSQL is unreachable.
+    """Read the entitlements. If PostgreSQL is unreachable, use cached entitlements of any age, if they apply at the time `at`.
 
-    Callers ask `EntitlementsManager.cached` first, because most calls need nothing more.
+    Callers first try `EntitlementsManager.cached`, which is sufficient for most calls.
     """
     try:
         entitlements: Entitlements = yield CallDatabase(read_entitlements, (caller,))

@@ -52,7 +52,7 @@ def rows(result: Result) -> list[Row]:
 
 
 def decode_int(raw: bytes | None) -> int:
-    """Return a smallint, integer or bigint that is not NULL. A timestamp is one too: microseconds since 2000-01-01 UTC."""
+    """Return a smallint, integer or bigint that is not NULL. A timestamp is also an integer: microseconds since 2000-01-01 UTC."""
     assert raw is not None
     return int.from_bytes(raw, "big", signed=True)
 

@@ -77,7 +77,7 @@ def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def _claim(in_flight: Collection[WebhookDelivery] = ()) -> list[WebhookDelivery]:
-    """Claim deliveries up to the concurrency limits, longest due first. `in_flight` are the running attempts."""
+    """Claim due deliveries, oldest first, up to the concurrency limits. `in_flight` are the running attempts."""
     busy = Counter(delivery.endpoint_id for delivery in in_flight)
     failing = sum(delivery.endpoint.failing_since is not None for delivery in in_flight)
     capacity = MAX_CONCURRENT - len(in_flight)
@@ -100,7 +100,7 @@ def _claim(in_flight: Collection[WebhookDelivery] = ()) -> list[WebhookDelivery]
 
 
 def _next(due: QuerySet[WebhookDelivery], busy: Counter[UUID]) -> list[UUID]:
-    """Return the longest due deliveries, at most `MAX_PER_ENDPOINT` per endpoint, so that a long queue does not block the others."""
+    """Return due deliveries, oldest first, at most `MAX_PER_ENDPOINT` per endpoint, so that a long queue does not block others."""
     position = Window(RowNumber(), partition_by="endpoint_id", order_by=["next_attempt_at", "id"])
     busy_endpoints = [endpoint_id for endpoint_id, number in busy.items() if number >= MAX_PER_ENDPOINT]
     candidates = (

@@ -20,7 +20,7 @@ def retrieve(session_id: str) -> dict[str, Any] | None:
 
 
 def expire(session_id: str, *, key: object) -> dict[str, Any]:
-    """Expire a session and return it. A session that was no longer open (completed or expired) is returned as it is."""
+    """Expire a session and return it. A completed or expired session is returned unchanged."""
     try:
         return call("post", f"/v1/checkout/sessions/{session_id}/expire", key=key)
     except StripeRejected:

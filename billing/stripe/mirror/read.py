@@ -28,7 +28,7 @@ def payment_methods(customer_id: str) -> list[dict[str, Any]]:
 
 
 def mirrored_invoices(invoice_ids: Iterable[str]) -> set[str]:
-    """Return those of the ids that are mirrored, for any customer."""
+    """Return the ids that are mirrored, for any customer."""
     return set(models.Invoice.objects.filter(id__in=list(invoice_ids)).values_list("id", flat=True))
 
 

@@ -32,7 +32,7 @@ class KeyRow:
 
 
 def shown_keys(caller: Caller) -> list[KeyRow]:
-    """Return the keys that the member may see: active and orphaned ones first, then newest first."""
+    """Return the keys that the member may see: active and orphaned keys first, and newer keys before older ones."""
     present = now(caller.organization)
     rows = [
         KeyRow(

@@ -37,7 +37,7 @@ def device(user_agent: str) -> str:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def sessions(request: WSGIRequest) -> HttpResponseBase:
-    """List the sessions. A POST ends the one in `session`, or all others with `others`."""
+    """List the sessions. A POST ends the session in `session`, or with `others` all other sessions."""
     assert isinstance(request.user, User)
     rows = [SessionRow(row, device(row.user_agent), row.session_key == request.session.session_key) for row in sessions_of(request.user)]
     if request.method == "POST":

@@ -87,7 +87,7 @@ def _authenticate(sim: Simulator, request: Request) -> None:
 
 
 def _parameters(target: Operation, request: Request) -> tuple[Params, Params, Params]:
-    """Return all parameters together, then those of the body and of the query separately for validation."""
+    """Return three mappings: all parameters, those of the body, and those of the query. The latter two are validated separately."""
     operation = target.operation
     fields = {p["name"]: p for p in operation.get("parameters", ()) if p["in"] == "query"}
     schema = {

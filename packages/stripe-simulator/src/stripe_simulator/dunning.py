@@ -22,7 +22,7 @@ def configure(store: Store, retries: list[float] | None, final: str | None) -> d
         current["retries"] = sorted(retries)
     if final is not None:
         if final not in FINAL_ACTIONS:
-            raise ValueError(f"final is one of {', '.join(FINAL_ACTIONS)}")
+            raise ValueError(f"final must be one of {', '.join(FINAL_ACTIONS)}")
         current["final"] = final
     with store.lock:
         store.set("dunning", current)

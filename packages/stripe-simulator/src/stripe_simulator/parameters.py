@@ -86,12 +86,12 @@ def read_all(value: Any) -> Any:
 
 
 def pick(params: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return those of the named parameters that are present. Reading them counts as reading the request's."""
+    """Return the named parameters that are present. Reading them counts as reading the request's parameters."""
     return {name: params[name] for name in names if name in params}
 
 
 def omit(params: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return all parameters except the named ones. They still record reads."""
+    """Return all parameters except these names. The result still records reads."""
     left = {name: dict.__getitem__(params, name) for name in params if name not in set(names)}
     return Parameters(left, params.seen) if isinstance(params, Parameters) else left
 
@@ -102,7 +102,7 @@ def unsupported(name: str, detail: str = "") -> Refusal:
 
 
 def accept_only(params: dict[str, Any], name: str, *allowed: Any, of: str = "") -> None:
-    """Accept a parameter (of the object `of`, if any) only with a value that has no effect. Refuse any other as not simulated."""
+    """Accept only the values of a parameter that have no effect. Refuse others as not simulated. `of` is the object that contains it."""
     if name in params and params[name] not in allowed:
         raise unsupported(f"{of}[{name}]" if of else name, f" with the value {params[name]!r}")
 

@@ -58,8 +58,10 @@ def on_payment_failed(unit: Unit, invoice: Obj) -> None:
 
 
 def on_invoice_closed(unit: Unit, invoice: Obj) -> None:
-    """Apply a voided or uncollectible invoice: the first invoice ends its subscription, that of a pending update discards the update,
-    and any other no longer blocks.
+    """Apply the voiding of an invoice, or its being marked as uncollectible.
+
+    If it is the first invoice of an incomplete subscription, the subscription expires. If it belongs to a pending update, the update is
+    discarded. Otherwise the invoice no longer keeps the subscription past due or unpaid.
     """
     subscription = unit.get(invoice["_subscription"] or "")
     if subscription is not None and subscription["status"] == "incomplete":

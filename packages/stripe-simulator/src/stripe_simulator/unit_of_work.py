@@ -56,7 +56,7 @@ class Unit:
     emitted: list[Obj] = field(default_factory=list)
 
     def now(self, about: Obj | str | None = None) -> int:
-        """Return the current time for an object: that of its test clock, or real time."""
+        """Return the current time of an object, from its test clock or else the real time."""
         if self.pretend is not None:
             return self.pretend
         clock = self.clock_of(about)

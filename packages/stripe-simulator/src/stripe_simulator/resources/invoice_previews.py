@@ -93,7 +93,7 @@ def _new_subscription(preview: Unit, p: Params, details: Params) -> Obj:
 
 
 def _as_preview(invoice: Obj) -> Obj:
-    """Render a preview as a draft without a number, whatever the change made of the invoice."""
+    """Render a preview as a draft without a number, even if the change finalized the invoice."""
     invoice["id"] = f"upcoming_in_{new_id('x', 24)[2:]}"
     invoice |= {"status": "draft", "number": None, "hosted_invoice_url": None, "invoice_pdf": None, "attempted": False, "attempt_count": 0}
     invoice |= {"amount_paid": 0, "amount_remaining": invoice["amount_due"], "ending_balance": invoice["ending_balance"]}

@@ -41,7 +41,7 @@ def check(subscription: Obj, params: Params) -> None:
 
 
 def postpone(unit: Unit, subscription: Obj, before: Obj, invoice: Obj) -> None:
-    """Restore the old state until the invoice is paid. The update expires after 23 hours, or with the trial or the period."""
+    """Undo the update and store it as pending until its invoice is paid. It expires after 23 hours, or with the trial or period."""
     names = ("_items", "billing_cycle_anchor", "trial_end", "status")
     new_values = {name: copy.deepcopy(subscription[name]) for name in names if name != "status"}
     for name in names:
@@ -79,13 +79,13 @@ def discard(unit: Unit, subscription: Obj) -> Obj | None:
 
 
 def replace(unit: Unit, subscription: Obj) -> None:
-    """Replace a pending update by another change: void its invoice."""
+    """Discard the pending update and void its invoice, because another change replaces it."""
     if invoice := discard(unit, subscription):
         invoice_collection.close(unit, invoice, "void")
 
 
 def expire(unit: Unit, subscription: Obj) -> None:
-    """Expire the update, because its time is over or a schedule entered its next phase."""
+    """Expire the update after its lifetime, or when a schedule enters its next phase."""
     if subscription.get("_pending") is None:
         return
     replace(unit, subscription)
