@@ -30,8 +30,8 @@ def describe_error(error: BaseException | None) -> str:
 def psycopg_cursor(*, check_health: bool = True) -> "psycopg.Cursor[Any]":
     """Return a psycopg cursor on Django's connection. Unlike Django's cursor it prepares statements and reads binary results.
 
-    It raises psycopg's errors. `check_health` replaces a connection that was idle too long and is dead, with a query if
-    CONN_HEALTH_CHECKS is set. A caller that repeats its statement on a new connection does not need the check.
+    It raises psycopg's errors. With `check_health`, a dead or expired connection is replaced first. If CONN_HEALTH_CHECKS is set, the check
+    takes a query. Omit it if the caller repeats its statement on a new connection anyway.
     """
     if check_health:
         connection.close_if_health_check_failed()
