@@ -36,12 +36,12 @@ class ChangeInProgress(Conflict):
 
 
 @contextmanager
-def serialized(organization_id: object, *, patience: float = 20.0) -> Iterator[None]:
+def serialized(organization_id: object, *, timeout: float = 20.0) -> Iterator[None]:
     """Serialize changes of one organization's billing with a session lock, so that no transaction is open while Stripe is called.
 
-    Raises `ChangeInProgress` if the lock is not free after `patience` seconds.
+    Raises `ChangeInProgress` if the lock is not free after `timeout` seconds.
     """
-    with session_lock(Namespace.BILLING_CHANGE, organization_id, timeout=patience) as acquired:
+    with session_lock(Namespace.BILLING_CHANGE, organization_id, timeout=timeout) as acquired:
         if not acquired:
             raise ChangeInProgress(retry_after=1)
         yield

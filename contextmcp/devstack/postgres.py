@@ -188,9 +188,9 @@ class Postgres:
             extra_groups=[] if self.account else None,
         )
 
-    def _wait_until_ready(self, patience: float = 60) -> None:
+    def _wait_until_ready(self, timeout: float = 60) -> None:
         """Wait for the line `ready` in postmaster.pid, which is written when the server accepts connections."""
-        until = time.monotonic() + patience
+        until = time.monotonic() + timeout
         while time.monotonic() < until:
             if self._child is not None and self._child.poll() is not None and self.process is None:
                 raise ServiceError(f"Postgres did not start; {self._tail()}")
@@ -201,7 +201,7 @@ class Postgres:
             if len(lines) >= 8 and lines[7].strip() == "ready":
                 return
             time.sleep(0.02)
-        raise ServiceError(f"Postgres was not ready within {patience:.0f} s; {self._tail()}")
+        raise ServiceError(f"Postgres was not ready within {timeout:.0f} s; {self._tail()}")
 
     def _reap(self) -> None:
         if self._child is not None:

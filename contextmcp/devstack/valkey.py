@@ -86,8 +86,8 @@ class Valkey:
             processes.end(process)
         self._reap()
 
-    def _wait_until_ready(self, patience: float = 15) -> None:
-        until = time.monotonic() + patience
+    def _wait_until_ready(self, timeout: float = 15) -> None:
+        until = time.monotonic() + timeout
         while time.monotonic() < until:
             if self._child is not None and self._child.poll() is not None:
                 break

@@ -85,8 +85,8 @@ class HttpServer:
 
     _date, _date_until = "", 0.0
 
-    async def shut_down(self, patience: float) -> None:
-        """Serve open connections for DRAIN_SECONDS, wait at most `patience` seconds for requests in progress, then close."""
+    async def shut_down(self, timeout: float) -> None:
+        """Serve open connections for DRAIN_SECONDS, wait at most `timeout` seconds for requests in progress, then close."""
         self.ending = True
         drained = self.loop.time() + DRAIN_SECONDS
         while self.connections and self.loop.time() < drained:
@@ -94,6 +94,6 @@ class HttpServer:
         for connection in list(self.connections):
             connection.close_if_late(self.loop.time())
         if self.tasks:
-            await asyncio.wait(self.tasks, timeout=patience)
+            await asyncio.wait(self.tasks, timeout=timeout)
         for connection in list(self.connections):
             connection.close()

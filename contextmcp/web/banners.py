@@ -39,8 +39,8 @@ def banners(state: OrganizationState) -> list[Banner]:
     ]
     candidates += [_over_limit_banner(over_limit) for over_limit in subscription.over_limits]
     candidates += [_spike_banner(alert) for alert in state.alerts.spikes[:1]]
-    reached = state.alerts.reached
-    candidates += [_usage_banner(feature_usage, reached.get(feature_usage.feature, 0), state.overage) for feature_usage in state.usage]
+    thresholds = state.alerts.thresholds
+    candidates += [_usage_banner(feature_usage, thresholds.get(feature_usage.feature, 0), state.overage) for feature_usage in state.usage]
     can_pay = "billing:manage" in state.caller.permissions
     return [banner if can_pay else Banner(banner.tone, banner.text, banner.at) for banner in candidates if banner]
 

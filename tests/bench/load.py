@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-PATIENCE = 40.0
+TIMEOUT_SECONDS = 40.0
 # A larger buffer costs three times as much, because Python allocates it for every response.
 CHUNK = 1 << 14
 
@@ -58,7 +58,7 @@ class _Connection:
 
     def __init__(self, stream: Stream, drive: Drive) -> None:
         self.stream, self.drive = stream, drive
-        self.socket = socket.create_connection(("127.0.0.1", stream.port), PATIENCE)
+        self.socket = socket.create_connection(("127.0.0.1", stream.port), TIMEOUT_SECONDS)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A whole batch of events fits, so sending one does not delay the others.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
@@ -71,7 +71,7 @@ def present(port: int, requests: list[bytes], connections: int = 16) -> None:
     remaining = iter(requests)
     while True:
         try:
-            drive([Stream(port, remaining, min(connections, len(requests)))], PATIENCE)
+            drive([Stream(port, remaining, min(connections, len(requests)))], TIMEOUT_SECONDS)
         except StopIteration:
             return
 
@@ -118,8 +118,8 @@ def _run(epoll: select.epoll, open_: dict[int, _Connection], paces: list[_Pace],
             waiting += connection.stream.awaited
     now = clock()
     while now < end or waiting:
-        if now > end + PATIENCE:
-            raise UnexpectedAnswer(f"{waiting} requests were not answered within {PATIENCE:.0f} s.")
+        if now > end + TIMEOUT_SECONDS:
+            raise UnexpectedAnswer(f"{waiting} requests were not answered within {TIMEOUT_SECONDS:.0f} s.")
         ready = epoll.poll(_timeout(paces, now, end))
         for fd, _ in ready:
             connection = open_[fd]

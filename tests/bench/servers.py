@@ -21,7 +21,7 @@ from contextmcp.devstack.ports import Claims, claims
 from contextmcp.devstack.services import REPOSITORY
 
 FIRST_PORT = 18_400
-PATIENCE = 40.0
+TIMEOUT_SECONDS = 40.0
 # Settings of an operator with ten million events, for the baselines and the product. The defaults of the development stack suit a laptop.
 SETTINGS = {"shared_buffers": "2GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min", "effective_cache_size": "8GB"}
 
@@ -124,7 +124,7 @@ class World:
 
 
 def _await(server: Server, log: Path) -> None:
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < until:
         if server.process.poll() is not None:
             raise RuntimeError(f"{server.name} ended at once:\n{log.read_text()[-3000:]}")
@@ -137,7 +137,7 @@ def _await(server: Server, log: Path) -> None:
             probe.getresponse()
             return
         time.sleep(0.05)
-    raise RuntimeError(f"{server.name} did not answer within {PATIENCE:.0f} s:\n{log.read_text()[-3000:]}")
+    raise RuntimeError(f"{server.name} did not answer within {TIMEOUT_SECONDS:.0f} s:\n{log.read_text()[-3000:]}")
 
 
 @contextmanager

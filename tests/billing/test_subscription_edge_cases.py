@@ -155,7 +155,7 @@ def test_metadata_with_an_unknown_organization(db):
 
 def test_a_waiting_change_gives_up(acme, monkeypatch):
     used = held("SELECT pg_advisory_lock(hashtextextended(%s, %s))", [str(acme.pk), int(Namespace.BILLING_CHANGE)])
-    with used, pytest.raises(customer_locks.ChangeInProgress), customer_locks.serialized(acme.pk, patience=0.1):
+    with used, pytest.raises(customer_locks.ChangeInProgress), customer_locks.serialized(acme.pk, timeout=0.1):
         pass
     with customer_locks.serialized(acme.pk):
         pass

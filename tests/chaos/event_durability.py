@@ -131,7 +131,7 @@ def play(services: Services, world: Stripe, logs: Path, *, size: int, batch: int
                 threads[-1].start()
 
         started = time.monotonic()
-        output = load_clients.ask(scenario.ports, person.key, calls, clients=clients, patience=1800, on_answer=disturb)
+        output = load_clients.ask(scenario.ports, person.key, calls, clients=clients, timeout=1800, on_answer=disturb)
         result.seconds, result.again, result.kills = time.monotonic() - started, output.again, scenario.kills
         for thread in threads:
             thread.join(120)

@@ -43,14 +43,14 @@ def ask(
     calls: Iterable[Call],
     *,
     clients: int,
-    patience: float,
+    timeout: float,
     on_answer: Callable[[int], None] = lambda number: None,
 ) -> Crowd:
     """Send all `calls` by this many clients, which start together. `on_answer` is called with every response, in the event loop."""
     expected = list(calls)
     # Read here, because the event loop must not wait for the database.
     heads = {path: _head(path, key) for path in {call.path for call in expected}}
-    return asyncio.run(_ask(list(ports), heads, expected, clients, patience, on_answer))
+    return asyncio.run(_ask(list(ports), heads, expected, clients, timeout, on_answer))
 
 
 def _head(path: str, key: str) -> str:
@@ -58,10 +58,10 @@ def _head(path: str, key: str) -> str:
 
 
 async def _ask(
-    ports: list[int], heads: dict[str, str], calls: list[Call], clients: int, patience: float, on_answer: Callable[[int], None]
+    ports: list[int], heads: dict[str, str], calls: list[Call], clients: int, timeout: float, on_answer: Callable[[int], None]
 ) -> Crowd:
     crowd, waiting, gun = Crowd(), iter(calls), asyncio.Event()
-    until = time.monotonic() + patience
+    until = time.monotonic() + timeout
 
     async def client(number: int) -> None:
         line = _Line(ports, number, heads)

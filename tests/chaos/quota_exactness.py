@@ -89,7 +89,7 @@ def run(remaining: int, *, calls: int, repeats: int, clients: int, gates: int = 
             if act := plan.pop(number, None):
                 threading.Thread(target=act).start()
 
-        output = load_clients.ask(ports, person.key, expected, clients=clients, patience=180, on_answer=disturb)
+        output = load_clients.ask(ports, person.key, expected, clients=clients, timeout=180, on_answer=disturb)
         result.kills, result.flushes = world.kills, world.flushes
     result.again = output.again
     _check_outcome(result, output, organization)

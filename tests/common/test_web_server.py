@@ -32,11 +32,11 @@ def key(transactional_db):
     return Person(OrganizationFactory(owner=UserFactory()).memberships.get()).key
 
 
-def talk(port, *pieces, patience=5.0):
-    """Return what the server sends until it closes the connection or `patience` seconds have passed."""
+def talk(port, *pieces, timeout=5.0):
+    """Return what the server sends until it closes the connection or `timeout` seconds have passed."""
     with socket.create_connection(("127.0.0.1", port), 10) as one:
         answer = b""
-        one.settimeout(patience)
+        one.settimeout(timeout)
         try:
             for piece in pieces:
                 one.sendall(piece)

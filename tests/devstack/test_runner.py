@@ -48,8 +48,8 @@ def until_serving(runner: subprocess.Popen[str]) -> str:
     raise AssertionError(output)
 
 
-def until_gone(home: Path, patience: float = 10) -> None:
-    until = time.monotonic() + patience
+def until_gone(home: Path, timeout: float = 10) -> None:
+    until = time.monotonic() + timeout
     while belonging_to(home) and time.monotonic() < until:
         time.sleep(0.05)
     assert belonging_to(home) == []

@@ -39,8 +39,8 @@ def ask(result: Services, question: str = "SELECT 1") -> object:
         return row and row[0]
 
 
-def until_gone(home: Path, patience: float = 10) -> None:
-    until = time.monotonic() + patience
+def until_gone(home: Path, timeout: float = 10) -> None:
+    until = time.monotonic() + timeout
     while belonging_to(home) and time.monotonic() < until:
         time.sleep(0.05)
     assert belonging_to(home) == []

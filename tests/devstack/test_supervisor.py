@@ -49,8 +49,8 @@ def until_up(parent: subprocess.Popen[str]) -> None:
         up += line.endswith("| up\n")
 
 
-def until_gone(home: Path, patience: float) -> None:
-    until = time.monotonic() + patience
+def until_gone(home: Path, timeout: float) -> None:
+    until = time.monotonic() + timeout
     while belonging_to(home) and time.monotonic() < until:
         time.sleep(0.02)
     assert belonging_to(home) == []

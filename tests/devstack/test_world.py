@@ -58,7 +58,7 @@ def test_a_claim_ends_with_its_block() -> None:
 
 
 def test_requested_port_in_use_is_refused_in_a_sentence(folder: Path, claims: Claims) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as busy, pytest.raises(ports.NoPort, match="is taken"):
+    with socket.create_server(("127.0.0.1", 0)) as busy, pytest.raises(ports.NoPort, match="is in use"):
         stack.build(folder, claims, {"PORT": str(busy.getsockname()[1])})
 
 

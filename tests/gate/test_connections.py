@@ -11,7 +11,7 @@ from contextmcp.gate import http1
 from contextmcp.gate import http_server as site_module
 from contextmcp.gate.http1 import Connection, HttpResponse, HttpServer
 
-PATIENCE = 60
+TIMEOUT_SECONDS = 60
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def ask(seconds):
 
 
 async def to_its_end(reader, writer):
-    output = await asyncio.wait_for(reader.read(), PATIENCE)
+    output = await asyncio.wait_for(reader.read(), TIMEOUT_SECONDS)
     writer.close()
     return output
 
@@ -61,7 +61,7 @@ def test_idle_connections_are_closed():
         async with served() as (_, port):
             reader, writer = await connect(port, ask(0))
             for _ in range(4):
-                await asyncio.wait_for(reader.readuntil(b"done"), PATIENCE)
+                await asyncio.wait_for(reader.readuntil(b"done"), TIMEOUT_SECONDS)
                 await asyncio.sleep(0.1)
                 writer.write(ask(0))
             assert (await to_its_end(reader, writer)).endswith(b"done")
@@ -110,7 +110,7 @@ def test_clients_that_do_not_read_are_closed():
                 for _ in range(100_000):
                     one.send(ask(0) * 500)
                     await asyncio.sleep(0)
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 while site.connections:
                     await asyncio.sleep(0.05)
             one.close()
@@ -122,7 +122,7 @@ def test_a_stopping_server_completes_long_responses():
     async def main():
         async with served() as (site, port):
             reader, writer = await connect(port, b"GET /5000000?0 HTTP/1.1\r\n\r\n")
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 while not any(each._full for each in site.connections):
                     await asyncio.sleep(0)
             await site.shut_down(1)
@@ -139,7 +139,7 @@ def test_small_chunks_take_no_additional_memory(monkeypatch):
             tracemalloc.start()
             _, writer = await connect(port, b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"2\r\nxy\r\n" * 100_000)
             (connection,) = site.connections
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 while connection._size < 200_000:
                     await asyncio.sleep(0.01)
             held = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, http1.__file__)])
@@ -155,7 +155,7 @@ def test_incomplete_request_is_closed_but_a_slow_response_is_not():
         async with served() as (_, port):
             slow, patient = await connect(port, b"GET / HTTP/1.1\r\nHost:"), await connect(port, ask(1.5))
             assert await to_its_end(*slow) == b""
-            assert (await asyncio.wait_for(patient[0].readuntil(b"done"), PATIENCE)).startswith(b"HTTP/1.1 200 OK")
+            assert (await asyncio.wait_for(patient[0].readuntil(b"done"), TIMEOUT_SECONDS)).startswith(b"HTTP/1.1 200 OK")
             patient[1].close()
 
     asyncio.run(main())
@@ -167,7 +167,7 @@ def test_a_stopping_server_answers_pending_requests():
             requested, idle = await connect(port, ask(0.2) + ask(0)), await connect(port, b"")
             while not site.tasks:
                 await asyncio.sleep(0.01)
-            await site.shut_down(PATIENCE)
+            await site.shut_down(TIMEOUT_SECONDS)
             output = await to_its_end(*requested)
             assert output.count(b"200 OK") == 1
             assert b"connection: close" in output

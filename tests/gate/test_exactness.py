@@ -17,7 +17,7 @@ from usage.store.rebuild import count_mismatched_summaries
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 AUTHORIZE = "/api/usage/authorize"
-PATIENCE = 40
+TIMEOUT_SECONDS = 40
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ class Client:
         self.connections = {}
 
     def ask(self, path, body, name=None):
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + TIMEOUT_SECONDS
         headers = {} if name is None else {"idempotency_key": name}
         while time.monotonic() < until:
             port = self.ports[next(self.turn) % len(self.ports)]

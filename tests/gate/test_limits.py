@@ -48,8 +48,8 @@ def head(key="", length=1000):
     )
 
 
-def read(one, patience=5.0):
-    one.settimeout(patience)
+def read(one, timeout=5.0):
+    one.settimeout(timeout)
     output = b""
     try:
         while actual := one.recv(65_536):

@@ -79,7 +79,7 @@ def key(transactional_db):
     return Person(OrganizationFactory(owner=UserFactory()).memberships.get()).key
 
 
-def answer(port, head, body, key, patience=20.0):
+def answer(port, head, body, key, timeout=20.0):
     """Send the bytes. Return status, headers (lower-case names) and body."""
     lines = [line.replace("{key}", key) for line in head]
     if body:
@@ -87,7 +87,7 @@ def answer(port, head, body, key, patience=20.0):
     raw = "\r\n".join([*lines, "Connection: close"]).encode() + b"\r\n\r\n" + body
     output = b""
     with socket.create_connection(("127.0.0.1", port), 10) as one:
-        one.settimeout(patience)
+        one.settimeout(timeout)
         try:
             one.sendall(raw)
             while actual := one.recv(65_536):
@@ -125,7 +125,7 @@ def test_both_servers_refuse_a_locked_row_in_bounded_time(ports, key):
     assert answer(ports[0], head, body, key)[0] == 200
     with psycopg.connect(**connection.get_connection_params()) as holder:
         holder.execute(f"SELECT 1 FROM {UsageCounter._meta.db_table} FOR UPDATE")
-        web, gate = (answer(port, head, body, key, patience=30) for port in ports)
+        web, gate = (answer(port, head, body, key, timeout=30) for port in ports)
     assert summary("held", web) == summary("held", gate) == (503, "temporarily_unavailable")
 
 

@@ -36,8 +36,8 @@ class GateProcess:
     def command(self, workers: int) -> list[str]:
         return [sys.executable, "-m", "contextmcp.gate", "--port", str(self.port), "--workers", str(workers)]
 
-    def wait(self, patience: float = 60) -> "GateProcess":
-        until = time.monotonic() + patience
+    def wait(self, timeout: float = 60) -> "GateProcess":
+        until = time.monotonic() + timeout
         while time.monotonic() < until and self.process.poll() is None:
             try:
                 if Http(self.port).request("GET", "/livez")[0] == 200:

@@ -45,7 +45,7 @@ def letters():
 
 
 @pytest.mark.parametrize(
-    ("used", "limit", "reached"),
+    ("used", "limit", "expected"),
     [
         (0, 0, None),
         (1, 0, None),
@@ -62,8 +62,8 @@ def letters():
         (2, 3, 50),
     ],
 )
-def test_when_a_threshold_is_reached(used, limit, reached):
-    assert thresholds.threshold(used, limit) == reached
+def test_when_a_threshold_is_reached(used, limit, expected):
+    assert thresholds.threshold(used, limit) == expected
 
 
 def test_when_an_hour_is_a_spike():

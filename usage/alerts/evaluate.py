@@ -76,14 +76,14 @@ def _threshold(organization: Organization, counter: ChangedCounter, entitlement:
     if counter.kind is Kind.GAUGE and (entitlement.limit or 0) < thresholds.MIN_GAUGE_LIMIT:
         return
     included = None if entitlement.limit is None else entitlement.limit + counter.credited
-    reached = thresholds.threshold(counter.amount, included)
-    if reached is not None:
+    threshold = thresholds.threshold(counter.amount, included)
+    if threshold is not None:
         yield UsageAlert(
             organization=organization,
             feature=counter.feature,
             period_start=period.start,
             period_end=period.end,
-            kind=f"threshold_{reached}",
+            kind=f"threshold_{threshold}",
             used=counter.amount,
             included=included,
             occurred_at=at,

@@ -14,10 +14,10 @@ SPIKE_VISIBLE_FOR = timedelta(days=1)
 
 @dataclass(frozen=True)
 class ActiveAlerts:
-    """`spikes` of the last day, newest first, and by feature the highest threshold (in percent) `reached` in the current period."""
+    """`spikes` of the last day, newest first, and `thresholds`: by feature the highest one (in percent) reached in the current period."""
 
     spikes: tuple[UsageAlert, ...]
-    reached: dict[str, int]
+    thresholds: dict[str, int]
 
 
 def active_alerts(organization: Organization) -> ActiveAlerts:
@@ -26,10 +26,10 @@ def active_alerts(organization: Organization) -> ActiveAlerts:
     recent = Q(kind=UsageAlert.Kind.SPIKE, occurred_at__gt=present - SPIKE_VISIBLE_FOR, occurred_at__lte=present)
     running = Q(period_start__lte=present, period_end__gt=present)
     spikes: list[UsageAlert] = []
-    reached: dict[str, int] = {}
+    thresholds: dict[str, int] = {}
     for alert in UsageAlert.objects.filter(recent | running, organization=organization):
         if alert.threshold is not None:
-            reached[alert.feature] = max(alert.threshold, reached.get(alert.feature, 0))
+            thresholds[alert.feature] = max(alert.threshold, thresholds.get(alert.feature, 0))
         elif present - SPIKE_VISIBLE_FOR < alert.occurred_at <= present:
             spikes.append(alert)
-    return ActiveAlerts(tuple(spikes), reached)
+    return ActiveAlerts(tuple(spikes), thresholds)
