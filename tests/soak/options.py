@@ -17,8 +17,8 @@ class Options:
     organizations: int = 0  # number of organizations of the run `year`; 0 means the full number, times `scale`
     size: int = 0  # number of events of the run `durable`, likewise
 
-    def many(self, number: int, least: int = 1) -> int:
-        return max(least, round(number * self.scale))
+    def many(self, number: int, minimum: int = 1) -> int:
+        return max(minimum, round(number * self.scale))
 
 
 def say(text: str) -> None:

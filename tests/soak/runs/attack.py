@@ -66,7 +66,7 @@ def _p99(port: int, key: str, options: Options) -> tuple[float, int]:
     """Return the 99th percentile of a customer's calls in seconds, and the number of failures. Every tenth call uses a new connection."""
     seconds, failed = [], 0
     client = Http(port)
-    for number in range(options.many(CALLS, least=100)):
+    for number in range(options.many(CALLS, minimum=100)):
         if number % 10 == 0:
             client.connection.close()
             client = Http(port)

@@ -12,7 +12,7 @@ EVENTS, CUSTOMERS, POISONED = 1000, 100, 2
 
 
 def run(options: Options) -> Figures:
-    events, number = options.many(EVENTS), options.many(CUSTOMERS, least=4)
+    events, number = options.many(EVENTS), options.many(CUSTOMERS, minimum=4)
     with services.stripe() as world, services.workers(world, options.logs / "burst") as start:
         publish.publish_catalog()
         customers = burst.subscribers(world, number)

@@ -15,7 +15,7 @@ EVENTS, BATCH, CLIENTS, ROUNDS = 100_000, 100, 12, 4
 
 
 def run(options: Options) -> Figures:
-    size = options.size or options.many(EVENTS, least=1000)
+    size = options.size or options.many(EVENTS, minimum=1000)
     logs = options.logs / "durable"
     logs.mkdir(parents=True, exist_ok=True)
     with (

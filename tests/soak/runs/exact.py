@@ -15,9 +15,9 @@ def run(options: Options) -> Figures:
     figures = Figures()
     with services.database():
         for remaining in LEFT:
-            calls = options.many(CALLS, least=40)
+            calls = options.many(CALLS, minimum=40)
             units = min(remaining, round(calls * remaining / CALLS) or 1) if options.scale < 1 else remaining
-            result = quota_exactness.run(units, calls=calls, repeats=options.many(REPEATS), clients=options.many(AT_ONCE, least=20))
+            result = quota_exactness.run(units, calls=calls, repeats=options.many(REPEATS), clients=options.many(AT_ONCE, minimum=20))
             say(f"  {remaining} left: {result.calls} calls, {result.admitted} admitted, {result.again} asked again, {result.kills} kills")
             figures.at_least(f"against {units} left: calls", result.calls, calls)
             figures.at_least("servers killed", result.kills, 3)

@@ -16,7 +16,7 @@ ACTIONS = 30
 
 def run(options: Options) -> Figures:
     problems, killed, deliveries, dead, slowest = list[str](), 0, 0, 0, 0.0
-    races, actions = options.many(RACES), options.many(ACTIONS, least=6)
+    races, actions = options.many(RACES), options.many(ACTIONS, minimum=6)
     with services.stripe() as world:
         for number in range(races):
             rng = Random(f"{options.seed}:{number}")
