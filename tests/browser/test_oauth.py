@@ -65,7 +65,7 @@ def test_an_app_is_connected_and_disconnected(person, world, member, callback):
     assert httpx.post(f"{world.url}/oauth/token", data=exchange | {"code_verifier": verifier}).status_code == 200
     page.goto(f"{world.url}/account/apps/")
     assert look(visitor, "connected-apps") == []
-    page.locator("details.pop > summary").click()
+    page.locator("details.popover > summary").click()
     page.get_by_role("button", name="Disconnect app").click()
     page.get_by_text("App disconnected.").wait_for()
     assert visitor.wrong == []

@@ -108,10 +108,10 @@ def _used(organization: Organization) -> int:
 
 def _mixed(figures: Figures, options: Options, urls: list[str], upstream: Upstream) -> None:
     organization, key = _customer()
-    tally = run_mixed(urls, key, options.many(MIXED, least=50), upstream, at_once=AT_ONCE, seed=options.seed)
+    tally = run_mixed(urls, key, options.many(MIXED, minimum=50), upstream, at_once=AT_ONCE, seed=options.seed)
     charged = _charged(organization)
     say(f"  mixed: {tally.calls} calls, {tally.successes} successes, {charged} charged, {tally.restarts} restarts of the server")
-    figures.at_least("mixed outcomes: calls", tally.calls, options.many(MIXED, least=50))
+    figures.at_least("mixed outcomes: calls", tally.calls, options.many(MIXED, minimum=50))
     figures.at_least("mixed outcomes: restarts of the server", tally.restarts, 1)
     figures.tell("mixed outcomes: successes", tally.successes)
     figures.none("mixed outcomes: charged and successes differ", _differ(tally.successes, charged, _used(organization)))
@@ -119,7 +119,7 @@ def _mixed(figures: Figures, options: Options, urls: list[str], upstream: Upstre
 
 
 def _limited(figures: Figures, options: Options, urls: list[str]) -> None:
-    calls, left = options.many(CALLS, least=40), options.many(LEFT, least=10)
+    calls, left = options.many(CALLS, minimum=40), options.many(LEFT, minimum=10)
     organization, key = _customer(used=LIMIT - left)
     tally = run_at_once(urls, key, calls)
     say(f"  limited: {calls} calls at once, {left} left, {tally.successes} successes")
@@ -132,7 +132,7 @@ def _killed(figures: Figures, options: Options, gateways: Gateways) -> None:
     for _ in range(options.many(KILLS)):
         organization, key = _customer()
         before = _upstream_calls(urls[1])
-        tally = run_at_once(urls, key, options.many(CALLS, least=40), interrupt=gateways.processes[0].kill)
+        tally = run_at_once(urls, key, options.many(CALLS, minimum=40), interrupt=gateways.processes[0].kill)
         charged = _charged(organization)
         calls = _upstream_calls(urls[1]) - before
         say(f"  killed: {tally.successes} successes, {tally.unknown} unknown, {charged} charged, {calls} calls of the server")
@@ -150,7 +150,7 @@ def _upstream_calls(url: str) -> int:
 def _streams(figures: Figures, options: Options, gateways: Gateways) -> None:
     urls = gateways.urls
     _, key = _customer()
-    seconds = options.many(round(STREAM_MINUTES * 60), least=10)
+    seconds = options.many(round(STREAM_MINUTES * 60), minimum=10)
     memory: list[list[int]] = []
 
     async def one(session: aiohttp.ClientSession, url: str, end: float) -> int:
