@@ -50,6 +50,11 @@ def find_client(client_id: str) -> Client | None:
     return client
 
 
+def may_exist(client_id: str) -> bool:
+    """Return whether a client is stored under this ID, or a metadata document may be read there."""
+    return _is_valid_id(client_id) and (cimd.is_cimd_url(client_id) or find_client(client_id) is not None)
+
+
 def read_client(client_id: str) -> Client | None:
     """Return the client, and read its metadata document before if the ID is an address whose document is not stored or outdated.
 

@@ -73,8 +73,10 @@ def authorize(request: HttpRequest) -> HttpResponseBase:
     """Show the page, and answer the app when the user has decided."""
     if not settings.OAUTH_ENABLED:
         raise Http404
-    prompts = request.GET.get("prompt", "").split()
-    detour = _sign_in(request, prompts)
+    # Asked before the user signs in: clients find out in this way that their registration was deleted.
+    if not clients.may_exist(request.GET.get("client_id", "")):
+        return _error_page(request, "It is not registered here.")
+    detour = _sign_in(request, request.GET.get("prompt", "").split())
     try:
         return _decide(request, _validate(request)) if detour is None else detour
     except FatalClientError as error:

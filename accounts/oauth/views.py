@@ -48,12 +48,15 @@ def endpoint(*methods: str) -> Callable[[View], View]:
                 response = HttpResponse(status=204)
             elif request.method in methods:
                 try:
+                    if request.method == "POST" and request.META.get("QUERY_STRING"):
+                        raise InvalidRequestError(description="Send the parameters in the body.")
                     check_parameters(request.GET, request.POST)
                     response = view(request, *args, **kwargs)
                 except OAuth2Error as error:
                     response = JsonResponse(dict(error.twotuples), status=error.status_code, headers=error.headers)
             else:
                 response = problems.response(MethodNotAllowed(*methods))
+            response.setdefault("Cache-Control", "no-store")
             response["Access-Control-Allow-Origin"] = "*"
             response["Access-Control-Allow-Methods"] = ", ".join(methods)
             response["Access-Control-Allow-Headers"] = "Authorization, Content-Type, MCP-Protocol-Version"
@@ -114,7 +117,7 @@ def token(request: HttpRequest) -> HttpResponse:
     # A code or token that is used twice ends its grant, although the answer is an error: nothing is rolled back.
     with transaction.atomic():
         try:
-            answer = Server(Validator(addresses)).create_token_response(*extract_params(request))
+            answer = Server(Validator(addresses)).create_token_response(*_request(request))
         except OAuth2Error as error:
             return JsonResponse(dict(error.twotuples), status=error.status_code, headers=error.headers)
     return _response(*answer)
@@ -123,13 +126,13 @@ def token(request: HttpRequest) -> HttpResponse:
 @endpoint("POST")
 def revoke(request: HttpRequest) -> HttpResponse:
     """Revoke a token (RFC 7009)."""
-    return _response(*Server(Validator([])).create_revocation_response(*extract_params(request)))
+    return _response(*Server(Validator([])).create_revocation_response(*_request(request)))
 
 
 @endpoint("GET", "POST")
 def userinfo(request: HttpRequest) -> HttpResponse:
     """Return the user's claims (OpenID Connect Core, 5.3)."""
-    return _response(*Server(Validator([])).create_userinfo_response(*extract_params(request)))
+    return _response(*Server(Validator([])).create_userinfo_response(*_request(request)))
 
 
 @endpoint("GET")
@@ -166,7 +169,6 @@ def register(request: HttpRequest) -> HttpResponse:
     except (DataError, ValueError):
         document = {"error": "invalid_client_metadata", "error_description": "A value has a character that is not allowed."}
         return JsonResponse(document, status=400)
-    response["Cache-Control"] = "no-store"
     return response
 
 
@@ -174,7 +176,12 @@ def _address(name: str) -> str:
     return f"{settings.PUBLIC_URL}{reverse(f'idp:oidc:{name}')}"
 
 
+def _request(request: HttpRequest) -> tuple[str, str, str, dict[str, str]]:
+    """Return the request as oauthlib takes it, without a query: it fails on one that is malformed."""
+    _, method, body, headers = extract_params(request)
+    return request.path, method, body, headers
+
+
 def _response(headers: dict[str, str], body: Any, status: int) -> HttpResponse:
     response: HttpResponse = convert_response(headers, body, status)
-    response["Cache-Control"] = "no-store"
     return response

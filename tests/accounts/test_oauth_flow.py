@@ -202,6 +202,7 @@ def test_installed_apps_choose_the_port_of_their_loopback_address(app):
 def test_somebody_who_is_not_signed_in_comes_back_after_signing_up(app, client):
     first = client.get(app.address(prompt="login consent"))
     assert first["Location"].startswith("/accounts/login/?next=%2Foauth%2Fauthorize") and "prompt%3Dconsent" in first["Location"]
+    assert client.get(app.address(client_id="deleted")).status_code == 400
     assert redirect_parameters(client.get(app.address(prompt="none", scope="openid"))["Location"])["error"] == "login_required"
     assert redirect_parameters(client.get(app.address(prompt="none"))["Location"])["error"] == "login_required"
     client.force_login(UserFactory())
@@ -240,7 +241,7 @@ def test_registration_stores_what_this_server_supports(member):
     assert "client_secret" not in app.registration
 
 
-def test_bad_registrations_and_token_requests_are_refused_with_400(client):
+def test_bad_registrations_and_token_requests_are_refused_with_400(client, app):
     def register(body):
         return client.post("/oauth/register", body, content_type="application/json")
 
@@ -269,6 +270,11 @@ def test_bad_registrations_and_token_requests_are_refused_with_400(client):
         assert client.post("/oauth/token", fields | {"client_id": "x"}).status_code == 400
     assert client.post("/oauth/token", "{}", content_type="application/json").status_code == 400
     assert client.post("/oauth/token?a=b", {"grant_type": "refresh_token"}).status_code == 400
+    for query in ("%zz", "a=%zz", "&&=", 'a="<|>', "%ff%00", "\u00e9", "a;b"):
+        for path in ("token", "revoke", "userinfo", "register"):
+            answer = client.post(f"/oauth/{path}?{query}", {"client_id": "x"})
+            assert answer.status_code in {400, 401, 429} and answer["Cache-Control"] == "no-store", (path, query)
+        assert app.browser.get(f"{app.address()}&{query}").status_code in {200, 400}, query
     assert client.get("/oauth/token").status_code == 405
 
 

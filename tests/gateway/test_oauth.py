@@ -1,13 +1,18 @@
 """Sign-in without a key: the web server, the gateway and the official client as real processes."""
 
+import asyncio
 import json
 import subprocess
+import threading
+from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
 import jwt
 import pytest
 from django.test import Client
+from fastmcp import Client as FastMCPClient
 
 from accounts.manager import AuthManager
 from accounts.oauth import grants
@@ -16,7 +21,7 @@ from contextmcp.devstack.services import REPOSITORY
 from tests.factories.accounts import MembershipFactory, Person
 from tests.factories.oauth import connect_app
 from tests.gateway.conftest import McpClient, Upstream
-from tests.gateway.sign_in import Browser, Storage, call_with_sign_in
+from tests.gateway.sign_in import REDIRECT, Browser, Storage, call_with_sign_in
 from tests.gateway.test_charging import used
 from tests.support.gates import WebProcess, free_port, running
 from tests.support.https_documents import serve_documents
@@ -109,6 +114,46 @@ def test_the_official_client_signs_in_by_registration_and_by_its_document(world,
     grants.disconnect(AuthManager(organization).as_member(person.user), connected["Official client"].pk)
     until(lambda: mcp.post("tools/list").status_code == 401, "the revoked token is refused", 10)
     assert mcp.post("tools/list").json()["error"]["data"]["code"] == "token_not_found"
+
+
+def test_fastmcp_signs_in(world, browser, organization, monkeypatch):
+    def open_browser(url):
+        location = browser.decide(url)
+        # The client listens for its user once this function has returned.
+        threading.Thread(target=lambda: until(lambda: reaches(location), "the client listens")).start()
+
+    def reaches(location):
+        with suppress(httpx.TransportError):
+            return httpx.get(location).status_code == 200
+
+    async def call():
+        async with FastMCPClient(f"{world.gateway}/mcp/official", auth="oauth") as client:
+            return (await client.call_tool("test_simple_text")).content[0].text
+
+    monkeypatch.setattr("webbrowser.open", open_browser)
+    assert "simple text" in asyncio.run(call())
+    assert used(organization) == 1
+
+
+def test_typescript_clients_sign_in(world, browser, organization):
+    node = require_node()
+    document = f"{world.documents.url}/typescript.json"
+    described = {"client_id": document, "client_name": "TypeScript", "redirect_uris": [REDIRECT], "token_endpoint_auth_method": "none"}
+    world.documents.documents["/typescript.json"] = described
+    for package, *more in (("@modelcontextprotocol/sdk",), ("@modelcontextprotocol/client", document)):
+        script = str(Path(__file__).parent / "clients/typescript_oauth.mjs")
+        command = node.command(script, f"{world.gateway}/mcp/official", REDIRECT, package, *more)
+        with subprocess.Popen(command, cwd=node.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                location = browser.decide(json.loads(process.stdout.readline())["authorize"])
+                process.stdin.write(f"{location}\n")
+                process.stdin.flush()
+                answer = json.loads(process.stdout.readline())
+            finally:
+                process.kill()
+        assert "simple text" in answer.get("text", ""), (package, answer)
+        assert (answer["client"] == document) is bool(more)
+    assert used(organization) == 2
 
 
 def test_roles_limit_tokens(world, organization, bound):
