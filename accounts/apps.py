@@ -13,4 +13,5 @@ class AccountsConfig(AppConfig):
             import_module("accounts.api.openapi")
         if apps.is_installed("allauth.account"):
             import_module("accounts.security_events")
+            import_module("accounts.oauth.service_credentials")
             import_module("accounts.checks")

@@ -1,5 +1,6 @@
 """Authentication classes of the API: API keys, service keys and sessions."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -33,6 +34,18 @@ from .service_principals import CREDENTIAL_HEADER, ORGANIZATION_HEADER, caller_f
 from .types import Caller
 
 SESSION_ORGANIZATION = "organization_id"
+
+
+# Credentials other than API keys that a service key may show, by their prefix. `accounts.oauth` adds its own: it is above this module.
+CREDENTIALS: dict[str, Callable[[str], Caller]] = {}
+
+
+def authenticate_credential(raw: str) -> Caller:
+    """Return the caller of a customer's credential that a request with a service key names. Raises what `authenticate_key` raises."""
+    for prefix, authenticate in CREDENTIALS.items():
+        if raw.startswith(prefix):
+            return authenticate(raw)
+    return authenticate_key(raw)
 
 
 def authenticate_key(raw: str) -> Caller:
@@ -87,7 +100,7 @@ class ServiceKeyAuthentication(BaseAuthentication):
     The body without the fields that name the customer is stored in `request._request.named_body`.
     """
 
-    refusals = (CustomerRequired, CustomerNotFound)
+    refusals: tuple[type[DomainError], ...] = (CustomerRequired, CustomerNotFound)
     # Used in the OpenAPI document: headers of all operations, and query parameters of operations without a body.
     named_in_headers = (
         (CREDENTIAL_HEADER, "With a service key: the customer's API key."),
@@ -109,7 +122,7 @@ class ServiceKeyAuthentication(BaseAuthentication):
             assert organization_id is not None
             actor = caller_for(service, open_organization(organization_id))
         else:
-            customer = authenticate_key(credential)
+            customer = authenticate_credential(credential)
             actor = replace(customer, scopes=customer.scopes & service.scopes, service=service)
         _log_caller(actor)
         return service, actor

@@ -11,7 +11,7 @@ from django.conf import settings
 from accounts import key_verification
 from accounts.errors import InvalidKeyFormat, Unauthenticated
 from accounts.key_format import is_service_key
-from accounts.oauth import resources
+from accounts.oauth import resources, service_access
 from accounts.oauth.errors import AccessTokenForOtherResource, AccessTokenNotFound
 from accounts.oauth.token_cache import TokenPrincipal, tokens
 from accounts.oauth.token_format import is_access_token
@@ -73,6 +73,12 @@ class Authenticator:
             raise AccessTokenForOtherResource(resources=sorted(principal.resources))
         return principal
 
+    async def _verify_credential(self, raw: str) -> Principal:
+        """Return the principal of a credential that a service key shows: an API key or an access token. Raises the refusal."""
+        if is_access_token(raw):
+            return service_access.check_token(await self._verify(tokens, raw))
+        return await self.verify_key(raw)
+
     async def _verify(self, known: PrincipalCache, raw: str) -> Principal:
         principal = known.get(raw)
         if principal is MISS:
@@ -96,7 +102,7 @@ class Authenticator:
         parameters = dict(parse_qsl(query, keep_blank_values=True))
         credential, organization_id, body = name_customer(naming, parameters, body, headers.get("content-type", ""))
         if credential is not None:
-            return restrict_scopes(await self.verify_key(credential), service), body
+            return restrict_scopes(await self._verify_credential(credential), service), body
         assert organization_id is not None
         customer: Principal = await self._in_thread(principal_for, service, organization_id)
         return customer, body

@@ -35,7 +35,7 @@ class UsageCaller(Struct, frozen=True):
         organization, key, user, service = caller.organization, caller.key, caller.user, caller.service
         return cls(
             organization.pk,
-            UsageSubject.of(organization.pk, key.pk if key else NO_KEY, user.pk if user else NO_MEMBER),
+            UsageSubject.of(organization.pk, key.pk if key else caller.grant_id or NO_KEY, user.pk if user else NO_MEMBER),
             organization.clock_offset,
             organization.created_at,
             None if service is None else ServiceContext(service.key_id, request_id, address),

@@ -13,11 +13,12 @@ from typing import Any
 
 import anyio
 from fastmcp.exceptions import ToolError
-from fastmcp.server.auth.auth import AccessToken, TokenVerifier
+from fastmcp.server.auth.auth import AccessToken, RemoteAuthProvider, TokenVerifier
 from fastmcp.server.dependencies import get_access_token
 from fastmcp.server.middleware.middleware import CallNext, Middleware, MiddlewareContext
 from fastmcp.tools.base import InputRequiredToolResult, Tool, ToolResult
 from mcp_types import CallToolRequestParams, CallToolResult, ListToolsRequest
+from pydantic import AnyHttpUrl
 
 from .async_client import AsyncClient
 from .charging import Outcome, ToolCharges
@@ -27,9 +28,12 @@ from .tool_list import view_tool
 from .types import Customer
 from .verification import CACHE_SECONDS, CredentialVerifier
 
+# The scope with which a client may use tools that cost something.
+SPENDING = "usage:write"
+
 
 class ContextMCPAuth(TokenVerifier):
-    """Accepts the credentials of the service's customers: API keys.
+    """Accepts the credentials of the service's customers: API keys, and access tokens that were issued for MCP_SERVER_URL.
 
     The access token's `client_id` and `subject` are the ID of the organization, and `claims["plan"]` is the name of its plan.
 
@@ -50,6 +54,23 @@ class ContextMCPAuth(TokenVerifier):
             return None
         organization = entitlements.organization_id
         return AccessToken(token=token, client_id=organization, scopes=[], subject=organization, claims={"plan": entitlements.plan})
+
+
+class ContextMCPOAuth(RemoteAuthProvider):
+    """Accepts what `ContextMCPAuth` accepts, and tells clients without a key where their users sign in (RFC 9728).
+
+    Args:
+        client: an `AsyncClient` with a service key. Its URL is the issuer, which is PUBLIC_URL of the service.
+        base_url: the public URL of this server without the path `/mcp`. MCP_SERVER_URL of the service is the URL with the path.
+    """
+
+    def __init__(self, client: AsyncClient, *, base_url: str, cache_seconds: float = CACHE_SECONDS) -> None:
+        super().__init__(
+            token_verifier=ContextMCPAuth(client, cache_seconds=cache_seconds),
+            authorization_servers=[AnyHttpUrl(client.url)],
+            base_url=base_url,
+            scopes_supported=[SPENDING],
+        )
 
 
 class PlanMiddleware(Middleware):

@@ -29,7 +29,7 @@ from .verification import CACHE_SECONDS, CredentialVerifier
 
 
 class ContextMCPTokenVerifier(TokenVerifier):
-    """Accepts the credentials of the service's customers: API keys.
+    """Accepts the credentials of the service's customers: API keys, and access tokens that were issued for MCP_SERVER_URL.
 
     The access token's `client_id` and `subject` are the ID of the organization, and `claims["plan"]` is the name of its plan.
     """

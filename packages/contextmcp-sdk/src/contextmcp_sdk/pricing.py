@@ -7,7 +7,8 @@
     "search_*" = { feature = "searches" }
     convert = { feature = "pages", amount = { argument = "pages", maximum = 100 } }
 
-Here `url` and `timeout_seconds` have no effect, because there is no proxy. Prices of prompts and resources are refused: only the gateway charges them.
+Here `url` and `timeout_seconds` have no effect, because there is no proxy. Prices of prompts and resources are refused: only the gateway
+charges them.
 """
 
 from __future__ import annotations

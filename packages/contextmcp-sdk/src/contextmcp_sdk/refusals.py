@@ -87,6 +87,24 @@ class KeyRevoked(Refusal):
     code = "key_revoked"
 
 
+class TokenNotFound(Refusal):
+    """The access token does not exist or was revoked."""
+
+    code = "token_not_found"
+
+
+class TokenExpired(Refusal):
+    """The access token has expired."""
+
+    code = "token_expired"
+
+
+class TokenForOtherResource(Refusal):
+    """The access token was issued for another MCP server."""
+
+    code = "token_for_other_resource"
+
+
 class EnvironmentMismatch(Refusal):
     """The key is a test key on a live service, or a live key on a test service."""
 

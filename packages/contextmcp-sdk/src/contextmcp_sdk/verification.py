@@ -16,6 +16,9 @@ from .refusals import (
     KeyNotFound,
     KeyRevoked,
     PermissionDenied,
+    TokenExpired,
+    TokenForOtherResource,
+    TokenNotFound,
 )
 from .types import Customer, Entitlements
 
@@ -24,7 +27,18 @@ CACHE_SECONDS = 1.0
 # And for so many seconds while the service is away. Calls that cost something are then decided by the client's failure mode.
 OUTAGE_SECONDS = 3_600.0
 MAX_CACHED = 10_000
-_NOT_ACCEPTED = (CustomerNotFound, EnvironmentMismatch, InvalidKeyFormat, KeyExpired, KeyNotFound, KeyRevoked, PermissionDenied)
+_NOT_ACCEPTED = (
+    CustomerNotFound,
+    EnvironmentMismatch,
+    InvalidKeyFormat,
+    KeyExpired,
+    KeyNotFound,
+    KeyRevoked,
+    PermissionDenied,
+    TokenExpired,
+    TokenForOtherResource,
+    TokenNotFound,
+)
 
 
 class CredentialVerifier:

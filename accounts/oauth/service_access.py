@@ -1,0 +1,52 @@
+"""Access tokens that the vendor's own MCP server has received, and shows as the `credential` of a request with its service key.
+
+A client connects to a server without the gateway in front by OAuth too. That server has to ask whose token it is, and spends in its name.
+"""
+
+from dataclasses import replace
+
+from django.conf import settings
+
+from accounts.errors import PermissionDenied
+from accounts.models import Membership
+from accounts.principal_cache import MISS
+from accounts.types import Caller, Principal
+from contextmcp.common.errors import DomainError
+
+from . import resources
+from .errors import AccessTokenForOtherResource, AccessTokenNotFound
+from .token_cache import TokenPrincipal, tokens
+
+# What the vendor's server may read with its service key anyway, for any organization. No client asks for these scopes.
+READING = frozenset({"usage:read", "entitlements:read"})
+
+
+def check_token(principal: Principal | DomainError) -> TokenPrincipal:
+    """Return the principal with what it may do through a service key, whose own scopes are still to be applied.
+
+    Raises:
+        DomainError: the refusal of the token, which is passed as `principal`, or the one of a token for another server.
+    """
+    if isinstance(principal, DomainError):
+        raise principal
+    assert isinstance(principal, TokenPrincipal)
+    if not settings.OAUTH_ENABLED:
+        raise AccessTokenNotFound
+    if not resources.covers(principal.resources, ""):
+        raise AccessTokenForOtherResource(resources=sorted(principal.resources))
+    return replace(principal, key_scopes=principal.key_scopes | READING, scopes=principal.scopes | READING)
+
+
+def caller_of_token(raw: str) -> Caller:
+    """Return the member whose access token it is, for a request with a service key. Blocks.
+
+    Raises:
+        AccessTokenNotFound, AccessTokenExpired, AccessTokenForOtherResource: the token is not accepted.
+        PermissionDenied: its user is no longer a member.
+    """
+    known = tokens.get(raw)
+    principal = check_token(tokens.load(raw) if known is MISS else known)
+    membership = Membership.objects.select_related("organization", "user").filter(pk=principal.membership_id).first()
+    if membership is None:
+        raise PermissionDenied("This user is no longer a member of the organization.")
+    return replace(Caller.member(membership), scopes=principal.scopes, grant_id=principal.key_id)
