@@ -40,7 +40,7 @@ class OrganizationAdmin(MarksTestClocks, ReadOnlyAdmin):
     @confirmed_action(
         "Close the organization",
         permission="accounts.close_organization",
-        effect="API keys stop working, members lose access, and a subscription ends at Stripe without a refund. This cannot be undone.",
+        effect="Keys and apps stop working, members lose access, and a subscription ends at Stripe without refund. This cannot be undone.",
         done=("organization closed", "organizations closed"),
     )
     def close(self, request: HttpRequest, organization: Organization, reason: str) -> None:
@@ -64,7 +64,7 @@ class MembershipAdmin(ReadOnlyAdmin):
     @confirmed_action(
         "Remove from the organization",
         permission="accounts.remove_membership",
-        effect="These members lose access to the organization, and the API keys that they created stop working.",
+        effect="These members lose access to the organization. The keys that they created and the apps that they connected stop working.",
         done=("member removed", "members removed"),
     )
     def remove(self, request: HttpRequest, member: Membership, reason: str) -> None:

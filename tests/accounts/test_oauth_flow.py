@@ -12,9 +12,11 @@ from accounts.checks import oauth_is_configured
 from accounts.manager import AuthManager
 from accounts.models import AuditEvent
 from accounts.oauth import grants, maintenance
+from accounts.oauth.errors import AppDisconnected
 from accounts.oauth_models import OAuthGrant, OAuthToken
 from contextmcp.common.clock import now
 from tests.factories.accounts import MembershipFactory, OrganizationFactory, UserFactory
+from tests.factories.oauth import connect_app
 from tests.support.oauth import App, redirect_parameters
 
 pytestmark = pytest.mark.django_db
@@ -303,6 +305,16 @@ def test_members_see_and_disconnect_their_apps_and_admins_those_of_all(app, memb
     assert grants.find_access_token(tokens["access_token"]) is None
     assert AuditEvent.objects.get(action="app.disconnected").actor_user == admin.user
     assert "Test app" not in app.browser.get(reverse("connected-apps")).content.decode()
+
+
+def test_staff_disconnect_an_app_once_with_a_reason(member, admin):
+    grant, access = connect_app(member.membership)
+    grants.disconnect_by_staff(grant, admin.user, "Reported as fraud")
+    assert grants.find_access_token(access) is None
+    event = AuditEvent.objects.get(action="app.disconnected")
+    assert (event.actor_user, event.reason, event.before["user"]) == (admin.user, "Reported as fraud", member.user.email)
+    with pytest.raises(AppDisconnected):
+        grants.disconnect_by_staff(grant, admin.user, "Again")
 
 
 def test_what_clients_leave_behind_is_deleted(app):

@@ -324,7 +324,7 @@ class TotalSchema(Schema):
     feature = serializers.CharField(help_text="Name of the feature.")
     amount = serializers.IntegerField(help_text="Units used.")
     events = serializers.IntegerField(help_text="Number of events.")
-    key_id = serializers.UUIDField(allow_null=True, help_text="API key, when grouped by key.")
+    key_id = serializers.UUIDField(allow_null=True, help_text="API key or connected app, when grouped by key.")
     member_id = serializers.IntegerField(allow_null=True, help_text="ID of the user, when grouped by member.")
     tool = serializers.CharField(allow_null=True, help_text="MCP tool that was charged, when grouped by tool. null for other usage.")
 
