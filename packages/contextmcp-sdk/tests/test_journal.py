@@ -1,8 +1,10 @@
 """Records on disk: bounded, in order, safe beside other processes, and whole after a crash."""
 
+import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +65,20 @@ def test_a_line_that_was_being_written_is_no_record(tmp_path):
     with path.open("ab") as file:
         file.write(b"torn")
     assert taken(Journal(tmp_path)) == [b"whole"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device that is always full")
+def test_a_full_disk_is_an_error_and_damages_no_other_record(tmp_path):
+    journal = Journal(tmp_path)
+    journal.append(b"before")
+    # What is written from now on meets a full disk.
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, journal._segment.fileno())
+    os.close(full)
+    with pytest.raises(OSError, match="No space"):
+        journal.append(b"refused")
+    journal.append(b"after")
+    assert taken(journal) == [b"before", b"after"]
 
 
 def test_the_file_of_a_living_process_is_left_alone(tmp_path):

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -40,7 +41,7 @@ class Journal:
         self.folder, self._max_bytes = Path(folder), max_bytes
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = threading.Lock()
-        self._segment: IO[bytes] | None = None
+        self._segment: FileIO | None = None
         self._records = self._bytes = 0
         self._others = self._size()
 
@@ -61,9 +62,12 @@ class Journal:
             if self._records >= MAX_SEGMENT_RECORDS or self._bytes + len(line) > MAX_SEGMENT_BYTES:
                 self._close_segment()
             segment = self._segment or self._open_segment()
-            segment.write(line)
-            segment.flush()
-            os.fsync(segment.fileno())
+            try:
+                _write(segment, line)
+            except OSError:
+                # Half a line may be there. The next record must not continue it.
+                self._close_segment()
+                raise
             self._records += 1
             self._bytes += len(line)
 
@@ -117,12 +121,12 @@ class Journal:
                     lines = file.read().split(b"\n")[:-1]
                     yield Segment(path, [line for line in lines if line])
 
-    def _open_segment(self) -> IO[bytes]:
+    def _open_segment(self) -> FileIO:
         while True:
             # The name orders segments by their age.
             path = self.folder / f"{time.time_ns():020d}-{uuid4().hex}{SUFFIX}"
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-            segment = os.fdopen(descriptor, "ab")
+            segment = os.fdopen(descriptor, "ab", buffering=0)
             # A delivery may have taken the new file, and removed it because it was empty.
             if _lock(segment) and path.exists():
                 break
@@ -160,6 +164,14 @@ class Segment:
     def remove(self) -> None:
         """Remove the segment, because all of its records were delivered or rejected."""
         self._path.unlink(missing_ok=True)
+
+
+def _write(segment: FileIO, line: bytes) -> None:
+    """Write a line and wait until it is on the disk."""
+    rest = memoryview(line)
+    while rest:
+        rest = rest[segment.write(rest) :]
+    os.fsync(segment.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -64,8 +64,11 @@ class Wrapper:
         return status if status >= 0 else 128 - status
 
     def terminate(self) -> None:
-        """Ask the server to end."""
+        """Ask the server to end, and kill it if it does not."""
         self._child.terminate()
+        timer = threading.Timer(TERMINATE_SECONDS, self._child.kill)
+        timer.daemon = True
+        timer.start()
 
     def _read_client(self) -> None:
         for line in sys.stdin.buffer:
