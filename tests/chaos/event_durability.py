@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from uuid import UUID
 
 from django.core.management import call_command
 from django.db import connection
@@ -173,7 +174,7 @@ def _judge_answers(result: Durable, message: Crowd) -> None:
         result.wrong.append(f"{result.accepted} were called new, but there are {result.events}")
 
 
-def _judge_rows(result: Durable, organization_id: object) -> None:
+def _judge_rows(result: Durable, organization_id: UUID) -> None:
     result.units = sum(_amount(number) for number in range(result.events))
     counted = sum(UsageCounter.objects.filter(organization_id=organization_id).values_list("used", flat=True))
     with connection.cursor() as cursor:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from django.conf import settings
 
+from accounts.models import Organization
 from contextmcp.devstack.databases import forget_keys
 from tests.chaos import load_clients
 from tests.chaos.load_clients import Call, Crowd
@@ -54,6 +55,10 @@ class Servers:
         self.running[number] = type(victim)(port=victim.port)
         self.kills += 1
 
+    def kill_all(self) -> None:
+        for server in self.running:
+            server.kill()
+
     def flush(self) -> None:
         """Delete the product's keys in Valkey. A shared server keeps its other keys."""
         forget_keys(settings.REDIS_URL, settings.CACHE_PREFIX)
@@ -64,7 +69,7 @@ class Servers:
 def servers(*, gates: int = 3, webs: int = 1) -> Iterator[tuple[Servers, list[int]]]:
     result = Servers()
     with ExitStack() as stack:
-        stack.callback(lambda: [server.kill() for server in result.running])
+        stack.callback(result.kill_all)
         yield result, result.start(gates, webs)
 
 
@@ -96,7 +101,7 @@ def run(remaining: int, *, calls: int, repeats: int, clients: int, gates: int = 
     return result
 
 
-def _check_outcome(result: Exact, message: Crowd, organization: object) -> None:
+def _check_outcome(result: Exact, message: Crowd, organization: Organization) -> None:
     granted = message.granted()
     result.admitted = len(granted)
     result.wrong += message.odd

@@ -204,6 +204,6 @@ def _owed(tenant: Tenant, month: int, year: Year) -> int:
         rows = cursor.fetchall()
     start, end = tenant.month(month), tenant.month(month + 1)
     used = sum(amount for amount, at in rows if start <= math.floor(at.timestamp()) < end)
-    over = max(0, used - INCLUDED)
+    over: int = max(0, used - INCLUDED)
     year.capped += over * CENTS > tenant.cap
     return min(over, tenant.cap // CENTS) * CENTS

@@ -44,7 +44,7 @@ class Operation:
 @cache
 def document() -> dict[str, Any]:
     GENERATOR_STATS.reset()
-    generated = SchemaGenerator().get_schema(request=None, public=True)
+    generated = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     return dict(json.loads(json.dumps(generated, default=str)))
 
 

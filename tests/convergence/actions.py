@@ -163,7 +163,7 @@ def schedules_a_downgrade(scenario: Scenario, tenant: Tenant, snapshot: TenantSn
     first = created.phases[0]
     items = [{"price": item.price, "quantity": item.quantity} for item in first["items"]]
     later = [item | {"price": expected} if item["price"] == snapshot.item.price.id else item for item in items]
-    phases = [
+    phases: Any = [
         {"items": items, "start_date": first.start_date, "end_date": first.end_date},
         {"items": later, "duration": {"interval": "month", "interval_count": 1}, "proration_behavior": "none"},
     ]

@@ -74,9 +74,10 @@ class _Subscriber:
         self.quantity = rng.choice([1, 1, 1, 5])
         items = [{"price": price_of(*self.plan), "quantity": self.quantity}]
         self.beside = rng.choice(foreign[:2]) if self.plan[1] == "month" and rng.random() < 0.25 else ""
-        params = {"discounts": [{"coupon": each} for each in self.coupons], "metadata": arbitrary_metadata(rng)}
+        params: Any = {"discounts": [{"coupon": each} for each in self.coupons], "metadata": arbitrary_metadata(rng)}
         items += [{"price": self.beside, "quantity": 2}] if self.beside else []
-        self.subscription = world.sdk.subscriptions.create({"customer": customer, "items": items, **params}).id
+        params |= {"customer": customer, "items": items}
+        self.subscription = world.sdk.subscriptions.create(params).id
         self.api = Api()
         sync_customer(customer)
 
@@ -108,7 +109,7 @@ class _Subscriber:
             EntitlementsManager(self.payer.organization).grant(plan, Source.GIFT, reason="outage", ends_at=until)
 
     def _items(self) -> list[Any]:
-        return self.world.sdk.subscriptions.retrieve(self.subscription)["items"].data
+        return list(self.world.sdk.subscriptions.retrieve(self.subscription)["items"].data)
 
     def _now(self) -> int:
         return self.world.sdk.test_helpers.test_clocks.retrieve(self.payer.clock).frozen_time

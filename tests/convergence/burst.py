@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import cycle, islice
+from typing import Any
 
 from django.db import connection, connections
 
@@ -88,12 +89,12 @@ def send(world: Stripe, result: list[str], start: Callable[[], Worker], *, event
     return burst
 
 
-def _customer(event: dict) -> str:
+def _customer(event: dict[str, Any]) -> str:
     thing = event["data"]["object"]
     return thing["id"] if thing["object"] == "customer" else str(thing.get("customer"))
 
 
-def _send(event: dict) -> int:
+def _send(event: dict[str, Any]) -> int:
     return int(post(event).status_code)
 
 

@@ -51,9 +51,8 @@ def _steady(snapshot: TenantSnapshot) -> bool:
 
 def _items(scenario: Scenario, subscription: Any, rows: list[dict[str, Any]], behavior: str) -> None:
     with scenario.may_be_declined():
-        scenario.sdk.subscriptions.update(
-            subscription.id, {"items": rows, "proration_behavior": behavior, "payment_behavior": "error_if_incomplete"}
-        )
+        params: Any = {"items": rows, "proration_behavior": behavior, "payment_behavior": "error_if_incomplete"}
+        scenario.sdk.subscriptions.update(subscription.id, params)
 
 
 # Other products
@@ -62,7 +61,7 @@ def _items(scenario: Scenario, subscription: Any, rows: list[dict[str, Any]], be
 @action(10, lambda snapshot: not snapshot.deleted and not snapshot.contract)
 def signs_a_support_contract(scenario: Scenario, tenant: Tenant, snapshot: TenantSnapshot, rng: Random) -> None:
     with scenario.may_be_declined():
-        more = rng.choice(
+        more: dict[str, Any] = rng.choice(
             [{}, {"trial_period_days": 5}, {"metadata": _metadata(scenario, rng)}, {"payment_behavior": "default_incomplete"}]
         )
         scenario.world.subscribe(tenant.customer, rng.choice(scenario.foreign), **more)
@@ -99,7 +98,7 @@ def is_sold_a_special_offer(scenario: Scenario, tenant: Tenant, snapshot: Tenant
     published = set(scenario.prices.values())
     offer = rng.choice([price for price in scenario.plans if price not in published])
     with scenario.may_be_declined():
-        rows = [{"price": rng.choice(scenario.foreign[:2])}, {"price": offer, "quantity": rng.choice([1, 2])}]
+        rows: Any = [{"price": rng.choice(scenario.foreign[:2])}, {"price": offer, "quantity": rng.choice([1, 2])}]
         scenario.sdk.subscriptions.create({"customer": tenant.customer, "items": rows})
 
 
@@ -114,7 +113,7 @@ def is_subscribed_twice(scenario: Scenario, tenant: Tenant, snapshot: TenantSnap
 
 @action(8, lambda snapshot: not snapshot.deleted)
 def metadata_is_written(scenario: Scenario, tenant: Tenant, snapshot: TenantSnapshot, rng: Random) -> None:
-    written = {"metadata": _metadata(scenario, rng)}
+    written: Any = {"metadata": _metadata(scenario, rng)}
     scenario.sdk.customers.update(tenant.customer, written)
     for subscription in filter(None, [snapshot.live, snapshot.contract]):
         scenario.sdk.subscriptions.update(subscription.id, {"metadata": _metadata(scenario, rng)})
@@ -136,7 +135,7 @@ def gets_free_days(scenario: Scenario, tenant: Tenant, snapshot: TenantSnapshot,
 
 @action(6, lambda snapshot: snapshot.live and snapshot.status in ("active", "past_due", "trialing") and not snapshot.live.pause_collection)
 def collection_is_paused(scenario: Scenario, tenant: Tenant, snapshot: TenantSnapshot, rng: Random) -> None:
-    pause: dict[str, Any] = {"behavior": rng.choice(["keep_as_draft", "mark_uncollectible", "void"])}
+    pause: Any = {"behavior": rng.choice(["keep_as_draft", "mark_uncollectible", "void"])}
     if rng.random() < 0.4:
         pause["resumes_at"] = scenario.now(tenant) + rng.randrange(2, 40) * DAY
     scenario.sdk.subscriptions.update(snapshot.live.id, {"pause_collection": pause})
@@ -151,7 +150,8 @@ def collection_resumes(scenario: Scenario, tenant: Tenant, snapshot: TenantSnaps
 def pays_by_debit(scenario: Scenario, tenant: Tenant, snapshot: TenantSnapshot, rng: Random) -> None:
     account = {"iban": rng.choice([PAYING_ACCOUNT, BOUNCING_ACCOUNT])}
     payer = {"name": "Ann Example", "email": "ann@example.com"}
-    debit = scenario.sdk.payment_methods.create({"type": "sepa_debit", "sepa_debit": account, "billing_details": payer}).id
+    params: Any = {"type": "sepa_debit", "sepa_debit": account, "billing_details": payer}
+    debit = scenario.sdk.payment_methods.create(params).id
     scenario.sdk.payment_methods.attach(debit, {"customer": tenant.customer})
     scenario.sdk.customers.update(tenant.customer, {"invoice_settings": {"default_payment_method": debit}})
     scenario.sdk.subscriptions.update(snapshot.live.id, {"default_payment_method": debit})

@@ -19,6 +19,7 @@ from entitlements.manager import EntitlementsManager
 from tests.convergence import expected_access, reconciling, rows
 from tests.convergence.announcements import Announcements
 from tests.convergence.history import History, Step
+from tests.convergence.rows import Rows
 from tests.convergence.stripe_fixture import Gift
 from tests.support.stripe import jobs, post, run
 
@@ -44,8 +45,8 @@ class Chaos:
 class World:
     """The final state, and mismatches on the way. `rows` depend only on Stripe's current state; `history` does not."""
 
-    rows: rows.Rows = field(default_factory=dict)
-    history: rows.Rows = field(default_factory=dict)  # observed access on the way
+    rows: Rows = field(default_factory=dict)
+    history: Rows = field(default_factory=dict)  # observed access on the way
     deliveries: int = 0
     dropped: int = 0
     checks: int = 0
@@ -102,8 +103,14 @@ def _apply_gift(organization: Organization, gift: Gift) -> None:
     manager = EntitlementsManager(organization)
     grant = organization.grants.filter(reference=gift.reference).first()
     if grant is None:
-        dates = {"starts_at": _at(gift.starts_at), "ends_at": _at(gift.ends_at) if gift.ends_at else None}
-        grant = manager.grant(gift.plan, gift.source, reason="outage", reference=gift.reference, **dates)
+        grant = manager.grant(
+            gift.plan,
+            gift.source,
+            reason="outage",
+            reference=gift.reference,
+            starts_at=_at(gift.starts_at),
+            ends_at=_at(gift.ends_at) if gift.ends_at else None,
+        )
     if gift.ended_at and grant.ends_at == (_at(gift.ends_at) if gift.ends_at else None):
         manager.end_grant(grant, reason="given by mistake", at=_at(gift.ended_at))
 

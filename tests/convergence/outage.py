@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from django.test import Client
 
@@ -77,9 +78,9 @@ def _send_requests(result: Outage, payer: Payer) -> None:
     api, browser = Api(), Client()
     browser.force_login(person.user)
     for path in READS:
-        _record(result, path, lambda path=path: api.get(path, by=person))
+        _record(result, path, partial(api.get, path, by=person))
     for path in PAGES:
-        _record(result, path, lambda path=path: browser.get(path))
+        _record(result, path, partial(browser.get, path))
     wish = {"planTier": "enterprise", "interval": "month"}
     _record(result, "/api/billing/change-plan", lambda: api.post("/api/billing/change-plan", wish, by=person))
 

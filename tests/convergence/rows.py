@@ -53,7 +53,7 @@ def dump() -> Rows:
     """Return the projection and the mirror."""
     rows: Rows = {}
     for model, key, left_out in KEPT:
-        for row in model.objects.values():
+        for row in model._default_manager.values():
             rows[f"{model.__name__} {' '.join(str(row[name]) for name in key)}"] = _plain(row, left_out)
     for model in MIRRORED:
         for row in model.objects.values("id", "stripe_data"):
@@ -94,7 +94,7 @@ def _grant_fields(grant: Grant) -> dict[str, Any]:
 def notices() -> Rows:
     left_out = {"id", "created_at", "attempts", "sent_at", "canceled_at"}
     return {
-        f"Notice {row['kind']} {row['object_id']} {row['transition']}": _plain(row, left_out)
+        f"Notice {row['kind']} {row['object_id']} {row['transition']}": _plain(dict(row), left_out)
         for row in BillingNotification.objects.values()
     }
 

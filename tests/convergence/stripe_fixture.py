@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 import zlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,7 +68,7 @@ class Discounts:
 
 
 def recurring_price(world: Stripe, product: str, amount: int, interval: str = "month") -> str:
-    params = {"product": product, "unit_amount": amount, "currency": "usd", "recurring": {"interval": interval}}
+    params: Any = {"product": product, "unit_amount": amount, "currency": "usd", "recurring": {"interval": interval}}
     return world.sdk.prices.create(params).id
 
 
@@ -111,7 +112,7 @@ class Scenario:
         return tenant
 
     def new_customer(self, tenant: Tenant) -> None:
-        params = {"email": "ann@example.com", "test_clock": tenant.clock, "metadata": {"djstripe_subscriber": tenant.organization_id}}
+        params: Any = {"email": "ann@example.com", "test_clock": tenant.clock, "metadata": {"djstripe_subscriber": tenant.organization_id}}
         tenant.customers.append(self.sdk.customers.create(params).id)
         tenant.deleted_at = None
         self.world.card(tenant.customer)
@@ -126,7 +127,7 @@ class Scenario:
         return self.now(tenant) if tenant.deleted_at is None else tenant.deleted_at
 
     def deleted(self, tenant: Tenant) -> bool:
-        return bool(self.sdk.customers.retrieve(tenant.customer).get("deleted"))
+        return bool(self.sdk.customers.retrieve(tenant.customer).to_dict().get("deleted"))
 
     def subscriptions(self, tenant: Tenant) -> list[Any]:
         return self.sdk.subscriptions.list({"customer": tenant.customer, "status": "all", "limit": 100, "expand": ["data.schedule"]}).data
@@ -139,12 +140,12 @@ class Scenario:
         return self.sdk.charges.list({"customer": tenant.customer, "limit": 100, "expand": expanded}).data
 
     def balance(self, tenant: Tenant) -> int:
-        return int(self.sdk.customers.retrieve(tenant.customer).get("balance") or 0)
+        return int(self.sdk.customers.retrieve(tenant.customer).to_dict().get("balance") or 0)
 
     # Changes
 
     @contextmanager
-    def may_be_declined(self):
+    def may_be_declined(self) -> Iterator[None]:
         """Ignore declined cards and changes that Stripe does not allow at the moment, which are part of a history."""
         try:
             yield
@@ -153,17 +154,17 @@ class Scenario:
 
     def buy_on_page(self, tenant: Tenant, price: str, number: str, **data: Any) -> None:
         """Start Checkout as the product does, and complete its hosted page, including authentication."""
-        session = self.sdk.checkout.sessions.create(
-            {
-                "mode": "subscription",
-                "customer": tenant.customer,
-                "line_items": [{"price": price, "quantity": 1}],
-                "success_url": "http://localhost:3001/account/billing/return/?session_id={CHECKOUT_SESSION_ID}",
-                "cancel_url": "http://localhost:3001/pricing/",
-                "allow_promotion_codes": True,
-                "subscription_data": data,
-            }
-        )
+        params: Any = {
+            "mode": "subscription",
+            "customer": tenant.customer,
+            "line_items": [{"price": price, "quantity": 1}],
+            "success_url": "http://localhost:3001/account/billing/return/?session_id={CHECKOUT_SESSION_ID}",
+            "cancel_url": "http://localhost:3001/pricing/",
+            "allow_promotion_codes": True,
+            "subscription_data": data,
+        }
+        session = self.sdk.checkout.sessions.create(params)
+        assert session.url
         for action in ("pay", "authenticate"):
             filled = {**CARD, "cardNumber": number, "action": action, "promotionCode": "WELCOME" if number.endswith("4242") else ""}
             answer = requests.post(session.url, data=filled, allow_redirects=False, timeout=30)

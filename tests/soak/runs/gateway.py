@@ -61,7 +61,7 @@ class Gateways:
 
     def revive(self) -> None:
         """Start a gateway in the place of the killed one, on its port."""
-        self.processes[0] = GatewayProcess(port=self.processes[0].port, **self.environment).wait()
+        self.processes[0] = GatewayProcess(port=self.processes[0].port, **self.environment).wait()  # type: ignore[arg-type]
 
 
 @contextmanager
