@@ -40,8 +40,16 @@ def listen(host: str, port: int) -> socket.socket:
 class Supervisor:
     """Starts the workers, restarts those that end by themselves, replaces all of them on SIGHUP, and stops them."""
 
-    def __init__(self, listening: socket.socket, count: int) -> None:
+    def __init__(
+        self,
+        listening: socket.socket,
+        count: int,
+        module: str = "contextmcp.gate.worker",
+        shutdown_seconds: float = SHUTDOWN_TIMEOUT_SECONDS,
+    ) -> None:
+        """`module` is what a worker runs. Workers that have not ended after `shutdown_seconds` are killed."""
         self._listening, self._count = listening, count
+        self._module, self._shutdown_seconds = module, shutdown_seconds
         self._alive, self._held = os.pipe()
         # Twice the number of workers, because old and new workers accept connections while they are replaced.
         self._connections = accept_balancer.shared_connection_counts(2 * count)
@@ -54,7 +62,7 @@ class Supervisor:
     def start(self, place: int) -> None:
         self._counts[place] = accept_balancer.NOT_ACCEPTING
         shared = (self._listening.fileno(), self._alive, self._connections.fileno())
-        command = [sys.executable, "-m", "contextmcp.gate.worker", *map(str, shared), str(place)]
+        command = [sys.executable, "-m", self._module, *map(str, shared), str(place)]
         self._workers[place] = subprocess.Popen(command, pass_fds=shared)  # noqa: S603 - our own module
 
     def _start_generation(self, generation: int) -> dict[int, subprocess.Popen[bytes]]:
@@ -74,7 +82,7 @@ class Supervisor:
                 self._reload()
             for place, worker in list(self._workers.items()):
                 if worker.poll() is not None and not self._ending:
-                    sys.stderr.write(f"a worker of the gate ended with {worker.returncode}\n")
+                    sys.stderr.write(f"{self._module} ended with {worker.returncode}\n")
                     _forget_metrics(worker.pid)
                     self.start(place)
         self._await(self._workers)
@@ -89,7 +97,7 @@ class Supervisor:
             if self._ending:
                 return
             if time.monotonic() > until or any(worker.poll() is not None for worker in new.values()):
-                sys.stderr.write("the new workers of the gate did not start; the old ones continue\n")
+                sys.stderr.write(f"the new processes of {self._module} did not start; the old ones continue\n")
                 _terminate(new)
                 self._await(new)
                 self._workers = former
@@ -123,7 +131,7 @@ class Supervisor:
                 worker.wait(STARTUP_TERMINATION_SECONDS)
 
     def _await(self, workers: dict[int, subprocess.Popen[bytes]]) -> None:
-        until = time.monotonic() + SHUTDOWN_TIMEOUT_SECONDS
+        until = time.monotonic() + self._shutdown_seconds
         for place, worker in list(workers.items()):
             try:
                 worker.wait(max(0.1, until - time.monotonic()))

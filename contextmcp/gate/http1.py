@@ -398,6 +398,13 @@ class Connection(asyncio.Protocol):
         self.answering = False
         if self._transport is None:
             return
+        self._release(request)
+        keep_alive = self._keeps_alive(request)
+        self._write(response, keep_alive, request.method != "HEAD", request)
+        self._continue(keep_alive)
+
+    def _release(self, request: HttpRequest) -> None:
+        """Stop counting the bytes of an answered request, and remember its credential if the answer verified it."""
         self._pending -= len(request.body) + REQUEST_BYTES
         if request.verified:
             self._credential, self._credential_digest = request.headers.get("authorization"), request.credential_digest
@@ -407,8 +414,12 @@ class Connection(asyncio.Protocol):
             self._credential = None
         if self._charged:
             self._account()
-        keep_alive = request.keep_alive and not server.ending and not (self._refused and not self._waiting)
-        self._write(response, keep_alive, request.method != "HEAD", request)
+
+    def _keeps_alive(self, request: HttpRequest) -> bool:
+        return request.keep_alive and not self._server.ending and not (self._refused and not self._waiting)
+
+    def _continue(self, keep_alive: bool) -> None:
+        """Start the next request, or close the connection."""
         if not keep_alive:
             self._waiting = None
             self._refused = True

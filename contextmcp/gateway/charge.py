@@ -11,11 +11,12 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
+from django.core.cache import cache
 from msgspec import Struct
 
 from contextmcp.common.errors import DomainError, IdempotencyConflict, ValidationFailed
@@ -47,7 +48,7 @@ MAX_ATTEMPTS = 50
 # A settlement is tried again while PostgreSQL is unreachable, at most until the hold expires.
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.1, 5.0
 # How long settlements wait for others.
-SETTLEMENT_SECONDS = 0.02
+SETTLEMENT_SECONDS = 0.05
 
 
 class Driver(Protocol):
@@ -78,6 +79,15 @@ class Reservation(Struct, frozen=True):
 
 class _HeldResponse(Struct):
     hold: dict[str, Any] | None = None
+
+
+class _Deferred(Struct, frozen=True):
+    """What the cache keeps of a reservation."""
+
+    price: Price
+    amount: int
+    hold_id: UUID
+    tool: str
 
 
 class Charges:
@@ -130,6 +140,32 @@ class Charges:
             asyncio.get_running_loop().call_later(SETTLEMENT_SECONDS, self._settle_pending)
         self._pending.append((caller, reservation, _charged_amount(reservation, answer, cancelled=cancelled)))
 
+    async def defer(self, reservation: Reservation, answer_key: str) -> None:
+        """Keep a reservation whose answer may come on another stream. Without an answer, it expires.
+
+        Any process may get the answer, so that the reservation is stored in the cache.
+        """
+        if reservation.hold_id is None:
+            return
+        deferred = msgspec.to_builtins(_Deferred(reservation.price, reservation.amount, reservation.hold_id, reservation.tool))
+        try:
+            await self._driver.run(_call(cache.set, _deferred_key(answer_key), deferred, reservation.price.hold_seconds))
+        except TemporarilyUnavailable:
+            log.warning("a call whose answer comes later will not be charged: %s", reservation.hold_id)
+
+    async def finish_deferred(self, caller: UsageCaller, answer_key: str, answer: Answer) -> None:
+        """Settle or release the reservation that `defer` kept, if there is one."""
+        key = _deferred_key(answer_key)
+        try:
+            stored = await self._driver.run(_call(cache.get, key))
+            if stored is not None:
+                await self._driver.run(_call(cache.delete, key))
+        except TemporarilyUnavailable:
+            return
+        if stored is not None:
+            deferred = msgspec.convert(stored, _Deferred)
+            self.finish(caller, Reservation(deferred.price, deferred.amount, hold_id=deferred.hold_id, tool=deferred.tool), answer)
+
     def _settle_pending(self) -> None:
         pending, self._pending = self._pending, []
         for caller, reservation, amount in pending:
@@ -159,7 +195,7 @@ class Charges:
             assert reservation.authorized is not None
             state = "held"
             if reservation.hold_id is not None and reservation.authorized.replayed:
-                state = await self._driver.run(_hold_state(caller, reservation.hold_id))
+                state = await self._driver.run(_call(hold_state, caller.organization_id, reservation.hold_id))
             if state == "settled":
                 return msgspec.structs.replace(reservation, hold_id=None)
             if state == "held":
@@ -244,14 +280,19 @@ def _call_identity(server: Server, message: Message, key: str) -> str:
     return hashlib.sha256(json.dumps(call, sort_keys=True).encode()).hexdigest()
 
 
+def _deferred_key(answer_key: str) -> str:
+    return f"mcp-deferred:{hashlib.sha256(answer_key.encode()).hexdigest()}"
+
+
 def _hold_id(authorized: Authorized) -> UUID | None:
     held = msgspec.json.decode(authorized.body, type=_HeldResponse).hold
     return None if held is None else UUID(held["id"])
 
 
-def _hold_state(caller: UsageCaller, hold_id: UUID) -> Operation[str]:
+def _call(function: Callable[..., Any], *arguments: Any) -> Operation[Any]:
+    """Call a function that uses the database. Raises `TemporarilyUnavailable` if PostgreSQL is unreachable."""
     try:
-        state: str = yield CallDatabase(hold_state, (caller.organization_id, hold_id))
+        result = yield CallDatabase(function, arguments)
     except DatabaseUnreachable:
         raise TemporarilyUnavailable(retry_after=1) from None
-    return state
+    return result

@@ -76,6 +76,16 @@ def read_answer(data: bytes, request_id: MessageId) -> Answer | None:
     return Answer(kind, meta if isinstance(meta, dict) else {})
 
 
+def answered_id(data: bytes) -> MessageId | None:
+    """Return the ID of the request that the message in `data` answers, or None if it answers none."""
+    try:
+        envelope = _decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    is_answer = envelope.method is None and (envelope.result is not UNSET or envelope.error is not UNSET)
+    return envelope.id if is_answer and type(envelope.id) in (str, int) else None
+
+
 def error_body(code: int, message: str, request_id: MessageId | None = None, data: Any = None) -> bytes:
     """Return a JSON-RPC error. It has no ID if the request's is not known."""
     error: dict[str, Any] = {"code": code, "message": message}

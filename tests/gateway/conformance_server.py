@@ -157,6 +157,8 @@ async def test_elicitation_sep1330_enums(ctx: Context[Any, Any]) -> str:
 @server.tool()
 async def test_reconnection(ctx: Context[Any, Any]) -> str:
     """Close the stream before the answer. The client comes back for it."""
+    # The client needs the stream's first event, which has the ID to come back with.
+    await asyncio.sleep(PAUSE_SECONDS)
     await ctx.close_sse_stream()
     await asyncio.sleep(RETRY_MILLISECONDS / 1000)
     return "Reconnection test completed"

@@ -39,7 +39,7 @@ charged_on_failure = {{ feature = "sessions", on_tool_error = "charge" }}
 TOOLS = (
     "succeed", "stream_progress", "stream_quickly", "fail", "fail_in_stream", "raise_error", "refuse_parameters", "require_input",
     "answer_another", "send_garbage", "send_no_http", "fail_with_500", "close_mid_stream", "end_without_answer", "send_too_much",
-    "send_too_much_in_stream", "hang", "die",
+    "send_too_much_in_stream", "answer_later", "hang", "die",
 )  # fmt: skip
 
 

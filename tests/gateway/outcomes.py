@@ -90,24 +90,27 @@ class Client:
 
 
 def run_at_once(urls: Sequence[str], key: str, calls: int, tool: str = "succeed", interrupt: Callable[[], None] | None = None) -> Tally:
-    """Make all calls at once, one gateway after the other. `interrupt` runs in a thread after a third of the calls has ended."""
+    """Make all calls at once, one gateway after the other.
+
+    With `interrupt`, a third of the calls comes first, then a third in whose midst it runs, then the rest.
+    """
     tally = Tally()
 
     async def main() -> None:
-        third = asyncio.Semaphore(0)
-
-        async def one(number: int) -> None:
-            await client.call(urls[number % len(urls)], tool)
-            third.release()
-
         async with _session() as session:
             client = Client(session, key, tally)
-            tasks = [asyncio.create_task(one(number)) for number in range(calls)]
-            if interrupt is not None:
-                for _ in range(calls // 3):
-                    await third.acquire()
-                await asyncio.to_thread(interrupt)
-            await asyncio.gather(*tasks)
+
+            def start(numbers: range) -> list[asyncio.Task[Any]]:
+                return [asyncio.create_task(client.call(urls[number % len(urls)], tool)) for number in numbers]
+
+            if interrupt is None:
+                await asyncio.gather(*start(range(calls)))
+                return
+            await asyncio.gather(*start(range(calls // 3)))
+            middle = start(range(calls // 3, 2 * calls // 3))
+            await asyncio.wait(middle, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.to_thread(interrupt)
+            await asyncio.gather(*middle, *start(range(2 * calls // 3, calls)))
 
     asyncio.run(main())
     return tally

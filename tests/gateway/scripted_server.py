@@ -29,6 +29,8 @@ class ScriptedServer:
         self.calls: dict[str, int] = {}
         self.cancelled = 0
         self.headers: dict[str, str] = {}
+        # The requests whose answers are sent on the session's other stream.
+        self.later: list[Any] = []
 
     async def serve(self, reader: Reader, writer: Writer) -> None:
         try:
@@ -46,6 +48,9 @@ class ScriptedServer:
     async def answer(self, method: str, message: Json, reader: Reader, writer: Writer) -> bool:
         """Answer one request. Return whether the connection is kept."""
         identifier, name = message.get("id"), message.get("params", {}).get("name", "")
+        if method == "GET" and self.headers.get("last-event-id") == "answer-later":
+            self.later, later = [], self.later
+            return await self.stream(writer, [result(each) for each in later])
         if method == "GET":
             return await self.stream(writer, [b"{}"], [0.1] * 50)
         if method == "DELETE" or "id" not in message:
@@ -137,6 +142,10 @@ class ScriptedServer:
         return await self.stream(writer, [b"{}"], end=False)
 
     async def end_without_answer(self, message: Json, identifier: Any, reader: Reader, writer: Writer) -> bool:
+        return await self.stream(writer, [b"{}"])
+
+    async def answer_later(self, message: Json, identifier: Any, reader: Reader, writer: Writer) -> bool:
+        self.later.append(identifier)
         return await self.stream(writer, [b"{}"])
 
     async def send_too_much(self, message: Json, identifier: Any, reader: Reader, writer: Writer) -> bool:

@@ -37,7 +37,9 @@ def verdicts(node, url, requirements, folder):
     for path in sorted(folder.glob("*/checks.json")):
         # The folder is named for the scenario and the time, of 24 characters.
         scenario = path.parent.name[:-25]
-        for number, check in enumerate(json.loads(path.read_text())):
+        # The others log what was sent, whose order may differ.
+        checks = [check for check in json.loads(path.read_text()) if check["status"] != "INFO"]
+        for number, check in enumerate(checks):
             found[scenario, number, check["id"]] = check["status"]
     assert found, done.stdout + done.stderr
     return found, done.returncode

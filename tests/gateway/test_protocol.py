@@ -126,6 +126,16 @@ def test_a_client_of_an_earlier_revision_that_leaves_is_charged_for_the_answer(g
     assert used(organization) == 1
 
 
+def test_an_answer_on_another_stream_of_the_session_is_charged_once(gateway, key, organization):
+    client = McpClient(f"http://127.0.0.1:{gateway.port}/mcp", key, version="2025-11-25")
+    session = client.post("initialize").headers["mcp-session-id"]
+    assert "result" not in client.post("tools/call", {"name": "answer_later"}, **{"Mcp-Session-Id": session}).text
+    for _ in range(2):
+        resumed = client.headers() | {"Mcp-Session-Id": session, "Last-Event-ID": "answer-later"}
+        assert client.http.get(client.url, headers=resumed).status_code == 200
+    assert used(organization) == 1
+
+
 def test_a_gateway_with_a_faulty_file_does_not_start(start_gateway, prices, capfd):
     with pytest.raises(AssertionError, match="did not start"), start_gateway(prices.replace("sessions", "sesions")):
         pass

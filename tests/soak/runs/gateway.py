@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import psutil
@@ -53,7 +54,7 @@ class Gateways:
     """Two gateways, the first of which can be killed."""
 
     processes: list[GateProcess]
-    environment: dict[str, str]
+    environment: dict[str, Any]
 
     @property
     def urls(self) -> list[str]:

@@ -1,0 +1,162 @@
+"""Clients' connections whose answers may be streams. Requests are read as the gate reads them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+
+from contextmcp.gate.http1 import Connection, HttpServer
+from contextmcp.gate.http_messages import ClientTrust, HttpRequest, HttpResponse
+
+Headers = list[tuple[bytes, bytes]]
+Application = Callable[[HttpRequest, "Answer"], Awaitable[None]]
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_LENGTH = b"content-length"
+
+
+class StreamingServer(HttpServer):
+    """What the connections of a process share. `application` answers each request through an `Answer`."""
+
+    def __init__(
+        self,
+        application: Application,
+        refuse: Callable[[int], HttpResponse],
+        max_body_bytes: int,
+        *,
+        identify: Callable[[Mapping[str, str]], tuple[ClientTrust, bytes | None]],
+        max_connections: int,
+    ) -> None:
+        super().__init__(_no_response, refuse, max_body_bytes, identify=identify, max_connections=max_connections)
+        self.application = application
+
+
+class StreamingConnection(Connection):
+    """One client's connection."""
+
+    __slots__ = ("_drained", "_streaming_server", "gone")
+
+    def __init__(self, server: StreamingServer, on_lost: Callable[[], None] = lambda: None) -> None:
+        super().__init__(server, on_lost)
+        self._streaming_server = server
+        # Done when the connection is lost.
+        self.gone: asyncio.Future[None] = server.loop.create_future()
+        self._drained: asyncio.Future[None] | None = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.gone.set_result(None)
+        self._wake()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+
+    async def _answer(self, request: HttpRequest) -> None:
+        server, answer = self._streaming_server, Answer(self, request)
+        try:
+            await server.application(request, answer)
+        finally:
+            server.tasks.discard(self._task)
+            self._task = None
+        self.answering = False
+        if self._transport is None:
+            return
+        self._since = server.loop.time()
+        self._release(request)
+        if not answer.is_complete:
+            # Only a cut connection tells the client that the answer is not complete.
+            self.abort()
+            return
+        self._continue(answer.keep_alive and self._keeps_alive(request))
+
+    def write_head(self, status: int, headers: Headers, request: HttpRequest, body: bytes = b"") -> bool:
+        """Write the status and headers of an answer. Return whether the connection is kept after it."""
+        keep_alive = self._keeps_alive(request)
+        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
+        lines += [b"%s: %s\r\n" % header for header in headers]
+        if not keep_alive:
+            lines.append(b"connection: close\r\n")
+        elif request.http_1_0:
+            lines.append(b"connection: keep-alive\r\n")
+        lines.append(b"date: %s\r\n\r\n" % self._server.date(self._server.loop.time()).encode())
+        lines.append(body)
+        self._transport.write(b"".join(lines))
+        return keep_alive
+
+    def write(self, data: bytes) -> None:
+        """Write a part of a body, unless the client has gone."""
+        if self._transport is not None:
+            self._transport.write(data)
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether the client has gone."""
+        return self._transport is None
+
+    @property
+    def is_http_1_0(self) -> bool:
+        """Return whether the client speaks HTTP/1.0, which knows no chunks."""
+        return self._parser.get_http_version() == "1.0"
+
+    async def drain(self) -> None:
+        """Wait until the client has read enough of what was written."""
+        while self._full and self._transport is not None:
+            self._drained = self._server.loop.create_future()
+            await self._drained
+
+
+class Answer:
+    """The answer to one request: `respond` once, or `start`, `write` as often as wanted, and `end`.
+
+    What a client that has gone would get is dropped.
+    """
+
+    __slots__ = ("_connection", "_is_chunked", "_request", "is_complete", "keep_alive")
+
+    def __init__(self, connection: StreamingConnection, request: HttpRequest) -> None:
+        self._connection, self._request = connection, request
+        self.is_complete = self._is_chunked = False
+        self.keep_alive = True
+
+    @property
+    def gone(self) -> asyncio.Future[None]:
+        """Return a future that is done when the client has closed the connection."""
+        return self._connection.gone
+
+    async def respond(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole answer."""
+        if self._connection.is_lost:
+            return
+        headers = [*headers, (_LENGTH, b"%d" % len(body))]
+        self.keep_alive = self._connection.write_head(status, headers, self._request, body if self._request.method != "HEAD" else b"")
+        self.is_complete = True
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """Send the head of a stream."""
+        if self._connection.is_lost:
+            return
+        self._is_chunked = not self._connection.is_http_1_0
+        if self._is_chunked:
+            headers = [*headers, (b"transfer-encoding", b"chunked")]
+        self.keep_alive = self._connection.write_head(status, headers, self._request) and self._is_chunked
+
+    async def write(self, data: bytes) -> None:
+        """Send a piece of a stream, and wait while the client reads slowly."""
+        if data:
+            self._connection.write(b"%x\r\n%s\r\n" % (len(data), data) if self._is_chunked else data)
+            await self._connection.drain()
+
+    async def end(self) -> None:
+        """End a stream."""
+        if self._is_chunked:
+            self._connection.write(b"0\r\n\r\n")
+        self.is_complete = True
+
+
+async def _no_response(_: HttpRequest) -> HttpResponse:
+    raise AssertionError("a streaming connection asks the application itself")

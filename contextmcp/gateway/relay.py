@@ -1,0 +1,327 @@
+"""Forward a message to its upstream server: reserve, send, stream the answer back, and settle or release."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from accounts.types import Principal
+from contextmcp.common.errors import DomainError, NotFound
+from contextmcp.gate.http_messages import HttpRequest
+from entitlements.types import Entitlements
+from usage.api import responses
+from usage.decision.results import Authorized
+from usage.operations.caller import UsageCaller
+
+from . import assertion, metrics, results, session_binding
+from .charge import Charges, Reservation
+from .connection import Answer, Headers
+from .errors import AnswerTooLarge, UpstreamError
+from .event_stream import EventSplitter, encode_event
+from .messages import STATELESS_VERSION, Message, MessageId, MessageKind
+from .pricing import Default, Server
+from .tool_list import restrict_tools
+from .upstream import Limits, UpstreamAnswer, UpstreamPool
+
+TOOL_LIST = "tools/list"
+# What a credential needs for a request that costs something.
+SCOPE = "usage:write"
+EVENT_STREAM = b"text/event-stream"
+SESSION_HEADER = "mcp-session-id"
+# Headers of a client that upstream servers get. `Authorization` is not among them: a client's credential is never passed on.
+_FORWARDED = frozenset({"accept", "content-type", "last-event-id", "accept-language", "user-agent", "traceparent", "tracestate"})
+_FORWARDED_PREFIX = "mcp-"
+_RETURNED = frozenset({b"content-type", b"cache-control", b"x-accel-buffering", b"allow", b"retry-after"})
+
+
+class GatewayLimits(Struct, frozen=True):
+    """What one process accepts."""
+
+    max_body_bytes: int = 4 * 2**20
+    # The longest message of a server that the gateway reads: a JSON answer, or one event of a stream.
+    max_answer_bytes: int = 16 * 2**20
+    max_streams: int = 10_000
+
+
+class ClientGone(Exception):
+    """The client closed the connection."""
+
+
+class Exchange(Struct):
+    """A message on its way through the gateway."""
+
+    request: HttpRequest
+    answer: Answer
+    server: Server
+    principal: Principal
+    caller: UsageCaller
+    message: Message | None = None
+    reservation: Reservation | None = None
+    # For `tools/list`.
+    entitlements: Entitlements | None = None
+    # The ID of the upstream server's session, before revision 2026-07-28.
+    session: str = ""
+    # The code of the refusal, for the metrics.
+    refusal: str = ""
+    # Set once the reservation is settled or released.
+    is_finished: bool = False
+    # Set once the answer has been sent, or the exchange failed.
+    is_complete: bool = False
+    client_left: bool = False
+
+    @property
+    def request_id(self) -> MessageId | None:
+        """Return the ID of the JSON-RPC request, if this is one."""
+        return self.message.id if self.message is not None and self.message.kind is MessageKind.REQUEST else None
+
+    @property
+    def is_stateless(self) -> bool:
+        """Return whether the client speaks a revision in which closing the stream cancels the request."""
+        return self.request.headers.get("mcp-protocol-version", "") >= STATELESS_VERSION
+
+
+class Relay:
+    """Forwards the messages of one process. Create it on the event loop."""
+
+    def __init__(self, servers: Mapping[str, Server], charges: Charges, limits: GatewayLimits) -> None:
+        self._charges, self._limits = charges, limits
+        self._assertions = assertion.Assertions(charges.entitlements)
+        self._pools = {name: UpstreamPool(server.url, _upstream_limits(server)) for name, server in servers.items()}
+        self._streams = 0
+        # Streams that wait for what a server has to say. They are ended when the process stops.
+        self._listening: set[asyncio.Task[Any]] = set()
+
+    def end_listening(self) -> None:
+        """End the streams on which no answer is expected, because their clients come back to another process."""
+        for task in self._listening:
+            task.cancel()
+
+    def close(self) -> None:
+        """Close the connections to the servers."""
+        for pool in self._pools.values():
+            pool.close()
+
+    async def forward(self, exchange: Exchange) -> None:
+        """Answer a message.
+
+        Raises:
+            ClientGone: the client left before the answer.
+            DomainError: the request is refused before it is forwarded.
+        """
+        message = exchange.message
+        headers = self._upstream_headers(exchange)
+        if message is not None and exchange.request_id is not None:
+            if message.method == TOOL_LIST:
+                exchange.entitlements = await self._charges.entitlements(exchange.caller)
+            if exchange.server.price_of(message.method, message.name) is not Default.FREE:
+                exchange.principal.require(scope=SCOPE)
+            try:
+                exchange.reservation = await self._charges.reserve(exchange.caller, exchange.server, message)
+            except DomainError as refusal:
+                await self._deny(exchange, refusal)
+                return
+        task = asyncio.current_task()
+        assert task is not None
+
+        def leave(_: asyncio.Future[None]) -> None:
+            if not exchange.is_complete:
+                exchange.client_left = True
+                # A client of an earlier revision may come back for the answer, so that its leaving cancels nothing.
+                if exchange.is_stateless or exchange.reservation is None:
+                    task.cancel()
+
+        exchange.answer.gone.add_done_callback(leave)
+        if message is None and exchange.request.method == "GET":
+            self._listening.add(task)
+        try:
+            await self._exchange(exchange, headers)
+        except asyncio.CancelledError:
+            if exchange.client_left:
+                task.uncancel()
+            elif task in self._listening:
+                task.uncancel()
+                await exchange.answer.end()
+            else:
+                raise
+        finally:
+            exchange.is_complete = True
+            exchange.answer.gone.remove_done_callback(leave)
+            self._listening.discard(task)
+        if exchange.client_left:
+            raise ClientGone
+
+    async def _exchange(self, exchange: Exchange, headers: Headers) -> None:
+        """Forward the request and stream the answer back. The reservation is settled or released in every case."""
+        try:
+            charged = exchange.request.request_id if exchange.reservation is not None else None
+            headers += await self._assertions.headers(exchange.principal, exchange.caller, exchange.server.url, charged)
+            pool = self._pools[exchange.server.name]
+            with await pool.send(exchange.request.method.encode(), headers, exchange.request.body) as answer:
+                await self._relay(exchange, answer)
+        except UpstreamError as error:
+            self._finish(exchange, None)
+            await self._fail(exchange, error)
+        except asyncio.CancelledError:
+            self._finish(exchange, None, cancelled=True)
+            raise
+        finally:
+            self._finish(exchange, None)
+
+    async def _relay(self, exchange: Exchange, answer: UpstreamAnswer) -> None:
+        if answer.status >= 500 or answer.status in (301, 302, 303, 307, 308, 401, 407):
+            # The gateway's own credentials, or the server, are at fault: nothing that the client could mend.
+            raise UpstreamError(f"The server answered with status {answer.status}.")
+        content_type = answer.header(b"content-type").split(b";")[0].strip().lower()
+        headers = self._client_headers(exchange, answer)
+        if content_type == EVENT_STREAM:
+            await self._relay_stream(exchange, answer, headers)
+        else:
+            await self._relay_document(exchange, answer, headers)
+
+    async def _relay_document(self, exchange: Exchange, answer: UpstreamAnswer, headers: Headers) -> None:
+        pieces, length = [], 0
+        while piece := await answer.read():
+            pieces.append(piece)
+            length += len(piece)
+            if length > self._limits.max_answer_bytes:
+                raise AnswerTooLarge("The server's answer is too large.")
+        document = b"".join(pieces)
+        if exchange.request_id is not None and answer.status < 400:
+            result = results.read_answer(document, exchange.request_id)
+            if result is None:
+                raise UpstreamError("The server's answer is not the answer to this request.")
+            document = self._restrict(exchange, document)
+            self._finish(exchange, result)
+        await exchange.answer.respond(answer.status, headers, document)
+
+    async def _relay_stream(self, exchange: Exchange, answer: UpstreamAnswer, headers: Headers) -> None:
+        if self._streams >= self._limits.max_streams:
+            raise UpstreamError("Too many streams are open.")
+        self._streams += 1
+        metrics.STREAMS.inc()
+        client = exchange.answer
+        try:
+            await client.start(answer.status, headers)
+            try:
+                is_answered = await self._relay_events(exchange, answer)
+                if not is_answered and exchange.is_stateless:
+                    raise UpstreamError("The server ended the stream without an answer.")
+                if not is_answered and exchange.reservation is not None:
+                    # The server may send the answer on another stream of the session.
+                    exchange.is_finished = True
+                    await self._charges.defer(exchange.reservation, _answer_key(exchange, exchange.request_id))
+            except UpstreamError as error:
+                if exchange.request_id is not None and not exchange.is_finished:
+                    self._finish(exchange, None)
+                    await client.write(encode_event(results.error_body(error.code, error.message, exchange.request_id)))
+            await client.end()
+        finally:
+            self._streams -= 1
+            metrics.STREAMS.dec()
+
+    async def _relay_events(self, exchange: Exchange, answer: UpstreamAnswer) -> bool:
+        """Forward a stream as it arrives. Return whether it contained the answer, if one is expected."""
+        splitter = EventSplitter(self._limits.max_answer_bytes)
+        rewrites = exchange.message is not None and exchange.message.method == TOOL_LIST
+        message_id = exchange.request_id
+        is_answered = message_id is None
+        while chunk := await answer.read():
+            for data in splitter.feed(chunk):
+                if message_id is None:
+                    await self._settle_deferred(exchange, data)
+                elif not is_answered and (result := results.read_answer(data, message_id)) is not None:
+                    is_answered = True
+                    self._finish(exchange, result)
+                if rewrites:
+                    await exchange.answer.write(encode_event(self._restrict(exchange, data)))
+            if not rewrites:
+                await exchange.answer.write(chunk)
+        return is_answered
+
+    async def _settle_deferred(self, exchange: Exchange, data: bytes) -> None:
+        """Settle an earlier call of the session if `data` is its answer."""
+        if exchange.session and (identifier := results.answered_id(data)) is not None:
+            result = results.read_answer(data, identifier)
+            if result is not None:
+                await self._charges.finish_deferred(exchange.caller, _answer_key(exchange, identifier), result)
+
+    def _restrict(self, exchange: Exchange, document: bytes) -> bytes:
+        if exchange.message is None or exchange.message.method != TOOL_LIST:
+            return document
+        assert exchange.entitlements is not None
+        return restrict_tools(document, exchange.server, exchange.entitlements, is_stateless=exchange.is_stateless)
+
+    def _finish(self, exchange: Exchange, answer: results.Answer | None, *, cancelled: bool = False) -> None:
+        if exchange.is_finished or exchange.reservation is None:
+            return
+        exchange.is_finished = True
+        self._charges.finish(exchange.caller, exchange.reservation, answer, cancelled=cancelled)
+
+    async def _fail(self, exchange: Exchange, error: UpstreamError) -> None:
+        status = 502 if exchange.request_id is None else 200
+        body = results.error_body(error.code, error.message, exchange.request_id)
+        await exchange.answer.respond(status, own_headers(exchange.request), body)
+
+    async def _deny(self, exchange: Exchange, refusal: DomainError) -> None:
+        message = exchange.message
+        assert message is not None and message.id is not None
+        body = results.denial_body(refusal, message.method, message.id, exchange.request.headers.get("mcp-protocol-version"))
+        exchange.refusal = refusal.code
+        headers = own_headers(exchange.request, responses.refusal_headers(refusal, responses.utc_now()))
+        await exchange.answer.respond(200, headers, body)
+
+    def _upstream_headers(self, exchange: Exchange) -> Headers:
+        headers = []
+        for name, value in exchange.request.headers.items():
+            if name == SESSION_HEADER:
+                if exchange.is_stateless:
+                    # Revision 2026-07-28 has no sessions and says that the header is ignored.
+                    continue
+                session = session_binding.unbind(value, exchange.server.name, exchange.principal.organization_id)
+                if session is None:
+                    # A client that gets 404 for its session starts a new one.
+                    raise NotFound
+                exchange.session = session
+                headers.append((SESSION_HEADER.encode(), session.encode("latin-1")))
+            elif name in _FORWARDED or name.startswith(_FORWARDED_PREFIX):
+                headers.append((name.encode(), value.encode("latin-1")))
+        headers.append((b"x-request-id", exchange.request.request_id.encode()))
+        return headers
+
+    def _client_headers(self, exchange: Exchange, answer: UpstreamAnswer) -> Headers:
+        headers = [(name, value) for name, value in answer.headers if name in _RETURNED]
+        headers.append((b"x-request-id", exchange.request.request_id.encode()))
+        if session := answer.header(SESSION_HEADER.encode()):
+            bound = session_binding.bind(session.decode("latin-1"), exchange.server.name, exchange.principal.organization_id)
+            headers.append((SESSION_HEADER.encode(), bound.encode("latin-1")))
+        if exchange.reservation is not None and exchange.reservation.authorized is not None:
+            headers += _rate_headers(exchange.reservation.authorized, exchange.caller)
+        return headers
+
+
+def own_headers(request: HttpRequest, more: Mapping[str, str] = {}) -> Headers:
+    """Return the headers of an answer that the gateway gives itself."""
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"cache-control", b"private, no-store"),
+        (b"x-request-id", request.request_id.encode()),
+    ]
+    return headers + [(name.lower().encode(), value.encode("latin-1")) for name, value in more.items()]
+
+
+def _upstream_limits(server: Server) -> Limits:
+    return Limits(head_seconds=server.timeout_seconds, idle_seconds=server.timeout_seconds)
+
+
+def _answer_key(exchange: Exchange, identifier: MessageId | None) -> str:
+    """Return what identifies a request of a session in every process."""
+    return f"{exchange.server.name} {exchange.principal.organization_id} {exchange.session} {identifier!r}"
+
+
+def _rate_headers(authorized: Authorized, caller: UsageCaller) -> Headers:
+    if authorized.answer is None:
+        return []
+    return [(name.lower().encode(), value.encode()) for name, value in responses.rate_headers(authorized.answer, caller.now()).items()]
