@@ -103,7 +103,7 @@ class ServiceKeyAuthentication(BaseAuthentication):
     refusals: tuple[type[DomainError], ...] = (CustomerRequired, CustomerNotFound)
     # Used in the OpenAPI document: headers of all operations, and query parameters of operations without a body.
     named_in_headers = (
-        (CREDENTIAL_HEADER, "With a service key: the customer's API key."),
+        (CREDENTIAL_HEADER, "With a service key: the customer's API key, or an access token of a connected app."),
         (ORGANIZATION_HEADER, "With a service key: the ID of the customer's organization."),
     )
     named_in_query = (("organizationId", "With a service key, instead of a header: the ID of the customer's organization."),)

@@ -15,7 +15,8 @@ from tests.support.gates import GateProcess, WebProcess, running
 from usage.models import UsageCounter
 
 
-@pytest.fixture(scope="session")
+# Not for the whole session: its process would poll the database of other tests.
+@pytest.fixture(scope="package")
 def web(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[GateProcess]:
     with django_db_blocker.unblock(), running(WebProcess) as process:
         yield process

@@ -3,10 +3,15 @@
 import json
 
 import pytest
-from contextmcp_sdk import Pricing, PricingError, load_pricing
+from contextmcp_sdk import Pricing, PricingError, Refusal, load_pricing, refusals
 from contextmcp_sdk import pricing as sdk
 from contextmcp_sdk.tool_list import admit_refusals, view_tool
 
+import contextmcp.common.errors
+import contextmcp.gateway.errors
+import entitlements.errors
+import usage.errors
+from contextmcp.common.errors import DomainError
 from contextmcp.gateway import pricing as gateway
 from contextmcp.gateway.tool_list import restrict_tools
 from tests.sdk.examples import code_block
@@ -93,6 +98,16 @@ def test_output_schemas_admit_refusals_in_the_same_way(document):
     view = view_tool(load_pricing(document), None, "convert", "Convert.", schemas[0])
     assert view.output_schema == listed[0]["outputSchema"]
     assert view_tool(Pricing({}), None, "convert", None, None) is None
+
+
+def test_what_is_decided_locally_says_what_the_service_says():
+    modules = (usage.errors, entitlements.errors, contextmcp.common.errors, contextmcp.gateway.errors)
+    classes = [each for module in modules for each in vars(module).values() if isinstance(each, type) and issubclass(each, DomainError)]
+    messages = {each.code: {other.message for other in classes if other.code == each.code} for each in classes}
+    local = [each for each in vars(refusals).values() if isinstance(each, type) and "message" in vars(each) and each is not Refusal]
+    assert local
+    for each in local:
+        assert each.message in messages[each.code]
 
 
 class Included:

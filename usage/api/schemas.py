@@ -64,7 +64,8 @@ class CustomerSchema(Schema):
     """The customer that a service key acts for."""
 
     credential = serializers.CharField(
-        required=False, help_text="Only with a service key: the customer's API key, as an alternative to `organizationId` or a header."
+        required=False,
+        help_text="Only with a service key: the customer's API key or access token, as an alternative to `organizationId` or a header.",
     )
     organization_id = serializers.UUIDField(
         required=False,

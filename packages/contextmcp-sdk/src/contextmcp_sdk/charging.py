@@ -72,7 +72,7 @@ class ToolCharges:
             return None
         try:
             if not isinstance(price, Price):
-                raise ToolNotAvailable({"code": ToolNotAvailable.code, "detail": "This tool is not available."})
+                raise ToolNotAvailable.locally()
             return await self._reserve(price, tool, arguments, meta, customer)
         except ContextMCPError as error:
             return denial_of(error)
@@ -158,7 +158,7 @@ def _idempotency_key(meta: Mapping[str, Any]) -> str | None:
         return None
     if not isinstance(key, str) or not 1 <= len(key) <= MAX_KEY_LENGTH:
         error = {"field": f"_meta.{IDEMPOTENCY_FIELD}", "message": f"Give a string of 1 to {MAX_KEY_LENGTH} characters."}
-        raise ValidationFailed({"code": ValidationFailed.code, "detail": "The request is not valid.", "errors": [error]})
+        raise ValidationFailed.locally(errors=[error])
     return key
 
 

@@ -10,7 +10,6 @@ from .errors import ContextMCPError, Refusal
 from .refusals import TemporarilyUnavailable
 
 DETAILS = ("feature", "limit", "used", "remaining", "resetsAt", "retryAfter", "upgradeUrl", "requiredPlan", "errors")
-OUTAGE = "The service is temporarily unavailable. Try again shortly."
 
 
 class Denial(Struct, frozen=True):
@@ -27,7 +26,7 @@ class Denial(Struct, frozen=True):
 def denial_of(error: ContextMCPError) -> Denial:
     """Return the answer to a call that failed with this error. Everything but a refusal is an outage."""
     if not isinstance(error, Refusal):
-        error = TemporarilyUnavailable({"code": TemporarilyUnavailable.code, "detail": OUTAGE, "retryAfter": 1})
+        error = TemporarilyUnavailable.locally(retryAfter=1)
     facts = {"code": error.code} | {name: error.problem[name] for name in DETAILS if error.problem.get(name) is not None}
     text = f"{error.detail} The plan can be changed at {error.upgrade_url}" if error.upgrade_url else error.detail
     return Denial(text, facts)

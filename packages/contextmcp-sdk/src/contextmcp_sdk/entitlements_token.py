@@ -77,11 +77,9 @@ class OfflineEntitlements(Struct, rename="camel", frozen=True):
         """Return what the plan includes of a feature. Raises `FeatureNotAvailable` or `PlanInactive`."""
         included = self.features.get(feature)
         if not self.active:
-            raise PlanInactive({"code": PlanInactive.code, "detail": "This organization is closed.", "feature": feature})
+            raise PlanInactive.locally(feature=feature)
         if included is None or not included.enabled:
-            detail = f"The plan {self.plan_title} does not include this feature."
-            problem = {"code": FeatureNotAvailable.code, "detail": detail, "feature": feature, "upgradeUrl": self.upgrade_url}
-            raise FeatureNotAvailable(problem)
+            raise FeatureNotAvailable.locally(feature=feature, plan=self.plan, upgradeUrl=self.upgrade_url)
         return included
 
     def _is_issued(self, at: datetime) -> bool:

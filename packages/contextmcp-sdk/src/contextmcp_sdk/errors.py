@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 import msgspec
+from typing_extensions import Self
 
 _refusal_classes: dict[str, type[Refusal]] = {}
 
@@ -40,6 +41,8 @@ class Refusal(ContextMCPError):
     """
 
     code: str = "refused"
+    # The sentence of a refusal that is decided without the service. Only classes for which that happens have their own.
+    message: ClassVar[str] = "The request was refused."
     # Whether the request may succeed if it is repeated unchanged after a while.
     is_temporary: ClassVar[bool] = False
 
@@ -55,6 +58,11 @@ class Refusal(ContextMCPError):
         self.status: int = problem.get("status", 0)
         self.detail: str = problem.get("detail") or problem.get("title") or "The request was refused."
         super().__init__(f"{self.code}: {self.detail}")
+
+    @classmethod
+    def locally(cls, **details: Any) -> Self:
+        """Return a refusal that is decided without the service. `details` have the names of the API."""
+        return cls({"code": cls.code, "detail": cls.message, **details})
 
     @property
     def feature(self) -> str | None:

@@ -161,7 +161,7 @@ def reserved_amount(price: Price, arguments: Mapping[str, Any]) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= amount.maximum:
         message = f"Give a whole number from 1 to {amount.maximum}."
         error = {"field": f"arguments.{amount.argument}", "message": message}
-        raise ValidationFailed({"code": ValidationFailed.code, "detail": "The request is not valid.", "errors": [error]})
+        raise ValidationFailed.locally(errors=[error])
     return value
 
 

@@ -12,6 +12,7 @@ class QuotaExceeded(Refusal):
     """The amount exceeds what is left of the monthly quota."""
 
     code = "quota_exceeded"
+    message: ClassVar[str] = "You have used all of your plan's quota for this period."
 
 
 class LimitReached(Refusal):
@@ -24,6 +25,7 @@ class RateLimited(Refusal):
     """Too many calls within the window of a rate limit. `retry_after` says when the next one may succeed."""
 
     code = "rate_limited"
+    message: ClassVar[str] = "Rate limit exceeded. Retry later."
 
 
 class OverageCapReached(Refusal):
@@ -36,12 +38,14 @@ class FeatureNotAvailable(Refusal):
     """The plan does not include the feature. `problem["availableIn"]` names a plan that does."""
 
     code = "feature_not_available"
+    message: ClassVar[str] = "Your plan does not include this feature."
 
 
 class PlanInactive(Refusal):
     """The organization is closed."""
 
     code = "plan_inactive"
+    message: ClassVar[str] = "This organization is closed, so it has no plan."
 
 
 class PaymentRequired(Refusal):
@@ -54,6 +58,7 @@ class ToolNotAvailable(Refusal):
     """The pricing file denies the tool to everybody."""
 
     code = "tool_not_available"
+    message: ClassVar[str] = "This tool is not available."
 
 
 # The credential is missing or not accepted.
@@ -177,6 +182,7 @@ class ValidationFailed(Refusal):
     """A field is missing or has a value that is not allowed. `errors` names it."""
 
     code = "validation_error"
+    message: ClassVar[str] = "The request is not valid."
 
 
 class MalformedRequest(Refusal):
@@ -232,6 +238,7 @@ class TemporarilyUnavailable(Refusal):
     """A part of the service is away. Nothing was recorded."""
 
     code = "temporarily_unavailable"
+    message: ClassVar[str] = "The service is temporarily unavailable. Try again shortly."
     is_temporary: ClassVar[bool] = True
 
 

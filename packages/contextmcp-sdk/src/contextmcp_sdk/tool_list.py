@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from .denials import DETAILS
 from .pricing import Price, Pricing
+from .refusals import FeatureNotAvailable
 from .types import Entitlements
 
 # What the structured content of a refused call looks like.
@@ -49,7 +50,7 @@ def view_tool(
         return ToolView(description, schema)
     if pricing.unavailable_tools == "hide":
         return None
-    sentence = f"The plan {entitlements.plan_title} does not include this tool."
+    sentence = FeatureNotAvailable.message
     return ToolView(f"{description}\n\n{sentence}" if description else sentence, schema)
 
 

@@ -107,7 +107,7 @@ class CallCharges:
         price = self._pricing.price_of(tool)
         try:
             if not isinstance(price, Price):
-                raise ToolNotAvailable({"code": ToolNotAvailable.code, "detail": "This tool is not available."})
+                raise ToolNotAvailable.locally()
             amount = reserved_amount(price, arguments)
             with self._deciding:
                 kind = self._decide(price, amount)
@@ -144,7 +144,7 @@ class CallCharges:
                 self._offline_until = time.monotonic() + OFFLINE_SECONDS
         entitlements = self._plan.usable(wait=FIRST_RENEWAL_SECONDS)
         if entitlements is None:
-            raise TemporarilyUnavailable({"code": TemporarilyUnavailable.code, "detail": UNKNOWN_PLAN})
+            raise TemporarilyUnavailable.locally(detail=UNKNOWN_PLAN)
         return self._decide_offline(entitlements, price, amount)
 
     def _decide_online(self, price: Price, amount: int) -> str:

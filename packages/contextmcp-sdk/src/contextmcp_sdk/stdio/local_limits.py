@@ -6,7 +6,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from contextmcp_sdk.entitlements_token import OfflineEntitlements
 from contextmcp_sdk.refusals import QuotaExceeded, RateLimited
@@ -28,9 +27,7 @@ class RateWindow:
             calls.popleft()
         if len(calls) >= limit:
             wait = max(1, round(calls[0] + window_seconds - now + 0.5)) if calls else int(window_seconds)
-            detail = "Rate limit exceeded. Retry later."
-            problem: dict[str, Any] = {"code": RateLimited.code, "detail": detail, "feature": feature, "limit": limit, "remaining": 0}
-            raise RateLimited(problem | {"retryAfter": wait})
+            raise RateLimited.locally(feature=feature, limit=limit, remaining=0, retryAfter=wait)
         calls.append(now)
 
 
@@ -58,8 +55,10 @@ class RemainingUnits:
         if resets_at is not None and at >= resets_at:
             remaining, resets_at = limit, None
         if remaining is not None and amount > remaining - pending:
-            detail = "You have used all of your plan's quota for this period."
-            problem: dict[str, Any] = {"code": QuotaExceeded.code, "detail": detail, "feature": feature, "limit": limit}
-            resets = resets_at or entitlements.period.end
-            problem |= {"remaining": max(0, remaining - pending), "resetsAt": resets.isoformat().replace("+00:00", "Z")}
-            raise QuotaExceeded(problem | {"upgradeUrl": entitlements.upgrade_url})
+            raise QuotaExceeded.locally(
+                feature=feature,
+                limit=limit,
+                remaining=max(0, remaining - pending),
+                resetsAt=(resets_at or entitlements.period.end).isoformat().replace("+00:00", "Z"),
+                upgradeUrl=entitlements.upgrade_url,
+            )

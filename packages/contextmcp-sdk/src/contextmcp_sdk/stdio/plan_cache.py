@@ -13,10 +13,13 @@ from typing import Any
 from contextmcp_sdk.client import Client
 from contextmcp_sdk.entitlements_token import InvalidToken, OfflineEntitlements, UnknownKey, verify_token
 from contextmcp_sdk.errors import ContextMCPError
+from contextmcp_sdk.refusals import SigningNotConfigured
 
 log = logging.getLogger(__name__)
 # Seconds until a failed renewal is tried again.
 RETRY_SECONDS = 15.0
+# And if the service issues no tokens at all.
+UNSUPPORTED_SECONDS = 3_600.0
 # The token is renewed when so much of its lifetime has passed.
 RENEWAL_SHARE = 0.5
 
@@ -69,6 +72,9 @@ class PlanCache:
                 self.renew()
                 assert self._entitlements is not None
                 wait = max(RETRY_SECONDS, (self._entitlements.expires_at - self._entitlements.issued_at) * RENEWAL_SHARE)
+            except SigningNotConfigured:
+                log.warning("the service issues no entitlements tokens, so calls need a connection to it")
+                wait = UNSUPPORTED_SECONDS
             except (ContextMCPError, OSError) as error:
                 log.warning("the plan could not be renewed: %s", error)
             except Exception:
