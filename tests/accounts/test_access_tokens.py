@@ -1,8 +1,12 @@
 """Access tokens in the processes that serve MCP: verified, cached, and ended within a second."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 
 import pytest
+from django.db import connection
+from django.test import Client
 
 from accounts.errors import EnvironmentMismatch, InsufficientScope, KeyRevoked, PermissionDenied
 from accounts.invalidation import watcher
@@ -14,6 +18,7 @@ from accounts.oauth_models import OAuthGrant, OAuthToken
 from contextmcp.common.clock import now
 from contextmcp.common.logs import mask
 from tests.factories.oauth import connect_app
+from tests.support.oauth import App
 from tests.support.workers import until
 from usage.authorize.requests import Item, Request
 from usage.models import UsageEvent
@@ -125,3 +130,31 @@ def test_counting_checks_the_grant_in_its_transaction(member, watching):
     OAuthGrant.objects.update(revoked_at=now())
     with pytest.raises(KeyRevoked):
         count()
+
+
+def test_of_concurrent_exchanges_one_succeeds(member):
+    browser = Client()
+    browser.force_login(member.user)
+    app = App(browser)
+
+    def race(send):
+        barrier = Barrier(4)
+
+        def one(_):
+            try:
+                barrier.wait(10)
+                return send().status_code
+            finally:
+                connection.close()
+
+        with ThreadPoolExecutor(4) as threads:
+            return sorted(threads.map(one, range(4)))
+
+    code = app.consent()["code"]
+    # The second use of a code ends the grant.
+    assert race(lambda: app.exchange(code)) == [200, 400, 400, 400]
+    assert OAuthGrant.objects.get().revoked_at is not None
+    tokens_of_app = app.connect()
+    assert race(lambda: app.refresh(tokens_of_app["refresh_token"])) == [200, 400, 400, 400]
+    current = OAuthToken.objects.filter(kind="refresh", replaced_at=None, grant__revoked_at=None)
+    assert current.count() == 1
