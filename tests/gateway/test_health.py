@@ -1,13 +1,17 @@
 """Readiness and metrics of a gateway with two processes."""
 
+import signal
+import threading
 import time
 from collections.abc import Iterator
 
 import httpx
+import psutil
 import pytest
 
 from tests.gateway.conftest import McpClient, StartGateway, Upstream
 from tests.support.gates import GateProcess
+from tests.support.workers import until
 
 TOKEN = {"Authorization": "Bearer metrics-token"}
 
@@ -55,3 +59,37 @@ def test_each_process_returns_the_metrics_of_all(gateway: GateProcess, client: M
     assert wanted <= lines
     assert "mcp_open_streams 0.0" in lines
     assert {get(gateway, "/metrics", **TOKEN).text.count("database_up 1.0") for _ in range(4)} == {1}
+
+
+def test_new_workers_take_over_without_a_failed_call(gateway: GateProcess, client: McpClient) -> None:
+    before = worker_pids(gateway)
+    failures: list[str] = []
+    stopping = threading.Event()
+
+    def call() -> httpx.Response:
+        return httpx.post(client.url, json=client.message("ping"), headers=client.headers("ping"), timeout=30)
+
+    def go_on() -> None:
+        while not stopping.is_set():
+            try:
+                answer = call()
+            except httpx.HTTPError as error:
+                failures.append(repr(error))
+            else:
+                failures.extend([] if answer.status_code == 200 else [answer.text])
+
+    callers = [threading.Thread(target=go_on, daemon=True) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    try:
+        gateway.process.send_signal(signal.SIGHUP)
+        until(lambda: len(pids := worker_pids(gateway)) == 2 and pids.isdisjoint(before), "new workers serve alone", 60)
+    finally:
+        stopping.set()
+    for caller in callers:
+        caller.join(60)
+    assert failures == []
+
+
+def worker_pids(gateway: GateProcess) -> set[int]:
+    return {child.pid for child in psutil.Process(gateway.process.pid).children()}

@@ -1,6 +1,9 @@
 """The pricing file: what calls cost, and every fault of a file at once."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -124,3 +127,13 @@ def test_the_pricing_files_of_the_documentation_and_of_the_example_are_valid(tmp
         path = tmp_path / f"{number}.toml"
         path.write_text(text)
         assert read_pricing(path, kinds)
+
+
+def test_a_faulty_file_stops_the_gateway_with_one_sentence(tmp_path):
+    path = tmp_path / "pricing.toml"
+    path.write_text('[servers.notes]\nurl = "http://127.0.0.1:1/mcp"\ndefault = { feature = "serches" }\n')
+    command = [sys.executable, "-m", "contextmcp.gateway", "--port", "1"]
+    environment = {**os.environ, "MCP_PRICING_FILE": str(path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 78
+    assert done.stderr == f"{path}: servers.notes.default.feature: the catalog has no feature 'serches'.\n"
