@@ -159,7 +159,9 @@ class Relay:
             charged = exchange.request.request_id if exchange.reservation is not None else None
             headers += await self._assertions.headers(exchange.principal, exchange.caller, exchange.server.url, charged)
             pool = self._pools[exchange.server.name]
-            with await pool.send(exchange.request.method.encode(), headers, exchange.request.body) as answer:
+            # MCP gives bodies of other methods no meaning, and this one was not read.
+            body = exchange.request.body if exchange.message is not None else b""
+            with await pool.send(exchange.request.method.encode(), headers, body) as answer:
                 await self._relay(exchange, answer)
         except UpstreamError as error:
             self._finish(exchange, None)

@@ -39,7 +39,8 @@ charged_on_failure = {{ feature = "sessions", on_tool_error = "charge" }}
 TOOLS = (
     "succeed", "stream_progress", "stream_quickly", "fail", "fail_in_stream", "raise_error", "refuse_parameters", "require_input",
     "answer_another", "send_garbage", "send_no_http", "fail_with_500", "close_mid_stream", "end_without_answer", "send_too_much",
-    "send_too_much_in_stream", "answer_later", "hang", "die",
+    "send_too_much_in_stream", "answer_later", "stream_forever", "hang",
+    "die",
 )  # fmt: skip
 
 
@@ -67,8 +68,12 @@ class Upstream:
 
     def start(self) -> None:
         self.process = subprocess.Popen(self.command, cwd=REPOSITORY)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                # Between its end and this start, a connection of another process may have used the port.
+                time.sleep(0.2)
+                self.process = subprocess.Popen(self.command, cwd=REPOSITORY)
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
             except OSError:

@@ -158,6 +158,14 @@ class ScriptedServer:
     async def send_too_much_in_stream(self, message: Json, identifier: Any, reader: Reader, writer: Writer) -> bool:
         return await self.stream(writer, [b"x" * (100 * 2**20)])
 
+    async def stream_forever(self, message: Json, identifier: Any, reader: Reader, writer: Writer) -> bool:
+        event = json.dumps({"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": "x" * 100_000}}).encode()
+        try:
+            return await self.stream(writer, [event] * 1_000_000)
+        except ConnectionError:
+            self.cancelled += 1
+            raise
+
     async def hang(self, message: Json, identifier: Any, reader: Reader, writer: Writer) -> bool:
         if not await reader.read(1):
             self.cancelled += 1
