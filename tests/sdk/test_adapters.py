@@ -17,9 +17,11 @@ from mcp import Client as McpClient
 from mcp.client.streamable_http import streamable_http_client
 from mcp.server.mcpserver import MCPServer
 
+from accounts.manager import AuthManager
+from accounts.models import ApiKey
 from contextmcp.common.errors import DomainError
 from contextmcp.gateway.results import denial_body
-from tests.factories.accounts import Person
+from tests.factories.accounts import Person, key_of
 from tests.factories.service_keys import service_key
 from tests.sdk.conftest import sessions_used
 from tests.sdk.examples import example_server
@@ -128,15 +130,36 @@ def test_an_idempotency_key_is_charged_once_and_a_failed_call_can_be_repeated(se
     assert UsageEvent.objects.filter(organization=organization, feature="sessions").count() == 50
 
 
+def test_a_session_goes_on_with_another_key_of_its_organization(server, organization, key):
+    """The customer is that of each request, and not that of the request that opened the session."""
+    actor = Person(organization.memberships.get()).caller
+    row = ApiKey.objects.get(organization=organization)
+    new = key_of(organization.memberships.get(), sorted(actor.scopes))
+
+    async def run():
+        async with (
+            httpx2.AsyncClient(headers={"Authorization": f"Bearer {key}"}, timeout=60) as http,
+            McpClient(streamable_http_client(server, http_client=http), mode="legacy") as client,
+        ):
+            await client.call_tool("search_notes", {"query": "milk"})
+            await asyncio.to_thread(AuthManager(organization).revoke_key, actor, row.pk)
+            http.headers["Authorization"] = f"Bearer {new}"
+            return await client.call_tool("search_notes", {"query": "milk"})
+
+    result = asyncio.run(run())
+    assert not result.is_error, result
+    assert sessions_used(organization) == 2
+
+
 def test_without_an_accepted_key_there_is_no_service(server, organization, key):
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
     headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": "2025-11-25"}
 
     def status(token):
-        given = {"Authorization": f"Bearer {token}"} if token else {}
+        given = {"Authorization": f"Bearer {token}".encode("latin-1")} if token else {}
         return httpx.post(server, json=message, headers=headers | given, timeout=30).status_code
 
-    assert [status(""), status("nonsense"), status(key[:-1] + "A")] == [401, 401, 401]
+    assert [status(token) for token in ("", "nonsense", key[:-1] + "A", "\xff", "x" * 5_000)] == [401] * 5
     assert status(key) != 401
 
 

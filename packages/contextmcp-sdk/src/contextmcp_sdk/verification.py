@@ -26,7 +26,7 @@ from .types import Customer, Entitlements
 CACHE_SECONDS = 1.0
 # And for so many seconds while the service is away. Calls that cost something are then decided by the client's failure mode.
 OUTAGE_SECONDS = 3_600.0
-MAX_CACHED = 10_000
+MAX_CACHED, MAX_LENGTH = 10_000, 512
 _NOT_ACCEPTED = (
     CustomerNotFound,
     EnvironmentMismatch,
@@ -55,6 +55,9 @@ class CredentialVerifier:
         Raises:
             ContextMCPError: the service is away and the credential was not verified lately, or the service key is refused.
         """
+        if len(credential) > MAX_LENGTH or not (credential.isascii() and credential.isprintable()):
+            # No credential looks like this, and no HTTP header can carry all of it.
+            return None
         digest = hashlib.sha256(credential.encode()).digest()
         cached = self._cache.get(digest)
         if cached is not None and time.monotonic() - cached[0] < self._seconds:
