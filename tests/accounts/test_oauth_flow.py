@@ -5,34 +5,25 @@ from datetime import timedelta
 
 import pytest
 from allauth.idp.oidc.models import Client as OAuthClient
-from django.test import Client
 from django.urls import reverse
 
 from accounts.checks import oauth_is_configured
 from accounts.manager import AuthManager
 from accounts.models import AuditEvent
-from accounts.oauth import grants, maintenance
-from accounts.oauth.errors import AppDisconnected
+from accounts.oauth import grants
 from accounts.oauth_models import OAuthGrant, OAuthToken
 from contextmcp.common.clock import now
 from tests.factories.accounts import MembershipFactory, OrganizationFactory, UserFactory
-from tests.factories.oauth import connect_app
-from tests.support.oauth import App, redirect_parameters
+from tests.support.oauth import App, browser_of, redirect_parameters
 
 pytestmark = pytest.mark.django_db
 ISSUER = "http://localhost:3001"
 MCP = "http://localhost:3001/mcp"
 
 
-def browser(person):
-    client = Client()
-    client.force_login(person.user)
-    return client
-
-
 @pytest.fixture
 def app(member):
-    return App(browser(member))
+    return App(browser_of(member))
 
 
 def test_metadata_names_what_the_server_supports(client):
@@ -72,7 +63,7 @@ def test_the_user_can_refuse(app):
 
 
 def test_the_page_names_the_app_the_organization_and_the_permissions(member):
-    app = App(browser(member), client_name="Editor\u202e")
+    app = App(browser_of(member), client_name="Editor\u202e")
     page = app.browser.get(app.address(scope="usage:write email"))
     text = page.content.decode()
     assert "Connect Editor</h1>" in text and "Its name is not verified" in text
@@ -93,7 +84,7 @@ def test_the_organization_is_chosen_among_those_of_the_user(app, member, strange
 
 
 def test_a_viewer_cannot_give_the_spending_scope(viewer):
-    tokens = App(browser(viewer)).connect(scope="usage:write openid")
+    tokens = App(browser_of(viewer)).connect(scope="usage:write openid")
     assert tokens["scope"] == "openid"
     assert OAuthGrant.objects.get().scopes == ["openid"]
 
@@ -229,7 +220,7 @@ def test_the_app_gives_tokens_back(app):
 
 
 def test_confidential_clients_authenticate_with_their_secret(member):
-    app = App(browser(member), token_endpoint_auth_method="client_secret_post")
+    app = App(browser_of(member), token_endpoint_auth_method="client_secret_post")
     secret = app.registration["client_secret"]
     code = app.consent()["code"]
     assert app.exchange(code).status_code == 401
@@ -289,43 +280,3 @@ def test_without_a_key_the_server_has_no_oauth(client, settings):
     settings.OAUTH_ENABLED, settings.IDP_OIDC_DCR_ENABLED = True, False
     assert client.post("/oauth/register", "{}", content_type="application/json").status_code == 404
     assert "registration_endpoint" not in client.get("/.well-known/oauth-authorization-server").json()
-
-
-def test_members_see_and_disconnect_their_apps_and_admins_those_of_all(app, member, admin, stranger):
-    tokens = app.connect()
-    grant = OAuthGrant.objects.get()
-    mine = app.browser.get(reverse("connected-apps")).content.decode()
-    assert "Test app" in mine and "connected by you" in mine and "usage:write" in mine
-    assert member.user.email in browser(admin).get(reverse("connected-apps")).content.decode()
-    outsider = browser(stranger)
-    assert "Test app" not in outsider.get(reverse("connected-apps")).content.decode()
-    path = reverse("disconnect-app-form", args=[grant.pk])
-    assert outsider.post(path).status_code == 404
-    browser(admin).post(path)
-    assert grants.find_access_token(tokens["access_token"]) is None
-    assert AuditEvent.objects.get(action="app.disconnected").actor_user == admin.user
-    assert "Test app" not in app.browser.get(reverse("connected-apps")).content.decode()
-
-
-def test_staff_disconnect_an_app_once_with_a_reason(member, admin):
-    grant, access = connect_app(member.membership)
-    grants.disconnect_by_staff(grant, admin.user, "Reported as fraud")
-    assert grants.find_access_token(access) is None
-    event = AuditEvent.objects.get(action="app.disconnected")
-    assert (event.actor_user, event.reason, event.before["user"]) == (admin.user, "Reported as fraud", member.user.email)
-    with pytest.raises(AppDisconnected):
-        grants.disconnect_by_staff(grant, admin.user, "Again")
-
-
-def test_what_clients_leave_behind_is_deleted(app):
-    kept = app.connect()
-    app.consent()
-    OAuthGrant.objects.filter(redeemed_at=None).update(created_at=now() - timedelta(days=1))
-    unused = App()
-    OAuthClient.objects.update(created_at=now() - timedelta(days=60))
-    maintenance.purge()
-    assert OAuthGrant.objects.count() == 1 and not OAuthClient.objects.filter(pk=unused.id).exists()
-    assert app.refresh(kept["refresh_token"]).status_code == 200
-    OAuthToken.objects.update(expires_at=now() - timedelta(days=1))
-    maintenance.purge()
-    assert not OAuthGrant.objects.exists()

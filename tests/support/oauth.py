@@ -18,6 +18,13 @@ def challenge(verifier: str) -> str:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
+def browser_of(person: Any) -> Client:
+    """Return the browser of a member who is signed in."""
+    client = Client()
+    client.force_login(person.user)
+    return client
+
+
 class App:
     """A public client. `browser` is the signed-in user's. It registers itself, unless `id` is the address of its metadata document."""
 
