@@ -7,6 +7,7 @@ Source: draft-ietf-oauth-client-id-metadata-document.
 """
 
 import socket
+import ssl
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -41,11 +42,41 @@ def fetch_client(client_id: str) -> Client:
     return client
 
 
-class CheckedBackend(httpcore.NetworkBackend):
-    """A network backend that connects only to addresses it has resolved and checked itself."""
+class DeadlineStream(httpcore.NetworkStream):
+    """A connection that is given up at a time. Without it, a server that sends a byte each second would keep a thread for hours."""
 
-    def __init__(self) -> None:
-        self.inner = httpcore.SyncBackend()
+    def __init__(self, inner: httpcore.NetworkStream, deadline: float) -> None:
+        self._inner, self._deadline = inner, deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, self._limit(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, self._limit(timeout))
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return DeadlineStream(self._inner.start_tls(ssl_context, server_hostname, self._limit(timeout)), self._deadline)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+    def _limit(self, timeout: float | None) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout("The document took too long.")
+        return left if timeout is None else min(left, timeout)
+
+
+class CheckedBackend(httpcore.NetworkBackend):
+    """A network backend that connects only to addresses it has resolved and checked itself, until a time."""
+
+    def __init__(self, deadline: float) -> None:
+        self._inner, self._deadline = httpcore.SyncBackend(), deadline
 
     def connect_tcp(
         self,
@@ -57,17 +88,18 @@ class CheckedBackend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = url_policy.ensure_public(list(dict.fromkeys(str(entry[4][0]) for entry in entries)))
-        return self.inner.connect_tcp(addresses[0], port, timeout, local_address, socket_options)
+        stream = self._inner.connect_tcp(addresses[0], port, timeout, local_address, socket_options)
+        return DeadlineStream(stream, self._deadline)
 
 
 def _fetch(address: str) -> Any:
     url = httpx.URL(address)
     target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
     headers = {"Host": url.netloc.decode(), "User-Agent": USER_AGENT, "Accept": "application/json"}
-    deadline = time.monotonic() + TOTAL_SECONDS
+    backend = CheckedBackend(time.monotonic() + TOTAL_SECONDS)
     try:
         with (
-            httpcore.ConnectionPool(network_backend=CheckedBackend(), max_keepalive_connections=0) as pool,
+            httpcore.ConnectionPool(network_backend=backend, max_keepalive_connections=0) as pool,
             pool.stream("GET", target, headers=list(headers.items()), extensions={"timeout": _PHASE_SECONDS}) as response,
         ):
             if response.status != 200:
@@ -75,8 +107,8 @@ def _fetch(address: str) -> Any:
             body = b""
             for piece in response.iter_stream():
                 body += piece
-                if len(body) > MAX_BYTES or time.monotonic() > deadline:
-                    raise ValidationError("The document is too large, or took too long.")
+                if len(body) > MAX_BYTES:
+                    raise ValidationError("The document is too large.")
         return msgspec.json.decode(body)
     except url_policy.AddressBlocked:
         raise ValidationError("The document is not on the public internet.") from None

@@ -1,5 +1,6 @@
 """Access tokens in the processes that serve MCP: verified, cached, and ended within a second."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier
@@ -15,6 +16,7 @@ from accounts.oauth import grants
 from accounts.oauth.errors import AccessTokenExpired, AccessTokenNotFound
 from accounts.oauth.token_cache import MISS, tokens
 from accounts.oauth_models import OAuthGrant, OAuthToken
+from accounts.principal_cache import memory_digest
 from contextmcp.common.clock import now
 from contextmcp.common.logs import mask
 from tests.factories.oauth import connect_app
@@ -100,6 +102,8 @@ def test_tokens_expire_in_real_time(member, watching):
     AuthManager(member.organization).set_clock(timedelta(days=400), "clock_1")
     raw = connect_app(member.membership)[1]
     tokens.load(raw)
+    expired = tokens._cached(memory_digest(raw), time.time() + 3700)
+    assert isinstance(expired, AccessTokenExpired) and expired.details["expired_at"] == OAuthToken.objects.get(kind="access").expires_at
     OAuthToken.objects.update(expires_at=now() - timedelta(seconds=1))
     tokens.reset()
     with pytest.raises(AccessTokenExpired):

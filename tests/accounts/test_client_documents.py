@@ -6,7 +6,7 @@ import pytest
 from allauth.idp.oidc.models import Client as OAuthClient
 from django.test import Client
 
-from tests.support.https_documents import serve_documents
+from tests.support.https_documents import DRIP, serve_documents
 from tests.support.oauth import App, redirect_parameters
 
 pytestmark = pytest.mark.django_db
@@ -86,6 +86,13 @@ def test_what_is_no_document_is_no_client(browser, site):
         "https:///a",
     ):
         assert page(browser, address).status_code == 400, address
+
+
+def test_a_server_that_never_finishes_is_given_up(browser, site, monkeypatch):
+    monkeypatch.setattr("accounts.oauth.metadata_document.TOTAL_SECONDS", 0.5)
+    site.documents["/slow.json"] = DRIP
+    # Without the deadline this would not return.
+    assert page(browser, f"{site.url}/slow.json").status_code == 400
 
 
 def test_documents_on_private_addresses_are_not_read(browser, site, settings):

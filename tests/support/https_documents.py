@@ -4,8 +4,9 @@ import datetime
 import json
 import ssl
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+# A document whose answer never ends.
+DRIP = object()
+
 
 class Documents:
-    """`documents` are answered by path as JSON; bytes are answered as they are. `url` has no slash at its end."""
+    """`documents` are answered by path as JSON; bytes and DRIP are answered as they are. `url` has no slash at its end."""
 
     def __init__(self, url: str, certificate: Path) -> None:
         self.url, self.certificate = url, certificate
@@ -34,11 +38,22 @@ def serve_documents(folder: Path) -> Iterator[Documents]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             found = served.documents.get(self.path)
+            if found is DRIP:
+                self.drip()
+                return
             body = found if isinstance(found, bytes) else json.dumps(found).encode()
             self.send_response(404 if found is None else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
+
+        def drip(self) -> None:
+            """Send a header that never ends, until the client leaves."""
+            with suppress(OSError):
+                self.wfile.write(b"HTTP/1.0 200 OK\r\nX-Header: ")
+                while True:
+                    self.wfile.write(b"x")
+                    time.sleep(0.05)
 
         def log_message(self, format: str, *args: Any) -> None:
             """Write nothing."""
