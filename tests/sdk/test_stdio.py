@@ -141,6 +141,8 @@ def test_only_what_succeeds_is_counted_and_messages_pass_unchanged(tmp_path, url
         refused = server.call("exclusive")
         assert refused["isError"] and refused["structuredContent"]["code"] == "feature_not_available"
         assert refused["structuredContent"]["upgradeUrl"] in refused["content"][0]["text"]
+        server.send(b'{"jsonrpc": "2.0", "id": "\\ud800", "method": "tools/call", "params": {"name": "exclusive"}}')
+        assert json.loads(server.read())["id"] == "\ud800"
         for bad, code in (
             (b"[{}, {}]", -32600),
             (b'{"id": 1, "id": 2}', -32700),

@@ -96,8 +96,8 @@ def read_server_line(line: bytes) -> Answer | None:
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """Return the message as a line."""
-    return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    """Return the message as a line. It is ASCII, because JSON strings may hold what UTF-8 cannot: halves of surrogate pairs."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
 def _is_id(value: Any) -> TypeGuard[MessageId]:

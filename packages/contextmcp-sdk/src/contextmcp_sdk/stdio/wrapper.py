@@ -72,7 +72,11 @@ class Wrapper:
 
     def _read_client(self) -> None:
         for line in sys.stdin.buffer:
-            self._on_client_line(line)
+            try:
+                self._on_client_line(line)
+            except Exception:
+                # A fault with one line must not end the conversation.
+                log.exception("a line of the client could not be forwarded")
         self._deciders.shutdown(wait=True)
         with self._server_lock:
             try:
@@ -133,7 +137,11 @@ class Wrapper:
         # Without a call in progress, there is nothing to look for.
         answer = read_server_line(line) if self._calls else None
         if isinstance(answer, Answer):
-            self._on_end(answer.id, answer.outcome, answer.meta)
+            try:
+                self._on_end(answer.id, answer.outcome, answer.meta)
+            except Exception:
+                # The client gets its answer in any case.
+                log.exception("a call could not be counted")
         self._answer(line)
 
     def _on_end(self, request_id: MessageId, outcome: Outcome, meta: object) -> None:
