@@ -63,15 +63,15 @@ class AuthManager:
 
     def keys(self, actor: Caller) -> Any:
         """Return a queryset of the keys that the actor may see: all for admins and owners, otherwise their own."""
-        return api_keys.visible_keys(self._here(actor))
+        return api_keys.visible_keys(self._checked(actor))
 
     def update(self, actor: Caller | User | None, *, name: str, email: str) -> None:
         """Set the organization's name and billing email address. Raises `ValidationFailed`, `PermissionDenied`."""
-        organizations.update(self.organization, self._here(actor), name=name, email=email)
+        organizations.update(self.organization, self._checked(actor), name=name, email=email)
 
     def close(self, actor: Caller | User | None, *, reason: str = "") -> None:
         """Close the organization; its keys, invitations and members lose access. Raises `PermissionDenied`, `ReauthenticationRequired`."""
-        organizations.close(self.organization, self._here(actor), reason=reason)
+        organizations.close(self.organization, self._checked(actor), reason=reason)
 
     def set_clock(self, offset: timedelta, test_clock_id: str) -> None:
         """Set the offset of the customer's Stripe test clock. Call it in the transaction of the sync that read it."""
@@ -79,41 +79,41 @@ class AuthManager:
 
     def change_role(self, actor: Caller | User | None, membership_id: UUID, role: str) -> Membership:
         """Change a member's role. Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `LastOwner`."""
-        return members.change_role(self.organization, self._here(actor), membership_id, role)
+        return members.change_role(self.organization, self._checked(actor), membership_id, role)
 
     def remove_member(self, actor: Caller | User | None, membership_id: UUID, *, reason: str = "") -> None:
         """Remove a member and disable their keys. Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `LastOwner`."""
-        members.remove(self.organization, self._here(actor), membership_id, reason=reason)
+        members.remove(self.organization, self._checked(actor), membership_id, reason=reason)
 
     def generate_key(
         self, actor: Caller, name: str, scopes: list[str] | None = None, expires_at: datetime | None = None
     ) -> tuple[ApiKey, str]:
         """Create a key and return it with its text, which is not stored. Default scopes: `DEFAULT_KEY_SCOPES`."""
-        return api_keys.generate_key(self._here(actor), name, scopes, expires_at)
+        return api_keys.generate_key(self._checked(actor), name, scopes, expires_at)
 
     def rotate_key(self, actor: Caller, key_id: UUID | None = None, overlap: timedelta = api_keys.DEFAULT_OVERLAP) -> tuple[ApiKey, str]:
         """Create a successor; the old key expires after `overlap` (0 to 30 days). Raises `NotFound`, a `Conflict`, `InsufficientScope`."""
-        return api_keys.rotate_key(self._here(actor), key_id, overlap)
+        return api_keys.rotate_key(self._checked(actor), key_id, overlap)
 
     def revoke_key(self, actor: Caller | User | None, key_id: UUID, *, reason: str = "") -> None:
         """Revoke a key in all processes within a second. Idempotent. Raises `NotFound`, `PermissionDenied`."""
-        api_keys.revoke_key(self.organization, self._here(actor), key_id, reason=reason)
+        api_keys.revoke_key(self.organization, self._checked(actor), key_id, reason=reason)
 
     def take_over_key(self, actor: Caller, key_id: UUID) -> tuple[ApiKey, str]:
         """Replace a key whose creator left by a new key of the actor. The old key is revoked."""
-        return api_keys.take_over_key(self._here(actor), key_id)
+        return api_keys.take_over_key(self._checked(actor), key_id)
 
     def invite(self, actor: Caller, email: str, role: str) -> Invitation:
         """Create an invitation and email its link. Raises `AlreadyMember`, `AlreadyInvited`, `SeatLimitReached`, `HourlyLimitReached`."""
-        return invitations.invite(self._here(actor), email, role)
+        return invitations.invite(self._checked(actor), email, role)
 
     def resend_invitation(self, actor: Caller, invitation_id: UUID) -> Invitation:
         """Send an invitation again. The new link replaces the old one. Raises `NotFound`, `SeatLimitReached`, `HourlyLimitReached`."""
-        return invitations.resend(self._here(actor), invitation_id)
+        return invitations.resend(self._checked(actor), invitation_id)
 
     def revoke_invitation(self, actor: Caller, invitation_id: UUID) -> None:
         """Revoke an invitation, so that its link no longer works. Raises `NotFound`, `PermissionDenied`."""
-        invitations.revoke(self._here(actor), invitation_id)
+        invitations.revoke(self._checked(actor), invitation_id)
 
     @staticmethod
     def find_invitation(token: str) -> Invitation:
@@ -125,7 +125,7 @@ class AuthManager:
         """Make `user` a member. Raises the errors of `find_invitation`, and `SeatLimitReached`, `AlreadyMember`, `PermissionDenied`."""
         return invitations.accept(token, user, seat_limit)
 
-    def _here(self, actor: Actor) -> Actor:
+    def _checked(self, actor: Actor) -> Actor:
         """Return `actor`. Raises `PermissionDenied` for a caller of another organization."""
         if isinstance(actor, Caller) and actor.organization.pk != self.organization.pk:
             raise PermissionDenied("You are not a member of this organization.")

@@ -15,7 +15,7 @@ class Role(models.TextChoices):
         return f"{'an' if self in PRIVILEGED_ROLES else 'a'} {self.label.lower()}"
 
 
-# Roles that can manage members. Only a signed-in person can give or remove them; an API key cannot.
+# Roles that can manage members. Only a signed-in person can assign or remove them; an API key cannot.
 PRIVILEGED_ROLES = frozenset({Role.OWNER, Role.ADMIN})
 
 _VIEWER = frozenset({"projects:view", "contexts:view", "analytics:view"})

@@ -143,9 +143,9 @@ class Caller:
             raise ReauthenticationRequired
 
     def require_person_for(self, *roles: str) -> None:
-        """Raise `SignInRequired` if the caller is an API key and one of the roles to give or remove is privileged."""
+        """Raise `SignInRequired` if the caller is an API key and one of the roles to assign or remove is privileged."""
         privileged = sorted(PRIVILEGED_ROLES.intersection(roles))
         if self.key is not None and privileged:
             raise SignInRequired(
-                f"An API key cannot give or remove the role {privileged[0]}. Sign in to make this change.", role=privileged[0]
+                f"An API key cannot assign or remove the role {privileged[0]}. Sign in to make this change.", role=privileged[0]
             )

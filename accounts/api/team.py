@@ -69,7 +69,7 @@ class Member(ApiView):
         examples=[OpenApiExample("Promote", {"role": "admin"}, request_only=True), _MEMBER],
     )
     def patch(self, actor: Caller, data: dict[str, Any], member_id: UUID) -> Any:
-        """Change a member's role. Only an owner can give or remove the owner role, and the last owner keeps it."""
+        """Change a member's role. Only an owner can assign or remove the owner role, and the last owner keeps it."""
         return AuthManager(actor.organization).change_role(actor, member_id, data["role"])
 
     @endpoint("remove_member", tag="Team", refusals=_CHANGING)

@@ -19,7 +19,7 @@ from .organizations import locked
 def change_role(organization: Organization, actor: Caller | User | None, membership_id: UUID, role: str) -> Membership:
     """Change a member's role. Permissions of a staff user or None as actor are not checked.
 
-    Only an owner can give or remove the owner role. Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `LastOwner`.
+    Only an owner can assign or remove the owner role. Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `LastOwner`.
     """
     with transaction.atomic():
         locked(organization)
@@ -91,7 +91,7 @@ def _member(organization: Organization, membership_id: UUID) -> Membership:
 
 def _require_owner_for_owner_role(actor: Caller, *roles: str) -> None:
     if Role.OWNER in roles and "organization:manage" not in actor.permissions:
-        raise PermissionDenied("Only an owner can give or remove the owner role.", required="organization:manage", role=actor.role)
+        raise PermissionDenied("Only an owner can assign or remove the owner role.", required="organization:manage", role=actor.role)
 
 
 def _require_other_owner(organization: Organization, member: Membership) -> None:

@@ -52,7 +52,7 @@ def compare_totals(organization: Organization, *, dry_run: bool, settled: timede
 
 
 def _repair(account: BillingAccount, feature: str, period: Period, units: int, known: int) -> bool:
-    """Report the difference, unless reports were added since there were `known` of them: another run may have repaired it."""
+    """Report the difference. If the number of reports is no longer `known`, another run may have repaired it, so report nothing."""
     organization = account.organization
     with transaction.atomic():
         lock_meter(organization, feature)

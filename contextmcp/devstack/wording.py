@@ -28,7 +28,7 @@ IDENTIFIERS = {
     "named_by", "on_outage", "one_at_a_time", "put_aside", "repeat_or", "seal", "unseal", "stop_overage", "tidy", "wish",
     "Courier", "EventKey", "Revocation", "ask_again", "count_again", "give_back", "hang_on", "introduce", "may_go_on", "move_subscriber",
     "plan_ahead", "queue_moves", "refuse_as_told", "send_notices", "take_all", "chore", "courier", "crowded", "dealt",
-    "dice", "dumped", "for_sale", "forget_answers", "forget_watches", "gone", "guardian", "heard", "keep_partitions", "keep_webhooks",
+    "dice", "dumped", "for_sale", "forget_answers", "forget_watches", "guardian", "heard", "keep_partitions", "keep_webhooks",
     "level_answer", "level_standing", "only_if_waiting", "open_ones", "over_now", "pasted", "quota_answer", "requeue_forgotten", "said",
     "standing", "still_answer", "told", "units_sold", "wanted", "_deafen", "_drop_gone", "_gather", "_knocked", "_look",
     "_look_now", "_owes", "_owing", "_parcel", "_put_back", "_sound", "_standing", "_stands", "_tell", "_tick_off", "_told",

@@ -39,7 +39,7 @@ def watching():
     watcher.stop()
 
 
-def test_a_token_stands_for_the_member_of_its_grant(member, watching):
+def test_a_token_identifies_the_member_of_its_grant(member, watching):
     grant, raw = connect_app(member.membership, ("usage:write", "openid"), "notes")
     assert tokens.get(raw) is MISS
     principal = tokens.load(raw)
@@ -91,7 +91,7 @@ def test_a_cached_token_ends_with_its_grant(reason, member, watching):
         tokens.load(raw)
 
 
-def test_a_missing_scope_is_told_apart_from_a_missing_role(member, viewer, watching):
+def test_a_missing_scope_and_a_missing_role_have_different_errors(member, viewer, watching):
     with pytest.raises(InsufficientScope):
         tokens.load(connect_app(member.membership, ("openid",))[1]).require(scope="usage:write")
     with pytest.raises(PermissionDenied):

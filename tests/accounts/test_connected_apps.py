@@ -48,15 +48,15 @@ def test_staff_disconnect_an_app_once_with_a_reason(member, admin):
         grants.disconnect_by_staff(grant, admin.user, "Again")
 
 
-def test_what_clients_leave_behind_is_deleted(app):
-    kept = app.connect()
+def test_unused_grants_tokens_and_clients_are_deleted(app):
+    tokens = app.connect()
     app.consent()
     OAuthGrant.objects.filter(redeemed_at=None).update(created_at=now() - timedelta(days=1))
     unused = App()
     OAuthClient.objects.update(created_at=now() - timedelta(days=60))
     maintenance.purge()
     assert OAuthGrant.objects.count() == 1 and not OAuthClient.objects.filter(pk=unused.id).exists()
-    assert app.refresh(kept["refresh_token"]).status_code == 200
+    assert app.refresh(tokens["refresh_token"]).status_code == 200
     OAuthToken.objects.update(expires_at=now() - timedelta(days=1))
     maintenance.purge()
     assert not OAuthGrant.objects.exists()

@@ -162,8 +162,8 @@ def test_tokens_are_bound_to_the_resources_of_the_request(app):
 def test_a_bad_request_is_answered_to_the_app(app, parameters, error):
     answer = app.browser.get(app.address(**parameters))
     assert answer["Location"].startswith("http://localhost/callback?")
-    told = redirect_parameters(answer["Location"])
-    assert (told["error"], told["iss"], told["state"]) == (error, ISSUER, "state-1")
+    result = redirect_parameters(answer["Location"])
+    assert (result["error"], result["iss"], result["state"]) == (error, ISSUER, "state-1")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_installed_apps_choose_the_port_of_their_loopback_address(app):
     assert "code" in app.consent(redirect_uri="http://localhost:49152/callback")
 
 
-def test_somebody_who_is_not_signed_in_comes_back_after_signing_up(app, client):
+def test_an_anonymous_visitor_returns_to_consent_after_signing_up(app, client):
     first = client.get(app.address(prompt="login consent"))
     assert first["Location"].startswith("/accounts/login/?next=%2Foauth%2Fauthorize") and "prompt%3Dconsent" in first["Location"]
     assert client.get(app.address(client_id="deleted")).status_code == 400

@@ -81,8 +81,8 @@ class TestUpgrade:
         api.post("/api/billing/change-plan", ENTERPRISE, by=owner)
         acme.refresh_from_db()
         assert acme.grants.get(ends_at=None).anchor == anchor
-        standing = {each.feature: each for each in UsageTracker(acme).current().usage}
-        assert standing["sessions"].used == 7
+        usage = {each.feature: each for each in UsageTracker(acme).current().usage}
+        assert usage["sessions"].used == 7
 
     def test_a_declined_card_changes_nothing(self, world, api, owner, acme, customer, subscribed):
         subscribed()

@@ -189,7 +189,7 @@ def test_a_lower_cap_keeps_reported_units(pro, acme, api, owner, observed):
     assert Invoice.objects.order_by("id").last().total == 900 + 1000
 
 
-def test_a_correction_is_reported_whatever_the_cap(pro, acme, api, owner):
+def test_a_correction_is_reported_regardless_of_the_cap(pro, acme, api, owner):
     use(acme, 1500)
     api.put(PATH, ON | {"cap": 2}, by=owner)
     assert UsageTracker(acme).record_events([EventBody(feature="sessions", amount=-100, reason="counted twice")]) == [

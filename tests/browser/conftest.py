@@ -56,7 +56,7 @@ def person(chromium_browser: Browser, request: pytest.FixtureRequest) -> Iterato
 
 
 class Visitor:
-    """A page in its own context. `wrong` collects the browser's errors."""
+    """A page in its own context. `failures` collects the browser's errors."""
 
     def __init__(self, browser: Browser, *, width: int = WIDE, scheme: str = "light") -> None:
         options: dict[str, Any] = {"color_scheme": scheme, "reduced_motion": "reduce"}
@@ -64,20 +64,20 @@ class Visitor:
         self.context.set_default_timeout(15_000)
         self.scheme = scheme
         self.page: Page = self.context.new_page()
-        self.wrong: list[str] = []
+        self.failures: list[str] = []
         self.page.on("console", lambda message: self._complain(message.type, message.text))
-        self.page.on("pageerror", lambda error: self.wrong.append(f"script: {error}"))
+        self.page.on("pageerror", lambda error: self.failures.append(f"script: {error}"))
         self.page.on("requestfailed", self._note_failure)
 
     def _note_failure(self, request: Request) -> None:
         # The browser itself cancels what it still loads when the visitor goes to another page.
         if request.failure != "net::ERR_ABORTED":
-            self.wrong.append(f"failed: {request.url} {request.failure}")
+            self.failures.append(f"failed: {request.url} {request.failure}")
 
     def _complain(self, kind: str, text: str) -> None:
         # The status of a refused form is expected, and its error is on the page.
         if kind in {"error", "warning"} and "status of 402" not in text:
-            self.wrong.append(f"{self.page.url} {kind}: {text}")
+            self.failures.append(f"{self.page.url} {kind}: {text}")
 
     def take_over(self, cookies: Any, url: str) -> None:
         """Take over the session of a client that signed in without a browser."""

@@ -55,11 +55,11 @@ def operator(person, world, customer):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_fits_the_width_of_a_laptop(operator, world, customer, scheme):
     visitor = operator(scheme)
-    page, wrong = visitor.page, []
+    page, failures = visitor.page, []
 
     def check(name):
-        wrong.extend(f"{name}: sticks out: {each}" for each in visitor.overflow())
-        wrong.extend(f"{name}: {each}" for each in page.evaluate(HIDDEN_COLUMNS))
+        failures.extend(f"{name}: sticks out: {each}" for each in visitor.overflow())
+        failures.extend(f"{name}: {each}" for each in page.evaluate(HIDDEN_COLUMNS))
         visitor.shoot(f"admin-{name}")
 
     check("dashboard")
@@ -69,7 +69,7 @@ def test_every_page_fits_the_width_of_a_laptop(operator, world, customer, scheme
         page.locator("#result_list tbody a").first.click()
         page.wait_for_url("**/change/**")
         check(f"{name}-page")
-        wrong.extend(f"{name}-page: {each}" for each in page.evaluate(TOUCHING_CELLS))
+        failures.extend(f"{name}-page: {each}" for each in page.evaluate(TOUCHING_CELLS))
     # The first user in the list may be the operator, whose own rights are text; those of other users are lists to choose from.
     page.goto(f"{world.url}/admin/accounts/user/?q={customer.email}")
     page.locator("#result_list tbody a").first.click()
@@ -77,7 +77,7 @@ def test_every_page_fits_the_width_of_a_laptop(operator, world, customer, scheme
     check("another-user")
     page.goto(f"{world.url}/admin/entitlements/grant/add/")
     check("grant-add")
-    assert wrong == []
+    assert failures == []
 
 
 def test_an_event_shows_its_error_above_its_payload_and_links_its_customer(operator, world):

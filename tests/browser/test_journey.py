@@ -92,7 +92,7 @@ def test_sign_up_to_a_paid_plan(person, world):
     page.get_by_role("button", name="Don't cancel plan").click()
     expect(page.get_by_role("button", name="Cancel plan")).to_be_visible()
     shows_soon(world, page, "First charge")
-    assert ada.wrong == []
+    assert ada.failures == []
 
 
 def shows_soon(world, page, term):

@@ -68,4 +68,4 @@ def test_an_app_is_connected_and_disconnected(person, world, member, callback):
     page.locator("details.popover > summary").click()
     page.get_by_role("button", name="Disconnect app").click()
     page.get_by_text("App disconnected.").wait_for()
-    assert visitor.wrong == []
+    assert visitor.failures == []

@@ -197,7 +197,7 @@ def test_the_page_about_the_api_renders(person, world):
     visitor.page.locator("#operations-Identity-whoami, .opblock").first.wait_for()
     assert visitor.page.locator(".opblock").count() >= 29
     visitor.shoot("out-docs", whole=False)
-    assert visitor.wrong == []
+    assert visitor.failures == []
 
 
 def test_an_error_message_has_margins(person, world):
@@ -214,7 +214,7 @@ def test_an_error_message_has_margins(person, world):
 
 def layout_problems(visitor):
     """A page that says "not found" with its status is not an error."""
-    return [each for each in visitor.wrong if "status of 404" not in each]
+    return [each for each in visitor.failures if "status of 404" not in each]
 
 
 def test_every_page_is_tested():

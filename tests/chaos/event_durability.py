@@ -44,7 +44,7 @@ class Durable:
     units: int = 0
     at_stripe: int = 0
     kills: dict[str, int] = field(default_factory=dict)
-    wrong: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
 
 class Scenario:
@@ -136,7 +136,7 @@ def play(services: Services, world: Stripe, logs: Path, *, size: int, batch: int
         result.seconds, result.again, result.kills = time.monotonic() - started, output.again, scenario.kills
         for thread in threads:
             thread.join(120)
-        result.wrong += scenario.errors
+        result.failures += scenario.errors
     connection.close()
     _judge_answers(result, output)
     _judge_rows(result, organization.pk)
@@ -163,15 +163,15 @@ def _amount(number: int) -> int:
 
 def _judge_answers(result: Durable, message: Crowd) -> None:
     answers = message.answers[None]
-    result.wrong += message.odd
-    result.wrong += [f"a batch was answered {status}: {body}" for status, body in answers if status != 200 or body["refused"]][:5]
+    result.failures += message.odd
+    result.failures += [f"a batch was answered {status}: {body}" for status, body in answers if status != 200 or body["refused"]][:5]
     bodies = [body for status, body in answers if status == 200]
     result.acknowledged = sum(body["accepted"] + body["duplicates"] for body in bodies)
     result.accepted = sum(body["accepted"] for body in bodies)
     if result.acknowledged != result.sent:
-        result.wrong.append(f"{result.acknowledged} of {result.sent} were acknowledged")
+        result.failures.append(f"{result.acknowledged} of {result.sent} were acknowledged")
     if result.accepted > result.events:
-        result.wrong.append(f"{result.accepted} were called new, but there are {result.events}")
+        result.failures.append(f"{result.accepted} were called new, but there are {result.events}")
 
 
 def _judge_rows(result: Durable, organization_id: UUID) -> None:
@@ -190,11 +190,11 @@ def _judge_rows(result: Durable, organization_id: UUID) -> None:
         "keys": (IdempotencyKey.objects.filter(organization_id=organization_id).count(), result.events),
         "events by their model": (UsageEvent.objects.count(), result.events),
     }
-    result.wrong += [f"{what}: {actual}, not {expected}" for what, (actual, expected) in figures.items() if actual != expected]
+    result.failures += [f"{what}: {actual}, not {expected}" for what, (actual, expected) in figures.items() if actual != expected]
     try:
         call_command("rebuild_summaries", "--check", stdout=open("/dev/null", "w"))  # noqa: PTH123, SIM115
     except SystemExit:
-        result.wrong.append("summaries differ from the events")
+        result.failures.append("summaries differ from the events")
 
 
 def _judge_bill(result: Durable, payer: Payer) -> None:
@@ -207,5 +207,5 @@ def _judge_bill(result: Durable, payer: Payer) -> None:
     listed = payer.world.sdk.billing.meters.event_summaries.list(meter.id, requested)
     result.at_stripe = int(sum(each.aggregated_value for each in listed.data))
     if result.at_stripe != result.units - INCLUDED:
-        result.wrong.append(f"Stripe's meter says {result.at_stripe}, the events {result.units - INCLUDED}")
-    result.wrong += [f"{report} is {report.state}: {report.error}" for report in MeterReport.objects.exclude(state="sent")]
+        result.failures.append(f"Stripe's meter says {result.at_stripe}, the events {result.units - INCLUDED}")
+    result.failures += [f"{report} is {report.state}: {report.error}" for report in MeterReport.objects.exclude(state="sent")]

@@ -31,7 +31,7 @@ class Exact:
     again: int = 0
     kills: int = 0
     flushes: int = 0
-    wrong: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
 
 class Servers:
@@ -104,14 +104,14 @@ def run(remaining: int, *, calls: int, repeats: int, clients: int, gates: int = 
 def _check_outcome(result: Exact, message: Crowd, organization: Organization) -> None:
     granted = message.granted()
     result.admitted = len(granted)
-    result.wrong += message.odd
+    result.failures += message.odd
     for name, bodies in granted.items():
         if any(body != bodies[0] for body in bodies):
-            result.wrong.append(f"{name} was answered in two ways: {bodies}")
+            result.failures.append(f"{name} was answered in two ways: {bodies}")
         if len(bodies) != len(message.answers[name]):
-            result.wrong.append(f"{name} was granted and refused")
+            result.failures.append(f"{name} was granted and refused")
     odd = {status for answers in message.answers.values() for status, _ in answers} - {200, 429}
-    result.wrong += [f"there were answers {sorted(odd)}"] if odd else []
+    result.failures += [f"there were answers {sorted(odd)}"] if odd else []
     counter = UsageCounter.objects.get(organization=organization)
     mine = UsageEvent.objects.filter(organization=organization)
     figures = {
@@ -121,6 +121,6 @@ def _check_outcome(result: Exact, message: Crowd, organization: Organization) ->
         "keys stored": IdempotencyKey.objects.filter(organization_id=counter.organization_id).count(),
         "summed up": sum(UsageSummary.objects.filter(organization=organization, grain="d").values_list("amount", flat=True)),
     }
-    result.wrong += [f"{what}: {number}, not {result.left}" for what, number in figures.items() if number != result.left]
-    if wrong := count_mismatched_summaries(str(counter.organization_id)):
-        result.wrong.append(f"{wrong} summaries differ from the events")
+    result.failures += [f"{what}: {number}, not {result.left}" for what, number in figures.items() if number != result.left]
+    if mismatches := count_mismatched_summaries(str(counter.organization_id)):
+        result.failures.append(f"{mismatches} summaries differ from the events")

@@ -11,5 +11,5 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 
 def test_invoiced_overage_equals_the_raw_events(stripe_world):
     result = year_of_billing.play(stripe_world, numbers=range(2), months=2, seed=3)
-    assert not result.wrong, "\n".join(result.wrong)
+    assert not result.failures, "\n".join(result.failures)
     assert result.billed > 0

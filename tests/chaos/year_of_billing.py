@@ -34,7 +34,7 @@ class Year:
     lines: int = 0
     billed: int = 0  # minor units
     capped: int = 0
-    wrong: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -85,7 +85,7 @@ def play(world: Stripe, numbers: Sequence[int], months: int, seed: int) -> Year:
     _hear(world, tenants)
     for tenant in tenants:
         _compare(world, tenant, months, year)
-    year.wrong += [f"{report} is {report.state}: {report.error}" for report in MeterReport.objects.exclude(state="sent")]
+    year.failures += [f"{report} is {report.state}: {report.error}" for report in MeterReport.objects.exclude(state="sent")]
     return year
 
 
@@ -161,7 +161,7 @@ def _record(tenant: Tenant, year: Year, message: list[tuple[int, int]]) -> None:
         bodies.append(EventBody("sessions", amount, f"{tenant.number}", at, reason))
     tenant.rng.shuffle(bodies)
     outcomes = UsageTracker(tenant.payer.organization).record_events(bodies)
-    year.wrong += [f"an event was refused: {one.error}" for one in outcomes if one.error]
+    year.failures += [f"an event was refused: {one.error}" for one in outcomes if one.error]
     year.events += len(bodies)
 
 
@@ -177,17 +177,17 @@ def _compare(world: Stripe, tenant: Tenant, months: int, year: Year) -> None:
             year.lines += 1
         ours = Invoice.objects.filter(stripe_invoice_id=invoice).first()
         if ours is None or ours.status != "paid":
-            year.wrong.append(f"{tenant.payer.organization.name}: {invoice} is {ours and ours.status} here")
+            year.failures.append(f"{tenant.payer.organization.name}: {invoice} is {ours and ours.status} here")
     for month in range(months):
         expected = _owed(tenant, month, year)
         actual = billed.pop(tenant.month(month), 0)
         year.billed += actual
         if actual != expected:
-            year.wrong.append(
+            year.failures.append(
                 f"{tenant.payer.organization.name} ({tenant.interval}, cap {tenant.cap}) month {month}: billed {actual}, events {expected}"
             )
     if odd := {start: amount for start, amount in billed.items() if amount}:
-        year.wrong.append(f"{tenant.payer.organization.name}: billed for months that are none: {odd}")
+        year.failures.append(f"{tenant.payer.organization.name}: billed for months that are none: {odd}")
 
 
 def _price(line: Any) -> str | None:

@@ -37,12 +37,12 @@ class Amounts:
     at_once: int = 0
     credited: int = 0
     discounted: int = 0
-    beside: int = 0  # with another item on the same subscription
+    with_other_item: int = 0
     free_days: int = 0  # made during free days
     planned: int = 0
     renewed: int = 0
     total: int = 0
-    wrong: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
 
 def compare(world: Stripe, changes: int, seed: int) -> Amounts:
@@ -57,25 +57,25 @@ def compare(world: Stripe, changes: int, seed: int) -> Amounts:
 
 class _Subscriber:
     def __init__(self, world: Stripe, rng: Random, coupons: list[str], foreign: list[str], result: Amounts, name: str) -> None:
-        self.world, self.rng, self.found, self.name = world, rng, result, name
+        self.world, self.rng, self.result, self.name = world, rng, result, name
         organization = OrganizationFactory(owner=UserFactory())
         self.owner = Person(organization.memberships.select_related("organization", "user").get())
         customer = str(customers.ensure_customer(organization, None).stripe_customer_id)
         world.card(customer)
-        # Anywhere in four years, so that the ends of months and the leap day occur.
+        # Start at a random time within four years, so that ends of months and the leap day occur.
         start = int(time.time()) + rng.randrange(4 * 365 * DAY)
         self.payer = Payer(world, organization, customer, world.attach_test_clock(customer, start))
         self.plan = rng.choice(PAID[:3])
         if rng.random() < 0.25:
-            # A subscription to another product. Its invoices use the customer's credit too; they come some hours before the plan's.
+            # A subscription to another product. Its invoices are some hours before those of the plan and use the customer's credit too.
             world.subscribe(customer, rng.choice(foreign))
             world.advance(self.payer.clock, to=start + 3 * HOUR)
         self.coupons = rng.sample(coupons, rng.choice([1, 1, 2])) if rng.random() < 0.35 else []
         self.quantity = rng.choice([1, 1, 1, 5])
         items = [{"price": price_of(*self.plan), "quantity": self.quantity}]
-        self.beside = rng.choice(foreign[:2]) if self.plan[1] == "month" and rng.random() < 0.25 else ""
+        self.other_price = rng.choice(foreign[:2]) if self.plan[1] == "month" and rng.random() < 0.25 else ""
         params: Any = {"discounts": [{"coupon": each} for each in self.coupons], "metadata": arbitrary_metadata(rng)}
-        items += [{"price": self.beside, "quantity": 2}] if self.beside else []
+        items += [{"price": self.other_price, "quantity": 2}] if self.other_price else []
         params |= {"customer": customer, "items": items}
         self.subscription = world.sdk.subscriptions.create(params).id
         self.api = Api()
@@ -88,23 +88,23 @@ class _Subscriber:
             self._staff()
             sync_customer(self.payer.customer)
             expected = self.rng.choice([each for each in PAID if each != self.plan])
-            self.found.changes += 1
+            self.result.changes += 1
             if not self._change(expected):
                 return
 
     def _staff(self) -> None:
-        """What staff do meanwhile, in the admin and in Stripe's dashboard."""
-        update, luck = self.world.sdk.subscriptions.update, self.rng.random()
-        if self.found.changes >= 5 and not self.found.free_days:
-            luck = 0.35  # Free days must occur whatever the seed and the day.
-        if luck < 0.15:
+        """Make a random change of staff, in the admin or in Stripe's dashboard."""
+        update, draw = self.world.sdk.subscriptions.update, self.rng.random()
+        if self.result.changes >= 5 and not self.result.free_days:
+            draw = 0.35  # Free days must occur with every seed and on every day.
+        if draw < 0.15:
             self.quantity = self.rng.choice([1, 2, 7])
             update(self.subscription, {"items": [{"id": self._items()[0].id, "quantity": self.quantity}], "proration_behavior": "none"})
-        elif luck < 0.3:
+        elif draw < 0.3:
             update(self.subscription, {"metadata": arbitrary_metadata(self.rng, [str(self.payer.organization.pk)])})
-        elif luck < 0.4:
+        elif draw < 0.4:
             update(self.subscription, {"trial_end": self._now() + self.rng.randrange(3, 20) * DAY, "proration_behavior": "none"})
-        elif luck < 0.5:
+        elif draw < 0.5:
             plan, until = self.rng.choice(["pro", "enterprise"]), now(self.payer.organization) + timedelta(days=30)
             EntitlementsManager(self.payer.organization).grant(plan, Source.GIFT, reason="outage", ends_at=until)
 
@@ -122,8 +122,8 @@ class _Subscriber:
         before, trialing = self._newest().id, result["when"] == "now" and result["prorationDate"] is None
         if self._post("change-plan", body | {"prorationDate": result["prorationDate"]}) is None:
             return False
-        what = f"{self.name}: {self.quantity} times {self.plan} to {expected} with {self.coupons} beside {self.beside or 'nothing'}"
-        self.found.beside += bool(self.beside)
+        what = f"{self.name}: {self.quantity} times {self.plan} to {expected} with {self.coupons} beside {self.other_price or 'nothing'}"
+        self.result.with_other_item += bool(self.other_price)
         if result["when"] == "now":
             if trialing:
                 self._during_free_days(what, result, before)
@@ -142,26 +142,26 @@ class _Subscriber:
         output = (result["dueNow"], result["credit"], [line["amount"] for line in result["lines"]])
         billed = (max(0, bill.amount_due), max(0, -bill.total), [line.amount for line in bill.lines.data])
         if bill.id == before or output != billed or (row.total, row.amount_due) != (bill.total, bill.amount_due):
-            self.found.wrong.append(f"{what}: previewed {output}, billed {billed}, kept {row.total} {row.amount_due}")
-        self.found.at_once += 1
-        self.found.credited += bill.total < 0
-        self.found.discounted += bool(bill.total_discount_amounts)
-        self.found.total += bill.total
+            self.result.failures.append(f"{what}: previewed {output}, billed {billed}, mirrored {row.total} {row.amount_due}")
+        self.result.at_once += 1
+        self.result.credited += bill.total < 0
+        self.result.discounted += bool(bill.total_discount_amounts)
+        self.result.total += bill.total
 
     def _during_free_days(self, what: str, result: dict[str, Any], before: str) -> None:
         if result["dueNow"] or result["credit"] or result["lines"] or self._newest().id != before:
-            self.found.wrong.append(f"{what}: a change in free days cost {result['dueNow']}")
-        self.found.free_days += 1
+            self.result.failures.append(f"{what}: a change in free days cost {result['dueNow']}")
+        self.result.free_days += 1
 
     def _planned(self, what: str, result: dict[str, Any], before: str) -> None:
-        """Nothing is billed now; at the period's end the announced amount is, including discounts and quantity."""
+        """Check that nothing is billed now, and the announced amount at the period's end, including discounts and quantity."""
         if result["dueNow"] or result["lines"] or self._newest().id != before:
-            self.found.wrong.append(f"{what}: a change that is to come cost {result['dueNow']}")
-        self.found.planned += 1
+            self.result.failures.append(f"{what}: a scheduled change cost {result['dueNow']}")
+        self.result.planned += 1
         self._renewed(what, result)
 
     def _renewed(self, what: str, result: dict[str, Any]) -> None:
-        """At the period's end, the amount announced by the preview, the page and the emails is billed."""
+        """Check that the amount announced by the preview, the page and the emails is billed at the period's end."""
         end = self._items()[0].current_period_end
         self._wait(end - HOUR)
         sync_customer(self.payer.customer)
@@ -171,9 +171,11 @@ class _Subscriber:
         output = (result["nextAmount"], payment and (payment.amount, payment.discount, payment.tax))
         discount = sum(each.amount for each in bill.total_discount_amounts or [])
         if output != (bill.total, (bill.amount_due, discount, 0)):
-            self.found.wrong.append(f"{what}: {output} announced, {bill.total} ({bill.amount_due}, {discount}) billed at the period's end")
-        self.found.renewed += 1
-        self.found.total += bill.total
+            self.result.failures.append(
+                f"{what}: {output} announced, {bill.total} ({bill.amount_due}, {discount}) billed at the period's end"
+            )
+        self.result.renewed += 1
+        self.result.total += bill.total
 
     def _wait(self, until: int) -> None:
         while self._now() < until:
@@ -185,7 +187,9 @@ class _Subscriber:
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
         answer = self.api.post(f"/api/billing/{path}", body, by=self.owner)
         if answer.status_code != 200:
-            self.found.wrong.append(f"{self.name}: {path} {body} from {self.plan}: {answer.status_code} {answer.content.decode()[:300]}")
+            self.result.failures.append(
+                f"{self.name}: {path} {body} from {self.plan}: {answer.status_code} {answer.content.decode()[:300]}"
+            )
             return None
         data: dict[str, Any] = answer.json()
         return data

@@ -24,10 +24,10 @@ class Announcement:
 
 @dataclass
 class Announcements:
-    """By subscription. `compared` is the number of compared renewals; `wrong` describes the mismatches."""
+    """By subscription. `compared` is the number of compared renewals; `failures` describes the mismatches."""
 
     compared: int = 0
-    wrong: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
     _latest: dict[str, dict[str, Announcement]] = field(default_factory=lambda: defaultdict(dict))
 
     def follow(self, history: History, step: Step) -> None:
@@ -49,7 +49,7 @@ class Announcements:
         requested = (_amount_due(renewal), renewal.created if _amount_due(renewal) else None)
         if announced.amount != requested[0] or (requested[0] and abs((announced.due_at or 0) - renewal.created) > DAY):
             result = (announced.amount, announced.due_at)
-            self.wrong.append(
+            self.failures.append(
                 f"{step.name}: {subscription} of {tenant.organization_id}: announced {result}, asked for {requested} ({renewal.status})"
             )
 

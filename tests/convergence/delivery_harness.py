@@ -51,7 +51,7 @@ class World:
     dropped: int = 0
     checks: int = 0
     announced: int = 0  # payments that were compared with their announcements
-    wrong: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
 
 def play(history: History, chaos: Chaos) -> World:
@@ -82,7 +82,7 @@ def play(history: History, chaos: Chaos) -> World:
     if chaos == Chaos():
         _check_record(history, world)
     world.announced, world.checks = announced.compared, world.checks + announced.compared
-    world.wrong += announced.wrong
+    world.failures += announced.failures
     world.rows = ending()
     world.history = rows.grants() | rows.notices()
     return world
@@ -168,7 +168,7 @@ def _check(history: History, step: Step, number: int, world: World, *, since: da
         entitled = EntitlementsManager(organization).entitlements().plan
         world.checks += 1
         if entitled != step.expected[tenant.organization_id]:
-            world.wrong.append(
+            world.failures.append(
                 f"step {number} ({step.name}): {organization.name} has {entitled}, stands for {step.expected[tenant.organization_id]}"
             )
 
@@ -185,11 +185,11 @@ def _check_past(history: History, world: World) -> None:
                 # A test clock stands still while the product's time continues, so times within seconds are equal.
                 over = state.ended_at and (grant.ends_at is None or grant.ends_at - state.ended_at > timedelta(seconds=GLANCE))
                 if grant.starts_at < state.started_at or over:
-                    world.wrong.append(
+                    world.failures.append(
                         f"{grant} of {state}: {grant.starts_at} to {grant.ends_at}, but it was {state.started_at} to {state.ended_at}"
                     )
                 if last and (last.ends_at is None or last.ends_at > grant.starts_at):
-                    world.wrong.append(f"{last} until {last.ends_at} and {grant} from {grant.starts_at} at a time, by {state}")
+                    world.failures.append(f"{last} until {last.ends_at} and {grant} from {grant.starts_at} at a time, by {state}")
                 last = grant
 
 
@@ -207,7 +207,9 @@ def _check_record(history: History, world: World) -> None:
             had = max(held, key=expected_access.RANKS.index, default="free")
             expected = step.expected[tenant.organization_id]
             if had != expected:
-                world.wrong.append(f"at {at:%Y-%m-%d %H:%M} ({step.name}) {tenant.organization_id} had {expected}, but {had} is on record")
+                world.failures.append(
+                    f"at {at:%Y-%m-%d %H:%M} ({step.name}) {tenant.organization_id} had {expected}, but {had} is on record"
+                )
 
 
 def _moment() -> datetime:

@@ -33,7 +33,7 @@ class Outage:
     accepted: int = 0
     early: int = 0
     caught_up_in: float = 0.0
-    wrong: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
 
 def run(world: Stripe, start: Callable[[], Worker], *, seconds: float, organizations: int = 3, rounds: int = 3) -> Outage:
@@ -59,7 +59,7 @@ def run(world: Stripe, start: Callable[[], Worker], *, seconds: float, organizat
     back = time.monotonic()
     while WebhookEvent.objects.pending().exists():
         if time.monotonic() - back > 90:
-            result.wrong.append(f"{WebhookEvent.objects.pending().count()} events still wait 90 s after Stripe is back")
+            result.failures.append(f"{WebhookEvent.objects.pending().count()} events still wait 90 s after Stripe is back")
             break
         time.sleep(0.05)
     result.caught_up_in = time.monotonic() - back
@@ -96,20 +96,20 @@ def _check_outcome(result: Outage, payers: list[Payer], notices: int) -> None:
     for (path, status), times in result.answers.items():
         expected = 503 if path.endswith("change-plan") else 200
         if status != expected:
-            result.wrong.append(f"{path} answered {status} {times} times while Stripe was away")
+            result.failures.append(f"{path} answered {status} {times} times while Stripe was away")
     if result.accepted != notices:
-        result.wrong.append(f"{notices - result.accepted} of {notices} deliveries were refused")
+        result.failures.append(f"{notices - result.accepted} of {notices} deliveries were refused")
     if result.early:
-        result.wrong.append(f"{result.early} events counted as worked off while nothing could be fetched")
+        result.failures.append(f"{result.early} events counted as worked off while nothing could be fetched")
     if WebhookEvent.objects.dead().exists():
-        result.wrong.append("there are dead letters")
+        result.failures.append("there are dead letters")
     for payer in payers:
         # Invalidations by the worker reach this process's cache a moment after the commit.
         until = time.monotonic() + 10
         while not _ended(payer) and time.monotonic() < until:
             time.sleep(0.05)
         if not _ended(payer):
-            result.wrong.append(f"{payer.organization.name} did not catch up")
+            result.failures.append(f"{payer.organization.name} did not catch up")
 
 
 def _ended(payer: Payer) -> bool:

@@ -68,5 +68,5 @@ def _play(outcome: Outcome, chaos: Chaos, name: str) -> World:
     outcome.seconds[name] = time.monotonic() - started
     outcome.checks += world.checks
     outcome.announced += world.announced
-    outcome.problems += [f"{name}: {each}" for each in world.wrong]
+    outcome.problems += [f"{name}: {each}" for each in world.failures]
     return world

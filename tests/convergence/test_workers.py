@@ -19,5 +19,5 @@ def test_concurrent_and_killed_workers_lead_to_the_same_state(stripe_configured,
     race = concurrent_workers.run(result, workers, workers=2, kills=2, chaos=chaos)
     assert race.killed == 2 and race.dead == 0
     ordered = delivery_harness.play(result, Chaos())
-    assert not ordered.wrong
+    assert not ordered.failures
     assert rows.differences(ordered.rows, race.world.rows) == [], result.describe()

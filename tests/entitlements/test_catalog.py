@@ -74,8 +74,8 @@ SEATS = Feature("people", Kind.GAUGE, "People", derived_from="members")
 
 
 def plan(**changes):
-    sold = Plan("pro", 1, "Pro", prices=(Price("month", 100, "usd"),), features={"calls": FeatureValue(Kind.QUOTA, 9)})
-    return msgspec.structs.replace(sold, **changes)
+    plan = Plan("pro", 1, "Pro", prices=(Price("month", 100, "usd"),), features={"calls": FeatureValue(Kind.QUOTA, 9)})
+    return msgspec.structs.replace(plan, **changes)
 
 
 @pytest.mark.parametrize(

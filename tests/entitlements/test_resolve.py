@@ -205,8 +205,8 @@ def test_the_order_of_grants_does_not_matter(grants, overrides, day, random):
 @given(GRANTS, DAYS)
 def test_without_a_grant_the_free_plan_applies(grants, day):
     result = at(day, grants)
-    standing = [one for one in grants if one.holds(START + day * DAY)]
-    assert (result.source is Source.FREE) == (not standing)
+    active = [one for one in grants if one.holds(START + day * DAY)]
+    assert (result.source is Source.FREE) == (not active)
     for name, term in FREE.features.items():
         limit = result.features[name].limit
         assert limit is None or limit >= (term.value if term.kind is not Kind.BOOLEAN else 0)

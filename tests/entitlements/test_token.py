@@ -28,7 +28,7 @@ def headers(acme, owner):
     return {"Authorization": f"Bearer {owner.key}"}
 
 
-def test_it_says_what_the_entitlements_say(client, acme, headers):
+def test_token_and_entitlements_are_equal(client, acme, headers):
     answer = client.get("/api/entitlements/token", headers=headers)
     assert answer.status_code == 200 and answer["Cache-Control"] == "private, no-store"
     claims = claims_of(answer.json()["token"])

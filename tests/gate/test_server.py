@@ -116,9 +116,9 @@ def test_both_servers_give_the_same_answers(gate, api):
         django = comparable(*of_django(api.post(path, body, by=here, **headers)))
         server = comparable(*client.post(path, body, key=there.key, **headers))
         assert server == django, (path, body if len(str(body)) < 200 else "...")
-    standing = [{one["feature"]: one for one in api.get("/api/usage/current", by=by).json()["usage"]} for by in (here, there)]
-    assert standing[0] == standing[1]
-    assert standing[0]["sessions"]["used"] > 5
+    reports = [{one["feature"]: one for one in api.get("/api/usage/current", by=by).json()["usage"]} for by in (here, there)]
+    assert reports[0] == reports[1]
+    assert reports[0]["sessions"]["used"] > 5
 
 
 def test_both_servers_return_the_same_times(gate, api):
@@ -137,8 +137,8 @@ def test_both_servers_return_the_same_usage(gate, api):
     output = client.request("GET", path, key=here.key)
     assert output[0] == 200
     assert output[2] == api.get(path, by=here).json()
-    standing = {one["feature"]: one for one in output[2]["usage"]}
-    assert (standing["sessions"]["used"], standing["sessions"]["held"], standing["team_members"]["used"]) == (7, 2, 1)
+    usage = {one["feature"]: one for one in output[2]["usage"]}
+    assert (usage["sessions"]["used"], usage["sessions"]["held"], usage["team_members"]["used"]) == (7, 2, 1)
     assert client.request("GET", f"{path}?x=1&y&x=2", key=here.key)[2]["errors"] == api.get(f"{path}?x=1&y&x=2", by=here).json()["errors"]
     assert client.request("GET", path)[0] == api.get(path).status_code == 401
     writing = key_of(here.membership, ["usage:write"])

@@ -42,7 +42,7 @@ def main(words: list[str]) -> int:
         say(f"Stopped: {stopped}")
         return stopped.code
     if options.scale < 1:
-        say("These were smaller runs than those that were promised.")
+        say("These runs were smaller than required, so they prove less.")
     missed = [name for name, figures in results.items() if not figures.met]
     print(f"Missed: {', '.join(missed)}" if missed else "All that was promised holds.")
     return 1 if missed else 0
@@ -55,8 +55,8 @@ def _run(name: str, options: Options) -> Figures:
         figures: Figures = runs.load(name)(options)
     except Exception:
         figures = Figures()
-        figures.none("accidents", [traceback.format_exc()])
-    figures.tell("seconds", time.monotonic() - start)
+        figures.none("errors of the run", [traceback.format_exc()])
+    figures.add("seconds", time.monotonic() - start)
     print(_text(name, figures), flush=True)
     return figures
 

@@ -22,7 +22,7 @@ class Figures:
     figures: list[Figure] = field(default_factory=list)
     details: list[str] = field(default_factory=list)
 
-    def tell(self, what: str, value: object) -> None:
+    def add(self, what: str, value: object) -> None:
         """Add a metric without a bound."""
         self.figures.append(Figure(what, _text(value)))
 

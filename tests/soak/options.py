@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Options:
-    """`scale` multiplies the amount of work. The promises are only proven at 1; less is for trying a run out."""
+    """`scale` multiplies the amount of work. The bounds are only proven at 1. Use less to try a run."""
 
     seed: int = 1
     scale: float = 1.0

@@ -37,12 +37,12 @@ def serve_documents(folder: Path) -> Iterator[Documents]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found = served.documents.get(self.path)
-            if found is DRIP:
+            document = served.documents.get(self.path)
+            if document is DRIP:
                 self.drip()
                 return
-            body = found if isinstance(found, bytes) else json.dumps(found).encode()
-            self.send_response(404 if found is None else 200)
+            body = document if isinstance(document, bytes) else json.dumps(document).encode()
+            self.send_response(404 if document is None else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -135,7 +135,7 @@ def test_a_closed_organization_gets_no_alerts(acme):
     assert evaluate_alerts() == 0
 
 
-def test_gauges_alert_once_per_period_whatever_their_changes(acme):
+def test_gauges_alert_once_per_period_regardless_of_changes(acme):
     for value, result in ((4, 0), (5, 1), (3, 0), (6, 0), (8, 1), (10, 1), (2, 0), (10, 0)):
         UsageTracker(acme).set_gauge("best_practices", value)
         assert evaluate_alerts() == result, value
@@ -260,7 +260,7 @@ def test_emails_describe_each_alert(acme, owner, big):
 @pytest.mark.parametrize(
     ("enabled", "message"), [(True, "billed, up to your monthly spending cap of $20.00"), (False, "Further requests are refused.")]
 )
-def test_email_at_the_limit_says_whether_requests_continue(acme, owner, enabled, message):
+def test_email_at_the_limit_states_whether_requests_continue(acme, owner, enabled, message):
     OverageSetting.objects.create(organization=acme, feature="sessions", enabled=enabled, cap_minor=2000, currency="usd")
     use(acme, 50)
     assert any(message in email.body for email in letters() if "all its sessions" in email.subject)

@@ -66,8 +66,8 @@ def test_a_repeated_correction_counts_once(api, owner):
 
 def test_a_negative_counter_admits_no_more_than_the_limit(api, owner, acme):
     UsageCounterFactory(organization=acme, used=-7)
-    standing = sessions(api, owner)
-    assert (standing["used"], standing["remaining"]) == (0, 50)
+    usage = sessions(api, owner)
+    assert (usage["used"], usage["remaining"]) == (0, 50)
     assert api.post(CHECK, {"feature": "sessions"}, by=owner).json()["remaining"] == 50
     assert [api.post(AUTHORIZE, {"feature": "sessions"}, by=owner).json()["used"] for _ in range(3)] == [1, 2, 3]
     assert admitted(api, owner) == 47
@@ -110,8 +110,8 @@ def test_corrections_of_a_rate_meter_are_limited(api, owner):
 def test_a_credit_extends_the_allowance_of_its_period(api, owner, acme):
     api.post(EVENTS, {"feature": "sessions", "amount": 3}, by=owner)
     assert api.post(EVENTS, correction(-5, credit=True, reason="an outage"), by=owner).json()["results"] == [{"status": "accepted"}]
-    standing = sessions(api, owner)
-    assert (standing["used"], standing["included"], standing["credited"], standing["remaining"]) == (3, 55, 5, 52)
+    usage = sessions(api, owner)
+    assert (usage["used"], usage["included"], usage["credited"], usage["remaining"]) == (3, 55, 5, 52)
     decision = api.post(CHECK, {"feature": "sessions"}, by=owner).json()
     assert (decision["limit"], decision["remaining"]) == (55, 52)
     assert admitted(api, owner) == 52
@@ -187,6 +187,6 @@ def test_the_gate_limits_corrections_and_credits(acme, owner):
         assert http.post(AUTHORIZE, {"feature": "sessions"}, key=owner.key)[2]["used"] == 1
         assert http.post(EVENTS, correction(-5, credit=True, **name), key=service_key())[2]["accepted"] == 1
         assert http.post(AUTHORIZE, {"feature": "sessions"}, key=owner.key)[2]["remaining"] == 53
-        standing = next(one for one in http.request("GET", CURRENT, key=owner.key)[2]["usage"] if one["feature"] == "sessions")
-        assert (standing["used"], standing["credited"], standing["remaining"]) == (2, 5, 53)
+        usage = next(one for one in http.request("GET", CURRENT, key=owner.key)[2]["usage"] if one["feature"] == "sessions")
+        assert (usage["used"], usage["credited"], usage["remaining"]) == (2, 5, 53)
         assert AuditEvent.objects.get(action="usage.credited").after == {"sessions": 5}

@@ -35,8 +35,8 @@ def test_one_event_is_counted(api, owner, acme):
 def test_events_count_beyond_the_limit(api, owner, acme):
     UsageCounterFactory(organization=acme, used=49)
     assert api.post(URL, {"feature": "sessions", "amount": 5}, by=owner).status_code == 200
-    (standing,) = [one for one in api.get("/api/usage/current", by=owner).json()["usage"] if one["feature"] == "sessions"]
-    assert (standing["used"], standing["remaining"], standing["overage"]) == (54, 0, 4)
+    (usage,) = [one for one in api.get("/api/usage/current", by=owner).json()["usage"] if one["feature"] == "sessions"]
+    assert (usage["used"], usage["remaining"], usage["overage"]) == (54, 0, 4)
     assert problem(api.post("/api/usage/authorize", {"feature": "sessions"}, by=owner))[1] == "quota_exceeded"
 
 
@@ -93,7 +93,7 @@ def test_a_batch_has_1_to_1000_events(api, owner):
     assert problem(api.post(URL, {"events": 3}, by=owner)) == (422, "validation_error")
 
 
-def test_a_late_event_lands_in_its_own_period(api, owner, acme):
+def test_a_late_event_counts_in_its_own_period(api, owner, acme):
     acme.created_at = now() - timedelta(days=90)
     acme.save(update_fields=["created_at"])
     subscribe(acme, starts_at=now() - timedelta(days=80))

@@ -37,8 +37,8 @@ def test_a_hold_reserves_units_without_counting(api, owner, acme):
     assert counter(acme) == (0, 50)
     assert not UsageEvent.objects.filter(organization=acme).exists()
     assert problem(api.post(AUTHORIZE, {"feature": "sessions"}, by=owner)) == (429, "quota_exceeded")
-    (standing,) = [one for one in api.get("/api/usage/current", by=owner).json()["usage"] if one["feature"] == "sessions"]
-    assert (standing["used"], standing["held"], standing["remaining"]) == (0, 50, 0)
+    (usage,) = [one for one in api.get("/api/usage/current", by=owner).json()["usage"] if one["feature"] == "sessions"]
+    assert (usage["used"], usage["held"], usage["remaining"]) == (0, 50, 0)
 
 
 @pytest.mark.parametrize("true_amount", [0, 3, 5, 60])

@@ -102,7 +102,7 @@ def test_spooled_calls_count_beyond_the_limit(org, place, postgres):
     assert used(org) == 55
 
 
-def test_idempotency_key_is_single_use_whatever_the_first_outcome(org, place, postgres):
+def test_idempotency_key_is_single_use_for_every_first_outcome(org, place, postgres):
     """The commit succeeded but its response was lost; the client repeats the call meanwhile, and once more afterwards."""
     postgres.there = True
     first = call(org, "sessions", key="a").body
@@ -329,10 +329,10 @@ KILLED = """
     def execute(jobs):
         if sys.argv[2] == "before" and next(times) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
-        found = real(jobs)
+        result = real(jobs)
         if sys.argv[2] == "after" and next(times) == 3:
             os.kill(os.getpid(), signal.SIGKILL)
-        return found
+        return result
     executor.execute = execute
     spool.SPOOL.replay(Path(sys.argv[1]))
 """

@@ -122,8 +122,8 @@ def test_check_and_current_do_not_count_expired_holds(acme):
     assert UsageCounter.objects.get().held == 50
     data = api.post(CHECK, {"feature": "sessions"}, by=acme).json()
     assert (data["allowed"], data["remaining"]) == (True, 50)
-    standing = sessions(api, acme)
-    assert (standing["held"], standing["remaining"]) == (0, 50)
+    usage = sessions(api, acme)
+    assert (usage["held"], usage["remaining"]) == (0, 50)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -149,5 +149,5 @@ def test_the_gate_has_the_same_trust_boundary(acme):
         assert hold[0] == 200
         UsageHold.objects.update(expires_at=now() - timedelta(seconds=1))
         assert http.post(CHECK, {"feature": "sessions"}, key=acme.key)[2]["remaining"] == 47
-        standing = http.request("GET", CURRENT, key=acme.key)[2]["usage"]
-        assert next(one for one in standing if one["feature"] == "sessions")["held"] == 0
+        usage = http.request("GET", CURRENT, key=acme.key)[2]["usage"]
+        assert next(one for one in usage if one["feature"] == "sessions")["held"] == 0

@@ -79,15 +79,15 @@ def test_the_first_plan_grants_exactly_its_features(api, owner, feature):
         assert problem(api.post(AUTHORIZE, {"feature": feature.name}, by=owner)) == (429, code)
 
 
-def test_seats_are_limited_only_if_a_feature_says_so(owner):
+def test_seats_are_limited_only_if_the_catalog_has_such_a_feature(owner):
     limit = seat_limit(owner.organization)
     expected = None if CATALOG.seats is None else CATALOG.free.features[CATALOG.seats.name].value
     assert (limit.limit if limit else None) == expected
 
 
 def test_it_is_published_to_stripe_once(stripe_world):
-    sold = {(price.plan_version.plan, price.interval, price.amount) for price in PlanPrice.objects.exclude(interval=PlanPrice.OVERAGE)}
-    assert sold == {(plan.name, price.interval, price.amount) for plan in PAID for price in plan.prices}
+    prices = {(price.plan_version.plan, price.interval, price.amount) for price in PlanPrice.objects.exclude(interval=PlanPrice.OVERAGE)}
+    assert prices == {(plan.name, price.interval, price.amount) for plan in PAID for price in plan.prices}
     overage = {(plan.name, name) for plan in PAID for name, term in plan.features.items() if term.overage}
     assert {(price.plan_version.plan, price.feature) for price in PlanPrice.objects.filter(interval=PlanPrice.OVERAGE)} == overage
     assert {step.state for step in publish.publish_catalog()} == {"same"}

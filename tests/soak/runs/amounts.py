@@ -16,19 +16,19 @@ AT_A_TIME = 100
 def run(options: Options) -> Figures:
     target, results = options.many(CHANGES), list[Amounts]()
     while (done := sum(each.changes for each in results)) < target:
-        # Start with an empty simulator now and then. A long history makes every list longer and proves nothing.
+        # Start with an empty simulator from time to time: a long history only makes lists longer.
         with services.stripe() as world:
             publish.publish_catalog()
             results.append(amounts.compare(world, min(AT_A_TIME, target - done), seed=options.seed * 1000 + len(results)))
-        say(f"  {done + results[-1].changes} changes, {len(results[-1].wrong)} wrong")
+        say(f"  {done + results[-1].changes} changes, {len(results[-1].failures)} mismatches")
     figures = Figures()
     figures.at_least("changes", sum(each.changes for each in results), target)
-    figures.tell("at once, billed with proration", sum(each.at_once for each in results))
-    figures.tell("of them with a discount", sum(each.discounted for each in results))
-    figures.tell("of them a credit", sum(each.credited for each in results))
-    figures.tell("at the period's end", sum(each.planned for each in results))
-    figures.tell("in free days", sum(each.free_days for each in results))
-    figures.tell("beside something else", sum(each.beside for each in results))
-    figures.tell("billed in all", f"${sum(each.total for each in results) / 100:,.2f}")
-    figures.none("previews that did not agree", [line for each in results for line in each.wrong])
+    figures.add("immediate, billed with proration", sum(each.at_once for each in results))
+    figures.add("immediate, with a discount", sum(each.discounted for each in results))
+    figures.add("immediate, with a credit", sum(each.credited for each in results))
+    figures.add("at the period's end", sum(each.planned for each in results))
+    figures.add("in free days", sum(each.free_days for each in results))
+    figures.add("with another item on the subscription", sum(each.with_other_item for each in results))
+    figures.add("total billed", f"${sum(each.total for each in results) / 100:,.2f}")
+    figures.none("previews that differ from the invoice", [line for each in results for line in each.failures])
     return figures

@@ -57,9 +57,9 @@ def _measure(figures: Figures, name: str, attack: Attack, server: GateProcess, k
             failures += failed
             most = max(most, worker.memory_info().rss)
     ratio = sorted(attacked)[ROUNDS // 2] / sorted(quiet)[ROUNDS // 2]
-    figures.at_most(f"{name}: others' p99, times as long", ratio, WORST_RATIO)
-    figures.at_most(f"{name}: others' failed calls", failures, 0)
-    figures.at_most(f"{name}: memory, times as much", most / before, WORST_MEMORY_RATIO)
+    figures.at_most(f"{name}: p99 of other clients, ratio", ratio, WORST_RATIO)
+    figures.at_most(f"{name}: failed calls of other clients", failures, 0)
+    figures.at_most(f"{name}: memory, ratio", most / before, WORST_MEMORY_RATIO)
 
 
 def _p99(port: int, key: str, options: Options) -> tuple[float, int]:

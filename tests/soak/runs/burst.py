@@ -21,10 +21,10 @@ def run(options: Options) -> Figures:
     figures = Figures()
     figures.at_least("events", result.events, events)
     figures.at_least("customers", result.customers, number)
-    figures.tell("seconds to take them in", result.taken_in)
-    figures.tell("seconds to work them off", result.drained_in)
+    figures.add("seconds to accept the events", result.taken_in)
+    figures.add("seconds to process the events", result.drained_in)
     figures.at_most("dead letters", result.dead, 0)
     figures.at_least("customers that have their plan", result.entitled, number - POISONED)
     named = {(customer, True, "DataError") for customer in result.poisoned}
-    figures.none("poisoned customers that wait without saying why", [str(each) for each in named ^ problems])
+    figures.none("poisoned customers without a recorded error", [str(each) for each in named ^ problems])
     return figures

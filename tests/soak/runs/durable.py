@@ -27,16 +27,16 @@ def run(options: Options) -> Figures:
         batch = BATCH if size >= 10_000 else 10
         world = Stripe(server)
         result = event_durability.play(services, world, logs, size=size, batch=batch, clients=CLIENTS, rounds=ROUNDS, seed=options.seed)
-        result.wrong += world.findings()
+        result.failures += world.findings()
     figures = Figures()
     figures.at_least("events", result.events, size)
     figures.at_least("sent", result.sent, 3 * size)
     figures.at_least("acknowledged", result.acknowledged, 3 * size)
-    figures.tell("seconds to send them", result.seconds)
-    figures.tell("batches sent again", result.again)
+    figures.add("seconds to send them", result.seconds)
+    figures.add("batches repeated", result.again)
     for what in ("web", "gate", "worker", "valkey", "postgres"):
         figures.at_least(f"{what} killed", result.kills.get(what, 0), 1)
-    figures.tell("units used", result.units)
-    figures.tell("units of overage at Stripe", result.at_stripe)
-    figures.none("not as it should be", result.wrong)
+    figures.add("units used", result.units)
+    figures.add("units of overage at Stripe", result.at_stripe)
+    figures.none("failures", result.failures)
     return figures

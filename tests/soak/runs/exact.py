@@ -18,11 +18,11 @@ def run(options: Options) -> Figures:
             calls = options.many(CALLS, minimum=40)
             units = min(remaining, round(calls * remaining / CALLS) or 1) if options.scale < 1 else remaining
             result = quota_exactness.run(units, calls=calls, repeats=options.many(REPEATS), clients=options.many(AT_ONCE, minimum=20))
-            say(f"  {remaining} left: {result.calls} calls, {result.admitted} admitted, {result.again} asked again, {result.kills} kills")
+            say(f"  {remaining} left: {result.calls} calls, {result.admitted} admitted, {result.again} repeated, {result.kills} kills")
             figures.at_least(f"against {units} left: calls", result.calls, calls)
             figures.at_least("servers killed", result.kills, 3)
             figures.at_least("caches flushed", result.flushes, 1)
-            figures.tell("asked again", result.again)
+            figures.add("repeated calls", result.again)
             figures.at_least("admitted", result.admitted, units)
-            figures.none("not as it should be", result.wrong)
+            figures.none("failures", result.failures)
     return figures

@@ -1,4 +1,4 @@
-"""Call tools through two gateways with every outcome, with a limit, with kills and over long streams: what succeeded is charged, once."""
+"""Call tools through two gateways with every outcome, with a limit, with kills and over long streams: each success is charged once."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def _mixed(figures: Figures, options: Options, urls: list[str], upstream: Upstre
     say(f"  mixed: {tally.calls} calls, {tally.successes} successes, {charged} charged, {tally.restarts} restarts of the server")
     figures.at_least("mixed outcomes: calls", tally.calls, options.many(MIXED, minimum=50))
     figures.at_least("mixed outcomes: restarts of the server", tally.restarts, 1)
-    figures.tell("mixed outcomes: successes", tally.successes)
+    figures.add("mixed outcomes: successes", tally.successes)
     figures.none("mixed outcomes: charged and successes differ", _differ(tally.successes, charged, _used(organization)))
     figures.none("mixed outcomes: unexpected answers", [*tally.wrong, *["a connection was lost"] * tally.unknown])
 
@@ -175,7 +175,7 @@ def _streams(figures: Figures, options: Options, gateways: Gateways) -> None:
 
     streams = asyncio.run(main())
     growth = max(last / first for first, last in zip(memory[0], memory[-1], strict=True))
-    figures.tell(f"streams in {seconds} s", streams)
+    figures.add(f"streams in {seconds} s", streams)
     figures.at_most("streams: growth of memory", growth, WORST_GROWTH)
 
 

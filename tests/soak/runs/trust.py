@@ -34,7 +34,7 @@ def run(options: Options) -> Figures:
     figures = Figures()
     figures.at_least("requests", sent, target)
     for status in sorted(customer.statuses):
-        figures.tell(f"answered {status}" if status else "closed", customer.statuses[status])
+        figures.add(f"answered {status}" if status else "closed", customer.statuses[status])
     figures.at_most("answered 500", customer.statuses.get(500, 0), 0)
     figures.none("gains", gained)
     return figures

@@ -25,7 +25,7 @@ def run(options: Options) -> Figures:
             with services.workers(world, options.logs / f"workers-{number}") as start:
                 race = concurrent_workers.run(history, start, workers=2 + number % 3, kills=options.many(5), chaos=chaos, pace=0.5)
             ordered = delivery_harness.play(history, Chaos())
-            mismatches = ordered.wrong + rows.differences(ordered.rows, race.world.rows)
+            mismatches = ordered.failures + rows.differences(ordered.rows, race.world.rows)
             killed, deliveries, dead = killed + race.killed, deliveries + race.world.deliveries, dead + race.dead
             slowest = max(slowest, race.drained_in)
             problems += mismatches
@@ -36,10 +36,10 @@ def run(options: Options) -> Figures:
             if mismatches:
                 say("\n".join([*mismatches[:20], history.describe()]))
     figures = Figures()
-    figures.tell("races", races)
-    figures.tell("deliveries", deliveries)
+    figures.add("races", races)
+    figures.add("deliveries", deliveries)
     figures.at_least("workers killed", killed, races)
-    figures.tell("seconds until the queue was empty, at most", slowest)
+    figures.add("seconds until the queue was empty, at most", slowest)
     figures.at_most("dead letters", dead, 0)
     figures.none("differences to the run in order", problems)
     return figures

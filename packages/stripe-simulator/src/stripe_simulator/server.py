@@ -32,7 +32,7 @@ class Server(ThreadingHTTPServer):
         self.dispatcher.start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        log.debug("A connection from %s broke off", client_address, exc_info=True)
+        log.debug("A client at %s closed its connection early", client_address, exc_info=True)
 
     def end(self) -> None:
         self.server_close()
