@@ -22,6 +22,8 @@ from . import token_format
 from .errors import AccessTokenExpired, AccessTokenNotFound
 
 last_use = LastUse("accounts_oauthgrant")
+# The number of new tokens after which expired ones are discarded.
+STORES_PER_PURGE = 1_000
 _SELECT = """
 SELECT token.expires_at, token.scopes, token.resources, app.id, app.client_id, app.revoked_at, member.id, member.user_id, member.role,
     person.is_active, organization.id, organization.closed_at, organization.clock_offset, organization.created_at
@@ -60,6 +62,7 @@ class AccessTokenCache(PrincipalCache):
 
     kinds = frozenset({"oauth", "member", "organization", "start", "fork"})
     last_use = last_use
+    _stored = 0
 
     def get(self, raw: str, *, stale: bool = False) -> Principal | DomainError | CacheMiss:
         """Return the principal, the error to raise, or `MISS`, as `PrincipalCache.get` does."""
@@ -84,6 +87,21 @@ class AccessTokenCache(PrincipalCache):
         self._store(memory_digest(raw), principal, changes)
         last_use.record(principal.key_id)
         return principal
+
+    def _store(self, digest: bytes, principal: Principal, changes: int) -> None:
+        super()._store(digest, principal, changes)
+        self._stored += 1
+        if self._stored % STORES_PER_PURGE == 0:
+            self._purge()
+
+    def _purge(self) -> None:
+        """Discard expired tokens. Keys rarely expire, but every app gets a new token each hour."""
+        with self._lock:
+            present = time.time()
+            expired = [(digest, known[0]) for digest, known in self._known.items() if known[1] <= present]
+            for digest, principal in expired:
+                del self._known[digest]
+                self._by_organization[principal.organization_id].discard(digest)
 
     def _expired(self, principal: Principal) -> DomainError:
         return AccessTokenExpired(expired_at=_real_time(principal))

@@ -110,6 +110,16 @@ def test_tokens_expire_in_real_time(member, watching):
         tokens.load(raw)
 
 
+def test_expired_tokens_are_discarded(member, watching, monkeypatch):
+    monkeypatch.setattr("accounts.oauth.token_cache.STORES_PER_PURGE", 1)
+    old = memory_digest("old")
+    principal = tokens.load(connect_app(member.membership)[1])
+    tokens._known[old] = principal, time.time() - 1
+    tokens._by_organization.setdefault(principal.organization_id, set()).add(old)
+    tokens.load(connect_app(member.membership)[1])
+    assert old not in tokens._known and all(old not in digests for digests in tokens._by_organization.values())
+
+
 @pytest.mark.parametrize("raw", ["", "cmcp_at_", "x" * 64, "cmcp_at_test_" + "é" * 50, "cmcp_at_test_" + "A" * 50])
 def test_garbage_is_refused_without_a_query(raw, django_assert_num_queries):
     with django_assert_num_queries(0):
