@@ -13,7 +13,7 @@ import httpx
 from typing_extensions import ParamSpec, Self, Unpack
 
 from . import operations
-from .driver import ClientOptions, ClientSettings, no_response, response_of
+from .client_settings import ClientOptions, ClientSettings, no_response, response_of
 from .errors import ContextMCPError
 from .exchange import Exchange, NoResponse, Response, Send, Sleep
 from .operations import DEFAULT_HOLD_SECONDS, Hold, Settings

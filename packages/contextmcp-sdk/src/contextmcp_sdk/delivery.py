@@ -15,13 +15,13 @@ log = logging.getLogger(__name__)
 # the service is away.
 INTERVAL_SECONDS, IDLE_SECONDS, MAX_WAIT_SECONDS = 0.2, 30.0, 60.0
 # Delivers the records of one segment and returns the reason for each that can never be delivered, by its position. Raises to try later.
-Deliver = Callable[[Sequence[bytes]], "dict[int, str]"]
+DeliverRecords = Callable[[Sequence[bytes]], "dict[int, str]"]
 
 
 class Delivery:
     """Delivers a journal's segments, oldest first, in a thread of its own or on request."""
 
-    def __init__(self, journal: Journal, deliver: Deliver, *, interval: float = INTERVAL_SECONDS) -> None:
+    def __init__(self, journal: Journal, deliver: DeliverRecords, *, interval: float = INTERVAL_SECONDS) -> None:
         self._journal, self._deliver, self._interval = journal, deliver, interval
         self._wake, self._closed = threading.Event(), threading.Event()
         self._one_at_a_time = threading.Lock()

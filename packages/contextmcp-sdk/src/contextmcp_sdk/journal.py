@@ -80,8 +80,8 @@ class Journal:
         with self._lock:
             self._close_segment()
         # Closed at once when the caller fails, because its traceback would keep the generator, and with it the lock of a segment.
-        with closing(self._take()) as taken:
-            yield taken
+        with closing(self._lock_segments()) as segments:
+            yield segments
 
     def close(self) -> None:
         """Close the open segment. Its records stay on the disk."""
@@ -109,7 +109,7 @@ class Journal:
         with path.open("ab") as file:
             file.write(b"%s\t%s\n" % (reason.replace("\t", " ").replace("\n", " ").encode(), line))
 
-    def _take(self) -> Generator[Segment, None, None]:
+    def _lock_segments(self) -> Generator[Segment, None, None]:
         for path in self._paths():
             try:
                 file = path.open("r+b")

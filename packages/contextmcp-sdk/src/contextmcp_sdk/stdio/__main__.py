@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from contextmcp_sdk.client import Client
-from contextmcp_sdk.driver import KEY_VARIABLE, URL_VARIABLE
+from contextmcp_sdk.client_settings import KEY_VARIABLE, URL_VARIABLE
 from contextmcp_sdk.exchange import Retries
 from contextmcp_sdk.pricing import Pricing, PricingError, load_pricing
 

@@ -17,7 +17,7 @@ TOOL_CALL, CANCELLED = "tools/call", "notifications/cancelled"
 MessageId = str | int
 
 
-class Refused(Exception):
+class LineRefusal(Exception):
     """The line cannot be forwarded, because the server could read it otherwise than it is charged. `answer` is for the client."""
 
     def __init__(self, code: int, message: str, request_id: Any = None) -> None:
@@ -50,15 +50,15 @@ class Answer(Struct, frozen=True):
 
 
 def read_client_line(line: bytes) -> ToolCall | Cancellation | None:
-    """Return what the line means for charging, or None if it costs nothing. Raises `Refused`."""
+    """Return what the line means for charging, or None if it costs nothing. Raises `LineRefusal`."""
     if not line.strip():
         return None
     try:
         message = _decoder.decode(line.decode())
     except (ValueError, RecursionError):
-        raise Refused(PARSE_ERROR, "The line is not valid JSON, or has an object with the same key twice.") from None
+        raise LineRefusal(PARSE_ERROR, "The line is not valid JSON, or has an object with the same key twice.") from None
     if isinstance(message, list):
-        raise Refused(INVALID_REQUEST, "Send one JSON-RPC message per line. Batches are not supported.")
+        raise LineRefusal(INVALID_REQUEST, "Send one JSON-RPC message per line. Batches are not supported.")
     if not isinstance(message, dict):
         return None
     params = message.get("params")
@@ -69,7 +69,7 @@ def read_client_line(line: bytes) -> ToolCall | Cancellation | None:
         return None
     identifier, tool, arguments = message.get("id"), params.get("name"), params.get("arguments")
     if not _is_id(identifier) or not isinstance(tool, str) or not isinstance(arguments, (dict, type(None))):
-        raise Refused(INVALID_REQUEST, "tools/call needs an ID, a name, and arguments that are an object.", identifier)
+        raise LineRefusal(INVALID_REQUEST, "tools/call needs an ID, a name, and arguments that are an object.", identifier)
     meta = params.get("_meta")
     version = meta.get(VERSION_FIELD) if isinstance(meta, dict) else None
     return ToolCall(identifier, tool, arguments or {}, isinstance(version, str) and version >= TYPED_RESULTS)

@@ -15,11 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
 from contextmcp_sdk.charging import Outcome, charged_amount
+from contextmcp_sdk.client_settings import KEY_VARIABLE
 from contextmcp_sdk.denials import Denial
-from contextmcp_sdk.driver import KEY_VARIABLE
 
 from .call_charges import CallCharges, Reservation
-from .messages import Answer, Cancellation, MessageId, Refused, ToolCall, encode, read_client_line, read_server_line
+from .messages import Answer, Cancellation, LineRefusal, MessageId, ToolCall, encode, read_client_line, read_server_line
 
 log = logging.getLogger(__name__)
 # Calls that are decided at the same time; others wait.
@@ -94,15 +94,15 @@ class Wrapper:
     def _on_client_line(self, line: bytes) -> None:
         try:
             message = read_client_line(line)
-        except Refused as refused:
-            self._answer(refused.answer)
+        except LineRefusal as refusal:
+            self._answer(refusal.answer)
             return
         if isinstance(message, ToolCall) and not self._charges.is_free(message.tool):
             with self._calls_lock:
                 is_new = message.id not in self._calls
                 self._calls.setdefault(message.id, None)
             if not is_new:
-                self._answer(Refused(-32600, "A request with this ID is in progress.", message.id).answer)
+                self._answer(LineRefusal(-32600, "A request with this ID is in progress.", message.id).answer)
                 return
             self._deciders.submit(self._decide, message, line)
             return
@@ -116,7 +116,7 @@ class Wrapper:
         except Exception:
             log.exception("a call could not be decided")
             self._forget(call.id)
-            self._answer(Refused(-32603, "The wrapper has a fault, which its log describes.", call.id).answer)
+            self._answer(LineRefusal(-32603, "The wrapper has a fault, which its log describes.", call.id).answer)
             return
         if isinstance(decision, Denial):
             if self._forget(call.id):
