@@ -26,7 +26,7 @@ from tests.factories.service_keys import service_key
 from tests.sdk.conftest import sessions_used
 from tests.sdk.examples import example_server
 from usage.authorize.requests import Request
-from usage.models import UsageCounter, UsageEvent
+from usage.models import UsageCounter, UsageEvent, UsageToolSummary
 from usage.operations import authorization
 from usage.operations.caller import UsageCaller
 from usage.operations.sync_driver import drive
@@ -97,6 +97,9 @@ def test_calls_are_charged_and_refused_as_by_the_gateway(server, organization, k
     assert failed.is_error and missing.is_error and "code" not in (failed.structured_content or {})
     # Only the call that succeeded is charged.
     assert sessions_used(organization) == 1
+    assert list(UsageToolSummary.objects.filter(organization=organization, grain="d").values_list("tool", "events")) == [
+        ("search_notes", 1)
+    ]
     assert denial(denied) == gateway_denial(organization, "sso_integration")
 
     UsageCounter.objects.filter(organization=organization).update(used=50)

@@ -130,7 +130,8 @@ class EventBuffer:
 
     def _settle(self, record: BufferedSettlement) -> str | None:
         try:
-            self._client.settle_hold_by_id(record.hold_id, record.amount, customer=Customer(organization_id=record.organization_id))
+            customer = Customer(organization_id=record.organization_id)
+            self._client.settle_hold_by_id(record.hold_id, record.amount, tool=record.tool, customer=customer)
         except (CustomerNotFound, HoldAlreadyEnded, NotFound, ValidationFailed) as refusal:
             return str(refusal)
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -28,6 +29,9 @@ IDEMPOTENCY_FIELD = "com.contextmcp/idempotencyKey"
 MAX_KEY_LENGTH = 255
 # How many released attempts a process remembers, so that a failed call that is repeated with its key gets a reservation of its own.
 MAX_REMEMBERED = 10_000
+# The service refuses other names.
+MAX_TOOL_NAME_LENGTH = 128
+_NOT_IN_TOOL_NAMES = re.compile(r"[^!-~]")
 # How a call ended. `input_required`: the client repeats it with more input, and that call is charged.
 Outcome = Literal["success", "tool_error", "protocol_error", "upstream_failure", "input_required", "cancelled"]
 
@@ -39,6 +43,8 @@ class Reservation(Struct, frozen=True):
     hold: Hold | None = None
     # Identifies the call, if it carries an idempotency key.
     identity: str | None = None
+    # The tool's name for reports.
+    tool: str = ""
 
 
 class ToolCharges:
@@ -88,7 +94,7 @@ class ToolCharges:
                 self._remember_release(reservation.identity)
                 await self._client.release_hold(hold)
             else:
-                await self._client.settle_hold(hold, amount)
+                await self._client.settle_hold(hold, amount, tool=reservation.tool)
         except HoldAlreadyEnded as refusal:
             if amount is not None and refusal.problem.get("state") == "released":
                 await self._charge_without_hold(reservation, hold, amount)
@@ -108,7 +114,7 @@ class ToolCharges:
         identity = None if key is None else _call_identity(self.pricing.name, tool, arguments, key)
         attempt = None if identity is None else f"mcp:{identity}:{self._released.get(identity, 0) + 1}"
         hold = await self._client.open_hold(price.feature, amount, seconds=price.hold_seconds, idempotency_key=attempt, customer=customer)
-        return Reservation(price, hold, identity)
+        return Reservation(price, hold, identity, _NOT_IN_TOOL_NAMES.sub("?", tool)[:MAX_TOOL_NAME_LENGTH])
 
     async def _kind(self, feature: str, customer: Customer | None) -> str:
         if feature not in self._kinds:

@@ -108,8 +108,10 @@ def open_hold(
     return Hold(feature, amount, customer or settings.customer, authorized, key)
 
 
-def settle_hold(settings: Settings, hold: Hold, amount: int | None = None) -> Exchange[EndedHold | None]:
+def settle_hold(settings: Settings, hold: Hold, amount: int | None = None, *, tool: str = "") -> Exchange[EndedHold | None]:
     """Record the amount that was used, by default all that was held, and end the hold. Needs a service key.
+
+    `tool` is the MCP tool that used the units, for reports: at most 128 ASCII characters without spaces.
 
     Returns None if the service is away and the settlement waits in the event buffer, or if nothing was reserved.
 
@@ -125,14 +127,14 @@ def settle_hold(settings: Settings, hold: Hold, amount: int | None = None) -> Ex
             yield from _store_event(settings, hold.customer, hold.feature, used, hold.key)
         return None
     path = f"/api/usage/holds/{reference.id}/settle"
-    request = Request("POST", path, EndedHold, _encode({"amount": used}), is_on_gate=True, names_organization=True)
+    request = Request("POST", path, EndedHold, _settlement(used, tool), is_on_gate=True, names_organization=True)
     try:
         return (yield from _send(settings, request, hold.customer))
     except OUTAGES:
         organization = _organization(hold.customer)
         if not settings.has_buffer or organization is None:
             raise
-        yield Store(BufferedSettlement(organization, reference.id, used))
+        yield Store(BufferedSettlement(organization, reference.id, used, tool))
         return None
 
 
@@ -152,11 +154,17 @@ def release_hold(settings: Settings, hold: Hold) -> Exchange[EndedHold | None]:
     return (yield from _send(settings, request, hold.customer))
 
 
-def settle_hold_by_id(settings: Settings, hold_id: str, amount: int, *, customer: Customer | None = None) -> Exchange[EndedHold]:
+def settle_hold_by_id(
+    settings: Settings, hold_id: str, amount: int, *, tool: str = "", customer: Customer | None = None
+) -> Exchange[EndedHold]:
     """Settle a hold that another process has opened. Needs a service key. Raises `HoldAlreadyEnded`, `NotFound` or another refusal."""
     path = f"/api/usage/holds/{hold_id}/settle"
-    request = Request("POST", path, EndedHold, _encode({"amount": amount}), is_on_gate=True, names_organization=True)
+    request = Request("POST", path, EndedHold, _settlement(amount, tool), is_on_gate=True, names_organization=True)
     return (yield from _send(settings, request, customer))
+
+
+def _settlement(amount: int, tool: str) -> bytes:
+    return _encode({"amount": amount, "tool": tool} if tool else {"amount": amount})
 
 
 def set_gauge(settings: Settings, feature: str, value: int, *, customer: Customer | None = None) -> Exchange[AuthorizedItem]:

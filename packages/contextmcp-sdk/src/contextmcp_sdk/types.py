@@ -124,6 +124,7 @@ class BufferedSettlement(Struct, tag="settlement"):
     organization_id: str
     hold_id: str
     amount: int
+    tool: str = ""
 
 
 BufferedRecord = BufferedEvent | BufferedSettlement
