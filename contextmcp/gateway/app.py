@@ -24,10 +24,11 @@ from . import metadata, metrics, results
 from .charge import Charges, Driver
 from .connection import Answer
 from .errors import OriginNotAllowed, ProtocolError, ServiceKeyNotAccepted
+from .exchange import ClientGone, Exchange, GatewayLimits, own_headers
 from .health import Health
 from .messages import INVALID_REQUEST, check_headers, parse
 from .pricing import Server
-from .relay import SCOPE, ClientGone, Exchange, GatewayLimits, Relay, own_headers
+from .relay import SCOPE, Relay
 
 log = logging.getLogger(__name__)
 MCP_PATH = "/mcp"

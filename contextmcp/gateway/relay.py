@@ -6,22 +6,16 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
-
-from accounts.types import Principal
-from contextmcp.common.errors import DomainError, NotFound
-from contextmcp.gate.http_messages import HttpRequest
-from entitlements.types import Entitlements
+from contextmcp.common.errors import DomainError
 from usage.api import responses
-from usage.decision.results import Authorized
-from usage.operations.caller import UsageCaller
 
-from . import assertion, metrics, results, session_binding
-from .charge import Charges, Reservation
-from .connection import Answer, Headers
+from . import assertion, metrics, results
+from .charge import Charges
+from .connection import Headers
 from .errors import AnswerTooLarge, UpstreamError
 from .event_stream import EventSplitter, encode_event
-from .messages import STATELESS_VERSION, Message, MessageId, MessageKind
+from .exchange import ClientGone, Exchange, GatewayLimits, client_headers, own_headers, upstream_headers
+from .messages import MessageId
 from .pricing import Default, Server
 from .tool_list import restrict_tools
 from .upstream import Limits, UpstreamAnswer, UpstreamPool
@@ -30,57 +24,6 @@ TOOL_LIST = "tools/list"
 # What a credential needs for a request that costs something.
 SCOPE = "usage:write"
 EVENT_STREAM = b"text/event-stream"
-SESSION_HEADER = "mcp-session-id"
-# Headers of a client that upstream servers get. `Authorization` is not among them: a client's credential is never passed on.
-_FORWARDED = frozenset({"accept", "content-type", "last-event-id", "accept-language", "user-agent", "traceparent", "tracestate"})
-_FORWARDED_PREFIX = "mcp-"
-_RETURNED = frozenset({b"content-type", b"cache-control", b"x-accel-buffering", b"allow", b"retry-after"})
-
-
-class GatewayLimits(Struct, frozen=True):
-    """What one process accepts."""
-
-    max_body_bytes: int = 4 * 2**20
-    # The longest message of a server that the gateway reads: a JSON answer, or one event of a stream.
-    max_answer_bytes: int = 16 * 2**20
-    max_streams: int = 10_000
-
-
-class ClientGone(Exception):
-    """The client closed the connection."""
-
-
-class Exchange(Struct):
-    """A message on its way through the gateway."""
-
-    request: HttpRequest
-    answer: Answer
-    server: Server
-    principal: Principal
-    caller: UsageCaller
-    message: Message | None = None
-    reservation: Reservation | None = None
-    # For `tools/list`.
-    entitlements: Entitlements | None = None
-    # The ID of the upstream server's session, before revision 2026-07-28.
-    session: str = ""
-    # The code of the refusal, for the metrics.
-    refusal: str = ""
-    # Set once the reservation is settled or released.
-    is_finished: bool = False
-    # Set once the answer has been sent, or the exchange failed.
-    is_complete: bool = False
-    client_left: bool = False
-
-    @property
-    def request_id(self) -> MessageId | None:
-        """Return the ID of the JSON-RPC request, if this is one."""
-        return self.message.id if self.message is not None and self.message.kind is MessageKind.REQUEST else None
-
-    @property
-    def is_stateless(self) -> bool:
-        """Return whether the client speaks a revision in which closing the stream cancels the request."""
-        return self.request.headers.get("mcp-protocol-version", "") >= STATELESS_VERSION
 
 
 class Relay:
@@ -112,7 +55,7 @@ class Relay:
             DomainError: the request is refused before it is forwarded.
         """
         message = exchange.message
-        headers = self._upstream_headers(exchange)
+        headers = upstream_headers(exchange)
         if message is not None and exchange.request_id is not None:
             if message.method == TOOL_LIST:
                 exchange.entitlements = await self._charges.entitlements(exchange.caller)
@@ -177,7 +120,7 @@ class Relay:
             # The gateway's own credentials, or the server, are at fault: nothing that the client could mend.
             raise UpstreamError(f"The server answered with status {answer.status}.")
         content_type = answer.header(b"content-type").split(b";")[0].strip().lower()
-        headers = self._client_headers(exchange, answer)
+        headers = client_headers(exchange, answer)
         if content_type == EVENT_STREAM:
             await self._relay_stream(exchange, answer, headers)
         else:
@@ -275,44 +218,6 @@ class Relay:
         headers = own_headers(exchange.request, responses.refusal_headers(refusal, responses.utc_now()))
         await exchange.answer.respond(200, headers, body)
 
-    def _upstream_headers(self, exchange: Exchange) -> Headers:
-        headers = []
-        for name, value in exchange.request.headers.items():
-            if name == SESSION_HEADER:
-                if exchange.is_stateless:
-                    # Revision 2026-07-28 has no sessions and says that the header is ignored.
-                    continue
-                session = session_binding.unbind(value, exchange.server.name, exchange.principal.organization_id)
-                if session is None:
-                    # A client that gets 404 for its session starts a new one.
-                    raise NotFound
-                exchange.session = session
-                headers.append((SESSION_HEADER.encode(), session.encode("latin-1")))
-            elif name in _FORWARDED or name.startswith(_FORWARDED_PREFIX):
-                headers.append((name.encode(), value.encode("latin-1")))
-        headers.append((b"x-request-id", exchange.request.request_id.encode()))
-        return headers
-
-    def _client_headers(self, exchange: Exchange, answer: UpstreamAnswer) -> Headers:
-        headers = [(name, value) for name, value in answer.headers if name in _RETURNED]
-        headers.append((b"x-request-id", exchange.request.request_id.encode()))
-        if session := answer.header(SESSION_HEADER.encode()):
-            bound = session_binding.bind(session.decode("latin-1"), exchange.server.name, exchange.principal.organization_id)
-            headers.append((SESSION_HEADER.encode(), bound.encode("latin-1")))
-        if exchange.reservation is not None and exchange.reservation.authorized is not None:
-            headers += _rate_headers(exchange.reservation.authorized, exchange.caller)
-        return headers
-
-
-def own_headers(request: HttpRequest, more: Mapping[str, str] = {}) -> Headers:
-    """Return the headers of an answer that the gateway gives itself."""
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"cache-control", b"private, no-store"),
-        (b"x-request-id", request.request_id.encode()),
-    ]
-    return headers + [(name.lower().encode(), value.encode("latin-1")) for name, value in more.items()]
-
 
 def _upstream_limits(server: Server) -> Limits:
     return Limits(head_seconds=server.timeout_seconds, idle_seconds=server.timeout_seconds)
@@ -321,9 +226,3 @@ def _upstream_limits(server: Server) -> Limits:
 def _answer_key(exchange: Exchange, identifier: MessageId | None) -> str:
     """Return what identifies a request of a session in every process."""
     return f"{exchange.server.name} {exchange.principal.organization_id} {exchange.session} {identifier!r}"
-
-
-def _rate_headers(authorized: Authorized, caller: UsageCaller) -> Headers:
-    if authorized.answer is None:
-        return []
-    return [(name.lower().encode(), value.encode()) for name, value in responses.rate_headers(authorized.answer, caller.now()).items()]

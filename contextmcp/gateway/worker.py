@@ -22,7 +22,7 @@ from contextmcp.gate.driver import DATABASE_THREADS, AsyncDriver  # noqa: E402
 from .app import GatewayApp, bad_request_response, identify  # noqa: E402
 from .configuration import load_servers  # noqa: E402
 from .connection import StreamingConnection, StreamingServer  # noqa: E402
-from .relay import GatewayLimits  # noqa: E402
+from .exchange import GatewayLimits  # noqa: E402
 
 # Answers that are in progress when the process ends get this time, after `http_server.DRAIN_SECONDS`.
 ANSWER_SECONDS = 13.0

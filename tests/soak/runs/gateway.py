@@ -62,7 +62,7 @@ class Gateways:
 
     def revive(self) -> None:
         """Start a gateway in the place of the killed one, on its port."""
-        self.processes[0] = GatewayProcess(port=self.processes[0].port, **self.environment).wait()  # type: ignore[arg-type]
+        self.processes[0] = GatewayProcess(port=self.processes[0].port, **self.environment).wait()
 
 
 @contextmanager
