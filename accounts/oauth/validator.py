@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from allauth.core.internal import httpkit
 from allauth.idp.oidc.adapter import get_adapter
 from allauth.idp.oidc.internal.oauthlib.request_validator import OAuthLibRequestValidator
 from allauth.idp.oidc.internal.resources import InvalidTargetError
@@ -29,6 +30,17 @@ class Validator(OAuthLibRequestValidator):  # type: ignore[misc]
 
     def _lookup_client(self, request: Request, client_id: Any) -> Client | None:
         return clients.find_client(client_id) if isinstance(client_id, str) else None
+
+    def authenticate_client(self, request: Request, *args: Any, **kwargs: Any) -> bool:
+        """Return whether the request has the secret of a confidential client, in the header or in the body (RFC 6749, 2.3.1)."""
+        client_id, secret = httpkit.extract_basic_auth(request.headers)
+        if client_id is None:
+            client_id, secret = request.client_id, request.client_secret
+        client = self._lookup_client(request, client_id)
+        if client is None or not secret or not clients.has_secret(client, secret):
+            return False
+        self._use_client(request, client)
+        return True
 
     def validate_redirect_uri(self, client_id: str, redirect_uri: str, request: Request, *args: Any, **kwargs: Any) -> bool:
         return clients.is_registered_redirect(request.client, redirect_uri)

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from allauth.core.internal.ratelimit import RateLimitUsage
 from allauth.idp.oidc.internal.oauthlib.utils import convert_response, extract_params
 from allauth.idp.oidc.internal.resources import InvalidTargetError
+from allauth.idp.oidc.models import Client
 from allauth.idp.oidc.views import ClientRegistrationView
 from allauth.idp.oidc.views import jwks as allauth_jwks
 from django.conf import settings
@@ -22,7 +24,7 @@ from oauthlib.oauth2 import InvalidRequestError, OAuth2Error
 from contextmcp.common import problems
 from contextmcp.common.errors import MethodNotAllowed
 
-from . import resources, scopes
+from . import clients, resources, scopes
 from .adapter import GRANT_TYPES
 from .server import Server
 from .validator import Validator
@@ -143,7 +145,24 @@ def jwks(request: HttpRequest) -> HttpResponse:
 
 
 class RegistrationView(ClientRegistrationView):  # type: ignore[misc]
-    """Registers a client (RFC 7591)."""
+    """Registers a client (RFC 7591).
+
+    The limit counts every request, before the secret is hashed: that takes most of a second, and anybody may ask for it.
+    """
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        _, refusal = super()._ratelimit()
+        response: HttpResponse = refusal or super().post(request, *args, **kwargs)
+        return response
+
+    def _ratelimit(self) -> tuple[RateLimitUsage, None]:
+        """Return a usage without effect when it is rolled back. `post` has applied the limit."""
+        return RateLimitUsage([]), None
+
+    def _serialize_client(self, client: Client, form: Any, secret: str) -> dict[str, Any]:
+        clients.store_secret(client, secret)
+        document: dict[str, Any] = super()._serialize_client(client, form, secret)
+        return document
 
     def _get_client_metadata(self) -> dict[str, Any] | None:
         if len(self.request.body) > MAX_REGISTRATION_BYTES:

@@ -266,7 +266,7 @@ IDP_OIDC_CIMD_ENABLED = True
 # Clients without a metadata document register themselves (RFC 7591). Anybody can, so that registrations without a user are deleted.
 IDP_OIDC_DCR_ENABLED = boolean("OAUTH_DYNAMIC_REGISTRATION", True)
 IDP_OIDC_DCR_REQUIRES_INITIAL_ACCESS_TOKEN = False
-IDP_OIDC_RATE_LIMITS = {"client_registration": "20/m/ip", "cimd_fetch": "20/m/ip"}
+IDP_OIDC_RATE_LIMITS = {"client_registration": "10/m/ip", "cimd_fetch": "20/m/ip"}
 IDP_OIDC_ACCESS_TOKEN_EXPIRES_IN = 3600
 
 # The admin requires a second factor. No environment variable disables this in production.
