@@ -235,6 +235,7 @@ class TestUsage:
         page = sign_in(owner).get("/account/usage/").text
         assert '<th scope="row"><code>search</code></th><td>2</td><td>3 sessions</td>' in page
         assert page.index("<code>search</code>") < page.index("<code>convert&lt;b&gt;</code></th><td>1</td><td>1 session</td>")
+        assert "Most called in 30 days: <code>search</code> 2, <code>convert&lt;b&gt;</code> 1" in sign_in(owner).get("/account/").text
         assert "search" not in sign_in(stranger).get("/account/usage/").text
         staff = sign_in(User.objects.create_superuser("staff@example.com", "x"))
         assert [(row.tool, row.calls) for row in staff.get("/admin/").context["tools"]] == [("search", 2), ("convert<b>", 1)]

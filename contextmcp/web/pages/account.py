@@ -30,6 +30,7 @@ def account(request: WSGIRequest, caller: Caller) -> HttpResponse:
         "subscription": state.subscription,
         "overage": state.overage,
         "meters": home_cards(state.usage),
+        "tools": top_tools(caller.organization)[:3],
         "keys": [row for row in shown_keys(caller) if row.status == "active"][:5],
         "members": state.members,
         "configuration": mcp_config.client_configuration(),
