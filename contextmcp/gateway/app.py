@@ -43,14 +43,13 @@ class GatewayApp:
         servers: dict[str, Server],
         authenticator: Authenticator,
         driver: Driver,
-        settlement_driver: Driver | None = None,
         *,
         public_url: str,
         allowed_origins: Iterable[str] = (),
         limits: GatewayLimits | None = None,
     ) -> None:
         self._servers, self._authenticator = servers, authenticator
-        self._charges = Charges(driver, settlement_driver)
+        self._charges = Charges(driver)
         self._relay = Relay(servers, self._charges, limits or GatewayLimits())
         self._health = Health(servers)
         self._metadata = metadata.Metadata(MCP_PATH, servers, SCOPE)

@@ -93,12 +93,12 @@ class _Deferred(Struct, frozen=True):
 class Charges:
     """Reserves and settles for the calls of one process.
 
-    Settlements are collected for `SETTLEMENT_SECONDS` and share a transaction. No call waits for them. `settlement_driver` has a database
-    connection of its own for them, so that reservations, which clients wait for, do not queue behind them.
+    Settlements are collected for `SETTLEMENT_SECONDS` and share a transaction. Nobody waits for them. They take the same connection as
+    reservations: on another one they would lock the counters that a batch of reservations needs, and delay all of it.
     """
 
-    def __init__(self, driver: Driver, settlement_driver: Driver | None = None) -> None:
-        self._driver, self._settlement_driver = driver, settlement_driver or driver
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
         self._pending: list[tuple[UsageCaller, Reservation, int | None]] = []
         self._settlements: set[asyncio.Task[None]] = set()
 
@@ -208,9 +208,9 @@ class Charges:
         while True:
             try:
                 if reservation.release is not None:
-                    await self._settlement_driver.run(holds.execute_settlement(reservation.release, amount))
+                    await self._driver.run(holds.execute_settlement(reservation.release, amount))
                 else:
-                    await self._settlement_driver.run(holds.end_hold(caller, reservation.hold_id, amount, reservation.tool))
+                    await self._driver.run(holds.end_hold(caller, reservation.hold_id, amount, reservation.tool))
                 break
             except TemporarilyUnavailable:
                 if waited > reservation.price.hold_seconds:

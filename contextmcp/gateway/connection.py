@@ -13,6 +13,10 @@ Headers = list[tuple[bytes, bytes]]
 Application = Callable[[HttpRequest, "Answer"], Awaitable[None]]
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _LENGTH = b"content-length"
+# Answers without a body, which may not name its length (RFC 9110, 8.6).
+_NO_BODY = frozenset({204, 304})
+# A client that reads nothing for so long while there is more for it loses its connection.
+STALLED_SECONDS = 60.0
 
 
 class StreamingServer(HttpServer):
@@ -107,7 +111,11 @@ class StreamingConnection(Connection):
         """Wait until the client has read enough of what was written."""
         while self._full and self._transport is not None:
             self._drained = self._server.loop.create_future()
-            await self._drained
+            timer = self._server.loop.call_later(STALLED_SECONDS, self.abort)
+            try:
+                await self._drained
+            finally:
+                timer.cancel()
 
 
 class Answer:
@@ -116,11 +124,11 @@ class Answer:
     What a client that has gone would get is dropped.
     """
 
-    __slots__ = ("_connection", "_is_chunked", "_request", "is_complete", "keep_alive")
+    __slots__ = ("_connection", "_is_chunked", "_request", "is_complete", "is_started", "keep_alive")
 
     def __init__(self, connection: StreamingConnection, request: HttpRequest) -> None:
         self._connection, self._request = connection, request
-        self.is_complete = self._is_chunked = False
+        self.is_started = self.is_complete = self._is_chunked = False
         self.keep_alive = True
 
     @property
@@ -129,10 +137,12 @@ class Answer:
         return self._connection.gone
 
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send a whole answer."""
-        if self._connection.is_lost:
+        """Send a whole answer. In the midst of a stream it is too late for that, and the connection is cut instead."""
+        if self._connection.is_lost or self.is_started:
             return
-        headers = [*headers, (_LENGTH, b"%d" % len(body))]
+        self.is_started = True
+        if status not in _NO_BODY:
+            headers = [*headers, (_LENGTH, b"%d" % len(body))]
         self.keep_alive = self._connection.write_head(status, headers, self._request, body if self._request.method != "HEAD" else b"")
         self.is_complete = True
 
@@ -140,7 +150,7 @@ class Answer:
         """Send the head of a stream."""
         if self._connection.is_lost:
             return
-        self._is_chunked = not self._connection.is_http_1_0
+        self.is_started, self._is_chunked = True, not self._connection.is_http_1_0
         if self._is_chunked:
             headers = [*headers, (b"transfer-encoding", b"chunked")]
         self.keep_alive = self._connection.write_head(status, headers, self._request) and self._is_chunked

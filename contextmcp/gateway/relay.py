@@ -84,7 +84,7 @@ class Relay:
         except asyncio.CancelledError:
             if exchange.client_left:
                 task.uncancel()
-            elif task in self._listening:
+            elif task in self._listening and exchange.answer.is_started:
                 task.uncancel()
                 await exchange.answer.end()
             else:

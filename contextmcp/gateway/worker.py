@@ -39,8 +39,6 @@ async def serve(listening: socket.socket, parent: int, connections: int, place: 
         load_servers(),
         Authenticator(),
         AsyncDriver(),
-        # With a database connection of its own for settlements.
-        AsyncDriver(),
         public_url=settings.MCP_SERVER_URL,
         allowed_origins=settings.MCP_ALLOWED_ORIGINS,
         limits=limits,
