@@ -9,10 +9,11 @@ import psutil
 import pytest
 
 from contextmcp.devstack import services
-from contextmcp.devstack.runner import REPOSITORY
+from contextmcp.devstack.runner import REPOSITORY, listens
 from tests.devstack.conftest import belonging_to
 from tests.support.gates import free_port
 from tests.support.stacks import PASSED_ON
+from tests.support.workers import until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
 TOLD = {
@@ -94,6 +95,7 @@ def other_server(tmp_path):
     command = [sys.executable, "examples/mcp_server/server.py", "--port", str(port)]
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=log, stderr=log)
+    until(lambda: listens(port), "the server listens", 60)
     yield f"http://127.0.0.1:{port}/mcp"
     process.kill()
     process.wait(10)
@@ -105,7 +107,8 @@ def test_a_failed_step_fails_the_demo(demo, other_server):
     The gateway is in front of a server of the user's, all of whose tools are free.
     """
     done, home = demo(BILLING_GRACE_DAYS="0", TOUR_PATIENCE_SECONDS="20", MCP_UPSTREAM=other_server)
-    assert done.returncode == 1
+    assert done.returncode == 1, done.stderr
+    assert "✓ connect the official MCP client and list the tools" in done.stdout, done.stdout
     assert "import_notes, share_note" in done.stdout.split("✓ connect the official MCP client and list the tools")[1]
     assert "✓ 50 sessions pass on Free" in done.stdout
     assert "as tool calls" not in done.stdout
