@@ -93,7 +93,7 @@ class _Deferred(Struct, frozen=True):
 class Charges:
     """Reserves and settles for the calls of one process.
 
-    Settlements are collected for `SETTLEMENT_SECONDS` and share a transaction. Nobody waits for them. They take the same connection as
+    Settlements are collected for `SETTLEMENT_SECONDS` and share a transaction. No call waits for them. They take the same connection as
     reservations: on another one they would lock the counters that a batch of reservations needs, and delay all of it.
     """
 
