@@ -33,6 +33,7 @@ MENU = {
         "accounts.membership": "group",
         "accounts.invitation": "mail",
         "accounts.apikey": "key",
+        "accounts.oauthgrant": "extension",
         "account.emailaddress": "alternate_email",
         "mfa.authenticator": "phonelink_lock",
     },
@@ -66,6 +67,7 @@ MENU = {
     "System": {
         "accounts.auditevent": "history",
         "accounts.servicekey": "vpn_key",
+        "allauth_idp_oidc.client": "apps",
         "common.outgoingemail": "send",
         "procrastinate.procrastinatejob": "pending_actions",
     },

@@ -71,8 +71,9 @@ CROSS JOIN LATERAL (
     SELECT organization_id, expires_at FROM accounts_apikey
     WHERE id = needed.id AND revoked_at IS NULL AND creator_id IS NOT NULL
     UNION ALL
-    SELECT member.organization_id, NULL FROM accounts_oauthgrant AS app JOIN accounts_membership AS member ON member.id = app.membership_id
-    WHERE app.id = needed.id AND app.revoked_at IS NULL
+    SELECT member.organization_id, NULL
+    FROM (SELECT membership_id FROM accounts_oauthgrant WHERE id = needed.id AND revoked_at IS NULL LIMIT 1) AS app
+    CROSS JOIN LATERAL (SELECT organization_id FROM accounts_membership WHERE id = app.membership_id LIMIT 1) AS member
     LIMIT 1
 ) AS api_key
 CROSS JOIN LATERAL (
