@@ -10,7 +10,7 @@ from contextmcp.common.clock import now
 
 # Ended grants stay visible to staff for a month. The audit log keeps them for ever.
 ENDED_RETENTION = timedelta(days=30)
-# Anybody can register a client. One that no user connected for a month is not used.
+# Registration needs no credential. A client that no user connected for a month is not used.
 UNUSED_CLIENT_RETENTION = timedelta(days=30)
 UNREDEEMED_RETENTION = timedelta(hours=1)
 

@@ -52,7 +52,7 @@ class Assertions:
         try:
             plan: str | None = (await self._entitlements(caller)).plan
         except DomainError:
-            # What was reserved goes on without the name of the plan.
+            # The reserved call continues without the name of the plan.
             plan = None
         if request_id is not None:
             return [(HEADER, _sign(principal, plan, audience, {"request_id": request_id}))]

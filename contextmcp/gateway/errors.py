@@ -36,7 +36,7 @@ class AnswerTooLarge(UpstreamError):
 
 
 class ToolNotAvailable(DomainError):
-    """The pricing file denies the tool, prompt or resource to everybody."""
+    """The pricing file denies the tool, prompt or resource to all callers."""
 
     code = "tool_not_available"
     status = 403

@@ -76,7 +76,7 @@ def parse(body: bytes) -> Message:
 def check_headers(message: Message, headers: Mapping[str, str]) -> None:
     """Compare the mirrored headers with the message. `headers` has lower-case names.
 
-    A header that is present has to agree in every revision, because something between may have acted on it. From revision 2026-07-28 on,
+    A header that is present has to agree in every revision, because a proxy may have used it. From revision 2026-07-28 on,
     the headers are required.
 
     Raises:

@@ -72,7 +72,7 @@ class Relay:
         def leave(_: asyncio.Future[None]) -> None:
             if not exchange.is_complete:
                 exchange.client_left = True
-                # A client of an earlier revision may come back for the answer, so that its leaving cancels nothing.
+                # A client of an earlier revision may reconnect and request the answer, so closing its connection cancels nothing.
                 if exchange.is_stateless or exchange.reservation is None:
                     task.cancel()
 

@@ -162,12 +162,12 @@ class Api:
 
     def get(self, path: str) -> Any:
         """The JSON of a 2xx answer; anything else is a `PageError` that quotes it."""
-        return self._expect(self._patiently("GET", path))
+        return self._expect(self._request_with_retries("GET", path))
 
     def post(self, path: str, body: Any = None) -> Any:
-        return self._expect(self._patiently("POST", path, {} if body is None else body))
+        return self._expect(self._request_with_retries("POST", path, {} if body is None else body))
 
-    def _patiently(self, method: str, path: str, body: Any = None) -> httpx.Response:
+    def _request_with_retries(self, method: str, path: str, body: Any = None) -> httpx.Response:
         """Call again while the answer is 503 with a `Retry-After`. Nothing was done, because a worker holds the customer's lock."""
         deadline = time.monotonic() + PATIENCE
         while True:

@@ -53,7 +53,7 @@ def buy(journey: Journey, report: Report) -> bool:
         journey.checkout = journey.api.post("/api/billing/create-checkout-session", {"planTier": plan, "interval": offer.interval})
         customer = journey.api.get("/api/organization")["stripeCustomerId"]
         journey.stripe.attach_test_clock(customer)
-        return f"{journey.checkout['sessionId']}\n{journey.checkout['url']}\ncustomer {customer} hangs on test clock {journey.stripe.clock}"
+        return f"{journey.checkout['sessionId']}\n{journey.checkout['url']}\ncustomer {customer} uses test clock {journey.stripe.clock}"
 
     def pay() -> str:
         journey.browser.open(journey.checkout["url"])
@@ -125,7 +125,7 @@ def months(journey: Journey, report: Report) -> bool:
     return (
         report.step(f"{trial_days} days pass on the customer's clock: the trial ends, {paid}" if trial_days else paid, first_payment)
         and report.step("the renewal declines: past due", declines)
-        and report.step("access goes on in the grace period", grace)
+        and report.step("access continues during the grace period", grace)
         and report.step("the card is replaced and the invoice paid: active again", recovers)
     )
 

@@ -58,5 +58,5 @@ def eventually(probe: Callable[[], Any], *, what: str) -> Any:
         if answer:
             return answer
         if time.monotonic() >= deadline:
-            raise AssertionError(f"not within {PATIENCE} s: {what}")
+            raise AssertionError(f"timed out after {PATIENCE} s: {what}")
         time.sleep(0.05)

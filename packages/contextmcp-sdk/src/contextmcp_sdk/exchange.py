@@ -66,7 +66,7 @@ class Sleep(Struct, frozen=True):
 
 
 class Store(Struct, frozen=True):
-    """A record for the client's event buffer, which has to be on disk before the operation goes on."""
+    """A record for the client's event buffer, which must be on disk before the operation continues."""
 
     record: BufferedRecord
 

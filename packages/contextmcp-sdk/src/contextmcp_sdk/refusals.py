@@ -55,7 +55,7 @@ class PaymentRequired(Refusal):
 
 
 class ToolNotAvailable(Refusal):
-    """The pricing file denies the tool to everybody."""
+    """The pricing file denies the tool to all callers."""
 
     code = "tool_not_available"
     message: ClassVar[str] = "This tool is not available."
