@@ -263,7 +263,7 @@ IDP_OIDC_PRIVATE_KEYS = parse_rsa_keys(text("OAUTH_PRIVATE_KEY"))
 OAUTH_ENABLED = bool(IDP_OIDC_PRIVATE_KEYS)
 IDP_OIDC_ADAPTER = "accounts.oauth.adapter.OAuthAdapter"
 IDP_OIDC_CIMD_ENABLED = True
-# Clients without a metadata document register themselves (RFC 7591). It needs no credential, so registrations that no user connected are deleted.
+# Clients without a metadata document register themselves, without a credential (RFC 7591). Those that no user connected are deleted.
 IDP_OIDC_DCR_ENABLED = boolean("OAUTH_DYNAMIC_REGISTRATION", True)
 IDP_OIDC_DCR_REQUIRES_INITIAL_ACCESS_TOKEN = False
 IDP_OIDC_RATE_LIMITS = {"client_registration": "10/m/ip", "cimd_fetch": "20/m/ip"}
