@@ -90,15 +90,10 @@ class GatewayApp:
 
     async def _serve(self, request: HttpRequest, answer: Answer) -> str:
         """Answer a request. Return the code of the refusal if the plan refused it."""
-        if (report := await self._health.answer(request.path, request.headers.get("authorization", ""))) is not None:
-            fields = [(b"content-type", report.content_type.encode()), (b"cache-control", b"private, no-store")]
-            await answer.respond(report.status, fields, report.body)
+        if not request.path.startswith(MCP_PATH) and await self._answer_publicly(request, answer):
             return ""
         if request.refusal is not None:
             raise request.refusal
-        if (published := self._metadata.answer(request.method, request.path)) is not None:
-            await answer.respond(200, *published)
-            return ""
         server = self._find_server(request.path)
         origin = request.headers.get("origin")
         if origin is not None and origin not in self._origins:
@@ -113,6 +108,17 @@ class GatewayApp:
             check_headers(exchange.message, request.headers)
         await self._relay.forward(exchange)
         return exchange.refusal
+
+    async def _answer_publicly(self, request: HttpRequest, answer: Answer) -> bool:
+        """Answer what needs no credential. Return whether that was asked for."""
+        if (report := await self._health.answer(request.path, request.headers.get("authorization", ""))) is not None:
+            fields = [(b"content-type", report.content_type.encode()), (b"cache-control", b"private, no-store")]
+            await answer.respond(report.status, fields, report.body)
+            return True
+        if request.refusal is None and (published := self._metadata.answer(request.method, request.path)) is not None:
+            await answer.respond(200, *published)
+            return True
+        return False
 
     async def _authenticate(self, request: HttpRequest, server: Server) -> Principal:
         if request.credential_digest is not None and (known := cache.get_by_digest(request.credential_digest)) is not None:

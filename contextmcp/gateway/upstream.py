@@ -160,11 +160,12 @@ class _Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[object] | None = None
         self._is_lost = False
         self.idle_since = 0.0
+        # It reads one answer after the other. A connection with a faulty one is not used again.
+        self._parser = httptools.HttpResponseParser(self)
         self._reset()
         self._is_complete = True
 
     def _reset(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
         self.status, self.headers = 0, Headers()
         self._header_bytes = 0
         self._chunks: deque[bytes] = deque()
