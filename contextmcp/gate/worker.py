@@ -5,10 +5,9 @@ The first three are inherited file descriptors: the listening socket, a pipe tha
 
 import socket
 
-from contextmcp.startup import set_up
+from contextmcp.startup import USAGE_APPS, set_up
 
-# The gate does not need pages, admin and Stripe. Without them it starts in half the time and needs a third less memory.
-set_up("gate", ("django.contrib.auth", "django.contrib.contenttypes", "accounts", "entitlements", "usage"))
+set_up("gate", USAGE_APPS)
 
 from . import process  # noqa: E402
 from .accept_balancer import AcceptBalancer  # noqa: E402

@@ -9,9 +9,9 @@ import socket
 
 from django.conf import settings
 
-from contextmcp.startup import set_up
+from contextmcp.startup import USAGE_APPS, set_up
 
-set_up("gateway")
+set_up("gateway", USAGE_APPS)
 
 from contextmcp.common.pool import use_pool  # noqa: E402 - Django must be set up first
 from contextmcp.gate import process  # noqa: E402
