@@ -17,8 +17,9 @@ TOKEN = {"Authorization": "Bearer metrics-token"}
 
 
 @pytest.fixture(scope="module")
-def gateway(start_gateway: StartGateway) -> Iterator[GateProcess]:
-    with start_gateway(workers=2, METRICS_TOKEN="metrics-token") as process:
+def gateway(start_gateway: StartGateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GateProcess]:
+    spool = str(tmp_path_factory.mktemp("spool"))
+    with start_gateway(workers=2, METRICS_TOKEN="metrics-token", USAGE_SPOOL_DIR=spool) as process:
         yield process
 
 
