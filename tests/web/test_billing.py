@@ -33,9 +33,9 @@ def subscriber(payer) -> Payer:
 def pay(url: str) -> None:
     """Submit the hosted page as a customer would, without following the redirect."""
     browser = Browser()
-    browser.client.follow_redirects = False
     browser.open(url)
-    browser.submit({"cardNumber": "4242 4242 4242 4242", "cardExpiry": "12/40", "cardCvc": "123", "billingName": "Olga Owner"})
+    card = {"cardNumber": "4242 4242 4242 4242", "cardExpiry": "12/40", "cardCvc": "123", "billingName": "Olga Owner"}
+    browser.submit(card, follow=False)
     browser.close()
 
 
