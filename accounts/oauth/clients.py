@@ -58,7 +58,7 @@ def find_client(client_id: str) -> Client | None:
 def store_secret(client: Client, secret: str) -> None:
     """Store the SHA-256 digest of a client's secret, which has 256 random bits.
 
-    A password hash takes half a second, and anybody could make this server compute it with each request for a token.
+    A password hash takes half a second, and any client could make this server compute it with each request for a token.
     """
     client.data = {**(client.data or {}), SECRET_DIGEST: hashlib.sha256(secret.encode()).hexdigest()}
     client.secret = make_password(None)

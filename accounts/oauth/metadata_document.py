@@ -1,6 +1,6 @@
 """Client ID Metadata Documents: a client's ID is the https address of a document that describes it.
 
-The address comes from anybody, so that the document is read like a webhook is sent: the host is resolved once, all its addresses are
+The address comes from an unknown client, so the document is read like a webhook is sent: the host is resolved once, all its addresses are
 checked, and the connection is made to one of them. Redirects and proxies are not followed, and size and time are limited.
 
 Source: draft-ietf-oauth-client-id-metadata-document.

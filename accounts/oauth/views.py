@@ -147,7 +147,7 @@ def jwks(request: HttpRequest) -> HttpResponse:
 class RegistrationView(ClientRegistrationView):  # type: ignore[misc]
     """Registers a client (RFC 7591).
 
-    The limit counts every request, before the secret is hashed: that takes most of a second, and anybody may ask for it.
+    The limit counts every request, before the secret is hashed: that takes most of a second, and any client may request it.
     """
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

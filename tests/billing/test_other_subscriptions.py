@@ -1,4 +1,4 @@
-"""A customer's subscriptions to other products, and fields that anybody may edit in the dashboard."""
+"""A customer's subscriptions to other products, and fields that every user of the dashboard may edit."""
 
 import pytest
 

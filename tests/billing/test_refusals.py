@@ -21,7 +21,7 @@ from tests.support.stripe import post, run
 
 pytestmark = pytest.mark.django_db
 API = "/api/billing"
-UNEXPECTED = "Something that nobody expected."
+UNEXPECTED = "An unexpected error."
 PREPARATIONS = {
     "": lambda payer, api, owner: None,
     "subscribed": lambda payer, api, owner: payer.buy(),

@@ -114,7 +114,7 @@ class _Line:
             self.close()
             self.turn += 1
             await asyncio.sleep(0.05)
-        raise AssertionError(f"nobody answered {call}")
+        raise AssertionError(f"no server answered {call}")
 
     async def _exchange(self, call: Call) -> tuple[int, Any]:
         if self.streams is None:

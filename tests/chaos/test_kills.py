@@ -98,7 +98,7 @@ def test_web_and_gate_killed_during_requests(world, owner):
             time.sleep(0.2)
             world.start(name)
             callers.until(20)
-    assert callers.interrupted, "the kills met nobody"
+    assert callers.interrupted, "the kills interrupted no request"
     assert callers.refused == []
     assert counted(owner) == len(callers.acknowledged)
 
@@ -140,7 +140,7 @@ def test_postgres_restarted_ten_times_under_load(world, owner, own):
             own.postgres.stop()
             own.postgres.start()
         callers.until(10)
-    assert callers.interrupted, "the restarts met nobody"
+    assert callers.interrupted, "the restarts interrupted no request"
     assert callers.refused == []
     assert counted(owner) == len(callers.acknowledged)
     assert all(world.processes[name].alive for name in ("web", "gate", "worker"))

@@ -107,7 +107,7 @@ def test_retries_back_off_and_end(settings):
         email.refresh_from_db()
         delays.append(round((email.next_attempt_at - now()).total_seconds()))
     assert delays == [5, 10, 20, 40, 80, 160, 320, 600, 600]
-    assert email.last_error == "ConnectionRefusedError: nobody listens"
+    assert email.last_error == "ConnectionRefusedError: no server listens"
     OutgoingEmail.objects.update(expires_at=now(), next_attempt_at=now())
     delivery.deliver_due()
     email.refresh_from_db()
@@ -210,7 +210,7 @@ class TestAdmin:
         email = store()
         delivery.deliver_due()
         for page in (staff.get(self.URL).text, staff.get(f"{self.URL}{email.pk}/change/").text):
-            assert "nobody listens" in page and "secret link" not in page
+            assert "no server listens" in page and "secret link" not in page
 
     def test_staff_can_retry_immediately(self, staff):
         email = store()

@@ -81,8 +81,8 @@ def _send_requests(result: Outage, payer: Payer) -> None:
         _record(result, path, partial(api.get, path, by=person))
     for path in PAGES:
         _record(result, path, partial(browser.get, path))
-    wish = {"planTier": "enterprise", "interval": "month"}
-    _record(result, "/api/billing/change-plan", lambda: api.post("/api/billing/change-plan", wish, by=person))
+    body = {"planTier": "enterprise", "interval": "month"}
+    _record(result, "/api/billing/change-plan", lambda: api.post("/api/billing/change-plan", body, by=person))
 
 
 def _record(result: Outage, path: str, ask: Callable[[], object]) -> None:

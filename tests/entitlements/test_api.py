@@ -1,4 +1,4 @@
-"""GET /api/plans for everybody, GET /api/entitlements for the caller's organization."""
+"""GET /api/plans without a credential, GET /api/entitlements for the caller's organization."""
 
 from datetime import timedelta
 

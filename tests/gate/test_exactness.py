@@ -47,7 +47,7 @@ class Client:
                 continue
             if status != 503:
                 return status, output
-        raise AssertionError("nobody answered")
+        raise AssertionError("no server answered")
 
 
 def crowd(ports, key, calls, threads=8):

@@ -40,7 +40,7 @@ def test_what_never_ends_is_bounded_and_leaves_nothing(gateway, client: McpClien
                 received += len(piece)
                 if received > 20 * 2**20:
                     break
-    until(lambda: client.upstream_state()["cancelled"] - cancelled >= CALLS, "the server was told that its clients left")
+    until(lambda: client.upstream_state()["cancelled"] - cancelled >= CALLS, "the server learned that its clients left")
     assert memory(gateway) - before < MOST_GROWTH
     # One of each connection that is kept for the next call.
     assert connections(gateway, upstream.port) <= 2

@@ -106,7 +106,7 @@ def test_a_client_that_goes_away_is_not_charged_and_the_server_is_told(client, o
             client.url, json=client.message("tools/call", {"name": "hang"}), headers=client.headers("tools/call", "hang"), timeout=0.5
         )
     assert used(organization) == 0
-    until(lambda: client.upstream_state()["cancelled"] == cancelled + 1, "the server was told", 10)
+    until(lambda: client.upstream_state()["cancelled"] == cancelled + 1, "the server received the cancellation", 10)
 
 
 def test_progress_arrives_as_it_is_sent(client, organization):

@@ -7,4 +7,4 @@ from django.core.mail.backends.base import BaseEmailBackend
 
 class Backend(BaseEmailBackend):
     def send_messages(self, email_messages: Any) -> int:
-        raise ConnectionRefusedError("nobody listens")
+        raise ConnectionRefusedError("no server listens")

@@ -24,7 +24,7 @@ from .messages import Answer, Cancellation, LineRefusal, MessageId, ToolCall, en
 log = logging.getLogger(__name__)
 # Calls that are decided at the same time; others wait.
 DECISION_THREADS = 8
-# Seconds that the server gets to end after the client has closed its input, and after it was told to terminate.
+# Seconds that the server gets to end after the client has closed its input, and after it was asked to terminate.
 END_SECONDS, TERMINATE_SECONDS = 10.0, 5.0
 # And its output after its end.
 OUTPUT_SECONDS = 2.0
