@@ -24,6 +24,7 @@ urlpatterns = [
     path(".well-known/security.txt", wellknown.security),
     path(signing.JWKS_PATH, wellknown.jwks, name="signing-keys"),
     path("", include("accounts.oauth.urls")),
+    path("admin/", include("contextmcp.backoffice.urls")),
     path("admin/", admin.site.urls),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", docs, name="docs"),

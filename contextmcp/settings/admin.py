@@ -37,8 +37,8 @@ _THEME: dict[str, Any] = {
     "SHOW_HISTORY": False,
     "SHOW_BACK_BUTTON": True,
     "BORDER_RADIUS": "10px",
-    "ENVIRONMENT": "contextmcp.web.staff_dashboard.environment",
-    "DASHBOARD_CALLBACK": "contextmcp.web.staff_dashboard.dashboard",
+    "ENVIRONMENT": "contextmcp.backoffice.navigation.environment",
+    "DASHBOARD_CALLBACK": "contextmcp.backoffice.home.home",
     "COLORS": {
         "base": {
             "50": "250 249 246",
@@ -67,5 +67,5 @@ _THEME: dict[str, Any] = {
             "950": "4 33 28",
         },
     },
-    "SIDEBAR": {"show_search": True, "navigation": "contextmcp.web.staff_dashboard.navigation"},
+    "SIDEBAR": {"show_search": True, "navigation": "contextmcp.backoffice.navigation.navigation"},
 }

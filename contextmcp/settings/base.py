@@ -107,6 +107,7 @@ INSTALLED_APPS = [
     "usage",
     "billing",
     "contextmcp.web",
+    "contextmcp.backoffice",
 ]
 MIDDLEWARE = [
     "contextmcp.common.middleware.RequestIdMiddleware",
@@ -127,8 +128,8 @@ MIDDLEWARE = [
     "accounts.sessions.SessionAgeMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "contextmcp.web.error_pages.MethodNotAllowedMiddleware",
-    "contextmcp.web.admin_bad_request.AdminBadRequestMiddleware",
-    "contextmcp.web.second_factor.StaffSecondFactorMiddleware",
+    "contextmcp.backoffice.bad_request.AdminBadRequestMiddleware",
+    "contextmcp.backoffice.second_factor.StaffSecondFactorMiddleware",
 ]
 ROOT_URLCONF = "contextmcp.urls"
 WSGI_APPLICATION = "contextmcp.wsgi.application"

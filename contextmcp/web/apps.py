@@ -1,14 +1,6 @@
-from importlib import import_module
-
-from django.apps import AppConfig, apps
-from django.db.models.signals import post_migrate
+from django.apps import AppConfig
 
 
 class WebConfig(AppConfig):
     name = "contextmcp.web"
     label = "web"
-
-    def ready(self) -> None:
-        # billing is the last app with models: after its migrations the permissions of all apps exist.
-        roles = import_module("contextmcp.web.staff_roles")
-        post_migrate.connect(roles.sync_roles, sender=apps.get_app_config("billing"))

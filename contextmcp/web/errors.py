@@ -1,4 +1,4 @@
-"""Errors of the pages and the admin in `contextmcp.web`."""
+"""Errors of the pages in `contextmcp.web`."""
 
 from contextmcp.common.errors import Conflict
 
@@ -6,18 +6,3 @@ from contextmcp.common.errors import Conflict
 class OrganizationSwitched(Conflict):
     code = "organization_switched"
     message = "You switched to another organization in another tab. No changes were made."
-
-
-class JobNotRetryable(Conflict):
-    code = "job_not_retryable"
-    message = "Only a failed or canceled job can be retried."
-
-
-class JobNotCancelable(Conflict):
-    code = "job_not_cancelable"
-    message = "Only a waiting job can be canceled."
-
-
-class EmailNotRetryable(Conflict):
-    code = "email_not_retryable"
-    message = "The content of this message was deleted. Resend it from the page that created it."

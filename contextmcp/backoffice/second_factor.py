@@ -30,7 +30,7 @@ class StaffSecondFactorMiddleware:
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
         match = request.resolver_match
-        if match is None or match.app_name != "admin" or not settings.STAFF_SECOND_FACTOR:
+        if match is None or match.app_name not in {"admin", "backoffice"} or not settings.STAFF_SECOND_FACTOR:
             return None
         user = request.user
         # The admin itself refuses all other users. Signing out is always possible.

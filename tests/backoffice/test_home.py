@@ -8,8 +8,8 @@ from django.contrib.auth.models import Permission
 
 from accounts.models import Invitation, User
 from billing.models import SubscriptionState, WebhookEvent
+from contextmcp.backoffice import navigation
 from contextmcp.common.clock import now
-from contextmcp.web import staff_dashboard
 from entitlements.manager import EntitlementsManager
 from usage.tracker import UsageTracker
 
@@ -47,7 +47,7 @@ def test_the_dashboard_shows_problems(staff, acme):
 
 
 def test_every_page_is_in_the_menu(db):
-    listed = {label for models in staff_dashboard.MENU.values() for label in models}
+    listed = {label for models in navigation.MENU.values() for label in models}
     assert listed == {model._meta.label_lower for model in admin.site._registry}
 
 
@@ -77,11 +77,11 @@ def test_staff_sign_in_on_the_customers_page(client, db):
 @pytest.mark.parametrize(("kind", "badge"), [("live", ["Live", "danger"]), ("test", ["Test", "info"])])
 def test_the_badge_shows_the_environment(settings, kind, badge):
     settings.KEY_ENVIRONMENT = kind
-    assert staff_dashboard.environment(None) == badge
+    assert navigation.environment(None) == badge
 
 
 def test_models_without_a_list_have_no_link(db):
-    assert staff_dashboard.changelist("common.nothing") == ""
+    assert navigation.changelist("common.nothing") == ""
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ from django.urls import reverse
 
 from accounts.models import AuditEvent, User
 from billing.models import BillingAccount, OperatorAlert, PlanPrice, SubscriptionState, WebhookEvent
+from contextmcp.backoffice import navigation
+from contextmcp.backoffice.roles import ROLES
 from contextmcp.common import problems
 from contextmcp.common.admin_base import ReadOnlyAdmin
 from contextmcp.common.clock import now
 from contextmcp.common.models import OutgoingEmail
 from contextmcp.common.tasks import retry_emails
-from contextmcp.web import staff_dashboard
-from contextmcp.web.staff_roles import ROLES
 from entitlements.manager import EntitlementsManager
 from tests.factories.accounts import UserFactory
 from tests.factories.oauth import connect_app
@@ -52,7 +52,7 @@ def client_of(who, owner):
 def light(monkeypatch):
     """Omit the parts that are equal on all pages and take two thirds of the time: the menu, the error page, and the copies of template
     contexts that Django's test client keeps. Other tests of this module check the first two."""
-    monkeypatch.setattr(staff_dashboard, "navigation", lambda request: [])
+    monkeypatch.setattr(navigation, "navigation", lambda request: [])
     monkeypatch.setattr(problems, "_page", lambda request, error: problems.response(error))
     monkeypatch.setattr("django.test.client.store_rendered_templates", lambda *arguments, **context: None)
 

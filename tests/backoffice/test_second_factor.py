@@ -6,7 +6,7 @@ import pytest
 from allauth.mfa.totp.internal.auth import TOTP, format_hotp_value, hotp_value, yield_hotp_counters_from_time
 
 from accounts.models import User
-from contextmcp.web import second_factor
+from contextmcp.backoffice import second_factor
 
 SECRET = "JBSWY3DPEHPK3PXP"
 

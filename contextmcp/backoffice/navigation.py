@@ -1,0 +1,99 @@
+"""The sidebar of the admin, and the links to its lists."""
+
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.text import capfirst
+
+# Groups of models (app.model) with their icons. Models without an admin page are left out.
+MENU = {
+    "Customers": {
+        "accounts.organization": "apartment",
+        "accounts.user": "person",
+        "accounts.membership": "group",
+        "accounts.invitation": "mail",
+        "accounts.apikey": "key",
+        "accounts.oauthgrant": "extension",
+        "account.emailaddress": "alternate_email",
+        "mfa.authenticator": "phonelink_lock",
+    },
+    "Entitlements": {"entitlements.grant": "redeem", "entitlements.override": "tune", "entitlements.planversion": "sell"},
+    "Billing": {
+        "billing.subscriptionstate": "autorenew",
+        "billing.invoice": "receipt_long",
+        "billing.billingaccount": "account_balance_wallet",
+        "billing.adjustment": "currency_exchange",
+        "billing.checkoutattempt": "shopping_cart",
+        "billing.billingaction": "task_alt",
+        "billing.meterreport": "electric_meter",
+        "billing.billingnotification": "mark_email_unread",
+        "billing.planprice": "price_change",
+        "billing.webhookevent": "inbox",
+        "billing.reconciliationrun": "fact_check",
+        "billing.drift": "difference",
+        "billing.operatoralert": "warning",
+        "billing.trialrecord": "how_to_reg",
+        "billing.striperequestwindow": "timer",
+    },
+    "Usage": {
+        "usage.usagecounter": "speed",
+        "usage.usagegauge": "stacks",
+        "usage.usagehold": "hourglass_top",
+        "usage.overagesetting": "add_shopping_cart",
+        "usage.usagealert": "notifications",
+        "usage.webhookendpoint": "webhook",
+        "usage.webhookdelivery": "outbox",
+    },
+    "System": {
+        "accounts.auditevent": "history",
+        "accounts.servicekey": "vpn_key",
+        "allauth_idp_oidc.client": "apps",
+        "common.outgoingemail": "send",
+        "procrastinate.procrastinatejob": "pending_actions",
+    },
+    "Stripe mirror": {
+        "djstripe.customer": "person",
+        "djstripe.subscription": "autorenew",
+        "djstripe.subscriptionschedule": "event",
+        "djstripe.invoice": "receipt_long",
+        "djstripe.paymentmethod": "credit_card",
+        "djstripe.product": "category",
+        "djstripe.price": "sell",
+        "djstripe.coupon": "percent",
+        "djstripe.promotioncode": "confirmation_number",
+    },
+}
+
+
+def environment(request: HttpRequest) -> list[str]:
+    """Return the label and color of the environment badge."""
+    return ["Live", "danger"] if settings.KEY_ENVIRONMENT == "live" else ["Test", "info"]
+
+
+def navigation(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the sidebar: the dashboard and the pages that the user may view."""
+    groups = [{"title": "", "items": [{"title": "Dashboard", "icon": "space_dashboard", "link": reverse("admin:index")}]}]
+    for title, models in MENU.items():
+        items = [_item(request, label, icon) for label, icon in models.items()]
+        groups.append({"title": title, "separator": True, "items": [item for item in items if item]})  # type: ignore[dict-item]
+    return [group for group in groups if group["items"]]
+
+
+def _item(request: HttpRequest, label: str, icon: str) -> dict[str, str] | None:
+    model = apps.get_model(label)
+    model_admin = admin.site._registry.get(model)
+    if model_admin is None or not model_admin.has_view_permission(request):
+        return None
+    return {"title": capfirst(str(model._meta.verbose_name_plural)), "icon": icon, "link": changelist(label)}
+
+
+def changelist(label: str) -> str:
+    """Return the URL of a model's changelist, or an empty string if it has none."""
+    try:
+        return reverse(f"admin:{label.replace('.', '_')}_changelist")
+    except NoReverseMatch:
+        return ""

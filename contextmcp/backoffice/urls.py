@@ -1,0 +1,6 @@
+"""URLs of the back office's own views. They are below `/admin/`, before the URLs of Django's admin."""
+
+from django.urls import URLPattern
+
+app_name = "backoffice"
+urlpatterns: list[URLPattern] = []
