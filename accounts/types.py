@@ -54,6 +54,8 @@ class Principal:
     expires_at: datetime | None
     clock_offset: timedelta
     organization_created_at: datetime
+    # Whether `key_id` is the ID of a connected app, not of an API key.
+    is_connected_app: ClassVar[bool] = False
 
     def require(self, *, scope: str | None = None, permission: str | None = None) -> None:
         """Raise `InsufficientScope` or `PermissionDenied`."""

@@ -27,16 +27,18 @@ class UsageSubject(Struct, frozen=True):
     """The organization, API key and member that usage is counted for. Without a key or member they are KEYLESS and NO_MEMBER.
 
     IDs are the 16 bytes of UUIDs here and in all lookups of a decision, because UUID objects are hashed and compared by slow Python code.
+    `connected_app` says that `key` is the ID of a connected app (an OAuth grant), not of an API key.
     """
 
     organization: bytes
     key: bytes = KEYLESS
     member: int = NO_MEMBER
+    connected_app: bool = False
 
     @classmethod
-    def of(cls, organization: UUID, key: UUID = NO_KEY, member: int = NO_MEMBER) -> "UsageSubject":
+    def of(cls, organization: UUID, key: UUID = NO_KEY, member: int = NO_MEMBER, *, connected_app: bool = False) -> "UsageSubject":
         """Build a subject from UUIDs and a user ID."""
-        return cls(organization.bytes, key.bytes, member)
+        return cls(organization.bytes, key.bytes, member, connected_app)
 
     @property
     def organization_id(self) -> UUID:

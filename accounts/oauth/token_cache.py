@@ -6,7 +6,7 @@ It is used as the cache of API keys is: `tokens.get(raw)` on the event loop and,
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from accounts.errors import InsufficientScope, PermissionDenied
 from accounts.invalidation import watcher
@@ -42,6 +42,7 @@ class TokenPrincipal(Principal):
 
     client_id: str = ""
     resources: frozenset[str] = frozenset()
+    is_connected_app: ClassVar[bool] = True
 
     def require(self, *, scope: str | None = None, permission: str | None = None) -> None:
         """Raise `PermissionDenied` or `InsufficientScope`.

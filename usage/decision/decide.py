@@ -39,7 +39,8 @@ def decide(commands: list[Command], state: LockedRows, write_set: WriteSet) -> l
 def _execute(command: Command, state: LockedRows, write_set: WriteSet) -> CommandResult:
     if isinstance(command, SpooledAuthorization):
         return _replay_spooled(command, state, write_set)
-    if command.subject.key != KEYLESS and command.subject.key not in state.active_keys:
+    subject = command.subject
+    if subject.key != KEYLESS and subject.key not in (state.active_apps if subject.connected_app else state.active_keys):
         return KeyRevoked()
     if isinstance(command, AuthorizeCommand):
         return _authorize(command, state, write_set)

@@ -69,6 +69,7 @@ class LockedRows(Struct):
     keys: dict[DigestKey, IdempotencyRecord] = field(default_factory=dict)
     holds: dict[UUID, HoldRow] = field(default_factory=dict)
     active_keys: set[bytes] = field(default_factory=set)
+    active_apps: set[bytes] = field(default_factory=set)
     # Counters that refused while units were held. Some of their holds may have expired.
     counters_with_holds: set[CounterKey] = field(default_factory=set)
 
@@ -80,7 +81,8 @@ class RowsToLock(Struct):
     gauges: list[GaugeKey]
     keys: list[DigestKey]
     holds: list[UUID]
-    active_keys: list[bytes]
+    active_keys: list[bytes] = field(default_factory=list)
+    active_apps: list[bytes] = field(default_factory=list)
 
 
 def has_gauge_row(item: LineItem) -> bool:
@@ -95,11 +97,12 @@ def rows_to_lock(commands: list[Command]) -> RowsToLock:
     keys: set[DigestKey] = set()
     holds: set[UUID] = set()
     key_ids: set[bytes] = set()
+    app_ids: set[bytes] = set()
     for command in commands:
         subject = command.subject
         organization = subject.organization
         if not isinstance(command, SpooledAuthorization):
-            key_ids.add(subject.key)
+            (app_ids if subject.connected_app else key_ids).add(subject.key)
         if isinstance(command, AuthorizeCommand):
             if command.digest is not None:
                 keys.add(organization + command.digest)
@@ -129,4 +132,5 @@ def rows_to_lock(commands: list[Command]) -> RowsToLock:
         keys=sorted(keys),
         holds=sorted(holds),
         active_keys=list(key_ids),
+        active_apps=list(app_ids),
     )

@@ -35,7 +35,12 @@ class UsageCaller(Struct, frozen=True):
         organization, key, user, service = caller.organization, caller.key, caller.user, caller.service
         return cls(
             organization.pk,
-            UsageSubject.of(organization.pk, key.pk if key else caller.grant_id or NO_KEY, user.pk if user else NO_MEMBER),
+            UsageSubject.of(
+                organization.pk,
+                key.pk if key else caller.grant_id or NO_KEY,
+                user.pk if user else NO_MEMBER,
+                connected_app=key is None and caller.grant_id is not None,
+            ),
             organization.clock_offset,
             organization.created_at,
             None if service is None else ServiceContext(service.key_id, request_id, address),
@@ -48,7 +53,9 @@ class UsageCaller(Struct, frozen=True):
         """Return the caller for a verified key. `service` is the service key that acts for the principal, if one does."""
         return cls(
             principal.organization_id,
-            UsageSubject.of(principal.organization_id, principal.key_id, principal.user_id),
+            UsageSubject.of(
+                principal.organization_id, principal.key_id, principal.user_id, connected_app=principal.is_connected_app
+            ),
             principal.clock_offset,
             principal.organization_created_at,
             None if service is None else ServiceContext(service.key_id, request_id, address),

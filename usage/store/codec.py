@@ -23,6 +23,7 @@ STATEMENTS = {
     b"lock_holds": sql.LOCK_HOLDS,
     b"select_idempotency_keys": sql.SELECT_IDEMPOTENCY_KEYS,
     b"select_active_keys": sql.SELECT_ACTIVE_KEYS,
+    b"select_active_apps": sql.SELECT_ACTIVE_APPS,
     b"insert_events": sql.INSERT_EVENTS_AND_UPDATE_COUNTERS,
     b"insert_tool_events": sql.INSERT_TOOL_EVENTS,
     b"update_gauges": sql.UPDATE_GAUGES,
@@ -70,6 +71,8 @@ def lock_queries(needed: RowsToLock) -> list[Query]:
         queries.append(idempotency_query(needed.keys))
     if needed.active_keys:
         queries.append(query(b"select_active_keys", Uuids(needed.active_keys)))
+    if needed.active_apps:
+        queries.append(query(b"select_active_apps", Uuids(needed.active_apps)))
     return queries
 
 
@@ -182,6 +185,10 @@ def _decode_active_keys(needed: RowsToLock, state: LockedRows, key_rows: list[Ro
     state.active_keys = {row[0] or b"" for row in key_rows}
 
 
+def _decode_active_apps(needed: RowsToLock, state: LockedRows, app_rows: list[Row]) -> None:
+    state.active_apps = {row[0] or b"" for row in app_rows}
+
+
 def _decode_holds(needed: RowsToLock, state: LockedRows, hold_rows: list[Row]) -> None:
     for n, organization, amount, hold_state, settled, key, member, created in hold_rows:
         subject = UsageSubject(organization or b"", key or b"", decode_int(member))
@@ -197,6 +204,7 @@ _DECODERS: dict[bytes, Callable[[RowsToLock, LockedRows, list[Row]], None]] = {
     b"lock_holds": _decode_holds,
     b"select_idempotency_keys": _decode_idempotency_records,
     b"select_active_keys": _decode_active_keys,
+    b"select_active_apps": _decode_active_apps,
     b"select_counters": _decode_counters,
     b"select_gauges": _decode_gauges,
 }

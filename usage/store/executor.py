@@ -73,7 +73,7 @@ def run(queries: Sequence[codec.Query]) -> list[codec.Result]:
 def find_idempotency_record(organization: bytes, digest: bytes) -> IdempotencyRecord | None:
     """Return the record of an idempotency key (the digest), or None if the key was not used."""
     key = organization + digest
-    needed = RowsToLock(counters={}, gauges=[], keys=[key], holds=[], active_keys=[])
+    needed = RowsToLock(counters={}, gauges=[], keys=[key], holds=[])
     queries = codec.lock_queries(needed)
     return codec.decode_rows(needed, queries, run(queries)).keys.get(key)
 

@@ -62,24 +62,27 @@ CROSS JOIN LATERAL (
 ) AS record
 """
 
-# The validity of the API key, or of the connected app, is checked in the transaction that counts, regardless of what this process has
-# cached. The second part of the union runs only for an ID that is no key's.
+# The validity of an API key or a connected app is checked in the transaction that counts, regardless of what this process has cached.
 SELECT_ACTIVE_KEYS = """
 SELECT needed.id
 FROM unnest(%b::uuid[]) AS needed (id)
 CROSS JOIN LATERAL (
     SELECT organization_id, expires_at FROM accounts_apikey
     WHERE id = needed.id AND revoked_at IS NULL AND creator_id IS NOT NULL
-    UNION ALL
-    SELECT member.organization_id, NULL
-    FROM (SELECT membership_id FROM accounts_oauthgrant WHERE id = needed.id AND revoked_at IS NULL LIMIT 1) AS app
-    CROSS JOIN LATERAL (SELECT organization_id FROM accounts_membership WHERE id = app.membership_id LIMIT 1) AS member
     LIMIT 1
 ) AS api_key
 CROSS JOIN LATERAL (
     SELECT clock_offset FROM accounts_organization WHERE id = api_key.organization_id AND closed_at IS NULL LIMIT 1
 ) AS organization
 WHERE api_key.expires_at IS NULL OR api_key.expires_at > now() + organization.clock_offset
+"""
+
+SELECT_ACTIVE_APPS = """
+SELECT needed.id
+FROM unnest(%b::uuid[]) AS needed (id)
+CROSS JOIN LATERAL (SELECT membership_id FROM accounts_oauthgrant WHERE id = needed.id AND revoked_at IS NULL LIMIT 1) AS app
+CROSS JOIN LATERAL (SELECT organization_id FROM accounts_membership WHERE id = app.membership_id LIMIT 1) AS member
+CROSS JOIN LATERAL (SELECT FROM accounts_organization WHERE id = member.organization_id AND closed_at IS NULL LIMIT 1) AS organization
 """
 
 INSERT_EVENTS_AND_UPDATE_COUNTERS = """
