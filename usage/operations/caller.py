@@ -53,9 +53,7 @@ class UsageCaller(Struct, frozen=True):
         """Return the caller for a verified key. `service` is the service key that acts for the principal, if one does."""
         return cls(
             principal.organization_id,
-            UsageSubject.of(
-                principal.organization_id, principal.key_id, principal.user_id, connected_app=principal.is_connected_app
-            ),
+            UsageSubject.of(principal.organization_id, principal.key_id, principal.user_id, connected_app=principal.is_connected_app),
             principal.clock_offset,
             principal.organization_created_at,
             None if service is None else ServiceContext(service.key_id, request_id, address),
