@@ -50,6 +50,7 @@ class OrganizationAdmin(MarksTestClocks, ReadOnlyAdmin):
 @admin.register(Membership)
 class MembershipAdmin(ReadOnlyAdmin):
     allowed_changes = ("change",)
+    recent_authentication = True
     list_display = ["user", "organization", "role", "created_at"]
     list_filter = ["role"]
     list_select_related = ["user", "organization"]
@@ -135,6 +136,7 @@ class ServiceKeyAdmin(ReadOnlyAdmin):
     """Service keys can be created, rotated and revoked. A new key is shown once, in the response, and is not stored."""
 
     allowed_changes = ("add",)
+    recent_authentication = True
     list_display = ["__str__", "scopes", "expires_at", "revoked_at", "last_used_at"]
     list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
     search_fields = ["name", "public_id"]

@@ -60,6 +60,7 @@ class MembershipInline(ReadOnlyRows, TabularInline):  # type: ignore[misc]
 class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg]
     # Deleting would cascade to memberships, possibly of an organization's last owner. Staff deactivate accounts instead.
     allowed_changes = ("add", "change")
+    recent_authentication = True
     form = forms.ModelForm
     add_form = NewUserForm
     ordering = ["email"]
@@ -144,6 +145,7 @@ class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg]
 
 @admin.register(EmailAddress)
 class EmailAddressAdmin(ReadOnlyAdmin):
+    recent_authentication = True
     list_display = ["email", "user", "primary", "verified"]
     list_filter = ["primary", "verified"]
     list_select_related = ["user"]

@@ -22,6 +22,7 @@ class AppendOnlyAdmin(MarksTestClocks, ReadOnlyAdmin):
     `add_fields` names the fields of the form that adds a row, `view_fields` names the fields of a row's page.
     """
 
+    recent_authentication = True
     allowed_changes = ("add",)
     add_fields: tuple[str, ...] = ()
     view_fields: tuple[str, ...] = ()

@@ -3,16 +3,15 @@
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode
 
-from allauth.account.authentication import get_authentication_records
 from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
-from django.utils import timezone
+
+from .reauthentication import is_recent, reauthentication_url
 
 # NIST SP 800-63B (AAL2) requires reauthentication at least every 12 hours.
 MAX_AGE = timedelta(hours=8)
@@ -39,14 +38,7 @@ class StaffSecondFactorMiddleware:
         if not is_mfa_enabled(user, _FACTORS):
             messages.warning(request, "Staff need a second factor. Set up an authenticator app or a passkey, then open the admin again.")
             return HttpResponseRedirect(reverse("mfa_index"))
-        if not _is_proved(request):
+        if not is_recent(request, MAX_AGE):
             path = request.get_full_path() if request.method == "GET" else reverse("admin:index")
-            has_codes = is_mfa_enabled(user, [Authenticator.Type.TOTP])
-            page = reverse("mfa_reauthenticate" if has_codes else "mfa_reauthenticate_webauthn")
-            return HttpResponseRedirect(f"{page}?{urlencode({'next': path})}")
+            return HttpResponseRedirect(reauthentication_url(request, path))
         return None
-
-
-def _is_proved(request: HttpRequest) -> bool:
-    since = timezone.now().timestamp() - MAX_AGE.total_seconds()
-    return any(each.get("method") == "mfa" and each.get("at", 0) >= since for each in get_authentication_records(request, request.user))

@@ -2,5 +2,7 @@
 
 from django.urls import URLPattern
 
+from . import reauthentication
+
 app_name = "backoffice"
-urlpatterns: list[URLPattern] = []
+urlpatterns: list[URLPattern] = [*reauthentication.urlpatterns]

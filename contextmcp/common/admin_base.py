@@ -200,6 +200,8 @@ class ReadOnlyAdmin(ReadOnlyRows, ModelAdmin):  # type: ignore[misc]
 
     # Counting all rows of a large table takes seconds.
     show_full_result_count = False
+    # Forms and actions require authentication within the last 15 minutes (contextmcp.backoffice.reauthentication).
+    recent_authentication = False
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions: dict[str, Any] = super().get_actions(request)

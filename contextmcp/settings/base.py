@@ -130,6 +130,7 @@ MIDDLEWARE = [
     "contextmcp.web.error_pages.MethodNotAllowedMiddleware",
     "contextmcp.backoffice.bad_request.AdminBadRequestMiddleware",
     "contextmcp.backoffice.second_factor.StaffSecondFactorMiddleware",
+    "contextmcp.backoffice.reauthentication.RecentAuthenticationMiddleware",
 ]
 ROOT_URLCONF = "contextmcp.urls"
 WSGI_APPLICATION = "contextmcp.wsgi.application"
@@ -206,7 +207,7 @@ SESSION_LIMITS = {
     "idle": integer("SESSION_IDLE_HOURS", 3 * 24, minimum=1) * 3600,
 }
 STAFF_SESSION_LIMITS = {
-    "age": integer("STAFF_SESSION_MAX_HOURS", 12, minimum=1) * 3600,
+    "age": integer("STAFF_SESSION_MAX_HOURS", 8, minimum=1, maximum=8) * 3600,
     "idle": integer("STAFF_SESSION_IDLE_MINUTES", 30, minimum=5) * 60,
 }
 SESSION_COOKIE_AGE = max(SESSION_LIMITS["age"], STAFF_SESSION_LIMITS["age"])

@@ -75,10 +75,11 @@ def boolean(name: str, default: bool) -> bool:
     return _BOOLEAN_VALUES.get(value, default)
 
 
-def integer(name: str, default: int, *, minimum: int) -> int:
+def integer(name: str, default: int, *, minimum: int, maximum: int | None = None) -> int:
     value = text(name, str(default))
-    if not value.isdecimal() or int(value) < minimum:
-        raise ImproperlyConfigured(f'{name} is "{value}": it must be a whole number, {minimum} or more.')
+    if not value.isdecimal() or int(value) < minimum or (maximum is not None and int(value) > maximum):
+        allowed = f"{minimum} or more" if maximum is None else f"from {minimum} to {maximum}"
+        raise ImproperlyConfigured(f'{name} is "{value}": it must be a whole number, {allowed}.')
     return int(value)
 
 
