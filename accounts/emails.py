@@ -40,7 +40,8 @@ def send_invitation(invitation: Invitation, token: str) -> None:
         link=f"{settings.PUBLIC_URL}/invitations/{token}/",
         note=f"You can use this link once. It expires on {expires_at} UTC. If you did not expect this invitation, ignore this email.",
     )
-    send_email(content, to=invitation.email, category=INVITATION, reference=invitation.pk)
+    organization_id = invitation.organization_id
+    send_email(content, to=invitation.email, category=INVITATION, reference=invitation.pk, organization_id=organization_id)
 
 
 @receiver(email_delivered)
@@ -64,7 +65,7 @@ def send_role_notices(member: Membership, actor: User | None) -> None:
         note=f"You receive this email because you are an owner of {name}.",
     )
     for address in active_members(organization, Role.OWNER).values_list("user__email", flat=True):
-        send_email(content, to=address, category="role_notice", reference=member.pk)
+        send_email(content, to=address, category="role_notice", reference=member.pk, organization_id=organization.pk)
 
 
 def send_security_notice(addresses: Iterable[str], title: str, *paragraphs: str, link: str) -> None:

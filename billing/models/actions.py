@@ -80,7 +80,10 @@ class BillingAction(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
-        indexes: ClassVar = [models.Index(fields=["organization", "kind"], name="action_by_organization")]
+        indexes: ClassVar = [
+            models.Index(fields=["organization", "kind"], name="action_by_organization"),
+            models.Index(fields=["organization", "-created_at"], condition=Q(state="failed"), name="action_failed"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.state}"

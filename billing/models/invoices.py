@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.db import models
+from django.db.models import Q
 
 
 class Invoice(models.Model):
@@ -40,7 +41,11 @@ class Invoice(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
-        indexes: ClassVar = [models.Index(fields=["organization", "-created_at"], name="invoice_by_organization")]
+        indexes: ClassVar = [
+            models.Index(fields=["organization", "-created_at"], name="invoice_by_organization"),
+            models.Index(fields=["organization", "-paid_at"], condition=Q(paid_at__isnull=False), name="invoice_paid"),
+            models.Index(fields=["organization", "-failed_at"], condition=Q(failed_at__isnull=False), name="invoice_failed"),
+        ]
 
     def __str__(self) -> str:
         return self.number or self.stripe_invoice_id
@@ -68,6 +73,7 @@ class Adjustment(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        indexes: ClassVar = [models.Index(fields=["organization", "-created_at"], name="adjustment_by_organization")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.stripe_id}"

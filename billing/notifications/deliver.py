@@ -44,7 +44,13 @@ def _send(notification: BillingNotification) -> bool:
     try:
         # The email is queued and marked as sent in one transaction, so that it is queued once.
         with transaction.atomic():
-            send_email(email, to=notification.organization.email, category=f"billing.{notification.kind}", reference=notification.pk)
+            send_email(
+                email,
+                to=notification.organization.email,
+                category=f"billing.{notification.kind}",
+                reference=notification.pk,
+                organization_id=notification.organization_id,
+            )
             BillingNotification.objects.filter(pk=notification.pk).update(sent_at=now(), error="")
     except OSError as error:  # smtplib.SMTPException derives from OSError.
         # The lease is kept: it delays the next attempt.

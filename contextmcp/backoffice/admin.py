@@ -64,7 +64,7 @@ class OutgoingEmailAdmin(ReadOnlyAdmin):
     list_filter = ["state", "category"]
     search_fields = ["recipients", "subject", "reference"]
     date_hierarchy = "created_at"
-    fields = [*list_display, "reference", "next_attempt_at", "expires_at"]
+    fields = [*list_display, "reference", "organization_id", "next_attempt_at", "expires_at"]
     readonly_fields = fields
     actions = ["retry"]
 

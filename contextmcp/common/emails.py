@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.core.mail import EmailMessage, EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
@@ -44,11 +45,11 @@ class EmailContent:
     note: str = ""
 
 
-def send_email(content: EmailContent, *, to: str, category: str, reference: object = "") -> None:
+def send_email(content: EmailContent, *, to: str, category: str, reference: object = "", organization_id: UUID | None = None) -> None:
     """Render one message as text and HTML and store it for delivery.
 
     `category` is the kind of message ("invitation") and `reference` the ID of its object. The admin shows both, and the signal
-    `email_delivered` sends them.
+    `email_delivered` sends them. `organization_id` is the organization that the message concerns, if it concerns one.
     """
     message = EmailMultiAlternatives(
         # A line break in a name must not become a header.
@@ -57,12 +58,13 @@ def send_email(content: EmailContent, *, to: str, category: str, reference: obje
         to=[to],
     )
     message.attach_alternative(render_to_string("mail/message.html", {"email": content}), "text/html")
-    send_message(message, category, reference)
+    send_message(message, category, reference, organization_id)
 
 
-def send_message(message: EmailMessage, category: str, reference: object = "") -> None:
-    """Store a message that a library has rendered. See `send_email` for `category` and `reference`."""
+def send_message(message: EmailMessage, category: str, reference: object = "", organization_id: UUID | None = None) -> None:
+    """Store a message that a library has rendered. See `send_email` for the other arguments."""
     message.category, message.reference = category, str(reference)  # type: ignore[attr-defined]
+    message.organization_id = organization_id  # type: ignore[attr-defined]
     message.send()
 
 
@@ -86,6 +88,7 @@ def _stored(message: EmailMessage) -> dict[str, Any]:
     return {
         "category": getattr(message, "category", "other"),
         "reference": getattr(message, "reference", ""),
+        "organization_id": getattr(message, "organization_id", None),
         "recipients": message.recipients(),
         "from_email": message.from_email,
         "subject": subject,

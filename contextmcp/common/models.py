@@ -35,6 +35,10 @@ class OutgoingEmail(models.Model):
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     category = models.CharField(max_length=64, help_text="Kind of email, such as invitation or password_reset_key.")
     reference = models.CharField(max_length=64, blank=True, help_text="ID of the object that the email is about.")
+    # A UUID and not a foreign key, because the organizations' app is above this one.
+    organization_id = models.UUIDField(
+        null=True, blank=True, help_text="ID of the organization that the email concerns, if it concerns one."
+    )
     recipients = ArrayField(models.EmailField(max_length=320))
     from_email = models.CharField(max_length=320)
     subject = models.CharField(max_length=998)
@@ -50,7 +54,12 @@ class OutgoingEmail(models.Model):
     class Meta:
         ordering: ClassVar = ["-created_at", "-id"]
         verbose_name = "email"
-        indexes: ClassVar = [models.Index(fields=["next_attempt_at"], condition=Q(state="queued"), name="email_due")]
+        indexes: ClassVar = [
+            models.Index(fields=["next_attempt_at"], condition=Q(state="queued"), name="email_due"),
+            models.Index(
+                fields=["organization_id", "-created_at", "-id"], condition=Q(organization_id__isnull=False), name="email_by_organization"
+            ),
+        ]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(state="queued") | Q(text="", html=""), name="email_body_only_while_queued")
         ]

@@ -14,6 +14,7 @@ from django.core.mail.message import BadHeaderError
 from django.db import connection, transaction
 from django.urls import reverse
 
+from accounts.emails import send_role_notices
 from accounts.models import AuditEvent, User
 from contextmcp.common import delivery
 from contextmcp.common.clock import now
@@ -237,3 +238,10 @@ class TestAdmin:
         assert client.get(self.URL).status_code == 200
         client.post(self.URL, {"action": "retry", "_selected_action": [email.pk], "confirmed": "1", "reason": "x"})
         assert OutgoingEmail.objects.get().next_attempt_at == later
+
+
+def test_an_email_about_an_organization_is_listed_by_it(owner, admin):
+    send_role_notices(admin.membership, owner.user)
+    store(category="password_reset_key")
+    rows = OutgoingEmail.objects.filter(organization_id=owner.organization.pk)
+    assert [(row.category, row.recipients) for row in rows] == [("role_notice", [owner.user.email])]

@@ -21,7 +21,8 @@ def send(alert_id: str, user_id: int) -> bool:
     user = User.objects.filter(pk__in=publish.recipients(alert).values("user_id"), pk=user_id).first() if alert else None
     if alert is None or user is None:
         return False
-    send_email(render(alert), to=user.email, category=f"usage.{alert.kind}", reference=alert.pk)
+    category, organization_id = f"usage.{alert.kind}", alert.organization_id
+    send_email(render(alert), to=user.email, category=category, reference=alert.pk, organization_id=organization_id)
     return True
 
 

@@ -40,6 +40,7 @@ class UsageAlert(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["organization", "feature", "period_start", "kind"], name="usage_alert_unique")
         ]
+        indexes: ClassVar = [models.Index(fields=["organization", "-created_at"], name="usage_alert_by_organization")]
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.feature}"

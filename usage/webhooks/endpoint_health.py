@@ -62,4 +62,5 @@ def _mail(endpoint: WebhookEndpoint, to: str, reason: str) -> None:
         link=f"{settings.PUBLIC_URL}/api/docs",
         note=f"You receive this email because you are an owner of {endpoint.organization.name} on {settings.PRODUCT_NAME}.",
     )
-    send_email(content, to=to, category="usage.webhook_endpoint_disabled", reference=endpoint.pk)
+    category, organization_id = "usage.webhook_endpoint_disabled", endpoint.organization_id
+    send_email(content, to=to, category=category, reference=endpoint.pk, organization_id=organization_id)
