@@ -72,3 +72,12 @@ class GrantOfSubscription(Conflict):
 class AlreadyEnded(Conflict):
     code = "already_ended"
     message = "This has already ended."
+
+
+class GrantTakesAway(Conflict):
+    """A grant of staff would give a paying customer less than they pay for. Details: `features` (names)."""
+
+    code = "grant_takes_away"
+    message = (
+        "This plan includes less than the customer pays for. Give free days, a discount or a credit, or override single limits instead."
+    )

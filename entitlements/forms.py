@@ -67,14 +67,14 @@ class OverrideForm(_OpenOrganizationForm):
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data
-        if "value" in data and "feature" in data and (error := self._value_error(data)):
+        if "value" in data and "feature" in data and (error := self.value_error(data)):
             self.add_error("value", error)
         if data.get("organization") and data.get("ends_at") and data["ends_at"] <= now(data["organization"]):
             self.add_error("ends_at", "Enter a time in the future.")
         return data
 
     @staticmethod
-    def _value_error(data: dict[str, Any]) -> str:
+    def value_error(data: dict[str, Any]) -> str:
         declared = CATALOG.feature(data["feature"])
         assert declared is not None
         flag, value, unlimited = declared.kind is Kind.BOOLEAN, data["value"], data["unlimited"]

@@ -1,6 +1,7 @@
 """Queries for plan versions, grants and overrides."""
 
 import json
+from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import QuerySet
@@ -55,8 +56,17 @@ WHERE organization.id = %(id)s
 """
 
 
-def read_entitlements(organization: Organization, at: datetime) -> Entitlements:
-    """Resolve the entitlements from the database. `organization` may be outdated: its closing time is read again."""
+@dataclass(frozen=True, slots=True)
+class EntitlementInputs:
+    """What `resolve` reads of one organization: whether it is open, its grants, and its overrides."""
+
+    active: bool
+    grants: list[GrantInput]
+    overrides: list[OverrideInput]
+
+
+def read_inputs(organization: Organization, at: datetime) -> EntitlementInputs:
+    """Read the grants and overrides that apply at `at` or later. Whether the organization is closed is read again."""
     active = True
     grant_rows: list[tuple[int, int, str, datetime, datetime | None, datetime, bool]] = []
     overrides: list[OverrideInput] = []
@@ -72,7 +82,18 @@ def read_entitlements(organization: Organization, at: datetime) -> Entitlements:
         GrantInput(definitions[version], Source(source), starts, ends, anchor, lapsed, row_id)
         for row_id, version, source, starts, ends, anchor, lapsed in grant_rows
     ]
-    return resolve(Subject(organization.id, organization.created_at, active=active), grants, overrides, at, plan_catalog())
+    return EntitlementInputs(active, grants, overrides)
+
+
+def resolve_inputs(organization: Organization, inputs: EntitlementInputs, at: datetime) -> Entitlements:
+    """Return the entitlements that these grants and overrides give at `at`. Staff actions pass changed ones for a preview."""
+    subject = Subject(organization.id, organization.created_at, active=inputs.active)
+    return resolve(subject, inputs.grants, inputs.overrides, at, plan_catalog())
+
+
+def read_entitlements(organization: Organization, at: datetime) -> Entitlements:
+    """Resolve the entitlements from the database. `organization` may be outdated: its closing time is read again."""
+    return resolve_inputs(organization, read_inputs(organization, at), at)
 
 
 def _definitions(version_ids: set[int]) -> dict[int, Plan]:

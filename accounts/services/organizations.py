@@ -99,6 +99,7 @@ def close(organization: Organization, actor: Caller | User | None, *, reason: st
             if isinstance(actor, User):
                 raise OrganizationClosed
             return
+        before = {"name": row.name, "closed_at": None}
         row.closed_at = organization.closed_at = now()
         row.save(update_fields=["closed_at"])
         ended: dict[str, Any] = {
@@ -106,7 +107,7 @@ def close(organization: Organization, actor: Caller | User | None, *, reason: st
             "apps": OAuthGrant.objects.filter(membership__organization=row, revoked_at=None).update(revoked_at=row.closed_at),
             "invitations": Invitation.objects.pending().filter(organization=row).update(revoked_at=row.closed_at),
         }
-        audit.record("organization.closed", organization=row, actor=actor, target=row.pk, after=ended, reason=reason)
+        audit.record("organization.closed", organization=row, actor=actor, target=row.pk, before=before, after=ended, reason=reason)
         organization_closed.send(sender=Organization, organization=row)
         invalidation.notify_now()
 

@@ -1,8 +1,12 @@
 """URLs of the back office's own views. They are below `/admin/`, before the URLs of Django's admin."""
 
-from django.urls import URLPattern
+from django.urls import path
 
 from . import reauthentication
+from .actions.views import action_page
 
 app_name = "backoffice"
-urlpatterns: list[URLPattern] = [*reauthentication.urlpatterns]
+urlpatterns = [
+    *reauthentication.urlpatterns,
+    path("organizations/<uuid:organization_id>/actions/<slug:name>/", action_page, name="action"),
+]

@@ -24,6 +24,7 @@ class Namespace(IntEnum):
     INVITER = 6
     INVITATION_RECIPIENT = 7
     CATALOG = 8
+    STAFF_ACTION = 9
 
 
 def lock_in_transaction(namespace: Namespace, key: object, *, wait: bool = True) -> bool:

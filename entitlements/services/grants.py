@@ -15,6 +15,7 @@ from contextmcp.common.errors import ValidationFailed
 from entitlements.errors import AlreadyEnded
 from entitlements.invalidation import invalidate
 from entitlements.models import Grant
+from entitlements.selectors import read_entitlements
 from entitlements.types import GrantSpec, Source
 
 from .actor import Actor, acting_user
@@ -45,7 +46,10 @@ def give_grant(organization: Organization, source: str, spec: GrantSpec, actor: 
         raise ValidationFailed(errors=[{"field": "reason", "message": "Enter a reason."}])
     with transaction.atomic():
         lock_open(organization)
-        grant = _create(organization, source, changed(spec, anchor=spec.anchor or _running_anchor(organization, spec)), actor)
+        effective = read_entitlements(organization, present)
+        before = {"plan": f"{effective.plan} v{effective.plan_version}", "source": str(effective.source)}
+        spec = changed(spec, anchor=spec.anchor or _running_anchor(organization, spec))
+        grant = _create(organization, source, spec, actor, before)
         invalidate(organization.id)
     return grant
 
@@ -120,7 +124,7 @@ def _has_not_ended(grant: Grant, at: datetime) -> bool:
     return grant.ends_at is None or grant.ends_at > at
 
 
-def _create(organization: Organization, source: str, spec: GrantSpec, actor: Actor) -> Grant:
+def _create(organization: Organization, source: str, spec: GrantSpec, actor: Actor, before: dict[str, Any] | None = None) -> Grant:
     assert spec.starts_at is not None
     grant = Grant.objects.create(
         organization=organization,
@@ -134,7 +138,8 @@ def _create(organization: Organization, source: str, spec: GrantSpec, actor: Act
         lapsed=spec.lapsed,
         created_by=acting_user(actor),
     )
-    record("grant.created", organization=organization, actor=actor, target=f"grant:{grant.pk}", after=_document(grant), reason=spec.reason)
+    target, after = f"grant:{grant.pk}", _document(grant)
+    record("grant.created", organization=organization, actor=actor, target=target, before=before, after=after, reason=spec.reason)
     return grant
 
 

@@ -14,7 +14,8 @@ from entitlements.catalog_schema import Value, valid_value
 from entitlements.errors import AlreadyEnded, UnknownFeature
 from entitlements.invalidation import invalidate
 from entitlements.models import Override
-from entitlements.selectors import current_override
+from entitlements.selectors import current_override, read_entitlements
+from entitlements.types import Kind
 
 from .actor import Actor, acting_user
 from .grants import lock, lock_open
@@ -47,6 +48,7 @@ def give_override(
     with transaction.atomic():
         lock_open(organization)
         former = current_override(organization, feature)
+        before = {"value": former.value if former else _effective_value(organization, feature)}
         if former:
             _end(former)
         override = Override.objects.create(
@@ -62,7 +64,7 @@ def give_override(
             organization=organization,
             actor=actor,
             target=feature,
-            before={"value": former.value} if former else None,
+            before=before,
             after={"value": value, "ends_at": ends_at.isoformat() if ends_at else None, "reason": reason},
             reason=reason,
         )
@@ -90,6 +92,13 @@ def end_override(override: Override, actor: Actor = None, *, reason: str = "") -
         )
         invalidate(override.organization_id)
     return override
+
+
+def _effective_value(organization: Organization, feature: str) -> Value:
+    entitlement = read_entitlements(organization, now(organization)).features.get(feature)
+    if entitlement is None:
+        return False
+    return entitlement.enabled if entitlement.kind is Kind.BOOLEAN else entitlement.limit
 
 
 def _document(override: Override) -> dict[str, Any]:

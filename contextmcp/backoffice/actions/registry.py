@@ -1,0 +1,32 @@
+"""All staff actions, and the links to those that a member of staff may use."""
+
+from dataclasses import dataclass
+
+from django.http import HttpRequest
+
+from accounts.models import Organization
+
+from .base import OrganizationAction, OrganizationFacts
+from .entitlement_actions import EndGrant, EndOverride, GrantPlan, OverrideLimit
+from .organization_actions import CloseOrganization
+
+ACTIONS: dict[str, OrganizationAction] = {
+    action.name: action for action in (GrantPlan(), EndGrant(), OverrideLimit(), EndOverride(), CloseOrganization())
+}
+
+
+@dataclass(frozen=True)
+class ActionLink:
+    """A link to an action. An action with a `disabled_reason` is not available now; its page says why."""
+
+    group: str
+    title: str
+    url: str
+    disabled_reason: str
+
+
+def available_actions(request: HttpRequest, organization: Organization) -> list[ActionLink]:
+    """Return the actions that the request's user has the permission for, in the order of their groups."""
+    facts = OrganizationFacts(organization)
+    permitted = [action for action in ACTIONS.values() if request.user.has_perm(action.permission)]
+    return [ActionLink(each.group, each.title, each.url(organization), each.unavailable(facts)) for each in permitted]

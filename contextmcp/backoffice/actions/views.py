@@ -1,0 +1,145 @@
+"""The page of a staff action: form, preview with confirmation, and the result.
+
+The first POST shows the preview. The second one has `confirmed` and the fingerprint of that preview. If the preview differs by then,
+because the organization changed meanwhile, it is shown again and nothing happens.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import reverse
+
+from accounts.authentication import staff
+from accounts.models import Organization
+from billing.errors import StripeUnavailable
+from contextmcp.backoffice.decorators import page_context, staff_page
+from contextmcp.backoffice.reauthentication import require_recent
+from contextmcp.common.admin_base import clock_note
+from contextmcp.common.errors import Conflict, DomainError, IdempotencyConflict
+from contextmcp.common.ids import as_uuid, uuid7
+
+from .base import ActionForm, ConfirmedRequest, OrganizationAction, OrganizationFacts
+from .registry import ACTIONS
+from .run_once import ActionInProgress, run_once
+
+
+@staff_page(None)
+def action_page(request: HttpRequest, organization_id: UUID, name: str) -> HttpResponseBase:
+    """Show the form of an action, its preview, or perform it."""
+    action = ACTIONS.get(name)
+    if action is None:
+        raise Http404
+    if not request.user.has_perm(action.permission):
+        raise PermissionDenied
+    organization = get_object_or_404(Organization, pk=organization_id)
+    if action.sensitive and (answer := require_recent(request)) is not None:
+        return answer
+    page = _ActionPage(request, organization, action)
+    if request.method == "POST" and "confirmed" in request.POST:
+        return page.confirm()
+    if refusal := action.unavailable(OrganizationFacts(organization)):
+        return page.unavailable(refusal)
+    if request.method != "POST":
+        return page.form(action.form(initial=request.GET.dict(), organization=organization))
+    form = action.form(request.POST, organization=organization)
+    if "edit" in request.POST or not form.is_valid():
+        return page.form(form)
+    return page.preview(form, uuid7())
+
+
+class _ActionPage:
+    """The responses of one request."""
+
+    def __init__(self, request: HttpRequest, organization: Organization, action: OrganizationAction) -> None:
+        self.request, self.organization, self.action = request, organization, action
+        self.back = reverse("admin:accounts_organization_change", args=[organization.pk])
+
+    def unavailable(self, refusal: str) -> HttpResponse:
+        return self._render("form", refusal=refusal)
+
+    def form(self, form: ActionForm) -> HttpResponse:
+        return self._render("form", form=form)
+
+    def refused(self, form: ActionForm, refused: DomainError) -> HttpResponse:
+        """Show the form with the refusal. What names a field of the form is shown at that field."""
+        errors = refused.details.get("errors", ())
+        for error in errors:
+            form.add_error(error["field"] if error["field"] in form.fields else None, error["message"])
+        text = "" if errors else f"{refused.text} {_operator_detail(refused)}".strip()
+        return self._render("form", form=form, error=text)
+
+    def preview(self, form: ActionForm, submission: UUID, error: str = "") -> HttpResponse:
+        """Show what the valid form would change. `submission` identifies the confirmation."""
+        try:
+            preview = self.action.preview(self.organization, form.cleaned_data)
+        except DomainError as refused:
+            return self.refused(form, refused)
+        hidden = [field.as_hidden(attrs={"id": f"hidden_{field.name}"}) for field in form]
+        return self._render("preview", form=form, preview=preview, hidden=hidden, submission=submission, error=error)
+
+    def confirm(self) -> HttpResponse:
+        """Perform the action once, and redirect to the organization with the result."""
+        request, action, actor = self.request, self.action, staff(self.request)
+        form = action.form(request.POST, organization=self.organization)
+        submission = as_uuid(request.POST.get("submission", ""))
+        if submission is None:
+            return self.preview(form, uuid7()) if form.is_valid() else self.form(form)
+        content = [action.name, str(self.organization.pk), _posted(request.POST)]
+        try:
+            message = run_once(actor, submission, content, lambda: self._perform(submission), atomic=action.atomic)
+        except (PreviewOutdated, IdempotencyConflict) as outdated:
+            self.organization.refresh_from_db()
+            return self.preview(form, uuid7(), error=outdated.text) if form.is_valid() else self.form(form)
+        except (StripeUnavailable, ActionInProgress) as unfinished:
+            # The outcome is unknown. Repeating the same submission continues with the same idempotency key.
+            text = f"{unfinished.text} Confirming again is safe: the action is done once."
+            return self.preview(form, submission, error=text) if form.is_valid() else self.form(form)
+        except DomainError as refused:
+            self.organization.refresh_from_db()
+            form.is_valid()
+            return self.refused(form, refused)
+        messages.success(request, message)
+        return HttpResponseRedirect(self.back)
+
+    def _perform(self, submission: UUID) -> str:
+        """Check everything again, because the organization may have changed since the preview."""
+        if refusal := self.action.unavailable(OrganizationFacts(self.organization)):
+            raise ActionUnavailable(refusal)
+        form = self.action.form(self.request.POST, organization=self.organization)
+        if not form.is_valid():
+            raise PreviewOutdated
+        data = form.cleaned_data
+        if self.request.POST.get("previewed") != self.action.preview(self.organization, data).fingerprint:
+            raise PreviewOutdated
+        return self.action.perform(self.organization, data, ConfirmedRequest(staff(self.request), data["reason"], submission))
+
+    def _render(self, template: str, **context: Any) -> HttpResponse:
+        shared = {"organization": self.organization, "clock": clock_note(self.organization), "action": self.action, "back": self.back}
+        page = page_context(self.request, f"{self.action.title}: {self.organization.name}", **shared, **context)
+        return TemplateResponse(self.request, f"backoffice/actions/{template}.html", page)
+
+
+class PreviewOutdated(Conflict):
+    code = "preview_outdated"
+    message = "The organization has changed since this preview. Nothing was done. Check the new preview and confirm it."
+
+
+class ActionUnavailable(Conflict):
+    """The action became unavailable after its preview."""
+
+    code = "action_unavailable"
+
+
+def _posted(values: QueryDict) -> list[tuple[str, list[Any]]]:
+    return sorted((name, posted) for name, posted in values.lists() if name != "csrfmiddlewaretoken")
+
+
+def _operator_detail(refused: DomainError) -> str:
+    """Return Stripe's own message, which customers do not see, or an empty string."""
+    stripe_message = str(refused.args[0]) if hasattr(refused, "stripe_code") and refused.args else ""
+    return f"Stripe: {stripe_message}" if stripe_message and stripe_message != refused.text else ""

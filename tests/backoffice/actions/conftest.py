@@ -1,0 +1,15 @@
+"""Fixtures: staff who use the actions of an organization as a browser would."""
+
+import pytest
+
+from tests.billing.conftest import payer
+from tests.support.staff_actions import Staff
+from tests.support.stripe import stripe_configured, stripe_server, stripe_world
+
+__all__ = ["payer", "stripe_configured", "stripe_server", "stripe_world"]
+
+
+@pytest.fixture
+def staff_with(db):
+    """Return a function that signs in a new member of staff with these permissions ("app.codename")."""
+    return Staff.make
