@@ -1,6 +1,6 @@
 """Users, organizations, memberships, invitations, API keys, audit events and the invalidation log.
 
-The models of connected apps are in `oauth_models`.
+The models of connected apps are in `oauth_models`, those of operating the service in `operations_models`.
 """
 
 from datetime import datetime, timedelta
@@ -17,7 +17,8 @@ from django.utils.crypto import salted_hmac
 
 from contextmcp.common.ids import uuid7
 
-from . import oauth_models  # noqa: F401 - Django finds the models of an app through this module
+# Django finds the models of an app through this module.
+from . import oauth_models, operations_models  # noqa: F401
 from .roles import Role
 
 

@@ -19,6 +19,9 @@ from msgspec import Struct
 from contextmcp.common.clock import now
 from contextmcp.common.db import fetch_prepared
 from contextmcp.common.errors import DomainError
+from contextmcp.common.incidents import FLUSH_SECONDS as INCIDENT_SECONDS
+from contextmcp.common.incidents import INCIDENTS, REVOKED_KEY, UNKNOWN_KEY
+from contextmcp.common.middleware import client_address
 
 from . import key_format
 from .errors import InvalidKeyFormat, KeyExpired, KeyNotFound, KeyRevoked, PermissionDenied, VerificationBusy
@@ -165,6 +168,7 @@ class PrincipalCache:
         watcher.start()
         # If an invalidation arrives after this line, the row may be outdated, and the result is not cached.
         changes = self._changes
+        row = None
         try:
             row = find(presented.public_id)
             if row is None:
@@ -172,6 +176,15 @@ class PrincipalCache:
             verifier.verify(raw, row)
             principal = authorize_key_row(row)
         except VerificationBusy:
+            raise
+        except KeyNotFound as refusal:
+            INCIDENTS.record(UNKNOWN_KEY, client_address.get() or "")
+            self._store_refusal(memory_digest(raw), refusal, changes)
+            raise
+        except KeyRevoked as refusal:
+            assert row is not None
+            INCIDENTS.record(REVOKED_KEY, str(row.pk))
+            self._store_refusal(memory_digest(raw), refusal, changes)
             raise
         except DomainError as refusal:
             self._store_refusal(memory_digest(raw), refusal, changes)
@@ -298,3 +311,4 @@ def authorize_key_row(row: "ApiKey | KeyRow") -> Principal:
 cache = PrincipalCache()
 watcher.subscribe(cache.on_invalidation)
 watcher.periodic(FLUSH_SECONDS, last_use.flush)
+watcher.periodic(INCIDENT_SECONDS, INCIDENTS.flush)

@@ -92,7 +92,10 @@ class Grant(models.Model):
 
     class Meta:
         ordering = ["-starts_at", "-id"]
-        indexes: ClassVar = [models.Index(fields=["organization", "ends_at"], name="grant_by_organization")]
+        indexes: ClassVar = [
+            models.Index(fields=["organization", "ends_at"], name="grant_by_organization"),
+            models.Index(fields=["ends_at"], condition=Q(ends_at__isnull=False), name="grant_by_end"),
+        ]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(ends_at=None) | Q(ends_at__gte=F("starts_at")), name="grant_ends_after_start"),
             models.CheckConstraint(condition=Q(source__in=GRANT_SOURCES), name="grant_source_valid"),

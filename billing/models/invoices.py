@@ -73,7 +73,10 @@ class Adjustment(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
-        indexes: ClassVar = [models.Index(fields=["organization", "-created_at"], name="adjustment_by_organization")]
+        indexes: ClassVar = [
+            models.Index(fields=["organization", "-created_at"], name="adjustment_by_organization"),
+            models.Index(fields=["-created_at"], condition=Q(kind="dispute"), name="adjustment_disputes"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.stripe_id}"

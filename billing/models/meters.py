@@ -36,7 +36,10 @@ class MeterReport(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["organization", "feature", "period_start", "sequence"], name="meter_report_unique"),
         ]
-        indexes: ClassVar = [models.Index(fields=["created_at"], condition=Q(state="pending"), name="meter_report_pending")]
+        indexes: ClassVar = [
+            models.Index(fields=["created_at"], condition=Q(state="pending"), name="meter_report_pending"),
+            models.Index(fields=["-created_at"], condition=Q(state="dead"), name="meter_report_dead"),
+        ]
 
     def __str__(self) -> str:
         return self.identifier

@@ -1,7 +1,10 @@
 """Reconciliation runs and the differences that they found."""
 
+from typing import ClassVar
+
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 
@@ -52,6 +55,7 @@ class Drift(models.Model):
 
     class Meta:
         ordering = ["-id"]
+        indexes: ClassVar = [models.Index(fields=["-created_at"], condition=Q(repaired=False), name="drift_unrepaired")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject}"

@@ -18,6 +18,7 @@ from contextmcp.common.clock import now
 from contextmcp.common.models import OutgoingEmail
 
 from .errors import EmailNotRetryable, JobNotCancelable, JobNotRetryable
+from .work_queue import admin as work_queue_admin  # noqa: F401 - registers its pages
 
 # Procrastinate's own admin pages let every viewer retry, cancel and abort jobs, without an audit event.
 for _model in list(admin.site._registry):

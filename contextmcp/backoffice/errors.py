@@ -16,3 +16,13 @@ class JobNotCancelable(Conflict):
 class EmailNotRetryable(Conflict):
     code = "email_not_retryable"
     message = "The content of this message was deleted. Resend it from the page that created it."
+
+
+class WorkItemClosed(Conflict):
+    code = "work_item_closed"
+    message = "This item is closed. Reopen it first."
+
+
+class WorkItemOpen(Conflict):
+    code = "work_item_open"
+    message = "This item is open."

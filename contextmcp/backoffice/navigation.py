@@ -11,6 +11,7 @@ from django.utils.text import capfirst
 
 # Groups of models (app.model) with their icons. Models without an admin page are left out.
 MENU = {
+    "Work": {"accounts.workitem": "checklist"},
     "Customers": {
         "accounts.organization": "apartment",
         "accounts.user": "person",

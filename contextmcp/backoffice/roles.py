@@ -33,11 +33,12 @@ ROLES: dict[str, set[str]] = {
         "accounts.revoke_oauthgrant",
         "accounts.verify_email_address",
         "accounts.reset_second_factor",
+        "accounts.handle_workitem",
         "common.change_outgoingemail",
         *_ENTITLE,
     },
-    "finance": {"billing.operate_billing", *_ENTITLE},
-    "engineer": {"billing.operate_billing", "billing.replay_webhookevent", "accounts.operate_jobs"},
+    "finance": {"accounts.handle_workitem", "billing.operate_billing", *_ENTITLE},
+    "engineer": {"accounts.handle_workitem", "billing.operate_billing", "billing.replay_webhookevent", "accounts.operate_jobs"},
 }
 
 

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from prometheus_client import Histogram
 
+from .incidents import INCIDENTS, SERVER_ERROR
 from .logs import log_principal, request_id
 
 _WITH_PORT = re.compile(r"\[([0-9a-fA-F:.]+)\](?::\d{1,5})?|([0-9.]+):\d{1,5}")
@@ -25,8 +26,12 @@ client_address: ContextVar[str | None] = ContextVar("client_address", default=No
 def address_of(request: HttpRequest) -> str | None:
     """Return the client address that the outermost trusted proxy (TRUSTED_PROXIES) saw. Earlier entries may be forged."""
     # A Unix socket has no peer address.
-    peer = _parse_address(request.META.get("REMOTE_ADDR") or "")
-    entries = request.headers.get("X-Forwarded-For", "").split(",")
+    return forwarded_address(request.headers.get("X-Forwarded-For", ""), _parse_address(request.META.get("REMOTE_ADDR") or ""))
+
+
+def forwarded_address(header: str, peer: str | None = None) -> str | None:
+    """Return the client address in an `X-Forwarded-For` header as the outermost trusted proxy saw it, or else `peer`."""
+    entries = header.split(",")
     if not 0 < settings.TRUSTED_PROXIES <= len(entries):
         return peer
     return _parse_address(entries[-settings.TRUSTED_PROXIES]) or peer
@@ -78,6 +83,8 @@ class RequestIdMiddleware:
         began = time.perf_counter()
         response = self.get_response(request)
         route = request.resolver_match.route if request.resolver_match else ""
+        if response.status_code >= 500:
+            INCIDENTS.record(SERVER_ERROR, route)
         method = request.method if request.method in METHODS else "other"
         REQUESTS.labels(method, route, str(response.status_code)).observe(time.perf_counter() - began)
         response["X-Request-Id"] = identifier

@@ -1,4 +1,4 @@
-"""Models that all apps use: idempotency records and outgoing email."""
+"""Models that all apps use: idempotency records, outgoing email and counts of incidents."""
 
 from typing import ClassVar
 
@@ -59,6 +59,7 @@ class OutgoingEmail(models.Model):
             models.Index(
                 fields=["organization_id", "-created_at", "-id"], condition=Q(organization_id__isnull=False), name="email_by_organization"
             ),
+            models.Index(fields=["-created_at"], condition=Q(state="failed"), name="email_failed"),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(state="queued") | Q(text="", html=""), name="email_body_only_while_queued")
@@ -66,3 +67,18 @@ class OutgoingEmail(models.Model):
 
     def __str__(self) -> str:
         return f"{self.category} to {', '.join(self.recipients)}"
+
+
+class IncidentCount(models.Model):
+    """How often something that the operator should know of happened to one subject in one minute, in all processes together."""
+
+    kind = models.CharField(max_length=40)
+    subject = models.CharField(max_length=64, help_text="What it concerns, such as a network address or a key.")
+    minute = models.DateTimeField()
+    count = models.PositiveIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["kind", "minute", "subject"], name="incident_count_unique")]
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.kind} {self.subject} at {self.minute:%Y-%m-%d %H:%M}"

@@ -26,8 +26,9 @@ from contextmcp.common.errors import (
     UriTooLong,
 )
 from contextmcp.common.headers import PRIVATE
+from contextmcp.common.incidents import INCIDENTS, SERVER_ERROR
 from contextmcp.common.logs import log_principal, request_id
-from contextmcp.common.middleware import choose_request_id
+from contextmcp.common.middleware import choose_request_id, client_address, forwarded_address
 from contextmcp.common.pool import use_pool
 from contextmcp.common.problems import CONTENT_TYPE, ServerError
 from usage.api import responses
@@ -72,6 +73,7 @@ class GateApp:
             response, code = error_response(refusal), refusal.code
         except Exception:
             log.exception("the gate failed on %s", request.path)
+            INCIDENTS.record(SERVER_ERROR, "gate")
             response, code = error_response(ServerError()), ServerError.code
         metrics.observe(request, response.status, code, time.perf_counter() - started)
         return response
@@ -89,6 +91,7 @@ class GateApp:
         if request.credential_digest is not None:
             principal = cache.get_by_digest(request.credential_digest)
         if principal is None:
+            client_address.set(forwarded_address(request.headers.get("x-forwarded-for", "")))
             principal, raw = await self._authenticator.authenticate(request.headers.get("authorization", ""))
             request.credential_digest = memory_digest(raw) if isinstance(principal, Principal) else None
         request.verified = True

@@ -12,8 +12,9 @@ from accounts.errors import InsufficientScope
 from accounts.principal_cache import cache, memory_digest
 from accounts.types import Principal
 from contextmcp.common.errors import DomainError, MethodNotAllowed, NotFound
+from contextmcp.common.incidents import INCIDENTS, SERVER_ERROR
 from contextmcp.common.logs import log_principal, request_id
-from contextmcp.common.middleware import choose_request_id
+from contextmcp.common.middleware import choose_request_id, client_address, forwarded_address
 from contextmcp.gate.app import BAD_REQUESTS
 from contextmcp.gate.authentication import Authenticator
 from contextmcp.gate.http_messages import ClientTrust, HttpRequest, HttpResponse
@@ -83,6 +84,7 @@ class GatewayApp:
         except Exception:
             outcome = "server_error"
             log.exception("the gateway failed on %s", request.path)
+            INCIDENTS.record(SERVER_ERROR, "gateway")
             with suppress(Exception):
                 body = results.error_body(-32603, "An unexpected error occurred. It has been recorded.")
                 await answer.respond(500, own_headers(request), body)
@@ -100,6 +102,7 @@ class GatewayApp:
             raise OriginNotAllowed
         if request.method not in METHODS:
             raise MethodNotAllowed(*METHODS)
+        client_address.set(forwarded_address(request.headers.get("x-forwarded-for", "")))
         principal = await self._authenticate(request, server)
         log_principal.set(principal)
         exchange = Exchange(request, answer, server, principal, UsageCaller.of_principal(principal))

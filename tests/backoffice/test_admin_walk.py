@@ -10,6 +10,7 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from accounts.models import AuditEvent, User
+from accounts.operations_models import WorkItem
 from billing.models import BillingAccount, OperatorAlert, PlanPrice, SubscriptionState, WebhookEvent
 from contextmcp.backoffice import navigation
 from contextmcp.backoffice.roles import ROLES
@@ -144,6 +145,7 @@ def acted_on(owner):
     BillingAccount.objects.create(organization=organization)
     SubscriptionState.objects.create(organization=organization, stripe_subscription_id="sub_1", status="active", **started)
     OperatorAlert.objects.create(code="x", message="x")
+    WorkItem.objects.create(kind="dead_event", object_id="1", title="x")
     WebhookEvent.objects.create(event_id="evt_1", type="x", payload={}, subject="cus_1")
     OutgoingEmail.objects.create(category="x", recipients=[user.email], from_email="a@b.example", subject="x", expires_at=now())
     retry_emails.configure(queueing_lock=None, lock=None).defer(timestamp=0)
@@ -195,12 +197,13 @@ def test_a_role_has_the_actions_of_its_permissions(who, owner):
         "operatoralert.resolve",
     }
     jobs = {"procrastinatejob.retry", "procrastinatejob.cancel"}
+    work = {f"workitem.{action}" for action in ("take", "assign", "snooze", "done", "reopen")}
     expected = {
         "viewer": set(),
-        "support": support | entitle,
-        "finance": operate | entitle,
-        "engineer": operate | jobs | {"webhookevent.replay"},
-        "owner": support | entitle | operate | jobs | {"webhookevent.replay", "servicekey.rotate", "servicekey.revoke"},
+        "support": support | entitle | work,
+        "finance": operate | entitle | work,
+        "engineer": operate | jobs | work | {"webhookevent.replay"},
+        "owner": support | entitle | operate | jobs | work | {"webhookevent.replay", "servicekey.rotate", "servicekey.revoke"},
     }
     assert offered == expected[who]
 

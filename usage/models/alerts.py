@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import ClassVar
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from contextmcp.common.ids import uuid7
@@ -40,7 +41,10 @@ class UsageAlert(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["organization", "feature", "period_start", "kind"], name="usage_alert_unique")
         ]
-        indexes: ClassVar = [models.Index(fields=["organization", "-created_at"], name="usage_alert_by_organization")]
+        indexes: ClassVar = [
+            models.Index(fields=["organization", "-created_at"], name="usage_alert_by_organization"),
+            models.Index(fields=["-created_at"], condition=Q(kind="spike"), name="usage_alert_spikes"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.feature}"

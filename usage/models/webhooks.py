@@ -32,6 +32,9 @@ class WebhookEndpoint(models.Model):
     class Meta:
         db_table = "usage_webhook_endpoints"
         ordering = ["-created_at", "-id"]
+        indexes: ClassVar = [
+            models.Index(fields=["-failing_since"], condition=Q(failing_since__isnull=False), name="webhook_endpoint_failing")
+        ]
 
     def __str__(self) -> str:
         return self.url

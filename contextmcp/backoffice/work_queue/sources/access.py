@@ -1,0 +1,107 @@
+"""Suspicious use: guessed keys, revoked keys that are still presented, and spikes of usage."""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import QuerySet
+from django.urls import reverse
+
+from accounts.models import ApiKey
+from accounts.operations_models import WorkItem
+from contextmcp.common.incident_totals import totals
+from contextmcp.common.incidents import REVOKED_KEY, UNKNOWN_KEY
+from entitlements.catalog import CATALOG
+from usage.models import UsageAlert
+
+from .base import LIMIT, Finding, RowSource, Source
+
+WITHIN = timedelta(hours=1)
+# Different unknown keys from one network address within an hour. A client with a mistyped key sends the same one.
+GUESSES = 100
+# Presentations of a revoked key within an hour. Each process counts one in 30 seconds.
+REVOKED_USES = 5
+RECENT_SPIKES = timedelta(days=7)
+
+
+class KeyGuessing(Source):
+    """Network addresses that try unknown keys."""
+
+    kind = "key_guessing"
+    title = "Guessed API keys"
+    model = "accounts.apikey"
+    priority = WorkItem.Priority.HIGH
+
+    def find(self, present: datetime) -> list[Finding]:
+        """Return the addresses with many unknown keys within the last hour."""
+        found: list[Finding] = []
+        for address, count in totals(UNKNOWN_KEY, WITHIN).items():
+            if count >= GUESSES and len(found) < LIMIT:
+                title = f"{address or 'An unknown address'} tries unknown API keys"
+                found.append(Finding(address, title, "Consider blocking the address in front of this server."))
+        return found
+
+    def remaining(self, present: datetime, object_ids: Collection[str]) -> set[str]:
+        """Return the addresses that have tried an unknown key within the last hour."""
+        return totals(UNKNOWN_KEY, WITHIN).keys() & set(object_ids)
+
+    def url(self, object_id: str) -> str:
+        """Return the list of keys: an unknown key has no page."""
+        return reverse("admin:accounts_apikey_changelist")
+
+
+class RevokedKeysInUse(Source):
+    """Revoked keys that are still presented with the correct secret: a client was forgotten, or the key was leaked."""
+
+    kind = "leaked_key"
+    title = "Revoked keys in use"
+    model = "accounts.apikey"
+    priority = WorkItem.Priority.HIGH
+
+    def find(self, present: datetime) -> list[Finding]:
+        """Return the revoked keys that were presented repeatedly within the last hour."""
+        uses = {_uuid(key): count for key, count in totals(REVOKED_KEY, WITHIN).items() if count >= REVOKED_USES}
+        keys = ApiKey.objects.filter(pk__in=[key for key in list(uses)[:LIMIT] if key]).exclude(revoked_at=None)
+        return [
+            Finding(
+                str(key.pk),
+                f"The revoked key {key.name} ({key.hint}) is still presented",
+                "It was leaked, or a client was forgotten. The requests are refused.",
+                key.organization_id,
+            )
+            for key in keys
+        ]
+
+    def remaining(self, present: datetime, object_ids: Collection[str]) -> set[str]:
+        """Return the keys that were presented within the last hour."""
+        return totals(REVOKED_KEY, WITHIN).keys() & set(object_ids)
+
+
+class UsageSpikes(RowSource):
+    """Hours of unusually high usage."""
+
+    kind = "usage_spike"
+    title = "Usage spikes"
+    model = "usage.usagealert"
+    ends = False
+
+    def rows(self, present: datetime) -> QuerySet[UsageAlert]:
+        """Return the spikes of the last days."""
+        return UsageAlert.objects.filter(kind=UsageAlert.Kind.SPIKE, created_at__gte=present - RECENT_SPIKES).order_by("-created_at")
+
+    def findings(self, rows: list[UsageAlert]) -> Iterable[Finding]:
+        """Compare each hour with the usual ones."""
+        for alert in rows:
+            title = f"{alert.used:,} {CATALOG.noun(alert.feature, alert.used)} in one hour"
+            detail = f"The mean of the hours before is {alert.baseline:,.0f}." if alert.baseline is not None else ""
+            yield Finding(str(alert.pk), title, detail, alert.organization_id)
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+SOURCES = (KeyGuessing, RevokedKeysInUse, UsageSpikes)

@@ -1,0 +1,106 @@
+"""What was not delivered or not done: emails, webhooks to customers, and background jobs."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from django.db.models import Q, QuerySet
+from procrastinate.contrib.django.models import ProcrastinateJob
+from procrastinate.jobs import Status
+
+from accounts.models import Organization
+from accounts.operations_models import WorkItem
+from billing.models import BillingNotification
+from billing.notifications.deliver import MAX_ATTEMPTS
+from contextmcp.common.models import OutgoingEmail
+from usage.models import WebhookEndpoint
+
+from .base import Finding, RowSource, first_line
+
+# Endpoints of customers fail for minutes now and then. Deliveries are retried for 18 hours.
+FAILING_FOR = timedelta(hours=6)
+
+
+class FailedEmails(RowSource):
+    """Emails that could not be delivered in time."""
+
+    kind = "failed_email"
+    title = "Emails not delivered"
+    model = "common.outgoingemail"
+    priority = WorkItem.Priority.HIGH
+
+    def rows(self, present: datetime) -> QuerySet[OutgoingEmail]:
+        """Return the emails that were given up."""
+        return OutgoingEmail.objects.filter(state=OutgoingEmail.State.FAILED).order_by("-created_at")
+
+    def findings(self, rows: list[OutgoingEmail]) -> Iterable[Finding]:
+        """Name the kind and the recipients of each email, but not its subject, which may name people."""
+        for email in rows:
+            title = f"{email.category} to {', '.join(email.recipients)} was not delivered"
+            yield Finding(str(email.pk), title[:255], first_line(email.last_error), email.organization_id)
+
+
+class FailedBillingEmails(RowSource):
+    """Billing emails that could not be prepared."""
+
+    kind = "failed_billing_email"
+    title = "Billing emails given up"
+    model = "billing.billingnotification"
+    priority = WorkItem.Priority.HIGH
+
+    def rows(self, present: datetime) -> QuerySet[BillingNotification]:
+        """Return billing emails without attempts left."""
+        unsent = BillingNotification.objects.filter(sent_at=None, canceled_at=None, attempts__gte=MAX_ATTEMPTS)
+        return unsent.filter(due_at__lte=present).order_by("-due_at")
+
+    def findings(self, rows: list[BillingNotification]) -> Iterable[Finding]:
+        """Name the kind of each email."""
+        for email in rows:
+            title = f"The email {email.kind.replace('_', ' ')} was not sent"
+            yield Finding(str(email.pk), title, first_line(email.error), email.organization_id)
+
+
+class FailingEndpoints(RowSource):
+    """Webhook endpoints of customers that have not accepted a message for hours, or were disabled therefore."""
+
+    kind = "failing_endpoint"
+    title = "Failing webhook endpoints"
+    model = "usage.webhookendpoint"
+
+    def rows(self, present: datetime) -> QuerySet[WebhookEndpoint]:
+        """Return endpoints that fail for a longer time. Those that their owner disabled are not a problem."""
+        failing = WebhookEndpoint.objects.filter(failing_since__lte=present - FAILING_FOR, organization__closed_at=None)
+        return failing.filter(Q(enabled=True) | ~Q(disabled_reason="")).order_by("-failing_since")
+
+    def findings(self, rows: list[WebhookEndpoint]) -> Iterable[Finding]:
+        """Name the endpoint and since when it fails."""
+        for endpoint in rows:
+            since = endpoint.failing_since
+            assert since is not None
+            state = "failing" if endpoint.enabled else "disabled"
+            title = f"A webhook endpoint has been {state} since {since:%Y-%m-%d %H:%M} UTC"
+            yield Finding(str(endpoint.pk), title, endpoint.disabled_reason, endpoint.organization_id, since.isoformat())
+
+
+class FailedJobs(RowSource):
+    """Background jobs without attempts left."""
+
+    kind = "failed_job"
+    title = "Jobs that gave up"
+    model = "procrastinate.procrastinatejob"
+    priority = WorkItem.Priority.HIGH
+
+    def rows(self, present: datetime) -> QuerySet[ProcrastinateJob]:
+        """Return failed jobs."""
+        jobs: QuerySet[ProcrastinateJob] = ProcrastinateJob.objects.filter(status=Status.FAILED.value).order_by("-id")
+        return jobs
+
+    def findings(self, rows: list[ProcrastinateJob]) -> Iterable[Finding]:
+        """Name the task of each job."""
+        named = {job.args.get("organization_id") for job in rows}
+        known = {str(pk): pk for pk in Organization.objects.filter(pk__in=named - {None}).values_list("pk", flat=True)}
+        for job in rows:
+            title = f"{job.task_name} failed after {job.attempts} attempts"
+            yield Finding(str(job.pk), title, "", known.get(str(job.args.get("organization_id"))), str(job.attempts))
+
+
+SOURCES = (FailedEmails, FailedBillingEmails, FailingEndpoints, FailedJobs)
