@@ -5,7 +5,6 @@ immediate poll. A process that caches data by organization subscribes to `watche
 Database triggers write the rows for keys, members, organizations and users, so no code path can omit one; `notify_now` announces them.
 """
 
-import atexit
 import logging
 import os
 import threading
@@ -13,6 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.util import Finalize
 from typing import Any
 from uuid import UUID
 
@@ -219,4 +219,5 @@ def _connect() -> psycopg.Connection[Any]:
 
 watcher = InvalidationWatcher()
 os.register_at_fork(after_in_child=watcher.after_fork)
-atexit.register(watcher.stop)
+# At the end of every process. `atexit` is not enough: multiprocessing ends the web server's workers without it.
+Finalize(None, watcher.stop, exitpriority=0)

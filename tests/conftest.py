@@ -20,6 +20,7 @@ from contextmcp.devstack.services import Services
 from entitlements.cache import CACHE
 from tests.support import databases
 from tests.support.api import Api
+from usage.refusals.recording import COUNTS
 
 if TYPE_CHECKING:
     from tests.factories.accounts import Person
@@ -57,6 +58,7 @@ def _nothing_remembered() -> None:
     service_keys.reset()
     tokens.reset()
     CACHE.reset()
+    COUNTS.reset()
 
 
 @pytest.fixture

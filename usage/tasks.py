@@ -7,6 +7,7 @@ from procrastinate.contrib.django import app
 
 from .alerts import email, publish
 from .alerts.evaluate import evaluate_alerts, purge_checkpoints
+from .refusals import store as refusal_store
 from .spool import spool
 from .store import holds, partitions
 from .webhooks import dispatcher, outbox, secrets
@@ -65,3 +66,10 @@ def purge_webhook_deliveries(timestamp: int) -> None:
     dispatcher.purge()
     secrets.reencrypt_all()
     purge_checkpoints()
+
+
+@app.periodic(cron="41 3 * * *")
+@app.task(name="usage.purge_refusals", queue="maintenance", queueing_lock="usage.purge_refusals")
+def purge_refusals(timestamp: int) -> None:
+    """Delete the record of refusals past retention."""
+    refusal_store.purge(datetime.now(UTC))

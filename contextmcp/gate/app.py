@@ -35,6 +35,7 @@ from usage.api import responses
 from usage.api.handlers import UsageRequest
 from usage.api.routes import ROUTES, Route
 from usage.operations.caller import UsageCaller
+from usage.refusals.recording import record
 
 from . import metrics
 from .authentication import AUTHENTICATION_THREADS, Authenticator
@@ -105,10 +106,14 @@ class GateApp:
         else:
             customer = principal
             caller = UsageCaller.of_principal(customer)
-        operation = route.start(customer, UsageRequest(caller, request.headers, body, request.query, parameter))
         if self._driver is None:
             self._driver = AsyncDriver()
-        reply = await self._driver.run(operation)
+        try:
+            operation = route.start(customer, UsageRequest(caller, request.headers, body, request.query, parameter))
+            reply = await self._driver.run(operation)
+        except DomainError as refusal:
+            record(caller.subject, refusal)
+            raise
         return HttpResponse(200, [*JSON_HEADERS, *reply.headers] if reply.headers else JSON_HEADERS, reply.body)
 
     async def _metrics(self, request: HttpRequest) -> HttpResponse:

@@ -20,6 +20,7 @@ from contextmcp.gate.authentication import Authenticator
 from contextmcp.gate.http_messages import ClientTrust, HttpRequest, HttpResponse
 from usage.api import responses
 from usage.operations.caller import UsageCaller
+from usage.refusals.recording import record
 
 from . import metadata, metrics, results
 from .charge import Charges, Driver
@@ -109,7 +110,11 @@ class GatewayApp:
         if request.method == "POST":
             exchange.message = parse(request.body)
             check_headers(exchange.message, request.headers)
-        await self._relay.forward(exchange)
+        try:
+            await self._relay.forward(exchange)
+        except DomainError as refusal:
+            record(exchange.caller.subject, refusal, exchange.priced_tool)
+            raise
         return exchange.refusal
 
     async def _answer_publicly(self, request: HttpRequest, answer: Answer) -> bool:

@@ -265,13 +265,15 @@ def _idempotency_key(meta: Mapping[str, Any]) -> str | None:
 
 
 def _tool_label(server: Server, message: Message) -> str:
-    """Return the tool's name for reports, with the server's if there are several. It is empty for prompts and resources.
-
-    The name comes from the client. Characters of no tool name are replaced, because PostgreSQL could not store all of them.
-    """
+    """Return the tool's name for reports, with the server's if there are several. It is empty for prompts and resources."""
     if message.method != TOOL_CALL or message.name is None:
         return ""
-    return _NOT_IN_TOOL_NAMES.sub("?", f"{server.label_prefix}{message.name}")[:MAX_TOOL_NAME_LENGTH]
+    return report_name(f"{server.label_prefix}{message.name}")
+
+
+def report_name(tool: str) -> str:
+    """Return a tool's name as PostgreSQL can store it: at most 128 characters, and those of no tool name are replaced."""
+    return _NOT_IN_TOOL_NAMES.sub("?", tool)[:MAX_TOOL_NAME_LENGTH]
 
 
 def _call_identity(server: Server, message: Message, key: str) -> str:

@@ -15,10 +15,10 @@ from usage.decision.results import Authorized
 from usage.operations.caller import UsageCaller
 
 from . import session_binding
-from .charge import Reservation
+from .charge import Reservation, report_name
 from .connection import Answer, Headers
 from .messages import STATELESS_VERSION, Message, MessageId, MessageKind
-from .pricing import Server
+from .pricing import TOOL_CALL, Server
 from .upstream import UpstreamAnswer
 
 SESSION_HEADER = "mcp-session-id"
@@ -67,6 +67,14 @@ class Exchange(Struct):
     def request_id(self) -> MessageId | None:
         """Return the ID of the JSON-RPC request, if this is one."""
         return self.message.id if self.message is not None and self.message.kind is MessageKind.REQUEST else None
+
+    @property
+    def priced_tool(self) -> str:
+        """Return the tool that the message calls, as the pricing file names it. Empty if it calls none, or one that the file omits."""
+        message = self.message
+        if message is None or message.method != TOOL_CALL or message.name is None:
+            return ""
+        return report_name(self.server.tool_entry(message.name))
 
     @property
     def is_stateless(self) -> bool:

@@ -118,17 +118,23 @@ class PriceTable:
 
     def __init__(self, prices: Mapping[str, Price | Default], default: Price | Default) -> None:
         self._exact = {name: price for name, price in prices.items() if "*" not in name}
-        self._patterns = [(_pattern(name), price) for name, price in prices.items() if "*" in name]
+        self._patterns = [(_pattern(name), name, price) for name, price in prices.items() if "*" in name]
         self._default = default
 
     def price_of(self, name: str) -> Price | Default:
         """Return the price of `name`."""
         if (price := self._exact.get(name)) is not None:
             return price
-        for pattern, candidate in self._patterns:
+        for pattern, _, candidate in self._patterns:
             if pattern.fullmatch(name):
                 return candidate
         return self._default
+
+    def entry_of(self, name: str) -> str:
+        """Return the name or pattern of the file that sets the price of `name`, or an empty string for the default."""
+        if name in self._exact:
+            return name
+        return next((entry for pattern, entry, _ in self._patterns if pattern.fullmatch(name)), "")
 
 
 class Server:
@@ -151,6 +157,11 @@ class Server:
         """Return what a request costs. Requests that use no tool, prompt or resource are free."""
         table = self.tables.get(method)
         return Default.FREE if table is None or name is None else table.price_of(name)
+
+    def tool_entry(self, tool: str) -> str:
+        """Return the tool as the file names it, with the server's name if there are several. Empty for a tool that the file omits."""
+        entry = self.tables[TOOL_CALL].entry_of(tool)
+        return f"{self.label_prefix}{entry}" if entry else ""
 
     def is_counted(self, price: Price) -> bool:
         """Return whether the price's feature is counted, and not only included in a plan or not."""

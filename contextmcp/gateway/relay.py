@@ -8,6 +8,7 @@ from typing import Any
 
 from contextmcp.common.errors import DomainError
 from usage.api import responses
+from usage.refusals.recording import record
 
 from . import assertion, metrics, results
 from .charge import Charges
@@ -215,6 +216,7 @@ class Relay:
         assert message is not None and message.id is not None
         body = results.denial_body(refusal, message.method, message.id, exchange.request.headers.get("mcp-protocol-version"))
         exchange.refusal = refusal.code
+        record(exchange.caller.subject, refusal, exchange.priced_tool)
         headers = own_headers(exchange.request, responses.refusal_headers(refusal, responses.utc_now()))
         await exchange.answer.respond(200, headers, body)
 

@@ -16,6 +16,7 @@ from contextmcp.common.middleware import client_address
 from usage.authorize.requests import JSON
 from usage.operations.caller import UsageCaller
 from usage.operations.sync_driver import drive
+from usage.refusals.recording import record
 
 from .handlers import UsageRequest
 from .responses import refusal_headers
@@ -43,7 +44,12 @@ class UsageView(APIView):
 
     def respond(self, request: Request, parameter: Any = None) -> HttpResponse:
         """Answer the request with the handler of the route. `parameter` is the variable part of the path."""
-        reply = drive(self.route.start(caller(request), self.usage_request(request, parameter)))
+        actor, usage_request = caller(request), self.usage_request(request, parameter)
+        try:
+            reply = drive(self.route.start(actor, usage_request))
+        except DomainError as refusal:
+            record(usage_request.caller.subject, refusal)
+            raise
         return HttpResponse(reply.body, content_type=JSON, headers=dict(reply.headers or ()))
 
     def usage_request(self, request: Request, parameter: Any = None) -> UsageRequest:

@@ -23,6 +23,7 @@ from usage.ingest.result import render_results
 from usage.operations import authorization, events, gauges, holds, reports
 from usage.operations.caller import UsageCaller, call_database
 from usage.operations.effects import CallDatabase, Operation
+from usage.refusals.recording import record
 
 from .responses import Reply, authorized_reply, decision_reply
 
@@ -59,6 +60,11 @@ def record_events(request: UsageRequest) -> Operation[Reply]:
     content_type = request.headers.get("content-type", "")
     bodies, single = event_parsing.parse(request.body, content_type, _idempotency_key(request))
     results = yield from events.record_events(request.caller, bodies)
+    if not single:
+        # The refusal of a single event is raised, and recorded as that of the request.
+        for result in results:
+            if result.error is not None:
+                record(request.caller.subject, result.error)
     return Reply(render_results(results, single=single))
 
 

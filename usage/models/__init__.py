@@ -7,6 +7,7 @@ from .alerts import NO_PERIOD, AlertCheckpoint, UsageAlert
 from .counters import OverageSetting, UsageCounter, UsageGauge
 from .events import IdempotencyKey, UsageEvent
 from .holds import UsageHold
+from .refusals import RefusalSummary
 from .summaries import NO_KEY, NO_MEMBER, Grain, UsageSummary, UsageToolSummary
 from .webhooks import WebhookDelivery, WebhookEndpoint
 
@@ -18,6 +19,7 @@ __all__ = [
     "Grain",
     "IdempotencyKey",
     "OverageSetting",
+    "RefusalSummary",
     "UsageAlert",
     "UsageCounter",
     "UsageEvent",
