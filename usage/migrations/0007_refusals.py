@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0004_oauth'),
-        ('usage', '0004_tools'),
+        ('usage', '0006_work_queue'),
     ]
 
     operations = [
