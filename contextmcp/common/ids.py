@@ -1,6 +1,6 @@
 """Time-ordered identifiers. New index entries are added at one end, so inserts stay fast at any table size."""
 
-import secrets
+import os
 import time
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,8 @@ from uuid import UUID
 def uuid7() -> UUID:
     """Return a version 7 UUID (RFC 9562): 48 bits of Unix milliseconds, then 74 random bits."""
     milliseconds = time.time_ns() // 1_000_000
-    value = (milliseconds << 80) | (0x7 << 76) | (secrets.randbits(12) << 64) | (0b10 << 62) | secrets.randbits(62)
+    random = int.from_bytes(os.urandom(10), "big")
+    value = (milliseconds << 80) | (0x7 << 76) | ((random >> 68) << 64) | (0b10 << 62) | (random & (1 << 62) - 1)
     return UUID(int=value)
 
 

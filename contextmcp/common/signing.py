@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.conf import settings
 
@@ -48,7 +49,7 @@ def sign(claims: Mapping[str, Any], lifetime: timedelta, *, token_type: str = "J
     seed = settings.SIGNING_KEYS[0]
     issued_at = int(now().timestamp())
     payload = {"iss": settings.PUBLIC_URL, "iat": issued_at, "exp": issued_at + int(lifetime.total_seconds()), **claims}
-    signed = f"{_encode_json({'alg': 'EdDSA', 'kid': jwk(seed)['kid'], 'typ': token_type})}.{_encode_json(payload)}"
+    signed = f"{_header(seed, token_type)}.{_encode_json(payload)}"
     return f"{signed}.{_encode(_private_key(seed).sign(signed.encode()))}"
 
 
@@ -66,12 +67,17 @@ def jwk(seed: bytes) -> Mapping[str, str]:
 
 
 @functools.lru_cache(maxsize=16)
+def _header(seed: bytes, token_type: str) -> str:
+    return _encode_json({"alg": "EdDSA", "kid": jwk(seed)["kid"], "typ": token_type})
+
+
+@functools.lru_cache(maxsize=16)
 def _private_key(seed: bytes) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(seed)
 
 
 def _encode_json(value: Mapping[str, Any]) -> str:
-    return _encode(json.dumps(value, separators=(",", ":")).encode())
+    return _encode(msgspec.json.encode(value))
 
 
 def _encode(data: bytes) -> str:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 
 from contextmcp.common.db import connection_string
+from usage.decision.results import CommandResult
 from usage.errors import counters_locked
 from usage.operations.effects import (
     AppendToSpool,
@@ -31,6 +32,7 @@ from usage.operations.sync_driver import is_lock_timeout
 from usage.spool import spool
 from usage.store import executor
 from usage.store.codec import STATEMENTS
+from usage.types import Command
 
 from .group_commit import CommitQueue, ReadQueue
 from .pg_pipeline import PgPipeline
@@ -80,6 +82,10 @@ class AsyncDriver:
             self._spool_threads = ThreadPoolExecutor(SPOOL_THREADS, "gate-spool")
             # Replays the calls that earlier processes spooled.
             spool.SPOOL.start(directory)
+
+    def submit(self, command: Command) -> "asyncio.Future[CommandResult]":
+        """Return a future of the command's result. It raises `DatabaseUnreachable` if Postgres is unreachable."""
+        return self._commits.submit(command)
 
     async def run(self, operation: Operation[T]) -> T:
         """Run an operation to its end. Return what it returns, and raise what it raises."""

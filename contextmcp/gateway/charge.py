@@ -7,6 +7,7 @@ this process dies. That makes exact limits possible without charging calls that 
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import json
 import logging
@@ -23,13 +24,13 @@ from contextmcp.common.errors import DomainError, IdempotencyConflict, Validatio
 from entitlements.manager import EntitlementsManager
 from entitlements.types import Entitlements
 from usage.authorize.requests import Request
-from usage.decision.results import Authorized
+from usage.decision.results import Authorized, CommandResult, HoldSettled
 from usage.errors import HoldAlreadyEnded, TemporarilyUnavailable
 from usage.operations import authorization, holds
 from usage.operations.caller import UsageCaller, load_entitlements
 from usage.operations.effects import CallDatabase, DatabaseUnreachable, Operation
 from usage.store.holds import hold_state
-from usage.types import MAX_TOOL_NAME_LENGTH, Item, SettleHold
+from usage.types import MAX_TOOL_NAME_LENGTH, Command, Item, SettleHold
 
 from . import metrics
 from .errors import ToolNotAvailable
@@ -56,6 +57,10 @@ class Driver(Protocol):
 
     async def run(self, operation: Operation[T]) -> T:
         """Run an operation to its end."""
+        ...
+
+    def submit(self, command: Command) -> asyncio.Future[CommandResult]:
+        """Return a future of the command's result."""
         ...
 
 
@@ -100,7 +105,7 @@ class Charges:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._pending: list[tuple[UsageCaller, Reservation, int | None]] = []
-        self._settlements: set[asyncio.Task[None]] = set()
+        self._settlements: set[asyncio.Future[Any]] = set()
 
     async def entitlements(self, caller: UsageCaller) -> Entitlements:
         """Return the entitlements of the caller's organization."""
@@ -169,9 +174,28 @@ class Charges:
     def _settle_pending(self) -> None:
         pending, self._pending = self._pending, []
         for caller, reservation, amount in pending:
-            task = asyncio.create_task(self._end(caller, reservation, amount))
-            self._settlements.add(task)
-            task.add_done_callback(self._settlements.discard)
+            if reservation.release is None:
+                self._start_ending(caller, reservation, amount)
+                continue
+            # A task for each settlement would cost more than the rest of it.
+            settlement = self._driver.submit(msgspec.structs.replace(reservation.release, amount=amount))
+            self._settlements.add(settlement)
+            settlement.add_done_callback(functools.partial(self._check_settlement, caller, reservation, amount))
+
+    def _check_settlement(
+        self, caller: UsageCaller, reservation: Reservation, amount: int | None, settlement: asyncio.Future[CommandResult]
+    ) -> None:
+        """Count a settlement that was written, or begin its repetition, which also handles refusals."""
+        self._settlements.discard(settlement)
+        if not settlement.cancelled() and settlement.exception() is None and isinstance(settlement.result(), HoldSettled):
+            _count_settlement(amount)
+        else:
+            self._start_ending(caller, reservation, amount)
+
+    def _start_ending(self, caller: UsageCaller, reservation: Reservation, amount: int | None) -> None:
+        task = asyncio.create_task(self._end(caller, reservation, amount))
+        self._settlements.add(task)
+        task.add_done_callback(self._settlements.discard)
 
     async def drain(self) -> None:
         """Wait until every settlement is written."""
@@ -230,7 +254,7 @@ class Charges:
             except Exception:
                 log.exception("a reservation could not be settled: %s", reservation.hold_id)
                 break
-        metrics.SETTLEMENTS.labels("released" if amount is None else "settled").inc()
+        _count_settlement(amount)
 
     async def _charge_without_hold(self, caller: UsageCaller, reservation: Reservation, amount: int) -> None:
         try:
@@ -238,6 +262,10 @@ class Charges:
             await self._driver.run(authorization.authorize(caller, request, reservation.next_key or f"mcp:{reservation.hold_id}"))
         except DomainError as refusal:
             log.warning("a call after its hold ended was not charged: %s %s", refusal.code, reservation.hold_id)
+
+
+def _count_settlement(amount: int | None) -> None:
+    metrics.SETTLEMENTS.labels("released" if amount is None else "settled").inc()
 
 
 def _charged_amount(reservation: Reservation, answer: Answer | None, *, cancelled: bool) -> int | None:
