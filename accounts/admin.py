@@ -10,7 +10,8 @@ from django.template.response import TemplateResponse
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 
-from contextmcp.common.admin_base import MarksTestClocks, ReadOnlyAdmin, confirmed_action
+from contextmcp.common.admin_base import ORGANIZATION_PATHS, MarksTestClocks, ReadOnlyAdmin, confirmed_action
+from contextmcp.common.admin_filters import indexed_values_filter
 from contextmcp.common.clock import now
 
 from .admin_users import MembershipInline
@@ -27,8 +28,8 @@ from .services import service_keys
 class OrganizationAdmin(MarksTestClocks, ReadOnlyAdmin):
     allowed_changes = ("change",)
     list_display = ["name", "slug", "email", "created_at", "closed_at", "clock"]
-    list_filter = [("closed_at", admin.EmptyFieldListFilter)]
-    search_fields = ["name", "slug", "email", "id", "memberships__user__email"]
+    list_filter = [("closed_at", admin.EmptyFieldListFilter), "created_at"]
+    search_fields = ["name__istartswith", "slug__startswith", "email__istartswith", "id", "memberships__user__email__startswith"]
     fields = ["id", "name", "slug", "email", "created_at", "closed_at", "clock_offset", "test_clock_id"]
     readonly_fields = ["id", "slug", "created_at", "closed_at", "clock_offset", "test_clock_id"]
     inlines = [MembershipInline]
@@ -54,7 +55,7 @@ class MembershipAdmin(ReadOnlyAdmin):
     list_display = ["user", "organization", "role", "created_at"]
     list_filter = ["role"]
     list_select_related = ["user", "organization"]
-    search_fields = ["user__email", "organization__name"]
+    search_fields = ["user__email__startswith", *ORGANIZATION_PATHS]
     fields = ["organization", "user", "role", "created_at"]
     readonly_fields = ["organization", "user", "created_at"]
     actions = ["remove"]
@@ -75,8 +76,9 @@ class MembershipAdmin(ReadOnlyAdmin):
 @admin.register(Invitation)
 class InvitationAdmin(ReadOnlyAdmin):
     list_display = ["email", "organization", "role", "created_at", "expires_at", "sent_at", "accepted_at", "revoked_at"]
+    list_filter = [("accepted_at", admin.EmptyFieldListFilter), ("revoked_at", admin.EmptyFieldListFilter), "created_at"]
     list_select_related = ["organization"]
-    search_fields = ["email", "organization__name"]
+    search_fields = ["email__startswith", *ORGANIZATION_PATHS]
     fields = [*list_display, "invited_by", "accepted_by"]
 
 
@@ -85,9 +87,9 @@ class ApiKeyAdmin(MarksTestClocks, ReadOnlyAdmin):
     """Shows identifying fields of keys. Hashes are not shown."""
 
     list_display = ["name", "hint", "organization", "created_by", "state", "expires_at", "last_used_at"]
-    list_filter = ["environment", ("revoked_at", admin.EmptyFieldListFilter)]
+    list_filter = [("revoked_at", admin.EmptyFieldListFilter), "created_at"]
     list_select_related = ["organization", "created_by"]
-    search_fields = ["name", "public_id", "organization__name", "created_by__email"]
+    search_fields = ["public_id__startswith", "id", *ORGANIZATION_PATHS, "created_by__email__startswith"]
     fields = [
         "id",
         "name",
@@ -119,7 +121,7 @@ class ApiKeyAdmin(MarksTestClocks, ReadOnlyAdmin):
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str) -> tuple[QuerySet[ApiKey], bool]:
         """Search by the hint that pages show, or by the beginning of a key."""
-        return super().get_search_results(request, queryset, public_part(search_term))  # type: ignore[no-any-return]
+        return super().get_search_results(request, queryset, public_part(search_term))
 
     @confirmed_action(
         "Revoke the key",
@@ -139,7 +141,7 @@ class ServiceKeyAdmin(ReadOnlyAdmin):
     recent_authentication = True
     list_display = ["__str__", "scopes", "expires_at", "revoked_at", "last_used_at"]
     list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
-    search_fields = ["name", "public_id"]
+    search_fields = ["name__istartswith", "public_id__startswith"]
     actions = ["rotate", "revoke"]
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
@@ -193,10 +195,10 @@ class ServiceKeyAdmin(ReadOnlyAdmin):
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin):
     list_display = ["created_at", "action_shown", "target_shown", "organization", "actor", "reason", "ip_address"]
-    list_filter = ["action"]
+    ordering = ["-created_at", "-id"]
+    list_filter = [indexed_values_filter("action"), "created_at"]
     list_select_related = ["organization", "actor_user", "actor_key"]
-    date_hierarchy = "created_at"
-    search_fields = ["action", "target", "organization__name", "actor_user__email", "request_id"]
+    search_fields = ["target__startswith", *ORGANIZATION_PATHS, "actor_user__email__startswith", "request_id"]
     fields = [
         "created_at",
         "action",

@@ -57,7 +57,7 @@ class MembershipInline(ReadOnlyRows, TabularInline):  # type: ignore[misc]
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg]
+class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg, misc]
     # Deleting would cascade to memberships, possibly of an organization's last owner. Staff deactivate accounts instead.
     allowed_changes = ("add", "change")
     recent_authentication = True
@@ -66,7 +66,7 @@ class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg]
     ordering = ["email"]
     list_display = ["email", "name", "is_active", "is_staff", "date_joined"]
     list_filter = ["is_active", "is_staff"]
-    search_fields = ["email", "name"]
+    search_fields = ["email__startswith", "name__istartswith"]
     inlines = [MembershipInline]
     fieldsets = [
         (None, {"fields": ["email", "name"]}),
@@ -149,7 +149,7 @@ class EmailAddressAdmin(ReadOnlyAdmin):
     list_display = ["email", "user", "primary", "verified"]
     list_filter = ["primary", "verified"]
     list_select_related = ["user"]
-    search_fields = ["email", "user__email"]
+    search_fields = ["email__startswith", "user__email__startswith"]
     fields = ["email", "user", "primary", "verified"]
     actions = ["verify"]
 
@@ -170,7 +170,7 @@ class AuthenticatorAdmin(ReadOnlyAdmin):
     list_display = ["user", "type", "created_at", "last_used_at"]
     list_filter = ["type"]
     list_select_related = ["user"]
-    search_fields = ["user__email"]
+    search_fields = ["user__email__startswith"]
     fields = ["user", "type", "created_at", "last_used_at"]
     actions = None
 

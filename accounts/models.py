@@ -158,6 +158,7 @@ class Invitation(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        indexes: ClassVar = [models.Index(fields=["email"], opclasses=["varchar_pattern_ops"], name="invitation_by_email")]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 "organization", Lower("email"), condition=Q(accepted_at=None, revoked_at=None), name="invitation_unique_pending"
@@ -194,6 +195,7 @@ class ApiKey(models.Model):
         ordering = ["-created_at", "-id"]
         verbose_name = "API key"
         permissions: ClassVar = [("revoke_apikey", "Can revoke an API key")]
+        indexes: ClassVar = [models.Index(fields=["-id"], condition=~Q(revoked_at=None), name="key_revoked")]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.hint})"
@@ -261,6 +263,9 @@ class AuditEvent(models.Model):
             models.Index(fields=["-created_at", "-id"], name="audit_newest_first"),
             # Used to limit invitations by recipient across organizations.
             models.Index(fields=["target", "-created_at"], condition=Q(action__startswith="invitation."), name="audit_invitations"),
+            models.Index(fields=["action", "-created_at", "-id"], name="audit_by_action"),
+            models.Index(fields=["target"], opclasses=["varchar_pattern_ops"], name="audit_by_target"),
+            models.Index(fields=["request_id"], condition=~Q(request_id=""), name="audit_by_request"),
         ]
 
     def __str__(self) -> str:

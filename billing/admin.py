@@ -3,17 +3,18 @@
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Count, QuerySet
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 
 from accounts.authentication import staff
-from contextmcp.common.admin_base import OrganizationRowsAdmin, ReadOnlyAdmin, confirmed_action
+from contextmcp.common.admin_base import ORGANIZATION_PATHS, OrganizationRowsAdmin, ReadOnlyAdmin, confirmed_action
+from contextmcp.common.admin_filters import choices_filter, indexed_values_filter
 from contextmcp.common.money import format_amount
 
 from . import reconciliation
-from .admin_base import MAX_STRIPE_ROWS
+from .admin_base import INTERVALS, MAX_STRIPE_ROWS, SUBSCRIPTION_STATUSES, RedactedPage
 from .admin_documents import day
 from .admin_plan_migration import move as move_action
 from .errors import EventWithoutSubject, NoCustomer
@@ -43,9 +44,9 @@ def _count_rows(number: int, noun: str) -> str:
 
 
 @admin.register(BillingAccount)
-class BillingAccountAdmin(OrganizationRowsAdmin):
+class BillingAccountAdmin(RedactedPage, OrganizationRowsAdmin):
     list_display = ("organization", "stripe_customer_id", "currency", "trial_used_at", "synced_at", "customer_deleted_at")
-    search_fields = (*OrganizationRowsAdmin.search_fields, "stripe_customer_id")
+    search_fields = (*ORGANIZATION_PATHS, "stripe_customer_id")
     actions = ("sync", "reconcile")
 
     @_sync_action
@@ -65,7 +66,7 @@ class BillingAccountAdmin(OrganizationRowsAdmin):
 
 
 @admin.register(SubscriptionState)
-class SubscriptionStateAdmin(OrganizationRowsAdmin):
+class SubscriptionStateAdmin(RedactedPage, OrganizationRowsAdmin):
     list_display = (
         "organization",
         "plan_version",
@@ -76,9 +77,14 @@ class SubscriptionStateAdmin(OrganizationRowsAdmin):
         "cancel_at",
         "grace_until",
     )
-    list_filter = ("status", "collection_paused", "interval", "plan_version")
+    list_filter = (
+        choices_filter("status", lambda: SUBSCRIPTION_STATUSES),
+        ("collection_paused", admin.EmptyFieldListFilter),
+        choices_filter("interval", lambda: INTERVALS),
+        "plan_version",
+    )
     list_select_related = ("organization", "plan_version")
-    search_fields = (*OrganizationRowsAdmin.search_fields, "stripe_subscription_id", "stripe_customer_id")
+    search_fields = (*ORGANIZATION_PATHS, "stripe_subscription_id", "stripe_customer_id")
     readonly_fields = ("price", "change")
     actions = ("sync", "move")
     move = move_action
@@ -109,9 +115,9 @@ class SubscriptionStateAdmin(OrganizationRowsAdmin):
 
 
 @admin.register(WebhookEvent)
-class WebhookEventAdmin(ReadOnlyAdmin):
+class WebhookEventAdmin(RedactedPage, ReadOnlyAdmin):
     list_display = ("received_at", "type", "customer", "state_shown", "problem", "processed_at")
-    list_filter = ("state", "source", "type")
+    list_filter = ("state", "source", indexed_values_filter("type"), "received_at")
     search_fields = ("event_id", "subject", "type")
     fields = (
         "event_id",
@@ -176,20 +182,22 @@ class ReconciliationRunAdmin(ReadOnlyAdmin):
     readonly_fields = ("drifts_found",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReconciliationRun]:
-        return super().get_queryset(request).annotate(drift_count=Count("drifts"))  # type: ignore[no-any-return]
+        # Counted for the rows of the page only. With a join, Postgres would count the differences of all runs.
+        drifts = Drift.objects.order_by().filter(run=OuterRef("pk")).values("run").annotate(number=Count("pk")).values("number")
+        return super().get_queryset(request).annotate(drift_count=Subquery(drifts))  # type: ignore[no-any-return]
 
     @admin.display(description="differences")
     def drifts_found(self, run: ReconciliationRun) -> str:
         address = reverse("admin:billing_drift_changelist")
-        return format_html('<a href="{}?run__id__exact={}">{}</a>', address, run.pk, run.drift_count)  # type: ignore[attr-defined]
+        return format_html('<a href="{}?run__id__exact={}">{}</a>', address, run.pk, run.drift_count or 0)  # type: ignore[attr-defined]
 
 
 @admin.register(Drift)
-class DriftAdmin(ReadOnlyAdmin):
+class DriftAdmin(RedactedPage, ReadOnlyAdmin):
     list_display = ("kind", "subject", "organization", "repaired", "created_at", "run")
-    list_filter = ("kind", "repaired")
+    list_filter = (indexed_values_filter("kind"), "repaired", "created_at")
     list_select_related = ("organization", "run")
-    search_fields = ("subject", "organization__name")
+    search_fields = ("subject", *ORGANIZATION_PATHS)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup == "run__id__exact" or super().lookup_allowed(lookup, value, request)

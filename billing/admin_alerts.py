@@ -5,7 +5,7 @@ from django.http import HttpRequest
 
 from accounts import audit
 from accounts.authentication import staff
-from contextmcp.common.admin_base import ReadOnlyAdmin, confirmed_action
+from contextmcp.common.admin_base import ORGANIZATION_PATHS, ReadOnlyAdmin, confirmed_action
 
 from .models import OperatorAlert, StripeRequestWindow, TrialRecord
 from .operator_alerts import resolve_alert
@@ -13,10 +13,11 @@ from .operator_alerts import resolve_alert
 
 @admin.register(OperatorAlert)
 class OperatorAlertAdmin(ReadOnlyAdmin):
+    ordering = ("-last_seen_at", "-id")
     list_display = ("code", "message", "occurrences", "first_seen_at", "last_seen_at", "organization", "resolved_at")
     list_filter = (("resolved_at", admin.EmptyFieldListFilter),)
     list_select_related = ("organization",)
-    search_fields = ("code", "message", "organization__name")
+    search_fields = ("code__startswith", *ORGANIZATION_PATHS)
     actions = ("resolve",)
 
     @confirmed_action(
@@ -35,11 +36,10 @@ class TrialRecordAdmin(ReadOnlyAdmin):
     list_display = ("organization", "kind", "value", "created_at")
     list_filter = ("kind",)
     list_select_related = ("organization",)
-    search_fields = ("organization__name", "value")
+    search_fields = ORGANIZATION_PATHS
 
 
 @admin.register(StripeRequestWindow)
 class StripeRequestWindowAdmin(ReadOnlyAdmin):
     list_display = ("subject", "starts_at", "requests")
     search_fields = ("subject",)
-    ordering = ("-starts_at",)

@@ -11,11 +11,13 @@ from django.utils.safestring import SafeString
 
 from accounts.authentication import staff
 from billing.documents.stripe_documents import to_datetime
-from contextmcp.common.admin_base import OrganizationRowsAdmin, ReadOnlyAdmin
+from contextmcp.common.admin_base import ORGANIZATION_PATHS, OrganizationRowsAdmin, ReadOnlyAdmin
+from contextmcp.common.admin_filters import choices_filter, indexed_values_filter
 from contextmcp.common.errors import DomainError
 from contextmcp.common.money import format_amount
+from entitlements.catalog import CATALOG
 
-from .admin_base import amount
+from .admin_base import ADJUSTMENT_STATUSES, BILLING_REASONS, INTERVALS, INVOICE_STATUSES, RedactedPage, amount
 from .catalog import prices
 from .models import Adjustment, BillingAction, BillingNotification, CheckoutAttempt, Invoice, MeterReport, PlanPrice
 
@@ -26,10 +28,16 @@ _LINE = "<tr>" + '<td class="pr-4">{}</td>' * len(_COLUMNS) + "</tr>"
 
 
 @admin.register(Invoice)
-class InvoiceAdmin(OrganizationRowsAdmin):
+class InvoiceAdmin(RedactedPage, OrganizationRowsAdmin):
     list_display = ("number", "organization", "status", "total_shown", "amount_refunded_shown", "attempt_count", "created_at", "paid_at")
-    list_filter = ("status", "billing_reason", "currency")
-    search_fields = (*OrganizationRowsAdmin.search_fields, "number", "stripe_invoice_id", "stripe_subscription_id", "payment_ids")
+    ordering = ("-created_at", "-id")
+    list_filter = (
+        choices_filter("status", lambda: INVOICE_STATUSES),
+        choices_filter("billing_reason", lambda: BILLING_REASONS),
+        choices_filter("currency", lambda: sorted(set(PlanPrice.objects.values_list("currency", flat=True)))),
+        "created_at",
+    )
+    search_fields = (*ORGANIZATION_PATHS, "number__istartswith", "stripe_invoice_id", "stripe_subscription_id", "payment_ids__has_word")
     fields = (
         "organization",
         "number",
@@ -91,8 +99,9 @@ class InvoiceAdmin(OrganizationRowsAdmin):
 @admin.register(Adjustment)
 class AdjustmentAdmin(OrganizationRowsAdmin):
     list_display = ("stripe_id", "kind", "organization", "status", "reason", "amount_shown", "created_at")
-    list_filter = ("kind", "status")
-    search_fields = (*OrganizationRowsAdmin.search_fields, "stripe_id", "stripe_charge_id", "stripe_payment_intent_id", "stripe_invoice_id")
+    ordering = ("-created_at", "-id")
+    list_filter = ("kind", choices_filter("status", lambda: ADJUSTMENT_STATUSES), "created_at")
+    search_fields = (*ORGANIZATION_PATHS, "stripe_id", "stripe_charge_id", "stripe_payment_intent_id", "stripe_invoice_id")
     fields = (
         "organization",
         "kind",
@@ -111,26 +120,26 @@ class AdjustmentAdmin(OrganizationRowsAdmin):
 
 
 @admin.register(CheckoutAttempt)
-class CheckoutAttemptAdmin(OrganizationRowsAdmin):
+class CheckoutAttemptAdmin(RedactedPage, OrganizationRowsAdmin):
     list_display = ("id", "organization", "plan", "interval", "state", "created_by", "created_at")
-    list_filter = ("state", "plan")
+    list_filter = ("state", choices_filter("plan", lambda: [plan.name for plan in CATALOG.plans]), "created_at")
     list_select_related = ("organization", "created_by")
-    search_fields = (*OrganizationRowsAdmin.search_fields, "session_id", "created_by__email")
+    search_fields = (*ORGANIZATION_PATHS, "id", "session_id", "created_by__email__startswith")
 
 
 @admin.register(BillingAction)
-class BillingActionAdmin(OrganizationRowsAdmin):
+class BillingActionAdmin(RedactedPage, OrganizationRowsAdmin):
     list_display = ("id", "kind", "organization", "state", "error", "created_by", "created_at")
-    list_filter = ("state", "kind")
+    list_filter = ("state", indexed_values_filter("kind"), "created_at")
     list_select_related = ("organization", "created_by")
-    search_fields = (*OrganizationRowsAdmin.search_fields, "created_by__email")
+    search_fields = (*ORGANIZATION_PATHS, "id", "created_by__email__startswith")
 
 
 @admin.register(BillingNotification)
-class BillingNotificationAdmin(OrganizationRowsAdmin):
+class BillingNotificationAdmin(RedactedPage, OrganizationRowsAdmin):
     list_display = ("kind", "organization", "object_id", "due_at", "sent_at", "canceled_at", "attempts", "error")
-    list_filter = ("kind", ("sent_at", admin.EmptyFieldListFilter))
-    search_fields = (*OrganizationRowsAdmin.search_fields, "object_id")
+    list_filter = (indexed_values_filter("kind"), ("sent_at", admin.EmptyFieldListFilter), "created_at")
+    search_fields = (*ORGANIZATION_PATHS, "object_id")
 
 
 class PlanPriceForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -155,7 +164,7 @@ class PlanPriceAdmin(ReadOnlyAdmin):
 
     form = PlanPriceForm
     list_display = ("plan_version", "interval", "feature", "stripe_price_id", "amount_shown", "current")
-    list_filter = ("current", "interval")
+    list_filter = ("current", choices_filter("interval", lambda: (*INTERVALS, PlanPrice.OVERAGE)))
     list_select_related = ("plan_version",)
     search_fields = ("stripe_price_id", "stripe_product_id", "lookup_key")
     detail_fields = (
@@ -188,8 +197,8 @@ class PlanPriceAdmin(ReadOnlyAdmin):
 @admin.register(MeterReport)
 class MeterReportAdmin(OrganizationRowsAdmin):
     list_display = ("identifier", "organization", "feature", "units", "state", "attempts", "sent_at", "error")
-    list_filter = ("state", "feature", "repair")
-    search_fields = (*OrganizationRowsAdmin.search_fields, "identifier", "stripe_customer_id")
+    list_filter = ("state", choices_filter("feature", lambda: [meter.name for meter in CATALOG.features]), "repair", "created_at")
+    search_fields = (*ORGANIZATION_PATHS, "identifier", "organization__billing_account__stripe_customer_id")
 
 
 def day(seconds: Any) -> str:

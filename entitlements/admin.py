@@ -7,9 +7,11 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from accounts.authentication import staff
-from contextmcp.common.admin_base import MarksTestClocks, ReadOnlyAdmin, confirmed_action
+from contextmcp.common.admin_base import ORGANIZATION_PATHS, MarksTestClocks, ReadOnlyAdmin, confirmed_action
+from contextmcp.common.admin_filters import choices_filter
 from contextmcp.common.clock import now
 
+from .catalog import CATALOG
 from .errors import GrantOfSubscription
 from .forms import MANUAL_SOURCES, GrantForm, OverrideForm
 from .manager import EntitlementsManager
@@ -37,7 +39,7 @@ class AppendOnlyAdmin(MarksTestClocks, ReadOnlyAdmin):
 @admin.register(PlanVersion)
 class PlanVersionAdmin(ReadOnlyAdmin):
     list_display = ["plan", "version", "published_at", "subscribers"]
-    list_filter = ["plan"]
+    list_filter = [choices_filter("plan", lambda: [plan.name for plan in CATALOG.plans])]
 
     @display(description="Subscribers")  # type: ignore[untyped-decorator]
     def subscribers(self, version: PlanVersion) -> int:
@@ -48,9 +50,9 @@ class PlanVersionAdmin(ReadOnlyAdmin):
 class GrantAdmin(AppendOnlyAdmin):
     form = GrantForm
     list_display = ["organization", "plan_version", "source", "starts_at", "ends_at", "state", "reason", "created_by"]
-    list_filter = ["source", "plan_version"]
+    list_filter = ["source", "plan_version", "created_at"]
     list_select_related = ["organization", "plan_version", "created_by"]
-    search_fields = ["organization__name", "organization__slug", "reference", "reason"]
+    search_fields = [*ORGANIZATION_PATHS, "reference"]
     autocomplete_fields = ["organization"]
     add_fields = GrantForm.Meta.fields
     view_fields = (
@@ -111,9 +113,12 @@ class GrantAdmin(AppendOnlyAdmin):
 class OverrideAdmin(AppendOnlyAdmin):
     form = OverrideForm
     list_display = ["organization", "feature", "shown_value", "ends_at", "state", "reason", "created_by"]
-    list_filter = ["feature", ("ended_at", admin.EmptyFieldListFilter)]
+    list_filter = [
+        choices_filter("feature", lambda: [feature.name for feature in CATALOG.features]),
+        ("ended_at", admin.EmptyFieldListFilter),
+    ]
     list_select_related = ["organization", "created_by"]
-    search_fields = ["organization__name", "organization__slug", "reason"]
+    search_fields = ORGANIZATION_PATHS
     autocomplete_fields = ["organization"]
     add_fields = ("organization", "feature", "value", "unlimited", "ends_at", "reason")
     view_fields = ("organization", "feature", "shown_value", "state", "ends_at", "ended_at", "reason", "created_by", "created_at")

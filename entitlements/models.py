@@ -95,6 +95,7 @@ class Grant(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["organization", "ends_at"], name="grant_by_organization"),
             models.Index(fields=["ends_at"], condition=Q(ends_at__isnull=False), name="grant_by_end"),
+            models.Index(fields=["reference"], condition=~Q(reference=""), name="grant_by_reference"),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(ends_at=None) | Q(ends_at__gte=F("starts_at")), name="grant_ends_after_start"),

@@ -6,7 +6,7 @@ from django.http import HttpRequest
 
 from accounts.authentication import staff
 from accounts.oauth_models import OAuthGrant
-from contextmcp.common.admin_base import ReadOnlyAdmin, confirmed_action
+from contextmcp.common.admin_base import ORGANIZATION_PATHS, ReadOnlyAdmin, confirmed_action
 
 from . import grants
 
@@ -21,7 +21,7 @@ class OAuthGrantAdmin(ReadOnlyAdmin):
     list_display = ["client_name", "client_id", "organization", "user", "created_at", "last_used_at", "revoked_at"]
     list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
     list_select_related = ["membership__organization", "membership__user"]
-    search_fields = ["client_name", "client_id", "membership__organization__name", "membership__user__email"]
+    search_fields = ["id", "client_id", *(f"membership__{path}" for path in ORGANIZATION_PATHS), "membership__user__email__startswith"]
     fields = ["id", "client_name", "client_id", "membership", "scopes", "resources", "redirect_uri"]
     fields += ["created_at", "redeemed_at", "last_used_at", "revoked_at"]
     readonly_fields = fields
@@ -49,6 +49,6 @@ class OAuthGrantAdmin(ReadOnlyAdmin):
 class ClientAdmin(ReadOnlyAdmin):
     list_display = ["name", "id", "type", "created_at"]
     list_filter = ["type"]
-    search_fields = ["id", "name"]
+    search_fields = ["id", "name__istartswith"]
     fields = ["id", "name", "type", "redirect_uris", "scopes", "created_at"]
     readonly_fields = fields

@@ -83,6 +83,8 @@ class BillingAction(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["organization", "kind"], name="action_by_organization"),
             models.Index(fields=["organization", "-created_at"], condition=Q(state="failed"), name="action_failed"),
+            models.Index(fields=["kind", "-id"], name="action_by_kind"),
+            models.Index(fields=["-id"], condition=Q(state__in=["pending", "waiting", "failed"]), name="action_unfinished"),
         ]
 
     def __str__(self) -> str:

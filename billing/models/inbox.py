@@ -52,6 +52,9 @@ class WebhookEvent(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["subject"], condition=Q(state="pending"), name="inbox_pending_by_subject"),
             models.Index(fields=["received_at"], condition=Q(state__in=["pending", "dead"]), name="inbox_unfinished"),
+            models.Index(fields=["subject"], name="inbox_by_subject"),
+            models.Index(fields=["type", "-id"], name="inbox_by_type"),
+            models.Index(fields=["-id"], condition=Q(source="reconciliation"), name="inbox_reconciled"),
         ]
 
     def __str__(self) -> str:

@@ -1,9 +1,22 @@
 """Invoices, and the refunds, disputes and credit notes that belong to them."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
+
+
+@models.TextField.register_lookup
+class HasWord(models.Lookup):
+    """Whether a text that consists of words separated by spaces contains a word."""
+
+    lookup_name = "has_word"
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
+        text, text_values = self.process_lhs(compiler, connection)
+        word, word_values = self.process_rhs(compiler, connection)
+        # The expression of the index (migration `list_indexes`).
+        return f"string_to_array({text}, ' ') @> ARRAY[{word}]::text[]", [*text_values, *word_values]
 
 
 class Invoice(models.Model):
@@ -45,6 +58,7 @@ class Invoice(models.Model):
             models.Index(fields=["organization", "-created_at"], name="invoice_by_organization"),
             models.Index(fields=["organization", "-paid_at"], condition=Q(paid_at__isnull=False), name="invoice_paid"),
             models.Index(fields=["organization", "-failed_at"], condition=Q(failed_at__isnull=False), name="invoice_failed"),
+            models.Index(fields=["-created_at", "-id"], name="invoice_newest_first"),
         ]
 
     def __str__(self) -> str:
@@ -76,6 +90,10 @@ class Adjustment(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["organization", "-created_at"], name="adjustment_by_organization"),
             models.Index(fields=["-created_at"], condition=Q(kind="dispute"), name="adjustment_disputes"),
+            models.Index(fields=["-created_at", "-id"], name="adjustment_newest_first"),
+            models.Index(fields=["stripe_charge_id"], condition=~Q(stripe_charge_id=""), name="adjustment_by_charge"),
+            models.Index(fields=["stripe_payment_intent_id"], condition=~Q(stripe_payment_intent_id=""), name="adjustment_by_intent"),
+            models.Index(fields=["stripe_invoice_id"], condition=~Q(stripe_invoice_id=""), name="adjustment_by_invoice"),
         ]
 
     def __str__(self) -> str:

@@ -39,6 +39,7 @@ class MeterReport(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["created_at"], condition=Q(state="pending"), name="meter_report_pending"),
             models.Index(fields=["-created_at"], condition=Q(state="dead"), name="meter_report_dead"),
+            models.Index(fields=["-id"], condition=Q(repair=True), name="meter_report_repairs"),
         ]
 
     def __str__(self) -> str:

@@ -30,7 +30,11 @@ class BillingNotification(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints: ClassVar = [models.UniqueConstraint(fields=["kind", "object_id", "transition"], name="notification_unique")]
-        indexes: ClassVar = [models.Index(fields=["due_at"], condition=Q(sent_at=None, canceled_at=None), name="notification_pending")]
+        indexes: ClassVar = [
+            models.Index(fields=["due_at"], condition=Q(sent_at=None, canceled_at=None), name="notification_pending"),
+            models.Index(fields=["object_id"], name="notification_by_object"),
+            models.Index(fields=["-id"], condition=Q(sent_at=None), name="notification_unsent"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.object_id} {self.transition}"

@@ -55,7 +55,10 @@ class Drift(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        indexes: ClassVar = [models.Index(fields=["-created_at"], condition=Q(repaired=False), name="drift_unrepaired")]
+        indexes: ClassVar = [
+            models.Index(fields=["-created_at"], condition=Q(repaired=False), name="drift_unrepaired"),
+            models.Index(fields=["subject"], name="drift_by_subject"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.subject}"

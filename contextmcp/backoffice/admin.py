@@ -14,6 +14,7 @@ from procrastinate.jobs import Status
 from accounts import audit
 from accounts.authentication import staff
 from contextmcp.common.admin_base import ReadOnlyAdmin, confirmed_action
+from contextmcp.common.admin_filters import choices_filter, indexed_values_filter
 from contextmcp.common.clock import now
 from contextmcp.common.models import OutgoingEmail
 
@@ -29,9 +30,12 @@ for _model in list(admin.site._registry):
 @admin.register(ProcrastinateJob)
 class JobAdmin(ReadOnlyAdmin):
     list_display = ["id", "task_name", "queue_name", "status", "attempts", "scheduled_at"]
-    list_filter = ["status", "queue_name", "task_name"]
+    list_filter = [
+        choices_filter("status", lambda: [status.value for status in Status]),
+        choices_filter("queue_name", lambda: sorted({task.queue for task in app.tasks.values()})),
+        choices_filter("task_name", lambda: sorted(app.tasks)),
+    ]
     search_fields = ["task_name", "lock"]
-    ordering = ["-id"]
     fields = ["id", "task_name", "queue_name", "status", "attempts", "priority", "lock", "queueing_lock", "args", "scheduled_at"]
     actions = ["retry", "cancel"]
 
@@ -62,9 +66,8 @@ class JobAdmin(ReadOnlyAdmin):
 @admin.register(OutgoingEmail)
 class OutgoingEmailAdmin(ReadOnlyAdmin):
     list_display = ["created_at", "category", "recipients", "subject", "state", "attempts", "last_error", "sent_at"]
-    list_filter = ["state", "category"]
-    search_fields = ["recipients", "subject", "reference"]
-    date_hierarchy = "created_at"
+    list_filter = ["state", indexed_values_filter("category"), "created_at"]
+    search_fields = ["recipients__contains", "reference"]
     fields = [*list_display, "reference", "organization_id", "next_attempt_at", "expires_at"]
     readonly_fields = fields
     actions = ["retry"]

@@ -12,6 +12,8 @@ from django.template.response import TemplateResponse
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from .admin_lists import KeysetListMixin
+from .admin_search import MAX_RELATED, describe, search
 from .errors import DomainError
 
 # Staff check the selected rows before they confirm an action; a longer list would not be checked.
@@ -191,21 +193,34 @@ class ReadOnlyRows:
         return False
 
 
-class ReadOnlyAdmin(ReadOnlyRows, ModelAdmin):  # type: ignore[misc]
+class ReadOnlyAdmin(ReadOnlyRows, KeysetListMixin, ModelAdmin):  # type: ignore[misc]
     """Base of all admin classes. A change goes through a service: in `save_model`, if `allowed_changes` names it, or in an action.
 
     Actions of `confirmed_action` are offered only to staff who have the action's permission. A `DomainError` raised by `save_model` is
-    shown as a message, and the change and its log entry are rolled back.
+    shown as a message, and the change and its log entry are rolled back. `search_fields` has the paths of `admin_search.search`.
     """
 
-    # Counting all rows of a large table takes seconds.
-    show_full_result_count = False
     # Forms and actions require authentication within the last 15 minutes (contextmcp.backoffice.reauthentication).
     recent_authentication = False
+
+    search_help_text: Any = None
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        if self.search_fields and not self.search_help_text:
+            self.search_help_text = describe(self.model, self.search_fields)
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
         actions: dict[str, Any] = super().get_actions(request)
         return {name: each for name, each in actions.items() if _allowed(request, each[0])}
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
+        if not search_term.strip():
+            return queryset, False
+        results, complete = search(queryset, self.get_search_fields(request), search_term)
+        if not complete and request.resolver_match and str(request.resolver_match.url_name).endswith("_changelist"):
+            messages.warning(request, f"More than {MAX_RELATED} related rows match, so results are missing. Enter more characters.")
+        return results, False
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
@@ -216,8 +231,12 @@ class ReadOnlyAdmin(ReadOnlyRows, ModelAdmin):  # type: ignore[misc]
         return response
 
 
+# Paths that find rows of an organization.
+ORGANIZATION_PATHS = ("organization__name__istartswith", "organization__slug__startswith", "organization__id")
+
+
 class OrganizationRowsAdmin(MarksTestClocks, ReadOnlyAdmin):
     """Rows that belong to an organization."""
 
     list_select_related: Sequence[str] = ("organization",)
-    search_fields: Sequence[str] = ("organization__name", "organization__slug", "organization__id")
+    search_fields: Sequence[str] = ORGANIZATION_PATHS

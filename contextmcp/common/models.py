@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import Q
 
@@ -60,6 +61,9 @@ class OutgoingEmail(models.Model):
                 fields=["organization_id", "-created_at", "-id"], condition=Q(organization_id__isnull=False), name="email_by_organization"
             ),
             models.Index(fields=["-created_at"], condition=Q(state="failed"), name="email_failed"),
+            models.Index(fields=["category", "-id"], name="email_by_category"),
+            models.Index(fields=["reference"], condition=~Q(reference=""), name="email_by_reference"),
+            GinIndex(fields=["recipients"], name="email_by_recipient"),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(state="queued") | Q(text="", html=""), name="email_body_only_while_queued")

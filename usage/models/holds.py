@@ -38,6 +38,7 @@ class UsageHold(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["expires_at"], condition=Q(state="held"), name="usage_hold_due"),
             models.Index(fields=["organization", "feature", "period_start"], condition=Q(state="held"), name="usage_hold_open"),
+            models.Index(fields=["organization", "-id"], name="usage_hold_by_organization"),
         ]
 
     def __str__(self) -> str:

@@ -68,6 +68,7 @@ class WebhookDelivery(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="webhook_delivery_due"),
             models.Index(fields=["endpoint", "-created_at"], name="webhook_delivery_by_endpoint"),
+            models.Index(fields=["-id"], condition=Q(state="failed"), name="webhook_delivery_failed"),
         ]
 
     def __str__(self) -> str:

@@ -28,8 +28,6 @@ class MirrorAdmin(ReadOnlyAdmin):
 
     list_display = ("id", "livemode", "created", "djstripe_updated")
     search_fields = ("id",)
-    list_filter = ("livemode",)
-    ordering = ("-created",)
     fields = ("id", "livemode", "created", "djstripe_updated", "document")
     readonly_fields = fields
     actions = None
