@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from contextmcp.devstack.ports import Claims
+from contextmcp.devstack.postgres import ServiceError
 from contextmcp.devstack.services import REPOSITORY
 
 NOTES_PORT = 3600
@@ -49,6 +52,16 @@ def choose(home: Path, claims: Claims, named: Mapping[str, str]) -> McpUpstream:
         return McpUpstream({}, None)
     port = claims.first_free(NOTES_PORT)
     return McpUpstream(_environment(pricing or _example_prices(home, named), f"http://127.0.0.1:{port}/mcp"), port)
+
+
+def require_reachable(url: str) -> None:
+    """Raise `ServiceError` if nothing listens at the MCP server's URL."""
+    try:
+        parts = urlsplit(url)
+        address = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+        socket.create_connection(address, timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise ServiceError(f"MCP_UPSTREAM: no server answers at {url} ({error}). Start your MCP server first, then this demo.") from None
 
 
 def _environment(pricing: Path, upstream: str) -> dict[str, str]:

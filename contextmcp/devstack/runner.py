@@ -99,6 +99,8 @@ def demo(home: Path, *, once: bool) -> int:
     """Run the tour with a new database and a new simulator, then serve until stopped. With `once`, return the tour's result."""
     start = time.monotonic()
     with together(home) as (running, world), fresh_database(home, running, world.environment):
+        if "MCP_UPSTREAM" in world.environment:
+            mcp_upstream.require_reachable(world.environment["MCP_UPSTREAM"])
         shutil.rmtree(home / "stripe", ignore_errors=True)
         (home / "demo.json").unlink(missing_ok=True)
         with Supervisor(home / "logs", echo=False) as supervisor:

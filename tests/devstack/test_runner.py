@@ -77,6 +77,15 @@ def test_once_returns_the_result_of_the_tour(home: Path, python: Python, monkeyp
     assert belonging_to(home) == []
 
 
+def test_a_demo_needs_the_mcp_server_that_is_named(home: Path, python: Python, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ports.claims() as claims:
+        url = f"http://127.0.0.1:{claims.first_free(27400)}/mcp"
+    monkeypatch.setenv("MCP_UPSTREAM", url)
+    output, _ = start(python, "demo", "--once").communicate(timeout=60)
+    assert f"MCP_UPSTREAM: no server answers at {url}" in output and "Traceback" not in output
+    assert belonging_to(home) == []
+
+
 def test_an_interrupted_tour_is_a_failure(home: Path, python: Python, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOUR", "import time; print('walking', flush=True); time.sleep(60)")
     runner = start(python, "demo", "--once")
