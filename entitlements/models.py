@@ -96,6 +96,7 @@ class Grant(models.Model):
             models.Index(fields=["organization", "ends_at"], name="grant_by_organization"),
             models.Index(fields=["ends_at"], condition=Q(ends_at__isnull=False), name="grant_by_end"),
             models.Index(fields=["reference"], condition=~Q(reference=""), name="grant_by_reference"),
+            models.Index(fields=["plan_version", "ends_at"], condition=~Q(source="subscription"), name="grant_by_staff"),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(ends_at=None) | Q(ends_at__gte=F("starts_at")), name="grant_ends_after_start"),

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 
+from accounts.audit import record
+from accounts.models import User
 from billing.models import PlanPrice
 from billing.stripe.gateway import catalog as gateway
 from billing.stripe.gateway.client import is_configured
@@ -48,11 +51,28 @@ def plan_publish(catalog: Catalog = CATALOG) -> list[PublishStep]:
     return [*_versions(catalog), *(_Publisher(catalog, dry_run=True).run() if is_configured() else ())]
 
 
-def publish_catalog(catalog: Catalog = CATALOG) -> list[PublishStep]:
-    """Publish the catalog and return the executed steps. Without a Stripe key only the plan versions are published."""
+def publish_catalog(catalog: Catalog = CATALOG, *, actor: User | None = None, reason: str = "") -> list[PublishStep]:
+    """Publish the catalog and return the executed steps. Without a Stripe key only the plan versions are published.
+
+    With an `actor` (staff), one audit event is recorded for everything, in the transaction of the plan versions. Raises
+    `PublishedVersionChanged`, and Stripe's refusals. What was published before an error stays, and publishing again continues.
+    """
     steps = _versions(catalog)
-    versions.publish(catalog=catalog)
+    if actor is None:
+        versions.publish(catalog=catalog)
+    else:
+        intended = plan_publish(catalog)
+        with transaction.atomic():
+            before = _published()
+            versions.publish(catalog=catalog, audited=False)
+            after = {"versions": _published(), "steps": [str(step) for step in intended if step.state != "same"]}
+            record("catalog.published", organization=None, actor=actor, before={"versions": before}, after=after, reason=reason)
     return [*steps, *(_Publisher(catalog, dry_run=False).run() if is_configured() else ())]
+
+
+def _published() -> dict[str, int]:
+    """Return the newest published version of each plan."""
+    return {version.plan: version.version for version in PlanVersion.objects.newest()}
 
 
 def _versions(catalog: Catalog) -> list[PublishStep]:

@@ -25,6 +25,7 @@ class PlanPrice(models.Model):
 
     class Meta:
         ordering = ["plan_version", "interval"]
+        permissions: ClassVar = [("publish_plans", "Can publish the plans of the catalog")]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["plan_version", "interval", "feature"], condition=Q(current=True), name="price_unique_current"),
         ]

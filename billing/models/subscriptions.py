@@ -60,7 +60,10 @@ class SubscriptionState(models.Model):
 
     class Meta:
         ordering = ["-started_at", "-id"]
-        indexes: ClassVar = [models.Index(fields=["organization", "status"], name="subscription_by_organization")]
+        indexes: ClassVar = [
+            models.Index(fields=["organization", "status"], name="subscription_by_organization"),
+            models.Index(fields=["plan_version", "status"], name="subscription_by_plan_version"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.stripe_subscription_id} {self.status}"

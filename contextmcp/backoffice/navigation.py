@@ -69,6 +69,9 @@ MENU = {
     },
 }
 
+# Pages of the back office's own views in these groups: title, icon, URL name and permission.
+PAGES = {"Entitlements": [("Plans", "compare", "backoffice:plans", "entitlements.view_planversion")]}
+
 
 def environment(request: HttpRequest) -> list[str]:
     """Return the label and color of the environment badge."""
@@ -79,9 +82,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the sidebar: the dashboard and the pages that the user may view."""
     groups = [{"title": "", "items": [{"title": "Dashboard", "icon": "space_dashboard", "link": reverse("admin:index")}]}]
     for title, models in MENU.items():
-        items = [_item(request, label, icon) for label, icon in models.items()]
+        pages = [_page(request, *page) for page in PAGES.get(title, ())]
+        items = [*pages, *(_item(request, label, icon) for label, icon in models.items())]
         groups.append({"title": title, "separator": True, "items": [item for item in items if item]})  # type: ignore[dict-item]
     return [group for group in groups if group["items"]]
+
+
+def _page(request: HttpRequest, title: str, icon: str, url_name: str, permission: str) -> dict[str, str] | None:
+    return {"title": title, "icon": icon, "link": reverse(url_name)} if request.user.has_perm(permission) else None
 
 
 def _item(request: HttpRequest, label: str, icon: str) -> dict[str, str] | None:

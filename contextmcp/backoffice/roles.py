@@ -38,7 +38,13 @@ ROLES: dict[str, set[str]] = {
         *_ENTITLE,
     },
     "finance": {"accounts.handle_workitem", "billing.operate_billing", *_ENTITLE},
-    "engineer": {"accounts.handle_workitem", "billing.operate_billing", "billing.replay_webhookevent", "accounts.operate_jobs"},
+    "engineer": {
+        "accounts.handle_workitem",
+        "billing.operate_billing",
+        "billing.publish_plans",
+        "billing.replay_webhookevent",
+        "accounts.operate_jobs",
+    },
 }
 
 

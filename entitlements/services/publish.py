@@ -37,8 +37,11 @@ def plan_publish(catalog: Catalog = CATALOG) -> list[PublishChange]:
     return [_change(plan) for plan in catalog.plans]
 
 
-def publish(actor: Actor = None, catalog: Catalog = CATALOG) -> list[PublishChange]:
-    """Publish all new versions in one transaction and return the changes. Raises `PublishedVersionChanged` on a conflict."""
+def publish(actor: Actor = None, catalog: Catalog = CATALOG, *, audited: bool = True) -> list[PublishChange]:
+    """Publish all new versions in one transaction and return the changes. Raises `PublishedVersionChanged` on a conflict.
+
+    Each version is recorded in the audit log, unless the caller records all of them (`audited` is False).
+    """
     with transaction.atomic():
         lock_in_transaction(Namespace.CATALOG, "")
         changes = plan_publish(catalog)
@@ -49,7 +52,8 @@ def publish(actor: Actor = None, catalog: Catalog = CATALOG) -> list[PublishChan
         for change in new:
             document = catalog.plan(change.plan).document()
             version = PlanVersion.objects.create(plan=change.plan, version=change.version, document=document)
-            record("plan.published", organization=None, actor=actor, target=str(version), after=document)
+            if audited:
+                record("plan.published", organization=None, actor=actor, target=str(version), after=document)
         if new:
             invalidate(None)
     return changes
