@@ -14,7 +14,7 @@ from contextmcp.common.admin_base import ORGANIZATION_PATHS, MarksTestClocks, Re
 from contextmcp.common.admin_filters import indexed_values_filter
 from contextmcp.common.clock import now
 
-from .admin_users import MembershipInline
+from . import admin_users  # noqa: F401 - registers its pages
 from .authentication import staff
 from .forms import ServiceKeyForm
 from .key_format import public_part
@@ -26,17 +26,12 @@ from .services import service_keys
 
 @admin.register(Organization)
 class OrganizationAdmin(MarksTestClocks, ReadOnlyAdmin):
-    allowed_changes = ("change",)
     list_display = ["name", "slug", "email", "created_at", "closed_at", "clock"]
     list_filter = [("closed_at", admin.EmptyFieldListFilter), "created_at"]
     search_fields = ["name__istartswith", "slug__startswith", "email__istartswith", "id", "memberships__user__email__startswith"]
     fields = ["id", "name", "slug", "email", "created_at", "closed_at", "clock_offset", "test_clock_id"]
-    readonly_fields = ["id", "slug", "created_at", "closed_at", "clock_offset", "test_clock_id"]
-    inlines = [MembershipInline]
+    readonly_fields = fields
     actions = ["close"]
-
-    def save_model(self, request: HttpRequest, obj: Organization, form: Any, change: bool) -> None:
-        AuthManager(obj).update(staff(request), name=obj.name, email=obj.email)
 
     @confirmed_action(
         "Close the organization",

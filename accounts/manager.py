@@ -65,9 +65,9 @@ class AuthManager:
         """Return a queryset of the keys that the actor may see: all for admins and owners, otherwise their own."""
         return api_keys.visible_keys(self._checked(actor))
 
-    def update(self, actor: Caller | User | None, *, name: str, email: str) -> None:
+    def update(self, actor: Caller | User | None, *, name: str, email: str, reason: str = "") -> None:
         """Set the organization's name and billing email address. Raises `ValidationFailed`, `PermissionDenied`."""
-        organizations.update(self.organization, self._checked(actor), name=name, email=email)
+        organizations.update(self.organization, self._checked(actor), name=name, email=email, reason=reason)
 
     def close(self, actor: Caller | User | None, *, reason: str = "") -> None:
         """Close the organization; its keys, invitations and members lose access. Raises `PermissionDenied`, `ReauthenticationRequired`."""

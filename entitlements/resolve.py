@@ -78,7 +78,7 @@ def resolve(
     """
     # A grant that was ended before its start has an empty period and is ignored.
     grants, overrides = [grant for grant in grants if grant.starts_at != grant.ends_at], list(overrides)
-    held = max((grant for grant in grants if grant.holds(now)), key=lambda grant: _precedence(grant, offer), default=None)
+    held = grant_in_effect(grants, now, offer)
     plan = held.plan if held else offer.plans[0]
     source = held.source if held else Source.FREE
     anchor = held.anchor if held else holder.anchor
@@ -109,6 +109,12 @@ def resolve(
         etag="",
     )
     return replace(entitlements, etag=_etag(entitlements))
+
+
+def grant_in_effect(grants: Iterable[GrantInput], now: datetime, offer: PlanCatalog) -> GrantInput | None:
+    """Return the grant that determines the plan at `now`, or None if no grant is active (see `resolve`)."""
+    # A grant whose period is empty is never active.
+    return max((grant for grant in grants if grant.holds(now)), key=lambda grant: _precedence(grant, offer), default=None)
 
 
 def _precedence(grant: GrantInput, offer: PlanCatalog) -> tuple[int, bool, datetime, int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from django.db import connection
 from django.db.models import Sum
@@ -15,7 +15,7 @@ from entitlements.types import RATE_WINDOW_SECONDS, Entitlements, FeatureEntitle
 
 from .authorize.build import DERIVED_FEATURES, period_of
 from .history_query import HistoryQuery, SummaryRange, split_range
-from .models import Grain, OverageSetting, UsageCounter, UsageGauge, UsageToolSummary
+from .models import Grain, OverageSetting, UsageCounter, UsageGauge, UsageSummary, UsageToolSummary
 from .store import executor
 from .store.codec import Balance
 from .types import NO_KEY, NO_MEMBER
@@ -150,6 +150,28 @@ def tool_totals(since: datetime, organization: Organization | None = None, *, li
         days = days.filter(organization=organization)
     rows = days.values_list("tool", "feature").annotate(calls=Sum("events"), units=Sum("amount")).order_by("-calls", "tool", "feature")
     return [ToolTotal(*row) for row in rows[:limit]]
+
+
+def daily_totals(organization: Organization, since: datetime) -> dict[str, dict[datetime, int]]:
+    """Return the units used per day since the start of a day (UTC), by feature and day. Days without usage are absent."""
+    days = UsageSummary.objects.filter(organization=organization, grain=Grain.DAY, bucket__gte=since)
+    totals: dict[str, dict[datetime, int]] = {}
+    for feature, bucket, amount in days.values_list("feature", "bucket").annotate(units=Sum("amount")).order_by("feature", "bucket"):
+        totals.setdefault(feature, {})[bucket] = amount
+    return totals
+
+
+def top_totals(
+    organization: Organization, since: datetime, group: Literal["key", "member"], *, limit: int = 10
+) -> list[tuple[str, Any, int]]:
+    """Return (feature, key or member ID, units) since the start of a day (UTC), most units first.
+
+    Usage without a key or member has None.
+    """
+    column, missing = ("key_id", NO_KEY) if group == "key" else ("member_id", NO_MEMBER)
+    days = UsageSummary.objects.filter(organization=organization, grain=Grain.DAY, bucket__gte=since)
+    rows = days.values_list("feature", column).annotate(units=Sum("amount")).order_by("-units", "feature", column)
+    return [(feature, None if value == missing else value, units) for feature, value, units in rows[:limit]]
 
 
 def history(organization: Organization, query: HistoryQuery, *, limit: int | None = None) -> Iterator[Total]:

@@ -27,6 +27,9 @@ class OAuthGrantAdmin(ReadOnlyAdmin):
     readonly_fields = fields
     actions = ["disconnect"]
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        return lookup == "membership__organization__id__exact" or super().lookup_allowed(lookup, value, request)
+
     @admin.display(ordering="membership__organization__name")
     def organization(self, grant: OAuthGrant) -> str:
         return grant.membership.organization.name

@@ -120,7 +120,7 @@ def set_clock(organization: Organization, offset: timedelta, test_clock_id: str)
     invalidation.notify_now()
 
 
-def update(organization: Organization, actor: Caller | User | None, *, name: str, email: str) -> None:
+def update(organization: Organization, actor: Caller | User | None, *, name: str, email: str, reason: str = "") -> None:
     """Change the name and the billing address. Raises `ValidationFailed`, `PermissionDenied`."""
     if isinstance(actor, Caller):
         actor.require(scope="organization:write", permission="organization:manage")
@@ -133,5 +133,5 @@ def update(organization: Organization, actor: Caller | User | None, *, name: str
         row.save(update_fields=["name", "email"])
         after = {"name": name, "email": email}
         if after != before:
-            audit.record("organization.changed", organization=row, actor=actor, target=row.pk, before=before, after=after)
+            audit.record("organization.changed", organization=row, actor=actor, target=row.pk, before=before, after=after, reason=reason)
             organization_changed.send(sender=Organization, organization=row)

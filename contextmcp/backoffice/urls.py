@@ -4,11 +4,13 @@ from django.urls import path
 
 from . import reauthentication
 from .actions.views import action_page
+from .organization import urls as organization
 from .plans import views as plans
 
 app_name = "backoffice"
 urlpatterns = [
     *reauthentication.urlpatterns,
     *plans.urlpatterns,
+    *organization.urlpatterns,
     path("organizations/<uuid:organization_id>/actions/<slug:name>/", action_page, name="action"),
 ]

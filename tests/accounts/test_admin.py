@@ -126,16 +126,6 @@ def test_closing_an_organization(staff, acme):
 INLINE = {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
 
 
-def test_renaming_an_organization(staff, acme):
-    url = f"/admin/accounts/organization/{acme.pk}/change/"
-    assert staff.post(url, {"name": "Apex", "email": "b@apex.example"} | INLINE).status_code == 302
-    acme.refresh_from_db()
-    assert (acme.name, acme.email) == ("Apex", "b@apex.example")
-    assert AuditEvent.objects.get(action="organization.changed").before["name"] == "Acme"
-    staff.post(url, {"name": "Apex", "email": "b@apex.example"} | INLINE)
-    assert AuditEvent.objects.filter(action="organization.changed").count() == 1
-
-
 def test_refusal_is_shown_on_the_page(staff, acme, owner):
     url = f"/admin/accounts/membership/{owner.membership.pk}/change/"
     page = staff.post(url, {"role": "viewer"}, follow=True).text

@@ -9,9 +9,10 @@ from accounts.models import Organization
 from .base import OrganizationAction, OrganizationFacts
 from .entitlement_actions import EndGrant, EndOverride, GrantPlan, OverrideLimit
 from .organization_actions import CloseOrganization
+from .organization_details import ChangeDetails
 
 ACTIONS: dict[str, OrganizationAction] = {
-    action.name: action for action in (GrantPlan(), EndGrant(), OverrideLimit(), EndOverride(), CloseOrganization())
+    action.name: action for action in (GrantPlan(), EndGrant(), OverrideLimit(), EndOverride(), ChangeDetails(), CloseOrganization())
 }
 
 

@@ -1,0 +1,25 @@
+"""The names of the API keys and connected apps that usage and refusals are counted for."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from accounts.models import ApiKey
+from accounts.oauth_models import OAuthGrant
+from usage.models import NO_KEY
+
+from .display import Cell, object_link
+
+
+def credential_cells(ids: Iterable[UUID | None]) -> dict[UUID | None, Cell]:
+    """Return the name of each API key or connected app, with a link to its admin page. Takes two queries at most.
+
+    A connected app counts under the ID of its grant. None and `NO_KEY` stand for requests without a key.
+    """
+    requested = set(ids)
+    found = {each for each in requested if each is not None and each != NO_KEY}
+    keys = ApiKey.objects.in_bulk(found)
+    apps = OAuthGrant.objects.in_bulk(found - keys.keys())
+    cells: dict[UUID | None, Cell] = {each: Cell("Without a key") for each in requested - found}
+    cells |= {each: Cell(f"Deleted app {each}") for each in found}
+    cells |= {key: Cell(str(row), object_link(row)) for key, row in keys.items()}
+    return cells | {key: Cell(f"App: {row}", object_link(row)) for key, row in apps.items()}

@@ -1,0 +1,29 @@
+"""Usage alerts that were sent."""
+
+from collections.abc import Sequence
+
+from contextmcp.backoffice.actions.wording import feature_title
+from contextmcp.backoffice.organization.details import OrganizationDetails
+from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Cell, list_link, moment, number, object_link, row, short_table
+from contextmcp.backoffice.organization.panel import Panel
+from usage.models import UsageAlert
+
+COLUMNS = ("Alert", "Feature", "Used", "Included", "Occurred")
+
+
+def read(details: OrganizationDetails) -> Sequence[Block]:
+    rows = [
+        row(
+            Cell(each.get_kind_display(), object_link(each)),
+            feature_title(each.feature),
+            number(each.used),
+            number(each.included, "-"),
+            moment(each.occurred_at),
+        )
+        for each in UsageAlert.objects.filter(organization=details.organization).order_by("-created_at", "-id")[: SHOWN_ROWS + 1]
+    ]
+    more = list_link("usage.usagealert", organization__id__exact=details.organization.pk)
+    return [short_table(COLUMNS, rows, empty="No alerts.", more=more)]
+
+
+PANEL = Panel("alerts", "Usage alerts", ("usage.view_usagealert",), read)

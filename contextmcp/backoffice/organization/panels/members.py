@@ -1,0 +1,49 @@
+"""Members with their roles and last sign-ins."""
+
+from collections.abc import Sequence
+
+from django.db.models import Case, IntegerField, Value, When
+
+from accounts.models import Membership
+from accounts.roles import Role
+from contextmcp.backoffice.organization.details import OrganizationDetails
+from contextmcp.backoffice.organization.display import (
+    SHOWN_ROWS,
+    Block,
+    Cell,
+    Row,
+    Tone,
+    list_link,
+    moment,
+    object_link,
+    row,
+    short_table,
+)
+from contextmcp.backoffice.organization.panel import Panel
+
+COLUMNS = ("Member", "Role", "Last sign-in", "Joined")
+_RANK = Case(*(When(role=role, then=Value(rank)) for rank, role in enumerate(Role)), output_field=IntegerField())
+
+
+def read(details: OrganizationDetails) -> Sequence[Block]:
+    members = Membership.objects.filter(organization=details.organization).select_related("user")
+    rows = [_member_row(details, each) for each in members.order_by(_RANK, "created_at", "id")[: SHOWN_ROWS + 1]]
+    more = list_link("accounts.membership", organization__id__exact=details.organization.pk)
+    return [short_table(COLUMNS, rows, empty="No members.", more=more)]
+
+
+def _member_row(details: OrganizationDetails, member: Membership) -> Row:
+    user = member.user
+    states = [text for text, holds in (("Deactivated", not user.is_active), ("Staff", user.is_staff)) if holds]
+    link = object_link(user) if details.may("accounts.view_user") else ""
+    tone: Tone = "info" if member.role == Role.OWNER else "neutral"
+    return row(
+        Cell(user.email, link, lines=tuple(filter(None, (user.name, *states)))),
+        # The page of the membership changes the role.
+        Cell(member.role, object_link(member), tone=tone),
+        moment(user.last_login, "Never"),
+        moment(member.created_at),
+    )
+
+
+PANEL = Panel("members", "Members", ("accounts.view_membership",), read)
