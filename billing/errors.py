@@ -231,3 +231,25 @@ class OverageNotSold(Conflict):
 
 class UnknownSession(NotFound):
     message = "The checkout session was not found."
+
+
+class StaffActionFailed(Conflict):
+    code = "staff_action_failed"
+    message = "This request was refused, or was replaced by a newer one. Check the current state, then fill in the form again."
+
+
+class NotRefundable(Conflict):
+    code = "not_refundable"
+    message = "This invoice has no payment that can be refunded."
+
+
+class AmountTooHigh(Conflict):
+    """An amount exceeds what can be refunded or removed. Details: `maximum` (minor units)."""
+
+    code = "amount_too_high"
+    message = "The amount is too high."
+
+
+class TrialNotExtendable(Conflict):
+    code = "trial_not_extendable"
+    message = "Free days can be given while the subscription is active or in trial, and its payment is not missing."

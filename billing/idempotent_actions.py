@@ -26,15 +26,20 @@ def acting_user(actor: Actor) -> User | None:
 
 
 def start_action(organization: Organization, kind: str, actor: Actor, **parameters: Any) -> BillingAction:
-    """Create an action with a new key and mark all pending ones as superseded.
+    """Create an action with a new key and mark all pending ones as superseded."""
+    supersede_pending_actions(organization)
+    return BillingAction.objects.create(organization=organization, kind=kind, parameters=parameters, created_by=acting_user(actor))
+
+
+def supersede_pending_actions(organization: Organization, but: BillingAction | None = None) -> None:
+    """Mark the organization's pending actions as superseded by a new one.
 
     Otherwise, a cancellation whose response was lost would be resumed after the subscription was resumed and canceled again. Stripe would
     replay the old response for the old key, and the subscription would not end.
     """
-    BillingAction.objects.pending().filter(organization=organization).update(
-        state=BillingAction.State.FAILED, error="superseded", finished_at=now()
-    )
-    return BillingAction.objects.create(organization=organization, kind=kind, parameters=parameters, created_by=acting_user(actor))
+    pending = BillingAction.objects.pending().filter(organization=organization)
+    pending = pending.exclude(pk=but.pk) if but else pending
+    pending.update(state=BillingAction.State.FAILED, error="superseded", finished_at=now())
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +50,12 @@ class AuditNote:
     before: dict[str, Any] | None = None
 
 
+NO_NOTE = AuditNote()
+
+
 @contextmanager
 def idempotent_action(
-    organization: Organization, kind: str, actor: Actor, note: AuditNote = AuditNote(), /, **parameters: Any
+    organization: Organization, kind: str, actor: Actor, note: AuditNote = NO_NOTE, /, **parameters: Any
 ) -> Iterator[BillingAction]:
     """Yield the action whose id is the idempotency key of the block's requests. The action is done and audited if the block succeeds.
 

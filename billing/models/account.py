@@ -20,7 +20,15 @@ class BillingAccount(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
-        permissions: ClassVar = [("operate_billing", "Can sync from Stripe, reconcile and migrate subscribers")]
+        permissions: ClassVar = [
+            ("operate_billing", "Can sync from Stripe, reconcile and migrate subscribers"),
+            ("extend_trial", "Can give free days and extend trials at Stripe"),
+            ("give_discount", "Can give and remove discounts at Stripe"),
+            ("give_credit", "Can give and remove credit at Stripe"),
+            ("refund_payment", "Can refund payments"),
+            ("pause_collection", "Can pause and resume the collection of payments"),
+            ("cancel_subscription", "Can cancel subscriptions and undo cancellations"),
+        ]
 
     def __str__(self) -> str:
         return self.stripe_customer_id or "no customer yet"

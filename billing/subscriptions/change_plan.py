@@ -8,7 +8,7 @@ from typing import Any
 from accounts.models import Organization
 from billing.customer_locks import serialized
 from billing.errors import NothingToChange, PaymentConfirmationRequired, PreviewExpired
-from billing.idempotent_actions import Actor, idempotent_action
+from billing.idempotent_actions import NO_NOTE, Actor, AuditNote, idempotent_action
 from billing.models import BillingAction
 from billing.overage import reporting
 from billing.stripe.gateway import subscriptions
@@ -101,8 +101,8 @@ def cancel_scheduled_change(organization: Organization, actor: Actor) -> None:
         sync_customer(state.stripe_customer_id)
 
 
-def cancel_subscription(organization: Organization, actor: Actor, *, at_once: bool) -> None:
-    """Cancel the subscription at the end of the period, or immediately. No refund is created.
+def cancel_subscription(organization: Organization, actor: Actor, *, at_once: bool, note: AuditNote = NO_NOTE) -> None:
+    """Cancel the subscription at the end of the period, or immediately. No refund is created. `note` is added to the audit event.
 
     Raises `NoSubscription`, `NothingToChange` if a cancellation is already scheduled.
     """
@@ -114,7 +114,7 @@ def cancel_subscription(organization: Organization, actor: Actor, *, at_once: bo
         if state.cancel_at and not at_once:
             raise NothingToChange("The subscription is already scheduled to be canceled.")
         parameters = {"subscription": state.stripe_subscription_id, "at_once": at_once}
-        with checked_after_refusal(state), idempotent_action(organization, "cancel", actor, **parameters) as row:
+        with checked_after_refusal(state), idempotent_action(organization, "cancel", actor, note, **parameters) as row:
             if state.schedule_id:
                 subscriptions.release_schedule(state.schedule_id, key=f"{row.pk}-release")
             if at_once:
@@ -125,8 +125,11 @@ def cancel_subscription(organization: Organization, actor: Actor, *, at_once: bo
         sync_customer(state.stripe_customer_id)
 
 
-def resume_subscription(organization: Organization, actor: Actor) -> None:
-    """Revert a scheduled cancellation, or resume a paused subscription. Raises `NoSubscription`, `NothingToChange`."""
+def resume_subscription(organization: Organization, actor: Actor, note: AuditNote = NO_NOTE) -> None:
+    """Revert a scheduled cancellation, or resume a paused subscription. `note` is added to the audit event.
+
+    Raises `NoSubscription`, `NothingToChange`.
+    """
     with serialized(organization.pk):
         sync_customer(require_active_subscription(organization).stripe_customer_id)
         state = require_active_subscription(organization)
@@ -134,7 +137,7 @@ def resume_subscription(organization: Organization, actor: Actor) -> None:
             raise NothingToChange("The subscription is not scheduled to be canceled.")
         with (
             checked_after_refusal(state),
-            idempotent_action(organization, "resume", actor, subscription=state.stripe_subscription_id) as row,
+            idempotent_action(organization, "resume", actor, note, subscription=state.stripe_subscription_id) as row,
         ):
             if state.status == "paused":
                 subscriptions.resume(state.stripe_subscription_id, key=row.pk)

@@ -19,6 +19,15 @@ _VIEW = Q(codename__startswith="view_") & (
     | Q(content_type__app_label="mfa", codename="view_authenticator")
     | Q(content_type__app_label="procrastinate", codename="view_procrastinatejob")
 )
+# Changes of a customer's payments at Stripe. All of them require a recent authentication.
+_MONEY = {
+    "billing.extend_trial",
+    "billing.give_discount",
+    "billing.give_credit",
+    "billing.refund_payment",
+    "billing.pause_collection",
+    "billing.cancel_subscription",
+}
 _ENTITLE = {"entitlements.add_grant", "entitlements.add_override"}
 # All roles can view everything that the admin shows. The sets contain their additional permissions.
 ROLES: dict[str, set[str]] = {
@@ -37,7 +46,7 @@ ROLES: dict[str, set[str]] = {
         "common.change_outgoingemail",
         *_ENTITLE,
     },
-    "finance": {"accounts.handle_workitem", "billing.operate_billing", *_ENTITLE},
+    "finance": {"accounts.handle_workitem", "billing.operate_billing", *_MONEY, *_ENTITLE},
     "engineer": {
         "accounts.handle_workitem",
         "billing.operate_billing",

@@ -50,3 +50,7 @@ def meters() -> list[dict[str, Any]]:
 
 def create_meter(*, key: object, **params: Any) -> dict[str, Any]:
     return call("post", "/v1/billing/meters", key=key, **params)
+
+
+def create_coupon(*, key: object, **params: Any) -> dict[str, Any]:
+    return call("post", "/v1/coupons", key=key, **params)

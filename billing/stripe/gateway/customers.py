@@ -49,3 +49,9 @@ def clock(clock_id: str) -> dict[str, Any] | None:
 def portal(customer_id: str, *, key: object, return_url: str) -> dict[str, Any]:
     """Create a customer portal session. Its `url` signs its visitor in as the customer for some minutes."""
     return call("post", "/v1/billing_portal/sessions", key=key, customer=customer_id, return_url=return_url)
+
+
+def add_balance(customer_id: str, *, key: object, amount: int, currency: str, description: str) -> dict[str, Any]:
+    """Add `amount` minor units to the customer's balance. A negative amount is credit, which reduces the next invoices."""
+    path = f"/v1/customers/{customer_id}/balance_transactions"
+    return call("post", path, key=key, amount=amount, currency=currency, description=description)

@@ -64,3 +64,18 @@ def invoice(invoice_id: str) -> dict[str, Any] | None:
         return call("get", f"/v1/invoices/{invoice_id}")
     except StripeMissing:
         return None
+
+
+def payments(invoice_id: str) -> list[dict[str, Any]]:
+    """Return the payments of an invoice. Raises `StripeMissing` if the invoice does not exist."""
+    return list(pages("/v1/invoice_payments", invoice=invoice_id))
+
+
+def payment_intent(intent_id: str) -> dict[str, Any]:
+    """Return the payment intent with its latest charge expanded. Raises `StripeMissing`."""
+    return call("get", f"/v1/payment_intents/{intent_id}", expand=["latest_charge"])
+
+
+def refund(payment_intent: str, *, key: object, amount: int, reason: str) -> dict[str, Any]:
+    """Refund `amount` minor units of a payment. `reason` is duplicate, fraudulent or requested_by_customer."""
+    return call("post", "/v1/refunds", key=key, payment_intent=payment_intent, amount=amount, reason=reason)

@@ -8,12 +8,38 @@ from accounts.models import Organization
 
 from .base import OrganizationAction, OrganizationFacts
 from .entitlement_actions import EndGrant, EndOverride, GrantPlan, OverrideLimit
+from .money_actions import ChangeCredit, RefundPayment
 from .organization_actions import CloseOrganization
 from .organization_details import ChangeDetails
+from .subscription_actions import (
+    CancelSubscription,
+    EndDiscounts,
+    GiveDiscount,
+    GiveFreeDays,
+    KeepSubscription,
+    PauseCollection,
+    ResumeCollection,
+)
 
-ACTIONS: dict[str, OrganizationAction] = {
-    action.name: action for action in (GrantPlan(), EndGrant(), OverrideLimit(), EndOverride(), ChangeDetails(), CloseOrganization())
-}
+_ACTIONS: tuple[OrganizationAction, ...] = (
+    GrantPlan(),
+    EndGrant(),
+    OverrideLimit(),
+    EndOverride(),
+    GiveFreeDays(),
+    GiveDiscount(),
+    EndDiscounts(),
+    ChangeCredit(),
+    RefundPayment(),
+    PauseCollection(),
+    ResumeCollection(),
+    CancelSubscription(),
+    KeepSubscription(),
+    ChangeDetails(),
+    CloseOrganization(),
+)
+# The order is that of the menu on the page of an organization.
+ACTIONS: dict[str, OrganizationAction] = {action.name: action for action in _ACTIONS}
 
 
 @dataclass(frozen=True)

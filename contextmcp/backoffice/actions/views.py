@@ -23,9 +23,11 @@ from contextmcp.common.admin_base import clock_note
 from contextmcp.common.errors import Conflict, DomainError, IdempotencyConflict
 from contextmcp.common.ids import as_uuid, uuid7
 
-from .base import ActionForm, ConfirmedRequest, OrganizationAction, OrganizationFacts
+from .base import ActionForm, ConfirmedRequest, OrganizationAction, OrganizationFacts, Preview, Row
 from .registry import ACTIONS
 from .run_once import ActionInProgress, run_once
+
+UNKNOWN = Preview((Row("Result", "unknown", "known after you confirm again"),))
 
 
 @staff_page(None)
@@ -79,6 +81,9 @@ class _ActionPage:
             preview = self.action.preview(self.organization, form.cleaned_data)
         except DomainError as refused:
             return self.refused(form, refused)
+        return self._confirmation(form, preview, submission, error)
+
+    def _confirmation(self, form: ActionForm, preview: Preview, submission: UUID, error: str) -> HttpResponse:
         hidden = [field.as_hidden(attrs={"id": f"hidden_{field.name}"}) for field in form]
         return self._render("preview", form=form, preview=preview, hidden=hidden, submission=submission, error=error)
 
@@ -96,9 +101,10 @@ class _ActionPage:
             self.organization.refresh_from_db()
             return self.preview(form, uuid7(), error=outdated.text) if form.is_valid() else self.form(form)
         except (StripeUnavailable, ActionInProgress) as unfinished:
-            # The outcome is unknown. Repeating the same submission continues with the same idempotency key.
+            # The outcome is unknown, so there is no preview. The same submission continues with the same idempotency key.
             text = f"{unfinished.text} Confirming again is safe: the action is done once."
-            return self.preview(form, submission, error=text) if form.is_valid() else self.form(form)
+            form.is_valid()
+            return self._confirmation(form, UNKNOWN, submission, text)
         except DomainError as refused:
             self.organization.refresh_from_db()
             form.is_valid()
@@ -107,14 +113,18 @@ class _ActionPage:
         return HttpResponseRedirect(self.back)
 
     def _perform(self, submission: UUID) -> str:
-        """Check everything again, because the organization may have changed since the preview."""
-        if refusal := self.action.unavailable(OrganizationFacts(self.organization)):
+        """Check everything again, because the organization may have changed since the preview.
+
+        A request to Stripe whose response was lost is continued without these checks: it may have been what changed the organization.
+        """
+        started = self.action.is_started(submission)
+        if not started and (refusal := self.action.unavailable(OrganizationFacts(self.organization))):
             raise ActionUnavailable(refusal)
         form = self.action.form(self.request.POST, organization=self.organization)
         if not form.is_valid():
             raise PreviewOutdated
         data = form.cleaned_data
-        if self.request.POST.get("previewed") != self.action.preview(self.organization, data).fingerprint:
+        if not started and self.request.POST.get("previewed") != self.action.preview(self.organization, data).fingerprint:
             raise PreviewOutdated
         return self.action.perform(self.organization, data, ConfirmedRequest(staff(self.request), data["reason"], submission))
 

@@ -24,6 +24,10 @@ def moment(at: datetime | None, none: str = "no end") -> str:
     return f"{date_format(at, 'DATETIME_FORMAT')} UTC" if at else none
 
 
+def day(at: datetime) -> str:
+    return str(date_format(at, "DATE_FORMAT"))
+
+
 def feature_title(name: str) -> str:
     feature = CATALOG.feature(name)
     return feature.title if feature else name

@@ -1,5 +1,7 @@
 """Fixtures: staff who use the actions of an organization as a browser would."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.billing.conftest import payer
@@ -10,6 +12,6 @@ __all__ = ["payer", "stripe_configured", "stripe_server", "stripe_world"]
 
 
 @pytest.fixture
-def staff_with(db):
+def staff_with(db: None) -> Callable[..., Staff]:
     """Return a function that signs in a new member of staff with these permissions ("app.codename")."""
     return Staff.make
