@@ -38,7 +38,7 @@ SETTINGS = {
     "log_min_messages": "warning",
 }
 
-# What a server without durability leaves out: data survives `kill -9`, and not a failure of the machine.
+# Settings of a server without durability: its data survives `kill -9` of its processes, but not a failure of the machine.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 

@@ -152,7 +152,7 @@ class CustomerNotFound(Refusal):
     code = "customer_not_found"
 
 
-# The state of an object does not allow the request.
+# The object that the request names does not allow it: it is missing, or in another state.
 class NotFound(Refusal):
     """The object does not exist, or belongs to another organization."""
 

@@ -56,7 +56,7 @@ class CredentialVerifier:
             ContextMCPError: the service is away and the credential was not verified lately, or the service key is refused.
         """
         if len(credential) > MAX_LENGTH or not (credential.isascii() and credential.isprintable()):
-            # No credential looks like this, and no HTTP header can carry all of it.
+            # Credentials are shorter and consist of printable ASCII characters, and an HTTP header could not carry others.
             return None
         digest = hashlib.sha256(credential.encode()).digest()
         cached = self._cache.get(digest)

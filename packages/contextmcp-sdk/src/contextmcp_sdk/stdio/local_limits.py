@@ -32,7 +32,7 @@ class RateWindow:
 
 
 class RemainingUnits:
-    """What is left of each quota, as the service said last, and otherwise the whole limit of the plan."""
+    """The units that are left of each quota: as many as the service reported last, or the limit of the plan if it has not reported yet."""
 
     def __init__(self) -> None:
         # The units that are left, and when the quota resets, by feature.

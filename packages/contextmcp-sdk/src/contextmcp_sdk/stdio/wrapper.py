@@ -75,7 +75,7 @@ class Wrapper:
             try:
                 self._on_client_line(line)
             except Exception:
-                # A fault with one line must not end the conversation.
+                # The next lines are forwarded although this one failed.
                 log.exception("a line of the client could not be forwarded")
         self._deciders.shutdown(wait=True)
         with self._server_lock:
