@@ -77,7 +77,7 @@ def may_exist(client_id: str) -> bool:
 
 
 def read_client(client_id: str) -> Client | None:
-    """Return the client, and read its metadata document before if the ID is an address whose document is not stored or outdated.
+    """Return the client. If its ID is the address of a metadata document that is not stored or outdated, fetch the document first.
 
     It may wait for the server of the document. If that fails, the stored client is returned.
     """
