@@ -19,6 +19,7 @@ NAMES = (
     "servers",
     "valkey",
     "limits",
+    "refusals",
     "single",
     "webhooks",
     "cold",
