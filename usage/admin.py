@@ -1,16 +1,41 @@
-"""Read-only admin pages for counters, gauges, holds, overage settings, alerts and webhooks.
+"""Read-only admin pages for counters, gauges, holds, overage settings, alerts, refusals and webhooks.
 
 Only the metering core changes counts; staff grant overrides instead.
 """
 
-from django.contrib import admin
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
+from django.contrib import admin
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+
+from accounts.errors import InsufficientScope, KeyRevoked, PermissionDenied
+from accounts.models import ApiKey
+from accounts.oauth_models import OAuthGrant
 from contextmcp.common.admin_base import ORGANIZATION_PATHS, OrganizationRowsAdmin
 from contextmcp.common.admin_filters import choices_filter
+from contextmcp.common.errors import IdempotencyConflict, MalformedRequest, TemporarilyUnavailable, ValidationFailed
 from contextmcp.common.money import format_amount
 from entitlements.catalog import CATALOG
+from entitlements.errors import FeatureNotAvailable, PaymentRequired, PlanInactive
 
-from .models import OverageSetting, UsageAlert, UsageCounter, UsageGauge, UsageHold, WebhookDelivery, WebhookEndpoint
+from .errors import HoldAlreadyEnded, LimitReached, OverageCapReached, QuotaExceeded, RateLimited, ReleaseExceedsUsage
+from .models import (
+    NO_KEY,
+    OverageSetting,
+    RefusalSummary,
+    UsageAlert,
+    UsageCounter,
+    UsageGauge,
+    UsageHold,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
 from .webhooks import outbox
 
 _FeatureFilter = choices_filter("feature", lambda: [feature.name for feature in CATALOG.features])
@@ -52,6 +77,72 @@ class OverageSettingAdmin(OrganizationRowsAdmin):
 class UsageAlertAdmin(OrganizationRowsAdmin):
     list_display = ["organization", "feature", "kind", "used", "included", "period_start", "created_at"]
     list_filter = ["kind", _FeatureFilter, "created_at"]
+
+
+_REFUSALS = (
+    *(QuotaExceeded, OverageCapReached, LimitReached, RateLimited, FeatureNotAvailable, PaymentRequired, PlanInactive),
+    *(InsufficientScope, PermissionDenied, KeyRevoked, ValidationFailed, MalformedRequest, IdempotencyConflict),
+    *(HoldAlreadyEnded, ReleaseExceedsUsage, TemporarilyUnavailable),
+)
+# The last one is of the gateway, which apps cannot import.
+_CODES = [*(refusal.code for refusal in _REFUSALS), "tool_not_available"]
+
+
+class RecentFilter(admin.SimpleListFilter):
+    """Shows the refusals of the last day unless another time is chosen, so that the other filters read a limited part of the table."""
+
+    title = "time"
+    parameter_name = "since"
+    times = (
+        ("hour", "Last hour", timedelta(hours=1)),
+        ("day", "Last 24 hours", timedelta(days=1)),
+        ("week", "Last 7 days", timedelta(days=7)),
+        ("all", "Last 35 days", timedelta(days=35)),
+    )
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(value, title) for value, title, _ in self.times]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Yield the times without the choice "All", which would be the same as the default."""
+        chosen = self.value() or "day"
+        for value, title in self.lookup_choices:
+            query = changelist.get_query_string({self.parameter_name: value})
+            yield {"selected": value == chosen, "query_string": query, "display": title}
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[RefusalSummary]) -> QuerySet[RefusalSummary]:
+        if self.value() is None and any(name.startswith("minute__") for name in request.GET):
+            # A link to a time, such as that of a timeline.
+            return queryset
+        spans = {value: span for value, _, span in self.times}
+        return queryset.filter(minute__gt=timezone.now() - spans.get(self.value() or "", spans["day"]))
+
+
+@admin.register(RefusalSummary)
+class RefusalSummaryAdmin(OrganizationRowsAdmin):
+    """Refused requests by minute. `?organization__id__exact=...&minute__gte=...&minute__lt=...` selects those of a time."""
+
+    list_display = ["minute", "organization", "code", "feature", "key", "tool", "count"]
+    list_filter = [RecentFilter, choices_filter("code", lambda: _CODES), _FeatureFilter]
+    ordering = ["-minute", "-pk"]
+    fields = ["organization", "minute", "code", "feature", "key", "tool", "count"]
+    readonly_fields = fields
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[RefusalSummary]:
+        """Return the rows with `api_key` and `app`: the names of the API key or of the connected app."""
+        api_key = ApiKey.objects.filter(pk=OuterRef("key_id")).values("name")
+        app = OAuthGrant.objects.filter(pk=OuterRef("key_id")).order_by().values("client_name")
+        rows: QuerySet[RefusalSummary] = super().get_queryset(request)
+        return rows.annotate(api_key=Subquery(api_key), app=Subquery(app))
+
+    @admin.display(description="key or app")
+    def key(self, refusal: Any) -> str:
+        if refusal.key_id == NO_KEY:
+            return ""
+        model, name = ("apikey", refusal.api_key) if refusal.api_key is not None else ("oauthgrant", refusal.app)
+        if name is None:
+            return "deleted"
+        return format_html('<a href="{}">{}</a>', reverse(f"admin:accounts_{model}_change", args=[refusal.key_id]), name)
 
 
 @admin.register(WebhookEndpoint)

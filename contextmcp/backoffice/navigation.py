@@ -46,6 +46,7 @@ MENU = {
         "usage.usagehold": "hourglass_top",
         "usage.overagesetting": "add_shopping_cart",
         "usage.usagealert": "notifications",
+        "usage.refusalsummary": "block",
         "usage.webhookendpoint": "webhook",
         "usage.webhookdelivery": "outbox",
     },
