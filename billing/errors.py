@@ -253,3 +253,8 @@ class AmountTooHigh(Conflict):
 class TrialNotExtendable(Conflict):
     code = "trial_not_extendable"
     message = "Free days can be given while the subscription is active or in trial, and its payment is not missing."
+
+
+class RevenueRebuildInProgress(Conflict):
+    code = "revenue_rebuild_in_progress"
+    message = "The revenue figures are being rebuilt. Try again when the rebuild has finished."

@@ -21,6 +21,7 @@ from .inbound import process_events
 from .models import BillingAccount, SubscriptionState
 from .notifications import deliver
 from .overage import reporting
+from .revenue import rebuild
 from .stripe.gateway.client import is_configured
 from .subscriptions import (
     checkout,
@@ -190,6 +191,17 @@ def purge_events(timestamp: int) -> None:
 def reconcile_everything(timestamp: int) -> None:
     if is_configured():
         reconciliation.reconcile()
+
+
+@app.periodic(cron="*/15 * * * *")
+@app.task(
+    name="billing.rebuild_revenue",
+    queue="maintenance",
+    queueing_lock="billing.rebuild_revenue",
+    lock="billing.rebuild_revenue",
+)
+def rebuild_revenue(timestamp: int) -> None:
+    rebuild.rebuild_recent_days()
 
 
 @app.task(name="billing.reconcile_organization", queue=QUEUE, retry=STRIPE_RETRY)

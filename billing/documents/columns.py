@@ -49,7 +49,7 @@ def subscription_fields(
         "currency": document["currency"],
         "unit_amount": price.get("unit_amount"),
         "quantity": (plan_item or {}).get("quantity") or 1,
-        "discounts": [_discount(each) for each in document.get("discounts") or [] if isinstance(each, Mapping)],
+        "discounts": [discount_fields(each) for each in document.get("discounts") or [] if isinstance(each, Mapping)],
         "started_at": to_datetime(document["start_date"]),
         "current_period_start": to_datetime(plan_item["current_period_start"]) if plan_item else None,
         "current_period_end": to_datetime(plan_item["current_period_end"]) if plan_item else None,
@@ -130,7 +130,8 @@ def _metered(item: Document) -> bool:
     return (item["price"].get("recurring") or {}).get("usage_type") == "metered"
 
 
-def _discount(discount: Document) -> dict[str, Any]:
+def discount_fields(discount: Document) -> dict[str, Any]:
+    """Return the stored fields of a discount. Without its coupon expanded, only the coupon's id is known."""
     coupon = (discount.get("source") or {}).get("coupon") or {}
     coupon = coupon if isinstance(coupon, Mapping) else {"id": coupon}
     promotion = discount.get("promotion_code")

@@ -2,6 +2,7 @@
 
 from .account import BillingAccount
 from .actions import BillingAction, CheckoutAttempt
+from .activity import OrganizationDay, UsageDay
 from .alerts import OperatorAlert
 from .inbox import WebhookEvent
 from .invoices import Adjustment, Invoice
@@ -9,6 +10,7 @@ from .meters import MeterReport
 from .notifications import BillingNotification
 from .prices import PlanPrice
 from .reconciliation import Drift, ReconciliationRun
+from .revenue import RevenueDay, RevenueMovement, RevenuePlanDay, RevenueSnapshot, SubscriptionChange
 from .subscriptions import SubscriptionState
 from .throttles import StripeRequestWindow
 from .trials import TrialRecord
@@ -23,10 +25,17 @@ __all__ = [
     "Invoice",
     "MeterReport",
     "OperatorAlert",
+    "OrganizationDay",
     "PlanPrice",
     "ReconciliationRun",
+    "RevenueDay",
+    "RevenueMovement",
+    "RevenuePlanDay",
+    "RevenueSnapshot",
     "StripeRequestWindow",
+    "SubscriptionChange",
     "SubscriptionState",
     "TrialRecord",
+    "UsageDay",
     "WebhookEvent",
 ]

@@ -59,6 +59,7 @@ class Invoice(models.Model):
             models.Index(fields=["organization", "-paid_at"], condition=Q(paid_at__isnull=False), name="invoice_paid"),
             models.Index(fields=["organization", "-failed_at"], condition=Q(failed_at__isnull=False), name="invoice_failed"),
             models.Index(fields=["-created_at", "-id"], name="invoice_newest_first"),
+            models.Index(fields=["finalized_at"], name="invoice_by_finalization"),
         ]
 
     def __str__(self) -> str:

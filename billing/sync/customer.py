@@ -19,6 +19,7 @@ from billing.documents import refund_policy
 from billing.documents.stripe_documents import Document, at, paid_by, reference_id, subscription_of
 from billing.models import Adjustment, BillingAccount, WebhookEvent
 from billing.models.subscriptions import ENDED
+from billing.revenue import change_log
 from billing.stripe.mirror import read, store
 from billing.types import SyncResult
 from contextmcp.common.clock import now
@@ -47,7 +48,7 @@ def sync_customer(customer_id: str, *, only_if_pending: bool = False, dry_run: b
         account = customer_mapping.account_for_customer(customer_id, snapshot.customer)
         if account is None:
             purchase.alert()
-        changes = _apply_snapshot(account, snapshot, as_of) if account else ()
+        changes = _apply_snapshot(account, snapshot, as_of, list(pending)) if account else ()
         _mark_processed(pending, ours=account is not None)
         unpriced = _without_plan(account, snapshot) if account else []
         unknown = prices.unregistered(item["price"]["id"] for each in unpriced for item in each["items"]["data"])
@@ -65,7 +66,8 @@ def sync_for_staff(customer_id: str, organization: Organization, actor: User, re
     return result
 
 
-def _apply_snapshot(account: BillingAccount, snapshot: fetch.StripeSnapshot, as_of: datetime) -> list[Any]:
+def _apply_snapshot(account: BillingAccount, snapshot: fetch.StripeSnapshot, as_of: datetime, events: list[int]) -> list[Any]:
+    change_log.record_known_subscriptions(account.organization)
     if snapshot.customer:
         customer_mapping.set_clock(account, snapshot.clock)
         store.write_customer(
@@ -88,6 +90,7 @@ def _apply_snapshot(account: BillingAccount, snapshot: fetch.StripeSnapshot, as_
     if _has_unpaid_draft(ours, snapshot):
         enqueue.finalize_unpaid(snapshot.customer_id)
     changes = project_customer(account, snapshot.charges)
+    change_log.record_changes(account.organization, events, snapshot.subscriptions)
     _alert(account, snapshot, changes)
     # The organization's row is locked since its grants were written, so either its closing or this check sees a live subscription.
     if account.organization.subscriptions.live().filter(organization__closed_at__isnull=False).exists():

@@ -10,14 +10,19 @@ from django.contrib.auth.models import Group, Permission
 from django.db.models import Q
 
 _OWN_APPS = ("accounts", "entitlements", "usage", "billing")
-_VIEW = Q(codename__startswith="view_") & (
-    Q(content_type__app_label__in=_OWN_APPS)
-    | Q(content_type__app_label="djstripe")
-    | Q(content_type__app_label="allauth_idp_oidc", codename="view_client")
-    | Q(content_type__app_label="account", codename="view_emailaddress")
-    | Q(content_type__app_label="common", codename="view_outgoingemail")
-    | Q(content_type__app_label="mfa", codename="view_authenticator")
-    | Q(content_type__app_label="procrastinate", codename="view_procrastinatejob")
+# Revenue is the only view that not every role has.
+_VIEW = (
+    Q(codename__startswith="view_")
+    & ~Q(codename="view_revenue")
+    & (
+        Q(content_type__app_label__in=_OWN_APPS)
+        | Q(content_type__app_label="djstripe")
+        | Q(content_type__app_label="allauth_idp_oidc", codename="view_client")
+        | Q(content_type__app_label="account", codename="view_emailaddress")
+        | Q(content_type__app_label="common", codename="view_outgoingemail")
+        | Q(content_type__app_label="mfa", codename="view_authenticator")
+        | Q(content_type__app_label="procrastinate", codename="view_procrastinatejob")
+    )
 )
 # Changes of a customer's payments at Stripe. All of them require a recent authentication.
 _MONEY = {
@@ -29,7 +34,7 @@ _MONEY = {
     "billing.cancel_subscription",
 }
 _ENTITLE = {"entitlements.add_grant", "entitlements.add_override"}
-# All roles can view everything that the admin shows. The sets contain their additional permissions.
+# All roles can view everything that the admin shows, except revenue. The sets contain their additional permissions.
 ROLES: dict[str, set[str]] = {
     "viewer": set(),
     "support": {
@@ -46,7 +51,7 @@ ROLES: dict[str, set[str]] = {
         "common.change_outgoingemail",
         *_ENTITLE,
     },
-    "finance": {"accounts.handle_workitem", "billing.operate_billing", *_MONEY, *_ENTITLE},
+    "finance": {"accounts.handle_workitem", "billing.operate_billing", "billing.view_revenue", *_MONEY, *_ENTITLE},
     "engineer": {
         "accounts.handle_workitem",
         "billing.operate_billing",

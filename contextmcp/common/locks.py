@@ -25,6 +25,7 @@ class Namespace(IntEnum):
     INVITATION_RECIPIENT = 7
     CATALOG = 8
     STAFF_ACTION = 9
+    REVENUE = 10
 
 
 def lock_in_transaction(namespace: Namespace, key: object, *, wait: bool = True) -> bool:

@@ -31,6 +31,14 @@ def price(price_id: str) -> dict[str, Any] | None:
         return None
 
 
+def coupon(coupon_id: str) -> dict[str, Any] | None:
+    """Return the coupon; None if it does not exist or was deleted."""
+    try:
+        return call("get", f"/v1/coupons/{coupon_id}")
+    except StripeMissing:
+        return None
+
+
 def prices_by_lookup_key(keys: list[str]) -> dict[str, dict[str, Any]]:
     """Return the prices that have these lookup keys, by lookup key. Stripe accepts ten keys per request."""
     result: dict[str, dict[str, Any]] = {}

@@ -38,6 +38,12 @@ def product_metadata(product_id: str) -> dict[str, str]:
     return (document or {}).get("metadata") or {}
 
 
+def coupon(coupon_id: str) -> dict[str, Any] | None:
+    """Return a coupon's document; None if it is not mirrored."""
+    document: dict[str, Any] | None = models.Coupon.objects.filter(id=coupon_id).values_list("stripe_data", flat=True).first()
+    return document
+
+
 def customers_with_price(price_id: str) -> set[str]:
     """Return the ids of the customers who have a subscription item of this price."""
     return set(models.SubscriptionItem.objects.filter(price__id=price_id).values_list("subscription__customer__id", flat=True))

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-NAMES = ("trust", "convergence", "workers", "amounts", "burst", "outage", "exact", "durable", "attack", "gateway", "year")
+NAMES = ("trust", "convergence", "workers", "amounts", "burst", "outage", "exact", "durable", "attack", "gateway", "year", "revenue")
 
 
 def purpose(name: str) -> str:

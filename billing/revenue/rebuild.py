@@ -1,0 +1,79 @@
+"""Bring the daily figures up to date, regularly or for any range of past days."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, timedelta
+
+import structlog
+from django.db import transaction
+from django.db.models import Max
+
+from billing.errors import RevenueRebuildInProgress
+from billing.models import OrganizationDay, RevenueDay
+from contextmcp.common.clock import now
+from contextmcp.common.locks import Namespace, lock_in_transaction
+
+from .activity_totals import rebuild_activity
+from .change_log import record_known_subscriptions
+from .daily_totals import rebuild_totals
+from .snapshots import first_day, rebuild_snapshots
+
+log = structlog.get_logger(__name__)
+DAY = timedelta(days=1)
+# Days that every regular run sums again, because invoices are voided and usage is reported late.
+REPEATED_DAYS = 3
+# A change can be committed after a run that began later than the time of the change's row.
+OVERLAP = timedelta(hours=1)
+# Days of the first run, if there is usage but no revenue.
+FIRST_DAYS = 60
+
+
+def today() -> date:
+    """Return the current day (UTC). Its figures are those until now."""
+    return now().astimezone(UTC).date()
+
+
+def rebuild_days(first: date, last: date) -> date:
+    """Recalculate all snapshots from the log of changes, and the totals of these days. Repeating it changes nothing.
+
+    If a snapshot before `first` differs, the totals from there until today are replaced as well. Returns the first day replaced.
+
+    Raises:
+        RevenueRebuildInProgress: another process rebuilds.
+    """
+    with transaction.atomic():
+        _lock()
+        record_known_subscriptions()
+        changed = rebuild_snapshots()
+        complete = max(last, today())
+        if changed is not None and changed <= complete:
+            first, last = min(first, changed), complete
+        rebuild_totals(first, last)
+        rebuild_activity(first, last)
+    log.info("billing.revenue_rebuilt", first=str(first), last=str(last))
+    return first
+
+
+def rebuild_recent_days(last: date | None = None) -> date:
+    """Recalculate the snapshots of recently changed subscriptions, and the totals from the first day that they change until `last`.
+
+    `last` is by default today. Returns the first day replaced. Raises `RevenueRebuildInProgress`.
+    """
+    last = last or today()
+    with transaction.atomic():
+        _lock()
+        record_known_subscriptions()
+        newest = RevenueDay.objects.aggregate(day=Max("day"), computed_at=Max("computed_at"))
+        changed = rebuild_snapshots(newest["computed_at"] - OVERLAP if newest["computed_at"] else None)
+        days: list[date | None] = [changed, last - (REPEATED_DAYS - 1) * DAY, newest["day"] or first_day()]
+        first = min(day for day in days if day)
+        rebuild_totals(first, last)
+        counted = OrganizationDay.objects.aggregate(day=Max("day"))["day"] or last - FIRST_DAYS * DAY
+        rebuild_activity(min(counted, last - (REPEATED_DAYS - 1) * DAY), last)
+    log.info("billing.revenue_rebuilt", first=str(first), last=str(last))
+    return first
+
+
+def _lock() -> None:
+    if not lock_in_transaction(Namespace.REVENUE, "daily figures", wait=False):
+        raise RevenueRebuildInProgress
