@@ -7,7 +7,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.utils.html import format_html_join
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from contextmcp.common.admin_base import ORGANIZATION_PATHS, MarksTestClocks, ReadOnlyAdmin, confirmed_action
@@ -17,6 +18,7 @@ from contextmcp.common.clock import now
 from . import admin_users  # noqa: F401 - registers its pages
 from .authentication import staff
 from .forms import ServiceKeyForm
+from .impersonation_models import Impersonation
 from .key_format import public_part
 from .manager import AuthManager
 from .models import ApiKey, AuditEvent, Invitation, Membership, Organization, ServiceKey
@@ -51,9 +53,13 @@ class MembershipAdmin(ReadOnlyAdmin):
     list_filter = ["role"]
     list_select_related = ["user", "organization"]
     search_fields = ["user__email__startswith", *ORGANIZATION_PATHS]
-    fields = ["organization", "user", "role", "created_at"]
-    readonly_fields = ["organization", "user", "created_at"]
+    fields = ["organization", "user", "role", "created_at", "view_as"]
+    readonly_fields = ["organization", "user", "created_at", "view_as"]
     actions = ["remove"]
+
+    @admin.display(description="support")
+    def view_as(self, member: Membership) -> str:
+        return format_html('<a href="{}">View the product as this member</a>', reverse("backoffice:impersonate", args=[member.pk]))
 
     def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
         AuthManager(obj.organization).change_role(staff(request), obj.pk, obj.role)
@@ -187,6 +193,16 @@ class ServiceKeyAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "admin/service_key.html", context, headers={"Cache-Control": "no-store"})
 
 
+@admin.register(Impersonation)
+class ImpersonationAdmin(ReadOnlyAdmin):
+    list_display = ["started_at", "staff", "user", "organization", "reason", "allows_changes", "expires_at", "ended_at"]
+    list_select_related = ["staff", "user", "organization"]
+    list_filter = ["allows_changes", ("ended_at", admin.EmptyFieldListFilter)]
+    fields = ["id", *list_display]
+    readonly_fields = fields
+    actions = None
+
+
 @admin.register(AuditEvent)
 class AuditEventAdmin(ReadOnlyAdmin):
     list_display = ["created_at", "action_shown", "target_shown", "organization", "actor", "reason", "ip_address"]
@@ -201,6 +217,7 @@ class AuditEventAdmin(ReadOnlyAdmin):
         "organization",
         "actor_user",
         "actor_key",
+        "impersonator",
         "reason",
         "ip_address",
         "before",

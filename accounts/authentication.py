@@ -195,6 +195,9 @@ def session_caller(request: HttpRequest) -> Caller | None:
     membership = current_membership(request)
     if membership is None:
         return None
+    if getattr(request, "impersonation", None) is not None:
+        # Staff who view the product as the member authenticated before they started, and cannot authenticate as the member.
+        return Caller.member(membership)
     # Evaluated only before a sensitive change, because it may query the database.
     return Caller.member(membership, must_reauthenticate=partial(is_reauthentication_required, request, app="accounts"))
 

@@ -265,3 +265,10 @@ class ServiceKeyExists(Conflict):
 
     code = "service_key_exists"
     message = "This key was already created. It cannot be shown again. Rotate it if it was not copied."
+
+
+class NotImpersonatable(Conflict):
+    """Staff cannot view the product as staff, as an inactive user, or in a closed organization."""
+
+    code = "not_impersonatable"
+    message = "You can view the product only as an active member of an open organization who is not staff."

@@ -5,6 +5,7 @@ A service key has the prefix `cmcp_svc_` and otherwise the same format, so it is
 """
 
 import hmac
+import re
 import secrets
 import zlib
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ PREFIX_LENGTH = 13
 LENGTH = PREFIX_LENGTH + PUBLIC_LENGTH + SECRET_LENGTH + CHECKSUM_LENGTH
 SERVICE_PREFIX = "cmcp_svc_"
 _BASE62 = frozenset(ALPHABET)
+_QUOTED = re.compile(
+    rf"cmcp_(?P<kind>sk|svc|at|rt|ac)_(?:(?P<environment>live|test)_)?(?P<public_id>[0-9A-Za-z]{{0,{PUBLIC_LENGTH}}})", re.I
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,24 @@ class ParsedKey:
 
     environment: str
     public_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedKey:
+    """The part of a quoted key that is not secret. `kind` is sk (API key), svc (service key), or at, rt or ac (of OAuth: all secret)."""
+
+    kind: str
+    environment: str
+    public_id: str
+
+    @property
+    def is_key(self) -> bool:
+        return self.kind in {"sk", "svc"}
+
+    @property
+    def hint(self) -> str:
+        """Return the text that may be shown for it."""
+        return "_".join(each for each in ("cmcp", self.kind, self.environment, f"{self.public_id}…") if each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +147,13 @@ def public_part(text: str) -> str:
         if text.startswith(prefix):
             return text[PREFIX_LENGTH : PREFIX_LENGTH + PUBLIC_LENGTH].rstrip("….")
     return text
+
+
+def quoted_key(text: str) -> QuotedKey | None:
+    """Return the part that is not secret of the key or token in `text`, which may be cut off or within a sentence. None without one."""
+    match = _QUOTED.search(text)
+    if match is None:
+        return None
+    kind = match["kind"].lower()
+    public_id = match["public_id"] if kind in {"sk", "svc"} else ""
+    return QuotedKey(kind, (match["environment"] or "").lower(), public_id)

@@ -1,6 +1,7 @@
 """Users, organizations, memberships, invitations, API keys, audit events and the invalidation log.
 
-The models of connected apps are in `oauth_models`, those of operating the service in `operations_models`.
+The models of connected apps are in `oauth_models`, those of operating the service in `operations_models`,
+and those of staff who view the product as a member in `impersonation_models`.
 """
 
 from datetime import datetime, timedelta
@@ -9,8 +10,10 @@ from typing import Any, ClassVar, Self
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Lower, Now
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
@@ -18,8 +21,11 @@ from django.utils.crypto import salted_hmac
 from contextmcp.common.ids import uuid7
 
 # Django finds the models of an app through this module.
-from . import oauth_models, operations_models  # noqa: F401
+from . import impersonation_models, oauth_models, operations_models  # noqa: F401
 from .roles import Role
+
+# The words of an organization's name, in the form of the index that the search of staff uses.
+NAME_WORDS = SearchVector("name", config="simple")
 
 
 class UserManager(BaseUserManager["User"]):
@@ -104,6 +110,7 @@ class Organization(models.Model):
     class Meta:
         ordering = ["-created_at"]
         permissions: ClassVar = [("close_organization", "Can close an organization")]
+        indexes: ClassVar = [GinIndex(NAME_WORDS, name="organization_by_words")]
 
     def __str__(self) -> str:
         return self.name
@@ -239,6 +246,12 @@ class ServiceKey(models.Model):
         return f"{self.name} (cmcp_svc_{self.environment}_{self.public_id[:6]}…)"
 
 
+def _truncated(unit: str) -> Func:
+    """Return `created_at` truncated to a unit of time in UTC. Unlike `Trunc`, it can be in a migration, and in an index."""
+    in_utc = Func(Value("UTC"), F("created_at"), function="timezone", output_field=models.DateTimeField())
+    return Func(Value(unit), in_utc, function="date_trunc", output_field=models.DateTimeField())
+
+
 class AuditEvent(models.Model):
     """An entry of the audit log. Triggers (migration 0003) refuse to update, delete or truncate events."""
 
@@ -247,6 +260,9 @@ class AuditEvent(models.Model):
     actor_user = models.ForeignKey(User, on_delete=models.PROTECT, null=True, related_name="+")
     actor_key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, null=True, related_name="+")
     actor_service_key = models.ForeignKey(ServiceKey, on_delete=models.PROTECT, null=True, related_name="+")
+    impersonator = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+", help_text="Member of staff who acted as the actor."
+    )
     action = models.CharField(max_length=64, help_text="Noun and verb, such as key.revoked.")
     target = models.CharField(max_length=255, blank=True)
     before = models.JSONField(null=True)
@@ -261,11 +277,20 @@ class AuditEvent(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["organization", "-created_at"], name="audit_by_organization"),
             models.Index(fields=["-created_at", "-id"], name="audit_newest_first"),
+            models.Index(fields=["request_id"], condition=~Q(request_id=""), name="audit_by_request"),
             # Used to limit invitations by recipient across organizations.
             models.Index(fields=["target", "-created_at"], condition=Q(action__startswith="invitation."), name="audit_invitations"),
             models.Index(fields=["action", "-created_at", "-id"], name="audit_by_action"),
             models.Index(fields=["target"], opclasses=["varchar_pattern_ops"], name="audit_by_target"),
-            models.Index(fields=["request_id"], condition=~Q(request_id=""), name="audit_by_request"),
+        ]
+        # Recorded once per person and object: views in an hour, refused attempts in a minute.
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                "actor_user", "target", _truncated("hour"), condition=Q(action="staff.viewed"), name="audit_views_unique"
+            ),
+            models.UniqueConstraint(
+                "actor_user", "target", _truncated("minute"), condition=Q(action="staff.refused"), name="audit_refusals_unique"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from contextmcp.common.clock import now
 from .models import InvalidationEntry
 from .oauth import maintenance
 from .second_factors import reencrypt_second_factors
-from .services import addresses
+from .services import addresses, impersonation
 
 # Must exceed the time after which a process discards its caches (`invalidation.MAX_POLL_GAP_SECONDS`).
 RETENTION = timedelta(hours=1)
@@ -29,6 +29,13 @@ def purge_invalidations(timestamp: int) -> None:
 def purge_sign_in_limits(timestamp: int) -> None:
     """Delete expired counters of sign-in limits."""
     caches["default"].cull()  # type: ignore[attr-defined]
+
+
+@app.periodic(cron="*/5 * * * *")
+@app.task(name="accounts.end_impersonations", queueing_lock="accounts.end_impersonations", pass_context=False)
+def end_impersonations(timestamp: int) -> None:
+    """End the periods in which staff view the product as a member that expired without a request."""
+    impersonation.end_expired()
 
 
 @app.periodic(cron="17 3 * * *")

@@ -3,7 +3,11 @@
 from typing import ClassVar
 
 from django.db import models
+from django.db.models.fields.json import KeyTextTransform
 from django.utils import timezone
+
+# The last four digits of `BillingAccount.payment_method`, in the form of its index.
+CARD_DIGITS = KeyTextTransform("last4", "payment_method")
 
 
 class BillingAccount(models.Model):
@@ -20,6 +24,7 @@ class BillingAccount(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
+        indexes: ClassVar = [models.Index(CARD_DIGITS, name="billing_account_by_card")]
         permissions: ClassVar = [
             ("operate_billing", "Can sync from Stripe, reconcile and migrate subscribers"),
             ("extend_trial", "Can give free days and extend trials at Stripe"),

@@ -1,6 +1,6 @@
 """Errors of the back office."""
 
-from contextmcp.common.errors import Conflict
+from contextmcp.common.errors import Conflict, DomainError
 
 
 class JobNotRetryable(Conflict):
@@ -26,3 +26,21 @@ class WorkItemClosed(Conflict):
 class WorkItemOpen(Conflict):
     code = "work_item_open"
     message = "This item is open."
+
+
+class ImpersonationReadOnly(DomainError):
+    code = "impersonation_read_only"
+    status = 403
+    message = "You are viewing this account"
+
+    def __init__(self) -> None:
+        super().__init__("Nothing was changed: you view this account read-only. Stop viewing as the member to work in the admin.")
+
+
+class ImpersonationUnavailable(DomainError):
+    code = "impersonation_unavailable"
+    status = 403
+    message = "This page is not available"
+
+    def __init__(self) -> None:
+        super().__init__("Account security, connecting apps and the API are not available while you view the product as a member.")

@@ -52,6 +52,7 @@ MENU = {
     },
     "System": {
         "accounts.auditevent": "history",
+        "accounts.impersonation": "visibility",
         "accounts.servicekey": "vpn_key",
         "allauth_idp_oidc.client": "apps",
         "common.outgoingemail": "send",

@@ -32,8 +32,8 @@ class StaffSecondFactorMiddleware:
         if match is None or match.app_name not in {"admin", "backoffice"} or not settings.STAFF_SECOND_FACTOR:
             return None
         user = request.user
-        # The admin itself refuses all other users. Signing out is always possible.
-        if not (user.is_authenticated and user.is_active and user.is_staff) or match.url_name == "logout":
+        # The admin itself refuses all other users. Signing out, and ending to view as a member, are always possible.
+        if not (user.is_authenticated and user.is_active and user.is_staff) or match.url_name in {"logout", "stop-impersonation"}:
             return None
         if not is_mfa_enabled(user, _FACTORS):
             messages.warning(request, "Staff need a second factor. Set up an authenticator app or a passkey, then open the admin again.")

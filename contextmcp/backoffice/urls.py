@@ -4,13 +4,17 @@ from django.urls import path
 
 from . import reauthentication
 from .actions.views import action_page
+from .impersonation import views as impersonation
 from .organization import urls as organization
 from .plans import views as plans
+from .search import views as search
 
 app_name = "backoffice"
 urlpatterns = [
     *reauthentication.urlpatterns,
     *plans.urlpatterns,
     *organization.urlpatterns,
+    *search.urlpatterns,
+    *impersonation.urlpatterns,
     path("organizations/<uuid:organization_id>/actions/<slug:name>/", action_page, name="action"),
 ]

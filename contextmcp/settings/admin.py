@@ -34,6 +34,7 @@ _THEME: dict[str, Any] = {
     "SITE_ICON": lambda request: static("web/mark.svg"),
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("web/mark.svg")}],
     "STYLES": [lambda request: static("web/admin.css")],
+    "SCRIPTS": [lambda request: static("web/admin.js")],
     "SHOW_HISTORY": False,
     "SHOW_BACK_BUTTON": True,
     "BORDER_RADIUS": "10px",
@@ -67,5 +68,5 @@ _THEME: dict[str, Any] = {
             "950": "4 33 28",
         },
     },
-    "SIDEBAR": {"show_search": True, "navigation": "contextmcp.backoffice.navigation.navigation"},
+    "SIDEBAR": {"show_search": False, "navigation": "contextmcp.backoffice.navigation.navigation"},
 }

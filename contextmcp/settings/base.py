@@ -126,9 +126,11 @@ MIDDLEWARE = [
     "contextmcp.common.headers.SecurityHeadersMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.sessions.SessionAgeMiddleware",
+    "contextmcp.backoffice.impersonation.middleware.ImpersonationMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "contextmcp.web.error_pages.MethodNotAllowedMiddleware",
     "contextmcp.backoffice.bad_request.AdminBadRequestMiddleware",
+    "contextmcp.backoffice.access_log.StaffAccessMiddleware",
     "contextmcp.backoffice.second_factor.StaffSecondFactorMiddleware",
     "contextmcp.backoffice.reauthentication.RecentAuthenticationMiddleware",
 ]

@@ -13,6 +13,7 @@ from accounts.models import AuditEvent, User
 from accounts.operations_models import WorkItem
 from billing.models import BillingAccount, OperatorAlert, PlanPrice, SubscriptionState, WebhookEvent
 from contextmcp.backoffice import navigation
+from contextmcp.backoffice import urls as backoffice_urls
 from contextmcp.backoffice.roles import ROLES
 from contextmcp.common import problems
 from contextmcp.common.admin_base import ReadOnlyAdmin
@@ -23,6 +24,7 @@ from entitlements.manager import EntitlementsManager
 from tests.factories.accounts import UserFactory
 from tests.factories.oauth import connect_app
 from tests.factories.service_keys import service_key
+from tests.support.urls import example_path
 
 pytestmark = pytest.mark.django_db
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
@@ -64,6 +66,11 @@ def may_enter(who):
 
 def may_look(who):
     return may_enter(who) and who != "nobody"
+
+
+def changes():
+    """Return the number of audited changes: all events but views of personal data and refused attempts."""
+    return AuditEvent.objects.exclude(action__startswith="staff.").count()
 
 
 def actions_of(who, model):
@@ -117,7 +124,7 @@ def test_every_page_requires_its_permission(who, owner, member, monkeypatch):
 @pytest.mark.parametrize("who", ["nobody", "looker", "viewer"])
 def test_viewers_have_no_actions_and_no_forms(who, owner):
     client = client_of(who, owner)
-    before = AuditEvent.objects.count()
+    before = changes()
     for model in MODELS:
         assert actions_of(who, model) == set(), model
         listing = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
@@ -125,7 +132,7 @@ def test_viewers_have_no_actions_and_no_forms(who, owner):
         for action in admin.site._registry[model].actions or ():
             params = {"action": action, "_selected_action": [row.pk if row else "1"], "confirmed": "1", "reason": "x"}
             assert client.post(listing, params).status_code in {200, 302, 400, 403}, action
-    assert AuditEvent.objects.count() == before
+    assert changes() == before
 
 
 def test_every_action_requires_confirmation_and_a_reason():
@@ -160,7 +167,7 @@ def acted_on(owner):
 @pytest.mark.usefixtures("light")
 def test_action_pages_require_the_permission(who, owner, acted_on):
     client = client_of(who, owner)
-    recorded = AuditEvent.objects.count()
+    recorded = changes()
     for model in acted_on:
         listing = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
         offered = actions_of(who, model)
@@ -171,7 +178,7 @@ def test_action_pages_require_the_permission(who, owner, acted_on):
             shown = [b'name="confirmed"' in page.content for page in (requested, response)]
             assert shown == [name in offered] * 2, (model, name)
             assert (b"Enter a reason." in response.content) == (name in offered), (model, name)
-    assert AuditEvent.objects.count() == recorded
+    assert changes() == recorded
 
 
 @pytest.mark.parametrize("who", [*ROLES, "owner"])
@@ -224,3 +231,41 @@ def test_other_admin_urls_return_no_server_error(who, owner):
         assert client.get(f"/admin/{path}").status_code < 500, path
     if who == "nobody":
         assert "Acme" not in client.get("/admin/search/?s=acme").text
+
+
+def has_permission(who, permission):
+    if permission is None or who == "owner":
+        return may_enter(who)
+    is_view = permission.partition(".")[2].startswith("view_")
+    return (is_view and may_look(who)) or permission in ROLES.get(who, ())
+
+
+def test_every_view_of_the_back_office_is_a_page_of_staff():
+    others = {pattern.name for pattern in backoffice_urls.urlpatterns if not hasattr(pattern.callback, "staff_permission")}
+    assert others == {"stop-impersonation"}  # It ends a session's impersonation, also of a person who is no longer staff.
+
+
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.usefixtures("light")
+def test_every_view_requires_its_permission_and_refusals_are_audited(who, owner, member):
+    """A view without a permission of its own may refuse what it shows, as the page of an action does."""
+    client = client_of(who, owner)
+    recorded, refused = changes(), set()
+    for pattern in backoffice_urls.urlpatterns:
+        path = "/admin" + example_path(pattern, owner.organization, membership_id=member.membership.pk)
+        for method in ("GET", "POST"):
+            if pattern.name == "stop-impersonation":
+                continue
+            permission = pattern.callback.staff_permission
+            answer = client.generic(method, path)
+            assert answer.status_code < 500, (method, path)
+            is_sent_away = getattr(answer, "url", "").startswith("/admin/login/")
+            is_refused = answer.status_code == 403 or is_sent_away
+            if not may_enter(who):
+                assert is_sent_away or answer.status_code == 405, (method, path)
+            elif permission is not None:
+                assert is_refused is not has_permission(who, permission) or answer.status_code == 405, (method, path)
+            if is_refused and who != "anonymous":
+                refused.add(f"{method} {path}")
+    assert set(AuditEvent.objects.filter(action="staff.refused").values_list("target", flat=True)) == refused
+    assert changes() == recorded

@@ -1,0 +1,69 @@
+"""Show the impersonated member to the customers' pages, and refuse what staff may not do there."""
+
+from collections.abc import Callable
+
+import structlog
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+
+from accounts import audit
+from accounts.models import User
+from accounts.services import impersonation
+from contextmcp.backoffice.errors import ImpersonationReadOnly, ImpersonationUnavailable
+from contextmcp.common import problems
+from contextmcp.common.errors import DomainError
+
+from . import session
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# Here the staff member is themselves: the admin, signing out, and confirming their identity for the admin.
+AS_STAFF = ("/admin/", "/accounts/logout/", "/accounts/reauthenticate/", "/accounts/2fa/reauthenticate/")
+# The member's credentials (passwords, second factors, sessions), consent to apps, and the API, whose responses contain secrets.
+UNAVAILABLE = ("/accounts/", "/oauth/", "/api/")
+
+
+class ImpersonationMiddleware:
+    """Replaces `request.user` by the member on the customers' pages, and sets `request.impersonation`, which shows the banner.
+
+    It must be below the middleware that limits the age of sessions, which concerns the staff member.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        # A request with an API key has its own caller.
+        identifier = None if "Authorization" in request.headers else session.impersonation_id(request)
+        staff = request.user
+        if identifier is None or not isinstance(staff, User):
+            return self.get_response(request)
+        current = impersonation.active(identifier, staff)
+        if current is None:
+            session.leave(request)
+            messages.warning(request, "You no longer view the product as a member. Nothing was changed.")
+            return HttpResponseRedirect(reverse("admin:index"))
+        row, membership = current
+        request.impersonation = row  # type: ignore[attr-defined]
+        if request.path.startswith(AS_STAFF):
+            return self.get_response(request)
+        request.user = membership.user
+        request._memberships = [membership]  # type: ignore[attr-defined]
+        if request.path.startswith(UNAVAILABLE):
+            return _refuse(request, ImpersonationUnavailable())
+        if request.method not in SAFE_METHODS and not row.allows_changes:
+            return _refuse(request, ImpersonationReadOnly())
+        structlog.contextvars.bind_contextvars(staff=str(staff.pk))
+        token = audit.impersonator.set(staff)
+        try:
+            return self.get_response(request)
+        finally:
+            audit.impersonator.reset(token)
+
+
+def _refuse(request: HttpRequest, refusal: DomainError) -> HttpResponse:
+    if request.path.startswith("/api/"):
+        return problems.response(refusal)
+    context = {"error": refusal, "back": reverse("account"), "back_label": "Back to the account"}
+    return render(request, "error.html", context, status=refusal.status)

@@ -1,0 +1,58 @@
+"""Results of a search, and the description of what can be searched."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from django.db.models import Model
+from django.urls import reverse
+
+from accounts.models import Organization
+
+from .query import Query
+
+PAGE_SIZE = 20
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One row. A secondary hit is listed but does not count when a single hit is opened: the user beside their organization."""
+
+    title: str
+    detail: str
+    url: str
+    is_secondary: bool = False
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """A kind of rows. `find` returns the hits from position `start` to `stop`, or nothing if the query cannot be of this kind."""
+
+    name: str
+    title: str
+    permission: str
+    find: Callable[[Query, int, int], Iterable[Hit]]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The hits of one kind on one page (counted from 0)."""
+
+    resolver: Resolver
+    hits: list[Hit]
+    page: int
+    has_more: bool
+
+
+def page_of(row: Model) -> str:
+    """Return the URL of the row's admin page."""
+    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+
+
+def organization_hit(organization: Organization, detail: str) -> Hit:
+    state = "closed, " if organization.closed_at else ""
+    return Hit(organization.name, f"{state}{detail}", page_of(organization))
+
+
+def row_hit(row: Model, title: str, *details: str) -> Hit:
+    """Return the hit of a row, described by the details that are not empty."""
+    return Hit(title, ", ".join(each for each in details if each), page_of(row))
