@@ -89,7 +89,10 @@ _CODES = [*(refusal.code for refusal in _REFUSALS), "tool_not_available"]
 
 
 class RecentFilter(admin.SimpleListFilter):
-    """Shows the refusals of the last day unless another time is chosen, so that the other filters read a limited part of the table."""
+    """Shows the refusals of the last day by default, so that the other filters read a limited part of the table.
+
+    Those of one organization, and of the times in a link, are found by an index and shown for all times by default.
+    """
 
     title = "time"
     parameter_name = "since"
@@ -101,21 +104,20 @@ class RecentFilter(admin.SimpleListFilter):
     )
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        indexed = any(name.startswith(("minute__", "organization__")) or (name == "q" and text) for name, text in request.GET.items())
+        self.default = "all" if indexed else "day"
         return [(value, title) for value, title, _ in self.times]
 
     def choices(self, changelist: Any) -> Iterator[Any]:
         """Yield the times without the choice "All", which would be the same as the default."""
-        chosen = self.value() or "day"
+        chosen = self.value() or self.default
         for value, title in self.lookup_choices:
             query = changelist.get_query_string({self.parameter_name: value})
             yield {"selected": value == chosen, "query_string": query, "display": title}
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[RefusalSummary]) -> QuerySet[RefusalSummary]:
-        if self.value() is None and any(name.startswith("minute__") for name in request.GET):
-            # A link to a time, such as that of a timeline.
-            return queryset
         spans = {value: span for value, _, span in self.times}
-        return queryset.filter(minute__gt=timezone.now() - spans.get(self.value() or "", spans["day"]))
+        return queryset.filter(minute__gt=timezone.now() - spans.get(self.value() or self.default, spans["day"]))
 
 
 @admin.register(RefusalSummary)

@@ -54,6 +54,12 @@ def test_rows_are_filtered_by_code_and_feature_and_searched_by_organization(staf
     assert shown(staff, f"?q={acme.slug}") == [rate, quota]
 
 
+def test_an_organization_is_searched_at_all_times(staff, acme):
+    yesterday = row(acme, ago=timedelta(hours=30))
+    assert shown(staff, f"?q={acme.slug}") == shown(staff, f"?organization__id__exact={acme.pk}") == [yesterday]
+    assert shown(staff, f"?q={acme.slug}&since=day") == shown(staff, "?q=") == []
+
+
 def test_the_key_or_connected_app_is_named(staff, acme, owner):
     assert owner.key
     key, (app, *_) = ApiKey.objects.get(organization=acme), connect_app(owner.membership)
