@@ -57,6 +57,7 @@ class Invoice(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["organization", "-created_at"], name="invoice_by_organization"),
             models.Index(fields=["organization", "-paid_at"], condition=Q(paid_at__isnull=False), name="invoice_paid"),
+            models.Index(fields=["organization", "-created_at"], condition=Q(paid_at=None), name="invoice_unpaid"),
             models.Index(fields=["organization", "-failed_at"], condition=Q(failed_at__isnull=False), name="invoice_failed"),
             models.Index(fields=["-created_at", "-id"], name="invoice_newest_first"),
             models.Index(fields=["finalized_at"], name="invoice_by_finalization"),
