@@ -1,0 +1,50 @@
+"""Sentences about corrections of usage, which the vendor's servers and staff make."""
+
+from typing import Any
+
+from contextmcp.web.activity.names import enumerate_words
+from contextmcp.web.activity.types import Kind
+from entitlements.catalog import CATALOG
+
+from .registry import Context, amount, fixed, sentence
+
+
+def _amounts(context: Context) -> str:
+    totals = {name: number for name, number in (context.event.after or {}).items() if isinstance(number, int) and CATALOG.feature(name)}
+    return enumerate_words(amount(name, abs(number)) for name, number in totals.items()) if totals else "usage"
+
+
+@sentence("usage.corrected", kind=Kind.USAGE)
+def _corrected(context: Context) -> str:
+    return context.say(f"took back {_amounts(context)} that had been counted", f"{_amounts(context)} that had been counted were taken back")
+
+
+@sentence("usage.credited", kind=Kind.USAGE)
+def _credited(context: Context) -> str:
+    return context.say(f"credited {_amounts(context)} in this period", f"{_amounts(context)} were credited in this period")
+
+
+def _feature(context: Context) -> Any:
+    return CATALOG.noun(context.event.target)
+
+
+@sentence("usage.gauge_set", kind=Kind.INTERNAL, shown=False)
+def _gauge_set(context: Context) -> str:
+    value = context.after("value")
+    former = context.before("value")
+    change = f"from {former} to {value}" if former is not None else f"to {value}"
+    return context.say(f"set the number of {_feature(context)} {change}", f"The number of {_feature(context)} was set {change}")
+
+
+@sentence("usage.gauge_decreased", kind=Kind.INTERNAL, shown=False)
+def _gauge_decreased(context: Context) -> str:
+    return context.say(f"decreased the number of {_feature(context)}", f"The number of {_feature(context)} was decreased")
+
+
+fixed(
+    "usage.hold_ended",
+    "ended a hold with less than it held",
+    "A hold was ended with less than it held",
+    kind=Kind.INTERNAL,
+    shown=False,
+)

@@ -1,0 +1,96 @@
+"""The audit log."""
+
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db.models import Q
+
+from accounts.models import AuditEvent, User
+from contextmcp.web.activity import sentences
+from contextmcp.web.activity.links import admin_page, member_page
+from contextmcp.web.activity.names import Names, References
+from contextmcp.web.activity.sentences import registry
+from contextmcp.web.activity.types import KINDS, Entry, Kind, Query
+
+from .base import Batch, Item, Source, Stream, items, newest
+
+# Of these kinds, members without the permission to manage users see only what they did themselves.
+_PERSONAL = frozenset({Kind.KEY, Kind.APP})
+
+
+class AuditSource(Source):
+    kinds: ClassVar = KINDS - {Kind.REFUSAL, Kind.EMAIL}
+
+    def read(self, query: Query) -> Batch:
+        rows = AuditEvent.objects.filter(_visible(query), _filtered(query), organization=query.organization)
+        rows = rows.select_related("actor_user", "actor_key", "actor_service_key")
+        return Batch(items(self, newest(rows, query, Stream.AUDIT), Stream.AUDIT))
+
+    def refer(self, row: AuditEvent, references: References) -> None:
+        if row.actor_user:
+            references.users[row.actor_user.pk] = row.actor_user
+        if row.actor_key_id:
+            references.keys.add(row.actor_key_id)
+        if row.action.startswith("key."):
+            references.keys.update(_uuids(row.target))
+
+    def describe(self, item: Item, query: Query, names: Names) -> Entry:
+        event: AuditEvent = item.row
+        context = registry.Context(event, names, query.for_staff)
+        known = sentences.find(event.action)
+        kind = known.kind if known else Kind.INTERNAL
+        record = admin_page("accounts.auditevent", event.pk) if query.for_staff else ""
+        cause = admin_page(known.model, known.target(event)) if known and known.model else ""
+        return Entry(
+            at=event.created_at,
+            kind=kind,
+            sentence=sentences.describe(context),
+            actor=context.by,
+            link=(cause or record) if query.for_staff else member_page(kind, query),
+            detail=_origin(event) if query.for_staff else "",
+            internal=known is None or not known.shown,
+            record=record,
+        )
+
+
+def _visible(query: Query) -> Q:
+    """Return the condition for the actions that the audience sees. Staff see actions without a sentence as internal ones."""
+    if query.for_staff:
+        if query.kinds >= AuditSource.kinds:
+            return Q()
+        if Kind.INTERNAL in query.kinds:
+            return ~Q(action__in=registry.actions_of(KINDS - query.kinds))
+        return Q(action__in=registry.actions_of(query.kinds))
+    if query.own is None:
+        return Q(action__in=sentences.shown_actions(query.kinds))
+    everybody = Q(action__in=sentences.shown_actions(query.kinds - _PERSONAL))
+    return everybody | Q(action__in=sentences.shown_actions(query.kinds & _PERSONAL), actor_user_id=query.own)
+
+
+def _filtered(query: Query) -> Q:
+    condition = Q()
+    if query.key is not None:
+        text = str(query.key)
+        # The target of an app's event is its name, and its ID is in the values.
+        condition &= Q(actor_key_id=query.key) | Q(target=text) | Q(after__grant=text) | Q(before__grant=text)
+    if query.member is not None:
+        email = User.objects.filter(pk=query.member).values("email")
+        condition &= Q(actor_user_id=query.member) | Q(target__in=email)
+    if query.code:
+        condition &= Q(action__in=registry.matching_actions(query.code)) | Q(action=query.code)
+    return condition
+
+
+def _uuids(text: str) -> set[UUID]:
+    try:
+        return {UUID(text)}
+    except ValueError:
+        return set()
+
+
+def _origin(event: Any) -> str:
+    parts = [event.ip_address and f"from {event.ip_address}", event.request_id and f"request {event.request_id}"]
+    return ", ".join(part for part in parts if part)
+
+
+SOURCE = AuditSource()

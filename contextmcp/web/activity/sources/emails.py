@@ -1,0 +1,51 @@
+"""Emails that concern the organization. Delivered and failed messages are kept for a month, without their text."""
+
+from typing import ClassVar
+
+from django.db.models import Q
+
+from accounts.models import User
+from contextmcp.common.models import OutgoingEmail
+from contextmcp.web.activity.links import admin_page
+from contextmcp.web.activity.names import Names
+from contextmcp.web.activity.types import Entry, Kind, Query
+
+from .base import Batch, Item, Source, Stream, items, newest
+
+
+class EmailSource(Source):
+    kinds: ClassVar = frozenset({Kind.EMAIL})
+
+    def read(self, query: Query) -> Batch:
+        if query.key is not None:
+            return Batch([])
+        rows = OutgoingEmail.objects.filter(organization_id=query.organization.pk).defer("text", "html")
+        if query.email_categories is not None:
+            allowed = Q(pk__in=[])
+            for prefix in query.email_categories:
+                allowed |= Q(category__startswith=prefix)
+            rows = rows.filter(allowed)
+        if query.member is not None:
+            rows = rows.filter(recipients__contains=list(User.objects.filter(pk=query.member).values_list("email", flat=True)) or [""])
+        if query.code:
+            rows = rows.filter(category__startswith=query.code)
+        return Batch(items(self, newest(rows, query, Stream.EMAIL), Stream.EMAIL))
+
+    def describe(self, item: Item, query: Query, names: Names) -> Entry:
+        email: OutgoingEmail = item.row
+        link = admin_page("common.outgoingemail", email.pk) if query.for_staff else ""
+        # The error is the mail server's text.
+        detail = email.last_error if query.for_staff else ""
+        return Entry(item.at, Kind.EMAIL, _sentence(email), link=link, detail=detail)
+
+
+def _sentence(email: OutgoingEmail) -> str:
+    message = f"The email “{email.subject}” to {', '.join(email.recipients)}"
+    if email.state == OutgoingEmail.State.SENT:
+        return f"{message} was sent."
+    if email.state == OutgoingEmail.State.FAILED:
+        return f"{message} could not be delivered and was given up after {email.attempts} attempts."
+    return f"{message} waits for delivery{f' after {email.attempts} attempts' if email.attempts else ''}."
+
+
+SOURCE = EmailSource()

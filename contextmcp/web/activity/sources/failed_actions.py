@@ -1,0 +1,44 @@
+"""Changes at Stripe that failed, such as a plan change whose payment was declined. For staff, because the errors are Stripe's."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from billing.models import BillingAction
+from contextmcp.web.activity.links import admin_page
+from contextmcp.web.activity.names import Names, References
+from contextmcp.web.activity.types import Entry, Kind, Query
+
+from .base import Batch, Item, Source, Stream, items, newest
+
+# A newer action took the place of this one. Nothing failed.
+_SUPERSEDED = "superseded"
+
+
+class FailedActionSource(Source):
+    kinds: ClassVar = frozenset({Kind.PAYMENT, Kind.INTERNAL})
+    staff_only: ClassVar = True
+
+    def read(self, query: Query) -> Batch:
+        if query.key is not None:
+            return Batch([])
+        rows = BillingAction.objects.filter(organization=query.organization, state=BillingAction.State.FAILED).exclude(error=_SUPERSEDED)
+        if query.member is not None:
+            rows = rows.filter(created_by_id=query.member)
+        if query.code:
+            rows = rows.filter(kind=query.code.removeprefix("billing."))
+        rows = rows.select_related("created_by")
+        return Batch(items(self, newest(rows, query, Stream.FAILED_ACTION, parse=UUID), Stream.FAILED_ACTION))
+
+    def refer(self, row: BillingAction, references: References) -> None:
+        if row.created_by:
+            references.users[row.created_by.pk] = row.created_by
+
+    def describe(self, item: Item, query: Query, names: Names) -> Entry:
+        row: BillingAction = item.row
+        by = names.person(row.created_by) if row.created_by else ""
+        action = row.kind.replace("_", " ")
+        sentence = f"{by} tried to {action}, which failed." if by else f"The action “{action}” at Stripe failed."
+        return Entry(item.at, Kind.PAYMENT, sentence, by, admin_page("billing.billingaction", row.pk), row.error, internal=True)
+
+
+SOURCE = FailedActionSource()

@@ -1,0 +1,120 @@
+"""Refused requests. Those of one hour with the same reason, feature, key and tool are one entry, at the last minute that they occurred.
+
+The record has a row for each minute and reason, so a client that repeats refused requests for days would fill many pages.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, NamedTuple
+from uuid import UUID
+
+from django.db.models import Max, Min, Q, QuerySet, Sum
+from django.db.models.functions import Trunc
+
+from accounts.models import ApiKey
+from accounts.oauth_models import OAuthGrant
+from contextmcp.web.activity.cursor import AFTER_ALL, Cursor
+from contextmcp.web.activity.links import admin_list, member_page
+from contextmcp.web.activity.names import Names, References
+from contextmcp.web.activity.sentences.refusals import reason
+from contextmcp.web.activity.types import Entry, Kind, Query
+from usage.history_query import floor
+from usage.models import RefusalSummary
+
+from .base import Batch, Item, Source, Stream
+
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
+# Rows that are grouped for one page, and the others of the last of their hours.
+MAX_ROWS = 2000
+_SEPARATOR = "\x1f"
+
+
+class RefusalGroup(NamedTuple):
+    """Refusals with one cause between two minutes of an hour."""
+
+    hour: datetime
+    code: str
+    feature: str
+    key_id: UUID
+    tool: str
+    first: datetime
+    last: datetime
+    total: int
+
+    @property
+    def key(self) -> str:
+        return _SEPARATOR.join([self.code, self.feature, str(self.key_id), self.tool])
+
+
+class RefusalSource(Source):
+    kinds: ClassVar = frozenset({Kind.REFUSAL})
+
+    def read(self, query: Query) -> Batch:
+        rows = _rows(query)
+        cursor = query.cursor
+        whole = rows
+        if cursor is not None:
+            rows = rows.filter(**{"minute__lt" if cursor.rank == AFTER_ALL else "minute__lte": cursor.at})
+            # The hour of the cursor is grouped as a whole, as it was for the page before.
+            is_hour = cursor.rank == AFTER_ALL and cursor.at == floor(cursor.at, "hour")
+            whole = whole.filter(minute__lt=cursor.at if is_hour else floor(cursor.at, "hour") + HOUR)
+        last = rows.order_by("-minute").values_list("minute", flat=True)[MAX_ROWS : MAX_ROWS + 1].first()
+        reached = floor(last, "hour") if last else None
+        if reached:
+            whole = whole.filter(minute__gte=reached)
+        groups = [group for group in _groups(whole) if cursor is None or _is_after(group, cursor)]
+        groups.sort(key=lambda group: (group.last, group.key), reverse=True)
+        items = [Item(group.last, Stream.REFUSAL, group.key, self, group) for group in groups[: query.limit + 1]]
+        return Batch(items, reached)
+
+    def refer(self, row: RefusalGroup, references: References) -> None:
+        references.keys.add(row.key_id)
+
+    def describe(self, item: Item, query: Query, names: Names) -> Entry:
+        group: RefusalGroup = item.row
+        often = "once" if group.total == 1 else f"{group.total:,} times"
+        cause = [reason(group.code, group.feature), names.key(group.key_id), f"tool {group.tool}" if group.tool else ""]
+        minutes = f"{group.first:%H:%M}" if group.first == group.last else f"{group.first:%H:%M} to {group.last:%H:%M}"
+        link = member_page(Kind.REFUSAL, query)
+        if query.for_staff:
+            minutes_shown = {"minute__gte": group.first.isoformat(), "minute__lt": (group.last + MINUTE).isoformat()}
+            link = admin_list("usage.refusalsummary", organization__id__exact=query.organization.pk, **minutes_shown)
+        return Entry(
+            at=item.at,
+            kind=Kind.REFUSAL,
+            sentence=f"Refused {often}: {', '.join(part for part in cause if part)}.",
+            link=link,
+            detail=f"{group.code}, {minutes} UTC",
+        )
+
+
+def _rows(query: Query) -> QuerySet[Any]:
+    rows = RefusalSummary.objects.filter(organization_id=query.organization.pk)
+    if query.since:
+        rows = rows.filter(minute__gte=query.since)
+    if query.until:
+        rows = rows.filter(minute__lt=query.until)
+    if query.key is not None:
+        rows = rows.filter(key_id=query.key)
+    if query.member is not None:
+        keys = ApiKey.objects.filter(organization=query.organization, created_by_id=query.member).values("pk")
+        apps = OAuthGrant.objects.filter(membership__organization=query.organization, membership__user_id=query.member).values("pk")
+        rows = rows.filter(Q(key_id__in=keys) | Q(key_id__in=apps))
+    if query.code:
+        rows = rows.filter(code__contains=query.code)
+    return rows
+
+
+def _groups(rows: QuerySet[Any]) -> list[RefusalGroup]:
+    by_hour = rows.annotate(hour=Trunc("minute", "hour", tzinfo=UTC)).values_list("hour", "code", "feature", "key_id", "tool")
+    totals = by_hour.annotate(first_minute=Min("minute"), last_minute=Max("minute"), total=Sum("count"))
+    return [RefusalGroup(*row) for row in totals.order_by()]
+
+
+def _is_after(group: RefusalGroup, cursor: Cursor) -> bool:
+    """Return whether the group follows the cursor in the order of the timeline."""
+    if group.last != cursor.at:
+        return group.last < cursor.at
+    return cursor.rank < Stream.REFUSAL or (cursor.rank == Stream.REFUSAL and group.key < cursor.key)
+
+
+SOURCE = RefusalSource()

@@ -1,0 +1,60 @@
+"""Subscriptions at Stripe: their start, the end of the trial, the cancellation and the end."""
+
+from typing import Any, ClassVar
+
+from django.db.models import F
+from django.utils.dateformat import format as format_date
+
+from billing.models import SubscriptionState
+from contextmcp.common.clock import now
+from contextmcp.common.money import format_amount
+from contextmcp.web.activity.links import admin_page, member_page
+from contextmcp.web.activity.names import Names
+from contextmcp.web.activity.types import Entry, Kind, Query
+from entitlements.catalog import CATALOG
+
+from .base import Batch, Item, Source, Stream, union
+
+
+class SubscriptionSource(Source):
+    """An organization has a handful of rows, which the index of the organization finds. They need no index for each of their times."""
+
+    kinds: ClassVar = frozenset({Kind.PAYMENT})
+
+    def read(self, query: Query) -> Batch:
+        if query.by_actor_or_code:
+            return Batch([])
+        rows = SubscriptionState.objects.filter(organization=query.organization).annotate(plan_name=F("plan_version__plan"))
+        present = now(query.organization)
+        streams = {
+            Stream.SUBSCRIPTION_ENDED: (rows.filter(ended_at__lte=present), "ended_at"),
+            Stream.SUBSCRIPTION_CANCELED: (rows.filter(canceled_at__lte=present), "canceled_at"),
+            Stream.TRIAL_ENDED: (rows.filter(trial_end__lte=present), "trial_end"),
+            Stream.SUBSCRIPTION_STARTED: (rows.exclude(status="incomplete"), "started_at"),
+        }
+        return Batch(union(self, query, streams))
+
+    def describe(self, item: Item, query: Query, names: Names) -> Entry:
+        state: SubscriptionState = item.row
+        link = admin_page("billing.subscriptionstate", state.pk) if query.for_staff else member_page(Kind.PAYMENT, query)
+        detail = state.stripe_subscription_id if query.for_staff else ""
+        return Entry(item.at, Kind.PAYMENT, _sentence(item.stream, item.row), link=link, detail=detail)
+
+
+def _sentence(stream: Stream, state: Any) -> str:
+    name = f"The subscription to {CATALOG.plan_title(state.plan_name)}" if state.plan_name else "A subscription"
+    if stream is Stream.SUBSCRIPTION_ENDED:
+        return f"{name} ended."
+    if stream is Stream.SUBSCRIPTION_CANCELED:
+        end = state.ended_at or state.cancel_at
+        later = f", to end on {format_date(end, 'F j, Y')}" if end and end.date() != state.canceled_at.date() else ""
+        return f"{name} was canceled{later}."
+    if stream is Stream.TRIAL_ENDED:
+        return "The trial ended." if state.trial_start == state.started_at else "The free days ended."
+    price = f" at {format_amount(state.amount, state.currency)} per {state.interval}" if state.amount is not None and state.interval else ""
+    on_trial = state.trial_end is not None and state.trial_start == state.started_at
+    trial = f" with a trial until {format_date(state.trial_end, 'F j, Y')}" if on_trial else ""
+    return f"{name} started{price}{trial}."
+
+
+SOURCE = SubscriptionSource()
