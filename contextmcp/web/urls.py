@@ -4,7 +4,7 @@ from django.urls import path
 
 from . import brand
 from .api import views as api
-from .pages import account, billing, connected_apps, keys, onboarding, team
+from .pages import account, activity, billing, connected_apps, keys, onboarding, team
 
 urlpatterns = [
     path("", onboarding.home, name="home"),
@@ -27,6 +27,7 @@ urlpatterns = [
     path("account/apps/", connected_apps.connected_apps, name="connected-apps"),
     path("account/apps/<uuid:grant_id>/disconnect/", connected_apps.disconnect_app, name="disconnect-app-form"),
     path("account/usage/", account.usage, name="usage"),
+    path("account/activity/", activity.activity, name="activity"),
     path("account/team/", team.team, name="team"),
     path("account/team/invite/", team.invite, name="invite"),
     path("account/team/invitations/<uuid:invitation_id>/resend/", team.resend, name="resend-invitation-form"),

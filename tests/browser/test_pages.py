@@ -28,6 +28,8 @@ SIGNED_IN = {
     "keys": "/account/keys/",
     "connected-apps": "/account/apps/",
     "usage": "/account/usage/",
+    "activity": "/account/activity/",
+    "activity-filtered": "/account/activity/?kind=key",
     "team": "/account/team/",
     "billing": "/account/billing/",
     "choose-plan": "/account/billing/choose/?plan=enterprise&interval=year",

@@ -21,7 +21,7 @@ from tests.support.stripe import work
 from usage.tracker import UsageTracker
 
 ROLES = ["viewer", "member", "admin", "owner"]
-START = ["pricing", "account", "keys", "connected-apps", "usage", "team", "settings", "welcome", "new-organization"]
+START = ["pricing", "account", "keys", "connected-apps", "usage", "activity", "team", "settings", "welcome", "new-organization"]
 # They sign out, belong to other packages, or lead to files.
 ELSEWHERE = re.compile(r"^/(accounts|api|admin|static)/")
 # Statuses that no link or button may lead to. A rendered form may lack input, or repeat what another form already did.
