@@ -8,6 +8,7 @@ from .impersonation import views as impersonation
 from .organization import urls as organization
 from .plans import views as plans
 from .search import views as search
+from .timeline import timeline_page
 
 app_name = "backoffice"
 urlpatterns = [
@@ -17,4 +18,5 @@ urlpatterns = [
     *search.urlpatterns,
     *impersonation.urlpatterns,
     path("organizations/<uuid:organization_id>/actions/<slug:name>/", action_page, name="action"),
+    path("organizations/<uuid:organization_id>/timeline/", timeline_page, name="timeline"),
 ]
