@@ -1,6 +1,6 @@
 """Models of billing: the projection of Stripe's objects, requests to Stripe, received webhook events and due emails."""
 
-from .account import CARD_DIGITS, BillingAccount
+from .account import BillingAccount
 from .actions import BillingAction, CheckoutAttempt
 from .activity import OrganizationDay, UsageDay
 from .alerts import OperatorAlert
@@ -16,7 +16,6 @@ from .throttles import StripeRequestWindow
 from .trials import TrialRecord
 
 __all__ = [
-    "CARD_DIGITS",
     "Adjustment",
     "BillingAccount",
     "BillingAction",

@@ -23,7 +23,7 @@ def staff_page(permission: str | None) -> Callable[[View], View]:
 
         # The test that opens every view as every role reads it.
         checked.staff_permission = permission  # type: ignore[attr-defined]
-        return admin.site.admin_view(checked)  # type: ignore[return-value]
+        return admin.site.admin_view(checked)
 
     return wrap
 

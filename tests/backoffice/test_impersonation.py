@@ -293,3 +293,17 @@ def test_the_database_limits_the_length_and_the_number(support, owner):
     Impersonation.objects.create(**shared, expires_at=now() + timedelta(minutes=59))
     with pytest.raises(IntegrityError), transaction.atomic():
         Impersonation.objects.create(**shared, expires_at=now() + timedelta(minutes=59))
+
+
+def test_responses_without_a_session_do_not_vary_by_cookie(client):
+    assert "Cookie" not in client.get("/livez").headers.get("Vary", "")
+
+
+def test_the_organization_page_links_to_viewing_as_active_members(client, support, owner, member):
+    client.force_login(support)
+    User.objects.filter(pk=member.user.pk).update(is_active=False)
+    page = client.get(reverse("admin:accounts_organization_change", args=[owner.organization.pk])).text
+    if "/admin/impersonate/" not in page:
+        page = client.get(reverse("backoffice:organization-section", args=[owner.organization.pk, "access"])).text
+    assert f"/admin/impersonate/{owner.membership.pk}/" in page
+    assert f"/admin/impersonate/{member.membership.pk}/" not in page

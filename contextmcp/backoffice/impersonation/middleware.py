@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import structlog
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
@@ -34,8 +35,9 @@ class ImpersonationMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        # A request with an API key has its own caller.
-        identifier = None if "Authorization" in request.headers else session.impersonation_id(request)
+        # A request with an API key has its own caller. Without the cookie the session is not accessed, so that responses do not vary by it.
+        has_session = settings.SESSION_COOKIE_NAME in request.COOKIES and "Authorization" not in request.headers
+        identifier = session.impersonation_id(request) if has_session else None
         staff = request.user
         if identifier is None or not isinstance(staff, User):
             return self.get_response(request)

@@ -75,8 +75,11 @@ def signed_out(sender: Any, request: HttpRequest | None, **kwargs: Any) -> None:
 
 
 def _end(request: HttpRequest, because: str) -> Impersonation | None:
+    identifier = session.impersonation_id(request)
+    if identifier is None:
+        return None
     rows = Impersonation.objects.select_related("staff", "user", "organization")
-    row = rows.filter(pk=session.impersonation_id(request), staff_id=request.user.pk).first()
+    row = rows.filter(pk=identifier, staff_id=request.user.pk).first()
     if row is not None:
         impersonation.end(row, because)
     return row

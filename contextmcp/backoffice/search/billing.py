@@ -9,7 +9,6 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from billing.models import (
-    CARD_DIGITS,
     Adjustment,
     BillingAccount,
     CheckoutAttempt,
@@ -17,6 +16,7 @@ from billing.models import (
     SubscriptionState,
     WebhookEvent,
 )
+from billing.models.account import CARD_DIGITS
 from contextmcp.common.money import format_amount
 
 from .query import Query

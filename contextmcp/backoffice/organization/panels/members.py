@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 from django.db.models import Case, IntegerField, Value, When
+from django.urls import reverse
 
 from accounts.models import Membership
 from accounts.roles import Role
+from accounts.services.impersonation import PERMISSION as IMPERSONATE
 from contextmcp.backoffice.organization.details import OrganizationDetails
 from contextmcp.backoffice.organization.display import (
     SHOWN_ROWS,
@@ -29,7 +31,8 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
     members = Membership.objects.filter(organization=details.organization).select_related("user")
     rows = [_member_row(details, each) for each in members.order_by(_RANK, "created_at", "id")[: SHOWN_ROWS + 1]]
     more = list_link("accounts.membership", organization__id__exact=details.organization.pk)
-    return [short_table(COLUMNS, rows, empty="No members.", more=more)]
+    columns = (*COLUMNS, "Support") if details.may(IMPERSONATE) else COLUMNS
+    return [short_table(columns, rows, empty="No members.", more=more)]
 
 
 def _member_row(details: OrganizationDetails, member: Membership) -> Row:
@@ -37,12 +40,17 @@ def _member_row(details: OrganizationDetails, member: Membership) -> Row:
     states = [text for text, holds in (("Deactivated", not user.is_active), ("Staff", user.is_staff)) if holds]
     link = object_link(user) if details.may("accounts.view_user") else ""
     tone: Tone = "info" if member.role == Role.OWNER else "neutral"
+    # Opens the form with the reason. Staff and inactive users cannot be viewed as.
+    support = (
+        [Cell("View as", reverse("backoffice:impersonate", args=[member.pk])) if not states else "-"] if details.may(IMPERSONATE) else []
+    )
     return row(
         Cell(user.email, link, lines=tuple(filter(None, (user.name, *states)))),
         # The page of the membership changes the role.
         Cell(member.role, object_link(member), tone=tone),
         moment(user.last_login, "Never"),
         moment(member.created_at),
+        *support,
     )
 
 
