@@ -1,4 +1,4 @@
-"""Models of the operation of the service: items of the work queue of staff."""
+"""Models of the operation of the service: items of the work queue of staff, alerts to the operator and their delivery."""
 
 from datetime import datetime
 from typing import ClassVar, Self
@@ -7,6 +7,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+
+from contextmcp.common.ids import uuid7
 
 
 class WorkItemQuerySet(models.QuerySet["WorkItem"]):
@@ -26,9 +28,9 @@ class WorkItem(models.Model):
     """
 
     class Priority(models.IntegerChoices):
-        URGENT = 1
+        NORMAL = 1
         HIGH = 2
-        NORMAL = 3
+        URGENT = 3
 
     kind = models.CharField(max_length=40)
     object_id = models.CharField(max_length=255, help_text="ID of the object that has the problem.")
@@ -56,13 +58,88 @@ class WorkItem(models.Model):
     objects = WorkItemQuerySet.as_manager()
 
     class Meta:
-        ordering: ClassVar = ["priority", "-last_seen_at", "-id"]
+        ordering: ClassVar = ["-priority", "-last_seen_at", "-id"]
         permissions: ClassVar = [("handle_workitem", "Can assign, snooze and close work items")]
         constraints: ClassVar = [models.UniqueConstraint(fields=["kind", "object_id"], name="work_item_unique")]
         indexes: ClassVar = [
-            models.Index(fields=["priority", "-last_seen_at", "-id"], condition=Q(closed_at=None), name="work_item_open"),
+            models.Index(fields=["-priority", "-last_seen_at", "-id"], name="work_item_by_priority"),
             models.Index(fields=["closed_at"], condition=Q(closed_at__isnull=False), name="work_item_closed"),
         ]
 
     def __str__(self) -> str:
         return self.title
+
+
+class OperatorAlert(models.Model):
+    """A problem that only the operator can fix, such as a reason for which Stripe rejects customers' requests.
+
+    There is one alert for each kind and object. It is open until its condition ends or staff resolve it. Another occurrence reopens it.
+    """
+
+    code = models.CharField(max_length=60, help_text="Error code that customers received, or the kind of problem that was detected.")
+    subject = models.CharField(max_length=128, blank=True, help_text="The object that has the problem. Empty if it concerns the service.")
+    message = models.TextField(help_text="Details of the latest occurrence.")
+    organization = models.ForeignKey(
+        "accounts.Organization",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        help_text="Organization affected by the latest occurrence.",
+    )
+    occurrences = models.PositiveIntegerField(default=1)
+    first_seen_at = models.DateTimeField(default=timezone.now)
+    last_seen_at = models.DateTimeField(default=timezone.now)
+    notified_at = models.DateTimeField(null=True, blank=True, help_text="When the operator was last notified that the alert is open.")
+    resolved_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-last_seen_at", "-id"]
+        permissions: ClassVar = [
+            ("resolve_operatoralert", "Can mark operator alerts as resolved"),
+            ("test_operatoralert", "Can send test alerts"),
+        ]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["code", "subject"], name="operator_alert_unique")]
+        indexes: ClassVar = [
+            models.Index(fields=["-last_seen_at", "-id"], name="operator_alert_newest"),
+            models.Index(fields=["code"], condition=Q(resolved_at=None), name="operator_alert_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.subject}".strip()
+
+
+class AlertDelivery(models.Model):
+    """One message about an alert to one of the operator's webhooks. It ends as delivered or failed."""
+
+    class Channel(models.TextChoices):
+        WEBHOOK = "webhook", "Webhook"
+        SLACK = "slack", "Slack"
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        DELIVERED = "delivered"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    alert = models.ForeignKey(
+        OperatorAlert, null=True, blank=True, on_delete=models.CASCADE, related_name="deliveries", help_text="Empty for a test."
+    )
+    channel = models.CharField(max_length=8, choices=Channel.choices)
+    event = models.CharField(max_length=10, help_text="opened, repeated, resolved or test.")
+    body = models.TextField(help_text="Request body, exactly as it is sent.")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(default=timezone.now)
+    last_status = models.PositiveSmallIntegerField(null=True, blank=True)
+    last_error = models.CharField(max_length=100, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        verbose_name_plural = "alert deliveries"
+        indexes: ClassVar = [models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="alert_delivery_due")]
+
+    def __str__(self) -> str:
+        return f"{self.event} to {self.channel}"

@@ -7,10 +7,11 @@ from django.db.models import Count, Min
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from accounts.operations_models import OperatorAlert
 from contextmcp.common import metrics
 from contextmcp.common.clock import now
 
-from .models import BillingNotification, MeterReport, OperatorAlert, SubscriptionState, WebhookEvent
+from .models import BillingNotification, MeterReport, SubscriptionState, WebhookEvent
 
 
 class InboxCollector(Collector):
@@ -40,9 +41,10 @@ class InboxCollector(Collector):
         failing = BillingNotification.objects.filter(sent_at=None, canceled_at=None, attempts__gt=0).count()
         yield GaugeMetricFamily("billing_emails_failing", "Billing emails whose delivery failed so far", value=failing)
 
-        alerts = GaugeMetricFamily("billing_operator_alerts", "Open operator alerts", labels=["code"])
-        for code in OperatorAlert.objects.filter(resolved_at=None).values_list("code", flat=True):
-            alerts.add_metric([code], 1)
+        alerts = GaugeMetricFamily("operator_alerts_open", "Open operator alerts", labels=["code"])
+        counts = OperatorAlert.objects.filter(resolved_at=None).order_by().values_list("code").annotate(Count("id"))
+        for code, number in counts:
+            alerts.add_metric([code], number)
         yield alerts
 
     def describe(self) -> Iterable[Metric]:

@@ -1,29 +1,18 @@
-"""Alerts for problems that only the operator can fix: a log line, a metric, a row in the admin, and an email to the superusers."""
+"""Operator alerts of billing: its kinds, and the errors that only the operator can fix. See `accounts.operator_alerts`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import structlog
-from django.conf import settings
-from django.db import DatabaseError, transaction
-from django.db.models import F
-from prometheus_client import Counter
 
-from accounts.models import Organization, User
-from billing.models import OperatorAlert
-from contextmcp.common.clock import now
-from contextmcp.common.emails import EmailContent, send_email
+from accounts import operator_alerts
+from accounts.models import Organization
 from contextmcp.common.errors import DomainError
 
 log = structlog.get_logger(__name__)
-ALERTS = Counter("billing_alerts_total", "Problems that need an operator", ["kind"])
-# Minimum time between two emails about the same open alert.
-MAIL_INTERVAL = timedelta(days=1)
-MESSAGE_LENGTH = 2000
 
 COLLECTION_PAUSED = "collection_paused"
 PLANNED_CHANGE_LOST = "planned_change_lost"
@@ -53,53 +42,8 @@ def needs_operator(error: Exception) -> bool:
     return bool(getattr(error, "needs_operator", False))
 
 
-def raise_alert(kind: str, organization: Organization | None = None, *, message: str = "", **details: Any) -> None:
-    """Record one occurrence of `kind`, with Stripe's `message` or with `details`.
-
-    If the database is unavailable, only the log line and the metric are written; nothing is raised.
-    """
+def raise_alert(kind: str, organization: Organization | None = None, *, subject: str = "", message: str = "", **details: Any) -> None:
+    """Log one occurrence of `kind` and record it, with Stripe's `message` or with `details`. `subject` is the ID of its object."""
     texts = {name: str(value) for name, value in details.items()}
-    ALERTS.labels(kind).inc()
     log.warning(f"billing.{kind}", organization=str(organization.pk) if organization else None, **texts)
-    text = message or ", ".join(f"{name}: {value}" for name, value in texts.items())
-    try:
-        with transaction.atomic():
-            _open(kind, text[:MESSAGE_LENGTH].replace("\0", ""), organization)
-    except DatabaseError:
-        log.exception("billing.alert_not_stored", code=kind)
-
-
-def _open(code: str, message: str, organization: Organization | None) -> None:
-    current_time = now()
-    latest = {"message": message, "organization": organization, "last_seen_at": current_time}
-    alert, created = OperatorAlert.objects.get_or_create(code=code, defaults=latest)
-    alerts = OperatorAlert.objects.filter(pk=alert.pk)
-    if not created:
-        alerts.exclude(resolved_at=None).update(resolved_at=None, emailed_at=None, first_seen_at=current_time, occurrences=0)
-        alerts.update(occurrences=F("occurrences") + 1, **latest)
-    # One conditional UPDATE decides which of several processes sends the email.
-    due = alerts.filter(emailed_at=None) | alerts.filter(emailed_at__lte=current_time - MAIL_INTERVAL)
-    if due.update(emailed_at=current_time):
-        _mail(code, message, organization)
-
-
-def _mail(code: str, message: str, organization: Organization | None) -> None:
-    """Send the alert to each active superuser."""
-    content = EmailContent(
-        title=f"Billing needs attention: {code}",
-        paragraphs=(
-            f"Details: {message}",
-            f"Organization: {organization.name if organization else '-'}",
-            "docs/BILLING-SETUP.md says what to do.",
-        ),
-        label="View alerts",
-        link=f"{settings.PUBLIC_URL}/admin/billing/operatoralert/",
-        note="This email is repeated once a day while the problem continues. Mark the alert as resolved when it is fixed.",
-    )
-    for user in User.objects.filter(is_superuser=True, is_active=True).exclude(email=""):
-        send_email(content, to=user.email, category="operator_alert", reference=code)
-
-
-def resolve_alert(alert: OperatorAlert) -> None:
-    """Mark an alert as resolved. Another occurrence reopens it."""
-    OperatorAlert.objects.filter(pk=alert.pk).update(resolved_at=now())
+    operator_alerts.raise_alert(kind, organization, subject=subject, message=message, **texts)

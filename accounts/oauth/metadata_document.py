@@ -6,10 +6,7 @@ checked, and the connection is made to one of them. Redirects and proxies are no
 Source: draft-ietf-oauth-client-id-metadata-document.
 """
 
-import socket
-import ssl
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import httpcore
@@ -22,6 +19,7 @@ from allauth.idp.oidc.models import Client
 from django.core.exceptions import ValidationError
 
 from contextmcp.common import url_policy
+from contextmcp.common.checked_connection import CheckedBackend
 
 # The draft advises a limit of 5 KB.
 MAX_BYTES = 5 * 1024
@@ -40,56 +38,6 @@ def fetch_client(client_id: str) -> Client:
         raise ValidationError("The client must be a public one: token_endpoint_auth_method is none.")
     client: Client = cimd.validate_metadata(client_id, parsed, document)
     return client
-
-
-class DeadlineStream(httpcore.NetworkStream):
-    """A connection that is given up at a time. Without it, a server that sends a byte each second would keep a thread for hours."""
-
-    def __init__(self, inner: httpcore.NetworkStream, deadline: float) -> None:
-        self._inner, self._deadline = inner, deadline
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, self._limit(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, self._limit(timeout))
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        return DeadlineStream(self._inner.start_tls(ssl_context, server_hostname, self._limit(timeout)), self._deadline)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
-
-    def _limit(self, timeout: float | None) -> float:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise httpcore.ReadTimeout("The document took too long.")
-        return left if timeout is None else min(left, timeout)
-
-
-class CheckedBackend(httpcore.NetworkBackend):
-    """A network backend that connects only to addresses it has resolved and checked itself, until a time."""
-
-    def __init__(self, deadline: float) -> None:
-        self._inner, self._deadline = httpcore.SyncBackend(), deadline
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = url_policy.ensure_public(list(dict.fromkeys(str(entry[4][0]) for entry in entries)))
-        stream = self._inner.connect_tcp(addresses[0], port, timeout, local_address, socket_options)
-        return DeadlineStream(stream, self._deadline)
 
 
 def _fetch(address: str) -> Any:

@@ -3,7 +3,6 @@
 from .account import BillingAccount
 from .actions import BillingAction, CheckoutAttempt
 from .activity import OrganizationDay, UsageDay
-from .alerts import OperatorAlert
 from .inbox import WebhookEvent
 from .invoices import Adjustment, Invoice
 from .meters import MeterReport
@@ -24,7 +23,6 @@ __all__ = [
     "Drift",
     "Invoice",
     "MeterReport",
-    "OperatorAlert",
     "OrganizationDay",
     "PlanPrice",
     "ReconciliationRun",

@@ -110,11 +110,14 @@ def _alert(account: BillingAccount, snapshot: fetch.StripeSnapshot, changes: Ite
         operator_alerts.raise_alert(
             operator_alerts.COLLECTION_PAUSED,
             account.organization,
+            subject=state.stripe_subscription_id,
             subscription=state.stripe_subscription_id,
             behavior=state.collection_paused,
         )
     for document in _without_plan(account, snapshot):
-        operator_alerts.raise_alert(operator_alerts.UNKNOWN_PRICE, account.organization, subscription=document["id"])
+        operator_alerts.raise_alert(
+            operator_alerts.UNKNOWN_PRICE, account.organization, subject=document["id"], subscription=document["id"]
+        )
 
 
 def _without_plan(account: BillingAccount, snapshot: fetch.StripeSnapshot) -> list[Document]:

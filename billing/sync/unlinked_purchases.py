@@ -37,7 +37,9 @@ class UnlinkedPurchase:
         """Open an operator alert for each active subscription to a plan of this product that belongs to no organization."""
         subscriptions = [each for each in self._objects("customer.subscription.") if each["status"] in ("active", "trialing")]
         for document in prices.own_subscriptions(subscriptions):
-            operator_alerts.raise_alert(operator_alerts.UNLINKED_PURCHASE, customer=self.customer_id, subscription=document["id"])
+            operator_alerts.raise_alert(
+                operator_alerts.UNLINKED_PURCHASE, subject=document["id"], customer=self.customer_id, subscription=document["id"]
+            )
 
     def _objects(self, prefix: str) -> Iterator[Document]:
         rows = WebhookEvent.objects.filter(pk__in=self.events, type__startswith=prefix)

@@ -18,6 +18,7 @@ from contextmcp.common.admin_filters import choices_filter, indexed_values_filte
 from contextmcp.common.clock import now
 from contextmcp.common.models import OutgoingEmail
 
+from .alerts import admin as alerts_admin  # noqa: F401 - registers its pages
 from .errors import EmailNotRetryable, JobNotCancelable, JobNotRetryable
 from .work_queue import admin as work_queue_admin  # noqa: F401 - registers its pages
 

@@ -44,3 +44,13 @@ class ImpersonationUnavailable(DomainError):
 
     def __init__(self) -> None:
         super().__init__("Account security, connecting apps and the API are not available while you view the product as a member.")
+
+
+class AlertNotOpen(Conflict):
+    code = "alert_not_open"
+    message = "This alert is already resolved."
+
+
+class DeliveryNotRetryable(Conflict):
+    code = "delivery_not_retryable"
+    message = "This message was delivered."

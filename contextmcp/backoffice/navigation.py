@@ -11,7 +11,7 @@ from django.utils.text import capfirst
 
 # Groups of models (app.model) with their icons. Models without an admin page are left out.
 MENU = {
-    "Work": {"accounts.workitem": "checklist"},
+    "Work": {"accounts.workitem": "checklist", "accounts.operatoralert": "warning", "accounts.alertdelivery": "campaign"},
     "Customers": {
         "accounts.organization": "apartment",
         "accounts.user": "person",
@@ -36,7 +36,6 @@ MENU = {
         "billing.webhookevent": "inbox",
         "billing.reconciliationrun": "fact_check",
         "billing.drift": "difference",
-        "billing.operatoralert": "warning",
         "billing.trialrecord": "how_to_reg",
         "billing.striperequestwindow": "timer",
     },

@@ -1,9 +1,11 @@
-"""Periodic jobs of the back office: the work queue."""
+"""Periodic jobs of the back office: the work queue and alerts to the operator."""
 
 from procrastinate.contrib.django import app
 
+from accounts import alert_delivery
 from contextmcp.common import incident_totals
 
+from .alerts.conditions import evaluate
 from .work_queue import collect
 
 
@@ -14,9 +16,26 @@ def collect_work(timestamp: int) -> None:
     collect.collect(timestamp // 60)
 
 
+@app.periodic(cron="* * * * * */30")
+@app.task(
+    name="backoffice.evaluate_alerts", queue="maintenance", queueing_lock="backoffice.evaluate_alerts", lock="backoffice.evaluate_alerts"
+)
+def evaluate_alerts(timestamp: int) -> None:
+    """Open alerts whose condition holds, and resolve those whose condition has ended."""
+    evaluate()
+
+
+@app.periodic(cron="* * * * * */10")
+@app.task(name="backoffice.deliver_alerts", queue="emails", queueing_lock="backoffice.deliver_alerts", lock="backoffice.deliver_alerts")
+def deliver_alerts(timestamp: int) -> None:
+    """Send the requests to the operator's webhooks that are due."""
+    alert_delivery.deliver_due()
+
+
 @app.periodic(cron="47 3 * * *")
 @app.task(name="backoffice.purge", queue="maintenance", queueing_lock="backoffice.purge")
 def purge(timestamp: int) -> None:
-    """Delete old work items and counts of incidents."""
+    """Delete old work items, alert deliveries and counts of incidents."""
     collect.purge()
+    alert_delivery.purge()
     incident_totals.purge()

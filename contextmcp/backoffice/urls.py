@@ -4,6 +4,7 @@ from django.urls import path
 
 from . import reauthentication
 from .actions.views import action_page
+from .alerts import views as alerts
 from .impersonation import views as impersonation
 from .organization import urls as organization
 from .plans import views as plans
@@ -13,6 +14,7 @@ from .timeline import timeline_page
 app_name = "backoffice"
 urlpatterns = [
     *reauthentication.urlpatterns,
+    *alerts.urlpatterns,
     *plans.urlpatterns,
     *organization.urlpatterns,
     *search.urlpatterns,

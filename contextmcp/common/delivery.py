@@ -9,7 +9,7 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.db import transaction
 
 from .clock import now
-from .emails import email_delivered
+from .emails import EmailContent, email_delivered, render_message
 from .models import OutgoingEmail
 
 log = structlog.get_logger(__name__)
@@ -42,6 +42,13 @@ def deliver_due() -> int:
             _record_delivery(email)
             sent += 1
     return sent
+
+
+def send_now(content: EmailContent, *, to: str) -> None:
+    """Send one message without storing it, and wait for the mail server. Raises the error of the mail server."""
+    message = render_message(content, to)
+    message.connection = get_connection(settings.EMAIL_DELIVERY_BACKEND)
+    message.send()
 
 
 def _claim(email: OutgoingEmail) -> bool:

@@ -51,6 +51,11 @@ def send_email(content: EmailContent, *, to: str, category: str, reference: obje
     `category` is the kind of message ("invitation") and `reference` the ID of its object. The admin shows both, and the signal
     `email_delivered` sends them. `organization_id` is the organization that the message concerns, if it concerns one.
     """
+    send_message(render_message(content, to), category, reference, organization_id)
+
+
+def render_message(content: EmailContent, to: str) -> EmailMultiAlternatives:
+    """Return the message to one recipient as text and HTML."""
     message = EmailMultiAlternatives(
         # A line break in a name must not become a header.
         subject=" ".join(content.title.split()),
@@ -58,7 +63,7 @@ def send_email(content: EmailContent, *, to: str, category: str, reference: obje
         to=[to],
     )
     message.attach_alternative(render_to_string("mail/message.html", {"email": content}), "text/html")
-    send_message(message, category, reference, organization_id)
+    return message
 
 
 def send_message(message: EmailMessage, category: str, reference: object = "", organization_id: UUID | None = None) -> None:

@@ -9,6 +9,7 @@ from csp.constants import NONCE, NONE, SELF
 
 from contextmcp.common.secrets import parse_key_secrets, parse_rsa_keys, parse_signing_keys
 
+from . import alerts
 from .addresses import database, redis_connection
 from .admin import theme
 from .environment import (
@@ -349,6 +350,14 @@ USAGE_SPOOL_DIR = text("USAGE_SPOOL_DIR")
 
 # By default, webhooks are sent over https to public addresses only. True allows any address and http, for tests and local development.
 WEBHOOKS_ALLOW_PRIVATE = boolean("WEBHOOKS_ALLOW_PRIVATE", False)
+
+# Alerts to the operator: the recipients of emails (all superusers if empty), a webhook with the secret that signs it, a webhook of Slack or
+# of a product that accepts the same format, and the thresholds (settings.alerts).
+ALERT_EMAILS = alerts.addresses("ALERT_EMAILS")
+ALERT_WEBHOOK_URL = alerts.webhook("ALERT_WEBHOOK_URL", private=WEBHOOKS_ALLOW_PRIVATE)
+ALERT_WEBHOOK_SECRET = alerts.webhook_secret("ALERT_WEBHOOK_SECRET")
+ALERT_SLACK_URL = alerts.webhook("ALERT_SLACK_URL", private=WEBHOOKS_ALLOW_PRIVATE)
+ALERT_THRESHOLDS = alerts.thresholds()
 
 # Postgres is the queue. Heartbeats are frequent, so that the jobs of a killed worker are retried within seconds.
 PROCRASTINATE_IMPORT_PATHS = ["contextmcp.tasks"]

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
+from contextmcp.common.url_policy import is_public_hostname
+
 # Django's minimum length and number of distinct characters of a strong key (security.W009).
 SECRET_KEY_LENGTH, SECRET_KEY_DISTINCT = 50, 5
 _STRIPE_KEY = re.compile(r"(sk|rk)_(test|live)_[a-zA-Z0-9]{24,}")
@@ -21,7 +23,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 def validate_production(settings: Mapping[str, Any]) -> None:
     """Raise `ImproperlyConfigured` with one sentence for the first invalid setting. The sentence contains no secret."""
-    for check in (_secrets, _addresses, _sender, _stripe, _spool):
+    for check in (_secrets, _addresses, _sender, _stripe, _spool, _alerts):
         check(settings)
 
 
@@ -82,6 +84,13 @@ def _stripe(settings: Mapping[str, Any]) -> None:
     for name, price in settings["STRIPE_PRICE_IDS"].items():
         if not _PRICE.fullmatch(price):
             raise ImproperlyConfigured(f'{name} is "{price}": a Stripe price ID begins with price_.')
+
+
+def _alerts(settings: Mapping[str, Any]) -> None:
+    for name in ("ALERT_WEBHOOK_URL", "ALERT_SLACK_URL"):
+        host = urlsplit(settings[name]).hostname if settings[name] else None
+        if host is not None and not is_public_hostname(host):
+            raise ImproperlyConfigured(f"{name} is the URL of a private host: alerts are sent to public addresses only.")
 
 
 def _spool(settings: Mapping[str, Any]) -> None:

@@ -10,8 +10,8 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from accounts.models import AuditEvent, User
-from accounts.operations_models import WorkItem
-from billing.models import BillingAccount, OperatorAlert, PlanPrice, SubscriptionState, WebhookEvent
+from accounts.operations_models import AlertDelivery, OperatorAlert, WorkItem
+from billing.models import BillingAccount, PlanPrice, SubscriptionState, WebhookEvent
 from contextmcp.backoffice import navigation
 from contextmcp.backoffice import urls as backoffice_urls
 from contextmcp.backoffice.roles import ROLES
@@ -152,6 +152,7 @@ def acted_on(owner):
     BillingAccount.objects.create(organization=organization)
     SubscriptionState.objects.create(organization=organization, stripe_subscription_id="sub_1", status="active", **started)
     OperatorAlert.objects.create(code="x", message="x")
+    AlertDelivery.objects.create(channel="webhook", event="opened", body="{}")
     WorkItem.objects.create(kind="dead_event", object_id="1", title="x")
     WebhookEvent.objects.create(event_id="evt_1", type="x", payload={}, subject="cus_1")
     OutgoingEmail.objects.create(category="x", recipients=[user.email], from_email="a@b.example", subject="x", expires_at=now())
@@ -202,6 +203,7 @@ def test_a_role_has_the_actions_of_its_permissions(who, owner):
         "subscriptionstate.sync",
         "subscriptionstate.move",
         "operatoralert.resolve",
+        "alertdelivery.retry",
     }
     jobs = {"procrastinatejob.retry", "procrastinatejob.cancel"}
     work = {f"workitem.{action}" for action in ("take", "assign", "snooze", "done", "reopen")}

@@ -7,7 +7,8 @@ from django.contrib.auth.models import Group, Permission
 from django.urls import reverse
 
 from accounts.models import ApiKey, AuditEvent, Membership, User
-from billing.models import Adjustment, BillingNotification, Drift, MeterReport, OperatorAlert, ReconciliationRun, SubscriptionState
+from accounts.operations_models import OperatorAlert
+from billing.models import Adjustment, BillingNotification, Drift, MeterReport, ReconciliationRun, SubscriptionState
 from contextmcp.backoffice.organization.sections import SECTIONS
 from contextmcp.backoffice.roles import ROLES
 from contextmcp.common.clock import now

@@ -3,8 +3,8 @@
 import pytest
 import requests
 
+from accounts.operations_models import OperatorAlert
 from billing.manager import BillingManager
-from billing.models import OperatorAlert
 from billing.subscriptions import pay_open_invoices
 from tests.factories.billing import price_of
 from tests.support.api import problem

@@ -9,9 +9,11 @@ from django.test import Client
 from django.urls import reverse
 from procrastinate.contrib.django import app
 
+from accounts.operations_models import OperatorAlert
+from accounts.operator_alerts import REPEAT_INTERVAL, resolve_alert
 from billing import operator_alerts as alerts
 from billing.errors import ServerMisconfigured, StripeRejected
-from billing.models import BillingAction, CheckoutAttempt, OperatorAlert
+from billing.models import BillingAction, CheckoutAttempt
 from billing.stripe.gateway import refusals
 from contextmcp.common.models import OutgoingEmail
 from tests.factories.accounts import UserFactory
@@ -322,13 +324,13 @@ class TestAlert:
         email = OutgoingEmail.objects.get(category="operator_alert") if not mail.outbox else mail.outbox[0]
         assert "billing_not_configured" in email.subject
         assert OperatorAlert.objects.get().occurrences == 3
-        OperatorAlert.objects.update(emailed_at=OperatorAlert.objects.get().emailed_at - alerts.MAIL_INTERVAL)
+        OperatorAlert.objects.update(notified_at=OperatorAlert.objects.get().notified_at - REPEAT_INTERVAL)
         alerts.raise_alert(ServerMisconfigured.code, acme, message="The key is refused.")
         assert OutgoingEmail.objects.count() + len(mail.outbox) == 2
 
     def test_a_resolved_alert_reopens_on_recurrence(self, acme):
         alerts.raise_alert(ServerMisconfigured.code, acme, message="First.")
-        alerts.resolve_alert(OperatorAlert.objects.get())
+        resolve_alert(OperatorAlert.objects.get())
         assert OperatorAlert.objects.get().resolved_at
         alerts.raise_alert(ServerMisconfigured.code, None, message="Second.")
         alert = OperatorAlert.objects.get()
@@ -338,7 +340,7 @@ class TestAlert:
     def test_staff_resolve_an_alert_with_a_reason(self, acme, client):
         alerts.raise_alert(ServerMisconfigured.code, acme, message="First.")
         client.force_login(UserFactory(is_superuser=True, is_staff=True))
-        address = reverse("admin:billing_operatoralert_changelist")
+        address = reverse("admin:accounts_operatoralert_changelist")
         chosen = {"action": "resolve", "_selected_action": [OperatorAlert.objects.get().pk], "confirmed": "1", "reason": "New key."}
         assert client.post(address, chosen, follow=True).status_code == 200
         assert OperatorAlert.objects.get().resolved_at
@@ -347,7 +349,7 @@ class TestAlert:
         alerts.raise_alert(ServerMisconfigured.code, acme, message="First.")
         settings.METRICS_TOKEN = "scrape"
         page = client.get("/metrics", headers={"Authorization": "Bearer scrape"}).text
-        assert re.search(r'billing_operator_alerts\{code="billing_not_configured"\} 1', page)
+        assert re.search(r'operator_alerts_open\{code="billing_not_configured"\} 1', page)
 
 
 def test_unknown_refusals_are_stripe_rejected():

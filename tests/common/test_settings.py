@@ -26,6 +26,7 @@ OPTIONAL = [
     "SIGNING_KEY", "OAUTH_PRIVATE_KEY", "OAUTH_DYNAMIC_REGISTRATION", "KEY_ENVIRONMENT", "BILLING_GRACE_DAYS", "BILLING_REFUND_POLICY",
     "LOG_LEVEL", "STRIPE_AUTOMATIC_TAX", "STRIPE_API_BASE", "BRAND_COLOR", "BRAND_COLOR_DARK",
     "STRIPE_PRO_MONTHLY_PRICE_ID", "WORKER_CONCURRENCY", "WEBHOOKS_ALLOW_PRIVATE", "GATE_URL", "MCP_SERVER_URL", "USAGE_SPOOL_DIR",
+    "ALERT_EMAILS", "ALERT_WEBHOOK_URL", "ALERT_WEBHOOK_SECRET", "ALERT_SLACK_URL", "ALERT_INBOX_LAG_SECONDS", "ALERT_DEAD_EVENTS",
     "SECRET_KEY_FALLBACKS", "DJANGO_SETTINGS_MODULE", "PROMETHEUS_MULTIPROC_DIR", "TRUSTED_PROXIES", "SECURE_HSTS_INCLUDE_SUBDOMAINS",
 ]  # fmt: skip
 NAMES = [*WHOLE, *OPTIONAL]
@@ -105,6 +106,15 @@ def test_missing_variables_are_named(name: str) -> None:
         ("BRAND_COLOR", "red"),
         ("BRAND_COLOR_DARK", "#5cc9b"),
         ("USAGE_SPOOL_DIR", "/nonexistent"),
+        ("ALERT_EMAILS", "ops@vendor.example, hunter2"),
+        ("ALERT_WEBHOOK_URL", "http://hooks.vendor.example/hunter2"),
+        ("ALERT_WEBHOOK_URL", "https://10.0.0.1/hunter2"),
+        ("ALERT_WEBHOOK_URL", "https://user:hunter2@hooks.vendor.dev/"),
+        ("ALERT_SLACK_URL", "https://localhost/hunter2"),
+        ("ALERT_SLACK_URL", "hunter2"),
+        ("ALERT_WEBHOOK_SECRET", "hunter2"),
+        ("ALERT_INBOX_LAG_SECONDS", "soon"),
+        ("ALERT_DEAD_EVENTS", "-1"),
     ],
 )
 def test_malformed_variables_are_named_without_their_value(name: str, value: str) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from billing.models import Adjustment, BillingNotification, Drift, MeterReport, OperatorAlert, WebhookEvent
+from accounts.operations_models import OperatorAlert
+from billing.models import Adjustment, BillingNotification, Drift, MeterReport, WebhookEvent
 from contextmcp.backoffice.actions.wording import feature_title
 from contextmcp.common.clock import now
 from contextmcp.common.models import OutgoingEmail
@@ -37,7 +38,7 @@ def problems(details: OrganizationDetails) -> list[Problem]:
         "billing.view_adjustment": _disputes,
         "billing.view_drift": _drift,
         "billing.view_webhookevent": _events,
-        "billing.view_operatoralert": _operator_alerts,
+        "accounts.view_operatoralert": _operator_alerts,
         "usage.view_usagecounter": _limits,
         "usage.view_usagealert": _spikes,
         "usage.view_webhookendpoint": _endpoints,
@@ -96,7 +97,7 @@ def _events(details: OrganizationDetails) -> Iterator[Problem]:
 def _operator_alerts(details: OrganizationDetails) -> Iterator[Problem]:
     alerts = OperatorAlert.objects.filter(organization=details.organization, resolved_at=None)
     for alert in alerts[:3]:
-        yield Problem(f"Operator alert: {words(alert.code)}.", list_link("billing.operatoralert"))
+        yield Problem(f"Operator alert: {words(alert.code)}.", list_link("accounts.operatoralert"))
 
 
 def _limits(details: OrganizationDetails) -> Iterator[Problem]:

@@ -104,6 +104,7 @@ class WorkItemAdmin(MarksTestClocks, ReadOnlyAdmin):
         "note",
     )
     readonly_fields = fields
+    ordering = ("-priority", "-last_seen_at", "-id")
     list_before_template = "backoffice/work_queue/counts.html"
     change_form_before_template = "backoffice/work_queue/item_actions.html"
     actions = ("take", "assign", "snooze", "done", "reopen")
