@@ -182,6 +182,11 @@ def test_each_problem_becomes_an_item_with_its_links(kind, acme, client, superus
     page = client.get(reverse("admin:accounts_workitem_change", args=[item.pk]))
     assert SOURCES[kind].url(item.object_id).replace("&", "&amp;") in page.text
     assert item.title in page.text.replace("&#x27;", "'")
+    # Browsers drop a form within a form.
+    buttons, form = page.text.index('name="action" value="take"'), page.text.index('id="workitem_form"')
+    assert "</form>" in page.text[buttons:form]
+    listed = client.get(reverse("admin:accounts_workitem_changelist")).text
+    assert SOURCES[kind].url(item.object_id).replace("&", "&amp;") in listed
 
 
 def test_texts_of_items_say_what_happened(acme):

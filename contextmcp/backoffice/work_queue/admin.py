@@ -84,7 +84,7 @@ def handlers() -> QuerySet[User]:
 
 @admin.register(WorkItem)
 class WorkItemAdmin(MarksTestClocks, ReadOnlyAdmin):
-    list_display = ("problem", "kind_shown", "organization", "owner_shown", "state", "last_seen_at")
+    list_display = ("problem", "object", "organization_link", "owner_shown", "state", "last_seen_at")
     list_display_links = ("problem",)
     list_filter = (StateFilter, KindFilter, "priority")
     list_select_related = ("organization", "owner", "closed_by")
@@ -106,7 +106,8 @@ class WorkItemAdmin(MarksTestClocks, ReadOnlyAdmin):
     readonly_fields = fields
     ordering = ("-priority", "-last_seen_at", "-id")
     list_before_template = "backoffice/work_queue/counts.html"
-    change_form_before_template = "backoffice/work_queue/item_actions.html"
+    # Outside of the page's own form: forms cannot be nested.
+    change_form_outer_before_template = "backoffice/work_queue/item_actions.html"
     actions = ("take", "assign", "snooze", "done", "reopen")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WorkItem]:
