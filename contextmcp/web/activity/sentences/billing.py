@@ -23,14 +23,6 @@ _INTERNAL = {
     "billing.price_registered": ("registered {target}", "{target} was registered"),
     "billing.alert_resolved": ("resolved the {target}", "The {target} was resolved"),
     "webhook_event.replayed": ("replayed the Stripe event {target}", "The Stripe event {target} was replayed"),
-    "operator_alert.resolved": ("resolved the operator alert {target}", "The operator alert {target} was resolved"),
-    "operator_alert.tested": ("sent a test alert", "A test alert was sent"),
-    "alert_delivery.retried": ("retried the delivery of an alert", "The delivery of an alert was retried"),
-    "catalog.published": ("published the catalog", "The catalog was published"),
-    "revenue.exported": ("exported figures of revenue", "Figures of revenue were exported"),
-    "email.retried": ("sent an email again", "An email was sent again"),
-    "job.retried": ("retried the job {target}", "The job {target} was retried"),
-    "job.canceled": ("canceled the job {target}", "The job {target} was canceled"),
 }
 for _action, (_active, _passive) in _INTERNAL.items():
     fixed(_action, _active, _passive, kind=Kind.INTERNAL, shown=False)

@@ -1,8 +1,8 @@
-"""Sentences about access by the vendor's staff."""
+"""Sentences about access by the vendor's staff, and about their own work, which concerns no organization."""
 
 from contextmcp.web.activity.types import Kind
 
-from .registry import Context, sentence
+from .registry import Context, fixed, sentence
 
 
 @sentence("impersonation.started", kind=Kind.SUPPORT)
@@ -28,3 +28,19 @@ def _viewed(context: Context) -> str:
 @sentence("staff.refused", kind=Kind.INTERNAL, shown=False)
 def _refused(context: Context) -> str:
     return context.say(f"was refused {context.event.target}", f"{context.event.target} was refused")
+
+
+_WORK = {
+    "operator_alert.resolved": ("resolved the operator alert {target}", "The operator alert {target} was resolved"),
+    "operator_alert.tested": ("sent a test alert", "A test alert was sent"),
+    "alert_delivery.retried": ("retried the delivery of an alert", "The delivery of an alert was retried"),
+    "catalog.published": ("published the catalog", "The catalog was published"),
+    "revenue.exported": ("exported figures of revenue", "Figures of revenue were exported"),
+    "email.retried": ("sent an email again", "An email was sent again"),
+    "job.retried": ("retried the job {target}", "The job {target} was retried"),
+    "job.canceled": ("canceled the job {target}", "The job {target} was canceled"),
+    "saved_view.shared": ("shared a view of a list", "A view of a list was shared"),
+    "saved_view.deleted": ("deleted a view of a list", "A view of a list was deleted"),
+}
+for _action, (_active, _passive) in _WORK.items():
+    fixed(_action, _active, _passive, kind=Kind.INTERNAL, shown=False)
