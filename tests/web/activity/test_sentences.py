@@ -190,3 +190,12 @@ def test_an_entry_links_to_the_object_or_the_page(acme, owner):
     assert first(acme).record.startswith("/admin/accounts/auditevent/")
     entry = first(acme, "customer")
     assert (entry.kind, entry.link, entry.record, entry.detail) == (Kind.KEY, "/account/keys/", "", "")
+
+
+def test_pages_that_staff_viewed_are_named(acme, support):
+    assert (
+        read(acme, support, "staff.viewed", target=f"accounts.organization:{acme.pk}")
+        == "Jane Doe (support) viewed the page of the organization."
+    )
+    assert read(acme, support, "staff.viewed", target="accounts.user:17") == "Jane Doe (support) viewed the page of the user 17."
+    assert read(acme, support, "staff.viewed", target="something else") == "Jane Doe (support) viewed something else."

@@ -1,5 +1,7 @@
 """Sentences about access by the vendor's staff, and about their own work, which concerns no organization."""
 
+from django.apps import apps
+
 from contextmcp.web.activity.types import Kind
 
 from .registry import Context, fixed, sentence
@@ -22,7 +24,18 @@ def _ended(context: Context) -> str:
 
 @sentence("staff.viewed", kind=Kind.INTERNAL, shown=False)
 def _viewed(context: Context) -> str:
-    return context.say(f"viewed {context.event.target}", f"{context.event.target} was viewed")
+    page = _page(context.event.target)
+    return context.say(f"viewed {page}", f"{page} was viewed")
+
+
+def _page(target: str) -> str:
+    """Return the words for a target such as "accounts.user:17"."""
+    label, _, key = target.partition(":")
+    try:
+        name = apps.get_model(label)._meta.verbose_name
+    except (LookupError, ValueError):
+        return target
+    return f"the page of the {name}" if label == "accounts.organization" else f"the page of the {name} {key}"
 
 
 @sentence("staff.refused", kind=Kind.INTERNAL, shown=False)
