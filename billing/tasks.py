@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import ParamSpec
 
@@ -14,7 +15,7 @@ from procrastinate.retry import BaseRetryStrategy
 
 from accounts.models import Organization, User
 from billing import operator_alerts
-from billing.errors import BillingNotConfigured, StripeUnavailable
+from billing.errors import BillingNotConfigured, RevenueRebuildInProgress, StripeUnavailable
 
 from . import customers, enqueue, maintenance, reconciliation
 from .inbound import process_events
@@ -201,7 +202,9 @@ def reconcile_everything(timestamp: int) -> None:
     lock="billing.rebuild_revenue",
 )
 def rebuild_revenue(timestamp: int) -> None:
-    rebuild.rebuild_recent_days()
+    # While the command rebuilds, the next run does this one's work.
+    with suppress(RevenueRebuildInProgress):
+        rebuild.rebuild_recent_days()
 
 
 @app.task(name="billing.reconcile_organization", queue=QUEUE, retry=STRIPE_RETRY)

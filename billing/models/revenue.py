@@ -155,7 +155,7 @@ class RevenuePlanDay(models.Model):
     plan = models.CharField(max_length=40, blank=True)
     interval = models.CharField(max_length=8, blank=True)
     state = models.CharField(max_length=8, choices=RevenueSnapshot.State.choices)
-    organizations = models.PositiveIntegerField()
+    subscriptions = models.PositiveIntegerField()
     annual_amount = models.BigIntegerField()
 
     class Meta:

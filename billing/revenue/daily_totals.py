@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from django.db import connection
 
 from billing.models import PlanPrice, RevenueDay, RevenueMovement, RevenuePlanDay
 
-# Days per statement, so that a rebuild of years stays below the timeout of one statement.
-DAYS_PER_STATEMENT = 31
-
+# A row adds to its first day and subtracts from the day after its last one, and the sum of these steps until a day is that day's total.
+# So one scan of the rows counts all days.
 _PLANS = """
-INSERT INTO billing_revenueplanday (day, currency, plan, "interval", state, organizations, annual_amount)
-SELECT day.day, s.currency, s.plan, s."interval", s.state, COUNT(DISTINCT s.organization_id), SUM(s.annual_amount)
-FROM (SELECT generate_series(%(first)s::date, %(last)s::date, interval '1 day')::date AS day) AS day
-JOIN billing_revenuesnapshot s ON s.first_day <= day.day AND (s.last_day IS NULL OR s.last_day >= day.day)
-GROUP BY 1, 2, 3, 4, 5
+WITH steps AS (
+    SELECT GREATEST(first_day, %(first)s::date) AS day, currency, plan, "interval", state, 1 AS number, annual_amount AS amount
+    FROM billing_revenuesnapshot WHERE first_day <= %(last)s AND (last_day IS NULL OR last_day >= %(first)s)
+    UNION ALL
+    SELECT last_day + 1, currency, plan, "interval", state, -1, -annual_amount
+    FROM billing_revenuesnapshot WHERE last_day >= %(first)s AND last_day < %(last)s
+), totals AS (
+    SELECT day, currency, plan, "interval", state, SUM(number) AS number, SUM(amount) AS amount FROM steps GROUP BY 1, 2, 3, 4, 5
+), parts AS (
+    SELECT DISTINCT currency, plan, "interval", state FROM totals
+), days AS (
+    SELECT generate_series(%(first)s::date, %(last)s::date, interval '1 day')::date AS day
+), sums AS (
+    SELECT days.day, parts.*,
+        SUM(COALESCE(totals.number, 0)) OVER until_day AS number, SUM(COALESCE(totals.amount, 0)) OVER until_day AS amount
+    FROM days CROSS JOIN parts LEFT JOIN totals USING (day, currency, plan, "interval", state)
+    WINDOW until_day AS (PARTITION BY parts.currency, parts.plan, parts."interval", parts.state ORDER BY days.day)
+)
+INSERT INTO billing_revenueplanday (day, currency, plan, "interval", state, subscriptions, annual_amount)
+SELECT day, currency, plan, "interval", state, number, amount FROM sums WHERE number > 0
 """
 
 # Only the organizations with a row that begins or ended can have changed. The sums are of the day itself and of the day before.
@@ -64,14 +78,11 @@ WITH days AS (
     JOIN (SELECT currency, MIN(first_day) AS since FROM billing_revenuesnapshot GROUP BY 1) AS currencies ON currencies.since <= day.day
 ), plans AS (
     SELECT day, currency, SUM(annual_amount) AS closing, SUM(annual_amount) FILTER (WHERE state = 'past_due') AS at_risk,
-        SUM(organizations) FILTER (WHERE state = 'trial') AS trials
+        SUM(subscriptions) FILTER (WHERE state = 'trial') AS trials
     FROM billing_revenueplanday WHERE day BETWEEN %(first)s AND %(last)s GROUP BY 1, 2
 ), customers AS (
-    SELECT day.day, s.currency, COUNT(DISTINCT s.organization_id) AS customers
-    FROM (SELECT generate_series(%(first)s::date, %(last)s::date, interval '1 day')::date AS day) AS day
-    JOIN billing_revenuesnapshot s
-        ON s.annual_amount > 0 AND s.first_day <= day.day AND (s.last_day IS NULL OR s.last_day >= day.day)
-    GROUP BY 1, 2
+    SELECT currency, COUNT(DISTINCT organization_id) AS customers_before FROM billing_revenuesnapshot
+    WHERE annual_amount > 0 AND first_day < %(first)s AND (last_day IS NULL OR last_day >= %(first)s::date - 1) GROUP BY 1
 ), movements AS (
     SELECT day, currency,
         SUM(annual_after) FILTER (WHERE kind = 'new') AS new,
@@ -118,11 +129,13 @@ WITH days AS (
 INSERT INTO billing_revenueday (day, currency, opening, new, expansion, contraction, churn, reactivation, closing, at_risk, customers,
     new_customers, reactivated_customers, lost_customers, trials, trials_started, trials_converted, trials_lost, overage)
 SELECT day, currency, COALESCE(closing, 0) - COALESCE(net, 0), COALESCE(new, 0), COALESCE(expansion, 0), COALESCE(contraction, 0),
-    COALESCE(churn, 0), COALESCE(reactivation, 0), COALESCE(closing, 0), COALESCE(at_risk, 0), COALESCE(customers, 0),
+    COALESCE(churn, 0), COALESCE(reactivation, 0), COALESCE(closing, 0), COALESCE(at_risk, 0),
+    COALESCE(customers_before, 0) + SUM(COALESCE(new_customers, 0) + COALESCE(reactivated_customers, 0) - COALESCE(lost_customers, 0))
+        OVER (PARTITION BY currency ORDER BY day),
     COALESCE(new_customers, 0), COALESCE(reactivated_customers, 0), COALESCE(lost_customers, 0), COALESCE(trials, 0),
     COALESCE(trials_started, 0), COALESCE(trials_converted, 0), COALESCE(trials_lost, 0), COALESCE(overage, 0)
 FROM days
-LEFT JOIN plans USING (day, currency) LEFT JOIN customers USING (day, currency) LEFT JOIN movements USING (day, currency)
+LEFT JOIN plans USING (day, currency) LEFT JOIN customers USING (currency) LEFT JOIN movements USING (day, currency)
 LEFT JOIN started USING (day, currency) LEFT JOIN ended USING (day, currency) LEFT JOIN overage USING (day, currency)
 """
 
@@ -130,13 +143,9 @@ LEFT JOIN started USING (day, currency) LEFT JOIN ended USING (day, currency) LE
 def rebuild_totals(first: date, last: date) -> None:
     """Replace the totals and movements of these days (UTC) with those of the snapshots. Call it in a transaction."""
     overage_prices = list(PlanPrice.objects.filter(interval=PlanPrice.OVERAGE).values_list("stripe_price_id", flat=True))
-    start = first
+    parameters: dict[str, Any] = {"first": first, "last": last, "overage_prices": overage_prices}
+    for model in (RevenueDay, RevenueMovement, RevenuePlanDay):
+        model._default_manager.filter(day__range=(first, last)).delete()
     with connection.cursor() as cursor:
-        while start <= last:
-            end = min(last, start + timedelta(days=DAYS_PER_STATEMENT - 1))
-            parameters: dict[str, Any] = {"first": start, "last": end, "overage_prices": overage_prices}
-            for model in (RevenueDay, RevenueMovement, RevenuePlanDay):
-                model._default_manager.filter(day__range=(start, end)).delete()
-            for statement in (_PLANS, _MOVEMENTS, _DAYS):
-                cursor.execute(statement, parameters)
-            start = end + timedelta(days=1)
+        for statement in (_PLANS, _MOVEMENTS, _DAYS):
+            cursor.execute(statement, parameters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, timedelta
 
 import structlog
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max
 
 from billing.errors import RevenueRebuildInProgress
@@ -24,6 +24,7 @@ DAY = timedelta(days=1)
 REPEATED_DAYS = 3
 # A change can be committed after a run that began later than the time of the change's row.
 OVERLAP = timedelta(hours=1)
+STATEMENT_MINUTES = 10
 # Days of the first run, if there is usage but no revenue.
 FIRST_DAYS = 60
 
@@ -77,3 +78,6 @@ def rebuild_recent_days(last: date | None = None) -> date:
 def _lock() -> None:
     if not lock_in_transaction(Namespace.REVENUE, "daily figures", wait=False):
         raise RevenueRebuildInProgress
+    with connection.cursor() as cursor:
+        # One statement sums all days of the range, which may be years.
+        cursor.execute(f"SET LOCAL statement_timeout = '{STATEMENT_MINUTES}min'")

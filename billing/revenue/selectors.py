@@ -90,11 +90,11 @@ class RevenueFigures:
 
 @dataclass(frozen=True)
 class PlanFigures:
-    """One plan and interval at the end of a day. `mrr` is in minor units."""
+    """The subscriptions to one plan and interval at the end of a day. `mrr` is in minor units."""
 
     plan: str
     interval: str
-    customers: int = 0
+    paid: int = 0
     trials: int = 0
     paused: int = 0
     past_due: int = 0
@@ -161,19 +161,19 @@ def plan_figures(currency: str, day: date) -> list[PlanFigures]:
     counts = {states.TRIAL: "trials", states.PAUSED: "paused", states.PAST_DUE: "past_due"}
     plans: dict[tuple[str, str], dict[str, int]] = {}
     for row in RevenuePlanDay.objects.filter(currency=currency, day=day):
-        plan = plans.setdefault((row.plan, row.interval), {"annual": 0, "customers": 0})
+        plan = plans.setdefault((row.plan, row.interval), {"annual": 0, "paid": 0})
         plan["annual"] += row.annual_amount
         if row.state in (states.ACTIVE, states.PAST_DUE):
-            plan["customers"] += row.organizations
+            plan["paid"] += row.subscriptions
         if name := counts.get(states(row.state)):
-            plan[name] = row.organizations
+            plan[name] = row.subscriptions
     ordered = sorted(plans.items(), key=lambda entry: (-entry[1]["annual"], entry[0]))
     amounts = monthly_parts([plan["annual"] for _, plan in ordered])
     return [
         PlanFigures(
             plan,
             interval,
-            customers=numbers["customers"],
+            paid=numbers["paid"],
             trials=numbers.get("trials", 0),
             paused=numbers.get("paused", 0),
             past_due=numbers.get("past_due", 0),

@@ -1,28 +1,32 @@
-"""The home page of the admin."""
+"""The home page of the admin.
+
+Everything that spans organizations is read from daily totals (`billing.revenue`), so that the page costs the same with any number of them.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Sum
+from django.db.models import Count, Max, OuterRef, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
-from django.template.defaultfilters import pluralize
 
-from accounts.models import AuditEvent, Invitation, Organization
+from accounts.models import AuditEvent, Invitation, Membership, Organization
 from billing.manager import BillingManager
-from billing.models import SubscriptionState, WebhookEvent
+from billing.models import RevenueDay, RevenuePlanDay, WebhookEvent
+from billing.revenue import rebuild, selectors
 from contextmcp.common.clock import now
-from entitlements.catalog import CATALOG
-from usage import selectors
-from usage.history_query import floor
-from usage.models import UsageSummary
 
+from . import work_queue
+from .figures import figures
+from .figures.definitions import DEFINITIONS
+from .figures.filters import select
 from .navigation import changelist
 
-RECENT = timedelta(days=7)
-MONTH = timedelta(days=30)
-_LIVE = {"active": "active", "trialing": "in trial", "past_due": "past due"}
+# Counting stops here, because a count of a large table takes longer than the page.
+MAX_COUNT = 1000
+_LIVE = {"active": "active", "trial": "in trial", "past_due": "past due"}
 
 
 @dataclass(frozen=True)
@@ -42,67 +46,71 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         app, model = label.split(".")
         return request.user.has_perm(f"{app}.view_{model}")
 
-    cards: dict[str, Callable[[], Metric | None]] = {
-        "accounts.organization": lambda: _organizations(present),
+    cards: dict[str, Callable[[], Metric]] = {
         "billing.subscriptionstate": _subscriptions,
         "accounts.invitation": lambda: _invitations(present),
-        "usage.usagecounter": lambda: _usage(present),
         "billing.webhookevent": lambda: _inbox(present),
     }
-    figures = [figure for label, read in cards.items() if may_view(label) and (figure := read())]
-    newest = Organization.objects.filter(closed_at=None).annotate(people=Count("memberships"))[:8]
+    may_view_revenue = request.user.has_perm("billing.view_revenue")
+    updated = selectors.last_day()
+    selection = select(request, selectors.currencies() if may_view_revenue else [], updated or rebuild.today())
+    parts: dict[str, Any] = {}
+    if may_view_revenue and selection.currency:
+        parts |= figures.revenue(selection) | {"definitions": DEFINITIONS}
+    if may_view("accounts.organization"):
+        parts |= figures.organizations(selection) | {"newest": _newest()}
+    if may_view("usage.usagecounter"):
+        parts |= figures.usage(selection)
     events = AuditEvent.objects.select_related("organization", "actor_user")[:10]
-    tools = selectors.tool_totals(floor(present - MONTH, "day"), limit=8) if may_view("usage.usagecounter") else None
-    return context | {
-        "title": "Dashboard",
-        "figures": figures,
-        "newest": newest if may_view("accounts.organization") else None,
-        "tools": tools,
-        "events": events if may_view("accounts.auditevent") else None,
-        "billing_configured": BillingManager.is_configured(),
-    }
+    return (
+        context
+        | parts
+        | {
+            "title": "Dashboard",
+            "selection": selection,
+            "updated": updated,
+            "may_view_revenue": may_view_revenue,
+            "has_figures": may_view_revenue or bool(parts),
+            "queue": work_queue.summary(request.user),
+            "metrics": [read() for label, read in cards.items() if may_view(label)],
+            "events": events if may_view("accounts.auditevent") else None,
+            "billing_configured": BillingManager.is_configured(),
+        }
+    )
 
 
-def _organizations(present: datetime) -> Metric:
-    open_organizations = Organization.objects.filter(closed_at=None)
-    recent = open_organizations.filter(created_at__gte=present - RECENT).count()
-    return Metric("Organizations", f"{open_organizations.count():,}", f"{recent:,} in the last 7 days", changelist("accounts.organization"))
+def _newest() -> QuerySet[Organization]:
+    """Return the newest organizations. Their ids are in order of time, so the primary key finds them."""
+    members = Membership.objects.filter(organization=OuterRef("pk")).order_by().values("organization").annotate(number=Count("pk"))
+    newest = Organization.objects.filter(closed_at=None).order_by("-pk")
+    return newest.annotate(people=Coalesce(Subquery(members.values("number")), 0))[:8]
 
 
 def _subscriptions() -> Metric:
-    by_status = dict(SubscriptionState.objects.order_by().values_list("status").annotate(Count("id")))
-    live = sum(by_status.get(status, 0) for status in _LIVE)
-    counts = [f"{by_status.get(status, 0):,} {words}" for status, words in _LIVE.items()]
-    note = ", ".join(counts)
-    tone = "warn" if by_status.get("past_due") else ""
-    return Metric("Subscriptions", f"{live:,}", note, changelist("billing.subscriptionstate"), tone)
+    newest = RevenueDay.objects.aggregate(day=Max("day"))["day"]
+    by_state = dict(RevenuePlanDay.objects.filter(day=newest).values_list("state").annotate(Sum("subscriptions")))
+    live = sum(by_state.get(state, 0) for state in _LIVE)
+    note = ", ".join(f"{by_state.get(state, 0):,} {words}" for state, words in _LIVE.items())
+    return Metric("Subscriptions", f"{live:,}", note, changelist("billing.subscriptionstate"), "warn" if by_state.get("past_due") else "")
 
 
 def _invitations(present: datetime) -> Metric:
     waiting = Invitation.objects.pending()
-    expired = waiting.filter(expires_at__lte=present).count()
-    return Metric("Invitations pending", f"{waiting.count():,}", f"{expired:,} of them expired", changelist("accounts.invitation"))
-
-
-def _usage(present: datetime) -> Metric | None:
-    meter = CATALOG.main_meter
-    if meter is None:
-        return None
-    month = UsageSummary.objects.filter(grain="d", feature=meter.name, bucket__gte=present - MONTH)
-    totals = month.aggregate(amount=Sum("amount"), organizations=Count("organization_id", distinct=True))
-    return Metric(
-        f"{meter.title}, 30 days",
-        f"{totals['amount'] or 0:,}",
-        f"in {totals['organizations']:,} organization{pluralize(totals['organizations'])}",
-        changelist("usage.usagecounter"),
-    )
+    expired = waiting.filter(expires_at__lte=present)
+    return Metric("Invitations pending", _count(waiting), f"{_count(expired)} of them expired", changelist("accounts.invitation"))
 
 
 def _inbox(present: datetime) -> Metric:
     pending = WebhookEvent.objects.pending().order_by("received_at")
-    dead = WebhookEvent.objects.dead().count()
+    dead = WebhookEvent.objects.dead()
+    has_dead = dead.exists()
     oldest = pending.values_list("received_at", flat=True).first()
     lag = f"oldest waiting {round((present - oldest).total_seconds()):,} s" if oldest else "none waiting"
-    tone = "bad" if dead else "warn" if oldest and present - oldest > timedelta(minutes=1) else ""
-    link = changelist("billing.webhookevent") + ("?state__exact=dead" if dead else "?state__exact=pending")
-    return Metric("Inbox backlog", f"{pending.count():,}", f"{lag}, {dead:,} failed", link, tone)
+    tone = "bad" if has_dead else "warn" if oldest and present - oldest > timedelta(minutes=1) else ""
+    link = changelist("billing.webhookevent") + ("?state__exact=dead" if has_dead else "?state__exact=pending")
+    return Metric("Inbox backlog", _count(pending), f"{lag}, {_count(dead)} failed", link, tone)
+
+
+def _count(rows: QuerySet[Any]) -> str:
+    number = rows.order_by()[: MAX_COUNT + 1].count()
+    return f"{number:,}" if number <= MAX_COUNT else f"more than {MAX_COUNT:,}"

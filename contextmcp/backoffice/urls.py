@@ -5,6 +5,7 @@ from django.urls import path
 from . import reauthentication
 from .actions.views import action_page
 from .alerts import views as alerts
+from .figures.csv_export import figures_csv
 from .impersonation import views as impersonation
 from .organization import urls as organization
 from .plans import views as plans
@@ -19,6 +20,7 @@ urlpatterns = [
     *organization.urlpatterns,
     *search.urlpatterns,
     *impersonation.urlpatterns,
+    path("figures/<slug:kind>.csv", figures_csv, name="figures_csv"),
     path("organizations/<uuid:organization_id>/actions/<slug:name>/", action_page, name="action"),
     path("organizations/<uuid:organization_id>/timeline/", timeline_page, name="timeline"),
 ]

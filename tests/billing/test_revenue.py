@@ -195,7 +195,7 @@ class TestDays:
             log(acme, START + 3 * DAY, status=ending, subscription=f"sub_{number}")
         rebuild.rebuild_recent_days(date(2026, 3, 5))
         days = {row.day.day: row for row in RevenueDay.objects.all()}
-        assert (days[1].trials_started, days[3].trials, days[4].trials) == (3, 1, 0)
+        assert (days[1].trials_started, days[3].trials, days[4].trials) == (3, 3, 0)
         assert (days[4].trials_converted, days[4].trials_lost) == (2, 1)
         figures = selectors.revenue_figures(selectors.revenue_days("usd", MARCH), MARCH)
         assert (float(figures.trial_conversion), figures.at_risk, figures.customers) == (pytest.approx(2 / 3), 900, 1)
