@@ -198,7 +198,7 @@ def test_money_reads_as_sentences(acme):
     assert {entry.sentence for entry in timeline(acme, audience="customer", kinds=kinds).entries} == {
         "Invoice A-1 was paid: $9.00. $4.00 were refunded later.",
         "Invoice A-2 of $9.00 was issued.",
-        "The payment of $9.00 for invoice A-2 failed, and again until attempt 2.",
+        "The payment of $9.00 for invoice A-2 failed. There were 2 attempts.",
         "$4.00 of invoice A-1 were refunded.",
         "A credit note of $4.00 was issued for invoice A-1.",
     }

@@ -45,10 +45,13 @@ def _sentence(stream: Stream, invoice: Invoice) -> str:
         refunded = f" {format_amount(invoice.amount_refunded, invoice.currency)} were refunded later." if invoice.amount_refunded else ""
         return f"{name} was paid: {format_amount(invoice.amount_paid, invoice.currency)}.{refunded}"
     if stream is Stream.INVOICE_FAILED:
-        more = f", and again until attempt {invoice.attempt_count}" if invoice.attempt_count > 1 else ""
+        attempts = invoice.attempt_count
+        more = (
+            "" if attempts < 2 else f" Attempt {attempts} succeeded." if invoice.status == "paid" else f" There were {attempts} attempts."
+        )
         following = invoice.next_payment_attempt if invoice.status == "open" else None
         retry = f" The next attempt is on {format_date(following, 'F j, Y')}." if following else ""
-        return f"The payment of {total} for {name[0].lower()}{name[1:]} failed{more}.{retry}"
+        return f"The payment of {total} for {name[0].lower()}{name[1:]} failed.{more}{retry}"
     state = {"draft": " as a draft", "void": " and later voided", "uncollectible": " and later written off"}.get(invoice.status, "")
     due = f" It is due on {format_date(invoice.due_at, 'F j, Y')}." if invoice.status == "open" and invoice.due_at else ""
     return f"{name} of {total} was issued{state}.{due}"
