@@ -1,14 +1,25 @@
 """The page of one organization: header, problems, sections, permissions and the number of queries."""
 
+import re
 from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group, Permission
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import ApiKey, AuditEvent, Membership, User
 from accounts.operations_models import OperatorAlert
-from billing.models import Adjustment, BillingNotification, Drift, MeterReport, ReconciliationRun, SubscriptionState
+from billing.models import (
+    Adjustment,
+    BillingAccount,
+    BillingNotification,
+    Drift,
+    MeterReport,
+    ReconciliationRun,
+    SubscriptionState,
+)
 from contextmcp.backoffice.organization.sections import SECTIONS
 from contextmcp.backoffice.roles import ROLES
 from contextmcp.common.clock import now
@@ -20,6 +31,8 @@ from usage.models import UsageAlert, WebhookEndpoint
 
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
+# Tables that do not grow with customers or time.
+SMALL_TABLES = {"billing_planprice", "entitlements_planversion", "django_content_type", "auth_permission"}
 DAY = timedelta(days=1)
 
 
@@ -123,7 +136,7 @@ def test_every_problem_is_listed_with_a_link(staff, acme):
     BillingNotification.objects.create(organization=acme, kind="trial_ending", object_id="x", transition="x", error="SMTP")
     page = staff.get(url_of(acme))
     expected = [
-        "A payment is overdue",
+        "A payment has been overdue",
         "Payment collection is paused (void).",
         "belongs to no plan.",
         "There are 2 live subscriptions.",
@@ -133,7 +146,7 @@ def test_every_problem_is_listed_with_a_link(staff, acme):
         "Operator alert: unknown price.",
         "99 in use, but the limit is 10.",
         "unusually high usage, 500 in one hour.",
-        "https://a.example is failing",
+        "https://a.example has been failing",
         "https://b.example was disabled: It answered 410.",
         "“Hello” to a@b.example could not be delivered: 550",
         "“trial ending” could not be sent: SMTP",
@@ -261,3 +274,23 @@ def test_long_lists_show_ten_rows_and_link_to_all(large, staff):
         assert listing.status_code == 200
         assert listing.context["cl"].queryset.count() == total
     assert tables["invitations"].more == ""
+
+
+def test_every_query_about_an_organization_uses_an_index(large, staff):
+    payer = {"stripe_customer_id": "cus_1"}
+    BillingAccount.objects.create(organization=large, **payer)
+    past_due(large, **payer)
+    with CaptureQueriesContext(connection) as captured:
+        staff.get(url_of(large))
+        for name in SECTIONS:
+            staff.get(section_url(large, name), headers=HTMX)
+    scans = set()
+    with connection.cursor() as cursor:
+        # Without an index for it, Postgres still reads the whole table.
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        for query in captured.captured_queries:
+            if query["sql"].startswith("SELECT"):
+                cursor.execute(f"EXPLAIN {query['sql']}")
+                plan = "\n".join(line for (line,) in cursor.fetchall())
+                scans |= set(re.findall(r"Seq Scan on (\w+)", plan))
+    assert scans - SMALL_TABLES == set()

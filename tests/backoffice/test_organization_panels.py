@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.urls import reverse
+from django.utils.html import escape
 from djstripe import models as mirror
 
 from accounts import audit
@@ -11,6 +12,7 @@ from accounts.manager import AuthManager
 from accounts.models import ApiKey, AuditEvent, Invitation, Membership, ServiceKey, User
 from billing.models import Adjustment, BillingNotification, MeterReport, SubscriptionState
 from contextmcp.backoffice.organization.sections import SECTIONS
+from contextmcp.backoffice.organization.stripe_links import dashboard_link
 from contextmcp.common.clock import now
 from contextmcp.common.models import OutgoingEmail
 from entitlements.manager import EntitlementsManager
@@ -132,6 +134,13 @@ def test_the_subscription_here_equals_the_one_at_stripe(read, payer, staff, acme
     page = staff.get(reverse("admin:accounts_organization_change", args=[acme.pk]))
     assert page.context["problems"] == []
     assert page.context["plan_sentence"].startswith("Pro, $9.00 per month, renews ")
+
+
+@pytest.mark.parametrize(("key", "mode"), [("sk_test_x", "/test"), ("rk_live_x", ""), ("sk_live_x", "")])
+def test_dashboard_links_have_the_mode_of_the_key(settings, key, mode):
+    settings.STRIPE_SECRET_KEY = key
+    assert dashboard_link("invoices", "in_1") == f"https://dashboard.stripe.com{mode}/invoices/in_1"
+    assert dashboard_link("customers", None) == ""
 
 
 def test_differences_to_the_mirror_are_highlighted(read, payer, staff, acme):
@@ -308,6 +317,17 @@ def test_usage_is_charted_by_feature_key_and_member(read, acme, owner):
     ]
 
 
+def test_the_timeline_shows_the_newest_entries(read, staff, acme, root):
+    for number in range(25):
+        EntitlementsManager(acme).override("sessions", 60 + number, reason=f"Ticket {number}", actor=root)
+    block = read("activity", "timeline")[0]
+    assert len(block.context["entries"]) == 20
+    assert staff.get(block.context["more"]).status_code == 200
+    page = staff.get(reverse("backoffice:organization-section", args=[acme.pk, "activity"])).text
+    # The visits themselves are the newest entries by then, and the oldest of the twenty are no longer shown.
+    assert all(escape(entry.sentence) in page for entry in block.context["entries"][:15])
+
+
 def test_refusals_are_listed_by_minute_and_by_day(read, acme, owner):
     assert read("activity", "refusals")[0].empty == "No request was refused in the last 7 days."
     key_of(owner.membership, ["usage:read"], name="Production")
@@ -324,6 +344,17 @@ def test_refusals_are_listed_by_minute_and_by_day(read, acme, owner):
         ["quota_exceeded", "Sessions", str(ApiKey.objects.get()), "-", "5"],
     ]
     assert [row[3:] for row in cells(days)] == [[str(ApiKey.objects.get()), "-", "8"], ["Without a key", "search", "4"]]
+
+
+def test_more_than_ten_refusals_link_to_those_of_the_week(read, staff, acme):
+    minute = now().replace(second=0, microsecond=0)
+    for number in range(11):
+        RefusalSummary.objects.create(organization=acme, minute=minute - number * timedelta(hours=10), code="rate_limited", count=1)
+    newest = read("activity", "refusals")[0]
+    assert len(newest.rows) == 10
+    listing = staff.get(newest.more)
+    assert listing.status_code == 200
+    assert len(listing.context["cl"].result_list) == 11
 
 
 def test_without_usage_there_is_no_chart(read):

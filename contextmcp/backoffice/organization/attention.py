@@ -54,7 +54,7 @@ def _subscription(details: OrganizationDetails) -> Iterator[Problem]:
     for state in live:
         if state.past_due_since:
             end = f" Access ends {moment(state.grace_until)}." if state.grace_until else ""
-            yield Problem(f"A payment is overdue since {moment(state.past_due_since)}.{end}", here, "danger")
+            yield Problem(f"A payment has been overdue since {moment(state.past_due_since)}.{end}", here, "danger")
         if state.collection_paused:
             yield Problem(f"Payment collection is paused ({words(state.collection_paused)}).", here)
         if state.plan_version_id is None:
@@ -123,7 +123,7 @@ def _endpoints(details: OrganizationDetails) -> Iterator[Problem]:
         if not endpoint.enabled and endpoint.disabled_reason:
             yield Problem(f"The webhook endpoint {endpoint.url} was disabled: {endpoint.disabled_reason}", "#webhooks")
         elif endpoint.enabled and endpoint.failing_since:
-            yield Problem(f"The webhook endpoint {endpoint.url} is failing since {moment(endpoint.failing_since)}.", "#webhooks")
+            yield Problem(f"The webhook endpoint {endpoint.url} has been failing since {moment(endpoint.failing_since)}.", "#webhooks")
 
 
 def _emails(details: OrganizationDetails) -> Iterator[Problem]:

@@ -22,6 +22,7 @@ from .panels import (
     refusals,
     service_keys,
     subscription,
+    timeline,
     usage_by_feature,
     usage_by_key,
     usage_by_member,
@@ -50,7 +51,7 @@ class ShownPanel:
 # The section that the page itself contains. The others are loaded after it.
 OVERVIEW = Section("overview", "Overview", (plan.PANEL, limits.PANEL, subscription.PANEL, overage.PANEL))
 LATER = (
-    Section("activity", "Activity", (refusals.PANEL,)),
+    Section("activity", "Activity", (timeline.PANEL, refusals.PANEL)),
     Section("billing", "Billing history", (invoices.PANEL, adjustments.PANEL)),
     Section("entitlements", "Grants and overrides", (grants.PANEL, overrides.PANEL)),
     Section("access", "People and access", (members.PANEL, invitations.PANEL, keys.PANEL, apps.PANEL, service_keys.PANEL)),

@@ -6,7 +6,7 @@ from datetime import timedelta
 from contextmcp.backoffice.actions.wording import feature_title
 from contextmcp.backoffice.organization.credentials import credential_cells
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Row, day, moment, number, row, short_table
+from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Row, day, list_link, moment, number, row, short_table
 from contextmcp.backoffice.organization.panel import Panel
 from contextmcp.common.clock import now
 from usage.refusals.selectors import RefusalGroup, refusals_of
@@ -20,7 +20,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
     # Refusals are dated in real time, also for organizations with a test clock.
     until = now()
     span = (details.organization.pk, until - WEEK, until)
-    minutes = refusals_of(*span, limit=SHOWN_ROWS)
+    minutes = refusals_of(*span, limit=SHOWN_ROWS + 1)
     days = refusals_of(*span, length="day", limit=SHOWN_ROWS)
     cells = credential_cells(each.key_id for each in (*minutes, *days))
 
@@ -38,7 +38,9 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
         ]
 
     empty = f"No request was refused in the last {WEEK.days} days."
-    newest = short_table(COLUMNS, rows(minutes, by_day=False), empty=empty, title="Newest" if minutes else "")
+    since = f"{until - WEEK:%Y-%m-%d}"
+    more = list_link("usage.refusalsummary", organization__id__exact=details.organization.pk, minute__gte=since)
+    newest = short_table(COLUMNS, rows(minutes, by_day=False), empty=empty, title="Newest" if minutes else "", more=more)
     return [newest, short_table(DAY_COLUMNS, rows(days, by_day=True), empty="", title="By day")] if minutes else [newest]
 
 
