@@ -18,6 +18,7 @@ __all__ = [
     "InvalidKeyFormat",
     "InvitationExpired",
     "InvitationNotFound",
+    "InviterNotAllowed",
     "KeyAlreadyRotated",
     "KeyEnded",
     "KeyExpired",
@@ -272,3 +273,23 @@ class NotImpersonatable(Conflict):
 
     code = "not_impersonatable"
     message = "You can view the product only as an active member of an open organization who is not staff."
+
+
+class InviterNotAllowed(Conflict):
+    code = "inviter_not_allowed"
+    message = "The person who sent this invitation left or may no longer invite members. An owner or admin has to send a new one."
+
+
+class NoKeysSelected(Conflict):
+    code = "no_keys_selected"
+    message = "There are no such keys any more."
+
+
+class OrganizationOpen(Conflict):
+    code = "organization_open"
+    message = "This organization is not closed."
+
+
+class OwnershipNotTransferable(Conflict):
+    code = "ownership_not_transferable"
+    message = "Choose a present owner, and another active member who is not an owner yet."

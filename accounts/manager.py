@@ -11,7 +11,7 @@ from uuid import UUID
 from .authentication import authenticate_key
 from .errors import PermissionDenied
 from .models import ApiKey, Invitation, Membership, Organization, User
-from .services import api_keys, invitations, members, organizations
+from .services import api_keys, invitations, members, organizations, staff_keys
 from .types import Caller, SeatLimit
 
 Actor = TypeVar("Actor", Caller, Caller | User | None)
@@ -77,9 +77,17 @@ class AuthManager:
         """Set the offset of the customer's Stripe test clock. Call it in the transaction of the sync that read it."""
         organizations.set_clock(self.organization, offset, test_clock_id)
 
-    def change_role(self, actor: Caller | User | None, membership_id: UUID, role: str) -> Membership:
+    def reopen(self, actor: User, *, reason: str) -> None:
+        """Reopen a closed organization. Keys, invitations and the subscription stay ended. Raises `OrganizationOpen`."""
+        organizations.reopen(self.organization, actor, reason=reason)
+
+    def change_role(self, actor: Caller | User | None, membership_id: UUID, role: str, *, reason: str = "") -> Membership:
         """Change a member's role. Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `LastOwner`."""
-        return members.change_role(self.organization, self._checked(actor), membership_id, role)
+        return members.change_role(self.organization, self._checked(actor), membership_id, role, reason=reason)
+
+    def transfer_ownership(self, actor: User, from_id: UUID, to_id: UUID, *, reason: str) -> Membership:
+        """Make a member an owner, and an owner an admin. Raises `NotFound`, `OwnershipNotTransferable`."""
+        return members.transfer_ownership(self.organization, actor, from_id, to_id, reason=reason)
 
     def remove_member(self, actor: Caller | User | None, membership_id: UUID, *, reason: str = "") -> None:
         """Remove a member and disable their keys. Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `LastOwner`."""
@@ -99,6 +107,14 @@ class AuthManager:
         """Revoke a key in all processes within a second. Idempotent. Raises `NotFound`, `PermissionDenied`."""
         api_keys.revoke_key(self.organization, self._checked(actor), key_id, reason=reason)
 
+    def revoke_all_keys(self, actor: User, *, reason: str) -> int:
+        """Revoke all keys in all processes within a second. Return their number. Raises `NoKeysSelected`."""
+        return staff_keys.revoke_all_keys(self.organization, actor, reason=reason)
+
+    def reassign_keys(self, actor: User, key_ids: list[UUID], membership_id: UUID, *, reason: str) -> int:
+        """Give keys to another member, whose role then limits them. Return their number. Raises `NotFound`, `NoKeysSelected`."""
+        return staff_keys.reassign_keys(self.organization, actor, key_ids, membership_id, reason=reason)
+
     def take_over_key(self, actor: Caller, key_id: UUID) -> tuple[ApiKey, str]:
         """Replace a key whose creator left by a new key of the actor. The old key is revoked."""
         return api_keys.take_over_key(self._checked(actor), key_id)
@@ -107,13 +123,17 @@ class AuthManager:
         """Create an invitation and email its link. Raises `AlreadyMember`, `AlreadyInvited`, `SeatLimitReached`, `HourlyLimitReached`."""
         return invitations.invite(self._checked(actor), email, role)
 
-    def resend_invitation(self, actor: Caller, invitation_id: UUID) -> Invitation:
+    def resend_invitation(self, actor: Caller | User, invitation_id: UUID, *, reason: str = "") -> Invitation:
         """Send an invitation again. The new link replaces the old one. Raises `NotFound`, `SeatLimitReached`, `HourlyLimitReached`."""
-        return invitations.resend(self._checked(actor), invitation_id)
+        return invitations.resend(self.organization, self._checked(actor), invitation_id, reason=reason)
 
-    def revoke_invitation(self, actor: Caller, invitation_id: UUID) -> None:
+    def extend_invitation(self, actor: User, invitation_id: UUID, *, reason: str) -> Invitation:
+        """Let the link that was sent work for a week from now. Raises `NotFound`, `InviterNotAllowed`, `SeatLimitReached`."""
+        return invitations.extend(self.organization, actor, invitation_id, reason=reason)
+
+    def revoke_invitation(self, actor: Caller | User, invitation_id: UUID, *, reason: str = "") -> None:
         """Revoke an invitation, so that its link no longer works. Raises `NotFound`, `PermissionDenied`."""
-        invitations.revoke(self._checked(actor), invitation_id)
+        invitations.revoke(self.organization, self._checked(actor), invitation_id, reason=reason)
 
     @staticmethod
     def find_invitation(token: str) -> Invitation:

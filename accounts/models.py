@@ -109,7 +109,10 @@ class Organization(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
-        permissions: ClassVar = [("close_organization", "Can close an organization")]
+        permissions: ClassVar = [
+            ("close_organization", "Can close an organization"),
+            ("reopen_organization", "Can reopen a closed organization"),
+        ]
         indexes: ClassVar = [GinIndex(NAME_WORDS, name="organization_by_words")]
 
     def __str__(self) -> str:
@@ -127,7 +130,10 @@ class Membership(models.Model):
 
     class Meta:
         ordering = ["created_at", "id"]
-        permissions: ClassVar = [("remove_membership", "Can remove a member from an organization")]
+        permissions: ClassVar = [
+            ("remove_membership", "Can remove a member from an organization"),
+            ("transfer_ownership", "Can transfer the ownership of an organization"),
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["organization", "user"], name="membership_unique"),
             models.CheckConstraint(condition=Q(role__in=Role.values), name="membership_role_valid"),
@@ -165,6 +171,7 @@ class Invitation(models.Model):
 
     class Meta:
         ordering = ["-created_at", "-id"]
+        permissions: ClassVar = [("manage_invitation", "Can resend, extend and revoke invitations")]
         indexes: ClassVar = [models.Index(fields=["email"], opclasses=["varchar_pattern_ops"], name="invitation_by_email")]
         constraints: ClassVar = [
             models.UniqueConstraint(
@@ -201,7 +208,10 @@ class ApiKey(models.Model):
     class Meta:
         ordering = ["-created_at", "-id"]
         verbose_name = "API key"
-        permissions: ClassVar = [("revoke_apikey", "Can revoke an API key")]
+        permissions: ClassVar = [
+            ("revoke_apikey", "Can revoke an API key"),
+            ("reassign_apikey", "Can give API keys to another member"),
+        ]
         indexes: ClassVar = [models.Index(fields=["-id"], condition=~Q(revoked_at=None), name="key_revoked")]
 
     def __str__(self) -> str:

@@ -4,6 +4,8 @@ from django.dispatch import Signal
 
 # Arguments: organization.
 organization_closed = Signal()
+# Arguments: organization.
+organization_reopened = Signal()
 # Arguments: organization, whose name or billing address changed.
 organization_changed = Signal()
 # Arguments: organization, user (the former member).

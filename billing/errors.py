@@ -258,3 +258,8 @@ class TrialNotExtendable(Conflict):
 class RevenueRebuildInProgress(Conflict):
     code = "revenue_rebuild_in_progress"
     message = "The revenue figures are being rebuilt. Try again when the rebuild has finished."
+
+
+class MigrationFinished(Conflict):
+    code = "plan_migration_finished"
+    message = "This move is finished or stopped, and nothing is left to do."

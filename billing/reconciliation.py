@@ -68,7 +68,8 @@ def reconcile(
     row.save()
     if actor is not None:
         summary = {"customers": row.customers_compared, "drifts": drift_counts(row), "dry_run": dry_run}
-        record("billing.reconciled", organization=organization, actor=actor, target=f"run:{row.pk}", after=summary, reason=reason)
+        target, before = f"run:{row.pk}", {"dry_run": dry_run}
+        record("billing.reconciled", organization=organization, actor=actor, target=target, before=before, after=summary, reason=reason)
     log.info("billing.reconciled", customers=row.customers_compared, drifts=row.drifts.count(), dry_run=dry_run)
     return row
 

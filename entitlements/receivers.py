@@ -5,7 +5,7 @@ from typing import Any
 from django.dispatch import receiver
 
 from accounts.invalidation import Invalidation, watcher
-from accounts.signals import organization_closed
+from accounts.signals import organization_closed, organization_reopened
 
 from .cache import CACHE
 from .invalidation import invalidate
@@ -13,9 +13,9 @@ from .invalidation import invalidate
 KINDS = frozenset({"entitlements", "organization", "start", "fork"})
 
 
-@receiver(organization_closed)
-def close(organization: Any, **_: Any) -> None:
-    """Invalidate a closed organization in this process. Other processes receive it through the invalidation log."""
+@receiver([organization_closed, organization_reopened])
+def on_closing(organization: Any, **_: Any) -> None:
+    """Invalidate an organization that was closed or reopened in this process. Other processes receive it through the invalidation log."""
     invalidate(organization.id)
 
 

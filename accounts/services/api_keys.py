@@ -121,7 +121,8 @@ def revoke_key(organization: Organization, actor: Caller | User | None, key_id: 
             return
         key.revoked_at = now()
         key.save(update_fields=["revoked_at"])
-        audit.record("key.revoked", organization=organization, actor=actor, target=key.pk, before={"name": key.name}, reason=reason)
+        before, after = {"name": key.name, "revoked_at": None}, {"name": key.name, "revoked_at": key.revoked_at.isoformat()}
+        audit.record("key.revoked", organization=organization, actor=actor, target=key.pk, before=before, after=after, reason=reason)
         invalidation.notify_now()
 
 

@@ -19,6 +19,7 @@ from accounts.errors import (
     EmailNotConfirmed,
     InvitationExpired,
     InvitationNotFound,
+    InviterNotAllowed,
     PermissionDenied,
     SeatLimitReached,
 )
@@ -74,41 +75,80 @@ def invite(actor: Caller, email: str, role: str) -> Invitation:
     return invitation
 
 
-def resend(actor: Caller, invitation_id: UUID) -> Invitation:
-    """Email a new link with a new expiration; the old one becomes invalid. The actor becomes the inviter. Raises the errors of `invite`."""
+def resend(organization: Organization, actor: Caller | User, invitation_id: UUID, *, reason: str = "") -> Invitation:
+    """Email a new link with a new expiration; the old one becomes invalid. A member as actor becomes the inviter.
+
+    For staff as actor, the inviter must still be allowed to invite. Raises the errors of `invite`, and `InviterNotAllowed`.
+    """
     token = secrets.token_urlsafe(32)
-    seat_limit = _seat_limit(actor.organization)
+    seat_limit = _seat_limit(organization)
     with transaction.atomic():
-        locked(actor.organization)
-        invitation = _pending(actor, invitation_id)
-        _may_invite(actor, invitation.role)
-        _check_seats(actor.organization, seat_limit, but=invitation)
-        check_invitation_limits(actor.organization, actor.user, invitation.email)
+        locked(organization)
+        invitation = _pending(organization, invitation_id)
+        if isinstance(actor, Caller):
+            _may_invite(actor, invitation.role)
+            invitation.invited_by = actor.user
+        elif not _is_still_valid(invitation):
+            raise InviterNotAllowed
+        _check_seats(organization, seat_limit, but=invitation)
+        check_invitation_limits(organization, invitation.invited_by, invitation.email)
         before = invitation.expires_at.isoformat()
         invitation.token_digest = digest(token)
-        invitation.expires_at = now(actor.organization) + LIFETIME
+        invitation.expires_at = now(organization) + LIFETIME
         invitation.sent_at = None
-        invitation.invited_by = actor.user
         invitation.save(update_fields=["token_digest", "expires_at", "sent_at", "invited_by"])
         audit.record(
             "invitation.resent",
-            organization=actor.organization,
+            organization=organization,
             actor=actor,
             target=invitation.email,
             before={"expires_at": before},
             after={"expires_at": invitation.expires_at.isoformat()},
+            reason=reason,
         )
         emails.send_invitation(invitation, token)
     return invitation
 
 
-def revoke(actor: Caller, invitation_id: UUID) -> None:
+def extend(organization: Organization, actor: User, invitation_id: UUID, *, reason: str) -> Invitation:
+    """Let the link that was sent work for `LIFETIME` from now. Raises `NotFound`, `InviterNotAllowed`, `SeatLimitReached`."""
+    seat_limit = _seat_limit(organization)
+    with transaction.atomic():
+        locked(organization)
+        invitation = _pending(organization, invitation_id)
+        if not _is_still_valid(invitation):
+            raise InviterNotAllowed
+        _check_seats(organization, seat_limit, but=invitation)
+        before, invitation.expires_at = invitation.expires_at, now(organization) + LIFETIME
+        invitation.save(update_fields=["expires_at"])
+        audit.record(
+            "invitation.extended",
+            organization=organization,
+            actor=actor,
+            target=invitation.email,
+            before={"expires_at": before.isoformat()},
+            after={"expires_at": invitation.expires_at.isoformat()},
+            reason=reason,
+        )
+    return invitation
+
+
+def revoke(organization: Organization, actor: Caller | User, invitation_id: UUID, *, reason: str = "") -> None:
     """Revoke an invitation, so that its link becomes invalid. Raises `NotFound`, `PermissionDenied`."""
     with transaction.atomic():
-        invitation = _pending(actor, invitation_id)
-        _may_manage(actor, invitation.role)
+        invitation = _pending(organization, invitation_id)
+        if isinstance(actor, Caller):
+            _may_manage(actor, invitation.role)
         _end(invitation)
-        audit.record("invitation.revoked", organization=actor.organization, actor=actor, target=invitation.email)
+        audit.record(
+            "invitation.revoked",
+            organization=organization,
+            actor=actor,
+            target=invitation.email,
+            before={"role": invitation.role, "expires_at": invitation.expires_at.isoformat()},
+            after={"revoked": True},
+            reason=reason,
+        )
 
 
 def find(token: str) -> Invitation:
@@ -201,13 +241,11 @@ def _may_manage(actor: Caller, role: str) -> None:
         actor.require(permission="organization:manage")
 
 
-def _pending(actor: Caller, invitation_id: UUID) -> Invitation:
-    invitation = (
-        Invitation.objects.pending().select_for_update(of=("self",)).filter(organization=actor.organization, pk=invitation_id).first()
-    )
+def _pending(organization: Organization, invitation_id: UUID) -> Invitation:
+    invitation = Invitation.objects.pending().select_for_update(of=("self",)).filter(organization=organization, pk=invitation_id).first()
     if invitation is None:
         raise NotFound
-    invitation.organization = actor.organization
+    invitation.organization = organization
     return invitation
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from django.db import transaction
 
 from accounts import audit, emails, invalidation
-from accounts.errors import LastOwner, PermissionDenied
+from accounts.errors import LastOwner, OwnershipNotTransferable, PermissionDenied
 from accounts.models import Membership, Organization, User
 from accounts.roles import PRIVILEGED_ROLES, Role
 from accounts.signals import member_removed
@@ -16,7 +16,7 @@ from .invitations import revoke_unauthorized
 from .organizations import locked
 
 
-def change_role(organization: Organization, actor: Caller | User | None, membership_id: UUID, role: str) -> Membership:
+def change_role(organization: Organization, actor: Caller | User | None, membership_id: UUID, role: str, *, reason: str = "") -> Membership:
     """Change a member's role. Permissions of a staff user or None as actor are not checked.
 
     Only an owner can assign or remove the owner role. Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `LastOwner`.
@@ -43,6 +43,7 @@ def change_role(organization: Organization, actor: Caller | User | None, members
             target=member.user.email,
             before={"role": before},
             after={"role": role},
+            reason=reason,
         )
         revoke_unauthorized(organization, member.user)
         if role in PRIVILEGED_ROLES:
@@ -74,12 +75,42 @@ def remove(organization: Organization, actor: Caller | User | None, membership_i
             actor=actor,
             target=member.user.email,
             before={"role": member.role},
+            after={"role": None},
             reason=reason,
         )
         member.delete()
         revoke_unauthorized(organization, member.user)
         member_removed.send(sender=Membership, organization=organization, user=member.user)
         invalidation.notify_now()
+
+
+def transfer_ownership(organization: Organization, actor: User, from_id: UUID, to_id: UUID, *, reason: str) -> Membership:
+    """Make a member an owner and the present owner `from_id` an admin. All owners are notified. Return the new owner's membership.
+
+    Raises `NotFound`, and `OwnershipNotTransferable` if the memberships are not an owner and another active member.
+    """
+    with transaction.atomic():
+        locked(organization)
+        former, new = _member(organization, from_id), _member(organization, to_id)
+        if former.role != Role.OWNER or new.role == Role.OWNER or not new.user.is_active:
+            raise OwnershipNotTransferable
+        before = {former.user.email: former.role, new.user.email: new.role}
+        new.role, former.role = Role.OWNER, Role.ADMIN
+        new.save(update_fields=["role"])
+        former.save(update_fields=["role"])
+        audit.record(
+            "member.ownership_transferred",
+            organization=organization,
+            actor=actor,
+            target=new.user.email,
+            before=before,
+            after={former.user.email: former.role, new.user.email: new.role},
+            reason=reason,
+        )
+        revoke_unauthorized(organization, former.user)
+        emails.send_role_notices(new, actor)
+        invalidation.notify_now()
+    return new
 
 
 def _member(organization: Organization, membership_id: UUID) -> Membership:

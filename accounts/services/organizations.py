@@ -11,12 +11,12 @@ from django.db.models import Q
 from django.utils.text import slugify
 
 from accounts import audit, invalidation
-from accounts.errors import OrganizationClosed, OrganizationLimitReached
+from accounts.errors import OrganizationClosed, OrganizationLimitReached, OrganizationOpen
 from accounts.models import ApiKey, Invitation, Membership, Organization, User
 from accounts.oauth_models import OAuthGrant
 from accounts.roles import ROLE_SCOPES, Role
 from accounts.selectors import has_confirmed_email
-from accounts.signals import organization_changed, organization_closed
+from accounts.signals import organization_changed, organization_closed, organization_reopened
 from accounts.types import Caller
 from contextmcp.common.clock import now
 from contextmcp.common.errors import NotFound, ValidationFailed
@@ -109,6 +109,24 @@ def close(organization: Organization, actor: Caller | User | None, *, reason: st
         }
         audit.record("organization.closed", organization=row, actor=actor, target=row.pk, before=before, after=ended, reason=reason)
         organization_closed.send(sender=Organization, organization=row)
+        invalidation.notify_now()
+
+
+def reopen(organization: Organization, actor: User, *, reason: str) -> None:
+    """Reopen a closed organization, so that its members have access again.
+
+    What closing ended stays ended: keys, connected apps, invitations and the subscription. Raises `OrganizationOpen`.
+    """
+    with transaction.atomic():
+        row = Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
+        if row.closed_at is None:
+            raise OrganizationOpen
+        before = {"name": row.name, "closed_at": row.closed_at.isoformat()}
+        row.closed_at = organization.closed_at = None
+        row.save(update_fields=["closed_at"])
+        after = {"name": row.name, "closed_at": None}
+        audit.record("organization.reopened", organization=row, actor=actor, target=row.pk, before=before, after=after, reason=reason)
+        organization_reopened.send(sender=Organization, organization=row)
         invalidation.notify_now()
 
 

@@ -8,7 +8,7 @@ from django.db.models import F
 
 from accounts import audit, emails
 from accounts.errors import AddressAlreadyVerified, AddressInUse, NoSecondFactor, OwnerRequired, OwnSecondFactor
-from accounts.models import User
+from accounts.models import Organization, User
 
 
 def end_sessions(user: User) -> None:
@@ -17,8 +17,10 @@ def end_sessions(user: User) -> None:
     user.refresh_from_db(fields=["session_epoch"])
 
 
-def change_email(user: User, email: str, actor: User) -> None:
+def change_email(user: User, email: str, actor: User, *, organization: Organization | None = None, reason: str = "") -> None:
     """Make `email` the user's only address, unverified. End their sessions and reset links, and notify both addresses.
+
+    `organization` is the one on whose page staff made the change, for its history.
 
     Raises:
         AddressInUse: another account uses or has verified the address.
@@ -40,11 +42,12 @@ def change_email(user: User, email: str, actor: User) -> None:
         end_sessions(user)
         audit.record(
             "user.email_changed",
-            organization=None,
+            organization=organization,
             actor=actor,
             target=email,
             before={"email": old, "addresses": before},
             after={"email": email, "addresses": [email]},
+            reason=reason,
         )
         emails.send_security_notice(
             [old, email],

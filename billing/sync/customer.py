@@ -60,9 +60,12 @@ def sync_customer(customer_id: str, *, only_if_pending: bool = False, dry_run: b
 
 def sync_for_staff(customer_id: str, organization: Organization, actor: User, reason: str) -> SyncResult:
     """Sync a customer at the request of staff, and record the actor, the reason and the differences in the audit log."""
+    synced_at = BillingAccount.objects.filter(stripe_customer_id=customer_id).values_list("synced_at", flat=True).first()
+    before = {"synced_at": synced_at.isoformat() if synced_at else None}
     result = sync_customer(customer_id)
     differences = [f"{kind}: {subject}" for kind, subject, *_ in result.changes]
-    record("billing.synced", organization=organization, actor=actor, target=customer_id, after={"differences": differences}, reason=reason)
+    after = {"differences": differences}
+    record("billing.synced", organization=organization, actor=actor, target=customer_id, before=before, after=after, reason=reason)
     return result
 
 

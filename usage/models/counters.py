@@ -24,6 +24,7 @@ class UsageCounter(models.Model):
 
     class Meta:
         db_table = "usage_counters"
+        permissions: ClassVar = [("correct_usage", "Can correct usage and credit units")]
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["organization", "feature", "period_start"], name="usage_counter_unique"),
             models.CheckConstraint(condition=Q(held__gte=0), name="usage_counter_held_not_negative"),

@@ -10,7 +10,7 @@ from uuid import UUID
 from django import forms
 from django.urls import reverse
 
-from accounts.models import Organization, User
+from accounts.models import ApiKey, Invitation, Organization, User
 from billing.models import BillingAccount, SubscriptionState
 from billing.selectors import current_subscription
 from contextmcp.common.ids import uuid7
@@ -69,6 +69,14 @@ class OrganizationFacts:
         """Return the billing account if it has a Stripe customer, or None."""
         account = BillingAccount.objects.filter(organization=self.organization, customer_deleted_at=None).first()
         return account if account and account.stripe_customer_id else None
+
+    @cached_property
+    def has_keys(self) -> bool:
+        return ApiKey.objects.filter(organization=self.organization, revoked_at=None).exists()
+
+    @cached_property
+    def has_invitations(self) -> bool:
+        return Invitation.objects.pending().filter(organization=self.organization).exists()
 
 
 class ActionForm(forms.Form):

@@ -8,9 +8,19 @@ from accounts.models import Organization
 
 from .base import OrganizationAction, OrganizationFacts
 from .entitlement_actions import EndGrant, EndOverride, GrantPlan, OverrideLimit
+from .key_actions import ReassignKeys, RevokeAllKeys, RevokeKey
 from .money_actions import ChangeCredit, RefundPayment
-from .organization_actions import CloseOrganization
+from .organization_actions import CloseOrganization, ReconcileWithStripe, ReopenOrganization, SyncFromStripe
 from .organization_details import ChangeDetails
+from .people_actions import (
+    ChangeAddress,
+    ChangeRole,
+    ExtendInvitation,
+    RemoveMember,
+    ResendInvitation,
+    RevokeInvitation,
+    TransferOwnership,
+)
 from .subscription_actions import (
     CancelSubscription,
     EndDiscounts,
@@ -20,12 +30,14 @@ from .subscription_actions import (
     PauseCollection,
     ResumeCollection,
 )
+from .usage_actions import CorrectUsage
 
 _ACTIONS: tuple[OrganizationAction, ...] = (
     GrantPlan(),
     EndGrant(),
     OverrideLimit(),
     EndOverride(),
+    CorrectUsage(),
     GiveFreeDays(),
     GiveDiscount(),
     EndDiscounts(),
@@ -35,8 +47,21 @@ _ACTIONS: tuple[OrganizationAction, ...] = (
     ResumeCollection(),
     CancelSubscription(),
     KeepSubscription(),
+    SyncFromStripe(),
+    ReconcileWithStripe(),
+    ResendInvitation(),
+    ExtendInvitation(),
+    RevokeInvitation(),
+    ChangeRole(),
+    TransferOwnership(),
+    RemoveMember(),
+    ChangeAddress(),
+    RevokeKey(),
+    RevokeAllKeys(),
+    ReassignKeys(),
     ChangeDetails(),
     CloseOrganization(),
+    ReopenOrganization(),
 )
 # The order is that of the menu on the page of an organization.
 ACTIONS: dict[str, OrganizationAction] = {action.name: action for action in _ACTIONS}

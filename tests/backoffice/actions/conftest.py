@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.billing.conftest import payer
+from tests.billing.conftest import payer, sign_in_as
 from tests.support.staff_actions import Staff
 from tests.support.stripe import stripe_configured, stripe_server, stripe_world
 
-__all__ = ["payer", "stripe_configured", "stripe_server", "stripe_world"]
+__all__ = ["payer", "sign_in_as", "stripe_configured", "stripe_server", "stripe_world"]
 
 
 @pytest.fixture

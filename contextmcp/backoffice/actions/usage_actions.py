@@ -1,0 +1,94 @@
+"""Correct the usage of a quota."""
+
+from datetime import UTC, datetime, time
+from typing import Any
+
+from django import forms
+
+from accounts.models import Organization
+from contextmcp.common.clock import now
+from entitlements.manager import EntitlementsManager
+from usage.ingest.event_parsing import MAX_EVENT_AGE
+from usage.selectors import overage_setting
+from usage.staff_corrections import Correction, PeriodUsage, correct_usage, quotas, usage_at
+from usage.types import MAX_AMOUNT
+
+from .base import ActionForm, ConfirmedRequest, OrganizationAction, OrganizationFacts, Preview, Row
+from .fields import choice_field, date_field, integer_field
+from .wording import day, feature_title
+
+_CHANGES = {
+    "reduce": "Reduce: units were counted that were not used",
+    "credit": "Credit: allow more units in this usage month",
+    "add": "Add: units were used that were not counted",
+}
+
+
+class CorrectionForm(ActionForm):
+    feature = choice_field("Feature")
+    change = choice_field("Change", choices=list(_CHANGES.items()))
+    amount = integer_field("Units", min_value=1, max_value=MAX_AMOUNT)
+    on = date_field("Day of use", required=False, help_text="Selects the usage month. Leave empty for the present one.")
+
+    def prepare(self) -> None:
+        features = EntitlementsManager(self.organization).entitlements().features
+        included = [name for name in quotas() if name in features and features[name].enabled]
+        self.fields["feature"].choices = [(name, feature_title(name)) for name in included]  # type: ignore[attr-defined]
+
+    def clean_on(self) -> datetime | None:
+        chosen, present = self.cleaned_data["on"], now(self.organization)
+        if not chosen or chosen == present.date():
+            return None
+        at = datetime.combine(chosen, time(12), UTC)
+        if not present - MAX_EVENT_AGE < at <= present:
+            raise forms.ValidationError(f"Enter a day within the last {MAX_EVENT_AGE.days} days.")
+        return at
+
+
+class CorrectUsage(OrganizationAction):
+    name = "correct-usage"
+    title = "Correct usage"
+    group = "Plan and limits"
+    permission = "usage.correct_usage"
+    description = (
+        "Records a correction of a quota. It appears in the customer's usage history, and changes what is left of the usage month."
+    )
+    form = CorrectionForm
+    sensitive = True
+
+    def unavailable(self, facts: OrganizationFacts) -> str:
+        return super().unavailable(facts) or ("" if quotas() else "No feature has a monthly quota.")
+
+    def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
+        correction = _correction(data)
+        before = usage_at(organization, correction.feature, correction.at)
+        after = before.after(correction)
+        rows = (
+            Row("Usage month", f"{day(before.start)} to {day(before.end)}", "not changed"),
+            Row(f"{feature_title(correction.feature)} used", f"{before.used:,}", f"{after.used:,}"),
+            Row("Included", _included(before), _included(after)),
+        )
+        warnings = []
+        if correction.change == "reduce" and correction.amount > max(before.used, 0):
+            warnings.append("A correction subtracts at most what was counted. To allow more, choose Credit.")
+        if after.included is not None and after.used > after.included:
+            warnings.append(f"The customer stays {after.used - after.included:,} above what is included.")
+        setting = overage_setting(organization, correction.feature)
+        if setting and setting.enabled:
+            warnings.append("Overage is enabled. An invoice that was already created for this usage is not changed; refund it separately.")
+        return Preview(rows, tuple(warnings))
+
+    def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
+        after = correct_usage(organization, _correction(data), confirmed.actor, confirmed.reason, confirmed.id)
+        return f"{feature_title(data['feature'])}: {after.used:,} used of {_included(after)}."
+
+
+def _correction(data: dict[str, Any]) -> Correction:
+    return Correction(data["feature"], data["change"], data["amount"], data["on"])
+
+
+def _included(usage: PeriodUsage) -> str:
+    if usage.included is None:
+        return "unlimited"
+    credited = f" ({usage.credited:,} credited)" if usage.credited else ""
+    return f"{usage.included:,}{credited}"
