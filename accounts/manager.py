@@ -14,7 +14,7 @@ from .models import ApiKey, Invitation, Membership, Organization, User
 from .services import api_keys, invitations, members, organizations, staff_keys
 from .types import Caller, SeatLimit
 
-Actor = TypeVar("Actor", Caller, Caller | User | None)
+Actor = TypeVar("Actor", Caller, Caller | User, Caller | User | None)
 
 
 class AuthManager:

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import Count, OuterRef, QuerySet, Subquery
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 
@@ -16,7 +16,6 @@ from contextmcp.common.money import format_amount
 from . import reconciliation
 from .admin_base import INTERVALS, MAX_STRIPE_ROWS, SUBSCRIPTION_STATUSES, RedactedPage
 from .admin_documents import day
-from .admin_plan_migration import move as move_action
 from .errors import EventWithoutSubject, NoCustomer
 from .inbound import process_events
 from .models import BillingAccount, Drift, ReconciliationRun, SubscriptionState, WebhookEvent
@@ -86,8 +85,7 @@ class SubscriptionStateAdmin(RedactedPage, OrganizationRowsAdmin):
     list_select_related = ("organization", "plan_version")
     search_fields = (*ORGANIZATION_PATHS, "stripe_subscription_id", "stripe_customer_id")
     readonly_fields = ("price", "change")
-    actions = ("sync", "move")
-    move = move_action
+    actions = ("sync",)
 
     @admin.display(description="status", ordering="status")
     def status_shown(self, state: SubscriptionState) -> str:
@@ -168,6 +166,7 @@ class WebhookEventAdmin(RedactedPage, ReadOnlyAdmin):
 
 @admin.register(ReconciliationRun)
 class ReconciliationRunAdmin(ReadOnlyAdmin):
+    allowed_changes = ("add",)
     list_display = (
         "started_at",
         "finished_at",
@@ -180,6 +179,16 @@ class ReconciliationRunAdmin(ReadOnlyAdmin):
     )
     list_select_related = ("organization", "created_by")
     readonly_fields = ("drifts_found",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        names = [field.name for field in ReconciliationRun._meta.concrete_fields if not field.primary_key]
+        return [*names, "drifts_found"]
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        """Open the page that compares all organizations, with its confirmation."""
+        if not self.has_add_permission(request):
+            return super().add_view(request, form_url, extra_context)  # type: ignore[no-any-return]
+        return HttpResponseRedirect(reverse("backoffice:system-action", args=["reconcile-all"]))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReconciliationRun]:
         # Counted for the rows of the page only. With a join, Postgres would count the differences of all runs.

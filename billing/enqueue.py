@@ -76,17 +76,20 @@ def customer_update(organization_id: str) -> None:
     app.configure_task("billing.update_customer", queue=QUEUE).defer(organization_id=organization_id)
 
 
-def migrations(targets: list[tuple[str, int]], actor_id: object, reason: str) -> None:
-    """Queue the migration of (subscription id, version) pairs. One job queues the others, because there may be thousands."""
-    pairs: JSONValue = [[subscription_id, version] for subscription_id, version in targets]
-    app.configure_task("billing.enqueue_migrations", queue=QUEUE).defer(targets=pairs, actor_id=str(actor_id), reason=reason)
+def plan_migration(migration_id: str) -> None:
+    """Queue the selection of a move's subscribers, which queues a job for each of them."""
+    app.configure_task("billing.run_plan_migration", lock=f"plan-migration:{migration_id}", queue=QUEUE).defer(migration_id=migration_id)
 
 
-def each_migration(targets: Iterable[tuple[str, int]], actor_id: str, reason: str) -> None:
-    """Queue one job for each (subscription id, version) pair."""
-    for subscription_id, version in targets:
-        task = app.configure_task("billing.migrate_subscription", lock=subscription_id, queue=QUEUE)
-        task.defer(subscription_id=subscription_id, version=version, actor_id=actor_id, reason=reason)
+def plan_migration_items(item_ids: Iterable[int]) -> None:
+    """Queue one job for each subscriber of a move."""
+    arguments: list[dict[str, JSONValue]] = [{"item_id": item_id} for item_id in item_ids]
+    app.configure_task("billing.migrate_plan_item", queue=QUEUE).batch_defer(*arguments)
+
+
+def reconciliation(run_id: int) -> None:
+    """Queue a reconciliation run that staff started. It runs after one that is running."""
+    app.configure_task("billing.run_reconciliation", lock="billing.reconcile", queue="maintenance").defer(run_id=run_id)
 
 
 def queued_locks(subjects: Iterable[str]) -> set[str]:

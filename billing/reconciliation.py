@@ -22,7 +22,7 @@ from prometheus_client import Counter as Metric
 
 from accounts.audit import record
 from accounts.models import Organization, User
-from billing import operator_alerts, overage_settings
+from billing import enqueue, operator_alerts, overage_settings
 from billing.documents.stripe_documents import reference_id
 from billing.errors import BillingNotConfigured, StripeUnavailable
 from billing.inbound import inbox
@@ -45,6 +45,8 @@ FIRST_WINDOW = timedelta(days=29)
 # with an error; the next run resumes with that customer.
 BACKOFF_SECONDS = (1, 2, 4, 8, 16, 32)
 ERROR_LENGTH = 500
+# The progress of a run is stored after so many customers.
+PROGRESS_EVERY = 20
 
 
 def reconcile(
@@ -58,20 +60,51 @@ def reconcile(
     row = ReconciliationRun.objects.create(
         organization=organization, dry_run=dry_run, events_since=None if organization else _since(), created_by=actor
     )
+    _compare(row)
+    if actor is not None:
+        summary = {"customers": row.customers_compared, "drifts": drift_counts(row), "dry_run": dry_run}
+        target, before = f"run:{row.pk}", {"dry_run": dry_run}
+        record("billing.reconciled", organization=organization, actor=actor, target=target, before=before, after=summary, reason=reason)
+    return row
+
+
+def start_for_all(actor: User, reason: str, *, dry_run: bool) -> ReconciliationRun:
+    """Queue the comparison of all organizations, with one audit event. The page of the run shows its progress."""
+    with transaction.atomic():
+        last = ReconciliationRun.objects.filter(organization=None, finished_at__isnull=False).first()
+        row = ReconciliationRun.objects.create(dry_run=dry_run, events_since=_since(), created_by=actor)
+        before = {"last_run": last.started_at.isoformat() if last else None}
+        after = {"run": row.pk, "dry_run": dry_run}
+        record(
+            "billing.reconciliation_started",
+            organization=None,
+            actor=actor,
+            target=f"run:{row.pk}",
+            before=before,
+            after=after,
+            reason=reason,
+        )
+        enqueue.reconciliation(row.pk)
+    return row
+
+
+def run_started(run_id: int) -> None:
+    """Execute a run that `start_for_all` queued, unless it is finished. Raises `StripeUnavailable` if Stripe does not answer."""
+    row = ReconciliationRun.objects.get(pk=run_id)
+    if row.finished_at is None:
+        _compare(row)
+
+
+def _compare(row: ReconciliationRun) -> None:
     try:
         _Comparison(row).compare()
     except Exception as error:
         row.error = f"{type(error).__name__}: {error}"[:2000]
         row.save(update_fields=["error", "customers_compared", "last_customer_id"])
         raise
-    row.finished_at = now()
+    row.finished_at, row.error = now(), ""
     row.save()
-    if actor is not None:
-        summary = {"customers": row.customers_compared, "drifts": drift_counts(row), "dry_run": dry_run}
-        target, before = f"run:{row.pk}", {"dry_run": dry_run}
-        record("billing.reconciled", organization=organization, actor=actor, target=target, before=before, after=summary, reason=reason)
-    log.info("billing.reconciled", customers=row.customers_compared, drifts=row.drifts.count(), dry_run=dry_run)
-    return row
+    log.info("billing.reconciled", customers=row.customers_compared, drifts=row.drifts.count(), dry_run=row.dry_run)
 
 
 def drift_counts(row: ReconciliationRun) -> dict[str, int]:
@@ -111,9 +144,11 @@ class _Comparison:
             self._paused_collections()
             self._meter(organization)
             return
-        for customer_id in _resumed(self._all_customers(), _resume_after(self.row)):
+        for customer_id in _resumed(self._all_customers(), self.row.last_customer_id or _resume_after(self.row)):
             self._customer(customer_id)
             self.row.last_customer_id = customer_id
+            if self.row.customers_compared % PROGRESS_EVERY == 0:
+                self.row.save(update_fields=["customers_compared", "last_customer_id"])
         self._duplicate_subscriptions()
         self._paused_collections()
         self._unlinked_purchases()

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
 from typing import ParamSpec
+from uuid import UUID
 
-from django.db import transaction
 from procrastinate import JobContext, RetryDecision
 from procrastinate.contrib.django import app
 from procrastinate.jobs import Job
 from procrastinate.retry import BaseRetryStrategy
 
-from accounts.models import Organization, User
+from accounts.models import Organization
 from billing import operator_alerts
 from billing.errors import BillingNotConfigured, RevenueRebuildInProgress, StripeUnavailable
 
-from . import customers, enqueue, maintenance, reconciliation
+from . import customers, maintenance, reconciliation
 from .inbound import process_events
 from .models import BillingAccount, SubscriptionState
 from .notifications import deliver
@@ -25,10 +25,10 @@ from .overage import reporting
 from .revenue import rebuild
 from .stripe.gateway.client import is_configured
 from .subscriptions import (
+    bulk_migration,
     checkout,
     forced_cancellation,
     payment_confirmation,
-    plan_migration,
     scheduled_change,
 )
 from .subscriptions import (
@@ -162,16 +162,24 @@ def update_customer(organization_id: str) -> None:
     customers.update_customer(organization_id)
 
 
-@app.task(name="billing.enqueue_migrations", queue=QUEUE, retry=STRIPE_RETRY)
-def enqueue_migrations(targets: list[tuple[str, int]], actor_id: str, reason: str) -> None:
-    with transaction.atomic():
-        enqueue.each_migration(targets, actor_id, reason)
+@app.task(name="billing.run_plan_migration", queue=QUEUE, retry=STRIPE_RETRY)
+def run_plan_migration(migration_id: str) -> None:
+    bulk_migration.run(UUID(migration_id))
 
 
-@app.task(name="billing.migrate_subscription", queue=QUEUE, retry=STRIPE_RETRY)
+@app.task(name="billing.migrate_plan_item", queue=QUEUE, retry=STRIPE_RETRY, pass_context=True)
 @alerting
-def migrate_subscription(subscription_id: str, version: int, actor_id: str, reason: str) -> None:
-    plan_migration.migrate_subscription(subscription_id, version, User.objects.get(pk=actor_id), reason)
+def migrate_plan_item(context: JobContext, item_id: int) -> None:
+    def is_final(error: Exception) -> bool:
+        return STRIPE_RETRY.get_retry_decision(exception=error, job=context.job) is None
+
+    bulk_migration.migrate_item(item_id, is_final)
+
+
+@app.task(name="billing.run_reconciliation", queue="maintenance", retry=STRIPE_RETRY)
+@alerting
+def run_reconciliation(run_id: int) -> None:
+    reconciliation.run_started(run_id)
 
 
 @app.periodic(cron="* * * * *")

@@ -7,6 +7,7 @@ from .inbox import WebhookEvent
 from .invoices import Adjustment, Invoice
 from .meters import MeterReport
 from .notifications import BillingNotification
+from .plan_migrations import PlanMigration, PlanMigrationItem
 from .prices import PlanPrice
 from .reconciliation import Drift, ReconciliationRun
 from .revenue import RevenueDay, RevenueMovement, RevenuePlanDay, RevenueSnapshot, SubscriptionChange
@@ -24,6 +25,8 @@ __all__ = [
     "Invoice",
     "MeterReport",
     "OrganizationDay",
+    "PlanMigration",
+    "PlanMigrationItem",
     "PlanPrice",
     "ReconciliationRun",
     "RevenueDay",

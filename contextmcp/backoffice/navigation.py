@@ -34,6 +34,8 @@ MENU = {
         "billing.billingnotification": "mark_email_unread",
         "billing.planprice": "price_change",
         "billing.webhookevent": "inbox",
+        "billing.planmigration": "upgrade",
+        "billing.planmigrationitem": "checklist",
         "billing.reconciliationrun": "fact_check",
         "billing.drift": "difference",
         "billing.trialrecord": "how_to_reg",

@@ -72,6 +72,8 @@ ROLES: dict[str, set[str]] = {
         "accounts.test_operatoralert",
         "billing.operate_billing",
         "billing.publish_plans",
+        "billing.add_planmigration",
+        "billing.add_reconciliationrun",
         "accounts.impersonate_member",
         "billing.replay_webhookevent",
         "accounts.operate_jobs",

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from . import reauthentication
-from .actions.views import action_page
+from .actions.views import action_page, system_action_page
 from .alerts import views as alerts
 from .figures.csv_export import figures_csv
 from .impersonation import views as impersonation
@@ -23,4 +23,5 @@ urlpatterns = [
     path("figures/<slug:kind>.csv", figures_csv, name="figures_csv"),
     path("organizations/<uuid:organization_id>/actions/<slug:name>/", action_page, name="action"),
     path("organizations/<uuid:organization_id>/timeline/", timeline_page, name="timeline"),
+    path("actions/<slug:name>/", system_action_page, name="system-action"),
 ]

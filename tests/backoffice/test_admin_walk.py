@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from accounts.models import AuditEvent, User
 from accounts.operations_models import AlertDelivery, OperatorAlert, WorkItem
-from billing.models import BillingAccount, PlanPrice, SubscriptionState, WebhookEvent
+from billing.models import BillingAccount, PlanMigration, PlanPrice, SubscriptionState, WebhookEvent
 from contextmcp.backoffice import navigation
 from contextmcp.backoffice import urls as backoffice_urls
 from contextmcp.backoffice.roles import ROLES
@@ -153,6 +153,7 @@ def acted_on(owner):
     SubscriptionState.objects.create(organization=organization, stripe_subscription_id="sub_1", status="active", **started)
     OperatorAlert.objects.create(code="x", message="x")
     AlertDelivery.objects.create(channel="webhook", event="opened", body="{}")
+    PlanMigration.objects.create(to_version=EntitlementsManager.version("pro"), reason="x")
     WorkItem.objects.create(kind="dead_event", object_id="1", title="x")
     WebhookEvent.objects.create(event_id="evt_1", type="x", payload={}, subject="cus_1")
     OutgoingEmail.objects.create(category="x", recipients=[user.email], from_email="a@b.example", subject="x", expires_at=now())
@@ -201,18 +202,18 @@ def test_a_role_has_the_actions_of_its_permissions(who, owner):
         "billingaccount.sync",
         "billingaccount.reconcile",
         "subscriptionstate.sync",
-        "subscriptionstate.move",
         "operatoralert.resolve",
         "alertdelivery.retry",
     }
     jobs = {"procrastinatejob.retry", "procrastinatejob.cancel"}
+    moves = {"planmigration.stop", "planmigration.resume"}
     work = {f"workitem.{action}" for action in ("take", "assign", "snooze", "done", "reopen")}
     expected = {
         "viewer": set(),
         "support": support | entitle | work,
         "finance": operate | entitle | work,
-        "engineer": operate | jobs | work | {"webhookevent.replay"},
-        "owner": support | entitle | operate | jobs | work | {"webhookevent.replay", "servicekey.rotate", "servicekey.revoke"},
+        "engineer": operate | jobs | work | moves | {"webhookevent.replay"},
+        "owner": support | entitle | operate | jobs | work | moves | {"webhookevent.replay", "servicekey.rotate", "servicekey.revoke"},
     }
     assert offered == expected[who]
 

@@ -79,7 +79,6 @@ def test_staff_with_view_permission_have_no_actions(client, payer):
     act(client, models.BillingAccount, "sync", payer.account)
     act(client, models.BillingAccount, "reconcile", payer.account)
     act(client, SubscriptionState, "sync", payer.state)
-    act(client, SubscriptionState, "move", payer.state)
     assert payer.state.status == "active"
     assert not AuditEvent.objects.filter(reason="Ticket 7").exists()
     assert not ReconciliationRun.objects.exists()
@@ -298,11 +297,3 @@ def test_refunds_and_checkouts_are_found_by_their_ids(client, acme):
     models.CheckoutAttempt.objects.create(organization=acme, plan="pro", interval="month", session_id="cs_test_7")
     for page, query in (("adjustment", "re_7"), ("adjustment", "ch_7"), ("adjustment", "in_7"), ("checkoutattempt", "cs_test_7")):
         assert client.get(reverse(f"admin:billing_{page}_changelist"), {"q": query}).context["cl"].result_count == 1
-
-
-def test_a_plan_migration_shows_a_preview_first(client, payer):
-    payer.buy()
-    staff(client, "operate_billing")
-    page = act(client, SubscriptionState, "move", payer.state, confirmed="", reason="")
-    assert b"All selected subscriptions are on the latest version" in page.content
-    assert b"0 of 1 subscriptions queued" in act(client, SubscriptionState, "move", payer.state).content

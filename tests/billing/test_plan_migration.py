@@ -9,14 +9,12 @@ from django.core.management import CommandError, call_command
 
 from accounts.models import AuditEvent, User
 from billing.catalog import publish
-from billing.models import Invoice, SubscriptionState
+from billing.models import Invoice
 from billing.subscriptions import plan_migration
 from entitlements import catalog
 from entitlements.catalog_schema import Price
 from entitlements.manager import EntitlementsManager
-from tests.factories.accounts import OrganizationFactory
 from tests.factories.billing import Payer, price_of
-from tests.support.stripe import jobs, work
 
 pytestmark = pytest.mark.django_db
 
@@ -101,53 +99,18 @@ def test_past_due_and_changing_subscribers_are_not_migrated(payer, acme, api, ow
     assert replace(result[0], refused="").refused == ""
 
 
-def move_all(client, **more):
-    params = {"action": "move", "select_across": "1", "_selected_action": [SubscriptionState.objects.first().pk], **more}
-    return client.post("/admin/billing/subscriptionstate/?status__exact=active", params, follow=True)
-
-
-def test_staff_migrate_all_rows_in_the_admin(payer, acme, version_two, client, django_assert_max_num_queries):
+def test_a_subscription_is_migrated_once(payer, acme, version_two):
     payer.buy()
     version_two()
     root = User.objects.create_superuser("root@staff.example", "x")
-    client.force_login(root)
-    others = [OrganizationFactory() for _ in range(1100)]
-    fields = {
-        name: getattr(payer.state, name)
-        for name in ("plan_version", "interval", "status", "unit_amount", "currency", "anchor", "started_at")
-    }
-    rows = [
-        SubscriptionState(organization=each, stripe_subscription_id=f"sub_{each.pk}", stripe_customer_id="cus_x", **fields)
-        for each in others
-    ]
-    SubscriptionState.objects.bulk_create(rows)
-    with django_assert_max_num_queries(60):
-        page = move_all(client)
-    assert "pro v1 → pro v2: 1101 subscribers" in page.text
-    assert "$9.00 → $12.00 per month" in page.text
-    assert "projects: 10 -&gt; 20" in page.text
-    assert len(page.content) < 200_000
-    with django_assert_max_num_queries(60):
-        page = move_all(client, confirmed="1", reason="The new terms", expected="1101")
-    assert "1101 of 1101 subscriptions queued" in page.text
-    assert limit(acme) == 10
-    [(_, _, targets)] = jobs("billing.enqueue_migrations")
-    assert (len(targets["targets"]), targets["reason"]) == (1101, "The new terms")
-
-
-def test_workers_migrate_one_subscriber_per_job(payer, acme, version_two, client):
-    payer.buy()
-    version_two()
-    root = User.objects.create_superuser("root@staff.example", "x")
-    client.force_login(root)
-    move_all(client, confirmed="1", reason="The new terms", expected="1")
-    assert work() == 2
+    subscription = payer.state.stripe_subscription_id
+    for _ in range(2):
+        assert plan_migration.migrate_subscription(subscription, 2, root, "The new terms") == ""
     assert limit(acme) == 20
     event = AuditEvent.objects.get(action="billing.move_version")
     assert (event.actor_user, event.reason, event.before["plan"]) == (root, "The new terms", "pro v1")
     assert event.after["price"] == price_of()
-    assert plan_migration.migrate_subscription(payer.state.stripe_subscription_id, 2) is False
-    assert plan_migration.migrate_subscription("sub_gone", 2) is False
+    assert plan_migration.migrate_subscription("sub_gone", 2) == "its subscription has ended"
 
 
 def test_an_unknown_organization_is_reported(db):

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
+from django.conf import settings
 from django.urls import reverse
 
 from accounts.models import ApiKey, Invitation, Organization, User
@@ -82,9 +83,9 @@ class OrganizationFacts:
 class ActionForm(forms.Form):
     """The input of an action. The field `reason` is last on the page and required."""
 
-    def __init__(self, *args: Any, organization: Organization, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, organization: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.organization = organization
+        self.organization: Any = organization
         self.prepare()
         self.fields["reason"] = reason_field()
 
@@ -128,3 +129,21 @@ class OrganizationAction:
 
     def url(self, organization: Organization) -> str:
         return reverse("backoffice:action", args=[organization.pk, self.name])
+
+    def subject(self, organization: Organization) -> str:
+        """Return what the confirmation names."""
+        return organization.name
+
+    def result_url(self, organization: Organization) -> str:
+        """Return the page that is shown after the action, with its message."""
+        return reverse("admin:accounts_organization_change", args=[organization.pk])
+
+
+class SystemAction(OrganizationAction):
+    """An action that does not concern one organization. Its methods are called with `organization` None."""
+
+    def unavailable(self, facts: OrganizationFacts) -> str:
+        return ""
+
+    def subject(self, organization: Any) -> str:
+        return str(settings.PRODUCT_NAME)

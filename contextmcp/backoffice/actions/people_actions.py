@@ -158,7 +158,11 @@ class ChangeAddress(OrganizationAction):
         others = Membership.objects.filter(user=user).exclude(organization=organization).count()
         rows = [
             Row("Email address", user.email, email),
-            Row("Confirmed", "yes" if user.emailaddress_set.filter(verified=True).exists() else "no", "no, until the link is opened"),
+            Row(
+                "Confirmed",
+                "yes" if EmailAddress.objects.filter(user=user, verified=True).exists() else "no",
+                "no, until the link is opened",
+            ),
             Row("Sessions", "", "all ended"),
         ]
         if organization.email.lower() == user.email:
@@ -250,7 +254,8 @@ def _describe(member: Membership) -> str:
 
 
 def _member(organization: Organization, key: str) -> Membership:
-    row: Membership | None = Membership.objects.select_related("user").filter(organization=organization, pk=as_uuid(key)).first()
+    members = Membership.objects.select_related("user").filter(organization=organization)
+    row: Membership | None = members.filter(pk__in=filter(None, [as_uuid(key)])).first()
     if row is None:
         raise NotFound("This member does not exist.")
     return row

@@ -27,9 +27,11 @@ from .subscription_actions import (
     GiveDiscount,
     GiveFreeDays,
     KeepSubscription,
+    MoveSubscriber,
     PauseCollection,
     ResumeCollection,
 )
+from .system_actions import MovePlanVersion, ReconcileAll
 from .usage_actions import CorrectUsage
 
 _ACTIONS: tuple[OrganizationAction, ...] = (
@@ -38,6 +40,7 @@ _ACTIONS: tuple[OrganizationAction, ...] = (
     OverrideLimit(),
     EndOverride(),
     CorrectUsage(),
+    MoveSubscriber(),
     GiveFreeDays(),
     GiveDiscount(),
     EndDiscounts(),
@@ -65,6 +68,9 @@ _ACTIONS: tuple[OrganizationAction, ...] = (
 )
 # The order is that of the menu on the page of an organization.
 ACTIONS: dict[str, OrganizationAction] = {action.name: action for action in _ACTIONS}
+
+
+SYSTEM_ACTIONS: dict[str, OrganizationAction] = {action.name: action for action in (MovePlanVersion(), ReconcileAll())}
 
 
 @dataclass(frozen=True)

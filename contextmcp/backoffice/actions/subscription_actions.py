@@ -10,13 +10,49 @@ from billing.idempotent_actions import AuditNote
 from billing.models import SubscriptionState
 from billing.staff_actions import collection, discounts, free_days
 from billing.staff_actions.discounts import Discount
-from billing.subscriptions import change_plan
+from billing.subscriptions import change_plan, plan_migration
+from contextmcp.common.errors import Conflict
 from contextmcp.common.money import format_amount
 
 from .base import ActionForm, ConfirmedRequest, OrganizationFacts, Preview, Row
 from .fields import choice_field, date_field, end_of_day, future_day, integer_field, minor_units, money_field, text_field
 from .stripe_action import SubscriptionAction, currency_of, staff_request, subscription_of
 from .wording import moment
+
+
+class MoveSubscriber(SubscriptionAction):
+    name = "move-version"
+    title = "Move to the newest plan version"
+    group = "Plan and limits"
+    permission = "billing.add_planmigration"
+    description = (
+        "Moves the subscription to the newest version of its plan. Nothing is charged or credited for the current period; the new price "
+        "applies from the next period, the new limits at once."
+    )
+
+    def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
+        move = _move(organization)
+        if move.refused:
+            raise Conflict(f"The subscription cannot be moved: {move.refused}.")
+        before, after = move.amounts
+        old = "unknown" if before is None else format_amount(before, move.state.currency)
+        price = Row(f"Price per {move.state.interval}", old, format_amount(after, move.price.currency))
+        version = Row("Plan version", str(move.state.plan_version), str(move.price.plan_version))
+        limits = plan_migration.differences(move.state.plan_version, move.price.plan_version) if move.state.plan_version else []
+        return Preview((version, price, *(Row(*each) for each in limits)))
+
+    def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
+        move = _move(organization)
+        plan_migration.migrate([move], confirmed.actor, confirmed.reason)
+        return f"The subscription was moved to {move.price.plan_version}."
+
+
+def _move(organization: Organization) -> plan_migration.SubscriberMigration:
+    state = subscription_of(organization)
+    moves = plan_migration.preview_migrations(state.plan, organizations=[organization]) if state.plan else []
+    if not moves:
+        raise NothingToChange("The subscription has the newest version of its plan.")
+    return moves[0]
 
 
 class FreeDaysForm(ActionForm):

@@ -12,7 +12,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import reverse
 
 from accounts.authentication import staff
 from accounts.models import Organization
@@ -24,7 +23,7 @@ from contextmcp.common.errors import Conflict, DomainError, IdempotencyConflict
 from contextmcp.common.ids import as_uuid, uuid7
 
 from .base import ActionForm, ConfirmedRequest, OrganizationAction, OrganizationFacts, Preview, Row
-from .registry import ACTIONS
+from .registry import ACTIONS, SYSTEM_ACTIONS
 from .run_once import ActionInProgress, run_once
 
 UNKNOWN = Preview((Row("Result", "unknown", "known after you confirm again"),))
@@ -33,12 +32,26 @@ UNKNOWN = Preview((Row("Result", "unknown", "known after you confirm again"),))
 @staff_page(None)
 def action_page(request: HttpRequest, organization_id: UUID, name: str) -> HttpResponseBase:
     """Show the form of an action, its preview, or perform it."""
-    action = ACTIONS.get(name)
+    action = _permitted(request, ACTIONS.get(name))
+    organization = get_object_or_404(Organization, pk=organization_id)
+    return _respond(request, action, organization)
+
+
+@staff_page(None)
+def system_action_page(request: HttpRequest, name: str) -> HttpResponseBase:
+    """Show the form of an action on all organizations, its preview, or perform it."""
+    return _respond(request, _permitted(request, SYSTEM_ACTIONS.get(name)), None)
+
+
+def _permitted(request: HttpRequest, action: OrganizationAction | None) -> OrganizationAction:
     if action is None:
         raise Http404
     if not request.user.has_perm(action.permission):
         raise PermissionDenied
-    organization = get_object_or_404(Organization, pk=organization_id)
+    return action
+
+
+def _respond(request: HttpRequest, action: OrganizationAction, organization: Any) -> HttpResponseBase:
     if action.sensitive and (answer := require_recent(request)) is not None:
         return answer
     page = _ActionPage(request, organization, action)
@@ -57,9 +70,9 @@ def action_page(request: HttpRequest, organization_id: UUID, name: str) -> HttpR
 class _ActionPage:
     """The responses of one request."""
 
-    def __init__(self, request: HttpRequest, organization: Organization, action: OrganizationAction) -> None:
+    def __init__(self, request: HttpRequest, organization: Any, action: OrganizationAction) -> None:
         self.request, self.organization, self.action = request, organization, action
-        self.back = reverse("admin:accounts_organization_change", args=[organization.pk])
+        self.back = action.result_url(organization)
 
     def unavailable(self, refusal: str) -> HttpResponse:
         return self._render("form", refusal=refusal)
@@ -94,11 +107,11 @@ class _ActionPage:
         submission = as_uuid(request.POST.get("submission", ""))
         if submission is None:
             return self.preview(form, uuid7()) if form.is_valid() else self.form(form)
-        content = [action.name, str(self.organization.pk), _posted(request.POST)]
+        content = [action.name, str(self.organization and self.organization.pk), _posted(request.POST)]
         try:
             message = run_once(actor, submission, content, lambda: self._perform(submission), atomic=action.atomic)
         except (PreviewOutdated, IdempotencyConflict) as outdated:
-            self.organization.refresh_from_db()
+            self._refresh()
             return self.preview(form, uuid7(), error=outdated.text) if form.is_valid() else self.form(form)
         except (StripeUnavailable, ActionInProgress) as unfinished:
             # The outcome is unknown, so there is no preview. The same submission continues with the same idempotency key.
@@ -106,7 +119,7 @@ class _ActionPage:
             form.is_valid()
             return self._confirmation(form, UNKNOWN, submission, text)
         except DomainError as refused:
-            self.organization.refresh_from_db()
+            self._refresh()
             form.is_valid()
             return self.refused(form, refused)
         messages.success(request, message)
@@ -128,9 +141,14 @@ class _ActionPage:
             raise PreviewOutdated
         return self.action.perform(self.organization, data, ConfirmedRequest(staff(self.request), data["reason"], submission))
 
+    def _refresh(self) -> None:
+        if self.organization is not None:
+            self.organization.refresh_from_db()
+
     def _render(self, template: str, **context: Any) -> HttpResponse:
         shared = {"organization": self.organization, "clock": clock_note(self.organization), "action": self.action, "back": self.back}
-        page = page_context(self.request, f"{self.action.title}: {self.organization.name}", **shared, **context)
+        subject = self.action.subject(self.organization)
+        page = page_context(self.request, f"{self.action.title}: {subject}", subject=subject, **shared, **context)
         return TemplateResponse(self.request, f"backoffice/actions/{template}.html", page)
 
 
