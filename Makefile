@@ -1,7 +1,7 @@
 # `make` lists the targets. They need only make and Python 3.11 or newer.
 SHELL := /bin/sh
 PYTHON ?= python3
-# Bytecode is cached even where the environment turns that off: compiling the project anew costs each process a fifth of its start.
+# Bytecode is cached even where the environment turns that off: compiling the project costs each process a fifth of its start.
 unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 PY := $(VENV)/bin/python

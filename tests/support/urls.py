@@ -4,10 +4,12 @@ from uuid import UUID
 
 from django.urls import URLPattern
 
+from accounts.models import Organization
+
 NO_ID = UUID(int=0)
 
 
-def example_path(pattern: URLPattern, organization=None, **values: object) -> str:
+def example_path(pattern: URLPattern, organization: Organization | None = None, **values: object) -> str:
     """Return a path of the pattern (without the prefix of its include). Parameters without a value get an unknown ID or token."""
     route = str(pattern.pattern)
     known = {"organization_id": organization.pk} if organization else {}

@@ -1,18 +1,22 @@
 """Fixtures: clients that behave like browsers."""
 
+from collections.abc import Callable
+
 import pytest
 from django.test import Client
 
+from accounts.models import User
+from tests.factories.accounts import Person
 from tests.support.stripe import stripe_configured, stripe_server, stripe_world
 
 __all__ = ["stripe_configured", "stripe_server", "stripe_world"]
 
 
 @pytest.fixture
-def sign_in():
+def sign_in() -> Callable[..., Client]:
     """Return a client in which this person is signed in, or an anonymous client if None."""
 
-    def signed_in(person=None):
+    def signed_in(person: Person | User | None = None) -> Client:
         client = Client()
         if person is not None:
             client.force_login(getattr(person, "user", person))
@@ -22,5 +26,5 @@ def sign_in():
 
 
 @pytest.fixture
-def people(owner, admin, member, viewer, stranger):
+def people(owner: Person, admin: Person, member: Person, viewer: Person, stranger: Person) -> dict[str, Person | None]:
     return {"owner": owner, "admin": admin, "member": member, "viewer": viewer, "stranger": stranger, "nobody": None}
