@@ -4,7 +4,6 @@ import re
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -19,7 +18,7 @@ from . import admin_users  # noqa: F401 - registers its pages
 from .authentication import staff
 from .forms import ServiceKeyForm
 from .impersonation_models import Impersonation
-from .key_format import public_part
+from .key_format import quoted_key
 from .manager import AuthManager
 from .models import ApiKey, AuditEvent, Invitation, Membership, Organization, ServiceKey
 from .oauth import admin as oauth_admin  # noqa: F401 - registers its pages
@@ -83,8 +82,20 @@ class InvitationAdmin(ReadOnlyAdmin):
     fields = [*list_display, "invited_by", "accepted_by"]
 
 
+class KeySearch:
+    """Mixin of lists of keys. A search for a quoted key becomes one for its public part, so that no secret stays in the URL."""
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        key = quoted_key(request.GET.get("q", ""))
+        if key is not None:
+            query = request.GET.copy()
+            query["q"] = key.public_id
+            return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
+        return super().changelist_view(request, extra_context)  # type: ignore[misc,no-any-return]
+
+
 @admin.register(ApiKey)
-class ApiKeyAdmin(MarksTestClocks, ReadOnlyAdmin):
+class ApiKeyAdmin(KeySearch, MarksTestClocks, ReadOnlyAdmin):
     """Shows identifying fields of keys. Hashes are not shown."""
 
     list_display = ["name", "hint", "organization", "created_by", "state", "expires_at", "last_used_at"]
@@ -112,18 +123,6 @@ class ApiKeyAdmin(MarksTestClocks, ReadOnlyAdmin):
     def state(self, key: ApiKey) -> str:
         return key.status(now(key.organization))
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """Redirect a search for a complete key to a search for its public part, so that no secret stays in the URL."""
-        query = request.GET.copy()
-        if (public := public_part(query.get("q", ""))) != query.get("q", "").strip():
-            query["q"] = public
-            return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
-        return super().changelist_view(request, extra_context)  # type: ignore[no-any-return]
-
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet[ApiKey], search_term: str) -> tuple[QuerySet[ApiKey], bool]:
-        """Search by the hint that pages show, or by the beginning of a key."""
-        return super().get_search_results(request, queryset, public_part(search_term))
-
     @confirmed_action(
         "Revoke the key",
         permission="accounts.revoke_apikey",
@@ -135,7 +134,7 @@ class ApiKeyAdmin(MarksTestClocks, ReadOnlyAdmin):
 
 
 @admin.register(ServiceKey)
-class ServiceKeyAdmin(ReadOnlyAdmin):
+class ServiceKeyAdmin(KeySearch, ReadOnlyAdmin):
     """Service keys can be created, rotated and revoked. A new key is shown once, in the response, and is not stored."""
 
     allowed_changes = ("add",)

@@ -140,15 +140,6 @@ def verify_hmac(raw: str, stored: bytes, version: int) -> bool:
     return hmac.compare_digest(digest(raw, version), stored)
 
 
-def public_part(text: str) -> str:
-    """Return the public ID if `text` begins like a key or like the hint that pages show; otherwise return `text` unchanged."""
-    text = text.strip()
-    for prefix in PREFIXES:
-        if text.startswith(prefix):
-            return text[PREFIX_LENGTH : PREFIX_LENGTH + PUBLIC_LENGTH].rstrip("….")
-    return text
-
-
 def quoted_key(text: str) -> QuotedKey | None:
     """Return the part that is not secret of the key or token in `text`, which may be cut off or within a sentence. None without one."""
     match = _QUOTED.search(text)

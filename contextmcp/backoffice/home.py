@@ -61,7 +61,8 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         parts |= figures.organizations(selection) | {"newest": _newest()}
     if may_view("usage.usagecounter"):
         parts |= figures.usage(selection)
-    events = AuditEvent.objects.select_related("organization", "actor_user")[:10]
+    # Pages that staff opened would fill the list.
+    events = AuditEvent.objects.exclude(action="staff.viewed").select_related("organization", "actor_user")[:10]
     return (
         context
         | parts

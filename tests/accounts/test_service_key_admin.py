@@ -120,3 +120,11 @@ def test_view_permission_does_not_allow_actions(staff):
     for action in ("rotate", "revoke"):
         act(client, action, key)
     assert ServiceKey.objects.get().revoked_at is None
+
+
+def test_a_search_for_a_whole_key_leaves_no_secret_in_the_url(staff):
+    raw = text_of(create(staff))
+    public = ServiceKey.objects.get().public_id
+    assert staff.get(URL, {"q": raw}).url == f"{URL}?q={public}"
+    assert "Billing server" in staff.get(URL, {"q": f"{raw[:20]}…"}, follow=True).text
+    assert staff.get(URL, {"q": "cmcp_at_test_secret"}).url == f"{URL}?q="
