@@ -28,7 +28,7 @@ from .services import service_keys
 @admin.register(Organization)
 class OrganizationAdmin(MarksTestClocks, ReadOnlyAdmin):
     list_display = ["name", "slug", "email", "created_at", "closed_at", "clock"]
-    list_filter = [("closed_at", admin.EmptyFieldListFilter), "created_at"]
+    list_filter = [("closed_at", admin.EmptyFieldListFilter)]
     search_fields = ["name__istartswith", "slug__startswith", "email__istartswith", "id", "memberships__user__email__startswith"]
     fields = ["id", "name", "slug", "email", "created_at", "closed_at", "clock_offset", "test_clock_id"]
     readonly_fields = fields
@@ -76,7 +76,7 @@ class MembershipAdmin(ReadOnlyAdmin):
 @admin.register(Invitation)
 class InvitationAdmin(ReadOnlyAdmin):
     list_display = ["email", "organization", "role", "created_at", "expires_at", "sent_at", "accepted_at", "revoked_at"]
-    list_filter = [("accepted_at", admin.EmptyFieldListFilter), ("revoked_at", admin.EmptyFieldListFilter), "created_at"]
+    list_filter = [("accepted_at", admin.EmptyFieldListFilter), ("revoked_at", admin.EmptyFieldListFilter)]
     list_select_related = ["organization"]
     search_fields = ["email__startswith", *ORGANIZATION_PATHS]
     fields = [*list_display, "invited_by", "accepted_by"]
@@ -99,7 +99,7 @@ class ApiKeyAdmin(KeySearch, MarksTestClocks, ReadOnlyAdmin):
     """Shows identifying fields of keys. Hashes are not shown."""
 
     list_display = ["name", "hint", "organization", "created_by", "state", "expires_at", "last_used_at"]
-    list_filter = [("revoked_at", admin.EmptyFieldListFilter), "created_at"]
+    list_filter = [("revoked_at", admin.EmptyFieldListFilter)]
     list_select_related = ["organization", "created_by"]
     search_fields = ["public_id__startswith", "id", *ORGANIZATION_PATHS, "created_by__email__startswith"]
     fields = [

@@ -10,7 +10,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from unfold.admin import TabularInline
@@ -85,6 +85,12 @@ class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg, misc]
             fixed += RIGHTS
         return [*fixed, "is_active"] if obj.pk == request.user.pk else fixed
 
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name == "user_permissions":
+            # The name of a permission contains that of its model, which would take a query each.
+            options["queryset"] = Permission.objects.select_related("content_type")
+        return super().formfield_for_manytomany(db_field, request, **options)
+
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return request.user.is_superuser
 
@@ -147,7 +153,7 @@ class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg, misc]
 class EmailAddressAdmin(ReadOnlyAdmin):
     recent_authentication = True
     list_display = ["email", "user", "primary", "verified"]
-    list_filter = ["primary", "verified"]
+    list_filter = ["verified"]
     list_select_related = ["user"]
     search_fields = ["email__startswith", "user__email__startswith"]
     fields = ["email", "user", "primary", "verified"]

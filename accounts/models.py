@@ -64,6 +64,11 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     class Meta:
         ordering = ["email"]
+        indexes: ClassVar = [
+            models.Index(fields=["email"], condition=Q(is_staff=True), name="user_staff"),
+            models.Index(fields=["email"], condition=Q(is_superuser=True), name="user_superuser"),
+            models.Index(fields=["email"], condition=Q(is_active=False), name="user_inactive"),
+        ]
         permissions: ClassVar = [
             ("verify_email_address", "Can mark an email address as verified"),
             ("reset_second_factor", "Can remove a user's second factor"),

@@ -1,4 +1,4 @@
-"""Models of the operation of the service: items of the work queue of staff, alerts to the operator and their delivery."""
+"""Models of the operation of the service: work items of staff, alerts to the operator and their delivery, and saved views of lists."""
 
 from datetime import datetime
 from typing import ClassVar, Self
@@ -19,6 +19,29 @@ class WorkItemQuerySet(models.QuerySet["WorkItem"]):
     def snoozed(self, *, at: datetime) -> Self:
         """Return the items that are hidden until a time after `at`."""
         return self.filter(closed_at=None, snoozed_until__gt=at)
+
+
+class SavedView(models.Model):
+    """Filters and search of one list of the admin, under a name. Shared views are shown to all staff who may view the list."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views")
+    model = models.CharField(max_length=100, help_text="Model of the list, such as billing.invoice.")
+    name = models.CharField(max_length=60)
+    query = models.CharField(max_length=2000, blank=True, help_text="Query string of the list's URL.")
+    shared = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering: ClassVar = ["name", "id"]
+        permissions: ClassVar = [
+            ("export_lists", "Can export lists other than those of billing as CSV"),
+            ("export_billing_lists", "Can export lists of billing as CSV"),
+        ]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["owner", "model", "name"], name="saved_view_unique")]
+        indexes: ClassVar = [models.Index(fields=["model"], condition=Q(shared=True), name="saved_view_shared")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class WorkItem(models.Model):

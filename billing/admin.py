@@ -204,7 +204,7 @@ class ReconciliationRunAdmin(ReadOnlyAdmin):
 @admin.register(Drift)
 class DriftAdmin(RedactedPage, ReadOnlyAdmin):
     list_display = ("kind", "subject", "organization", "repaired", "created_at", "run")
-    list_filter = (indexed_values_filter("kind"), "repaired", "created_at")
+    list_filter = (indexed_values_filter("kind"), "repaired")
     list_select_related = ("organization", "run")
     search_fields = ("subject", *ORGANIZATION_PATHS)
 

@@ -122,7 +122,7 @@ class AdjustmentAdmin(OrganizationRowsAdmin):
 @admin.register(CheckoutAttempt)
 class CheckoutAttemptAdmin(RedactedPage, OrganizationRowsAdmin):
     list_display = ("id", "organization", "plan", "interval", "state", "created_by", "created_at")
-    list_filter = ("state", choices_filter("plan", lambda: [plan.name for plan in CATALOG.plans]), "created_at")
+    list_filter = ("state", choices_filter("plan", lambda: [plan.name for plan in CATALOG.plans if plan.prices]))
     list_select_related = ("organization", "created_by")
     search_fields = (*ORGANIZATION_PATHS, "id", "session_id", "created_by__email__startswith")
 
@@ -130,7 +130,7 @@ class CheckoutAttemptAdmin(RedactedPage, OrganizationRowsAdmin):
 @admin.register(BillingAction)
 class BillingActionAdmin(RedactedPage, OrganizationRowsAdmin):
     list_display = ("id", "kind", "organization", "state", "error", "created_by", "created_at")
-    list_filter = ("state", indexed_values_filter("kind"), "created_at")
+    list_filter = ("state", indexed_values_filter("kind"))
     list_select_related = ("organization", "created_by")
     search_fields = (*ORGANIZATION_PATHS, "id", "created_by__email__startswith")
 
@@ -138,7 +138,7 @@ class BillingActionAdmin(RedactedPage, OrganizationRowsAdmin):
 @admin.register(BillingNotification)
 class BillingNotificationAdmin(RedactedPage, OrganizationRowsAdmin):
     list_display = ("kind", "organization", "object_id", "due_at", "sent_at", "canceled_at", "attempts", "error")
-    list_filter = (indexed_values_filter("kind"), ("sent_at", admin.EmptyFieldListFilter), "created_at")
+    list_filter = (indexed_values_filter("kind"), ("sent_at", admin.EmptyFieldListFilter))
     search_fields = (*ORGANIZATION_PATHS, "object_id")
 
 
@@ -197,7 +197,7 @@ class PlanPriceAdmin(ReadOnlyAdmin):
 @admin.register(MeterReport)
 class MeterReportAdmin(OrganizationRowsAdmin):
     list_display = ("identifier", "organization", "feature", "units", "state", "attempts", "sent_at", "error")
-    list_filter = ("state", choices_filter("feature", lambda: [meter.name for meter in CATALOG.features]), "repair", "created_at")
+    list_filter = ("state", choices_filter("feature", lambda: [meter.name for meter in CATALOG.features]), "repair")
     search_fields = (*ORGANIZATION_PATHS, "identifier", "organization__billing_account__stripe_customer_id")
 
 

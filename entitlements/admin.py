@@ -38,19 +38,15 @@ class AppendOnlyAdmin(MarksTestClocks, ReadOnlyAdmin):
 
 @admin.register(PlanVersion)
 class PlanVersionAdmin(ReadOnlyAdmin):
-    list_display = ["plan", "version", "published_at", "subscribers"]
+    list_display = ["plan", "version", "published_at"]
     list_filter = [choices_filter("plan", lambda: [plan.name for plan in CATALOG.plans])]
-
-    @display(description="Subscribers")  # type: ignore[untyped-decorator]
-    def subscribers(self, version: PlanVersion) -> int:
-        return EntitlementsManager.subscribers_of(version).count()
 
 
 @admin.register(Grant)
 class GrantAdmin(AppendOnlyAdmin):
     form = GrantForm
     list_display = ["organization", "plan_version", "source", "starts_at", "ends_at", "state", "reason", "created_by"]
-    list_filter = ["source", "plan_version", "created_at"]
+    list_filter = ["source", "plan_version"]
     list_select_related = ["organization", "plan_version", "created_by"]
     search_fields = [*ORGANIZATION_PATHS, "reference"]
     autocomplete_fields = ["organization"]

@@ -23,6 +23,7 @@ from contextmcp.common.errors import IdempotencyConflict, MalformedRequest, Temp
 from contextmcp.common.money import format_amount
 from entitlements.catalog import CATALOG
 from entitlements.errors import FeatureNotAvailable, PaymentRequired, PlanInactive
+from entitlements.types import Kind
 
 from .errors import HoldAlreadyEnded, LimitReached, OverageCapReached, QuotaExceeded, RateLimited, ReleaseExceedsUsage
 from .models import (
@@ -39,6 +40,7 @@ from .models import (
 from .webhooks import outbox
 
 _FeatureFilter = choices_filter("feature", lambda: [feature.name for feature in CATALOG.features])
+_QuotaFilter = choices_filter("feature", lambda: [feature.name for feature in CATALOG.features if feature.kind is Kind.QUOTA])
 _EventTypeFilter = choices_filter("event_type", lambda: (*outbox.EVENT_TYPES, outbox.TEST))
 
 
@@ -57,7 +59,7 @@ class UsageGaugeAdmin(OrganizationRowsAdmin):
 @admin.register(UsageHold)
 class UsageHoldAdmin(OrganizationRowsAdmin):
     list_display = ["id", "organization", "feature", "amount", "state", "settled_amount", "expires_at"]
-    list_filter = ["state", _FeatureFilter]
+    list_filter = ["state", _QuotaFilter]
     search_fields = [*ORGANIZATION_PATHS, "id"]
 
 
@@ -76,7 +78,7 @@ class OverageSettingAdmin(OrganizationRowsAdmin):
 @admin.register(UsageAlert)
 class UsageAlertAdmin(OrganizationRowsAdmin):
     list_display = ["organization", "feature", "kind", "used", "included", "period_start", "created_at"]
-    list_filter = ["kind", _FeatureFilter, "created_at"]
+    list_filter = ["kind", _FeatureFilter]
 
 
 _REFUSALS = (
@@ -160,7 +162,7 @@ class WebhookEndpointAdmin(OrganizationRowsAdmin):
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(OrganizationRowsAdmin):
     list_display = ["id", "event_type", "endpoint", "state", "attempts", "last_status", "last_error", "next_attempt_at", "created_at"]
-    list_filter = ["state", _EventTypeFilter, "created_at"]
+    list_filter = ["state", _EventTypeFilter]
     list_select_related = ["endpoint__organization"]
     search_fields = [*(f"endpoint__{path}" for path in ORGANIZATION_PATHS), "endpoint__id", "id"]
     exclude = ["claimed_until"]

@@ -20,6 +20,7 @@ from contextmcp.common.models import OutgoingEmail
 
 from .alerts import admin as alerts_admin  # noqa: F401 - registers its pages
 from .errors import EmailNotRetryable, JobNotCancelable, JobNotRetryable
+from .lists import admin as lists_admin  # noqa: F401 - registers its pages
 from .work_queue import admin as work_queue_admin  # noqa: F401 - registers its pages
 
 # Procrastinate's own admin pages let every viewer retry, cancel and abort jobs, without an audit event.

@@ -18,6 +18,12 @@ class EmailNotRetryable(Conflict):
     message = "The content of this message was deleted. Resend it from the page that created it."
 
 
+class InvalidView(DomainError):
+    code = "invalid_view"
+    status = 422
+    message = "Enter a name of at most 60 characters."
+
+
 class WorkItemClosed(Conflict):
     code = "work_item_closed"
     message = "This item is closed. Reopen it first."

@@ -54,6 +54,7 @@ MENU = {
     "System": {
         "accounts.auditevent": "history",
         "accounts.impersonation": "visibility",
+        "accounts.savedview": "bookmark",
         "accounts.servicekey": "vpn_key",
         "allauth_idp_oidc.client": "apps",
         "common.outgoingemail": "send",

@@ -61,12 +61,15 @@ ROLES: dict[str, set[str]] = {
     "finance": {
         "accounts.handle_workitem",
         "accounts.resolve_operatoralert",
+        "accounts.export_billing_lists",
         "billing.operate_billing",
         "billing.view_revenue",
         *_MONEY,
         *_ENTITLE,
     },
     "engineer": {
+        "accounts.export_billing_lists",
+        "accounts.export_lists",
         "accounts.handle_workitem",
         "accounts.resolve_operatoralert",
         "accounts.test_operatoralert",

@@ -22,6 +22,8 @@ from .middleware import choose_request_id
 
 log = logging.getLogger(__name__)
 BODY_SECONDS = 30.0
+# How long a client may take to accept a part of a streamed response.
+SEND_SECONDS = 30.0
 # A larger body is stored in a temporary file.
 BODY_IN_MEMORY_BYTES = 64 * 1024
 # Maximum number of bodies that one process receives concurrently, and of requests that wait for a thread.
@@ -59,14 +61,18 @@ class Bridge:
             status, body = 200, b'{"status": "ok"}'
         else:
             try:
-                status, headers, body = await self._answer(scope, receive)
+                answer = await self._answer(scope, receive, send)
             except Disconnected:
                 return
             except DomainError as refusal:
-                status, headers, body = _refused(refusal, scope)
+                answer = _refused(refusal, scope)
+            if answer is None:
+                return
+            status, headers, body = answer
         await _send(send, status, headers, body)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Answer | None:
+        """Return the response, or None if it was streamed."""
         headers = _check_head(scope)
         length = headers.get("content-length", "0")
         if int(length) > self._body_limit:
@@ -80,7 +86,8 @@ class Bridge:
             environ = _environ(scope, headers, body, size)
             self._queued += 1
             try:
-                return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, environ)
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._threads, self._run, environ, _Stream(loop, send))
             finally:
                 self._queued -= 1
 
@@ -116,8 +123,8 @@ class Bridge:
             if not message.get("more_body"):
                 return size
 
-    def _run(self, environ: dict[str, Any]) -> Answer:
-        """Run the WSGI application in a thread and return its complete response."""
+    def _run(self, environ: dict[str, Any], stream: "_Stream") -> Answer | None:
+        """Run the WSGI application in a thread. Return its response, or stream it and return None if its length is not known."""
         started: list[tuple[str, list[tuple[str, str]]]] = []
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> None:
@@ -125,12 +132,44 @@ class Bridge:
 
         parts = self._application(environ, start_response)
         try:
-            content = b"".join(parts)
+            # A generator may call `start_response` only when its first part is requested (PEP 3333).
+            content = iter(parts)
+            first = next(content, b"")
+            status, headers = int(started[0][0][:3]), started[0][1]
+            if any(name.lower() == "content-length" for name, _ in headers) or status in (204, 304):
+                return status, headers, first + b"".join(content)
+            stream.send_all(status, headers, first, content)
+            return None
         finally:
             if hasattr(parts, "close"):
                 parts.close()
-        status, headers = started[0]
-        return int(status[:3]), headers, content
+
+
+class _Stream:
+    """Sends a response from a thread, part by part: the next part is made when the server has accepted the one before."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, send: Send) -> None:
+        self._loop, self._send = loop, send
+
+    def send_all(self, status: int, headers: list[tuple[str, str]], first: bytes, others: Iterable[bytes]) -> None:
+        """Raises TimeoutError if the client does not accept a part within SEND_SECONDS."""
+        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        self._wait({"type": "http.response.start", "status": status, "headers": raw})
+        self._wait({"type": "http.response.body", "body": first, "more_body": True})
+        for part in others:
+            self._wait({"type": "http.response.body", "body": part, "more_body": True})
+        self._wait({"type": "http.response.body", "body": b""})
+
+    def _wait(self, message: MutableMapping[str, Any]) -> None:
+        async def sent() -> None:
+            await self._send(message)
+
+        sending = asyncio.run_coroutine_threadsafe(sent(), self._loop)
+        try:
+            sending.result(SEND_SECONDS)
+        except TimeoutError:
+            sending.cancel()
+            raise
 
 
 def _check_head(scope: Scope) -> dict[str, str]:

@@ -162,8 +162,7 @@ def test_the_help_of_a_search_names_its_columns(staff):
 @pytest.mark.parametrize("model", sorted(admin.site._registry, key=lambda each: each._meta.label))
 def test_the_order_of_a_list_is_total_and_without_null(model):
     model_admin = admin.site._registry[model]
-    keyset = admin_lists.Keyset.of(list(model_admin.ordering))
-    fields = keyset.fields(model.objects.all())
+    fields = admin_lists.Keyset(tuple(model_admin.ordering)).fields(model)
     assert not any(field.null for field in fields)
     assert fields[-1].unique
 

@@ -86,6 +86,7 @@ def handlers() -> QuerySet[User]:
 class WorkItemAdmin(MarksTestClocks, ReadOnlyAdmin):
     list_display = ("problem", "object", "organization_link", "owner_shown", "state", "last_seen_at")
     list_display_links = ("problem",)
+    ordering = ("priority", "-last_seen_at", "-id")
     list_filter = (StateFilter, KindFilter, "priority")
     list_select_related = ("organization", "owner", "closed_by")
     search_fields = ("object_id__startswith", "organization__slug__startswith", "owner__email__startswith")
