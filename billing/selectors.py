@@ -13,22 +13,23 @@ from billing.types import CollectionPause, DunningState, OverageState, PaymentMe
 from contextmcp.common.clock import now
 from entitlements.catalog import CATALOG
 from entitlements.manager import EntitlementsManager
-from entitlements.types import FeatureEntitlement
+from entitlements.types import Entitlements, FeatureEntitlement
 from usage import selectors
 
 from .amounts import estimated_total
 
 
 def current_subscription(organization: Organization) -> SubscriptionState | None:
-    """Return the relevant subscription: a live one if possible, then one with a known plan, then the newest. None if there is none."""
-    return _live_subscription(_states(organization))
+    """Return the organization's relevant subscription (see `relevant_subscription`), or None if it has none."""
+    return relevant_subscription(_states(organization))
 
 
 def _states(organization: Organization) -> list[SubscriptionState]:
     return list(organization.subscriptions.select_related("plan_version"))
 
 
-def _live_subscription(states: list[SubscriptionState]) -> SubscriptionState | None:
+def relevant_subscription(states: list[SubscriptionState]) -> SubscriptionState | None:
+    """Return a live subscription if possible, then one with a known plan, then the first (the newest). None if there is none."""
     live = [state for state in states if state.is_live and state.status != "incomplete"]
     known = [state for state in live if state.plan_version]
     return next(iter(known or live or states), None)
@@ -38,7 +39,7 @@ def subscription_summary(organization: Organization, usage: list[selectors.Featu
     """Return the subscription for the account page and the API. `usage` avoids a second query if the caller has read it."""
     account = BillingAccount.objects.filter(organization=organization).first()
     states = _states(organization)
-    state = _live_subscription(states)
+    state = relevant_subscription(states)
     plan = EntitlementsManager(organization).entitlements()
     shared: dict[str, Any] = {
         "plan": plan.plan,
@@ -80,9 +81,12 @@ def _card(account: BillingAccount | None) -> PaymentMethod | None:
     return payment_methods.from_row(account.payment_method) if account and account.payment_method else None
 
 
-def overage_state(organization: Organization) -> OverageState | None:
-    """Return the overage state of the feature for which the plan offers overage; None if it offers none."""
-    for entitlement in EntitlementsManager(organization).entitlements().features.values():
+def overage_state(organization: Organization, entitlements: Entitlements | None = None) -> OverageState | None:
+    """Return the overage state of the feature for which the plan offers overage; None if it offers none.
+
+    `entitlements` are those of the organization, if the caller has read them.
+    """
+    for entitlement in (entitlements or EntitlementsManager(organization).entitlements()).features.values():
         if entitlement.overage_unit_amount is not None and entitlement.overage_currency is not None:
             setting = selectors.overage_setting(organization, entitlement.feature)
             enabled = bool(setting and setting.enabled)

@@ -219,17 +219,20 @@ def test_customers_cannot_open_the_page(people, sign_in, acme, who):
 
 
 def test_the_actions_of_the_users_permissions_are_linked(with_permissions, acme):
-    page = with_permissions("accounts.view_organization", "accounts.change_organization").get(url_of(acme))
+    url = reverse("backoffice:organization-actions", args=[acme.pk])
+    client = with_permissions("accounts.view_organization", "accounts.change_organization")
+    assert f'hx-get="{url}"' in client.get(url_of(acme)).text
+    page = client.get(url)
     assert [[link.title for link in links] for links in page.context["action_groups"].values()] == [["Change name or billing email"]]
     assert f'href="{reverse("backoffice:action", args=[acme.pk, "change-details"])}"' in page.text
-    assert "action_groups" not in with_permissions("accounts.view_organization").get(url_of(acme)).text
-    assert not with_permissions("accounts.view_organization").get(url_of(acme)).context["action_groups"]
+    assert client.get(url, headers={"HX-Request": "true"}).text.startswith("<details")
+    assert url not in with_permissions("accounts.view_organization").get(url_of(acme)).text
 
 
 def test_an_action_that_is_not_available_says_why(staff, acme):
     acme.closed_at = now()
     acme.save(update_fields=["closed_at"])
-    page = staff.get(url_of(acme)).text
+    page = staff.get(reverse("backoffice:organization-actions", args=[acme.pk])).text
     assert "The organization is closed." in page
     assert reverse("backoffice:action", args=[acme.pk, "change-details"]) not in page
 

@@ -24,8 +24,6 @@ pytestmark = pytest.mark.django_db
 SCALE = 0.0005
 MAX_QUERIES = 30
 ROWS_PER_PAGE = 30
-# The page of an organization has a query or two for each of its panels: 37, which is still over the limit.
-ORGANIZATION_QUERIES = 40
 # Tables with 50,000 rows or more at scale 1.
 LARGE = {
     *("accounts_organization", "accounts_user", "accounts_membership", "accounts_invitation", "accounts_apikey", "accounts_auditevent"),
@@ -122,7 +120,7 @@ def test_pages_take_at_most_30_queries(staff):
         for page in [admin_pages.changelist(model), *([admin_pages.change(model, row)] if row is not None else [])]:
             with captured() as statements:
                 assert staff.get(page).status_code == 200, page
-            if len(statements) > (ORGANIZATION_QUERIES if page.startswith("/admin/accounts/organization/0") else MAX_QUERIES):
+            if len(statements) > MAX_QUERIES:
                 failures.append((page, len(statements)))
             failures += [f"{page}: {scan}" for scan in scans(statements)]
     assert not failures, "\n".join(map(str, failures))

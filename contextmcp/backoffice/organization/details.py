@@ -7,7 +7,7 @@ from typing import Any
 from accounts.models import Organization, User
 from billing.models import BillingAccount, SubscriptionState
 from billing.overage.reporting import reported_units
-from billing.selectors import current_subscription, overage_state
+from billing.selectors import overage_state, relevant_subscription
 from billing.stripe_comparison import ComparedSubscription, compare_with_mirror
 from billing.types import OverageState
 from contextmcp.common.clock import now
@@ -59,8 +59,8 @@ class OrganizationDetails:
 
     @cached_property
     def subscription(self) -> SubscriptionState | None:
-        """Return the subscription that matters most (see `current_subscription`)."""
-        return current_subscription(self.organization) if self.subscriptions else None
+        """Return the subscription that matters most (see `relevant_subscription`)."""
+        return relevant_subscription(self.subscriptions)
 
     @cached_property
     def comparisons(self) -> list[ComparedSubscription]:
@@ -70,7 +70,7 @@ class OrganizationDetails:
 
     @cached_property
     def overage(self) -> OverageState | None:
-        return overage_state(self.organization)
+        return overage_state(self.organization, self.entitlements)
 
     @cached_property
     def reported_overage(self) -> int:

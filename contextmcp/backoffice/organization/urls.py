@@ -7,5 +7,6 @@ from . import views
 urlpatterns = [
     path("accounts/organization/<uuid:organization_id>/change/", views.organization_page, name="organization"),
     path("organizations/<uuid:organization_id>/compare/", views.compare, name="organization-compare"),
+    path("organizations/<uuid:organization_id>/actions/", views.actions, name="organization-actions"),
     path("organizations/<uuid:organization_id>/sections/<slug:name>/", views.section, name="organization-section"),
 ]

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.authentication import staff
 from accounts.models import Organization
 from billing.stripe_comparison import compare_with_stripe
-from contextmcp.backoffice.actions.registry import ActionLink, available_actions
+from contextmcp.backoffice.actions.registry import ACTIONS, ActionLink, available_actions
 from contextmcp.backoffice.decorators import page_context, staff_page
 from contextmcp.common.errors import DomainError
 
@@ -24,14 +24,14 @@ from .stripe_changes import change_table
 @require_safe
 @staff_page("accounts.view_organization")
 def organization_page(request: HttpRequest, organization_id: UUID) -> HttpResponseBase:
-    """Show the header, the problems and the overview. The other sections follow by htmx."""
+    """Show the header, the problems and the overview. The menu of actions and the other sections follow by htmx."""
     details = _details(request, organization_id)
     context = {
         "problems": attention.problems(details),
         "panels": read_panels(OVERVIEW, details),
         "later": [section for section in LATER if section.permitted(details)],
         "anchors": [panel for section in SECTIONS.values() for panel in section.permitted(details)],
-        "action_groups": action_groups(request, details.organization),
+        "has_actions": any(request.user.has_perm(action.permission) for action in ACTIONS.values()),
     }
     return _render(request, details, "backoffice/organization/page.html", context)
 
@@ -50,6 +50,17 @@ def section(request: HttpRequest, organization_id: UUID, name: str) -> HttpRespo
             request, "backoffice/organization/section.html", {"section": shown, "panels": panels, "organization": details.organization}
         )
     return _render(request, details, "backoffice/organization/section_page.html", {"section": shown, "panels": panels})
+
+
+@require_safe
+@staff_page("accounts.view_organization")
+def actions(request: HttpRequest, organization_id: UUID) -> HttpResponseBase:
+    """Show the menu of actions: as a fragment for htmx, or else as a page."""
+    details = _details(request, organization_id)
+    context: dict[str, object] = {"action_groups": action_groups(request, details.organization)}
+    if request.htmx:  # type: ignore[attr-defined]
+        return render(request, "backoffice/organization/actions.html", context)
+    return _render(request, details, "backoffice/organization/actions_page.html", context)
 
 
 @require_POST
