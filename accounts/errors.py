@@ -290,6 +290,11 @@ class OrganizationOpen(Conflict):
     message = "This organization is not closed."
 
 
+class OwnRoleNotChangeable(Conflict):
+    code = "own_role_not_changeable"
+    message = "You cannot change your own role or transfer the ownership to yourself as staff. Ask another member of staff."
+
+
 class OwnershipNotTransferable(Conflict):
     code = "ownership_not_transferable"
     message = "Choose a present owner, and another active member who is not an owner yet."

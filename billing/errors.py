@@ -238,6 +238,11 @@ class StaffActionFailed(Conflict):
     message = "This request was refused, or was replaced by a newer one. Check the current state, then fill in the form again."
 
 
+class OtherCurrency(Conflict):
+    code = "other_currency"
+    message = "The customer's currency at Stripe is another one. Sync the customer first."
+
+
 class NotRefundable(Conflict):
     code = "not_refundable"
     message = "This invoice has no payment that can be refunded."

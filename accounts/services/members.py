@@ -5,7 +5,7 @@ from uuid import UUID
 from django.db import transaction
 
 from accounts import audit, emails, invalidation
-from accounts.errors import LastOwner, OwnershipNotTransferable, PermissionDenied
+from accounts.errors import LastOwner, OwnershipNotTransferable, OwnRoleNotChangeable, PermissionDenied
 from accounts.models import Membership, Organization, User
 from accounts.roles import PRIVILEGED_ROLES, Role
 from accounts.signals import member_removed
@@ -19,7 +19,9 @@ from .organizations import locked
 def change_role(organization: Organization, actor: Caller | User | None, membership_id: UUID, role: str, *, reason: str = "") -> Membership:
     """Change a member's role. Permissions of a staff user or None as actor are not checked.
 
-    Only an owner can assign or remove the owner role. Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `LastOwner`.
+    Only an owner can assign or remove the owner role.
+
+    Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `OwnRoleNotChangeable` for staff, `LastOwner`.
     """
     with transaction.atomic():
         locked(organization)
@@ -30,6 +32,8 @@ def change_role(organization: Organization, actor: Caller | User | None, members
             if member.role != role:
                 actor.require_person_for(member.role, role)
                 actor.require_recent_authentication()
+        else:
+            _require_other_member(actor, member)
         before, member.role = member.role, role
         if before == role:
             return member
@@ -94,6 +98,7 @@ def transfer_ownership(organization: Organization, actor: User, from_id: UUID, t
         former, new = _member(organization, from_id), _member(organization, to_id)
         if former.role != Role.OWNER or new.role == Role.OWNER or not new.user.is_active:
             raise OwnershipNotTransferable
+        _require_other_member(actor, new)
         before = {former.user.email: former.role, new.user.email: new.role}
         new.role, former.role = Role.OWNER, Role.ADMIN
         new.save(update_fields=["role"])
@@ -118,6 +123,12 @@ def _member(organization: Organization, membership_id: UUID) -> Membership:
     if member is None:
         raise NotFound
     return member
+
+
+def _require_other_member(actor: User | None, member: Membership) -> None:
+    """Raise `OwnRoleNotChangeable` if staff would change their own role, for which their membership decides and not their permission."""
+    if actor is not None and member.user_id == actor.pk:
+        raise OwnRoleNotChangeable
 
 
 def _require_owner_for_owner_role(actor: Caller, *roles: str) -> None:

@@ -45,7 +45,7 @@ def _set(organization: Organization, kind: str, pause: dict[str, Any] | None, re
             "before": _document(state),
         }
 
-    parameters = parameters_of(request, prepare)
+    parameters = parameters_of(organization, request, kind, prepare)
 
     def change(key: UUID) -> dict[str, Any]:
         document = subscriptions.update(parameters["subscription"], key=key, pause_collection=parameters["pause"] or "")

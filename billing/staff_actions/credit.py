@@ -6,8 +6,8 @@ from uuid import UUID
 
 from accounts.models import Organization
 from billing.customers import require_account
-from billing.errors import AmountTooHigh, NoCustomer
-from billing.models import SubscriptionState
+from billing.errors import AmountTooHigh, NoCustomer, OtherCurrency
+from billing.models import BillingAccount, SubscriptionState
 from billing.stripe.gateway import customers
 from contextmcp.common.money import format_amount
 
@@ -33,23 +33,24 @@ def current_credit(organization: Organization) -> Credit:
 
 def currency_of(organization: Organization) -> str:
     """Return the currency that the organization pays in: that of its customer, or else of its latest subscription, or else USD."""
-    account = require_account(organization)
+    account = BillingAccount.objects.filter(organization=organization).first()
     latest = SubscriptionState.objects.filter(organization=organization).exclude(currency="").first()
-    return account.currency or (latest.currency if latest else "usd")
+    return (account.currency if account else "") or (latest.currency if latest else "usd")
 
 
 def change_credit(organization: Organization, amount: int, request: StaffRequest) -> Credit:
     """Add `amount` minor units of credit, or remove credit if it is negative. Return the new credit.
 
-    Raises `AmountTooHigh` if more is removed than there is, `NoCustomer`.
+    Raises `AmountTooHigh` if more is removed than there is, `OtherCurrency`, `NoCustomer`.
     """
 
     def prepare() -> dict[str, Any]:
         before = current_credit(organization)
+        check_currency(before, currency_of(organization))
         check_removal(before, amount)
         return {"customer": require_account(organization).stripe_customer_id, "amount": amount, "currency": before.currency}
 
-    parameters = parameters_of(request, prepare)
+    parameters = parameters_of(organization, request, "credit", prepare)
     added, currency = parameters["amount"], parameters["currency"]
 
     def change(key: UUID) -> dict[str, Any]:
@@ -63,6 +64,13 @@ def change_credit(organization: Organization, amount: int, request: StaffRequest
 
     execute(organization, request, "credit", parameters, change)
     return current_credit(organization)
+
+
+def check_currency(credit: Credit, currency: str) -> None:
+    """Raise `OtherCurrency` if amounts in `currency` cannot be added to the credit, because the customer's currency was not synced yet."""
+    if credit.currency != currency:
+        text = f"The customer's currency at Stripe is {credit.currency.upper()}, not {currency.upper()}. Sync the customer first."
+        raise OtherCurrency(text)
 
 
 def check_removal(credit: Credit, amount: int) -> None:

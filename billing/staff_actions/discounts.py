@@ -49,7 +49,7 @@ def give_discount(organization: Organization, discount: Discount, request: Staff
             "coupon": discount.coupon,
         }
 
-    parameters = parameters_of(request, prepare)
+    parameters = parameters_of(organization, request, "discount", prepare)
 
     def change(key: UUID) -> dict[str, Any]:
         coupon = parameters["coupon"] or catalog.create_coupon(key=f"{key}-coupon", **_coupon(parameters, key))["id"]
@@ -75,7 +75,7 @@ def end_discounts(organization: Organization, request: StaffRequest) -> None:
         present = _present_discounts(state.stripe_subscription_id)
         return {"subscription": state.stripe_subscription_id, "customer": state.stripe_customer_id, "discounts": present}
 
-    parameters = parameters_of(request, prepare)
+    parameters = parameters_of(organization, request, "end_discounts", prepare)
 
     def change(key: UUID) -> dict[str, Any]:
         subscriptions.update(parameters["subscription"], key=key, discounts="")

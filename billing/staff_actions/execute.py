@@ -30,15 +30,22 @@ class StaffRequest:
     id: UUID
 
 
-def is_started(request_id: UUID) -> bool:
-    """Return whether a request with this id was begun. Its parameters are fixed since then."""
-    return BillingAction.objects.filter(pk=request_id).exists()
+def is_started(organization: Organization, request_id: UUID) -> bool:
+    """Return whether a request of the organization with this id was begun. Its parameters are fixed since then."""
+    return BillingAction.objects.filter(pk=request_id, organization=organization).exists()
 
 
-def parameters_of(request: StaffRequest, prepare: Callable[[], Values]) -> Values:
-    """Return the parameters of a request that was begun before, or those that `prepare` returns for a new one."""
+def parameters_of(organization: Organization, request: StaffRequest, kind: str, prepare: Callable[[], Values]) -> Values:
+    """Return the parameters of a request that was begun before, or those that `prepare` returns for a new one.
+
+    Raises `StaffActionFailed` if the id is that of another request. The id comes from a form, where it can be replaced.
+    """
     row = BillingAction.objects.filter(pk=request.id).first()
-    return dict(row.parameters) if row else prepare()
+    if row is None:
+        return prepare()
+    if (row.organization_id, row.kind, row.created_by_id) != (organization.pk, kind, request.actor.pk):
+        raise StaffActionFailed
+    return dict(row.parameters)
 
 
 def execute(organization: Organization, request: StaffRequest, kind: str, parameters: Values, change: Callable[[UUID], Values]) -> None:

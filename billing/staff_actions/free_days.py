@@ -44,7 +44,7 @@ def give_free_days(organization: Organization, days: int, request: StaffRequest)
             "trial_end": int((before + timedelta(days=days)).timestamp()),
         }
 
-    parameters = parameters_of(request, prepare)
+    parameters = parameters_of(organization, request, "free_days", prepare)
 
     def change(key: UUID) -> dict[str, Any]:
         options = {"trial_end": parameters["trial_end"], "proration_behavior": "none"}

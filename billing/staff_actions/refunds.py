@@ -95,7 +95,7 @@ def refund_invoice(invoice: Invoice, amount: int | None, stripe_reason: str, req
             "reason": stripe_reason,
         }
 
-    parameters = parameters_of(request, prepare)
+    parameters = parameters_of(invoice.organization, request, "refund", prepare)
 
     def change(key: UUID) -> dict[str, Any]:
         refund = invoices.refund(parameters["payment_intent"], key=key, amount=parameters["amount"], reason=parameters["reason"])

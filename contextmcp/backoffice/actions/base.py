@@ -123,7 +123,7 @@ class OrganizationAction:
         """Make the change and return the message that is shown. Raises a `DomainError` if it is refused."""
         raise NotImplementedError
 
-    def is_started(self, submission: UUID) -> bool:
+    def is_started(self, organization: Organization, submission: UUID) -> bool:
         """Return whether a confirmation with this id was begun before and must be continued, whatever changed since."""
         return False
 

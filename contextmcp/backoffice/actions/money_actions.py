@@ -47,6 +47,7 @@ class ChangeCredit(StripeAction):
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         before = credit.current_credit(organization)
+        credit.check_currency(before, credit.currency_of(organization))
         credit.check_removal(before, data["amount"])
         after = format_amount(before.amount + data["amount"], before.currency)
         return Preview((Row("Credit", format_amount(before.amount, before.currency), after),))

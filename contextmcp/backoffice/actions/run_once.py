@@ -23,10 +23,11 @@ class ActionInProgress(Conflict):
     message = "This action is still running. Reload the page of the organization in a moment to see its result."
 
 
-def run_once(actor: User, submission: UUID, content: Any, work: Callable[[], str], *, atomic: bool) -> str:
+def run_once(actor: User, submission: UUID, content: Any, work: Callable[[], str], *, subject: str, atomic: bool) -> str:
     """Return the result of `work`, or that of the first submission with this id. Errors are raised and not stored.
 
-    `content` is the JSON-serializable input. With `atomic`, the change and the record of the result are one transaction.
+    Actions on one `subject` (the ID of an organization) run one after the other: each compares its preview with the result of the one
+    before. `content` is the JSON-serializable input. With `atomic`, the change and the record of the result are one transaction.
 
     Raises:
         IdempotencyConflict: the id was used with other input.
@@ -42,8 +43,11 @@ def run_once(actor: User, submission: UUID, content: Any, work: Callable[[], str
             if record.fingerprint != fingerprint:
                 raise IdempotencyConflict("This form was already submitted with other values.")
             return str(record.response["message"])
-        with transaction.atomic() if atomic else nullcontext():
-            message = work()
-            response = {"message": message}
-            IdempotencyRecord.objects.create(owner=owner, key=key, fingerprint=fingerprint, status=200, response=response)
+        with session_lock(Namespace.STAFF_ACTION, f"subject:{subject}", timeout=WAIT_SECONDS) as is_next:
+            if not is_next:
+                raise ActionInProgress
+            with transaction.atomic() if atomic else nullcontext():
+                message = work()
+                response = {"message": message}
+                IdempotencyRecord.objects.create(owner=owner, key=key, fingerprint=fingerprint, status=200, response=response)
         return message

@@ -28,8 +28,8 @@ class StripeAction(OrganizationAction):
             return NOT_CONFIGURED
         return "" if facts.account else NO_CUSTOMER
 
-    def is_started(self, submission: UUID) -> bool:
-        return is_started(submission)
+    def is_started(self, organization: Organization, submission: UUID) -> bool:
+        return is_started(organization, submission)
 
 
 class SubscriptionAction(StripeAction):

@@ -107,9 +107,10 @@ class _ActionPage:
         submission = as_uuid(request.POST.get("submission", ""))
         if submission is None:
             return self.preview(form, uuid7()) if form.is_valid() else self.form(form)
-        content = [action.name, str(self.organization and self.organization.pk), _posted(request.POST)]
+        subject = str(self.organization and self.organization.pk)
+        content = [action.name, subject, _posted(request.POST)]
         try:
-            message = run_once(actor, submission, content, lambda: self._perform(submission), atomic=action.atomic)
+            message = run_once(actor, submission, content, lambda: self._perform(submission), subject=subject, atomic=action.atomic)
         except (PreviewOutdated, IdempotencyConflict) as outdated:
             self._refresh()
             return self.preview(form, uuid7(), error=outdated.text) if form.is_valid() else self.form(form)
@@ -130,7 +131,8 @@ class _ActionPage:
 
         A request to Stripe whose response was lost is continued without these checks: it may have been what changed the organization.
         """
-        started = self.action.is_started(submission)
+        self._refresh()
+        started = self.action.is_started(self.organization, submission)
         if not started and (refusal := self.action.unavailable(OrganizationFacts(self.organization))):
             raise ActionUnavailable(refusal)
         form = self.action.form(self.request.POST, organization=self.organization)

@@ -150,11 +150,11 @@ def test_a_result_is_not_stored_if_the_work_fails(acme, staff_with):
         raise Conflict
 
     with pytest.raises(Conflict):
-        run_once(user, submission, [], refused, atomic=True)
-    assert run_once(user, submission, [], lambda: "done", atomic=True) == "done"
-    assert run_once(user, submission, [], refused, atomic=True) == "done"
+        run_once(user, submission, [], refused, subject="1", atomic=True)
+    assert run_once(user, submission, [], lambda: "done", subject="1", atomic=True) == "done"
+    assert run_once(user, submission, [], refused, subject="1", atomic=True) == "done"
     with pytest.raises(IdempotencyConflict):
-        run_once(user, submission, ["other"], refused, atomic=True)
+        run_once(user, submission, ["other"], refused, subject="1", atomic=True)
     assert IdempotencyRecord.objects.count() == 1
 
 
