@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.forms.fields import InvalidJSONInput
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanWidget
 
 from accounts.models import Organization
@@ -13,6 +14,7 @@ from .catalog_schema import valid_value
 from .models import Grant, Override
 from .types import Kind, Source
 
+MAX_VALUE_LENGTH = 20
 MANUAL_SOURCES = [Source.GIFT, Source.TRIAL, Source.STAFF]
 
 
@@ -49,11 +51,24 @@ class GrantForm(_OpenOrganizationForm):
         return data
 
 
+class _ValueField(forms.JSONField):
+    """A short JSON value. Python raises other errors than that of a malformed text for long numbers and for deep nesting."""
+
+    def to_python(self, value: Any) -> Any:
+        if isinstance(value, str) and len(value) > MAX_VALUE_LENGTH:
+            raise forms.ValidationError("Enter a whole number, true or false.")
+        return super().to_python(value)
+
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        is_too_long = isinstance(data, str) and len(data) > MAX_VALUE_LENGTH
+        return InvalidJSONInput(data) if is_too_long else super().bound_data(data, initial)
+
+
 class OverrideForm(_OpenOrganizationForm):
     feature = forms.ChoiceField(
         choices=[(feature.name, f"{feature.title} ({feature.kind})") for feature in CATALOG.features], widget=UnfoldAdminSelectWidget
     )
-    value = forms.JSONField(
+    value = _ValueField(
         required=False, widget=UnfoldAdminTextInputWidget, help_text="true or false for a boolean feature, a whole number for all others."
     )
     unlimited = forms.BooleanField(

@@ -79,7 +79,7 @@ class Keyset:
         try:
             texts = json.loads(base64.urlsafe_b64decode(position + "=" * (-len(position) % 4)))
             return [Value(field.to_python(text), output_field=field) for field, text in zip(self.fields(model), texts, strict=True)]
-        except (binascii.Error, UnicodeDecodeError, TypeError, ValidationError) as error:
+        except (binascii.Error, UnicodeDecodeError, TypeError, OverflowError, RecursionError, ValidationError) as error:
             raise ValueError("malformed position") from error
 
 

@@ -8,7 +8,7 @@ from accounts.models import Organization
 from contextmcp.common.clock import now
 from contextmcp.common.errors import NotFound
 from entitlements.catalog import CATALOG
-from entitlements.forms import MANUAL_SOURCES, OverrideForm
+from entitlements.forms import MANUAL_SOURCES, MAX_VALUE_LENGTH, OverrideForm
 from entitlements.manager import EntitlementsManager
 from entitlements.models import Grant, Override, PlanVersion
 from entitlements.services import staff_preview
@@ -123,7 +123,12 @@ class EndGrant(OrganizationAction):
 
 class OverrideLimitForm(ActionForm):
     feature = choice_field("Feature", choices=[(each.name, f"{each.title} ({each.kind})") for each in CATALOG.features])
-    value = text_field("Value", required=False, help_text="A whole number, or true or false for a feature that is included or not.")
+    value = text_field(
+        "Value",
+        required=False,
+        max_length=MAX_VALUE_LENGTH,
+        help_text="A whole number, or true or false for a feature that is included or not.",
+    )
     unlimited = checkbox("Unlimited", help_text="Instead of a value.")
     until = date_field("Until", required=False, help_text="The last day (UTC). Leave empty and check the box for no end.")
     no_end = checkbox("No end")
@@ -201,10 +206,10 @@ def _clean_until(form: ActionForm, data: dict[str, Any]) -> None:
         form.add_error("until", "Enter the last day, or check No end.")
     elif until:
         try:
-            future_day(form.organization, until)
+            data["ends_at"] = end_of_day(future_day(form.organization, until))
         except forms.ValidationError as error:
             form.add_error("until", error)
-    data["ends_at"] = end_of_day(until) if until else None
+    data.setdefault("ends_at", None)
 
 
 def _manual_grants(organization: Organization) -> list[Grant]:

@@ -36,6 +36,8 @@ class FigureForm(forms.Form):
         """Fill in the default range and refuse an impossible one."""
         values = {**(super().clean() or {})}
         last = values.get("last") or self.newest
+        if not 2000 < last.year < 3000:
+            raise forms.ValidationError("Enter days between 2001 and 2999.")
         first = values.get("first") or last - timedelta(days=DEFAULT_DAYS - 1)
         if first > last:
             raise forms.ValidationError("The first day must not be after the last day.")

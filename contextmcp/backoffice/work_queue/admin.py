@@ -175,7 +175,7 @@ class WorkItemAdmin(MarksTestClocks, ReadOnlyAdmin):
     )
     def assign(self, request: HttpRequest, items: list[WorkItem], reason: str) -> None:
         chosen = request.POST.get("owner", "")
-        owner = None if chosen == "none" else handlers().filter(pk=int(chosen) if chosen.isdecimal() else 0).first()
+        owner = None if chosen == "none" else next((each for each in handlers() if str(each.pk) == chosen), None)
         if owner is None and chosen != "none":
             raise ValidationFailed("Choose who becomes the owner.")
         done = f"assigned to {owner}" if owner else "without an owner now"

@@ -1,12 +1,15 @@
 """The filters that the pages of the timeline share."""
 
 from collections.abc import Collection
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
 
 from .types import Kind
+
+# Days outside of this range have no history, and some of them no neighbor that Python or Postgres can represent.
+_FIRST_DAY, _LAST_DAY = date(2000, 1, 1), date(2999, 12, 31)
 
 _DATE = {"type": "date"}
 
@@ -30,6 +33,12 @@ class TimelineFilter(forms.Form):
         for field in self.fields.values():
             field.widget.attrs["autocomplete"] = "off"
 
+    def clean_since(self) -> date | None:
+        return _known_day(self.cleaned_data["since"])
+
+    def clean_until(self) -> date | None:
+        return _known_day(self.cleaned_data["until"])
+
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `timeline`."""
         self.is_valid()
@@ -46,6 +55,12 @@ class TimelineFilter(forms.Form):
     def is_used(self) -> bool:
         """Return whether a filter is set."""
         return any(self.data.get(name) for name in self.fields)
+
+
+def _known_day(day: date | None) -> date | None:
+    if day and not _FIRST_DAY <= day <= _LAST_DAY:
+        raise forms.ValidationError("Enter a day between 2000 and 2999.")
+    return day
 
 
 def _midnight(day: Any) -> datetime:
