@@ -16,6 +16,7 @@ from accounts.models import Organization
 from accounts.oauth.token_cache import tokens
 from accounts.principal_cache import cache
 from accounts.service_principals import service_keys
+from contextmcp.common.incidents import INCIDENTS
 from contextmcp.devstack.services import Services
 from entitlements.cache import CACHE
 from tests.support import databases
@@ -59,6 +60,7 @@ def _nothing_remembered() -> None:
     tokens.reset()
     CACHE.reset()
     COUNTS.reset()
+    INCIDENTS.reset()
 
 
 @pytest.fixture

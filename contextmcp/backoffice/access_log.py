@@ -51,9 +51,11 @@ class StaffAccessMiddleware:
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
         """Note an action of a list that the user may not run. The list answers it with a message, not with 403."""
-        action = (
-            getattr(type(getattr(view, "model_admin", None)), request.POST.get("action", ""), None) if request.method == "POST" else None
-        )
+        model_admin = getattr(view, "model_admin", None)
+        # Elsewhere the body is not read: other views parse it themselves, and refuse media types that `request.POST` accepts.
+        if request.method != "POST" or model_admin is None:
+            return
+        action = getattr(type(model_admin), request.POST.get("action", ""), None)
         permission = getattr(action, "confirmed_permission", None)
         if permission and request.user.is_active and not request.user.has_perm(permission):
             request.refused_action = request.POST["action"]  # type: ignore[attr-defined]

@@ -51,6 +51,12 @@ class Incidents:
                     self._subjects[kind, minute] += 1
             self._counts[key] += 1
 
+    def reset(self) -> None:
+        """Drop all counts."""
+        with self._lock:
+            self._counts.clear()
+            self._subjects.clear()
+
     def flush(self, connection: psycopg.Connection[Any]) -> None:
         """Write the counts. If that fails, they are kept for the next attempt."""
         with self._lock:

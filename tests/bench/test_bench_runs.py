@@ -15,7 +15,7 @@ from tests.bench.table import text
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_every_measure_runs_and_the_table_is_written(tmp_path):
     output = tmp_path / "bench.json"
     # Servers of its own, in a directory that stays, so that they are created once.
