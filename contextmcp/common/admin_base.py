@@ -10,6 +10,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -203,6 +204,8 @@ class ReadOnlyAdmin(ReadOnlyRows, KeysetListMixin, ModelAdmin):  # type: ignore[
 
     # Forms and actions require authentication within the last 15 minutes (contextmcp.backoffice.reauthentication).
     recent_authentication = False
+    # Outside of the page's own form: forms cannot be nested.
+    change_form_outer_before_template = "admin/row_actions.html"
 
     search_help_text: Any = None
 
@@ -220,6 +223,18 @@ class ReadOnlyAdmin(ReadOnlyRows, KeysetListMixin, ModelAdmin):  # type: ignore[
         for text in request.POST.getlist(ACTION_CHECKBOX_NAME):
             self.opts.pk.to_python(text)
         response: HttpResponse | None = super().response_action(request, queryset)
+        return response
+
+    def row_actions(self, request: HttpRequest, row: Any) -> list[tuple[str, str]]:
+        """Return the actions that the page of a row offers, as names with descriptions. They open the same confirmation as on the list."""
+        actions = self.get_actions(request).items()
+        return [(name, str(each[2])) for name, each in actions if hasattr(each[0], "confirmed_permission")]
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, obj: Any = None, **kwargs: Any) -> HttpResponse:
+        if obj is not None:
+            list_url = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+            context |= {"row_actions": self.row_actions(request, obj), "list_url": list_url}
+        response: HttpResponse = super().render_change_form(request, context, *args, obj=obj, **kwargs)
         return response
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:

@@ -291,7 +291,8 @@ def test_owners_come_first_and_link_to_their_role(read, acme, owner, member):
     Membership.objects.filter(pk=owner.membership.pk).update(created_at=now() + DAY)
     rows = read("access", "members")[0].rows
     assert [row.cells[1].text for row in rows] == ["owner", "member"]
-    assert rows[1].cells[1].link == reverse("admin:accounts_membership_change", args=[member.membership.pk])
+    action = reverse("backoffice:action", args=[acme.pk, "change-role"])
+    assert rows[1].cells[1].link == f"{action}?member={member.membership.pk}"
 
 
 def test_usage_is_charted_by_feature_key_and_member(read, acme, owner):

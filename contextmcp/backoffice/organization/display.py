@@ -127,6 +127,11 @@ def object_link(instance: Any) -> str:
     return reverse(f"admin:{instance._meta.app_label}_{instance._meta.model_name}_change", args=[instance.pk])
 
 
+def action_link(organization: Any, name: str, **initial: Any) -> str:
+    """Return the URL of a staff action on the organization, with initial values of its form."""
+    return f"{reverse('backoffice:action', args=[organization.pk, name])}?{urlencode(initial)}"
+
+
 def list_link(label: str, **filters: Any) -> str:
     """Return the URL of the admin list of a model ("app.model") with filters."""
     url = reverse(f"admin:{label.replace('.', '_')}_changelist")

@@ -107,8 +107,6 @@ class WorkItemAdmin(MarksTestClocks, ReadOnlyAdmin):
     readonly_fields = fields
     ordering = ("-priority", "-last_seen_at", "-id")
     list_before_template = "backoffice/work_queue/counts.html"
-    # Outside of the page's own form: forms cannot be nested.
-    change_form_outer_before_template = "backoffice/work_queue/item_actions.html"
     actions = ("take", "assign", "snooze", "done", "reopen")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[WorkItem]:
@@ -120,12 +118,9 @@ class WorkItemAdmin(MarksTestClocks, ReadOnlyAdmin):
         response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), **counts})
         return response
 
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, obj: Any = None, **kwargs: Any) -> HttpResponse:
-        offered = [(name, description) for name, (_, _, description) in self.get_actions(request).items()]
-        applicable = {"reopen"} if obj and _is_hidden(obj) else {"take", "assign", "snooze", "done"}
-        buttons = [(name, description) for name, description in offered if name in applicable]
-        context |= {"item_actions": buttons, "list_url": selectors.list_url()}
-        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
+    def row_actions(self, request: HttpRequest, row: WorkItem) -> list[tuple[str, str]]:
+        applicable = {"reopen"} if _is_hidden(row) else {"take", "assign", "snooze", "done"}
+        return [(name, description) for name, description in super().row_actions(request, row) if name in applicable]
 
     @admin.display(description="problem", ordering="title")
     def problem(self, item: WorkItem) -> str:

@@ -8,6 +8,7 @@ from contextmcp.backoffice.organization.display import (
     SHOWN_ROWS,
     Block,
     Cell,
+    action_link,
     list_link,
     moment,
     object_link,
@@ -19,6 +20,7 @@ from contextmcp.backoffice.organization.ordering import last_if
 from contextmcp.backoffice.organization.panel import Panel
 from contextmcp.common.clock import now
 
+RESEND = "accounts.manage_invitation"
 COLUMNS = ("Invited", "Role", "State", "Invited by", "Sent", "Expires")
 
 
@@ -33,11 +35,19 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
             person(each.invited_by, "A former user"),
             moment(each.sent_at, "Not sent yet"),
             moment(each.expires_at),
+            *([_resend(details, each)] if details.may(RESEND) else []),
         )
         for each in invitations.order_by(finished, "-created_at", "-id")[: SHOWN_ROWS + 1]
     ]
     more = list_link("accounts.invitation", organization__id__exact=details.organization.pk)
-    return [short_table(COLUMNS, rows, empty="No invitations.", more=more)]
+    columns = (*COLUMNS, "Action") if details.may(RESEND) else COLUMNS
+    return [short_table(columns, rows, empty="No invitations.", more=more)]
+
+
+def _resend(details: OrganizationDetails, invitation: Invitation) -> Cell:
+    if invitation.accepted_at or invitation.revoked_at or details.organization.closed_at:
+        return Cell("-")
+    return Cell("Resend", action_link(details.organization, "resend-invitation", invitation=invitation.pk))
 
 
 def _state(invitation: Invitation) -> Cell:

@@ -12,6 +12,7 @@ from contextmcp.backoffice.organization.display import (
     Cell,
     Row,
     Tone,
+    action_link,
     day,
     list_link,
     moment,
@@ -24,6 +25,7 @@ from contextmcp.backoffice.organization.panel import Panel
 from contextmcp.backoffice.organization.stripe_links import dashboard_link
 
 COLUMNS = ("Invoice", "Status", "Created", "Total", "Lines", "Stripe")
+REFUND = "billing.refund_payment"
 SHOWN_LINES = 6
 _TONES: dict[str, Tone] = {"paid": "success", "open": "warning", "uncollectible": "danger"}
 
@@ -31,10 +33,11 @@ _TONES: dict[str, Tone] = {"paid": "success", "open": "warning", "uncollectible"
 def read(details: OrganizationDetails) -> Sequence[Block]:
     invoices = Invoice.objects.filter(organization=details.organization).order_by("-created_at", "-id")[: SHOWN_ROWS + 1]
     more = list_link("billing.invoice", organization__id__exact=details.organization.pk)
-    return [short_table(COLUMNS, [_invoice_row(each) for each in invoices], empty="No invoices.", more=more)]
+    columns = (*COLUMNS, "Action") if details.may(REFUND) else COLUMNS
+    return [short_table(columns, [_invoice_row(details, each) for each in invoices], empty="No invoices.", more=more)]
 
 
-def _invoice_row(invoice: Invoice) -> Row:
+def _invoice_row(details: OrganizationDetails, invoice: Invoice) -> Row:
     attempts = f"{invoice.attempt_count} failed attempt{'' if invoice.attempt_count == 1 else 's'}" if invoice.failed_at else ""
     retry = f"next attempt {moment(invoice.next_payment_attempt)}" if invoice.next_payment_attempt and invoice.failed_at else ""
     status = Cell(invoice.status, tone=_TONES.get(invoice.status, "neutral"), lines=tuple(filter(None, (attempts, retry))))
@@ -45,7 +48,14 @@ def _invoice_row(invoice: Invoice) -> Row:
         _amounts(invoice),
         _lines(invoice),
         Cell("Open at Stripe", dashboard_link("invoices", invoice.stripe_invoice_id), external=True),
+        *([_refund(details, invoice)] if details.may(REFUND) else []),
     )
+
+
+def _refund(details: OrganizationDetails, invoice: Invoice) -> Cell:
+    if invoice.status != "paid" or invoice.amount_refunded >= invoice.amount_paid:
+        return Cell("-")
+    return Cell("Refund", action_link(details.organization, "refund", invoice=invoice.stripe_invoice_id))
 
 
 def _amounts(invoice: Invoice) -> Cell:

@@ -11,6 +11,7 @@ from contextmcp.backoffice.organization.display import (
     Row,
     Table,
     Tone,
+    action_link,
     list_link,
     moment,
     number,
@@ -65,7 +66,12 @@ def _state(usage: FeatureUsage) -> tuple[Tone, str]:
 def _override(details: OrganizationDetails, entitlement: FeatureEntitlement) -> Cell:
     override = details.overrides.get(entitlement.feature) if details.may("entitlements.view_override") else None
     if override is None:
-        return Cell("-")
+        may_override = details.may("entitlements.add_override") and not details.organization.closed_at
+        return (
+            Cell("Override", action_link(details.organization, "override-limit", feature=entitlement.feature))
+            if may_override
+            else Cell("-")
+        )
     value = "unlimited" if override.value is None else str(override.value).lower()
     if not entitlement.overridden:
         return Cell(f"{value} (no effect)", object_link(override), lines=(f"ended {moment(override.ends_at)}",) if override.ends_at else ())

@@ -15,6 +15,7 @@ from contextmcp.backoffice.organization.display import (
     Cell,
     Row,
     Tone,
+    action_link,
     list_link,
     moment,
     object_link,
@@ -40,14 +41,15 @@ def _member_row(details: OrganizationDetails, member: Membership) -> Row:
     states = [text for text, holds in (("Deactivated", not user.is_active), ("Staff", user.is_staff)) if holds]
     link = object_link(user) if details.may("accounts.view_user") else ""
     tone: Tone = "info" if member.role == Role.OWNER else "neutral"
+    may_change = details.may("accounts.change_membership")
+    role_link = action_link(details.organization, "change-role", member=member.pk) if may_change else object_link(member)
     # Opens the form with the reason. Staff and inactive users cannot be viewed as.
     support = (
         [Cell("View as", reverse("backoffice:impersonate", args=[member.pk])) if not states else "-"] if details.may(IMPERSONATE) else []
     )
     return row(
         Cell(user.email, link, lines=tuple(filter(None, (user.name, *states)))),
-        # The page of the membership changes the role.
-        Cell(member.role, object_link(member), tone=tone),
+        Cell(member.role, role_link, tone=tone),
         moment(user.last_login, "Never"),
         moment(member.created_at),
         *support,
