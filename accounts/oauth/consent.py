@@ -32,7 +32,7 @@ ALLOW = "allow"
 
 
 class AuthorizationRequest:
-    """A valid request of a client, as its parameters and its client say."""
+    """A valid authorization request, with its parameters and its client."""
 
     def __init__(self, request: HttpRequest, scopes_: list[str], parameters: Request, addresses: list[str]) -> None:
         self.http, self.scopes, self.resources = request, scopes_, addresses
@@ -62,7 +62,7 @@ class AuthorizationRequest:
         return _redirect(answer["Location"])
 
     def deny(self) -> HttpResponse:
-        """Redirect to the client with the error that it was refused."""
+        """Redirect to the client with the error `access_denied`."""
         parameters = {"error": "access_denied", "error_description": "The user did not connect the app."}
         return _redirect(add_query_params(self.redirect_uri, parameters | ({"state": self.state} if self.state else {})))
 
@@ -113,7 +113,7 @@ def _answer_error(request: HttpRequest, error: OAuth2Error) -> HttpResponse:
 
 
 def pending_authorization(request: HttpRequest) -> str | None:
-    """Return the address of the request that the user made before they signed up, once, and not after an hour."""
+    """Return, once and within an hour, the URL of the authorization request that the user made before signing up."""
     pending = request.session.pop(SESSION_PENDING, None)
     if not isinstance(pending, list) or len(pending) != 2 or time.time() - pending[1] > PENDING_SECONDS:
         return None

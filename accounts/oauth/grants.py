@@ -22,12 +22,12 @@ from . import token_format
 from .errors import AppDisconnected
 
 CODE_LIFETIME = timedelta(seconds=60)
-# From its last use. A client that was not used for as long has to ask again.
+# Since its last use. After that, the user must connect the client again.
 REFRESH_LIFETIME = timedelta(days=90)
 # A client that did not receive the answer repeats its request at once, and a client with several windows sends it twice. Until then the
 # repetition is refused without ending the grant.
 REUSE_TOLERANCE = timedelta(seconds=30)
-# How long a replaced refresh token is recognized.
+# Retention of replaced refresh tokens, by which their reuse is detected.
 REPLACED_RETENTION = timedelta(days=7)
 
 
@@ -158,7 +158,7 @@ def is_active(grant: OAuthGrant) -> bool:
 
 
 def revoke_token(client_id: str, raw: str) -> None:
-    """End what a client gives back (RFC 7009): the whole grant with a refresh token, only the token with an access token. Idempotent."""
+    """Revoke a token (RFC 7009). A refresh token ends its whole grant, an access token only itself. Idempotent."""
     with transaction.atomic():
         digest = token_format.digest(raw)
         grant = _locked(OAuthGrant.objects.filter(tokens__digest=digest, client_id=client_id))

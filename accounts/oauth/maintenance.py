@@ -1,4 +1,4 @@
-"""Delete what OAuth clients leave behind."""
+"""Delete expired and unused data of OAuth clients."""
 
 from datetime import timedelta
 

@@ -11,7 +11,7 @@ from django.conf import settings
 
 METADATA_PATH = "/.well-known/oauth-protected-resource"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-# Ports that clients leave out or write (RFC 3986, 6.2.3).
+# Default ports, which clients may omit from or include in a URI (RFC 3986, 6.2.3).
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 

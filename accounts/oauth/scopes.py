@@ -1,4 +1,4 @@
-"""The scopes that OAuth clients can request, and what a role allows of them."""
+"""The scopes that OAuth clients can request, and those that each role allows."""
 
 from collections.abc import Iterable
 

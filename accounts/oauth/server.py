@@ -1,4 +1,4 @@
-"""oauthlib's server with what OAuth 2.1 has left: the authorization code flow with PKCE, and refresh tokens that rotate."""
+"""oauthlib's server, limited to OAuth 2.1: the authorization code flow with PKCE, and rotating refresh tokens."""
 
 import re
 from typing import Any

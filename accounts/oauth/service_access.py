@@ -1,4 +1,4 @@
-"""Access tokens that the vendor's own MCP server has received, and shows as the `credential` of a request with its service key.
+"""Access tokens that the vendor's MCP server received and passes as the `credential` of a request with its service key.
 
 A client connects to a server without the gateway in front by OAuth too. That server has to ask whose token it is, and spends in its name.
 """
@@ -22,7 +22,7 @@ READING = frozenset({"usage:read", "entitlements:read"})
 
 
 def check_token(principal: Principal | DomainError) -> TokenPrincipal:
-    """Return the principal with what it may do through a service key, whose own scopes are still to be applied.
+    """Return the principal with its permissions through a service key. The caller must still apply the key's own scopes.
 
     Raises:
         DomainError: the refusal of the token, which is passed as `principal`, or the one of a token for another server.

@@ -26,7 +26,7 @@ def generate(prefix: str) -> str:
 
 
 def digest(raw: str) -> bytes:
-    """Return the SHA-256 digest under which a code or token is stored. Text that cannot be a token has one too."""
+    """Return the SHA-256 digest under which a code or token is stored. Text that is not a token has a digest, too."""
     return hashlib.sha256(raw[:_MAX_LENGTH].encode(errors="surrogatepass")).digest()
 
 

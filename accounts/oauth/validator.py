@@ -1,4 +1,4 @@
-"""What oauthlib asks about clients, codes and tokens. The parts that this project stores itself replace those of allauth."""
+"""The validator of oauthlib for clients, codes and tokens. It replaces allauth's where this project stores the data itself."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ class Validator(OAuthLibRequestValidator):  # type: ignore[misc]
         return response_type == "code"
 
     def validate_grant_type(self, client_id: str, grant_type: str, client: Client, request: Request, *args: Any, **kwargs: Any) -> bool:
-        # Refresh tokens are given to all clients: the grant type that RFC 7591 implies would make them ask their users every hour.
+        # Refresh tokens are given to all clients: with the default grant type of RFC 7591, users would have to sign in every hour.
         return grant_type in GRANT_TYPES
 
     def validate_scopes(self, client_id: str, scopes_: list[str], client: Client, request: Request, *args: Any, **kwargs: Any) -> bool:

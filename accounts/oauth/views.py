@@ -196,7 +196,7 @@ def _address(name: str) -> str:
 
 
 def _request(request: HttpRequest) -> tuple[str, str, str, dict[str, str]]:
-    """Return the request as oauthlib takes it, without a query: it fails on one that is malformed."""
+    """Return the request for oauthlib, without its query string, because oauthlib fails on a malformed one."""
     _, method, body, headers = extract_params(request)
     return request.path, method, body, headers
 

@@ -71,7 +71,7 @@ def main() -> int:
 
 
 def stop(home: Path) -> None:
-    """Stop the runner, if any, as Ctrl-C would. Then stop all other servers of this home, including those of tests."""
+    """Stop the runner, if any, as Ctrl-C does. Then stop all other servers of this home, including those of tests."""
     pid = runner_pid(home)
     if pid:
         with suppress(ProcessLookupError):

@@ -126,13 +126,13 @@ def item(mail: Mail) -> str:
 
 
 async def serve(smtp_port: int, http_port: int) -> None:
-    # The library logs a warning for each unknown command, which is an error of the client.
+    # The library logs a warning for each unknown command, which is a client error.
     logging.getLogger("mail.log").setLevel(logging.ERROR)
     mailbox = Mailbox()
     loop = asyncio.get_running_loop()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # A client that disconnects or sends a line that is too long is an error of the client.
+        # A client that disconnects or sends a line that is too long is a client error.
         with suppress(OSError, ValueError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             await http(mailbox, reader, writer)
             await writer.drain()

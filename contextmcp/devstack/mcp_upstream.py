@@ -1,4 +1,4 @@
-"""The MCP server behind the stack's gateway, and its prices: the example server, or one that is named."""
+"""The MCP server behind the stack's gateway, and its prices: the example server, or a configured one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contextmcp.devstack.services import REPOSITORY
 
 NOTES_PORT = 3600
 EXAMPLE = REPOSITORY / "examples" / "mcp_server"
-# For any server: nothing costs anything.
+# For any server: all tools are free.
 FREE = """
 [servers.upstream]
 url = "http://127.0.0.1:9000/mcp"
@@ -41,7 +41,7 @@ class McpUpstream(NamedTuple):
 
 
 def choose(home: Path, claims: Claims, named: Mapping[str, str]) -> McpUpstream:
-    """Return the server that `MCP_UPSTREAM` or `MCP_PRICING_FILE` names, or else the example server.
+    """Return the server that `MCP_UPSTREAM` or `MCP_PRICING_FILE` configures, otherwise the example server.
 
     `MCP_PRICING` is a pricing file for one server, whose `url` is not used.
     """

@@ -1,4 +1,4 @@
-"""Claim ports that no other process uses or can claim meanwhile."""
+"""Reserve free ports, so that no other process can take them before they are used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def claims() -> Iterator[Claims]:
 
 
 class Claims:
-    """Claims ports from their choice until the claims are closed.
+    """Claims ports and holds them until closed.
 
     Checking that no process listens is not enough: granian listens with SO_REUSEPORT, so two stacks that start together would share a port
     without an error. A lock file per port prevents this.

@@ -73,13 +73,13 @@ class Postgres:
         return processes.find(self.data / "postmaster.pid", str(self.data))
 
     def start(self, *, durable: bool = True) -> None:
-        """Start the server unless it runs. Return when it accepts connections."""
+        """Start the server if it is not running. Return when it accepts connections."""
         if self.process is None:
             binaries = self._reachable_binaries()
             self._make_folder(self.folder)
             if not (self.data / "PG_VERSION").exists():
                 self._initdb(binaries)
-            # A file left by `kill -9`. Postgres refuses to start if its process ID now belongs to another process of this user.
+            # Left by a server that was killed. Postgres refuses to start if its process ID now belongs to another process of this user.
             (self.data / "postmaster.pid").unlink(missing_ok=True)
             self._make_folder(self.sockets)
             for lock in self.sockets.glob(".s.PGSQL.*.lock"):

@@ -1,4 +1,4 @@
-"""Find and end processes after a crash. A process ID alone is no proof, because IDs are reused."""
+"""Find and end processes after a crash. A process ID alone does not identify a process, because IDs are reused."""
 
 from __future__ import annotations
 

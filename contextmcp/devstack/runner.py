@@ -45,7 +45,7 @@ class Definition:
 
 
 def helpers(world: World) -> list[Definition]:
-    """Start what the product needs. It must be ready before the bootstrap, because publishing the catalog calls Stripe."""
+    """Start the services that the product needs. They must be ready before the bootstrap, because publishing the catalog calls Stripe."""
     mail = (PYTHON, "-m", "contextmcp.devstack.mail", "--smtp-port", str(world.smtp_port), "--http-port", str(world.mail_port))
     definitions = [Definition("mail", mail, world.mail_port)]
     if world.stripe_port:
@@ -85,7 +85,7 @@ def run(home: Path) -> int:
         environment = world.environment
         if running.postgres and not databases.exists(running.database_url, "contextmcp"):
             databases.create(running.database_url, "contextmcp", databases.template(running.database_url, environment))
-        # The demo's report describes a world that no longer exists.
+        # The report of the demo describes a stack that no longer exists.
         (home / "demo.json").unlink(missing_ok=True)
         world.save()
         with Supervisor(home / "logs", echo=True) as supervisor:
@@ -178,7 +178,7 @@ def together(home: Path) -> Iterator[tuple[Services, World]]:
 
 @contextmanager
 def fresh_database(home: Path, running: Services, environment: dict[str, str]) -> Iterator[None]:
-    """Create a database and a key prefix for the demo. On a server of the user, nothing else is changed and nothing is left."""
+    """Create a database and a key prefix for the demo. On a server that the user configured, it is dropped afterwards."""
     name = f"contextmcp_demo_{services.home_key(home)}"
     url = running.database_url
     databases.drop(url, name)

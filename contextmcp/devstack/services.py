@@ -49,7 +49,7 @@ def choose(home: Path, environment: Mapping[str, str] = os.environ) -> Services:
 
 
 def start(home: Path, environment: Mapping[str, str] = os.environ, *, durable: bool = True) -> Services:
-    """Start the chosen servers of this home that do not run. They run until `stop`. `durable` is Postgres's (`NOT_DURABLE`)."""
+    """Start the chosen servers of this home that are not running. They run until `stop`. `durable` is Postgres's (`NOT_DURABLE`)."""
     home.mkdir(parents=True, exist_ok=True)
     services = choose(home, environment)
     with _alone(home):

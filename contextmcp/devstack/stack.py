@@ -25,7 +25,7 @@ ADMIN_EMAIL = "admin@contextmcp.example"
 
 @dataclass(frozen=True)
 class World:
-    """Everything that the tour and a person need to know about a running stack."""
+    """The addresses and credentials of a running stack, for the tour and for the user."""
 
     home: str
     url: str

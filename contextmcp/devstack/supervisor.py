@@ -132,13 +132,13 @@ class Supervisor:
                 raise Stopped(f"{child.name} ended with {child.process.returncode}; stopping everything{output}", 1)
 
     def stop(self) -> None:
-        """Stop the processes in reverse order of their start, so that users stop before what they use."""
+        """Stop the processes in reverse order of their start, so that processes stop before their dependencies."""
         for child in reversed(self.children):
             self._end(child)
         self.children.clear()
 
     def _end(self, child: Child) -> None:
-        """Send SIGTERM to the process, then SIGKILL to what is left of its group."""
+        """Send SIGTERM to the process, then SIGKILL to the remaining processes of its group."""
         tree = _descendants(child.process.pid)
         with suppress(ProcessLookupError):
             child.process.terminate()

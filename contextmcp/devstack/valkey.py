@@ -39,7 +39,7 @@ class Valkey:
         return processes.find(self.pid_file, str(self.socket))
 
     def start(self) -> None:
-        """Start the server unless it runs. Return when it responds."""
+        """Start the server if it is not running. Return when it responds."""
         if self.process is None:
             self._spawn()
         self._wait_until_ready()

@@ -1,4 +1,4 @@
-"""The gateway's application: authenticate a request, read its message, and refuse it or forward it."""
+"""The gateway's application: authenticate a request, parse its message, and reject or forward it."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class GatewayApp:
         return exchange.refusal
 
     async def _answer_publicly(self, request: HttpRequest, answer: Answer) -> bool:
-        """Answer what needs no credential. Return whether that was asked for."""
+        """Answer requests that need no credential. Return whether this was one."""
         if (report := await self._health.answer(request.path, request.headers.get("authorization", ""))) is not None:
             fields = [(b"content-type", report.content_type.encode()), (b"cache-control", b"private, no-store")]
             await answer.respond(report.status, fields, report.body)
@@ -182,7 +182,7 @@ def bad_request_response(status: int) -> HttpResponse:
 
 
 def identify(headers: Mapping[str, str]) -> tuple[ClientTrust, bytes | None]:
-    """Return how far this process trusts the credential in these headers, and the digest of a key that it has verified.
+    """Return the trust level of the credential in these headers, and the digest of a key that was verified before.
 
     It reads caches only and never blocks.
     """

@@ -1,4 +1,4 @@
-"""Reserve what a call may cost, and settle or release the reservation when its outcome is known.
+"""Reserve the maximum price of a call, and settle or release the reservation when the outcome is known.
 
 A reservation is a hold (`usage.operations.holds`): its units count as used until it is settled or released, and it expires by itself if
 this process dies. That makes exact limits possible without charging calls that fail.
@@ -44,11 +44,11 @@ T = TypeVar("T")
 IDEMPOTENCY_FIELD = "com.contextmcp/idempotencyKey"
 MAX_KEY_LENGTH = 255
 _NOT_IN_TOOL_NAMES = re.compile(r"[^!-~]")
-# How often a call with the same key may fail and be tried again.
+# How often a call with the same key may fail and be retried.
 MAX_ATTEMPTS = 50
 # A settlement is tried again while PostgreSQL is unreachable, at most until the hold expires.
 FIRST_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.1, 5.0
-# How long settlements wait for others.
+# How long settlements wait to be written together.
 SETTLEMENT_SECONDS = 0.05
 
 
@@ -65,7 +65,7 @@ class Driver(Protocol):
 
 
 class Reservation(Struct, frozen=True):
-    """What is reserved for a call.
+    """The reservation of a call.
 
     Without a hold there is nothing to settle: the feature is not counted, or an earlier call with the same key was charged.
     """
@@ -87,7 +87,7 @@ class _HeldResponse(Struct):
 
 
 class _Deferred(Struct, frozen=True):
-    """What the cache keeps of a reservation."""
+    """The cached part of a reservation."""
 
     price: Price
     amount: int
@@ -114,7 +114,7 @@ class Charges:
         return cached if cached is not None else await self._driver.run(load_entitlements(caller, at))
 
     async def reserve(self, caller: UsageCaller, server: Server, message: Message) -> Reservation | None:
-        """Reserve what the request costs, or return None if it is free.
+        """Reserve the price of the request. Returns None if it is free.
 
         Raises:
             ToolNotAvailable: the pricing file denies it.
@@ -138,7 +138,7 @@ class Charges:
         return await self._hold_once(caller, price, request, f"mcp:{_call_identity(server, message, key)}")
 
     def finish(self, caller: UsageCaller, reservation: Reservation, answer: Answer | None, *, cancelled: bool = False) -> None:
-        """Settle or release the reservation in the background. `answer` is None if the server failed or the client went away."""
+        """Settle or release the reservation in the background. `answer` is None if the server failed or the client disconnected."""
         if reservation.hold_id is None:
             return
         if not self._pending:
@@ -177,7 +177,7 @@ class Charges:
             if reservation.release is None:
                 self._start_ending(caller, reservation, amount)
                 continue
-            # A task for each settlement would cost more than the rest of it.
+            # Creating a task per settlement would take longer than the settlement itself.
             settlement = self._driver.submit(msgspec.structs.replace(reservation.release, amount=amount))
             self._settlements.add(settlement)
             settlement.add_done_callback(functools.partial(self._check_settlement, caller, reservation, amount))
@@ -185,7 +185,7 @@ class Charges:
     def _check_settlement(
         self, caller: UsageCaller, reservation: Reservation, amount: int | None, settlement: asyncio.Future[CommandResult]
     ) -> None:
-        """Count a settlement that was written, or begin its repetition, which also handles refusals."""
+        """Count a settlement that was written, or start a retry, which also handles refusals."""
         self._settlements.discard(settlement)
         if not settlement.cancelled() and settlement.exception() is None and isinstance(settlement.result(), HoldSettled):
             _count_settlement(amount)
@@ -300,7 +300,7 @@ def _tool_label(server: Server, message: Message) -> str:
 
 
 def report_name(tool: str) -> str:
-    """Return a tool's name as PostgreSQL can store it: at most 128 characters, and those of no tool name are replaced."""
+    """Return a tool's name as PostgreSQL can store it: at most 128 characters, and invalid characters are replaced."""
     return _NOT_IN_TOOL_NAMES.sub("?", tool)[:MAX_TOOL_NAME_LENGTH]
 
 

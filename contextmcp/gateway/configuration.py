@@ -1,4 +1,4 @@
-"""The servers that this deployment puts behind its plans."""
+"""The upstream servers of this deployment."""
 
 from django.conf import settings
 

@@ -13,14 +13,14 @@ Headers = list[tuple[bytes, bytes]]
 Application = Callable[[HttpRequest, "Answer"], Awaitable[None]]
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _LENGTH = b"content-length"
-# Answers without a body, which may not name its length (RFC 9110, 8.6).
+# Statuses of answers without a body, which must not have a Content-Length (RFC 9110, 8.6).
 _NO_BODY = frozenset({204, 304})
-# A client that reads nothing for so long while there is more for it loses its connection.
+# A client that reads nothing for this time, although data is waiting, is disconnected.
 STALLED_SECONDS = 60.0
 
 
 class StreamingServer(HttpServer):
-    """What the connections of a process share. `application` answers each request through an `Answer`."""
+    """The state that the connections of a process share. `application` answers each request through an `Answer`."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class StreamingConnection(Connection):
         self._since = server.loop.time()
         self._release(request)
         if not answer.is_complete:
-            # Only a cut connection tells the client that the answer is not complete.
+            # Closing the connection is the only way to tell the client that the answer is incomplete.
             self.abort()
             return
         self._continue(answer.keep_alive and self._keeps_alive(request))
@@ -93,18 +93,18 @@ class StreamingConnection(Connection):
         return keep_alive
 
     def write(self, data: bytes) -> None:
-        """Write a part of a body, unless the client has gone."""
+        """Write a part of a body, unless the client has disconnected."""
         if self._transport is not None:
             self._transport.write(data)
 
     @property
     def is_lost(self) -> bool:
-        """Return whether the client has gone."""
+        """Return whether the client has disconnected."""
         return self._transport is None
 
     @property
     def is_http_1_0(self) -> bool:
-        """Return whether the client speaks HTTP/1.0, which knows no chunks."""
+        """Return whether the client uses HTTP/1.0, which does not support chunked encoding."""
         return self._parser.get_http_version() == "1.0"
 
     async def drain(self) -> None:
@@ -119,7 +119,7 @@ class StreamingConnection(Connection):
 
 
 class Answer:
-    """The answer to one request: `respond` once, or `start`, `write` as often as wanted, and `end`.
+    """The answer to one request: `respond` once, or `start`, any number of `write`, and `end`.
 
     What a client that has gone would get is dropped.
     """
@@ -137,7 +137,7 @@ class Answer:
         return self._connection.gone
 
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send a whole answer. In the midst of a stream it is too late for that, and the connection is cut instead."""
+        """Send a complete answer. If a stream has already started, the connection is closed instead."""
         if self._connection.is_lost or self.is_started:
             return
         self.is_started = True
@@ -156,7 +156,7 @@ class Answer:
         self.keep_alive = self._connection.write_head(status, headers, self._request) and self._is_chunked
 
     async def write(self, data: bytes) -> None:
-        """Send a piece of a stream, and wait while the client reads slowly."""
+        """Send a part of a stream. Waits while the client reads slowly."""
         if data:
             self._connection.write(b"%x\r\n%s\r\n" % (len(data), data) if self._is_chunked else data)
             await self._connection.drain()

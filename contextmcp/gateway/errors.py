@@ -1,4 +1,4 @@
-"""What the gateway refuses before it asks a plan, and the failures of upstream servers."""
+"""Errors of the gateway before it checks the plan, and failures of upstream servers."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class UpstreamError(Exception):
 
 
 class UpstreamUnavailable(UpstreamError):
-    """No connection, or none that answered in time."""
+    """The server refused the connection or did not answer in time."""
 
     code = -32011
 
 
 class AnswerTooLarge(UpstreamError):
-    """A message of the upstream server is longer than the gateway reads."""
+    """A message of the upstream server exceeds the gateway's size limit."""
 
     code = -32012
 

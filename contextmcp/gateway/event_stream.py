@@ -1,4 +1,4 @@
-"""Split a stream of server-sent events while it passes through.
+"""Split a stream of server-sent events into events while it is relayed.
 
 Source: WHATWG HTML, "Server-sent events", section 9.2.6 (parsing an event stream).
 """

@@ -1,4 +1,4 @@
-"""A message on its way through the gateway, and the headers that it has on each side."""
+"""A message that the gateway forwards, and its headers on each side."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _RETURNED = frozenset({b"content-type", b"cache-control", b"x-accel-buffering", 
 
 
 class GatewayLimits(Struct, frozen=True):
-    """What one process accepts."""
+    """The limits of one process."""
 
     max_body_bytes: int = 4 * 2**20
     # The longest message of a server that the gateway reads: a JSON answer, or one event of a stream.
@@ -42,7 +42,7 @@ class ClientGone(Exception):
 
 
 class Exchange(Struct):
-    """A message on its way through the gateway."""
+    """A message that the gateway forwards."""
 
     request: HttpRequest
     answer: Answer
@@ -78,7 +78,7 @@ class Exchange(Struct):
 
     @property
     def is_stateless(self) -> bool:
-        """Return whether the client speaks a revision in which closing the stream cancels the request."""
+        """Return whether the client uses a revision in which closing the stream cancels the request."""
         return self.request.headers.get("mcp-protocol-version", "") >= STATELESS_VERSION
 
 

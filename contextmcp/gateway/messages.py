@@ -109,7 +109,7 @@ def _request(payload: dict[str, Any], identifier: MessageId | None) -> Message:
     if parameter is None:
         return Message(kind, identifier, method, meta=meta)
     if kind is MessageKind.NOTIFICATION:
-        # If a server ran it, its work could not be charged to anyone.
+        # If a server ran it, the call could not be charged.
         raise ProtocolError(INVALID_REQUEST, f"{method} needs an ID.")
     _refuse_lookalikes(params, _PARAMETERS, identifier)
     name, arguments = params.get(parameter), params.get("arguments")

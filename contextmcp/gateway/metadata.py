@@ -1,4 +1,4 @@
-"""What the gateway publishes for clients and upstream servers, without authentication and for any origin.
+"""Documents that the gateway publishes for clients and upstream servers, without authentication and for any origin.
 
 - Protected resource metadata (RFC 9728): where clients of an MCP server sign their users in.
 - The keys that verify the assertions for upstream servers (RFC 7517).
@@ -17,7 +17,7 @@ from contextmcp.common import signing
 from contextmcp.common.errors import MethodNotAllowed
 
 MAX_AGE_SECONDS = 300
-# Browsers ask with OPTIONS before they send a header of MCP.
+# Browsers send a preflight request (OPTIONS) before a request with an MCP header.
 METHODS = ("GET", "HEAD", "OPTIONS")
 HEADERS = (
     (b"content-type", b"application/json"),

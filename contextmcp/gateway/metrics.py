@@ -9,7 +9,7 @@ SECONDS = Histogram("mcp_request_seconds", "Time to the end of the answer, by HT
 SETTLEMENTS = Counter("mcp_settlements_total", "Reservations that were settled or released.", ["outcome"])
 STREAMS = Gauge("mcp_open_streams", "Event streams that are open.", multiprocess_mode="livesum")
 
-# Looking a metric up by its labels takes longer than counting.
+# Looking up a metric by its labels takes longer than counting.
 _requests = cache(REQUESTS.labels)
 _seconds = cache(SECONDS.labels)
 _METHODS = frozenset({"POST", "GET", "DELETE"})

@@ -29,9 +29,9 @@ from msgspec import Meta, Struct
 from contextmcp.common.errors import ValidationFailed
 
 MAX_AMOUNT = 1_000_000_000
-# Longer calls lose their reservation, and with it the guarantee that their charge fits into the limit.
+# A longer call loses its reservation, so its charge may exceed the limit.
 DEFAULT_HOLD_SECONDS, MAX_HOLD_SECONDS = 900, 86_400
-# How long the gateway waits for an answer to begin, and between two pieces of it.
+# Timeouts for the start of an answer, and between two parts of it.
 DEFAULT_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 300, 3_600
 Amount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
 TOOL_CALL = "tools/call"
@@ -43,7 +43,7 @@ class PricingError(Exception):
 
 
 class Outcome(StrEnum):
-    """What happens to the reservation of a call that did not succeed."""
+    """The outcome for the reservation of a failed call."""
 
     RELEASE = "release"
     CHARGE = "charge"
@@ -70,18 +70,18 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
     amount: Amount | VariableAmount = 1
     rate: str | None = None
     hold_seconds: Annotated[int, Meta(ge=1, le=MAX_HOLD_SECONDS)] = DEFAULT_HOLD_SECONDS
-    # The tool ran and says that it failed (`isError`).
+    # The tool ran and reported an error (`isError`).
     on_tool_error: Outcome = Outcome.RELEASE
     # The server answered with a JSON-RPC error.
     on_protocol_error: Outcome = Outcome.RELEASE
     # The server failed, was unreachable or did not answer.
     on_upstream_failure: Outcome = Outcome.RELEASE
-    # The client went away before the answer.
+    # The client disconnected before the answer.
     on_cancel: Outcome = Outcome.RELEASE
 
 
 class Default(StrEnum):
-    """What a call without a price of its own costs."""
+    """The price of calls without their own entry."""
 
     DENY = "deny"
     FREE = "free"
@@ -148,13 +148,13 @@ class Server:
         self._kinds = feature_kinds
         self.tables = {
             TOOL_CALL: PriceTable(file.tools, file.default),
-            # Prompts and resources are free unless the file names them, because clients read them without the user's asking.
+            # Prompts and resources are free unless the file names them, because clients read them without a request by the user.
             "prompts/get": PriceTable(file.prompts, Default.FREE),
             "resources/read": PriceTable(file.resources, Default.FREE),
         }
 
     def price_of(self, method: str, name: str | None) -> Price | Default:
-        """Return what a request costs. Requests that use no tool, prompt or resource are free."""
+        """Return the price of a request. Requests that use no tool, prompt or resource are free."""
         table = self.tables.get(method)
         return Default.FREE if table is None or name is None else table.price_of(name)
 
@@ -164,7 +164,7 @@ class Server:
         return f"{self.label_prefix}{entry}" if entry else ""
 
     def is_counted(self, price: Price) -> bool:
-        """Return whether the price's feature is counted, and not only included in a plan or not."""
+        """Return whether the price's feature is counted. Boolean features are not."""
         return self._kinds[price.feature] == "quota"
 
 
@@ -224,7 +224,7 @@ def settled_amount(price: Price, reserved: int, meta: Mapping[str, Any]) -> int:
         return reserved
     value = meta.get(amount.result)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= reserved:
-        # A server that does not report the amount is charged in full, so that a fault in it never makes calls free.
+        # A server that does not report the amount is charged in full, so that a bug in it never makes calls free.
         return reserved
     return math.ceil(value)
 

@@ -22,7 +22,7 @@ from .tool_list import restrict_tools
 from .upstream import Limits, UpstreamAnswer, UpstreamPool
 
 TOOL_LIST = "tools/list"
-# What a credential needs for a request that costs something.
+# The scope that a credential needs for a request that is charged.
 SCOPE = "usage:write"
 EVENT_STREAM = b"text/event-stream"
 
@@ -35,11 +35,11 @@ class Relay:
         self._assertions = assertion.Assertions(charges.entitlements)
         self._pools = {name: UpstreamPool(server.url, _upstream_limits(server)) for name, server in servers.items()}
         self._streams = 0
-        # Streams that wait for what a server has to say. They are ended when the process stops.
+        # Streams that wait for messages of a server. They are ended when the process stops.
         self._listening: set[asyncio.Task[Any]] = set()
 
     def end_listening(self) -> None:
-        """End the streams on which no answer is expected, because their clients come back to another process."""
+        """End the streams on which no answer is expected, because their clients reconnect to another process."""
         for task in self._listening:
             task.cancel()
 
@@ -103,7 +103,7 @@ class Relay:
             charged = exchange.request.request_id if exchange.reservation is not None else None
             headers += await self._assertions.headers(exchange.principal, exchange.caller, exchange.server.url, charged)
             pool = self._pools[exchange.server.name]
-            # MCP gives bodies of other methods no meaning, and this one was not read.
+            # MCP defines no bodies for other methods, so this one was not read.
             body = exchange.request.body if exchange.message is not None else b""
             with await pool.send(exchange.request.method.encode(), headers, body) as answer:
                 await self._relay(exchange, answer)
@@ -118,7 +118,7 @@ class Relay:
 
     async def _relay(self, exchange: Exchange, answer: UpstreamAnswer) -> None:
         if answer.status >= 500 or answer.status in (301, 302, 303, 307, 308, 401, 407):
-            # The gateway's own credentials, or the server, are at fault: nothing that the client could mend.
+            # The gateway's credentials or the server are wrong, which the client cannot correct.
             raise UpstreamError(f"The server answered with status {answer.status}.")
         content_type = answer.header(b"content-type").split(b";")[0].strip().lower()
         headers = client_headers(exchange, answer)
@@ -226,5 +226,5 @@ def _upstream_limits(server: Server) -> Limits:
 
 
 def _answer_key(exchange: Exchange, identifier: MessageId | None) -> str:
-    """Return what identifies a request of a session in every process."""
+    """Return the identifier of a session's request, which is the same in every process."""
     return f"{exchange.server.name} {exchange.principal.organization_id} {exchange.session} {identifier!r}"

@@ -37,7 +37,7 @@ class AnswerKind(Enum):
 
 
 class Answer(Struct, frozen=True):
-    """The answer to a request, as far as charging needs it."""
+    """The answer to a request, reduced to the fields that charging needs."""
 
     kind: AnswerKind
     meta: Mapping[str, Any] = {}
@@ -54,7 +54,7 @@ _decoder = msgspec.json.Decoder(_Envelope)
 
 
 def read_answer(data: bytes, request_id: MessageId) -> Answer | None:
-    """Return the answer in `data`, or None if it is not the answer to this request. Malformed JSON is no answer."""
+    """Return the answer in `data`, or None if it is not the answer to this request. Malformed JSON is ignored."""
     try:
         envelope = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -112,7 +112,7 @@ def denial_body(refusal: DomainError, method: str, request_id: MessageId, versio
 
 
 def denial_facts(refusal: DomainError) -> dict[str, Any]:
-    """Return the refusal's code, message and those of its details that a model can act on."""
+    """Return the refusal's code, its message and the details that a model can act on."""
     problem = problems.body(refusal)
     facts: dict[str, Any] = {"code": refusal.code, "message": refusal.text}
     return facts | {name: problem[name] for name in _DETAILS if problem.get(name) is not None}

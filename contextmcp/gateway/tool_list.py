@@ -11,7 +11,7 @@ from entitlements.types import Entitlements
 from .pricing import Default, Price, Server, UnavailableTools
 from .results import FACTS, denial_facts
 
-# What the structured content of a refused call looks like (`results.denial_body`).
+# The schema of the structured content of a refused call (`results.denial_body`).
 _REFUSAL_SCHEMA = {"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]}
 # Keywords of JSON Schema that stay at the root when a schema becomes one of two alternatives: references point to them from anywhere.
 _ROOT_ONLY = frozenset({"$schema", "$id", "$anchor", "$dynamicAnchor", "$vocabulary", "$defs", "definitions"})
@@ -66,7 +66,7 @@ def _restrict(tool: Any, server: Server, entitlements: Entitlements) -> Any:
 
 
 def _admit_refusals(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema for what `schema` describes and for refusals. What describes properties stays where clients look for it."""
+    """Return a schema that accepts the results of `schema` and refusals. Properties stay at the top level, where clients look for them."""
     root = {keyword: value for keyword, value in schema.items() if keyword not in _ASSERTIONS}
     if isinstance(properties := root.get("properties"), dict):
         root["properties"] = {name: value for name, value in properties.items() if name not in FACTS}

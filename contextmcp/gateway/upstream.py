@@ -18,7 +18,7 @@ from msgspec import Struct
 from .errors import UpstreamError, UpstreamUnavailable
 
 Headers = list[tuple[bytes, bytes]]
-# Reading from the server pauses while so many bytes wait for the client.
+# Reading from the server pauses while this many bytes wait for the client.
 HIGH_WATER, LOW_WATER = 256 * 1024, 64 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 # Servers close idle connections; uvicorn, the usual one, after 5 seconds. Ours are closed before that.
@@ -27,12 +27,12 @@ _NO_BODY = frozenset({204, 304})
 
 
 class Limits(Struct, frozen=True):
-    """How long the gateway waits for a server, in seconds, and how many connections it opens to it."""
+    """Timeouts in seconds and the maximum number of connections to one server."""
 
     connect_seconds: float = 5.0
     # Until the head of the answer. A tool that reports no progress may take this long.
     head_seconds: float = 300.0
-    # Between two pieces of an answer.
+    # Between two parts of an answer.
     idle_seconds: float = 300.0
     max_connections: int = 1000
 
@@ -41,7 +41,7 @@ _TIMED_OUT = object()
 
 
 class UpstreamAnswer:
-    """The head of an answer, and its body piece by piece. Use it as a context manager: leaving it early closes the connection."""
+    """The head of an answer, and its body in parts. Use it as a context manager: leaving it early closes the connection."""
 
     def __init__(self, connection: _Connection, pool: UpstreamPool) -> None:
         self._connection, self._pool = connection, pool
@@ -49,11 +49,11 @@ class UpstreamAnswer:
         self.headers = connection.headers
 
     def header(self, name: bytes) -> bytes:
-        """Return the header's first value, or nothing. `name` is in lower case."""
+        """Return the header's first value, or an empty value. `name` is in lower case."""
         return next((value for key, value in self.headers if key == name), b"")
 
     async def read(self) -> bytes:
-        """Return the next piece of the body, or nothing at its end.
+        """Return the next part of the body, or an empty value at its end.
 
         Raises:
             UpstreamError: the server closed the connection early, sent no valid HTTP, or nothing for too long.
@@ -89,7 +89,7 @@ class UpstreamPool:
             UpstreamError: the answer is not HTTP.
         """
         if not self._places.locked():
-            # This never waits. A timeout would cost more than the rest.
+            # This never blocks, so it has no timeout, which would take longer than the operation.
             await self._places.acquire()
         else:
             await self._wait_for_place()
@@ -160,7 +160,7 @@ class _Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[object] | None = None
         self._is_lost = False
         self.idle_since = 0.0
-        # It reads one answer after the other. A connection with a faulty one is not used again.
+        # Reads one answer after another. A connection with an invalid answer is not reused.
         self._parser = httptools.HttpResponseParser(self)
         self._reset()
         self._is_complete = True
@@ -205,11 +205,11 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
 
     async def _wait(self, seconds: float, message: str) -> None:
-        """Wait for the next event of the connection. Raises its error unless pieces of the body are still to be read."""
+        """Wait for the next event of the connection. Raises its error unless parts of the body are still unread."""
         self._raise_error()
         loop = asyncio.get_running_loop()
         self._waiter = waiter = loop.create_future()
-        # Without `asyncio.timeout`, which costs as much as the rest of a wait.
+        # Does not use `asyncio.timeout`, which would double the cost of a wait.
         timer = loop.call_later(seconds, _time_out, waiter)
         try:
             if await waiter is _TIMED_OUT:
@@ -240,7 +240,7 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._is_complete:
-            # Nothing was asked. What comes now would be read as the answer to the next request.
+            # No request is in progress. Data received now would be read as the answer to the next request.
             self._keeps_alive = False
             self.abort()
             return

@@ -15,7 +15,7 @@ SKIPPED_INPUTS = frozenset({"submit", "button", "image", "reset"})
 
 
 class PageError(Exception):
-    """The page is not what the step expected. The message quotes it."""
+    """The page differs from what the step expected. The message quotes it."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Chapter about MCP clients that have no key: they sign their user in with OAuth 2.1."""
+"""Chapter about MCP clients without a key, whose users sign in with OAuth 2.1."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLIENT_NAME = "Tour"
 
 
 class Storage:
-    """What the client keeps: its registration and its tokens."""
+    """The client's storage of its registration and its tokens."""
 
     def __init__(self) -> None:
         self.tokens: OAuthToken | None = None
@@ -42,7 +42,7 @@ class Storage:
 
 
 class SignIn:
-    """The user's browser, to which the client sends its user, and from which it gets a code."""
+    """The user's browser, in which the user signs in and from which the client receives a code."""
 
     def __init__(self, journey: Journey) -> None:
         self._browser = journey.browser

@@ -34,7 +34,7 @@ def read_configuration(html: str) -> dict[str, Any]:
 
 
 def connect(journey: Journey, use: Callable[[Client], Awaitable[T]]) -> T:
-    """Connect as a client does that has the page's configuration, and return what `use` returns."""
+    """Connect with the client configuration from the page, and return the result of `use`."""
 
     async def main() -> T:
         server = journey.mcp_configuration
@@ -55,7 +55,7 @@ def call(journey: Journey, tool: tuple[str, dict[str, Any]], *, times: int = 1) 
 
 
 def text_of(result: CallToolResult) -> str:
-    """Return what a model reads."""
+    """Return the text that a model reads."""
     return " ".join(content.text for content in result.content if isinstance(content, TextContent))
 
 
@@ -75,7 +75,7 @@ def _used(journey: Journey) -> dict[str, Any]:
 
 
 def use_tools(journey: Journey, report: Report) -> bool:
-    """Use up the quota of the first plan. Another server than the example is only asked for its tools."""
+    """Use up the quota of the first plan. Of any server but the example, only the tools are listed."""
     offer = journey.offer
 
     def tools() -> str:
@@ -122,7 +122,7 @@ def use_tools(journey: Journey, report: Report) -> bool:
 
 
 def passes_again(journey: Journey) -> str:
-    """Call the tool that was refused on the first plan. A refused call costs nothing, so that it can be repeated until the plan arrives."""
+    """Call the tool that was refused on the first plan. A refused call is not charged, so it can be retried until the plan is in effect."""
 
     def passed() -> CallToolResult | None:
         (result,) = call(journey, CHARGED)

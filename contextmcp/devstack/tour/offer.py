@@ -1,4 +1,4 @@
-"""What the deployment sells, as its public API says: the tour names no plan and no feature of its own."""
+"""The deployment's plans and features, read from its public API, so that the tour hard-codes none."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +34,7 @@ class Offer:
 
 
 def read_offer(api: Api) -> Offer:
-    """Request the plans. A catalog without a limited quota in its first plan, or without a price, cannot be toured."""
+    """Request the plans. Raises an error if the first plan has no limited quota or no plan has a price."""
     plans: list[dict[str, Any]] = api.get("/api/plans")["data"]
     free, paid = plans[0], [plan for plan in plans if plan["prices"]]
     quotas = [each for each in free["features"] if each["kind"] == "quota" and each["included"] and each["limit"] is not None]

@@ -24,7 +24,7 @@ def free(journey: Journey, report: Report) -> bool:
     used = _meter(journey.api.get("/api/usage/current"), offer.quota)["used"]
 
     def rest_passes() -> str:
-        """Use up what tool calls have left, asking the web server and the gate in turn."""
+        """Use up the remaining quota, with requests to the web server and the gate in turn."""
         for number in range(used, offer.limit):
             answer = _authorize(journey, unit, at_gate=number % 2 == 1)
             expect(answer.status_code == 200, f"call {number + 1} answered {answer.status_code} {answer.text[:300]}")

@@ -18,7 +18,7 @@ class Report:
         self.failed: list[str] = []
 
     def step(self, title: str, act: Callable[[], Any]) -> bool:
-        """Run `act` and print what it returns. An exception is printed as a cross with its reason."""
+        """Run `act` and print its result. An exception is printed as a cross with its reason."""
         start = time.monotonic()
         try:
             outcome = act()

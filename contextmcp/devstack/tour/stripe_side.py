@@ -13,7 +13,7 @@ DAY = 24 * HOUR
 
 
 class StripeSide:
-    """What the vendor's engineer can do in Stripe's test mode."""
+    """Operations on Stripe's test mode, as a vendor's engineer would use them."""
 
     def __init__(self, base: str, secret_key: str) -> None:
         self.base = base
@@ -34,7 +34,7 @@ class StripeSide:
         return datetime.fromtimestamp(self.stripe.v1.test_helpers.test_clocks.retrieve(self.clock).frozen_time, UTC)
 
     def advance_to(self, moment: int) -> datetime:
-        """Advance the clock and wait until Stripe has processed everything that became due."""
+        """Advance the clock and wait until Stripe has processed everything that is due."""
         clocks = self.stripe.v1.test_helpers.test_clocks
         clocks.advance(self.clock, {"frozen_time": moment})
         eventually(lambda: clocks.retrieve(self.clock).status == "ready", what="the test clock has advanced")

@@ -1,4 +1,4 @@
-"""A service that answers as a test wants, over real HTTP."""
+"""A service with configurable responses, over real HTTP."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 
 class Service:
-    """Answers requests with the next of `answers`, and keeps what it was asked."""
+    """Answers requests with the next of `answers`, and records the requests."""
 
     def __init__(self) -> None:
         self.answers: list[tuple[int, dict[str, str], Any]] = []

@@ -1,4 +1,4 @@
-"""Requests, repetitions and exceptions of both clients."""
+"""Requests, retries and exceptions of both clients."""
 
 import asyncio
 import inspect
@@ -126,7 +126,7 @@ def test_the_customer_is_named_once(service):
             pass
     spent, settled = (headers for _, headers, _ in service.requests)
     assert spent["contextmcp-credential"] == "their key" and "contextmcp-organization" not in spent
-    # The key may have been revoked meanwhile.
+    # The key may have been revoked since then.
     assert settled["contextmcp-organization"] == "1" and "contextmcp-credential" not in settled
     with pytest.raises(ValueError, match="Name the customer"):
         Customer()

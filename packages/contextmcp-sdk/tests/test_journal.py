@@ -1,4 +1,4 @@
-"""Records on disk: bounded, in order, safe beside other processes, and whole after a crash."""
+"""Records on disk: bounded, in order, safe with concurrent processes, and intact after a crash."""
 
 import os
 import subprocess
@@ -71,7 +71,7 @@ def test_a_line_that_was_being_written_is_no_record(tmp_path):
 def test_a_full_disk_is_an_error_and_damages_no_other_record(tmp_path):
     journal = Journal(tmp_path)
     journal.append(b"before")
-    # What is written from now on meets a full disk.
+    # From here on, writes fail with a full disk.
     full = os.open("/dev/full", os.O_WRONLY)
     os.dup2(full, journal._segment.fileno())
     os.close(full)

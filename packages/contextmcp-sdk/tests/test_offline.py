@@ -104,7 +104,7 @@ def test_what_is_left_of_a_quota():
     left.require(plan, "pages", 1, 0, NOW)
     with pytest.raises(QuotaExceeded):
         left.require(plan, "pages", 2, 0, NOW)
-    # After the reset the whole limit is there.
+    # After the reset, the whole limit is available.
     left.require(plan, "pages", 10, 0, NOW + timedelta(days=1))
     left.learn("pages", None, None)
     left.require(plan, "pages", 1_000_000, 0, NOW)

@@ -1,4 +1,4 @@
-"""Usage events that wait in a folder on disk until the service has them.
+"""Usage events that are stored in a folder on disk until the service has accepted them.
 
     buffer = EventBuffer("/var/lib/my-server/usage", client)
     buffer.record("sessions", organization_id="0198...")
@@ -73,20 +73,20 @@ class EventBuffer:
         return key
 
     def append(self, record: BufferedRecord) -> None:
-        """Store a record of the client's. Raises what `record` raises."""
+        """Store a record that the client made. Raises the errors of `record`."""
         self._journal.append(_encode(record))
         self._delivery.notify()
 
     def flush(self) -> int:
-        """Send everything that waits, and return the number of records. Raises `ContextMCPError` if the service does not accept them."""
+        """Send all pending records, and return their number. Raises `ContextMCPError` if the service does not accept them."""
         return self._delivery.flush()
 
     def is_empty(self) -> bool:
-        """Return whether no event waits."""
+        """Return whether no event is pending."""
         return self._journal.is_empty()
 
     def close(self, timeout: float | None = 5.0) -> None:
-        """Send what waits, for at most `timeout` seconds. The rest stays on the disk."""
+        """Send the pending events, for at most `timeout` seconds. The rest stays on disk."""
         self._delivery.close(timeout)
 
     def __enter__(self) -> Self:

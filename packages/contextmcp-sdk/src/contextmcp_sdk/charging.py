@@ -37,7 +37,7 @@ Outcome = Literal["success", "tool_error", "protocol_error", "upstream_failure",
 
 
 class Reservation(Struct, frozen=True):
-    """What is reserved for a call. Without a hold, there is nothing to settle: the feature is not counted."""
+    """The reservation of a call. Without a hold, there is nothing to settle: the feature is not counted."""
 
     price: Price
     hold: Hold | None = None
@@ -62,7 +62,7 @@ class ToolCharges:
         self._released: OrderedDict[str, int] = OrderedDict()
 
     async def plan(self, customer: Customer | None) -> Entitlements | None:
-        """Return the customer's entitlements for the list of tools, or None if they cannot be read: the list is no barrier."""
+        """Return the customer's entitlements for the list of tools, or None if they cannot be read: then the list is not restricted."""
         try:
             return await self._client.entitlements(customer=customer)
         except ContextMCPError as error:

@@ -1,4 +1,4 @@
-"""What the two clients have in common: their settings, and what an HTTP library has to do for them."""
+"""The settings and HTTP conversions that both clients share."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ClientOptions(TypedDict, total=False):
 
 
 class ClientSettings:
-    """The settings of a client. The subclasses send.
+    """The settings of a client. Subclasses send the requests.
 
     Args:
         key: a service key (`cmcp_svc_...`) or a customer's API key (`cmcp_sk_...`). By default CONTEXTMCP_API_KEY.

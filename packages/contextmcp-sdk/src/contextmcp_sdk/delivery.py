@@ -11,10 +11,10 @@ from .errors import ContextMCPError
 from .journal import Journal
 
 log = logging.getLogger(__name__)
-# Seconds from a new record to its delivery, between two looks for records of processes that have died, and at most between attempts while
+# Seconds from a new record to its delivery, between two checks for records of processes that have died, and at most between attempts while
 # the service is away.
 INTERVAL_SECONDS, IDLE_SECONDS, MAX_WAIT_SECONDS = 0.2, 30.0, 60.0
-# Delivers the records of one segment and returns the reason for each that can never be delivered, by its position. Raises to try later.
+# Delivers the records of one segment and returns the reasons of those that can never be delivered, by position. Raises to retry later.
 DeliverRecords = Callable[[Sequence[bytes]], "dict[int, str]"]
 
 
@@ -34,11 +34,11 @@ class Delivery:
             self._thread.start()
 
     def notify(self) -> None:
-        """Deliver soon."""
+        """Wake the delivery thread."""
         self._wake.set()
 
     def flush(self) -> int:
-        """Deliver everything that is there now, and return the number of records.
+        """Deliver all records that exist now, and return their number.
 
         Raises:
             ContextMCPError: the service is away or refuses the credential. The rest stays in the journal.
@@ -55,7 +55,7 @@ class Delivery:
         return count
 
     def close(self, timeout: float | None = 5.0) -> None:
-        """Try to deliver once more, for at most `timeout` seconds, and end. What is left stays on the disk for the next process."""
+        """Try to deliver once more, for at most `timeout` seconds, and end. The rest stays on disk for the next process."""
         self._closed.set()
         self._wake.set()
         if self._thread is not None:

@@ -24,7 +24,7 @@ class Denial(Struct, frozen=True):
 
 
 def denial_of(error: ContextMCPError) -> Denial:
-    """Return the answer to a call that failed with this error. Everything but a refusal is an outage."""
+    """Return the answer to a call that failed with this error. Any error other than a refusal is reported as an outage."""
     if not isinstance(error, Refusal):
         error = TemporarilyUnavailable.locally(retryAfter=1)
     facts = {"code": error.code} | {name: error.problem[name] for name in DETAILS if error.problem.get(name) is not None}

@@ -30,11 +30,11 @@ class InvalidToken(ContextMCPError):
 
 
 class UnknownKey(InvalidToken):
-    """The key set does not have the token's key. The service may have a new one."""
+    """The key set does not contain the token's key. The service may have published a new one."""
 
 
 class TokenFeature(Struct, rename="camel", frozen=True):
-    """What the plan includes of one feature. A limit of None is unlimited, or the feature is boolean. `window_seconds`: of a rate limit."""
+    """The plan's terms of one feature. A limit of None is unlimited, or the feature is boolean. `window_seconds` applies to rate limits."""
 
     kind: Kind
     enabled: bool
@@ -74,7 +74,7 @@ class OfflineEntitlements(Struct, rename="camel", frozen=True):
         return self._is_issued(at) and at.timestamp() < self.expires_at + self.grace
 
     def require(self, feature: str) -> TokenFeature:
-        """Return what the plan includes of a feature. Raises `FeatureNotAvailable` or `PlanInactive`."""
+        """Return the plan's terms of a feature. Raises `FeatureNotAvailable` or `PlanInactive`."""
         included = self.features.get(feature)
         if not self.active:
             raise PlanInactive.locally(feature=feature)

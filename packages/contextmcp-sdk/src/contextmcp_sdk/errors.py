@@ -1,4 +1,4 @@
-"""Why a request failed: one exception class for each code of a refusal, and one for each kind of failure without an answer.
+"""Errors of requests: one exception class for each refusal code, and one for each kind of failure without a response.
 
 ContextMCPError
     ServiceUnreachable      no answer came
@@ -66,13 +66,13 @@ class Refusal(ContextMCPError):
 
     @property
     def feature(self) -> str | None:
-        """The feature that is concerned."""
+        """The affected feature."""
         value: str | None = self.problem.get("feature")
         return value
 
     @property
     def limit(self) -> int | None:
-        """Units allowed, or the limit of something else that is full."""
+        """Units allowed, or the limit of another resource."""
         value: int | None = self.problem.get("limit")
         return value
 
@@ -96,7 +96,7 @@ class Refusal(ContextMCPError):
 
     @property
     def retry_after(self) -> int | None:
-        """Seconds until the request can succeed, where waiting helps."""
+        """Seconds until the request can succeed, if it can be retried."""
         value: int | None = self.problem.get("retryAfter")
         return value
 

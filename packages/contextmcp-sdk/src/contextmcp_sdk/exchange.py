@@ -1,4 +1,4 @@
-"""One request to the service, without I/O: what to send, how often to try, and what the answers mean.
+"""One request to the service, without I/O: the HTTP request, its retries, and the interpretation of responses.
 
 `perform` is a generator. It yields what it waits for, a `Send` or a `Sleep`, and gets the response back. The synchronous and the
 asynchronous client drive the same generator.
@@ -18,7 +18,7 @@ from .errors import ContextMCPError, InvalidResponse, Refusal, ServiceUnreachabl
 from .types import BufferedRecord, Customer
 
 T = TypeVar("T")
-# Answers of a proxy in front of the service that is away. The service's own 503 has a code.
+# Statuses of a proxy whose service is unavailable. A 503 of the service itself has a code.
 RETRYABLE_STATUSES = frozenset({408, 502, 503, 504})
 CREDENTIAL_HEADER, ORGANIZATION_HEADER = "ContextMCP-Credential", "ContextMCP-Organization"
 
@@ -36,7 +36,7 @@ class Retries(Struct, frozen=True):
 
 
 class Request(Struct, Generic[T], frozen=True):
-    """A request, and the type of its answer. All requests of this package are safe to repeat: they read, or carry their own key."""
+    """A request, and the type of its answer. All requests of this package are safe to retry: they only read, or have an idempotency key."""
 
     method: str
     path: str
@@ -45,12 +45,12 @@ class Request(Struct, Generic[T], frozen=True):
     idempotency_key: str | None = None
     # Whether the gate serves it too.
     is_on_gate: bool = False
-    # Whether the organization is named where it is known, and not the customer's key.
+    # Whether the organization's ID is sent, where it is known, instead of the customer's key.
     names_organization: bool = False
 
 
 class Send(Struct, frozen=True):
-    """An HTTP request to send now."""
+    """An HTTP request that the client must send."""
 
     method: str
     path: str
@@ -117,7 +117,7 @@ def decode(response_type: type[T], body: bytes) -> T:
     try:
         return msgspec.json.decode(body, type=response_type)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidResponse(f"The service answered something else than documented: {error}") from None
+        raise InvalidResponse(f"The service returned an unexpected response: {error}") from None
 
 
 def _headers(request: Request[Any], key: str, customer: Customer | None) -> dict[str, str]:
@@ -134,7 +134,7 @@ def _headers(request: Request[Any], key: str, customer: Customer | None) -> dict
 
 
 def _failure(outcome: Response | NoResponse | None) -> ContextMCPError | None:
-    """Return why an attempt failed, or None if it succeeded."""
+    """Return the error of a failed attempt, or None if it succeeded."""
     if isinstance(outcome, NoResponse):
         return ServiceUnreachable(outcome.reason)
     assert outcome is not None

@@ -123,13 +123,13 @@ class PlanMiddleware(Middleware):
             outcome = "cancelled"
             raise
         finally:
-            # The client may be gone, but the reservation has to end.
+            # The client may have disconnected, but the reservation has to end.
             with anyio.CancelScope(shield=True):
                 await self._charges.finish(reservation, outcome, result_meta)
 
 
 def current_customer() -> Customer | None:
-    """Return the customer whose access token the present request has, or None without authentication."""
+    """Return the customer whose access token authenticates the current request, or None without authentication."""
     access = get_access_token()
     return None if access is None else Customer(access.token, access.subject)
 
@@ -143,5 +143,5 @@ def _request_meta(context: MiddlewareContext[CallToolRequestParams]) -> Mapping[
 def _outcome(result: ToolResult) -> tuple[Outcome, Mapping[str, Any]]:
     if isinstance(result, InputRequiredToolResult):
         return "input_required", {}
-    # A handle of a task is not a ToolResult. It is charged when it is created, as by the gateway.
+    # A task handle is not a ToolResult. It is charged when it is created, as by the gateway.
     return ("tool_error" if getattr(result, "is_error", False) else "success"), getattr(result, "meta", None) or {}

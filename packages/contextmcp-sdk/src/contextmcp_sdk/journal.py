@@ -20,7 +20,7 @@ from uuid import uuid4
 
 SUFFIX = ".jsonl"
 REJECTED = "rejected.log"
-# A delivery has at most so many records and bytes; a request to the service may have 1,000 events and 2 MiB.
+# The maximum number of records and bytes of a delivery. A request to the service may have 1,000 events and 2 MiB.
 MAX_SEGMENT_RECORDS, MAX_SEGMENT_BYTES = 500, 512 * 1024
 DEFAULT_MAX_BYTES = 64 * 2**20
 
@@ -46,7 +46,7 @@ class Journal:
         self._others = self._size()
 
     def append(self, record: bytes) -> None:
-        """Store a record, which contains no line break, and return when it is on the disk.
+        """Store a record, which contains no line break, and return when it is on disk.
 
         Raises:
             JournalFull: the folder has no room.
@@ -55,7 +55,7 @@ class Journal:
         line = record + b"\n"
         with self._lock:
             if self._others + self._bytes + len(line) > self._max_bytes:
-                # Other processes may have delivered their segments meanwhile.
+                # Other processes may have delivered their segments since the last check.
                 self._others = self._size() - self._bytes
                 if self._others + self._bytes + len(line) > self._max_bytes:
                     raise JournalFull(f"{self.folder} has reached {self._max_bytes} bytes.")
@@ -65,7 +65,7 @@ class Journal:
             try:
                 _write(segment, line)
             except OSError:
-                # Half a line may be there. The next record must not continue it.
+                # The file may end with a partial line, which the next record must not continue.
                 self._close_segment()
                 raise
             self._records += 1
@@ -79,21 +79,21 @@ class Journal:
         """
         with self._lock:
             self._close_segment()
-        # Closed at once when the caller fails, because its traceback would keep the generator, and with it the lock of a segment.
+        # Closed immediately if the caller fails: its traceback would keep the generator alive, and with it the lock of a segment.
         with closing(self._lock_segments()) as segments:
             yield segments
 
     def close(self) -> None:
-        """Close the open segment. Its records stay on the disk."""
+        """Close the open segment. Its records stay on disk."""
         with self._lock:
             self._close_segment()
 
     def is_empty(self) -> bool:
-        """Return whether nothing waits to be delivered."""
+        """Return whether no record is pending."""
         return not any(path.stat().st_size for path in self._paths())
 
     def lines(self) -> Iterator[bytes]:
-        """Yield all records that wait, those of other processes too."""
+        """Yield all pending records, including those of other processes."""
         for path in self._paths():
             try:
                 content = path.read_bytes()
@@ -102,7 +102,7 @@ class Journal:
             yield from (line for line in content.split(b"\n")[:-1] if line)
 
     def reject(self, line: bytes, reason: str) -> None:
-        """Keep a record that can never be delivered for a person to look at. Beyond a quarter of the maximum size it is dropped."""
+        """Keep a record that cannot be delivered for manual inspection. At most a quarter of the maximum size is kept."""
         path = self.folder / REJECTED
         if path.exists() and path.stat().st_size > self._max_bytes // 4:
             return
@@ -117,7 +117,7 @@ class Journal:
                 continue
             with file:
                 if _lock(file) and path.exists():
-                    # A last line without its end was being written when its process ended. It was never acknowledged.
+                    # A last line without a line break is incomplete: its process ended while writing. It was never acknowledged.
                     lines = file.read().split(b"\n")[:-1]
                     yield Segment(path, [line for line in lines if line])
 
@@ -167,7 +167,7 @@ class Segment:
 
 
 def _write(segment: FileIO, line: bytes) -> None:
-    """Write a line and wait until it is on the disk."""
+    """Write a line and wait until it is on disk."""
     rest = memoryview(line)
     while rest:
         rest = rest[segment.write(rest) :]
@@ -190,7 +190,7 @@ def _lock(file: IO[bytes]) -> bool:
         if sys.platform == "win32":
             import msvcrt  # noqa: PLC0415 - exists on Windows only
 
-            # A byte far behind the end, because other processes cannot read a locked one.
+            # The locked byte is far beyond the end of the file, because other processes cannot read a locked byte.
             file.seek(2**30)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
             file.seek(0)

@@ -82,7 +82,7 @@ class PlanExtension(Extension):
             outcome = "cancelled"
             raise
         finally:
-            # The client may be gone, but the reservation has to end.
+            # The client may have disconnected, but the reservation has to end.
             with anyio.CancelScope(shield=True):
                 await self._charges.finish(reservation, outcome, result_meta)
 
@@ -122,7 +122,7 @@ def behind_plans(client: AsyncClient, pricing: Pricing, *, resource_url: str) ->
 
 
 def current_customer() -> Customer | None:
-    """Return the customer whose access token the present request has, or None without authentication."""
+    """Return the customer whose access token authenticates the current request, or None without authentication."""
     access = get_access_token()
     return None if access is None else Customer(access.token, access.subject)
 

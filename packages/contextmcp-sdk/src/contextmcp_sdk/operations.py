@@ -32,13 +32,13 @@ from .types import (
 
 T = TypeVar("T")
 DEFAULT_HOLD_SECONDS = 900
-# The service is away, or a part of it that the decision needs. A fault (500) is none of these: it would last.
+# The service, or a part that the decision needs, is unavailable. An error 500 is not included, because it would persist.
 OUTAGES = (ServiceUnreachable, TemporarilyUnavailable, Overloaded)
 _encode = msgspec.json.encode
 
 
 class Settings(Protocol):
-    """What the operations need to know about the client that runs them."""
+    """The settings of the client that the operations need."""
 
     key: str
     customer: Customer | None
@@ -51,7 +51,7 @@ class Settings(Protocol):
 
 
 class Hold(Struct):
-    """An open hold. Without a `reference` the service was away, and nothing is reserved."""
+    """An open hold. It has no `reference` if the service was unavailable; then nothing is reserved."""
 
     feature: str
     amount: int
@@ -78,7 +78,7 @@ def authorize(
 def authorize_several(
     settings: Settings, items: Mapping[str, int], *, idempotency_key: str | None = None, customer: Customer | None = None
 ) -> Exchange[Authorized]:
-    """Record amounts of several features, all of them or none. `items` maps features to units. Raises what `authorize` raises."""
+    """Record amounts of several features, all of them or none. `items` maps features to units. Raises the errors of `authorize`."""
     body = {"items": [{"feature": feature, "amount": amount} for feature, amount in items.items()]}
     return (yield from _authorize(settings, body, list(items.items()), idempotency_key, customer))
 
@@ -94,7 +94,7 @@ def open_hold(
 ) -> Exchange[Hold]:
     """Reserve units of a monthly quota. A hold that is neither settled nor released expires after `seconds`.
 
-    Raises what `authorize` raises. With the failure mode `fail_open`, the hold reserves nothing while the service is away.
+    Raises the errors of `authorize`. With the failure mode `fail_open`, the hold reserves nothing while the service is unavailable.
     """
     body = {"feature": feature, "amount": amount, "hold": True, "holdSeconds": seconds}
     key = idempotency_key or str(uuid4())
@@ -204,7 +204,7 @@ def record_events(settings: Settings, events: Iterable[UsageEvent], *, customer:
 
 
 def current_usage(settings: Settings, *, customer: Customer | None = None) -> Exchange[CurrentUsage]:
-    """Return the present usage of each quota, gauge and rate limit."""
+    """Return the current usage of each quota, gauge and rate limit."""
     return (yield from _send(settings, Request("GET", "/api/usage/current", CurrentUsage, is_on_gate=True), customer))
 
 

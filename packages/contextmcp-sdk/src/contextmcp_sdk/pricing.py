@@ -33,7 +33,7 @@ else:
 MAX_AMOUNT = 1_000_000_000
 DEFAULT_HOLD_SECONDS, MAX_HOLD_SECONDS = 900, 86_400
 Amount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
-# What happens to the reservation of a call that did not succeed.
+# The outcome for the reservation of a failed call.
 FailurePolicy = Literal["release", "charge"]
 # How the list of tools shows those that the plan does not include.
 UnavailableTools = Literal["hide", "mark", "show"]
@@ -65,7 +65,7 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
     on_cancel: FailurePolicy = "release"
 
 
-# A call without a price of its own is refused, or costs nothing.
+# Calls without their own price are refused or free.
 ToolPrice = Price | Literal["deny", "free"]
 
 
@@ -149,7 +149,7 @@ def load_pricing(path: Path | str, server: str | None = None) -> Pricing:
 
 
 def reserved_amount(price: Price, arguments: Mapping[str, Any]) -> int:
-    """Return the units to reserve for a call. Raises `ValidationFailed` if an argument decides, and is no whole number in its range."""
+    """Return the units to reserve for a call. Raises `ValidationFailed` if the argument with the amount is invalid."""
     amount = price.amount
     if isinstance(amount, int):
         return amount

@@ -7,16 +7,16 @@ from typing import ClassVar
 from .errors import Refusal
 
 
-# The plan, a quota or a rate limit refuses: what a customer can act on.
+# Refusals by the plan, a quota or a rate limit, which a customer can resolve.
 class QuotaExceeded(Refusal):
-    """The amount exceeds what is left of the monthly quota."""
+    """The amount exceeds the remaining monthly quota."""
 
     code = "quota_exceeded"
     message: ClassVar[str] = "You have used all of your plan's quota for this period."
 
 
 class LimitReached(Refusal):
-    """The amount in use would exceed the plan's limit. Releasing units or a larger plan helps."""
+    """The amount in use would exceed the plan's limit. Release units or buy a larger plan."""
 
     code = "limit_reached"
 
@@ -129,7 +129,7 @@ class PermissionDenied(Refusal):
 
 
 class ReauthenticationRequired(Refusal):
-    """A session is too old for a sensitive change. Keys are not concerned."""
+    """A session is too old for a sensitive change. Requests with API keys are not affected."""
 
     code = "reauthentication_required"
 
@@ -177,7 +177,7 @@ class IdempotencyConflict(Refusal):
     code = "idempotency_conflict"
 
 
-# The request is not valid. A program that sends it has a fault.
+# The request is not valid. The client has a bug.
 class ValidationFailed(Refusal):
     """A field is missing or has a value that is not allowed. `errors` names it."""
 
@@ -235,7 +235,7 @@ class HeadersTooLarge(Refusal):
 
 # The service cannot answer at the moment.
 class TemporarilyUnavailable(Refusal):
-    """A part of the service is away. Nothing was recorded."""
+    """A part of the service is unavailable. Nothing was recorded."""
 
     code = "temporarily_unavailable"
     message: ClassVar[str] = "The service is temporarily unavailable. Try again shortly."
@@ -243,7 +243,7 @@ class TemporarilyUnavailable(Refusal):
 
 
 class Overloaded(Refusal):
-    """The service has too many requests at the moment."""
+    """The service is handling too many requests."""
 
     code = "overloaded"
     is_temporary: ClassVar[bool] = True
@@ -257,7 +257,7 @@ class RequestTimeout(Refusal):
 
 
 class ServerError(Refusal):
-    """The service has a fault, which was recorded there."""
+    """An internal error of the service. The service has recorded it."""
 
     code = "server_error"
 

@@ -12,7 +12,7 @@ from .pricing import Price, Pricing
 from .refusals import FeatureNotAvailable
 from .types import Entitlements
 
-# What the structured content of a refused call looks like.
+# The schema of the structured content of a refused call.
 _REFUSAL_SCHEMA = {"type": "object", "properties": {"code": {"type": "string"}}, "required": ["code"]}
 _FACTS = ("code", *DETAILS)
 # Keywords of JSON Schema that stay at the root when a schema becomes one of two alternatives: references point to them from anywhere.
@@ -26,7 +26,7 @@ _ASSERTIONS = frozenset(
 
 
 class ToolView(Struct, frozen=True):
-    """How a customer sees a tool."""
+    """A tool as it is listed for a customer."""
 
     description: str | None
     output_schema: dict[str, Any] | None
@@ -35,7 +35,7 @@ class ToolView(Struct, frozen=True):
 def view_tool(
     pricing: Pricing, entitlements: Entitlements | None, name: str, description: str | None, output_schema: Mapping[str, Any] | None
 ) -> ToolView | None:
-    """Return how a tool is listed, or None if it is not. Without `entitlements` the plan is not known, and hides nothing.
+    """Return how a tool is listed, or None if it is not. Without `entitlements` the plan is unknown, and all tools are listed.
 
     The output schema of a tool with a price also admits refusals, because some clients compare the content of any result with it.
     """
@@ -55,7 +55,7 @@ def view_tool(
 
 
 def admit_refusals(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a schema for what `schema` describes and for refusals. What describes properties stays where clients look for it."""
+    """Return a schema that accepts the results of `schema` and refusals. Properties stay at the top level, where clients look for them."""
     root = {keyword: value for keyword, value in schema.items() if keyword not in _ASSERTIONS}
     if isinstance(properties := root.get("properties"), dict):
         root["properties"] = {name: value for name, value in properties.items() if name not in _FACTS}

@@ -1,4 +1,4 @@
-"""What the API answers. Amounts are in units of the feature, times are aware and in UTC."""
+"""The responses of the API. Amounts are in units of the feature. Times are aware and in UTC."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Customer(Struct, frozen=True):
     organization_id: str | None = None
 
     def __post_init__(self) -> None:
-        """Require one of the two."""
+        """Require exactly one of the two fields."""
         if self.credential is None and self.organization_id is None:
             raise ValueError("Name the customer by credential or by organization_id.")
 
@@ -161,7 +161,7 @@ class EndedHold(Struct, rename="camel"):
 
 
 class FeatureUsage(Struct, rename="camel"):
-    """The present usage of one feature. None for `included` and `remaining` means unlimited."""
+    """The current usage of one feature. None for `included` and `remaining` means unlimited."""
 
     feature: str
     kind: Kind
@@ -176,7 +176,7 @@ class FeatureUsage(Struct, rename="camel"):
 
 
 class CurrentUsage(Struct, rename="camel"):
-    """The present usage of all metered features."""
+    """The current usage of all metered features."""
 
     organization_id: str
     plan: str

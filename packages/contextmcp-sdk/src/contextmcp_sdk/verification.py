@@ -1,4 +1,4 @@
-"""Find out whose credential a client of an MCP server has sent. The adapters' token verifiers share this."""
+"""Identify the customer whose credential an MCP client has sent. Shared by the adapters' token verifiers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from .refusals import (
 )
 from .types import Customer, Entitlements
 
-# The service's answer is used again for so many seconds, which is how long a revoked key may still use tools that are free.
+# The service's answer is cached for this many seconds. A revoked key may use free tools for that time.
 CACHE_SECONDS = 1.0
-# And for so many seconds while the service is away. Calls that cost something are then decided by the client's failure mode.
+# The same, while the service is unavailable. Calls that cost something are then decided by the client's failure mode.
 OUTAGE_SECONDS = 3_600.0
 MAX_CACHED, MAX_LENGTH = 10_000, 512
 _NOT_ACCEPTED = (
@@ -50,7 +50,7 @@ class CredentialVerifier:
         self._cache: OrderedDict[bytes, tuple[float, Entitlements]] = OrderedDict()
 
     async def verify(self, credential: str) -> Entitlements | None:
-        """Return the entitlements of the customer whose credential it is, or None if it is not accepted.
+        """Return the entitlements of the credential's customer, or None if the credential is not accepted.
 
         Raises:
             ContextMCPError: the service is away and the credential was not verified lately, or the service key is refused.

@@ -1,4 +1,4 @@
-"""`contextmcp-stdio [options] -- COMMAND...`: run a local MCP server behind the plan of the key in CONTEXTMCP_API_KEY."""
+"""`contextmcp-stdio [options] -- COMMAND...`: run a local MCP server and charge its calls to the plan of the key in CONTEXTMCP_API_KEY."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .call_charges import CallCharges
 from .wrapper import Wrapper
 
 PRICING_VARIABLE, STATE_VARIABLE = "CONTEXTMCP_PRICING_FILE", "CONTEXTMCP_STATE_DIR"
-# A person waits for the answer of a tool. A service that does not answer within this time counts as away.
+# A user waits for the answer of a tool. A service that does not answer within this time counts as unavailable.
 TIMEOUT_SECONDS = 3.0
 USAGE_ERROR, NOT_EXECUTABLE = 2, 127
 
@@ -90,7 +90,7 @@ def _pricing(options: argparse.Namespace) -> Pricing:
 
 
 def _state_folder(chosen: str | None, key: str, url: str) -> Path:
-    """Return the folder for this key and service: counts of one customer are never sent with the key of another."""
+    """Return the folder of this key and service, so that one customer's counts are never sent with another's key."""
     if chosen:
         base = Path(chosen)
     elif sys.platform == "win32":

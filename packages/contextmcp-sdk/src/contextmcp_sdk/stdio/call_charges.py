@@ -45,10 +45,10 @@ from .local_limits import RateWindow, RemainingUnits
 from .plan_cache import PlanCache
 
 log = logging.getLogger(__name__)
-# After the service did not answer, decisions are made locally for so many seconds, so that not every call waits for a timeout.
+# After the service did not answer, decisions are made locally for this many seconds, so that not every call waits for a timeout.
 OFFLINE_SECONDS = 5.0
 FIRST_RENEWAL_SECONDS = 10.0
-# A count that is refused with one of these is refused for good. The call has happened; the refusal is logged.
+# A count that is refused with one of these codes is not retried. The call has happened, so the refusal is logged.
 _FINAL = (
     FeatureNotAvailable, LimitReached, OverageCapReached, PaymentRequired, PlanInactive, QuotaExceeded, ValidationFailed
 )  # fmt: skip
@@ -64,12 +64,12 @@ class Count(Struct):
 
 
 class Reservation(Struct, frozen=True):
-    """Units that a running call may use. Other calls of this process cannot use them meanwhile."""
+    """Units that a running call may use. Other calls of this process cannot use them until the call ends."""
 
     price: Price
     amount: int
     key: str
-    # False: the feature is only included in the plan or not.
+    # False: the feature is boolean.
     is_counted: bool
 
 
@@ -103,7 +103,7 @@ class CallCharges:
         return self._pricing.price_of(tool) == "free"
 
     def reserve(self, tool: str, arguments: Mapping[str, Any]) -> Reservation | Denial:
-        """Return a reservation if the call may run, and otherwise the answer to the client. The tool is not free."""
+        """Return a reservation if the call may run, otherwise the answer to the client. Call it only for tools that are not free."""
         price = self._pricing.price_of(tool)
         try:
             if not isinstance(price, Price):
@@ -119,7 +119,7 @@ class CallCharges:
             return denial_of(error)
 
     def finish(self, reservation: Reservation, amount: int | None) -> None:
-        """Count `amount` units for a call that has ended, or none. Returns when the count is on the disk."""
+        """Count `amount` units for a call that has ended, or none. Returns when the count is on disk."""
         with self._running_lock:
             try:
                 if amount and reservation.is_counted:
@@ -130,7 +130,7 @@ class CallCharges:
         self._delivery.notify()
 
     def close(self) -> None:
-        """Send the counts that are left, for a few seconds. The rest is sent when the server runs again."""
+        """Try for a few seconds to send the remaining counts. The rest is sent when the server runs again."""
         self._plan.close()
         self._delivery.close()
 
@@ -192,7 +192,7 @@ class CallCharges:
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 rejected[position] = f"damaged: {error}"
         with self._counting:
-            # The files of other keys are gone.
+            # Forget keys whose files were removed.
             self._counted &= {count.key for count in counts.values()}
         for position, count in counts.items():
             with self._counting:
@@ -201,7 +201,7 @@ class CallCharges:
         return rejected
 
     def _count(self, count: Count) -> str | None:
-        """Have a call counted. Return the reason if it never can be. Raises `ContextMCPError` to try later."""
+        """Send a count to the service. Return the reason if it was rejected permanently. Raises `ContextMCPError` if it must be retried."""
         if count.key in self._counted:
             return None
         reason = None

@@ -1,4 +1,4 @@
-"""Limits that are kept on this machine while the service cannot be reached."""
+"""Limits that are enforced on this machine while the service cannot be reached."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RemainingUnits:
         self._known: dict[str, tuple[int | None, datetime | None]] = {}
 
     def learn(self, feature: str, remaining: int | None, resets_at: datetime | None) -> None:
-        """Remember an answer of the service. `remaining` of None is unlimited."""
+        """Store the values of a response. `remaining` of None is unlimited."""
         self._known[feature] = (remaining, resets_at)
 
     def counted(self, feature: str, amount: int) -> None:

@@ -1,4 +1,4 @@
-"""Read the lines of an MCP client and of its server, as far as charging needs it."""
+"""Parse the messages of an MCP client and its server that matter for charging."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MessageId = str | int
 
 
 class LineRefusal(Exception):
-    """The line cannot be forwarded, because the server could read it otherwise than it is charged. `answer` is for the client."""
+    """The line cannot be forwarded, because the server could interpret it differently from the wrapper. `answer` is for the client."""
 
     def __init__(self, code: int, message: str, request_id: Any = None) -> None:
         super().__init__(message)
@@ -36,7 +36,7 @@ class ToolCall(Struct, frozen=True):
 
 
 class Cancellation(Struct, frozen=True):
-    """The client does not wait for an answer any longer."""
+    """The client canceled a request."""
 
     id: MessageId
 
@@ -96,7 +96,7 @@ def read_server_line(line: bytes) -> Answer | None:
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """Return the message as a line. It is ASCII, because JSON strings may hold what UTF-8 cannot: halves of surrogate pairs."""
+    """Return the message as a line. It is ASCII, because JSON strings may contain lone surrogates, which UTF-8 cannot encode."""
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 

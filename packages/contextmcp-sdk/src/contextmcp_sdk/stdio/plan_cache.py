@@ -18,9 +18,9 @@ from contextmcp_sdk.refusals import SigningNotConfigured
 log = logging.getLogger(__name__)
 # Seconds until a failed renewal is tried again.
 RETRY_SECONDS = 15.0
-# And if the service issues no tokens at all.
+# The same, if the service issues no tokens.
 UNSUPPORTED_SECONDS = 3_600.0
-# The token is renewed when so much of its lifetime has passed.
+# The token is renewed when this share of its lifetime has passed.
 RENEWAL_SHARE = 0.5
 
 
@@ -37,7 +37,7 @@ class PlanCache:
         threading.Thread(target=self._renew_regularly, name="contextmcp-plan", daemon=True).start()
 
     def usable(self, *, wait: float = 0.0) -> OfflineEntitlements | None:
-        """Return the entitlements, or None if there are none that may be used now. `wait`: seconds for the first renewal to be tried."""
+        """Return the entitlements, or None if there are none that may be used now. Waits up to `wait` seconds for the first renewal."""
         self._tried.wait(wait)
         entitlements = self._entitlements
         return entitlements if entitlements is not None and entitlements.is_usable(datetime.now(timezone.utc)) else None

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 DECISION_THREADS = 8
 # Seconds that the server gets to end after the client has closed its input, and after it was asked to terminate.
 END_SECONDS, TERMINATE_SECONDS = 10.0, 5.0
-# And its output after its end.
+# Seconds to read its remaining output after it has ended.
 OUTPUT_SECONDS = 2.0
 
 
@@ -43,7 +43,7 @@ class Wrapper:
         self._from_server: IO[bytes] = self._child.stdout
         self._to_client = sys.stdout.buffer
         self._server_lock, self._client_lock, self._calls_lock = threading.Lock(), threading.Lock(), threading.Lock()
-        # Calls that cost something, by the ID of the request. None: it is being decided.
+        # Charged calls by the ID of the request. None: the decision is pending.
         self._calls: dict[MessageId, Reservation | None] = {}
         self._deciders = ThreadPoolExecutor(DECISION_THREADS, "contextmcp-decision")
 
@@ -116,7 +116,7 @@ class Wrapper:
         except Exception:
             log.exception("a call could not be decided")
             self._forget(call.id)
-            self._answer(LineRefusal(-32603, "The wrapper has a fault, which its log describes.", call.id).answer)
+            self._answer(LineRefusal(-32603, "The wrapper failed. See its log.", call.id).answer)
             return
         if isinstance(decision, Denial):
             if self._forget(call.id):
@@ -130,7 +130,7 @@ class Wrapper:
         if is_waited_for:
             self._forward(line)
         else:
-            # The client canceled the call meanwhile.
+            # The client has canceled the call.
             self._charges.finish(decision, None)
 
     def _on_server_line(self, line: bytes) -> None:
@@ -155,7 +155,7 @@ class Wrapper:
         self._charges.finish(reservation, charged_amount(reservation.price, reservation.amount, outcome, fields))
 
     def _forget(self, request_id: MessageId) -> bool:
-        """Return whether the client still waits for the answer."""
+        """Remove the request from those in progress. Return whether the client still waits for its answer."""
         with self._calls_lock:
             was_there = request_id in self._calls
             self._calls.pop(request_id, None)
@@ -175,7 +175,7 @@ class Wrapper:
                 self._to_client.write(line)
                 self._to_client.flush()
             except (OSError, ValueError):
-                # The client is gone, and the server has no other.
+                # The client has disconnected, and the server has no other client.
                 self.terminate()
 
     def _end_child(self) -> int:
