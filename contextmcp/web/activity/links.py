@@ -1,4 +1,4 @@
-"""Where an entry leads: staff to the admin page of its cause, members to the page where they can act."""
+"""The link of an entry: the admin page of its object for staff, and the related settings page for members."""
 
 from typing import Any
 from urllib.parse import urlencode

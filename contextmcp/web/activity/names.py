@@ -1,4 +1,4 @@
-"""The names of people, keys and apps in sentences, read for all entries of a page at once."""
+"""The names of people, keys and apps in sentences, queried once per page."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from .types import Query
 
 @dataclass
 class References:
-    """What the rows of a page refer to. `keys` are IDs of API keys and connected apps."""
+    """The objects to which the rows of a page refer. `keys` are IDs of API keys and connected apps."""
 
     users: dict[int, User] = field(default_factory=dict)
     keys: set[UUID] = field(default_factory=set)
@@ -51,7 +51,7 @@ class Names:
 
     @cached_property
     def _people(self) -> set[int]:
-        """Return the IDs of the users of the page who belong to the organization or once did."""
+        """Return the IDs of the page's users who are or were members of the organization."""
         organization, users = self._query.organization, set(self._references.users)
         people = set(Membership.objects.filter(organization=organization, user_id__in=users).values_list("user_id", flat=True))
         if others := users - people:

@@ -108,7 +108,7 @@ class Query:
 
     @property
     def for_staff(self) -> bool:
-        """Return whether the entries are for staff, and not for the organization's members."""
+        """Return whether the entries are for staff rather than for the organization's members."""
         return self.audience == "staff"
 
     @property

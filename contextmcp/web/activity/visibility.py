@@ -1,4 +1,4 @@
-"""What a member sees of the organization's history."""
+"""The part of the organization's history that a member may view."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def visible_kinds(caller: Caller) -> frozenset[Kind]:
 
 
 def restrictions(caller: Caller) -> dict[str, Any]:
-    """Return the arguments of `timeline` that leave out what the member may not see of the visible kinds."""
+    """Return the arguments of `timeline` that exclude entries of the visible kinds that the member may not view."""
     manages = "users:manage" in caller.permissions
     categories = (_EMAILS_OF_PEOPLE if manages else ()) + (_EMAILS_OF_BILLING if "billing:read" in caller.scopes else ())
     own = None if manages or caller.user is None else caller.user.pk

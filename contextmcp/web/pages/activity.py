@@ -46,7 +46,7 @@ class ActivityFilter(TimelineFilter):
 
 @member_page
 def activity(request: WSGIRequest, caller: Caller) -> HttpResponse:
-    """Show what happened in the organization, newest first, as far as the member may see it."""
+    """Show the organization's history, newest first, limited to what the member may view."""
     form = ActivityFilter(caller, request.GET)
     before = request.GET.get("before", "")
     page = timeline(caller.organization, audience="customer", before=before, **restrictions(caller), **form.arguments())

@@ -12,7 +12,10 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def fill(organization: Organization, user: User, number: int, *, step: timedelta = timedelta(minutes=1), same: int = 1) -> None:
-    """Insert `number` rows of each source, `step` apart. Each `same` rows of a source have the same time, as rows of other sources do."""
+    """Insert `number` rows of each source, `step` apart.
+
+    Every `same` consecutive rows of a source share one timestamp, which rows of other sources also have.
+    """
     prefix = organization.slug
     times = [START + step * (index // same) for index in range(number)]
     AuditEvent.objects.bulk_create(

@@ -196,13 +196,13 @@ def test_money_reads_as_sentences(acme):
     BillingAction.objects.create(organization=acme, kind="cancel", state="failed", error="superseded")
     kinds = frozenset({Kind.PAYMENT})
     assert {entry.sentence for entry in timeline(acme, audience="customer", kinds=kinds).entries} == {
-        "Invoice A-1 was paid: $9.00. $4.00 were refunded later.",
+        "Invoice A-1 was paid: $9.00. $4.00 was refunded later.",
         "Invoice A-2 of $9.00 was issued.",
         "The payment of $9.00 for invoice A-2 failed. There were 2 attempts.",
-        "$4.00 of invoice A-1 were refunded.",
+        "$4.00 of invoice A-1 was refunded.",
         "A credit note of $4.00 was issued for invoice A-1.",
     }
     assert {entry.sentence for entry in timeline(acme, audience="staff", kinds=kinds).entries} >= {
-        "$4.00 of invoice A-1 were refunded (requested by customer).",
+        "$4.00 of invoice A-1 was refunded (requested by customer).",
         "A dispute about $4.00 of invoice A-1 was opened (fraudulent). Its status is: needs response.",
     }

@@ -54,7 +54,7 @@ def test_a_filter_that_is_not_offered_is_not_applied(acme, member, sign_in, quer
 
 
 def test_nothing_found_offers_to_clear_the_filter(acme, owner, sign_in):
-    assert "Nothing matches" in sign_in(owner).get(reverse("activity"), {"kind": "webhook"}).text
+    assert "No matching activity" in sign_in(owner).get(reverse("activity"), {"kind": "webhook"}).text
 
 
 def test_an_invalid_position_shows_an_error(acme, owner, sign_in):

@@ -45,8 +45,8 @@ def test_no_entry_is_lost_or_repeated_at_equal_times(acme, owner, limit, audienc
     whole = timeline(acme, audience=audience, limit=200)
     assert whole.next_cursor == ""
     assert [identity(entry) for entry in entries] == [identity(entry) for entry in whole.entries]
-    # All rows: 12 of each source, half of the invoices with a failure, 3 times of each subscription, and 4 reasons of refusals in one hour.
-    # Another event is the creation.
+    # All entries: 12 per source, a failed payment for half of the invoices, 3 per subscription, 4 refusal reasons per hour,
+    # and the creation of the organization.
     expected = {"staff": 12 * 6 + 6 + 36 + 4 + 1, "customer": 12 * 4 + 8 + 6 + 36 + 4 + 1}[audience]
     assert len(entries) == expected
 

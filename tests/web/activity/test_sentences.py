@@ -94,7 +94,7 @@ SENTENCES = [
     (
         "grant.created",
         {"target": "grant:1", "after": {"plan": "pro v1", "source": "gift", "ends_at": "2026-05-03T10:00:00+00:00"}},
-        "{by} gave the {pro} plan for free until May 3, 2026.",
+        "{by} granted the {pro} plan for free until May 3, 2026.",
     ),
     ("grant.ended", {"target": "grant:1", "after": {"plan": "pro v1", "source": "gift"}}, "{by} ended the {pro} plan."),
     (
@@ -110,16 +110,20 @@ SENTENCES = [
         {"after": {"feature": "sessions", "enabled": True, "cap_minor": 2550, "currency": "usd"}},
         "{by} turned on overage of sessions up to $25.50 a month.",
     ),
-    ("usage.corrected", {"after": {"sessions": -5}}, "{by} took back 5 sessions that had been counted."),
+    ("usage.corrected", {"after": {"sessions": -5}}, "{by} reduced the counted usage by 5 sessions."),
     ("usage.credited", {"after": {"sessions": 1}}, "{by} credited 1 session in this period."),
     (
         "billing.free_days",
         {"after": {"days": 14, "next_payment_at": "2026-05-03T10:00:00+00:00"}},
-        "{by} gave 14 free days; the next payment is on May 3, 2026.",
+        "{by} added 14 free days; the next payment is on May 3, 2026.",
     ),
-    ("billing.discount", {"after": {"percent_off": 20, "duration": "repeating", "months": 3}}, "{by} gave a discount of 20% for 3 months."),
-    ("billing.credit", {"after": {"added": 500, "currency": "usd"}}, "{by} gave a credit of $5.00 for the next invoices."),
-    ("impersonation.started", {"target": "kim@x.example"}, "{by} began to view the account as kim@x.example."),
+    (
+        "billing.discount",
+        {"after": {"percent_off": 20, "duration": "repeating", "months": 3}},
+        "{by} added a discount of 20% for 3 months.",
+    ),
+    ("billing.credit", {"after": {"added": 500, "currency": "usd"}}, "{by} added a credit of $5.00 for the next invoices."),
+    ("impersonation.started", {"target": "kim@x.example"}, "{by} started viewing the account as kim@x.example."),
 ]
 
 
@@ -134,14 +138,14 @@ def test_the_sentence_of_an_action(acme, owner, action, fields, expected):
 def test_staff_read_the_role_and_the_reason_of_colleagues(acme, support):
     after = {"plan": "pro v1", "source": "gift", "ends_at": "2026-05-03T10:00:00+00:00"}
     text = read(acme, support, "grant.created", target="grant:1", after=after, reason="outage on 3 May")
-    assert text == "Jane Doe (support) gave the Pro v1 plan for free until May 3, 2026: “outage on 3 May”"
+    assert text == "Jane Doe (support) granted the Pro v1 plan for free until May 3, 2026: “outage on 3 May”"
 
 
 def test_customers_read_neither_the_name_nor_the_reason_of_staff(acme, support, settings):
     settings.PRODUCT_NAME = "Lingo"
     after = {"plan": "pro v1", "source": "gift", "ends_at": "2026-05-03T10:00:00+00:00"}
     text = read(acme, support, "grant.created", "customer", target="grant:1", after=after, reason="outage on 3 May")
-    assert text == "Support of Lingo gave the Pro plan for free until May 3, 2026."
+    assert text == "Support of Lingo granted the Pro plan for free until May 3, 2026."
     # Also after the colleague left.
     User.objects.update(is_staff=False)
     assert first(acme, "customer").actor == "Support of Lingo"

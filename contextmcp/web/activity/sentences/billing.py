@@ -1,4 +1,4 @@
-"""Sentences about the subscription and its payments. What only keeps Stripe and the local data equal is internal."""
+"""Sentences about the subscription and its payments. Entries about synchronization with Stripe are internal."""
 
 from typing import Any
 
@@ -41,36 +41,36 @@ def _checkout(context: Context) -> str:
     days = context.after("trial_days")
     trial = f" with a trial of {days} days" if days else ""
     what = f"checkout for {_plan_price(context, context.after('plan'), context.after('interval'))}{trial}"
-    return context.say(f"opened the {what}", f"The {what} was opened")
+    return context.by_actor(f"opened the {what}", f"The {what} was opened")
 
 
 @sentence("billing.change_plan", kind=Kind.PLAN)
 def _change_plan(context: Context) -> str:
     target = _plan_price(context, context.after("plan"), context.after("interval"))
     if context.after("when") == "now":
-        return context.say(f"changed to {target}", f"The subscription changed to {target}")
-    return context.say(f"scheduled the change to {target} for the end of the period", f"The change to {target} was scheduled")
+        return context.by_actor(f"changed to {target}", f"The subscription changed to {target}")
+    return context.by_actor(f"scheduled the change to {target} for the end of the period", f"The change to {target} was scheduled")
 
 
 @sentence("billing.move_version", kind=Kind.PLAN)
 def _move_version(context: Context) -> str:
     title = plan(context, context.before("plan"))
-    return context.say(f"moved the {title} plan to its current terms", f"the {title} plan moved to its current terms")
+    return context.by_actor(f"moved the {title} plan to its current terms", f"the {title} plan moved to its current terms")
 
 
 @sentence("billing.cancel", kind=Kind.PLAN)
 def _cancel(context: Context) -> str:
     when = "immediately" if context.after("at_once") else "at the end of the period"
-    return context.say(f"canceled the subscription, to end {when}", f"The subscription was canceled, to end {when}")
+    return context.by_actor(f"canceled the subscription, to end {when}", f"The subscription was canceled, to end {when}")
 
 
 @sentence("billing.set_overage", kind=Kind.PAYMENT)
 def _overage(context: Context) -> str:
     noun = CATALOG.noun(context.after("feature") or "")
     if not context.after("enabled"):
-        return context.say(f"turned off overage of {noun}", f"Overage of {noun} was turned off")
+        return context.by_actor(f"turned off overage of {noun}", f"Overage of {noun} was turned off")
     cap = format_amount(context.after("cap_minor") or 0, context.after("currency") or "usd")
-    return context.say(f"turned on overage of {noun} up to {cap} a month", f"Overage of {noun} was turned on, up to {cap} a month")
+    return context.by_actor(f"turned on overage of {noun} up to {cap} a month", f"Overage of {noun} was turned on, up to {cap} a month")
 
 
 fixed("billing.cancel_scheduled_change", "canceled the scheduled plan change", "The scheduled plan change was canceled", kind=Kind.PLAN)
@@ -87,16 +87,16 @@ fixed(
 def _synced(context: Context) -> str:
     count = len(context.after("differences") or [])
     found = f"{count} difference{'' if count == 1 else 's'} found" if count else "no differences found"
-    return context.say(f"synced from Stripe, {found}", f"The data was synced from Stripe, {found}")
+    return context.by_actor(f"synced from Stripe, {found}", f"The data was synced from Stripe, {found}")
 
 
 @sentence("billing.compared", kind=Kind.INTERNAL, shown=False)
 def _compared(context: Context) -> str:
     count = len(context.after("differences") or [])
     found = f"{count} difference{'' if count == 1 else 's'} found" if count else "no differences found"
-    return context.say(f"compared the organization with Stripe, {found}", f"the organization was compared with Stripe, {found}")
+    return context.by_actor(f"compared the organization with Stripe, {found}", f"the organization was compared with Stripe, {found}")
 
 
 @sentence("billing.reconciled", kind=Kind.INTERNAL, shown=False)
 def _reconciled(context: Context) -> str:
-    return context.say("compared the data with Stripe", "The data was compared with Stripe")
+    return context.by_actor("compared the data with Stripe", "The data was compared with Stripe")

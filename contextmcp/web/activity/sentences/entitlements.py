@@ -22,9 +22,9 @@ def _until(ends: object) -> str:
 def _granted(context: Context) -> str:
     title, source, until = plan(context, context.after("plan")), context.after("source"), _until(context.after("ends_at"))
     if source == Source.TRIAL:
-        return context.say(f"gave a trial of the {title} plan{until}", f"the trial of the {title} plan began{_ends(context)}")
+        return context.by_actor(f"granted a trial of the {title} plan{until}", f"the trial of the {title} plan began{_ends(context)}")
     free = " for free" if source == Source.GIFT else ""
-    return context.say(f"gave the {title} plan{free}{until}", f"the {title} plan began{_ends(context)}")
+    return context.by_actor(f"granted the {title} plan{free}{until}", f"the {title} plan began{_ends(context)}")
 
 
 def _ends(context: Context) -> str:
@@ -35,27 +35,27 @@ def _ends(context: Context) -> str:
 def _changed(context: Context) -> str:
     title, former, ends = plan(context, context.after("plan")), context.before("ends_at"), context.after("ends_at")
     if context.after("lapsed") and not context.before("lapsed"):
-        return f"A payment is missing. The {title} plan ends on {day(ends)} unless it arrives." if ends else f"The {title} plan lapsed."
+        return f"A payment is overdue. The {title} plan ends on {day(ends)} unless it is paid." if ends else f"The {title} plan lapsed."
     if context.before("lapsed") and not context.after("lapsed"):
-        return f"The missing payment for the {title} plan is settled.{f' The plan ends on {day(ends)}.' if ends else ''}"
+        return f"The overdue payment for the {title} plan was received.{f' The plan ends on {day(ends)}.' if ends else ''}"
     if former == ends:
-        return context.say(f"changed the usage months of the {title} plan", f"The usage months of the {title} plan changed")
+        return context.by_actor(f"changed the usage months of the {title} plan", f"The usage months of the {title} plan changed")
     if not ends:
-        return context.say(f"removed the end of the {title} plan", f"The {title} plan no longer has an end date")
+        return context.by_actor(f"removed the end of the {title} plan", f"The {title} plan no longer has an end date")
     moved = f"from {day(former)} to {day(ends)}" if former else f"to {day(ends)}"
-    return context.say(f"moved the end of the {title} plan {moved}", f"The end of the {title} plan moved {moved}")
+    return context.by_actor(f"moved the end of the {title} plan {moved}", f"The end of the {title} plan moved {moved}")
 
 
 @sentence("grant.ended", kind=Kind.PLAN, model="entitlements.grant", target=_grant_key)
 def _ended(context: Context) -> str:
     title, later = plan(context, context.after("plan")), context.after("ends_at")
-    # Staff can end a grant at a later time.
+    # Staff can schedule the end of a grant.
     at = f" with effect on {day(later)}" if later and day(later) != day(context.event.created_at.isoformat()) else ""
-    return context.say(f"ended the {title} plan{at}", f"The {title} plan ended{at}")
+    return context.by_actor(f"ended the {title} plan{at}", f"The {title} plan ended{at}")
 
 
 def _value(feature: str, value: object) -> str:
-    """Return what an override gives: "unlimited sessions", "5 seats", "at most 0 seats"."""
+    """Return the value of an override as text: "unlimited sessions", "5 seats", "at most 0 seats"."""
     declared = CATALOG.feature(feature)
     title = declared.title if declared else feature.replace("_", " ")
     if isinstance(value, bool):
@@ -69,14 +69,14 @@ def _value(feature: str, value: object) -> str:
 @sentence("override.created", kind=Kind.PLAN)
 def _overridden(context: Context) -> str:
     what = f"{_value(context.event.target, context.after('value'))}{_until(context.after('ends_at'))}"
-    return context.say(f"set {what}", f"An exception set {what}")
+    return context.by_actor(f"set {what}", f"An exception set {what}")
 
 
 @sentence("override.ended", kind=Kind.PLAN)
 def _override_ended(context: Context) -> str:
     declared = CATALOG.feature(context.event.target)
     title = declared.title if declared else context.event.target.replace("_", " ")
-    return context.say(f"ended the exception for {title}", f"The exception for {title} ended")
+    return context.by_actor(f"ended the exception for {title}", f"The exception for {title} ended")
 
 
 fixed("plan.published", "published the plan {target}", "The plan {target} was published", kind=Kind.INTERNAL, shown=False)

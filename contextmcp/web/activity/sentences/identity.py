@@ -15,7 +15,7 @@ def _role(text: object) -> str:
 
 @sentence("organization.created", kind=Kind.ORGANIZATION, model="accounts.organization")
 def _created(context: Context) -> str:
-    return context.say(f"created the organization {context.after('name') or ''}".rstrip(), "The organization was created")
+    return context.by_actor(f"created the organization {context.after('name') or ''}".rstrip(), "The organization was created")
 
 
 @sentence("organization.closed", kind=Kind.ORGANIZATION, model="accounts.organization")
@@ -23,7 +23,7 @@ def _closed(context: Context) -> str:
     ended = [(context.after(name) or 0, noun) for name, noun in _COUNTED.items()]
     counts = [f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in ended if count]
     effect = f", which ended {enumerate_words(counts)}" if counts else ""
-    return context.say(f"closed the organization{effect}", f"The organization was closed{effect}")
+    return context.by_actor(f"closed the organization{effect}", f"The organization was closed{effect}")
 
 
 @sentence("organization.changed", kind=Kind.ORGANIZATION, model="accounts.organization")
@@ -36,33 +36,33 @@ def _changed(context: Context) -> str:
         values = f" from {context.before('email')} to {context.after('email')}" if context.for_staff else ""
         changes.append(f"the billing email address{values}")
     what = enumerate_words(changes) if changes else "the organization"
-    return context.say(f"changed {what}", f"{what} was changed")
+    return context.by_actor(f"changed {what}", f"{what} was changed")
 
 
 @sentence("member.role_changed", kind=Kind.MEMBER)
 def _role_changed(context: Context) -> str:
     roles = f"from {_role(context.before('role'))} to {_role(context.after('role'))}"
-    return context.say(f"changed {context.event.target} {roles}", f"{context.event.target} was changed {roles}")
+    return context.by_actor(f"changed {context.event.target} {roles}", f"{context.event.target} was changed {roles}")
 
 
 @sentence("member.removed", kind=Kind.MEMBER)
 def _removed(context: Context) -> str:
     if context.event.actor_user and context.event.actor_user.email == context.event.target:
         return f"{context.by} left the organization."
-    return context.say(f"removed the member {context.event.target}", f"The member {context.event.target} was removed")
+    return context.by_actor(f"removed the member {context.event.target}", f"The member {context.event.target} was removed")
 
 
 @sentence("invitation.created", kind=Kind.MEMBER)
 def _invited(context: Context) -> str:
     invited = f"{context.event.target} as {_role(context.after('role'))}"
-    return context.say(f"invited {invited}", f"{invited} was invited")
+    return context.by_actor(f"invited {invited}", f"{invited} was invited")
 
 
 @sentence("invitation.resent", kind=Kind.MEMBER)
 def _resent(context: Context) -> str:
     until = f", valid until {day(context.after('expires_at'))}" if context.after("expires_at") else ""
     what = f"the invitation to {context.event.target}{until}"
-    return context.say(f"resent {what}", f"{what} was resent")
+    return context.by_actor(f"resent {what}", f"{what} was resent")
 
 
 @sentence("invitation.accepted", kind=Kind.MEMBER)
@@ -74,14 +74,14 @@ def _accepted(context: Context) -> str:
 def _extended(context: Context) -> str:
     until = f" until {day(context.after('expires_at'))}" if context.after("expires_at") else ""
     what = f"the invitation to {context.event.target}"
-    return context.say(f"extended {what}{until}", f"{what} was extended{until}")
+    return context.by_actor(f"extended {what}{until}", f"{what} was extended{until}")
 
 
 @sentence("member.ownership_transferred", kind=Kind.MEMBER)
 def _ownership_transferred(context: Context) -> str:
     former = next((email for email in context.event.before or {} if email != context.event.target), "")
     transfer = f"ownership{f' from {former}' if former else ''} to {context.event.target}"
-    return context.say(f"transferred {transfer}", f"{transfer} was transferred")
+    return context.by_actor(f"transferred {transfer}", f"{transfer} was transferred")
 
 
 fixed("organization.reopened", "reopened the organization", "The organization was reopened", kind=Kind.ORGANIZATION)
@@ -95,7 +95,7 @@ fixed(
 # Events of users belong to no organization. Staff read them on the user's page.
 _USER = {
     "user.signed_up": ("signed up", "{target} signed up"),
-    "user.sign_up_expired": ("let the sign-up of {target} expire", "The sign-up of {target} expired before the address was confirmed"),
+    "user.sign_up_expired": ("expired the sign-up of {target}", "The sign-up of {target} expired before the address was confirmed"),
     "user.signed_in": ("signed in", "{target} signed in"),
     "user.sign_in_failed": ("failed to sign in as {target}", "A sign-in as {target} failed"),
     "user.session_ended": ("ended a session", "A session of {target} was ended"),

@@ -11,41 +11,41 @@ _KEY, _ENDPOINT = "accounts.apikey", "usage.webhookendpoint"
 def _created(context: Context) -> str:
     name, ends = context.after("name"), context.after("expires_at")
     key = f"the API key {name}{f', which expires on {day(ends)}' if ends else ''}"
-    return context.say(f"created {key}", f"{key} was created")
+    return context.by_actor(f"created {key}", f"{key} was created")
 
 
 @sentence("key.revoked", kind=Kind.KEY, model=_KEY)
 def _revoked(context: Context) -> str:
     name = context.before("name")
-    return context.say(f"revoked the API key {name}", f"The API key {name} was revoked")
+    return context.by_actor(f"revoked the API key {name}", f"The API key {name} was revoked")
 
 
 @sentence("key.rotated", kind=Kind.KEY, model=_KEY)
 def _rotated(context: Context) -> str:
     key, ends = context.key_name(context.event.target), context.after("expires_at")
     until = f"; the old one expires on {day(ends)}" if ends else ""
-    return context.say(f"rotated {key}{until}", f"{key} was rotated{until}")
+    return context.by_actor(f"rotated {key}{until}", f"{key} was rotated{until}")
 
 
 @sentence("key.taken_over", kind=Kind.KEY, model=_KEY)
 def _taken_over(context: Context) -> str:
     key = context.key_name(context.event.target)
-    return context.say(f"took over {key} of a former member", f"{key} of a former member was taken over")
+    return context.by_actor(f"took over {key} of a former member", f"{key} of a former member was taken over")
 
 
 @sentence("key.all_revoked", kind=Kind.KEY)
 def _all_revoked(context: Context) -> str:
     count = context.after("revoked")
     keys = f"all {count} API keys" if isinstance(count, int) and count > 1 else "all API keys"
-    return context.say(f"revoked {keys}", f"{keys} were revoked")
+    return context.by_actor(f"revoked {keys}", f"{keys} were revoked")
 
 
 @sentence("key.reassigned", kind=Kind.KEY)
 def _reassigned(context: Context) -> str:
     count = context.after("count") or 0
     keys = f"{count} API key{'' if count == 1 else 's'}" if count else "API keys"
-    return context.say(
-        f"handed {keys} to {context.event.target}", f"{keys} {'was' if count == 1 else 'were'} handed to {context.event.target}"
+    return context.by_actor(
+        f"reassigned {keys} to {context.event.target}", f"{keys} {'was' if count == 1 else 'were'} reassigned to {context.event.target}"
     )
 
 
@@ -62,7 +62,7 @@ for _action, _verb in {"created": "created", "rotated": "rotated", "revoked": "r
 
 @sentence("app.connected", kind=Kind.APP, model="accounts.oauthgrant", target=lambda event: (event.after or {}).get("grant"))
 def _connected(context: Context) -> str:
-    return context.say(f"connected the app {context.event.target}", f"The app {context.event.target} was connected")
+    return context.by_actor(f"connected the app {context.event.target}", f"The app {context.event.target} was connected")
 
 
 @sentence("app.disconnected", kind=Kind.APP, model="accounts.oauthgrant", target=lambda event: (event.before or {}).get("grant"))
@@ -70,7 +70,7 @@ def _disconnected(context: Context) -> str:
     user = context.before("user")
     owner = f" of {user}" if user and not (context.event.actor_user and context.event.actor_user.email == user) else ""
     app = f"the app {context.event.target}{owner}"
-    return context.say(f"disconnected {app}", f"{app} was disconnected")
+    return context.by_actor(f"disconnected {app}", f"{app} was disconnected")
 
 
 def _endpoint(context: Context) -> str:
@@ -80,7 +80,7 @@ def _endpoint(context: Context) -> str:
 
 def _of_endpoint(verb: str, context: Context) -> str:
     endpoint = _endpoint(context)
-    return context.say(f"{verb} {endpoint}", f"{endpoint} was {verb}")
+    return context.by_actor(f"{verb} {endpoint}", f"{endpoint} was {verb}")
 
 
 for _verb in ("created", "changed", "deleted", "tested"):
@@ -89,7 +89,7 @@ for _verb in ("created", "changed", "deleted", "tested"):
     )
 
 
-# The system disables an endpoint, and its reason tells the customer why.
+# An endpoint is disabled by the system. The customer sees the reason.
 @sentence("webhook_endpoint.disabled", kind=Kind.WEBHOOK, model=_ENDPOINT, reason_shown=True)
 def _disabled(context: Context) -> str:
     return _of_endpoint("disabled", context)
@@ -98,9 +98,9 @@ def _disabled(context: Context) -> str:
 @sentence("webhook_endpoint.redelivered", kind=Kind.WEBHOOK, model=_ENDPOINT)
 def _redelivered(context: Context) -> str:
     message = f"the webhook message {context.after('event_type') or ''}".rstrip()
-    return context.say(f"resent {message}", f"{message} was resent")
+    return context.by_actor(f"resent {message}", f"{message} was resent")
 
 
 @sentence("webhook_endpoint.secret_rotated", kind=Kind.WEBHOOK, model=_ENDPOINT)
 def _secret_rotated(context: Context) -> str:
-    return context.say("rotated the secret of a webhook endpoint", "The secret of a webhook endpoint was rotated")
+    return context.by_actor("rotated the secret of a webhook endpoint", "The secret of a webhook endpoint was rotated")

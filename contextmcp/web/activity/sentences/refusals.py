@@ -11,7 +11,7 @@ _REASONS: dict[str, tuple[str, str]] = {
     "rate_limited": ("the limit of {noun} per minute was reached", "the limit of requests per minute was reached"),
     "feature_not_available": ("the plan does not include {title}", "the plan does not include the feature"),
     "plan_inactive": ("the plan is not active", "the plan is not active"),
-    "payment_required": ("a payment is missing, so the plan is paused", "a payment is missing, so the plan is paused"),
+    "payment_required": ("a payment is overdue, so the plan is paused", "a payment is overdue, so the plan is paused"),
     "unknown_feature": ("the feature is unknown", "the feature is unknown"),
     "insufficient_scope": ("the key lacks the required scope", "the key lacks the required scope"),
     "permission_denied": ("the role of the member does not allow it", "the role of the member does not allow it"),
@@ -29,7 +29,7 @@ _REASONS: dict[str, tuple[str, str]] = {
 
 
 def reason(code: str, feature: str) -> str:
-    """Return the reason, to follow a colon. A code without one is described by its own words."""
+    """Return the reason as text that follows a colon. An unknown code is returned as words."""
     if code not in _REASONS:
         return code.replace("_", " ")
     with_feature, without = _REASONS[code]

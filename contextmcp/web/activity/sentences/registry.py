@@ -1,4 +1,4 @@
-"""The registry of sentences, and the words that all of them use."""
+"""The registry of sentences, and the helpers that they share."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Context:
 
     @property
     def by(self) -> str:
-        """Return who acted, at the beginning of a sentence. Empty for the system."""
+        """Return the actor as the subject of a sentence, or an empty string for the system."""
         event = self.event
         if event.actor_service_key:
             return f"The service key {event.actor_service_key.name}" if self.for_staff else str(settings.PRODUCT_NAME)
@@ -35,8 +35,8 @@ class Context:
             return f"{person} with the {key}" if key else f"{person} with an API key" if event.actor_key_id else person
         return f"The {key}" if key else "An API key" if event.actor_key_id else ""
 
-    def say(self, active: str, passive: str) -> str:
-        """Return "{who} {active}.", or "{passive}." if the system acted. Neither text has a capital or a period."""
+    def by_actor(self, active: str, passive: str) -> str:
+        """Return "{who} {active}.", or "{passive}." if the system acted. Both texts start in lower case and end without a period."""
         return f"{self.by} {active}." if self.by else f"{capitalized(passive)}."
 
     def before(self, name: str) -> Any:
@@ -91,7 +91,9 @@ def sentence(
 def fixed(action: str, active: str, passive: str, **options: Any) -> None:
     """Register an action whose sentence depends only on who acted. "{target}" in the texts is the event's target."""
     sentence(action, **options)(
-        lambda context: context.say(active.replace("{target}", context.event.target), passive.replace("{target}", context.event.target))
+        lambda context: context.by_actor(
+            active.replace("{target}", context.event.target), passive.replace("{target}", context.event.target)
+        )
     )
 
 
@@ -114,7 +116,7 @@ def matching_actions(text: str) -> list[str]:
 
 
 def describe(context: Context) -> str:
-    """Return the event's sentence. An action without one is described by its own words."""
+    """Return the event's sentence. An action without one is described by its code."""
     known = find(context.event.action)
     text = known.render(context) if known else _generic(context)
     reason = context.event.reason

@@ -1,4 +1,4 @@
-"""Sentences about access by the vendor's staff, and about their own work, which concerns no organization."""
+"""Sentences about access by the vendor's staff, and about internal work that concerns no organization."""
 
 from django.apps import apps
 
@@ -10,22 +10,22 @@ from .registry import Context, fixed, sentence
 @sentence("impersonation.started", kind=Kind.SUPPORT)
 def _started(context: Context) -> str:
     if context.after("allows_changes"):
-        return context.say(f"began to act as {context.event.target}", f"support began to act as {context.event.target}")
-    began = f"began to view the account as {context.event.target}"
-    return context.say(began, f"support {began}")
+        return context.by_actor(f"started acting as {context.event.target}", f"support started acting as {context.event.target}")
+    began = f"started viewing the account as {context.event.target}"
+    return context.by_actor(began, f"support {began}")
 
 
 @sentence("impersonation.ended", kind=Kind.SUPPORT)
 def _ended(context: Context) -> str:
     because = f" ({context.after('because')})" if context.after("because") and context.for_staff else ""
-    ended = f"ended the access as {context.event.target}{because}"
-    return context.say(ended, f"support {ended}")
+    ended = f"stopped viewing the account as {context.event.target}{because}"
+    return context.by_actor(ended, f"support {ended}")
 
 
 @sentence("staff.viewed", kind=Kind.INTERNAL, shown=False)
 def _viewed(context: Context) -> str:
     page = _page(context.event.target)
-    return context.say(f"viewed {page}", f"{page} was viewed")
+    return context.by_actor(f"viewed {page}", f"{page} was viewed")
 
 
 def _page(target: str) -> str:
@@ -40,7 +40,7 @@ def _page(target: str) -> str:
 
 @sentence("staff.refused", kind=Kind.INTERNAL, shown=False)
 def _refused(context: Context) -> str:
-    return context.say(f"was refused {context.event.target}", f"{context.event.target} was refused")
+    return context.by_actor(f"was denied access to {context.event.target}", f"access to {context.event.target} was denied")
 
 
 _WORK = {
@@ -48,12 +48,12 @@ _WORK = {
     "operator_alert.tested": ("sent a test alert", "A test alert was sent"),
     "alert_delivery.retried": ("retried the delivery of an alert", "The delivery of an alert was retried"),
     "catalog.published": ("published the catalog", "The catalog was published"),
-    "revenue.exported": ("exported figures of revenue", "Figures of revenue were exported"),
+    "revenue.exported": ("exported revenue figures", "Revenue figures were exported"),
     "email.retried": ("sent an email again", "An email was sent again"),
     "job.retried": ("retried the job {target}", "The job {target} was retried"),
     "job.canceled": ("canceled the job {target}", "The job {target} was canceled"),
-    "saved_view.shared": ("shared a view of a list", "A view of a list was shared"),
-    "saved_view.deleted": ("deleted a view of a list", "A view of a list was deleted"),
+    "saved_view.shared": ("shared a list view", "A list view was shared"),
+    "saved_view.deleted": ("deleted a list view", "A list view was deleted"),
 }
 for _action, (_active, _passive) in _WORK.items():
     fixed(_action, _active, _passive, kind=Kind.INTERNAL, shown=False)

@@ -16,12 +16,12 @@ def _amounts(context: Context) -> str:
 
 @sentence("usage.corrected", kind=Kind.USAGE)
 def _corrected(context: Context) -> str:
-    return context.say(f"took back {_amounts(context)} that had been counted", f"{_amounts(context)} that had been counted were taken back")
+    return context.by_actor(f"reduced the counted usage by {_amounts(context)}", f"The counted usage was reduced by {_amounts(context)}")
 
 
 @sentence("usage.credited", kind=Kind.USAGE)
 def _credited(context: Context) -> str:
-    return context.say(f"credited {_amounts(context)} in this period", f"{_amounts(context)} were credited in this period")
+    return context.by_actor(f"credited {_amounts(context)} in this period", f"A credit of {_amounts(context)} was added in this period")
 
 
 def _feature(context: Context) -> Any:
@@ -33,18 +33,18 @@ def _gauge_set(context: Context) -> str:
     value = context.after("value")
     former = context.before("value")
     change = f"from {former} to {value}" if former is not None else f"to {value}"
-    return context.say(f"set the number of {_feature(context)} {change}", f"The number of {_feature(context)} was set {change}")
+    return context.by_actor(f"set the number of {_feature(context)} {change}", f"The number of {_feature(context)} was set {change}")
 
 
 @sentence("usage.gauge_decreased", kind=Kind.INTERNAL, shown=False)
 def _gauge_decreased(context: Context) -> str:
-    return context.say(f"decreased the number of {_feature(context)}", f"The number of {_feature(context)} was decreased")
+    return context.by_actor(f"decreased the number of {_feature(context)}", f"The number of {_feature(context)} was decreased")
 
 
 fixed(
     "usage.hold_ended",
-    "ended a hold with less than it held",
-    "A hold was ended with less than it held",
+    "settled a hold for less than the held amount",
+    "A hold was settled for less than the held amount",
     kind=Kind.INTERNAL,
     shown=False,
 )

@@ -53,7 +53,7 @@ def _sentence(row: Adjustment, number: str, *, for_staff: bool) -> str:
     if row.status in _VOID:
         return f"A refund of {amount}{invoice} was started, but {status}{reason}."
     pending = " It has not arrived yet." if row.status == "pending" else ""
-    return f"{amount}{invoice} were refunded{reason}.{pending}"
+    return f"{amount}{invoice} was refunded{reason}.{pending}"
 
 
 SOURCE = AdjustmentSource()

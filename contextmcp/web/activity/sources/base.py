@@ -1,4 +1,4 @@
-"""What all sources share: streams of rows ordered by time, and their positions."""
+"""The base of all sources: streams of rows ordered by time, and their positions."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from contextmcp.web.activity.types import Entry, Kind, Query
 
 
 class Stream(IntEnum):
-    """The rows of one table at one of their times. The value is the order at equal times and part of cursors, so it never changes."""
+    """The rows of one table at one of their times. The value orders rows of equal time and is part of cursors, so it must not change."""
 
     AUDIT = 1
     REFUSAL = 2
@@ -48,7 +48,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Batch:
-    """The next items of a source, in order. If `reached` is set, the source has only read down to that time, and has more before it."""
+    """The next items of a source, in order. If `reached` is set, the source has read back to that time only, and has older items."""
 
     items: list[Item]
     reached: datetime | None = None
@@ -68,7 +68,7 @@ class Source:
         raise NotImplementedError
 
     def refer(self, row: Any, references: References) -> None:
-        """Add what the row's sentence names to `references`, so that it is read for all rows of the page at once."""
+        """Add the people and keys of the row's sentence to `references`, which are read for all rows of the page at once."""
 
     def describe(self, item: Item, query: Query, names: Names) -> Entry:
         """Return the item's entry."""

@@ -44,7 +44,7 @@ def _sentence(email: OutgoingEmail) -> str:
     if email.state == OutgoingEmail.State.SENT:
         return f"{message} was sent."
     if email.state == OutgoingEmail.State.FAILED:
-        return f"{message} could not be delivered and was given up after {email.attempts} attempts."
+        return f"{message} could not be delivered after {email.attempts} attempts."
     return f"{message} waits for delivery{f' after {email.attempts} attempts' if email.attempts else ''}."
 
 

@@ -10,7 +10,7 @@ from contextmcp.web.activity.types import Entry, Kind, Query
 
 from .base import Batch, Item, Source, Stream, items, newest
 
-# A newer action took the place of this one. Nothing failed.
+# Replaced by a newer action, so nothing failed.
 _SUPERSEDED = "superseded"
 
 

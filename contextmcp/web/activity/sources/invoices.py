@@ -42,7 +42,7 @@ def _sentence(stream: Stream, invoice: Invoice) -> str:
     if stream is Stream.INVOICE_PAID:
         if not invoice.total:
             return f"{name} had nothing to pay."
-        refunded = f" {format_amount(invoice.amount_refunded, invoice.currency)} were refunded later." if invoice.amount_refunded else ""
+        refunded = f" {format_amount(invoice.amount_refunded, invoice.currency)} was refunded later." if invoice.amount_refunded else ""
         return f"{name} was paid: {format_amount(invoice.amount_paid, invoice.currency)}.{refunded}"
     if stream is Stream.INVOICE_FAILED:
         attempts = invoice.attempt_count
