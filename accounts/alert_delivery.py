@@ -70,7 +70,7 @@ def attempt(channel: str, message_id: str, body: str) -> Attempt:
     try:
         return Attempt(post(url, headers, body.encode(), seconds=TIMEOUT_SECONDS))
     except AddressBlocked:
-        return Attempt(None, "The host does not have public addresses only.")
+        return Attempt(None, "The host resolves to an address that is not public.")
     except httpcore.TimeoutException:
         return Attempt(None, "The server did not answer in time.")
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError) as error:

@@ -49,7 +49,7 @@ def title(alert: OperatorAlert, event: str) -> str:
 def email_content(alert: OperatorAlert, event: str) -> EmailContent:
     """Return the email about an alert."""
     notes = {
-        RESOLVED: "You receive this email because the alert was open.",
+        RESOLVED: "You received the alert that is now resolved.",
         TEST: "You receive this email because a member of staff sent a test alert.",
     }
     repeated = "This email is repeated once a day while the problem continues."
@@ -58,7 +58,7 @@ def email_content(alert: OperatorAlert, event: str) -> EmailContent:
         paragraphs=(
             f"Details: {alert.message}",
             f"Organization: {alert.organization.name if alert.organization else '-'}",
-            *(() if event == TEST else ("docs/operations.md and docs/BILLING-SETUP.md say what to do.",)),
+            *(() if event == TEST else ("See docs/operations.md and docs/BILLING-SETUP.md for what to do.",)),
         ),
         label="View alerts",
         link=alerts_url(),

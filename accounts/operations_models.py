@@ -13,7 +13,7 @@ from contextmcp.common.ids import uuid7
 
 class WorkItemQuerySet(models.QuerySet["WorkItem"]):
     def open(self, *, at: datetime) -> Self:
-        """Return the items that need a person at `at`: neither closed nor snoozed."""
+        """Return the items that are open at `at`: neither closed nor snoozed."""
         return self.filter(Q(snoozed_until=None) | Q(snoozed_until__lte=at), closed_at=None)
 
     def snoozed(self, *, at: datetime) -> Self:
@@ -45,7 +45,7 @@ class SavedView(models.Model):
 
 
 class WorkItem(models.Model):
-    """A problem that needs a person, identified by its kind and object. The back office finds it and closes it when it has ended.
+    """A problem that staff must handle, identified by its kind and object. The back office finds it and closes it when it has ended.
 
     `occurrence` identifies what happened to the object last. A closed item opens again when it happens another time.
     """

@@ -57,7 +57,7 @@ class PlanMigrationAdmin(ReadOnlyAdmin):
     @confirmed_action(
         "Stop the move",
         permission="billing.add_planmigration",
-        effect="Subscribers that are not moved yet keep their version. The move can be continued.",
+        effect="Subscribers that have not been moved keep their version. You can continue the move later.",
         done=("move stopped", "moves stopped"),
     )
     def stop(self, request: HttpRequest, migration: PlanMigration, reason: str) -> None:
@@ -66,7 +66,7 @@ class PlanMigrationAdmin(ReadOnlyAdmin):
     @confirmed_action(
         "Continue the move",
         permission="billing.add_planmigration",
-        effect="Waiting subscribers are moved, and those that failed are tried again.",
+        effect="Pending subscribers are moved, and failed ones are retried.",
         done=("move continued", "moves continued"),
     )
     def resume(self, request: HttpRequest, migration: PlanMigration, reason: str) -> None:

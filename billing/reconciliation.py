@@ -37,7 +37,7 @@ from .overage import meter_totals
 from .sync.customer import sync_customer
 
 log = structlog.get_logger(__name__)
-DRIFTS = Metric("billing_drift_total", "Differences to Stripe found by reconciliation", ["kind"])
+DRIFTS = Metric("billing_drift_total", "Differences from Stripe found by reconciliation", ["kind"])
 # The windows of two runs overlap by an hour. The first window is 29 days, because Stripe keeps events for 30 days.
 OVERLAP = timedelta(hours=1)
 FIRST_WINDOW = timedelta(days=29)
@@ -45,7 +45,7 @@ FIRST_WINDOW = timedelta(days=29)
 # with an error; the next run resumes with that customer.
 BACKOFF_SECONDS = (1, 2, 4, 8, 16, 32)
 ERROR_LENGTH = 500
-# The progress of a run is stored after so many customers.
+# The progress of a run is stored after this many customers.
 PROGRESS_EVERY = 20
 
 

@@ -78,6 +78,4 @@ class GrantTakesAway(Conflict):
     """A grant of staff would give a paying customer less than they pay for. Details: `features` (names)."""
 
     code = "grant_takes_away"
-    message = (
-        "This plan includes less than the customer pays for. Give free days, a discount or a credit, or override single limits instead."
-    )
+    message = "This plan includes less than the customer pays for. Add free days, a discount or credit, or override single limits instead."

@@ -56,7 +56,7 @@ class _ValueField(forms.JSONField):
 
     def to_python(self, value: Any) -> Any:
         if isinstance(value, str) and len(value) > MAX_VALUE_LENGTH:
-            raise forms.ValidationError("Enter a whole number, true or false.")
+            raise forms.ValidationError("Enter a whole number, true, or false.")
         return super().to_python(value)
 
     def bound_data(self, data: Any, initial: Any) -> Any:

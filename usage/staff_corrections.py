@@ -27,7 +27,7 @@ Change = Literal["reduce", "add", "credit"]
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A change of `amount` units of a quota in the usage month that contains `at`; by default the present one."""
+    """A change of `amount` units of a quota in the usage month that contains `at`; by default the current one."""
 
     feature: str
     change: Change
@@ -61,7 +61,7 @@ def quotas() -> list[str]:
 
 
 def usage_at(organization: Organization, feature: str, at: datetime | None = None) -> PeriodUsage:
-    """Return the use of a quota in the usage month that contains `at`, by the present plan. Raises `UnknownFeature`."""
+    """Return the use of a quota in the usage month that contains `at`, by the current plan. Raises `UnknownFeature`."""
     entitlement = EntitlementsManager(organization).require(feature)
     period = entitlement.period(at or now(organization))
     counter = UsageCounter.objects.filter(organization=organization, feature=feature, period_start=period.start).first()

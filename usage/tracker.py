@@ -57,7 +57,7 @@ class UsageTracker:
         return self.authorize(Request([Item(feature, amount)]), idempotency_key).answer
 
     def hold(self, feature: str, amount: int, *, seconds: int = DEFAULT_HOLD_SECONDS, idempotency_key: str | None = None) -> Authorized:
-        """Reserve `amount` units, to be settled or released within `seconds`. Raises what `authorize` raises."""
+        """Reserve `amount` units, to be settled or released within `seconds`. Raises the errors of `authorize`."""
         return self.authorize(Request([Item(feature, amount)], hold_seconds=seconds), idempotency_key)
 
     def authorize(self, request: Request, idempotency_key: str | None = None) -> Authorized:

@@ -1,4 +1,4 @@
-"""Start and end periods in which staff view the product as a member of an organization."""
+"""Start and end impersonation: staff view the product as a member of an organization."""
 
 from django.db import transaction
 
@@ -13,10 +13,10 @@ CHANGES_PERMISSION = "accounts.impersonate_with_changes"
 
 
 def start(staff: User, membership: Membership, reason: str, *, allows_changes: bool = False) -> Impersonation:
-    """Start viewing as the member for `MAX_IMPERSONATION`. An earlier period of the same member of staff ends.
+    """Start viewing as the member for `MAX_IMPERSONATION`. An open impersonation by the same staff member is ended first.
 
     Raises:
-        PermissionDenied: the staff member lacks the permission, or the second one that changes require.
+        PermissionDenied: the staff member lacks the permission to impersonate, or to make changes while impersonating.
         NotImpersonatable: the member is staff, inactive, or of a closed organization.
     """
     if not staff.is_staff or not staff.has_perm(PERMISSION) or (allows_changes and not staff.has_perm(CHANGES_PERMISSION)):
@@ -50,7 +50,7 @@ def start(staff: User, membership: Membership, reason: str, *, allows_changes: b
 
 
 def end(impersonation: Impersonation, because: str) -> None:
-    """End the period and audit why ("stopped", "signed out", "expired"). Nothing happens if it has ended already."""
+    """End the period and audit why ("stopped", "signed out", "expired"). Idempotent."""
     with transaction.atomic():
         if not Impersonation.objects.filter(pk=impersonation.pk, ended_at=None).update(ended_at=now()):
             return
@@ -64,7 +64,7 @@ def end(impersonation: Impersonation, because: str) -> None:
 
 
 def active(impersonation_id: str, staff: User) -> tuple[Impersonation, Membership] | None:
-    """Return the period with its member while it may continue. Otherwise end it and return None."""
+    """Return the impersonation with its member if it is still allowed. Otherwise end it and return None."""
     row = Impersonation.objects.select_related("staff", "user", "organization").filter(pk=impersonation_id, staff=staff).first()
     if row is None or row.ended_at is not None:
         return None
@@ -80,7 +80,7 @@ def active(impersonation_id: str, staff: User) -> tuple[Impersonation, Membershi
 
 
 def end_expired() -> int:
-    """End the periods that expired without a request, such as after the browser was closed. Return their number."""
+    """End impersonations that expired without a further request, for example after the browser was closed. Return their number."""
     rows = list(Impersonation.objects.select_related("staff", "user", "organization").filter(ended_at=None, expires_at__lte=now())[:1000])
     for row in rows:
         end(row, "expired")

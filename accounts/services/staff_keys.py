@@ -1,4 +1,4 @@
-"""Changes of many API keys by staff: revoke all of them, or give them to another member."""
+"""Bulk changes of API keys by staff: revoke all of them, or reassign them to another member."""
 
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from contextmcp.common.errors import NotFound
 
 from .organizations import locked
 
-# The audit event names so many keys. Their number is always exact.
+# The audit event lists at most this many keys. Their number is always exact.
 NAMED_KEYS = 100
 
 
@@ -35,7 +35,7 @@ def revoke_all_keys(organization: Organization, actor: User, *, reason: str) -> 
 def reassign_keys(organization: Organization, actor: User, key_ids: list[UUID], membership_id: UUID, *, reason: str) -> int:
     """Make a member the creator of keys, whose scopes that member's role then limits. Return the number of keys.
 
-    Keys of a member who left work again. Their text does not change, so whoever has it can use them. Raises `NotFound` for an unknown
+    Keys of a former member work again. The keys do not change, so anyone with a copy can use them. Raises `NotFound` for an unknown
     member, and `NoKeysSelected` if all keys are revoked or already belong to the member.
     """
     with transaction.atomic():

@@ -12,7 +12,7 @@ from django.db.models.functions import Now
 
 
 class SubscriptionChange(models.Model):
-    """What a subscription bills from `effective_at` until its next change. Append-only; the sync writes it.
+    """The recurring charges of a subscription from `effective_at` until its next change. Append-only; the sync writes it.
 
     `effective_at` is the time of the event at Stripe, by the organization's clock, with microseconds that keep the order within a second.
     Rows of one subscription are ordered by it and `id`. When an event of a recorded second arrives late, all events of that second are

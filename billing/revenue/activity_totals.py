@@ -1,4 +1,4 @@
-"""Sum organizations and usage by day."""
+"""Calculate daily totals of organizations and usage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Append what subscriptions bill to the log of changes, in the transaction of the sync.
+"""Append changes of recurring charges to the change log, in the transaction of the sync.
 
 Events state when a change occurred, whenever and in whatever order they arrive, so the log of past days is completed by late events. What
 no event has reported yet is taken from the fetched subscriptions and dated at the sync.

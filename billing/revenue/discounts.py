@@ -1,4 +1,4 @@
-"""Find the discounts that an event of a subscription names. Events contain their ids only."""
+"""Find the discounts of a subscription's event. Events contain only their IDs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 CREATED = "customer.discount.created"
 
 
-# Without a duration, a discount is not known yet: its event has not arrived.
+# A discount without a duration is a placeholder: the event that describes it has not arrived.
 UNKNOWN: dict[str, Any] = {"duration": None}
 
 
@@ -32,7 +32,7 @@ class KnownDiscounts:
             self._add(each for each in document.get("discounts") or [] if isinstance(each, Mapping))
 
     def of(self, document: Document) -> list[dict[str, Any]]:
-        """Return the discounts of a subscription in order. One that cannot be found is logged, and reduces nothing until it is known."""
+        """Return the discounts of a subscription in order. One that cannot be found is logged and has no effect until its event arrives."""
         ids = [reference_id(each) for each in document.get("discounts") or []]
         if unknown := [each for each in ids if each not in self._known]:
             self._find(unknown)

@@ -10,7 +10,7 @@ Payload = Mapping[str, Any]
 
 
 def in_order(events: Iterable[Payload]) -> list[Payload]:
-    """Return the events that one object had within one second in the order in which they occurred.
+    """Return the events of one object within one second, in the order in which they occurred.
 
     An event states the previous values of what it changed, so it follows the event whose object has these values.
     """
@@ -26,7 +26,7 @@ def in_order(events: Iterable[Payload]) -> list[Payload]:
 
 
 def in_effect(changes: Iterable[SubscriptionChange]) -> list[SubscriptionChange]:
-    """Return the changes of one subscription that count, from all that the log has, in order: the last revision of each second."""
+    """Return the effective changes of one subscription in order: of each second, only its last revision in the log."""
     result: list[SubscriptionChange] = []
     ordered = sorted(changes, key=lambda change: (change.effective_at, change.pk))
     for _, group in groupby(ordered, key=lambda change: change.effective_at.replace(microsecond=0)):
@@ -66,7 +66,7 @@ def _with_values(actual: Mapping[str, Any], values: Mapping[str, Any]) -> dict[s
 
 
 def _follows(event: Payload, before: Mapping[str, Any]) -> bool:
-    """Return whether what the event changed had its previous values in `before`."""
+    """Return whether the event's previous values match the object in `before`."""
     previous = event["data"].get("previous_attributes")
     return bool(previous) and _has_values(before, previous)
 

@@ -1,4 +1,4 @@
-"""Bring the daily figures up to date, regularly or for any range of past days."""
+"""Recalculate the daily figures, periodically or for any range of past days."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FIRST_DAYS = 60
 
 
 def today() -> date:
-    """Return the current day (UTC). Its figures are those until now."""
+    """Return the current day (UTC), whose figures are still incomplete."""
     return now().astimezone(UTC).date()
 
 
@@ -40,7 +40,7 @@ def rebuild_days(first: date, last: date) -> date:
     If a snapshot before `first` differs, the totals from there until today are replaced as well. Returns the first day replaced.
 
     Raises:
-        RevenueRebuildInProgress: another process rebuilds.
+        RevenueRebuildInProgress: another process is rebuilding the figures.
     """
     with transaction.atomic():
         _lock()

@@ -35,7 +35,7 @@ class Period:
 
     @property
     def before(self) -> Period:
-        """Return the period of the same length that ends before this one."""
+        """Return the previous period of the same length."""
         return Period(self.first - self.length * DAY, self.first - DAY)
 
     def days(self) -> Iterator[date]:
@@ -118,7 +118,7 @@ def currencies() -> list[str]:
 
 
 def revenue_days(currency: str, period: Period) -> dict[date, RevenueDay]:
-    """Return the stored days of this period and of the one before."""
+    """Return the stored days of this period and of the previous one."""
     rows = RevenueDay.objects.filter(currency=currency, day__range=(period.before.first, period.last))
     return {row.day: row for row in rows}
 
@@ -184,12 +184,12 @@ def plan_figures(currency: str, day: date) -> list[PlanFigures]:
 
 
 def organization_days(period: Period) -> dict[date, OrganizationDay]:
-    """Return the stored days of this period and of the one before."""
+    """Return the stored days of this period and of the previous one."""
     return OrganizationDay.objects.in_bulk([*period.before.days(), *period.days()])
 
 
 def usage_days(period: Period) -> dict[str, dict[date, int]]:
-    """Return the usage of each feature by day, in this period and in the one before."""
+    """Return the usage of each feature by day, in this period and in the previous one."""
     usage: dict[str, dict[date, int]] = {}
     rows = UsageDay.objects.filter(tool="", day__range=(period.before.first, period.last))
     for feature, day, amount in rows.values_list("feature", "day", "amount"):

@@ -113,7 +113,7 @@ def _rebuild_batch(subscription_ids: list[str], plans: dict[int, tuple[str, int]
 
 
 def first_difference(former: Sequence[RevenueSnapshot], rows: Sequence[RevenueSnapshot]) -> date | None:
-    """Return the first day on which two calculations of one subscription differ, or None. Both are in order."""
+    """Return the first day on which two calculations of one subscription differ, or None. Both lists are sorted by day."""
     for old, new in zip_longest(former, rows):
         if old is None or new is None:
             only = new or old

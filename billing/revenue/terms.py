@@ -1,4 +1,4 @@
-"""What a subscription bills, and its recurring revenue at a time. Pure functions: no clock, database or network."""
+"""The recurring charges of a subscription, and its recurring revenue at a time. Pure functions without clock, database or network."""
 
 from __future__ import annotations
 

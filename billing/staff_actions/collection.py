@@ -1,4 +1,4 @@
-"""Pause and resume the collection of payments (https://docs.stripe.com/billing/subscriptions/pause-payment). The plan stays in effect."""
+"""Pause and resume payment collection (https://docs.stripe.com/billing/subscriptions/pause-payment). The plan stays in effect."""
 
 from datetime import datetime
 from typing import Any
@@ -14,14 +14,14 @@ from billing.subscriptions.resolve_plan_change import require_active_subscriptio
 from .execute import StaffRequest, execute, parameters_of
 
 BEHAVIORS = {
-    "void": "Void them: the customer does not pay for this time",
+    "void": "Void them: the customer is not charged for this time",
     "keep_as_draft": "Keep them as drafts: staff decide later",
     "mark_uncollectible": "Mark them as uncollectible",
 }
 
 
 def pause_collection(organization: Organization, behavior: str, resumes_at: datetime | None, request: StaffRequest) -> None:
-    """Pause collection until `resumes_at`, or until staff resume it (None). Raises `NoSubscription`, `NothingToChange`."""
+    """Pause payment collection until `resumes_at`, or until staff resume it (None). Raises `NoSubscription`, `NothingToChange`."""
     pause: dict[str, Any] = {"behavior": behavior}
     if resumes_at:
         pause["resumes_at"] = int(resumes_at.timestamp())
@@ -29,7 +29,7 @@ def pause_collection(organization: Organization, behavior: str, resumes_at: date
 
 
 def resume_collection(organization: Organization, request: StaffRequest) -> None:
-    """Resume collection now. Invoices that were voided or kept as drafts are not collected. Raises `NoSubscription`, `NothingToChange`."""
+    """Resume payment collection now. Invoices from the pause are not collected. Raises `NoSubscription`, `NothingToChange`."""
     _set(organization, "resume_collection", None, request)
 
 
@@ -37,7 +37,7 @@ def _set(organization: Organization, kind: str, pause: dict[str, Any] | None, re
     def prepare() -> dict[str, Any]:
         state = require_active_subscription(organization)
         if pause is None and not state.collection_paused:
-            raise NothingToChange("The collection of payments is not paused.")
+            raise NothingToChange("Payment collection is not paused.")
         return {
             "subscription": state.stripe_subscription_id,
             "customer": state.stripe_customer_id,

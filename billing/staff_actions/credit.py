@@ -16,7 +16,7 @@ from .execute import StaffRequest, execute, parameters_of
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """The customer's credit in minor units of `currency`. Negative: the customer owes it."""
+    """The customer's credit in minor units of `currency`. A negative amount is owed by the customer."""
 
     amount: int
     currency: str
@@ -32,7 +32,7 @@ def current_credit(organization: Organization) -> Credit:
 
 
 def currency_of(organization: Organization) -> str:
-    """Return the currency that the organization pays in: that of its customer, or else of its latest subscription, or else USD."""
+    """Return the organization's currency: that of its Stripe customer, otherwise of its latest subscription, otherwise USD."""
     account = BillingAccount.objects.filter(organization=organization).first()
     latest = SubscriptionState.objects.filter(organization=organization).exclude(currency="").first()
     return (account.currency if account else "") or (latest.currency if latest else "usd")
@@ -77,4 +77,4 @@ def check_removal(credit: Credit, amount: int) -> None:
     """Raise `AmountTooHigh` if `amount` is negative and removes more credit than there is."""
     if amount < 0 and -amount > max(credit.amount, 0):
         available = format_amount(max(credit.amount, 0), credit.currency)
-        raise AmountTooHigh(f"The customer has {available} of credit. No more can be removed.", maximum=max(credit.amount, 0))
+        raise AmountTooHigh(f"The customer has {available} of credit. You cannot remove more than that.", maximum=max(credit.amount, 0))

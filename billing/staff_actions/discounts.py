@@ -1,4 +1,4 @@
-"""Discounts of staff: a coupon on the subscription at Stripe (https://docs.stripe.com/billing/subscriptions/coupons)."""
+"""Discounts given by staff: a coupon on the subscription at Stripe (https://docs.stripe.com/billing/subscriptions/coupons)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +12,12 @@ from billing.subscriptions.resolve_plan_change import require_active_subscriptio
 
 from .execute import StaffRequest, execute, parameters_of
 
-DURATIONS = {"once": "The next invoice only", "repeating": "A number of months", "forever": "All future invoices"}
+DURATIONS = {"once": "Next invoice only", "repeating": "Multiple months", "forever": "All future invoices"}
 
 
 @dataclass(frozen=True, slots=True)
 class Discount:
-    """A discount to give: either `percent_off` or `amount_off` (minor units), for `months` if the duration is repeating.
+    """A discount to add: either `percent_off` or `amount_off` (minor units), for `months` if the duration is repeating.
 
     A `coupon` that exists at Stripe is used instead of a new one.
     """
@@ -30,7 +30,7 @@ class Discount:
 
 
 def give_discount(organization: Organization, discount: Discount, request: StaffRequest) -> None:
-    """Add a discount to the subscription. Those that it has are kept.
+    """Add a discount to the subscription. Existing discounts are kept.
 
     Raises `NoSubscription`, and a `PromotionCodeRefused` if the coupon does not exist or cannot be redeemed.
     """
@@ -68,7 +68,7 @@ def give_discount(organization: Organization, discount: Discount, request: Staff
 
 
 def end_discounts(organization: Organization, request: StaffRequest) -> None:
-    """Remove all discounts of the subscription. Invoices that exist keep theirs. Raises `NoSubscription`."""
+    """Remove all discounts of the subscription. Existing invoices are not changed. Raises `NoSubscription`."""
 
     def prepare() -> dict[str, Any]:
         state = require_active_subscription(organization)

@@ -1,4 +1,4 @@
-"""Execute a change of staff at Stripe once, audit it, and sync the customer."""
+"""Execute a change that staff requested at Stripe exactly once, audit it, and sync the customer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class StaffRequest:
-    """A confirmed request of staff. `id` is the id of its `BillingAction`, and the idempotency key at Stripe."""
+    """A change that staff confirmed. `id` is the ID of its `BillingAction` and the idempotency key at Stripe."""
 
     actor: User
     reason: str
@@ -36,7 +36,7 @@ def is_started(organization: Organization, request_id: UUID) -> bool:
 
 
 def parameters_of(organization: Organization, request: StaffRequest, kind: str, prepare: Callable[[], Values]) -> Values:
-    """Return the parameters of a request that was begun before, or those that `prepare` returns for a new one.
+    """Return the stored parameters of a started request, or those that `prepare` returns for a new one.
 
     Raises `StaffActionFailed` if the id is that of another request. The id comes from a form, where it can be replaced.
     """

@@ -59,11 +59,11 @@ def refundable_payment(invoice: Invoice) -> RefundablePayment:
 
 
 def check_amount(payment: RefundablePayment, amount: int | None) -> int:
-    """Return the amount to refund, by default all that is left. Raises `NotRefundable`, `AmountTooHigh`."""
+    """Return the amount to refund, by default all that can still be refunded. Raises `NotRefundable`, `AmountTooHigh`."""
     if payment.refundable <= 0:
-        raise NotRefundable("This payment was already refunded completely.")
+        raise NotRefundable("This payment was already fully refunded.")
     if amount is not None and amount > payment.refundable:
-        text = f"At most {format_amount(payment.refundable, payment.currency)} of this payment can be refunded."
+        text = f"At most {format_amount(payment.refundable, payment.currency)} can be refunded for this payment."
         raise AmountTooHigh(text, maximum=payment.refundable)
     return payment.refundable if amount is None else amount
 
@@ -78,7 +78,7 @@ def cancels_subscription(invoice: Invoice, payment: RefundablePayment, amount: i
 
 
 def refund_invoice(invoice: Invoice, amount: int | None, stripe_reason: str, request: StaffRequest) -> int:
-    """Refund `amount` minor units of the invoice's payment, by default all that is left. Return the amount.
+    """Refund `amount` minor units of the invoice's payment, by default all that can still be refunded. Return the amount.
 
     Raises `NotRefundable`, `AmountTooHigh`, and a `StripeRejected` such as that of a disputed payment.
     """

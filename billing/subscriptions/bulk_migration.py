@@ -108,7 +108,7 @@ def _queue_chunk(migration_id: UUID) -> bool:
 
 
 def migrate_item(item_id: int, is_final: Callable[[Exception], bool]) -> None:
-    """Move one subscriber, unless that is done or the move was stopped.
+    """Move one subscriber. Does nothing if this was already done or the move was stopped.
 
     Errors are raised, so that the job is repeated, until `is_final` returns True for one; then the subscriber has failed.
     """
@@ -140,7 +140,7 @@ def _settle(item: PlanMigrationItem, state: PlanMigrationItem.State, note: str) 
 
 
 def stop(migration: PlanMigration, actor: User, reason: str) -> None:
-    """Stop a move. Jobs that are running finish; those that are queued do nothing. Raises `MigrationFinished`."""
+    """Stop a move. Running jobs finish; queued jobs do nothing. Raises `MigrationFinished`."""
     with transaction.atomic():
         row = PlanMigration.objects.select_for_update(of=("self",)).select_related("to_version").get(pk=migration.pk)
         if row.finished_at or row.stopped_at:
@@ -152,7 +152,7 @@ def stop(migration: PlanMigration, actor: User, reason: str) -> None:
 
 
 def resume(migration: PlanMigration, actor: User, reason: str) -> None:
-    """Continue a stopped move, and repeat the subscribers that failed. Raises `MigrationFinished` if nothing is left to do."""
+    """Continue a stopped move, and retry the subscribers that failed. Raises `MigrationFinished` if nothing is left to do."""
     with transaction.atomic():
         row = PlanMigration.objects.select_for_update(of=("self",)).select_related("to_version").get(pk=migration.pk)
         before = {"state": row.state, "failed": row.failed}

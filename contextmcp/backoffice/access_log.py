@@ -1,4 +1,4 @@
-"""Audit which personal data staff opened, and what was refused to them and to customers in the admin.
+"""Audit which personal data staff opened, and the requests to the admin that were denied.
 
 Both cost one INSERT after the response was made, and never fail the request.
 """
@@ -50,7 +50,7 @@ class StaffAccessMiddleware:
         return response
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
-        """Note an action of a list that the user may not run. The list answers it with a message, not with 403."""
+        """Record a list action that the user may not run. Django answers it with a message instead of status 403."""
         model_admin = getattr(view, "model_admin", None)
         # Elsewhere the body is not read: other views parse it themselves, and refuse media types that `request.POST` accepts.
         if request.method != "POST" or model_admin is None:

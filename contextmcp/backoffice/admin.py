@@ -44,7 +44,7 @@ class JobAdmin(ReadOnlyAdmin):
     @confirmed_action(
         "Retry the job",
         permission="accounts.operate_jobs",
-        effect="These jobs run again as soon as a worker is free.",
+        effect="These jobs will run again as soon as a worker is available.",
         done=("job queued", "jobs queued"),
     )
     def retry(self, request: HttpRequest, job: ProcrastinateJob, reason: str) -> None:
@@ -56,7 +56,7 @@ class JobAdmin(ReadOnlyAdmin):
     @confirmed_action(
         "Cancel the job",
         permission="accounts.operate_jobs",
-        effect="These jobs will not run. Their work, such as ending a subscription at Stripe, is not done until a new job is queued.",
+        effect="These jobs will not run. Their work, such as canceling a subscription, will not be done until a new job is queued.",
         done=("job canceled", "jobs canceled"),
     )
     def cancel(self, request: HttpRequest, job: ProcrastinateJob, reason: str) -> None:
@@ -77,7 +77,7 @@ class OutgoingEmailAdmin(ReadOnlyAdmin):
     @confirmed_action(
         "Send again now",
         permission="common.change_outgoingemail",
-        effect="Delivery of these messages is retried within seconds. Messages that were sent or given up cannot be sent again.",
+        effect="Delivery of these messages is retried within seconds. Sent and failed messages cannot be sent again.",
         done=("message queued", "messages queued"),
         max_rows=1000,
     )

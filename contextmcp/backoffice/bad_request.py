@@ -1,4 +1,4 @@
-"""Answer invalid input to the admin with 400. Django's admin does not validate IDs and filters and would raise a 500."""
+"""Return 400 for invalid input in the admin. Django's admin does not validate IDs and filters, which would cause a 500."""
 
 from collections.abc import Callable
 

@@ -31,7 +31,7 @@ class WorkItemClosed(Conflict):
 
 class WorkItemOpen(Conflict):
     code = "work_item_open"
-    message = "This item is open."
+    message = "This item is already open."
 
 
 class ImpersonationReadOnly(DomainError):
@@ -40,7 +40,9 @@ class ImpersonationReadOnly(DomainError):
     message = "You are viewing this account"
 
     def __init__(self) -> None:
-        super().__init__("Nothing was changed: you view this account read-only. Stop viewing as the member to work in the admin.")
+        super().__init__(
+            "Nothing was changed. You are viewing this account in read-only mode. Stop viewing as the member to make changes in the admin."
+        )
 
 
 class ImpersonationUnavailable(DomainError):

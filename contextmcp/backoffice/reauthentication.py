@@ -1,4 +1,4 @@
-"""Require staff to authenticate again before changes of money and rights, and keep the form that they posted.
+"""Require staff to reauthenticate before changes to payments and permissions, and keep the submitted form.
 
 After allauth's page the browser opens `continue_form`, which shows a button that sends the kept form to its URL. Sending it from there is a
 normal request: all middleware and the CSRF check run again, which they do not when allauth repeats a request itself.
@@ -61,7 +61,7 @@ def reauthentication_url(request: HttpRequest, back: str) -> str:
     else:
         methods = get_adapter().get_reauthentication_methods(request.user)
         if not methods:
-            raise PermissionDenied("Set a password or a second factor first.")
+            raise PermissionDenied("Set a password or set up two-factor authentication first.")
         page = methods[0]["url"]
     return f"{page}?{urlencode({'next': back})}"
 
@@ -77,7 +77,7 @@ def _keep_form(request: HttpRequest) -> bool:
 @require_safe
 @staff_page(None)
 def continue_form(request: HttpRequest) -> HttpResponse:
-    """Show a button that sends the kept form. The form is removed from the session, and expires with the authentication."""
+    """Show a button that resubmits the kept form. The form is removed from the session and expires with the authentication."""
     form: dict[str, Any] | None = request.session.pop(SESSION_FORM, None)
     if form is None or form["user"] != request.user.pk or form["at"] < time.time() - MAX_AGE.total_seconds():
         return HttpResponseRedirect(reverse("admin:index"))

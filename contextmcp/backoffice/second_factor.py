@@ -1,4 +1,4 @@
-"""Require a recent second factor of staff in the admin."""
+"""Require staff to have verified a second factor recently before they open the admin."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,7 +19,7 @@ _FACTORS = [Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN]
 
 
 class StaffSecondFactorMiddleware:
-    """Redirects staff without a second factor to set one up, and staff whose last proof is too old to authenticate again."""
+    """Redirects staff without a second factor to the setup page, and staff whose verification has expired to reauthentication."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -36,7 +36,9 @@ class StaffSecondFactorMiddleware:
         if not (user.is_authenticated and user.is_active and user.is_staff) or match.url_name in {"logout", "stop-impersonation"}:
             return None
         if not is_mfa_enabled(user, _FACTORS):
-            messages.warning(request, "Staff need a second factor. Set up an authenticator app or a passkey, then open the admin again.")
+            messages.warning(
+                request, "Staff must use two-factor authentication. Set up an authenticator app or a passkey, then open the admin again."
+            )
             return HttpResponseRedirect(reverse("mfa_index"))
         if not is_recent(request, MAX_AGE):
             path = request.get_full_path() if request.method == "GET" else reverse("admin:index")

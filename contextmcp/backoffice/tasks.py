@@ -12,7 +12,7 @@ from .work_queue import collect
 @app.periodic(cron="* * * * *")
 @app.task(name="backoffice.collect_work", queue="maintenance", queueing_lock="backoffice.collect_work", lock="backoffice.collect_work")
 def collect_work(timestamp: int) -> None:
-    """Find the problems that need a person."""
+    """Find the problems that staff must handle."""
     collect.collect(timestamp // 60)
 
 
@@ -21,7 +21,7 @@ def collect_work(timestamp: int) -> None:
     name="backoffice.evaluate_alerts", queue="maintenance", queueing_lock="backoffice.evaluate_alerts", lock="backoffice.evaluate_alerts"
 )
 def evaluate_alerts(timestamp: int) -> None:
-    """Open alerts whose condition holds, and resolve those whose condition has ended."""
+    """Open an alert for each condition that holds, and resolve those whose condition has ended."""
     evaluate()
 
 

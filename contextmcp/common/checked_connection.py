@@ -1,4 +1,4 @@
-"""Connections to addresses that others chose: checked when they are made, and given up at a time.
+"""Connections to addresses that customers chose. The address is checked at connection time, and a deadline applies.
 
 The host is resolved once, all its addresses are checked, and the connection is made to one of them, which prevents DNS rebinding. Redirects
 and proxies are not followed, because the caller uses httpcore directly.
@@ -19,7 +19,7 @@ _PHASE_SECONDS = {"connect": 5.0, "read": 5.0, "write": 5.0, "pool": 5.0}
 
 
 class DeadlineStream(httpcore.NetworkStream):
-    """A connection that is given up at a time. Without it, a server that sends a byte each second would keep a thread for hours."""
+    """A connection with a deadline. Without it, a server that sends a byte each second would keep a thread for hours."""
 
     def __init__(self, inner: httpcore.NetworkStream, deadline: float) -> None:
         self._inner, self._deadline = inner, deadline
@@ -49,7 +49,7 @@ class DeadlineStream(httpcore.NetworkStream):
 
 
 class CheckedBackend(httpcore.NetworkBackend):
-    """A network backend that connects only to addresses it has resolved and checked itself, until a time."""
+    """A network backend that connects only to addresses it has resolved and checked itself, until a deadline."""
 
     def __init__(self, deadline: float) -> None:
         self._inner, self._deadline = httpcore.SyncBackend(), deadline

@@ -1,4 +1,4 @@
-"""What a grant or an override of staff would change, without writing anything."""
+"""Calculate what a grant or an override by staff would change, without writing anything."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,14 +18,14 @@ _NEWEST = 2**63
 
 @dataclass(frozen=True, slots=True)
 class EntitlementChange:
-    """The entitlements now, and as they would be after the change."""
+    """The current entitlements, and those after the change."""
 
     before: Entitlements
     after: Entitlements
 
     @property
     def changed_features(self) -> list[tuple[FeatureEntitlement | None, FeatureEntitlement | None]]:
-        """Return the features whose value differs, as pairs of before and after. None: the plan does not know the feature."""
+        """Return the features whose value differs, as pairs of before and after. A value is None if the plan does not have the feature."""
         names = dict.fromkeys([*self.before.features, *self.after.features])
         pairs = [(self.before.features.get(name), self.after.features.get(name)) for name in names]
         return [(old, new) for old, new in pairs if old is None or new is None or (old.enabled, old.limit) != (new.enabled, new.limit)]

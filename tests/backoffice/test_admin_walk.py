@@ -252,7 +252,7 @@ def test_every_view_of_the_back_office_is_a_page_of_staff():
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.usefixtures("light")
 def test_every_view_requires_its_permission_and_refusals_are_audited(who, owner, member):
-    """A view without a permission of its own may refuse what it shows, as the page of an action does."""
+    """A view without its own permission may check one while rendering, as an action's page does."""
     client = client_of(who, owner)
     recorded, refused = changes(), set()
     for pattern in backoffice_urls.urlpatterns:

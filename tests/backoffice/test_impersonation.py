@@ -84,7 +84,7 @@ def test_the_form_names_the_member_and_requires_a_reason(client, support, owner)
 
 
 def test_the_staff_members_session_comes_back(client, support, owner, admin):
-    """It keeps its sign-in, gets another key on each change, and what was stored meanwhile is deleted."""
+    """It stays signed in, its key is rotated on each change, and data stored during the impersonation is deleted."""
     other = MembershipFactory(user=support, organization=OrganizationFactory(name="Own"))
     client.force_login(support)
     session = client.session

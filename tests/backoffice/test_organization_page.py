@@ -245,7 +245,7 @@ def test_the_page_accepts_no_form(staff, acme):
 
 
 @pytest.fixture
-def large(acme, owner):
+def large_organization(acme, owner):
     """Give Acme 500 members, 1,000 keys and 1,200 audit events."""
     users = User.objects.bulk_create(User(email=f"m{number}@large.example") for number in range(500))
     Membership.objects.bulk_create(Membership(organization=acme, user=user) for user in users)
@@ -256,20 +256,20 @@ def large(acme, owner):
 
 
 @pytest.mark.parametrize("role", ["viewer", "owner"])
-def test_a_large_organization_takes_few_queries(large, sign_in, role, django_assert_max_num_queries):
+def test_a_large_organization_takes_few_queries(large_organization, sign_in, role, django_assert_max_num_queries):
     user = User.objects.create_superuser("root@example.com", "x") if role == "owner" else UserFactory(is_staff=True)
     if role != "owner":
         user.groups.add(Group.objects.get(name=role))
     client = sign_in(user)
     with django_assert_max_num_queries(30):
-        assert client.get(url_of(large)).status_code == 200
+        assert client.get(url_of(large_organization)).status_code == 200
     for name in SECTIONS:
         with django_assert_max_num_queries(30):
-            assert client.get(section_url(large, name), headers=HTMX).status_code == 200
+            assert client.get(section_url(large_organization, name), headers=HTMX).status_code == 200
 
 
-def test_long_lists_show_ten_rows_and_link_to_all(large, staff):
-    shown = staff.get(section_url(large, "access"), headers=HTMX)
+def test_long_lists_show_ten_rows_and_link_to_all(large_organization, staff):
+    shown = staff.get(section_url(large_organization, "access"), headers=HTMX)
     tables = {each.panel.name: each.blocks[0] for each in shown.context["panels"]}
     assert {name: len(table.rows) for name, table in tables.items() if name in {"members", "keys"}} == {"members": 10, "keys": 10}
     for name, total in (("members", 501), ("keys", 1000)):
@@ -279,14 +279,14 @@ def test_long_lists_show_ten_rows_and_link_to_all(large, staff):
     assert tables["invitations"].more == ""
 
 
-def test_every_query_about_an_organization_uses_an_index(large, staff):
+def test_every_query_about_an_organization_uses_an_index(large_organization, staff):
     payer = {"stripe_customer_id": "cus_1"}
-    BillingAccount.objects.create(organization=large, **payer)
-    past_due(large, **payer)
+    BillingAccount.objects.create(organization=large_organization, **payer)
+    past_due(large_organization, **payer)
     with CaptureQueriesContext(connection) as captured:
-        staff.get(url_of(large))
+        staff.get(url_of(large_organization))
         for name in SECTIONS:
-            staff.get(section_url(large, name), headers=HTMX)
+            staff.get(section_url(large_organization, name), headers=HTMX)
     scans = set()
     with connection.cursor() as cursor:
         # Without an index for it, Postgres still reads the whole table.

@@ -73,7 +73,7 @@ def test_the_plan_panel_says_which_grant_wins_and_why(read, acme, root):
     assert facts(summary)["Reason"] == "The subscription sub_1 grants it."
     assert [(row.cells[1].text, *texts(row.cells[4])) for row in grants.rows] == [
         ("subscription", "In effect"),
-        ("gift", "No effect", "The subscription gives the same plan"),
+        ("gift", "No effect", "The subscription has the same plan"),
         ("staff", "Starts later"),
         ("-", "No effect", "A grant applies"),
     ]
@@ -129,7 +129,7 @@ def test_the_subscription_here_equals_the_one_at_stripe(read, payer, staff, acme
     assert links["Subscription at Stripe"] == f"https://dashboard.stripe.com/test/subscriptions/{payer.state.stripe_subscription_id}"
     assert ["Unit price", "$9.00", "$9.00"] in cells(compared)
     assert ["Plan", "pro version 1", "pro version 1"] in cells(compared)
-    assert compared.note == "Both columns are as of the last sync. No difference."
+    assert compared.note == "No differences as of the last sync."
     assert not any(row.marked for row in compared.rows)
     page = staff.get(reverse("admin:accounts_organization_change", args=[acme.pk]))
     assert page.context["problems"] == []
@@ -152,7 +152,7 @@ def test_differences_to_the_mirror_are_highlighted(read, payer, staff, acme):
         ["Unit price", "$8.00", "$9.00"],
     ]
     page = staff.get(reverse("admin:accounts_organization_change", args=[acme.pk]))
-    assert "The subscription here differs from the one at Stripe." in [problem.text for problem in page.context["problems"]]
+    assert "The local subscription differs from Stripe." in [problem.text for problem in page.context["problems"]]
     assert 'class="organization-marked"' in page.text
 
 
@@ -170,13 +170,13 @@ def test_a_subscription_missing_on_one_side_is_shown(read, payer):
     state = SubscriptionState.objects.get()
     SubscriptionState.objects.all().delete()
     missing = read("overview", "subscription")[2]
-    assert "This subscription is in the mirror of Stripe, but not here." in missing.note
+    assert "This subscription exists at Stripe but not in the local data." in missing.note
     assert ["Status", "Missing", "active"] in cells(missing)
     state.save(force_insert=True)
     mirror.SubscriptionItem.objects.all().delete()
     mirror.Subscription.objects.all().delete()
     missing = read("overview", "subscription")[2]
-    assert "This subscription is here, but not in the mirror of Stripe." in missing.note
+    assert "This subscription exists in the local data but not in the Stripe mirror." in missing.note
     assert ["Status", "active", "Missing"] in cells(missing)
     SubscriptionState.objects.all().delete()
     assert read("overview", "subscription")[1].text == "The customer has no subscription."
@@ -199,7 +199,7 @@ def test_the_page_never_calls_stripe(staff, payer, acme, monkeypatch):
 def test_comparing_with_stripe_lists_changes_and_stores_none(staff, payer, acme, root):
     payer.buy()
     url = reverse("backoffice:organization-compare", args=[acme.pk])
-    assert "No difference: everything here is as at Stripe." in staff.post(url).text
+    assert "No differences. The local data matches Stripe." in staff.post(url).text
     payer.world.sdk.subscriptions.update(payer.state.stripe_subscription_id, {"cancel_at_period_end": True})
     page = staff.post(url)
     assert ["Subscription: cancel at", payer.state.stripe_subscription_id, "-"] in [row[:3] for row in cells(page.context["table"])]
@@ -330,7 +330,7 @@ def test_the_timeline_shows_the_newest_entries(read, staff, acme, root):
 
 
 def test_refusals_are_listed_by_minute_and_by_day(read, acme, owner):
-    assert read("activity", "refusals")[0].empty == "No request was refused in the last 7 days."
+    assert read("activity", "refusals")[0].empty == "No refused requests in the last 7 days."
     key_of(owner.membership, ["usage:read"], name="Production")
     today = now().replace(hour=0, minute=0, second=0, microsecond=0)
     shared = {"organization": acme, "code": "quota_exceeded", "feature": "sessions", "key_id": ApiKey.objects.get().pk}

@@ -1,4 +1,4 @@
-"""The plans page: versions side by side, who is on which, and publishing from the page."""
+"""The plans page: versions side by side, their subscribers, and publishing from the page."""
 
 import msgspec
 import pytest
@@ -22,7 +22,7 @@ PLANS = "/admin/plans/"
 PUBLISH = "/admin/plans/publish/"
 
 
-def raised(**changes):
+def next_version(**changes):
     """Return the catalog with another version of Pro."""
     plans = tuple(msgspec.structs.replace(each, version=2, **changes) if each.name == "pro" else each for each in CATALOG.plans)
     return msgspec.structs.replace(CATALOG, plans=plans)
@@ -32,7 +32,7 @@ def dearer():
     pro = CATALOG.plan("pro")
     prices = tuple(msgspec.structs.replace(price, amount=price.amount + 100) for price in pro.prices)
     sessions = msgspec.structs.replace(pro.features["sessions"], value=2000)
-    return raised(prices=prices, features={**pro.features, "sessions": sessions})
+    return next_version(prices=prices, features={**pro.features, "sessions": sessions})
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ class TestPublishing:
         assert event.after["versions"] == {plan.name: plan.version for plan in CATALOG.plans}
         assert "+ price pro/month: 900 usd" in event.after["steps"]
         assert event.ip_address and event.request_id
-        assert "Everything in the catalog file is published." in self.shown(client).text
+        assert "The catalog file has no unpublished changes." in self.shown(client).text
 
     def test_a_reason_is_required(self, client):
         page = self.confirm(client, self.shown(client), reason=" ")
@@ -164,21 +164,21 @@ class TestPublishing:
     def test_nothing_is_published_if_the_changes_differ_from_those_shown(self, client):
         page = self.shown(client)
         versions.publish()
-        assert "Nothing was published." in self.confirm(client, page).text
+        assert "so nothing was published" in self.confirm(client, page).text
         assert not PlanPrice.objects.exists()
         assert not AuditEvent.objects.filter(action="catalog.published").exists()
 
     def test_a_second_submission_publishes_nothing(self, client):
         page = self.shown(client)
         self.confirm(client, page)
-        assert "Nothing was published." in self.confirm(client, page).text
+        assert "so nothing was published" in self.confirm(client, page).text
         assert len(audited()) == 1
 
     def test_a_conflict_is_shown_and_cannot_be_published(self, client):
         changed = CATALOG.plan("pro").document() | {"trial_days": 99}
         PlanVersion.objects.create(plan="pro", version=CATALOG.plan("pro").version, document=changed)
         page = self.shown(client)
-        assert "Raise the version" in page.text
+        assert "increase the plan's version" in page.text
         assert 'name="previewed"' not in page.text
         self.confirm(client, page)
         assert not PlanPrice.objects.exists()

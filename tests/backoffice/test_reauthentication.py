@@ -1,4 +1,4 @@
-"""Changes of rights require authentication within the last 15 minutes, and the form that was sent is kept."""
+"""Changes of rights require authentication within the last 15 minutes, and the submitted form is kept."""
 
 import re
 import time
@@ -21,7 +21,7 @@ def root():
 
 
 def signed_in(client, user, minutes):
-    """Sign `user` in as if that had been some minutes ago."""
+    """Sign `user` in with an authentication time some minutes ago."""
     client.force_login(user)
     session = client.session
     session["signed_in_at"] = time.time() - minutes * 60

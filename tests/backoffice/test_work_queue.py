@@ -194,9 +194,9 @@ def test_texts_of_items_say_what_happened(acme):
         make(acme)
     collect.collect()
     assert set(WorkItem.objects.values_list("title", "detail")) >= {
-        ("invoice.paid was given up after 0 attempts", "Boom"),
-        ("Dispute of $9.00: needs response", "Reason: fraudulent. Answer it at Stripe before its deadline."),
-        ("900 sessions in one hour", "The mean of the hours before is 12."),
+        ("invoice.paid failed after 0 attempts", "Boom"),
+        ("Dispute of $9.00: needs response", "Reason: fraudulent. Respond at Stripe before the deadline."),
+        ("900 sessions in one hour", "The average of the previous hours is 12."),
     }
 
 
@@ -297,7 +297,7 @@ def test_staff_assign_snooze_close_and_reopen_items(client, item, acme):
 
 def test_an_item_is_not_assigned_to_people_without_the_permission(client, item, superuser):
     client.force_login(superuser)
-    assert "Choose who becomes the owner." in act(client, item, "assign", owner=helper("viewer").pk).text
+    assert "Select an owner." in act(client, item, "assign", owner=helper("viewer").pk).text
     assert "Choose for how long." in act(client, item, "snooze", days="0.5").text
     assert WorkItem.objects.get().owner is None
     assert not AuditEvent.objects.filter(action__startswith="work_item.").exists()

@@ -60,7 +60,7 @@ def test_a_member_finds_who_revoked_a_key(person, world, member, scheme):
     page.wait_for_url("**/account/activity/")
     assert events.count() == everything
     page.goto(f"{world.url}/account/activity/?kind=webhook")
-    assert page.get_by_text("Nothing matches").is_visible()
+    assert page.get_by_text("No matching activity").is_visible()
     assert found + problems(visitor, "activity-empty") == []
 
 

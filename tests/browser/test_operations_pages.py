@@ -1,4 +1,4 @@
-"""The pages with which staff operate the service: work queue, plans, publishing and alerts, readable and free of barriers."""
+"""The pages with which staff operate the service: work queue, plans, publishing and alerts, readable and accessible."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The organization page of the back office: complete, readable at both widths, and free of barriers."""
+"""The organization page of the back office: complete, readable at both widths, and accessible."""
 
 import psycopg
 import pytest
@@ -7,7 +7,7 @@ from tests.browser.conftest import NARROW, WIDE
 from tests.support.customers import sign_up
 
 pytestmark = pytest.mark.browser
-# What cannot be reached through the product's interfaces within a test: a difference to Stripe, a pause, and problems of other days.
+# Data that the product's interfaces cannot create within a test: a difference from Stripe, a pause, and problems of other days.
 PROBLEMS = """
 UPDATE billing_subscriptionstate SET status = 'past_due', past_due_since = now() - interval '2 days', unit_amount = 800,
     grace_until = now() + interval '5 days', collection_paused = 'keep_as_draft' WHERE organization_id = %(id)s;
@@ -72,7 +72,7 @@ def open_page(person, world):
 
 
 def inspect(visitor, name):
-    """Return what is wrong at both widths, and save screenshots."""
+    """Return the problems at both widths, and save screenshots."""
     failures = []
     for width in (WIDE, NARROW):
         visitor.resize(width)
@@ -87,7 +87,7 @@ def test_the_page_is_complete_readable_and_free_of_barriers(open_page, paying, s
     visitor.page.get_by_text("Actions", exact=True).click()
     assert inspect(visitor, "organization") == []
     text = visitor.page.locator("#content").inner_text()
-    for expected in ("Pro, $9.00 per month, in trial until", "Subscription here and at Stripe", "Everything", "Open at Stripe"):
+    for expected in ("Pro, $9.00 per month, in trial until", "Local and Stripe subscription", "Everything", "Open at Stripe"):
         assert expected in text
     assert "Needs attention" not in text
 
@@ -100,7 +100,7 @@ def test_problems_and_differences_are_readable_and_free_of_barriers(open_page, t
     for expected in (
         "A payment has been overdue",
         "Payment collection is paused",
-        "differs from the one at Stripe",
+        "local subscription differs from Stripe",
         "550 mailbox unavailable",
     ):
         assert expected in text

@@ -55,7 +55,7 @@ def test_actions_are_readable_and_leave_their_result(operator, world, customer, 
     check(visitor, "grant-errors", failures)
     page.get_by_label("Reason").fill("Ticket 7")
     page.get_by_role("button", name="Preview").click()
-    page.get_by_text("What changes").wait_for()
+    page.get_by_text("Changes", exact=True).wait_for()
     check(visitor, "grant-preview", failures)
     page.get_by_role("button", name="Back").click()
     assert page.get_by_label("Reason").input_value() == "Ticket 7"
@@ -64,7 +64,7 @@ def test_actions_are_readable_and_leave_their_result(operator, world, customer, 
     page.get_by_label("Amount").fill("5")
     page.get_by_label("Reason").fill("Ticket 7")
     page.get_by_role("button", name="Preview").click()
-    page.get_by_role("button", name="Give or remove credit: Difference Engines").click()
+    page.get_by_role("button", name="Adjust credit balance: Difference Engines").click()
     page.wait_for_url("**/accounts/organization/**")
     assert "The customer's credit is now" in page.locator("body").inner_text()
 

@@ -178,7 +178,7 @@ class RevenueYear:
     # What Stripe says
 
     def _collect(self, day: date) -> None:
-        """Take the new events, with the time at which they occurred. Events of one request or job keep one second."""
+        """Fetch the new events with their times. Events of one request or job share one second."""
         last = None
         changed = set()
         for event in self.world.new_events():
@@ -236,7 +236,7 @@ class RevenueYear:
     # What the product does
 
     def _deliver(self, day: date, number: int) -> None:
-        """Deliver some of the waiting events in any order, some twice, by the clock that the product then sees."""
+        """Deliver some of the pending events in random order, some twice, at the product's current clock."""
         self.rng.shuffle(self.backlog)
         arriving, self.backlog = self.backlog[:number], self.backlog[number:]
         ahead = self._set_clocks(day)
@@ -249,7 +249,7 @@ class RevenueYear:
         work(limit=5000)
 
     def _set_clocks(self, day: date) -> dict[str, int]:
-        """Let the product know the customers' clocks, and return how many seconds it takes each to be ahead."""
+        """Store each customer's test clock offset in the product. Return the offsets in seconds."""
         ahead = {}
         for buyer in self.buyers:
             account = BillingAccount.objects.select_related("organization").get(stripe_customer_id=buyer.customer)

@@ -36,7 +36,7 @@ def test_the_counts_of_several_processes_add_up_exactly(acme):
         calls = [(server.port, acme.key, body, 40) for server in (one, two, web) for body in bodies]
         with ThreadPoolExecutor(len(calls)) as pool:
             list(pool.map(refuse, *zip(*calls, strict=True)))
-        # Without the end of a process: within the interval of its writes.
+        # Written by a running process, within its write interval.
         until(lambda: sum(recorded(acme.organization).values()) == 480, "every refusal is recorded", 10)
         refuse(one.port, acme.key, RATE, 1)
     assert recorded(acme.organization, "code", "feature") == {

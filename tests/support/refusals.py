@@ -12,7 +12,7 @@ from usage.refusals.recording import COUNTS
 
 
 def flush() -> None:
-    """Write what this process has counted."""
+    """Write the counts of this process."""
     connection.ensure_connection()
     COUNTS.flush(connection.connection)
 

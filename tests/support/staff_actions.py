@@ -1,4 +1,4 @@
-"""Staff who use the actions of an organization: they fill in the form, read the preview and confirm it."""
+"""Helpers that act as staff on an organization: fill in a form, read the preview and confirm it."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def rows(page: Any) -> dict[str, tuple[str, str]]:
 
 
 def errors(page: Any) -> Any:
-    """Return what the page says is wrong."""
+    """Return the errors that the page shows."""
     if page.context is None:
         return page.status_code
     form = page.context.get("form")

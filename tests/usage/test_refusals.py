@@ -135,7 +135,7 @@ def test_holds_and_gauges_are_recorded(api, owner, acme):
 
 
 def test_a_flood_of_invented_names_stays_bounded_and_exact(api, owner, acme):
-    """100,000 refusals of three codes with a thousand names: some by HTTP, where a name becomes no row, most where names are trusted."""
+    """100,000 refusals: some by HTTP, where unknown names are not stored, most by direct calls, whose names are trusted."""
     used_up(acme)
     requests = [{"feature": f"invented_{number}"} for number in range(100)] + [{"feature": "sessions"}, {"feature": "git_integration"}] * 5
     for body in requests:
@@ -177,8 +177,8 @@ def test_flushes_within_a_minute_do_not_start_the_bound_anew(time_machine):
     assert rows.get(minute=NOON + timedelta(minutes=1)).feature == "f199"
 
 
-class Away:
-    """Postgres that cannot be reached."""
+class UnreachablePostgres:
+    """A stand-in for an unreachable Postgres server."""
 
     def execute(self, *_):
         raise psycopg.OperationalError("away")
@@ -197,9 +197,9 @@ def test_without_postgres_counts_are_kept_up_to_the_bound(monkeypatch, time_mach
         organization = UUID(int=number + 1).bytes
         counts.add(organization, "rate_limited", "sessions", KEYLESS, "")
         with pytest.raises(psycopg.OperationalError):
-            counts.flush(Away())
+            counts.flush(UnreachablePostgres())
     assert dropped() - before == 10
-    # What has a row is still counted.
+    # Refusals with an existing row are still counted.
     counts.add(UUID(int=1).bytes, "rate_limited", "sessions", KEYLESS, "")
     connection.ensure_connection()
     counts.flush(connection.connection)

@@ -29,7 +29,7 @@ class Held(Struct, frozen=True):
 def hold(caller: UsageCaller, request: Request, key: str | None = None) -> Operation[Held]:
     """Authorize a request. Its hold, if it has one, can be ended by `execute_settlement` without reading it first.
 
-    Raises what `authorize` raises.
+    Raises the errors of `authorize`.
     """
     command = yield from build_command(caller, request, key)
     authorized = yield from execute_authorization(command)

@@ -1,4 +1,4 @@
-"""Count refusals in memory, within fixed bounds, and write the counts from time to time."""
+"""Count refusals in memory, within fixed bounds, and write the counts periodically."""
 
 import threading
 import time
@@ -35,13 +35,13 @@ class RefusalCounts:
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._counts: dict[Row, int] = {}
         self._unwritten: dict[Row, int] = {}
-        # The detailed rows of the present minute, written or not, and their number by organization.
+        # The detailed rows of the current minute, written or not, and their number by organization.
         self._minute = 0
         self._detailed: set[Row] = set()
         self._detailed_by_organization: dict[bytes, int] = {}
 
     def add(self, organization: bytes, code: str, feature: str, key: bytes, tool: str) -> None:
-        """Count one refusal in the present minute. All texts must be from limited sets; IDs are the 16 bytes of UUIDs."""
+        """Count one refusal in the current minute. All texts must be from bounded sets; IDs are UUIDs as 16 bytes."""
         row = (int(time.time()) // 60, organization, code, feature, key, tool)
         with self._lock:
             if row in self._counts:
@@ -63,7 +63,7 @@ class RefusalCounts:
         return collapsed if collapsed in self._counts or pending < MAX_PENDING_ROWS else None
 
     def _is_detailed(self, row: Row, organization: bytes) -> bool:
-        """Return whether this row may be written in the present minute. A row that was admitted once stays so."""
+        """Return whether this row may be written in the current minute. A row that was admitted stays admitted."""
         if row in self._detailed:
             return True
         number = self._detailed_by_organization.get(organization, 0)
@@ -74,7 +74,7 @@ class RefusalCounts:
         return True
 
     def flush(self, connection: psycopg.Connection[Any]) -> None:
-        """Add the counts to the table. What could not be written, or not within FLUSH_SECONDS, is kept for the next call.
+        """Add the counts to the table. Counts that could not be written within FLUSH_SECONDS are kept for the next call.
 
         If the connection is lost while Postgres confirms a statement, its counts may be added twice.
         """

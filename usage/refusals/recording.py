@@ -21,7 +21,7 @@ def record(subject: UsageSubject, refusal: DomainError, tool: str = "") -> None:
 
 def _on_invalidation(invalidation: Invalidation) -> None:
     if invalidation.kind == "fork":
-        # The parent writes what it has counted.
+        # The parent process writes the counts that it had at the fork.
         COUNTS.reset()
 
 

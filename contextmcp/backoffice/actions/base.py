@@ -124,14 +124,14 @@ class OrganizationAction:
         raise NotImplementedError
 
     def is_started(self, organization: Organization, submission: UUID) -> bool:
-        """Return whether a confirmation with this id was begun before and must be continued, whatever changed since."""
+        """Return whether a confirmation with this ID has started, so that it must be continued even if the organization changed."""
         return False
 
     def url(self, organization: Organization) -> str:
         return reverse("backoffice:action", args=[organization.pk, self.name])
 
     def subject(self, organization: Organization) -> str:
-        """Return what the confirmation names."""
+        """Return the name that the confirmation page shows."""
         return organization.name
 
     def result_url(self, organization: Organization) -> str:

@@ -1,4 +1,4 @@
-"""Give and end plans and overrides."""
+"""Grant plans and overrides, and end them."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ _SOURCES = {
 class GrantForm(ActionForm):
     plan = choice_field("Plan")
     source = choice_field("Kind", choices=[(source.value, _SOURCES[source]) for source in MANUAL_SOURCES])
-    until = date_field("Until", required=False, help_text="The last day (UTC). Leave empty and check the box for no end.")
+    until = date_field("Until", required=False, help_text="Last day (UTC). For no end date, leave this empty and select “No end”.")
     no_end = checkbox("No end")
 
     def prepare(self) -> None:
@@ -47,11 +47,11 @@ class GrantForm(ActionForm):
 
 class GrantPlan(OrganizationAction):
     name = "grant-plan"
-    title = "Give a plan"
+    title = "Grant a plan"
     group = GROUP
     permission = "entitlements.add_grant"
     description = (
-        "Gives the organization a plan without payment. A subscription is not changed and goes on being billed. Of several plans, the "
+        "Grants the organization a plan without payment. A subscription is not changed and continues to be billed. Of several plans, the "
         "highest one applies; of the same plan, the paid one."
     )
     form = GrantForm
@@ -71,7 +71,7 @@ class GrantPlan(OrganizationAction):
         anchor = change.before.anchor if change.before.source is Source.SUBSCRIPTION else None
         options = {"reason": confirmed.reason, "ends_at": data["ends_at"], "anchor": anchor, "actor": confirmed.actor}
         manager.grant(version, data["source"], **options)
-        return f"{version.terms.title} was given. The plan in effect is {plan_in_effect(manager.entitlements())}."
+        return f"{version.terms.title} was granted. The plan in effect is {plan_in_effect(manager.entitlements())}."
 
 
 def _grant_warnings(change: staff_preview.EntitlementChange, version: PlanVersion) -> list[str]:
@@ -82,7 +82,7 @@ def _grant_warnings(change: staff_preview.EntitlementChange, version: PlanVersio
         warnings.append(f"{kind} takes precedence and stays in effect. The grant applies only if that ends first.")
     if before.source is Source.SUBSCRIPTION:
         warnings.append(
-            "The customer's subscription goes on being billed. To give free time to a paying customer, use free days, a discount or "
+            "The customer's subscription continues to be billed. To give free time to a paying customer, use free days, a discount or "
             "a credit."
         )
         if after.source is not Source.SUBSCRIPTION and any(each.overage_unit_amount for each in before.features.values()):
@@ -100,15 +100,15 @@ class EndGrantForm(ActionForm):
 
 class EndGrant(OrganizationAction):
     name = "end-grant"
-    title = "End a given plan"
+    title = "End a grant"
     group = GROUP
     permission = "entitlements.add_grant"
-    description = "Ends a gift, trial or staff grant now. What a subscription gives is not affected."
+    description = "Ends a gift, trial or staff grant now. Plans from a subscription are not affected."
     form = EndGrantForm
     sensitive = True
 
     def unavailable(self, facts: OrganizationFacts) -> str:
-        return super().unavailable(facts) or ("" if _manual_grants(facts.organization) else "No given plan is in effect or planned.")
+        return super().unavailable(facts) or ("" if _manual_grants(facts.organization) else "No grant by staff is active or scheduled.")
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         grant = _grant(organization, data["grant"])
@@ -127,17 +127,17 @@ class OverrideLimitForm(ActionForm):
         "Value",
         required=False,
         max_length=MAX_VALUE_LENGTH,
-        help_text="A whole number, or true or false for a feature that is included or not.",
+        help_text="A whole number. For a feature that is either included or not, enter true or false.",
     )
-    unlimited = checkbox("Unlimited", help_text="Instead of a value.")
-    until = date_field("Until", required=False, help_text="The last day (UTC). Leave empty and check the box for no end.")
+    unlimited = checkbox("Unlimited", help_text="Removes the limit. Leave the value empty.")
+    until = date_field("Until", required=False, help_text="Last day (UTC). For no end date, leave this empty and select “No end”.")
     no_end = checkbox("No end")
 
     def clean_value(self) -> Any:
         try:
             return forms.JSONField(required=False).clean(self.cleaned_data["value"])
         except forms.ValidationError:
-            raise forms.ValidationError("Enter a whole number, true or false.") from None
+            raise forms.ValidationError("Enter a whole number, true, or false.") from None
 
     def clean(self) -> dict[str, Any]:
         data: dict[str, Any] = super().clean() or self.cleaned_data
@@ -152,13 +152,13 @@ class OverrideLimit(OrganizationAction):
     title = "Override a limit"
     group = GROUP
     permission = "entitlements.add_override"
-    description = "Gives the organization another value of one feature, whatever its plan says. An earlier override of the feature ends."
+    description = "Replaces the plan's value of one feature for this organization. An existing override of the feature is ended."
     form = OverrideLimitForm
     sensitive = True
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         change = staff_preview.preview_override(organization, data["feature"], data["value"], data["ends_at"])
-        warnings = ("The limit does not change: the plan already has this value.",) if not change.changed_features else ()
+        warnings = ("This limit already has this value.",) if not change.changed_features else ()
         return Preview((*entitlement_rows(change), Row("The override ends", "", moment(data["ends_at"]))), warnings)
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
@@ -180,12 +180,12 @@ class EndOverride(OrganizationAction):
     title = "End an override"
     group = GROUP
     permission = "entitlements.add_override"
-    description = "Ends an override now, so that the plan's own value applies again."
+    description = "Ends an override now. The plan's value applies again."
     form = EndOverrideForm
     sensitive = True
 
     def unavailable(self, facts: OrganizationFacts) -> str:
-        return super().unavailable(facts) or ("" if _overrides(facts.organization) else "No override is in effect.")
+        return super().unavailable(facts) or ("" if _overrides(facts.organization) else "No override is active.")
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         override = _override(organization, data["override"])
@@ -201,9 +201,9 @@ def _clean_until(form: ActionForm, data: dict[str, Any]) -> None:
     """Set `ends_at` from the fields `until` and `no_end`. No end is an explicit choice."""
     until, no_end = data.get("until"), data.get("no_end")
     if until and no_end:
-        form.add_error("until", "Enter a day or check No end, not both.")
+        form.add_error("until", "Enter a date or select “No end”, but not both.")
     elif not until and not no_end and "until" not in form.errors:
-        form.add_error("until", "Enter the last day, or check No end.")
+        form.add_error("until", "Enter a last day or select “No end”.")
     elif until:
         try:
             data["ends_at"] = end_of_day(future_day(form.organization, until))

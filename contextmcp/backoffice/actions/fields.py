@@ -26,7 +26,7 @@ def reason_field() -> forms.CharField:
     return forms.CharField(
         max_length=200,
         label="Reason",
-        help_text="Recorded in the audit log, for example the ticket.",
+        help_text="Recorded in the audit log. For example, a link to the support ticket.",
         widget=UnfoldAdminTextInputWidget,
         error_messages={"required": "Enter a reason."},
     )
@@ -67,9 +67,9 @@ def future_day(organization: Organization, day: date) -> date:
     """Return `day`. Raises `ValidationError` if it has passed on the organization's clock, or is more than ten years away."""
     today = now(organization).date()
     if day < today:
-        raise forms.ValidationError("Enter a day in the future.")
+        raise forms.ValidationError("Enter a date in the future.")
     if day > today + timedelta(days=3653):
-        raise forms.ValidationError("Enter a day within ten years.")
+        raise forms.ValidationError("Enter a date within the next ten years.")
     return day
 
 

@@ -1,4 +1,4 @@
-"""Revoke keys, and give them to another member."""
+"""Revoke keys, and reassign them to another member."""
 
 from typing import Any
 from uuid import UUID
@@ -18,7 +18,7 @@ from .people_actions import MAX_CHOICES, MemberForm
 
 GROUP = "Keys"
 ORPHANED, OF_MEMBER, ONE = "orphaned", "member", "key"
-_NO_KEYS = "The organization has no API key that is not revoked."
+_NO_KEYS = "The organization has no active API keys."
 
 
 class _KeyAction(OrganizationAction):
@@ -77,7 +77,7 @@ class ReassignForm(MemberForm):
 
     def prepare(self) -> None:
         super().prepare()
-        self.fields["member"].label = "Give them to"
+        self.fields["member"].label = "New creator"
         choices = _selections(self.organization)
         chosen = str(self["keys"].value() or "")
         kind, _, key = chosen.partition(":")
@@ -88,7 +88,7 @@ class ReassignForm(MemberForm):
 
 class ReassignKeys(_KeyAction):
     name = "reassign-keys"
-    title = "Give keys to another member"
+    title = "Reassign keys to another member"
     permission = "accounts.reassign_apikey"
     description = (
         "Makes a member responsible for keys, for example after a colleague left. The role of the member limits what the keys may do."
@@ -101,17 +101,18 @@ class ReassignKeys(_KeyAction):
         if not keys:
             raise NoKeysSelected
         rows = [
-            Row(_describe(key), str(key.creator.user) if key.creator else "nobody: it does not work", str(member.user)) for key in keys[:50]
+            Row(_describe(key), str(key.creator.user) if key.creator else "None: the key is inactive", str(member.user))
+            for key in keys[:50]
         ]
         if len(keys) > len(rows):
             rows.append(Row("More keys", "", "also changed"))
-        warnings = ["Their text does not change. Whoever has it, such as a former colleague, can use the keys. Recommend rotating them."]
+        warnings = ["The keys themselves do not change, so a former member who has a copy can still use them. Recommend rotating them."]
         return Preview(tuple(rows), tuple(warnings))
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
         ids: list[UUID] = list(_selected(organization, data["keys"]).values_list("pk", flat=True))
         count = AuthManager(organization).reassign_keys(confirmed.actor, ids, UUID(data["member"]), reason=confirmed.reason)
-        return f"{count:,} key{'' if count == 1 else 's'} given to the member."
+        return f"{count:,} key{'' if count == 1 else 's'} reassigned."
 
 
 def _keys(organization: Organization) -> Any:
@@ -125,12 +126,12 @@ def _describe(key: ApiKey) -> str:
 def _key(organization: Organization, key: str) -> ApiKey:
     row: ApiKey | None = _keys(organization).filter(pk=as_uuid(key)).first()
     if row is None:
-        raise NotFound("This key does not exist or is revoked.")
+        raise NotFound("This key does not exist or was revoked.")
     return row
 
 
 def _selections(organization: Organization) -> list[tuple[str, str]]:
-    """Return what can be given: all keys without a creator, all of a member, or one key."""
+    """Return what can be reassigned: all keys without a creator, all of a member, or one key."""
     keys = _keys(organization)
     orphaned = keys.filter(creator=None).count()
     choices = [(ORPHANED, f"All keys whose creator left ({orphaned:,})")] if orphaned else []

@@ -1,4 +1,4 @@
-"""Give credit and refund payments at Stripe."""
+"""Adjust the credit balance and refund payments at Stripe."""
 
 from typing import Any
 
@@ -37,11 +37,11 @@ class CreditForm(ActionForm):
 
 class ChangeCredit(StripeAction):
     name = "credit"
-    title = "Give or remove credit"
+    title = "Adjust credit balance"
     permission = "billing.give_credit"
     description = (
-        "Changes the customer's balance at Stripe. Credit is used for the next invoices before the payment method is charged. It is not "
-        "paid out."
+        "Changes the customer's balance at Stripe. Credit is applied to upcoming invoices before the payment method is charged. It cannot "
+        "be paid out."
     )
     form = CreditForm
 
@@ -59,7 +59,7 @@ class ChangeCredit(StripeAction):
 
 class RefundForm(ActionForm):
     invoice = choice_field("Invoice")
-    amount = money_field("Amount", required=False, help_text="Leave empty to refund all that is left.")
+    amount = money_field("Amount", required=False, help_text="Leave empty to refund the remaining amount.")
     cause = choice_field("Reason at Stripe", choices=list(refunds.REASONS.items()))
 
     def prepare(self) -> None:
@@ -82,9 +82,7 @@ class RefundPayment(StripeAction):
     name = "refund"
     title = "Refund a payment"
     permission = "billing.refund_payment"
-    description = (
-        "Pays an invoice's payment back to the payment method, in full or in part. Stripe's fees are not returned. This cannot be undone."
-    )
+    description = "Refunds an invoice to its payment method, in full or in part. Stripe's fees are not returned. This cannot be undone."
     form = RefundForm
     destructive = True
 
@@ -93,7 +91,7 @@ class RefundPayment(StripeAction):
         if not is_configured():
             return super().unavailable(facts)
         paid = facts.organization.invoices.filter(status="paid", amount_paid__gt=0).exists()
-        return "" if paid else "The organization has no paid invoice."
+        return "" if paid else "The organization has no paid invoices."
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         invoice = _invoice(organization, data["invoice"])
@@ -106,13 +104,9 @@ class RefundPayment(StripeAction):
             Row("Paid back to the customer", "", format_amount(amount, payment.currency)),
         )
         ends = refunds.cancels_subscription(invoice, payment, amount)
-        warnings = (
-            ["The refund policy of this server ends the subscription immediately after a full refund of the newest payment."]
-            if ends
-            else []
-        )
+        warnings = ["The refund policy ends the subscription immediately after a full refund of the latest payment."] if ends else []
         if not ends and invoice.stripe_subscription_id:
-            warnings.append("The subscription is not changed. To end it, cancel it as well.")
+            warnings.append("The subscription continues. To end it, cancel it separately.")
         return Preview(rows, tuple(warnings))
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:

@@ -26,7 +26,7 @@ class CloseOrganization(OrganizationAction):
     permission = "accounts.close_organization"
     description = (
         "Keys and connected apps stop working, members lose access, and the subscription ends at Stripe immediately and without a "
-        "refund. The organization can be reopened, but what was ended stays ended."
+        "refund. The organization can be reopened, but these are not restored."
     )
     sensitive = True
     destructive = True
@@ -46,7 +46,7 @@ class CloseOrganization(OrganizationAction):
         subscription = OrganizationFacts(organization).subscription
         if subscription:
             rows.append(Row(f"Subscription {subscription.stripe_subscription_id}", subscription.status, "canceled at Stripe"))
-        warnings = ("Nothing is refunded. If the customer should get money back, refund the payment first.",) if subscription else ()
+        warnings = ("Nothing is refunded. To return money, refund the payment first.",) if subscription else ()
         return Preview(tuple(rows), warnings)
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
@@ -60,7 +60,8 @@ class ReopenOrganization(OrganizationAction):
     group = GROUP
     permission = "accounts.reopen_organization"
     description = (
-        "Members have access again, on the free plan or what staff gave. Keys, connected apps, invitations and the subscription stay ended."
+        "Members regain access, on the free plan or a plan granted by staff. Keys, connected apps, invitations and the subscription are "
+        "not restored."
     )
     sensitive = True
 
@@ -110,7 +111,7 @@ class SyncFromStripe(OrganizationAction):
 
 
 class ReconcileForm(ActionForm):
-    dry_run = checkbox("Dry run", help_text="Only record the differences, and repair nothing.")
+    dry_run = checkbox("Dry run", help_text="Record differences without repairing them.")
 
 
 class ReconcileWithStripe(SyncFromStripe):
@@ -121,7 +122,7 @@ class ReconcileWithStripe(SyncFromStripe):
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         after = "recorded only" if data["dry_run"] else "recorded and repaired"
-        return Preview((*super().preview(organization, data).rows, Row("Differences to Stripe, with metered usage", "", after)))
+        return Preview((*super().preview(organization, data).rows, Row("Differences from Stripe, including metered usage", "", after)))
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
         run = reconciliation.reconcile(organization, dry_run=data["dry_run"], actor=confirmed.actor, reason=confirmed.reason)

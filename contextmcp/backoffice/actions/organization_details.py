@@ -33,7 +33,7 @@ class ChangeDetails(OrganizationAction):
         changes = (("Name", organization.name, name), ("Billing email", organization.email, data["email"]))
         rows = tuple(Row(label, before, after) for label, before, after in changes if before != after)
         if not rows:
-            raise ValidationFailed.of_field("name", "Enter another name or another billing email.")
+            raise ValidationFailed.of_field("name", "Enter a new name or billing email.")
         linked = OrganizationFacts(organization).account is not None
         return Preview((*rows, Row("Customer at Stripe", "", "updated within a minute")) if linked else rows)
 

@@ -24,7 +24,7 @@ MAX_CHOICES = 200
 
 
 class MemberForm(ActionForm):
-    """Chooses a member. `roles` limits the choice."""
+    """A form with a choice of members, limited to `roles`."""
 
     roles: tuple[str, ...] = tuple(Role.values)
     member = choice_field("Member")
@@ -44,7 +44,7 @@ class ChangeRole(OrganizationAction):
     group = GROUP
     permission = "accounts.change_membership"
     description = (
-        "Changes what a member may do. The member's keys are limited by the new role at once. Owners are notified of new owners and admins."
+        "Changes what a member may do. The new role applies to the member's keys immediately. Owners are notified of new owners and admins."
     )
     form = RoleForm
     sensitive = True
@@ -57,7 +57,7 @@ class ChangeRole(OrganizationAction):
         rows = [Row(f"Role of {member.user}", Role(member.role).label, Role(data["role"]).label)]
         if keys:
             rows.append(Row("Keys of the member", f"{keys:,}", "limited by the new role"))
-        warnings = ("This is an owner. The organization needs another one.",) if member.role == Role.OWNER else ()
+        warnings = ("This member is the only owner. Make another member an owner first.",) if member.role == Role.OWNER else ()
         return Preview(tuple(rows), warnings)
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
@@ -70,7 +70,7 @@ class RemoveMember(OrganizationAction):
     title = "Remove a member"
     group = GROUP
     permission = "accounts.remove_membership"
-    description = "The member loses access. Keys that the member created stop working until they are given to another member."
+    description = "The member loses access. Keys that the member created stop working until they are reassigned to another member."
     form = MemberForm
     sensitive = True
     destructive = True
@@ -91,7 +91,7 @@ class RemoveMember(OrganizationAction):
 
 
 class TransferForm(ActionForm):
-    present = choice_field("Present owner", help_text="Becomes an admin.")
+    present = choice_field("Current owner", help_text="Becomes an admin.")
     member = choice_field("New owner")
 
     def prepare(self) -> None:
@@ -104,10 +104,13 @@ class TransferForm(ActionForm):
 
 class TransferOwnership(OrganizationAction):
     name = "transfer-ownership"
-    title = "Transfer the ownership"
+    title = "Transfer ownership"
     group = GROUP
     permission = "accounts.transfer_ownership"
-    description = "Makes a member an owner, and the present owner an admin. Verify who asks for it first. All owners are notified by email."
+    description = (
+        "Makes a member an owner and the current owner an admin. Verify the identity of the requester first. All owners are notified by "
+        "email."
+    )
     form = TransferForm
     sensitive = True
     destructive = True
@@ -121,7 +124,7 @@ class TransferOwnership(OrganizationAction):
         if not EmailAddress.objects.filter(user=new.user, email__iexact=new.user.email, verified=True).exists():
             warnings.append("The new owner has not confirmed their email address.")
         if organization.email.lower() == former.user.email.lower():
-            warnings.append("Invoices are still sent to the present owner. Change the billing email as well.")
+            warnings.append("Invoices are still sent to the current owner. Change the billing email as well.")
         return Preview(tuple(rows), tuple(warnings))
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
@@ -140,8 +143,8 @@ class ChangeAddress(OrganizationAction):
     group = GROUP
     permission = "accounts.change_user"
     description = (
-        "The new address becomes the only one of the account. The old address can no longer sign in or reset the password, and all "
-        "sessions end. Both addresses are told. Verify the identity of the person who asked for it first."
+        "The new address becomes the only one of the account. The old address can no longer be used to sign in or reset the "
+        "password, and all sessions end. Both addresses are notified. Verify the identity of the requester first."
     )
     form = AddressForm
     sensitive = True
@@ -200,7 +203,7 @@ class _InvitationAction(OrganizationAction):
 class ResendInvitation(_InvitationAction):
     name = "resend-invitation"
     title = "Resend an invitation"
-    description = "Emails a new link that works for seven days. The link that was sent before stops working."
+    description = "Emails a new link that works for seven days. The previous link stops working."
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         row = _invitation(organization, data["invitation"])
@@ -214,7 +217,7 @@ class ResendInvitation(_InvitationAction):
 class ExtendInvitation(_InvitationAction):
     name = "extend-invitation"
     title = "Extend an invitation"
-    description = "The link that was sent works for seven more days from now. No email is sent."
+    description = "The existing link works for another seven days from now. No email is sent."
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         row = _invitation(organization, data["invitation"])
@@ -228,7 +231,7 @@ class ExtendInvitation(_InvitationAction):
 class RevokeInvitation(_InvitationAction):
     name = "revoke-invitation"
     title = "Revoke an invitation"
-    description = "The link that was sent stops working."
+    description = "The invitation link stops working."
     destructive = True
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:

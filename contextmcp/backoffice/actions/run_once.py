@@ -20,7 +20,7 @@ WAIT_SECONDS = 30
 
 class ActionInProgress(Conflict):
     code = "action_in_progress"
-    message = "This action is still running. Reload the page of the organization in a moment to see its result."
+    message = "This action is still running. Reload the organization's page in a moment to see the result."
 
 
 def run_once(actor: User, submission: UUID, content: Any, work: Callable[[], str], *, subject: str, atomic: bool) -> str:

@@ -1,4 +1,4 @@
-"""Free days, discounts, paused collection and cancellation of a subscription."""
+"""Free days, discounts, paused payment collection and cancellation of a subscription."""
 
 from datetime import timedelta
 from typing import Any
@@ -51,7 +51,7 @@ def _move(organization: Organization) -> plan_migration.SubscriberMigration:
     state = subscription_of(organization)
     moves = plan_migration.preview_migrations(state.plan, organizations=[organization]) if state.plan else []
     if not moves:
-        raise NothingToChange("The subscription has the newest version of its plan.")
+        raise NothingToChange("The subscription already uses the newest version of its plan.")
     return moves[0]
 
 
@@ -61,10 +61,10 @@ class FreeDaysForm(ActionForm):
 
 class GiveFreeDays(SubscriptionAction):
     name = "free-days"
-    title = "Give free days or extend the trial"
+    title = "Add free days or extend the trial"
     permission = "billing.extend_trial"
     description = (
-        "Postpones the next payment at Stripe. A trial lasts longer; a paid subscription keeps its plan and is charged for a full period "
+        "Postpones the next payment at Stripe. A trial is extended; a paid subscription keeps its plan and is charged for a full period "
         "after the free days."
     )
     form = FreeDaysForm
@@ -91,11 +91,11 @@ class GiveFreeDays(SubscriptionAction):
 
 
 class DiscountForm(ActionForm):
-    percent = integer_field("Percent off", required=False, min_value=1, max_value=100, help_text="100 makes the invoice free.")
+    percent = integer_field("Percent off", required=False, min_value=1, max_value=100, help_text="Enter 100 for a free invoice.")
     amount = money_field("Or amount off", required=False)
-    coupon = text_field("Or the ID of a coupon at Stripe", required=False, max_length=200)
+    coupon = text_field("Or Stripe coupon ID", required=False, max_length=200)
     duration = choice_field("Applies to", choices=list(discounts.DURATIONS.items()))
-    months = integer_field("Months", required=False, min_value=1, max_value=36, help_text="Only for a number of months.")
+    months = integer_field("Months", required=False, min_value=1, max_value=36, help_text="Only for “Multiple months”.")
 
     def prepare(self) -> None:
         self.currency = currency_of(self.organization)
@@ -110,19 +110,17 @@ class DiscountForm(ActionForm):
         if self.errors:
             return data
         if sum(bool(data[name]) for name in ("percent", "amount", "coupon")) != 1:
-            self.add_error("percent", "Enter a percentage, an amount or a coupon: exactly one of them.")
+            self.add_error("percent", "Enter exactly one of: a percentage, an amount, or a coupon.")
         if (data["duration"] == "repeating") != bool(data["months"]) and not data["coupon"]:
-            self.add_error("months", "Enter the number of months if, and only if, the discount applies to a number of months.")
+            self.add_error("months", "Enter a number of months for “Multiple months”. Otherwise, leave it empty.")
         return data
 
 
 class GiveDiscount(SubscriptionAction):
     name = "discount"
-    title = "Give a discount"
+    title = "Add a discount"
     permission = "billing.give_discount"
-    description = (
-        "Adds a coupon to the subscription at Stripe. Discounts that the customer has are kept. Invoices that exist are not changed."
-    )
+    description = "Adds a coupon to the subscription at Stripe. Existing discounts are kept, and existing invoices are not changed."
     form = DiscountForm
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
@@ -147,9 +145,9 @@ class GiveDiscount(SubscriptionAction):
 
 class EndDiscounts(SubscriptionAction):
     name = "end-discounts"
-    title = "Remove the discounts"
+    title = "Remove all discounts"
     permission = "billing.give_discount"
-    description = "Removes all discounts of the subscription at Stripe. The next invoice has the full price."
+    description = "Removes all discounts of the subscription at Stripe. The next invoice is charged at the full price."
 
     def unavailable(self, facts: OrganizationFacts) -> str:
         refusal = super().unavailable(facts)
@@ -174,9 +172,11 @@ class PauseForm(ActionForm):
 
 class PauseCollection(SubscriptionAction):
     name = "pause"
-    title = "Pause the collection of payments"
+    title = "Pause payment collection"
     permission = "billing.pause_collection"
-    description = "Stripe goes on creating invoices but does not collect them. The plan stays in effect, and the customer cannot change it."
+    description = (
+        "Stripe continues to create invoices but does not collect them. The plan stays in effect, and the customer cannot change it."
+    )
     form = PauseForm
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
@@ -187,7 +187,11 @@ class PauseCollection(SubscriptionAction):
             Row("Invoices during the pause", "", collection.BEHAVIORS[data["behavior"]]),
             Row("The pause ends", "", end),
         )
-        warnings = ("A payment is missing. The pause does not change that; the grace period goes on.",) if state.past_due_since else ()
+        warnings = (
+            ("A payment is overdue. Pausing collection does not change that, and the grace period continues.",)
+            if state.past_due_since
+            else ()
+        )
         return Preview(rows, warnings)
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
@@ -198,14 +202,14 @@ class PauseCollection(SubscriptionAction):
 
 class ResumeCollection(SubscriptionAction):
     name = "resume"
-    title = "Resume the collection of payments"
+    title = "Resume payment collection"
     permission = "billing.pause_collection"
-    description = "Stripe collects the invoices that it creates from now on. Those of the pause are not collected."
+    description = "Stripe collects invoices created from now on. Invoices from the pause are not collected."
 
     def unavailable(self, facts: OrganizationFacts) -> str:
         refusal = super().unavailable(facts)
         paused = facts.subscription and facts.subscription.collection_paused
-        return refusal or ("" if paused else "The collection of payments is not paused.")
+        return refusal or ("" if paused else "Payment collection is not paused.")
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         return Preview((Row("Collection of payments", _pause(subscription_of(organization)), "active"),))
@@ -223,7 +227,9 @@ class CancelSubscription(SubscriptionAction):
     name = "cancel"
     title = "Cancel the subscription"
     permission = "billing.cancel_subscription"
-    description = "Ends the subscription at Stripe, at the end of the paid period or immediately. The organization then has the free plan."
+    description = (
+        "Ends the subscription at Stripe, at the end of the paid period or immediately. The organization then falls back to the free plan."
+    )
     form = CancelForm
     destructive = True
 
@@ -239,11 +245,9 @@ class CancelSubscription(SubscriptionAction):
             rows.append(Row("Scheduled plan change", _planned_change(state), "dropped"))
         warnings = []
         if at_once:
-            warnings.append(
-                "Access to the plan ends now. Nothing is refunded; refund the payment separately if the customer should get money back."
-            )
+            warnings.append("Access to the plan ends now. Nothing is refunded; to return money, refund the payment separately.")
             if state.overage_item_id:
-                warnings.append("Overage that was not billed yet is invoiced now.")
+                warnings.append("Unbilled overage is invoiced now.")
         return Preview(tuple(rows), tuple(warnings))
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
@@ -259,7 +263,7 @@ class KeepSubscription(SubscriptionAction):
     title = "Undo the cancellation"
     permission = "billing.cancel_subscription"
     description = (
-        "The subscription is not canceled at its scheduled date, and renews. A subscription that Stripe paused after its trial is resumed."
+        "Removes the scheduled cancellation, so that the subscription renews. A subscription that Stripe paused after its trial resumes."
     )
 
     def unavailable(self, facts: OrganizationFacts) -> str:

@@ -1,4 +1,4 @@
-"""Actions on all organizations, which background jobs execute: move subscribers to another plan version, and reconcile."""
+"""Actions on all organizations, executed by background jobs: move subscribers to another plan version, and reconcile."""
 
 from typing import Any
 
@@ -57,7 +57,7 @@ class MovePlanVersion(SystemAction):
     def preview(self, organization: Any, data: dict[str, Any]) -> Preview:
         target, groups = data["target"], bulk_migration.candidates(data["target"], data["source"])
         if not groups:
-            raise Conflict("No subscriber has another version of this plan.")
+            raise Conflict("No subscribers are on another version of this plan.")
         rows: list[Row] = []
         skipped = 0
         for group in groups:
@@ -69,7 +69,7 @@ class MovePlanVersion(SystemAction):
         warnings = []
         if skipped:
             warnings.append(
-                f"{skipped:,} more cannot be moved now and are skipped: a payment is missing, or a plan change is scheduled or pending."
+                f"{skipped:,} more cannot be moved now and are skipped: a payment is overdue, or a plan change is scheduled or pending."
             )
         return Preview(tuple(rows), tuple(warnings))
 
@@ -82,7 +82,7 @@ class MovePlanVersion(SystemAction):
 
 
 class ReconcileAllForm(ActionForm):
-    dry_run = checkbox("Dry run", help_text="Only record the differences, and repair nothing.")
+    dry_run = checkbox("Dry run", help_text="Record differences without repairing them.")
 
 
 class ReconcileAll(SystemAction):
@@ -90,7 +90,9 @@ class ReconcileAll(SystemAction):
     title = "Reconcile all organizations with Stripe"
     group = "Billing"
     permission = "billing.add_reconciliationrun"
-    description = "Compares all customers, subscriptions, invoices and metered usage with Stripe in the background, as every night."
+    description = (
+        "Compares all customers, subscriptions, invoices and metered usage with Stripe in the background. This also runs every night."
+    )
     form = ReconcileAllForm
 
     def unavailable(self, facts: OrganizationFacts) -> str:

@@ -1,4 +1,4 @@
-"""Correct the usage of a quota."""
+"""Correct the counted usage of a quota."""
 
 from datetime import UTC, datetime, time
 from typing import Any
@@ -18,9 +18,9 @@ from .fields import choice_field, date_field, integer_field
 from .wording import day, feature_title
 
 _CHANGES = {
-    "reduce": "Reduce: units were counted that were not used",
-    "credit": "Credit: allow more units in this usage month",
-    "add": "Add: units were used that were not counted",
+    "reduce": "Reduce: remove units that were counted but not used",
+    "credit": "Credit: allow additional units in this usage month",
+    "add": "Add: count units that were used but not counted",
 }
 
 
@@ -28,7 +28,7 @@ class CorrectionForm(ActionForm):
     feature = choice_field("Feature")
     change = choice_field("Change", choices=list(_CHANGES.items()))
     amount = integer_field("Units", min_value=1, max_value=MAX_AMOUNT)
-    on = date_field("Day of use", required=False, help_text="Selects the usage month. Leave empty for the present one.")
+    on = date_field("Day of use", required=False, help_text="Determines the usage month. Leave empty for the current month.")
 
     def prepare(self) -> None:
         features = EntitlementsManager(self.organization).entitlements().features
@@ -41,7 +41,7 @@ class CorrectionForm(ActionForm):
             return None
         at = datetime.combine(chosen, time(12), UTC)
         if not present - MAX_EVENT_AGE < at <= present:
-            raise forms.ValidationError(f"Enter a day within the last {MAX_EVENT_AGE.days} days.")
+            raise forms.ValidationError(f"Enter a date within the last {MAX_EVENT_AGE.days} days.")
         return at
 
 
@@ -51,13 +51,13 @@ class CorrectUsage(OrganizationAction):
     group = "Plan and limits"
     permission = "usage.correct_usage"
     description = (
-        "Records a correction of a quota. It appears in the customer's usage history, and changes what is left of the usage month."
+        "Corrects the counted usage of a quota. The correction appears in the usage history and changes the remaining units of the month."
     )
     form = CorrectionForm
     sensitive = True
 
     def unavailable(self, facts: OrganizationFacts) -> str:
-        return super().unavailable(facts) or ("" if quotas() else "No feature has a monthly quota.")
+        return super().unavailable(facts) or ("" if quotas() else "The plan has no monthly quotas.")
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         correction = _correction(data)
@@ -70,9 +70,9 @@ class CorrectUsage(OrganizationAction):
         )
         warnings = []
         if correction.change == "reduce" and correction.amount > max(before.used, 0):
-            warnings.append("A correction subtracts at most what was counted. To allow more, choose Credit.")
+            warnings.append("You can subtract at most the counted usage. To allow more units, choose Credit.")
         if after.included is not None and after.used > after.included:
-            warnings.append(f"The customer stays {after.used - after.included:,} above what is included.")
+            warnings.append(f"The customer stays {after.used - after.included:,} over the included amount.")
         setting = overage_setting(organization, correction.feature)
         if setting and setting.enabled:
             warnings.append("Overage is enabled. An invoice that was already created for this usage is not changed; refund it separately.")

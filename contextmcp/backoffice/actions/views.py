@@ -1,7 +1,7 @@
 """The page of a staff action: form, preview with confirmation, and the result.
 
 The first POST shows the preview. The second one has `confirmed` and the fingerprint of that preview. If the preview differs by then,
-because the organization changed meanwhile, it is shown again and nothing happens.
+because the organization has changed, it is shown again and nothing happens.
 """
 
 from typing import Any
@@ -116,7 +116,7 @@ class _ActionPage:
             return self.preview(form, uuid7(), error=outdated.text) if form.is_valid() else self.form(form)
         except (StripeUnavailable, ActionInProgress) as unfinished:
             # The outcome is unknown, so there is no preview. The same submission continues with the same idempotency key.
-            text = f"{unfinished.text} Confirming again is safe: the action is done once."
+            text = f"{unfinished.text} You can safely confirm again: the action runs only once."
             form.is_valid()
             return self._confirmation(form, UNKNOWN, submission, text)
         except DomainError as refused:
@@ -156,7 +156,7 @@ class _ActionPage:
 
 class PreviewOutdated(Conflict):
     code = "preview_outdated"
-    message = "The organization has changed since this preview. Nothing was done. Check the new preview and confirm it."
+    message = "The organization changed since this preview, so nothing was done. Review the new preview and confirm again."
 
 
 class ActionUnavailable(Conflict):

@@ -1,4 +1,4 @@
-"""Words for values in previews."""
+"""Formatting of values in previews."""
 
 from datetime import datetime
 

@@ -43,7 +43,7 @@ class OperatorAlertAdmin(ReadOnlyAdmin):
     @confirmed_action(
         "Mark as resolved",
         permission=RESOLVE,
-        effect="The alerts are closed and reopen if the same problem occurs again.",
+        effect="These alerts will be resolved. They reopen if the problem occurs again.",
         done=("alert resolved", "alerts resolved"),
     )
     def resolve(self, request: HttpRequest, alert: OperatorAlert, reason: str) -> None:
@@ -72,7 +72,7 @@ class AlertDeliveryAdmin(ReadOnlyAdmin):
     @confirmed_action(
         "Send again now",
         permission=RESOLVE,
-        effect="These messages are sent again within seconds, with all their attempts.",
+        effect="These messages will be sent again within seconds, with a new series of attempts.",
         done=("message queued", "messages queued"),
     )
     def retry(self, request: HttpRequest, delivery: AlertDelivery, reason: str) -> None:

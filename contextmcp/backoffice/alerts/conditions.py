@@ -1,4 +1,4 @@
-"""The conditions that open alerts. Each is read with one query that an index serves."""
+"""The conditions that open alerts. Each takes one query that an index serves."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -31,7 +31,7 @@ def evaluate() -> None:
         try:
             report_conditions(kind, find(threshold, now()) if threshold else [])
         except DatabaseError:
-            # A fault of one condition must not hide the others.
+            # An error in one condition must not hide the others.
             log.exception("operator_alert.condition_failed", kind=kind)
 
 
@@ -42,7 +42,7 @@ def _inbox_lag(threshold: int, present: datetime) -> list[Condition]:
 
 
 def _items_together(kind: str, sentence: str) -> Callable[[int, datetime], list[Condition]]:
-    """Return the condition that many items of the work queue are not done: one alert with their number and the newest one."""
+    """Return one condition for all open work items of a kind. Its message has their number and the newest item."""
 
     def find(threshold: int, present: datetime) -> list[Condition]:
         items = list(_items(kind)[: max(MAX_COUNTED, threshold) + 1])
@@ -55,7 +55,7 @@ def _items_together(kind: str, sentence: str) -> Callable[[int, datetime], list[
 
 
 def _items_apart(kind: str, since: timedelta | None = None) -> Callable[[int, datetime], list[Condition]]:
-    """Return the conditions of items of the work queue that are not done: one alert for each, up to MAX_OBJECTS."""
+    """Return one condition for each open work item of a kind, at most MAX_OBJECTS."""
 
     def find(threshold: int, present: datetime) -> list[Condition]:
         items = _items(kind).select_related("organization")
@@ -106,12 +106,12 @@ def _server_errors(threshold: int, present: datetime) -> list[Condition]:
 
 CONDITIONS: dict[str, Callable[[int, datetime], list[Condition]]] = {
     "inbox_lag": _inbox_lag,
-    "dead_events": _items_together("dead_event", "Stripe events were given up and wait for a decision"),
+    "dead_events": _items_together("dead_event", "Stripe events failed and need a decision"),
     "drift": _items_together("drift", "differences from Stripe could not be repaired"),
     "disputes": _items_apart("dispute"),
     "failed_emails": _items_together("failed_email", "emails could not be delivered"),
-    "failed_jobs": _items_together("failed_job", "background jobs gave up"),
-    "rejected_meter_reports": _items_together("dead_meter_report", "reports of overage were rejected, so that it is not billed"),
+    "failed_jobs": _items_together("failed_job", "background jobs failed"),
+    "rejected_meter_reports": _items_together("dead_meter_report", "overage reports were rejected and are not billed"),
     UNKNOWN_PRICE: _unknown_prices,
     "usage_spike": _items_apart("usage_spike", SPIKE_WINDOW),
     "reconciliation_failed": _reconciliation,

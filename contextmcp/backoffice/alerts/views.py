@@ -22,7 +22,7 @@ from .admin import TEST, channels
 
 @dataclass(frozen=True)
 class TestResult:
-    """What happened to the test alert on one channel."""
+    """The result of the test alert on one channel."""
 
     channel: str
     succeeded: bool
@@ -32,7 +32,7 @@ class TestResult:
 @staff_page(TEST)
 @require_http_methods(["GET", "POST"])
 def test_alert(request: HttpRequest) -> HttpResponseBase:
-    """Send a test alert when it is confirmed with a reason. The page waits for the answer of each channel."""
+    """Send a test alert when it is confirmed with a reason. The response waits for the result of each channel."""
     form = ReasonForm(request.POST if request.method == "POST" else None)
     results = send_test(staff(request), form.cleaned_data["reason"]) if form.is_valid() else None
     page = page_context(request, "Send a test alert", form=form, results=results, channels=channels())
@@ -41,7 +41,7 @@ def test_alert(request: HttpRequest) -> HttpResponseBase:
 
 def send_test(actor: User, reason: str) -> list[TestResult]:
     """Send a test alert through each configured channel, record it in the audit log, and return the results."""
-    alert = OperatorAlert(code=alert_messages.TEST, message=f"{actor.get_full_name()} sent this test alert. Nothing is wrong.")
+    alert = OperatorAlert(code=alert_messages.TEST, message=f"{actor.get_full_name()} sent this test alert. No action is needed.")
     results = [_email(alert), *(_webhook(channel, alert) for channel in alert_messages.webhook_urls())]
     with transaction.atomic():
         outcome = {result.channel: result.text for result in results}
@@ -52,7 +52,7 @@ def send_test(actor: User, reason: str) -> list[TestResult]:
 def _email(alert: OperatorAlert) -> TestResult:
     recipients = alert_messages.email_recipients()
     if not recipients:
-        return TestResult("Email", False, "No recipient: set ALERT_EMAILS, or give a superuser an email address.")
+        return TestResult("Email", False, "No recipients. Set ALERT_EMAILS, or add an email address to a superuser.")
     try:
         for address in recipients:
             send_now(alert_messages.email_content(alert, alert_messages.TEST), to=address)

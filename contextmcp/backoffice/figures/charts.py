@@ -16,7 +16,7 @@ WEEK = 7
 
 @dataclass(frozen=True)
 class ChartRow:
-    """A point: its day (of a week, the last one), the value and that of the period before, formatted."""
+    """A point: its day (for a week, the last day), its value and that of the previous period, formatted."""
 
     day: date
     value: str
@@ -45,7 +45,7 @@ class Chart:
 
 
 def draw(title: str, period: Period, values: dict[date, int], word: Callable[[int], str], *, is_sum: bool = False) -> Chart:
-    """Return the chart of a value by day, with the period before.
+    """Return the chart of a value by day, with the previous period.
 
     A missing day counts as zero. A week has the sum of its days with `is_sum`, and otherwise the value at its end. `word` formats a value.
     """

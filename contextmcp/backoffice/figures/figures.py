@@ -1,4 +1,4 @@
-"""Word the figures for the home page: values with the period before, movements, plans and usage."""
+"""Format the figures for the home page: values with those of the previous period, movements, plans and usage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .filters import Selection
 
 @dataclass(frozen=True)
 class Figure:
-    """A value, what it was in the period before, and its definition."""
+    """A value, its value in the previous period, and its definition."""
 
     name: str
     value: str
@@ -49,7 +49,7 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class UsageRow:
-    """The usage of a feature in the period and in the one before."""
+    """The usage of a feature in the period and in the previous one."""
 
     title: str
     amount: int

@@ -40,9 +40,9 @@ class FigureForm(forms.Form):
             raise forms.ValidationError("Enter days between 2001 and 2999.")
         first = values.get("first") or last - timedelta(days=DEFAULT_DAYS - 1)
         if first > last:
-            raise forms.ValidationError("The first day must not be after the last day.")
+            raise forms.ValidationError("The start date must not be after the end date.")
         if (last - first).days >= MAX_DAYS or first.year < 2000:
-            raise forms.ValidationError("Choose at most two years.")
+            raise forms.ValidationError("Choose a range of at most two years.")
         return {**values, "first": first, "last": last}
 
 

@@ -1,4 +1,4 @@
-"""Show the impersonated member to the customers' pages, and refuse what staff may not do there."""
+"""Replace the user by the impersonated member on customer pages, and deny what staff may not do there."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ from contextmcp.common.errors import DomainError
 from . import session
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# Here the staff member is themselves: the admin, signing out, and confirming their identity for the admin.
+# Paths where the staff member acts as themselves: the admin, signing out, and reauthentication for the admin.
 AS_STAFF = ("/admin/", "/accounts/logout/", "/accounts/reauthenticate/", "/accounts/2fa/reauthenticate/")
 # The member's credentials (passwords, second factors, sessions), consent to apps, and the API, whose responses contain secrets.
 UNAVAILABLE = ("/accounts/", "/oauth/", "/api/")
@@ -44,7 +44,7 @@ class ImpersonationMiddleware:
         current = impersonation.active(identifier, staff)
         if current is None:
             session.leave(request)
-            messages.warning(request, "You no longer view the product as a member. Nothing was changed.")
+            messages.warning(request, "You are no longer viewing the product as a member. Nothing was changed.")
             return HttpResponseRedirect(reverse("admin:index"))
         row, membership = current
         request.impersonation = row  # type: ignore[attr-defined]

@@ -35,7 +35,7 @@ def impersonation_id(request: HttpRequest) -> str | None:
 
 
 def enter(request: HttpRequest, impersonation: Impersonation) -> None:
-    """Move the staff member's own drafts, keys and selections aside, and select the member's organization."""
+    """Set the staff member's own session data aside, and select the member's organization."""
     leave(request)
     request.session[SESSION_IMPERSONATION] = {"id": str(impersonation.pk), "own": _take_all(request)}
     request.session[SESSION_ORGANIZATION] = str(impersonation.organization_id)
@@ -57,7 +57,7 @@ def _take_all(request: HttpRequest) -> dict[str, Any]:
 
 
 def _renew(request: HttpRequest) -> None:
-    """Give the session another key, so that one that was read or set before is worthless, and keep it in the user's list of sessions."""
+    """Rotate the session key, so that a stolen or fixed key becomes invalid, and update the user's list of sessions."""
     previous = request.session.session_key
     request.session.cycle_key()
     UserSession.objects.filter(session_key=previous).update(session_key=request.session.session_key)

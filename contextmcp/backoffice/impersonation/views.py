@@ -28,7 +28,7 @@ from . import session
 
 class ImpersonationForm(ReasonForm):
     allows_changes = forms.BooleanField(
-        label="Allow changes", required=False, help_text="Changes are recorded with your name.", widget=UnfoldBooleanSwitchWidget
+        label="Allow changes", required=False, help_text="Changes are recorded under your name.", widget=UnfoldBooleanSwitchWidget
     )
 
 
@@ -63,7 +63,7 @@ def stop(request: HttpRequest) -> HttpResponse:
     session.leave(request)
     if row is None or not request.user.is_staff:
         return HttpResponseRedirect(reverse("admin:index"))
-    messages.success(request, f"You no longer view the product as {row.user}.")
+    messages.success(request, f"You are no longer viewing the product as {row.user}.")
     return HttpResponseRedirect(reverse("admin:accounts_organization_change", args=[row.organization_id]))
 
 

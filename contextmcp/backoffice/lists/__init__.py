@@ -1,1 +1,1 @@
-"""What all lists of the admin offer: saved views, and exports as CSV. The lists themselves are in `contextmcp.common.admin_lists`."""
+"""The features of all admin lists: saved views and CSV export. The lists themselves are in `contextmcp.common.admin_lists`."""

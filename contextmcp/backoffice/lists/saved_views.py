@@ -1,4 +1,4 @@
-"""Saved views: filters and search of a list, kept under a name by a member of staff, for themselves or for all."""
+"""Saved views: named filters and searches of a list, private to a staff member or shared with all staff."""
 
 from urllib.parse import parse_qsl, urlencode
 

@@ -31,7 +31,7 @@ class Problem:
 
 
 def problems(details: OrganizationDetails) -> list[Problem]:
-    """Return the problems that the user may know of, the ones about money first."""
+    """Return the problems that the user may view, starting with those about billing."""
     checks = {
         "billing.view_subscriptionstate": _subscription,
         "billing.view_meterreport": _meter_reports,
@@ -62,7 +62,7 @@ def _subscription(details: OrganizationDetails) -> Iterator[Problem]:
     if len(live) > 1:
         yield Problem(f"There are {len(live)} live subscriptions. The customer may be charged twice.", here, "danger")
     if details.may("billing.view_billingaccount") and any(each.differs for each in details.comparisons):
-        yield Problem("The subscription here differs from the one at Stripe.", here, "danger")
+        yield Problem("The local subscription differs from Stripe.", here, "danger")
 
 
 def _meter_reports(details: OrganizationDetails) -> Iterator[Problem]:
@@ -84,7 +84,7 @@ def _drift(details: OrganizationDetails) -> Iterator[Problem]:
     drifts = Drift.objects.filter(organization=details.organization, repaired=False, created_at__gt=now() - RECENT_DRIFT)
     if (drift := drifts.first()) is not None:
         link = list_link("billing.drift", organization__id__exact=details.organization.pk)
-        yield Problem(f"Reconciliation found a difference to Stripe that is not repaired: {words(drift.kind)}.", link)
+        yield Problem(f"Reconciliation found a difference from Stripe that is not repaired: {words(drift.kind)}.", link)
 
 
 def _events(details: OrganizationDetails) -> Iterator[Problem]:

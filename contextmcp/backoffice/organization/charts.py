@@ -1,4 +1,4 @@
-"""Charts of usage, drawn as SVG on the server: a column per day, and bars that compare amounts."""
+"""Usage charts, rendered as SVG on the server: a column per day, and bars that compare amounts."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Column:
 
 @dataclass(frozen=True)
 class DayChart:
-    """The use of a feature on each of the last thirty days."""
+    """The usage of a feature on each of the last 30 days."""
 
     title: str
     columns: tuple[Column, ...]
@@ -41,7 +41,7 @@ class DayChart:
 
 @dataclass(frozen=True)
 class Bar:
-    """The units of one key or member. `length` is relative to the highest amount of the same feature, which has `BAR_LENGTH`."""
+    """The usage of one key or member, in units. `length` is proportional: the highest amount of the same feature has `BAR_LENGTH`."""
 
     feature: str
     label: str

@@ -1,4 +1,4 @@
-"""What several panels of an organization's page need. Each part is queried at most once per request, when a panel uses it."""
+"""Data that several panels of an organization's page share. Each part is queried at most once per request, on first use."""
 
 from datetime import datetime
 from functools import cached_property
@@ -20,7 +20,7 @@ from usage.selectors import FeatureUsage
 
 
 class OrganizationDetails:
-    """An organization as `user`, a member of staff, may view it."""
+    """An organization and the data of it that the staff member `user` may view."""
 
     def __init__(self, organization: Organization, user: Any) -> None:
         self.organization = organization
@@ -59,12 +59,12 @@ class OrganizationDetails:
 
     @cached_property
     def subscription(self) -> SubscriptionState | None:
-        """Return the subscription that matters most (see `relevant_subscription`)."""
+        """Return the current subscription (see `relevant_subscription`)."""
         return relevant_subscription(self.subscriptions)
 
     @cached_property
     def comparisons(self) -> list[ComparedSubscription]:
-        """Return the subscriptions beside those of the mirror, those that have not ended first."""
+        """Return each subscription compared with the mirror. Those that have not ended come first."""
         compared = compare_with_mirror(self.account, self.subscriptions)
         return sorted(compared, key=lambda each: each.status in {"canceled", "incomplete_expired"})
 

@@ -1,4 +1,4 @@
-"""What panels consist of: facts, tables and charts, and the texts of times, amounts and states in them."""
+"""The blocks of a panel (facts, tables, charts), and the formatting of times, amounts and states."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names with their values."""
+    """A list of labels with their values."""
 
     template: ClassVar = "backoffice/organization/blocks/facts.html"
     items: tuple[tuple[str, Cell], ...]
@@ -75,7 +75,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Fragment:
-    """A block with a template of its own."""
+    """A block with its own template."""
 
     template: str
     context: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The head of an organization's page: the plan in one sentence, and badges of its state."""
+"""The header of an organization's page: the plan in one sentence, and status badges."""
 
 from accounts.models import Membership
 from accounts.roles import Role
@@ -21,7 +21,7 @@ _STATUS_TONES: dict[str, Tone] = {
 
 
 def plan_sentence(details: OrganizationDetails) -> str:
-    """Return the plan in effect and what happens to it next, as far as the user may view it."""
+    """Return the plan in effect and its next change, limited to what the user may view."""
     if not details.may("entitlements.view_grant"):
         return ""
     title = details.entitlements.plan_title
@@ -53,7 +53,7 @@ def _renewal(state: SubscriptionState) -> str:
 
 
 def badges(details: OrganizationDetails) -> list[Cell]:
-    """Return the states of the organization and of its subscription."""
+    """Return the status badges of the organization and of its subscription."""
     organization = details.organization
     cells = [Cell("Closed", tone="danger") if organization.closed_at else Cell("Open", tone="success")]
     state = details.subscription if details.may("billing.view_subscriptionstate") else None
@@ -75,7 +75,7 @@ def clock_sentence(details: OrganizationDetails) -> str:
 
 
 def facts(details: OrganizationDetails) -> list[tuple[str, Cell]]:
-    """Return the identifying facts."""
+    """Return the facts that identify the organization."""
     organization = details.organization
     rows = [("Owner", Cell(_owner_email(details) or "None"))] if details.may("accounts.view_membership") else []
     rows += [

@@ -1,4 +1,4 @@
-"""Order of rows in tables."""
+"""Ordering of table rows."""
 
 from django.db.models import BooleanField, Expression, ExpressionWrapper, Q
 

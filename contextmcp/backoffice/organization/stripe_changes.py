@@ -18,7 +18,7 @@ def change_table(changes: Iterable[tuple[str, str, Any, Any]], currency: str) ->
     rows = tuple(
         row(_name(kind), subject, _text(kind, here, currency), _text(kind, there, currency)) for kind, subject, there, here in changes
     )
-    return Table(("Value", "Object", "Here", "At Stripe"), rows, "No difference: everything here is as at Stripe.")
+    return Table(("Value", "Object", "Here", "At Stripe"), rows, "No differences. The local data matches Stripe.")
 
 
 def _name(kind: str) -> str:

@@ -1,1 +1,1 @@
-"""The plans page: published versions with their differences, who is on which, and publishing the catalog file."""
+"""The plans page: published versions with their differences and subscribers, and publishing the catalog file."""

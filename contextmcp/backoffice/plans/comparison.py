@@ -1,4 +1,4 @@
-"""Versions of plans side by side, in words, with the number of organizations on each."""
+"""Plan versions side by side, as text, with the number of organizations on each."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -26,7 +26,7 @@ _STATUSES = {"active": "active", "trialing": "in trial", "past_due": "past due"}
 
 @dataclass(frozen=True)
 class Users:
-    """A number of organizations on a version, in words, and the list of them."""
+    """The number of organizations on a version as text, and the URL of their list."""
 
     text: str
     url: str
@@ -43,7 +43,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A version's value in words, and whether it differs from the version before it."""
+    """A version's value as text, and whether it differs from the previous version."""
 
     text: str
     changed: bool = False
@@ -105,13 +105,13 @@ def _titles(terms: Iterable[Plan]) -> list[str]:
 
 
 def _row(title: str, texts: list[str], width: int) -> Row:
-    """Return the cells of the shown versions. The version before the last one shown decides whether that one changed something."""
+    """Return the cells of the shown versions. The oldest shown version is compared with the one before it, which is not shown."""
     changes = [newer != older for newer, older in pairwise(texts)]
     return Row(title, tuple(Cell(text, changed) for text, changed in zip(texts[:width], [*changes, False], strict=False)))
 
 
 def in_words(plan: Plan) -> Iterator[tuple[str, str]]:
-    """Yield what the version costs and includes, as pairs of title and text."""
+    """Yield the version's prices and features as pairs of title and text."""
     yield "Title", plan.title
     yield "Price", ", ".join(f"{format_amount(price.amount, price.currency)} per {price.interval}" for price in plan.prices) or "Free"
     yield "Trial", f"{plan.trial_days} days" if plan.trial_days else "None"
@@ -136,7 +136,7 @@ def _feature_title(name: str) -> str:
 
 
 def _users() -> dict[int, tuple[Users, ...]]:
-    """Return who is on each version: subscriptions by status, and grants by staff. Two queries, each answered by an index alone."""
+    """Return the organizations on each version: subscriptions by status, and grants by staff. Takes two queries, both index-only scans."""
     users: dict[int, list[Users]] = defaultdict(list)
     live = SubscriptionState.objects.live().exclude(plan_version=None).order_by()
     subscriptions = reverse("admin:billing_subscriptionstate_changelist")

@@ -46,16 +46,18 @@ def publish_page(request: HttpRequest) -> HttpResponseBase:
 
 
 def _confirm(request: HttpRequest, steps: list[PublishStep]) -> HttpResponseBase:
-    """Publish if the form is valid and the steps are still those that were shown."""
+    """Publish if the form is valid and the steps have not changed since they were shown."""
     form = ReasonForm(request.POST)
     if request.POST.get("previewed") != _fingerprint(steps):
-        return _page(request, steps, form, error="The changes differ from those that were shown. Nothing was published. Check them again.")
+        return _page(
+            request, steps, form, error="The changes are no longer those that you reviewed, so nothing was published. Review them again."
+        )
     if not form.is_valid() or _conflicts(steps):
         return _page(request, steps, form)
     try:
         done = publish.publish_catalog(actor=staff(request), reason=form.cleaned_data["reason"])
     except DomainError as error:
-        text = f"{_text(error)} What was published before the error stays. Publishing again continues."
+        text = f"{_text(error)} Items published before the error are kept. Publish again to continue."
         return _page(request, steps, form, error=text)
     changed = sum(step.state != "same" for step in steps)
     messages.success(request, f"Published {len(done)} items, {changed} of them new or changed.")
@@ -85,7 +87,7 @@ def _fingerprint(steps: list[PublishStep]) -> str:
 
 
 def _text(error: DomainError) -> str:
-    """Return the error with Stripe's own message, which is for the operator."""
+    """Return the error followed by Stripe's message, which only the operator sees."""
     own = str(error.args[0]) if error.args else ""
     return error.text if error.text in own or not own else f"{error.text} Stripe: {own}"
 

@@ -1,4 +1,4 @@
-"""What Stripe's IDs, invoice numbers and the last digits of a card belong to.
+"""Search by Stripe ID, by invoice number and by the last digits of a card.
 
 Rows that are found by an ID are not sorted: to satisfy an order, Postgres might read an index of the order and skip millions of rows.
 """

@@ -1,4 +1,4 @@
-"""API keys and service keys, by the part of the key that is not secret."""
+"""Search API keys and service keys by the public part of the key."""
 
 import re
 from collections.abc import Iterable
@@ -10,13 +10,13 @@ from contextmcp.common.clock import now
 from .query import Query
 from .results import Hit, Resolver, row_hit
 
-# Fewer characters of a public ID belong to too many keys.
+# Shorter prefixes of a public ID match too many keys.
 MIN_PUBLIC_LENGTH = 3
 _PUBLIC_ID = re.compile(rf"[0-9A-Za-z]{{{PUBLIC_LENGTH}}}")
 
 
 def _public_id(query: Query, kind: str) -> str:
-    """Return the beginning of a public ID: from a quoted key of this kind, or the text itself if it can be a whole public ID."""
+    """Return the public ID to search for: that of the key in the query, or the query itself if it has a public ID's length."""
     if query.key is None:
         return query.text if _PUBLIC_ID.fullmatch(query.text) else ""
     is_long_enough = len(query.key.public_id) >= MIN_PUBLIC_LENGTH

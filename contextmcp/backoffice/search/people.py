@@ -1,4 +1,4 @@
-"""Organizations, their members, users, and invitations."""
+"""Search organizations, members, users and invitations."""
 
 from collections.abc import Iterable
 

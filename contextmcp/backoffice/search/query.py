@@ -1,4 +1,4 @@
-"""The text of a search, without the secrets in it."""
+"""Parse a search query and remove the secrets from it."""
 
 import re
 from dataclasses import dataclass, field
@@ -44,7 +44,7 @@ class Query:
 
     @property
     def invoice_number(self) -> str:
-        """Return the beginning of an invoice number, which has a prefix of letters and digits and a counter (4F2A8C1B-0001), or nothing."""
+        """Return the beginning of an invoice number, such as 4F2A8C1B-0001 (a prefix and a counter), or an empty string."""
         return self.text.upper() if not self.key and _INVOICE_NUMBER.fullmatch(self.text) else ""
 
     @property

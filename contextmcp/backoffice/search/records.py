@@ -1,4 +1,4 @@
-"""Audit events, by the ID of the request that customers quote from an error."""
+"""Search audit events by request ID, which customers quote from an error message."""
 
 from collections.abc import Iterable
 

@@ -15,7 +15,7 @@ PAGE_SIZE = 20
 
 @dataclass(frozen=True)
 class Hit:
-    """One row. A secondary hit is listed but does not count when a single hit is opened: the user beside their organization."""
+    """One row. A secondary hit, such as the user of a found member, is listed but not counted when a single hit is opened directly."""
 
     title: str
     detail: str
@@ -25,7 +25,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Resolver:
-    """A kind of rows. `find` returns the hits from position `start` to `stop`, or nothing if the query cannot be of this kind."""
+    """A searchable kind of object. `find` returns the hits from position `start` to `stop`; none if the query cannot identify this kind."""
 
     name: str
     title: str
@@ -54,5 +54,5 @@ def organization_hit(organization: Organization, detail: str) -> Hit:
 
 
 def row_hit(row: Model, title: str, *details: str) -> Hit:
-    """Return the hit of a row, described by the details that are not empty."""
+    """Return a hit for a row. Empty details are left out of its description."""
     return Hit(title, ", ".join(each for each in details if each), page_of(row))

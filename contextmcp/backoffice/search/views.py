@@ -1,4 +1,4 @@
-"""The search: a POST form, so that the text, which may contain a key, is in no URL, history or log."""
+"""The search page. The form uses POST, because a query may contain a key and must not appear in URLs or logs."""
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render

@@ -1,4 +1,4 @@
-"""The work queue: problems that need a person, with an owner, a time until which they are hidden, and what was done about them.
+"""The work queue: problems that staff must handle. Items can be assigned, snoozed and closed with a note.
 
 `sources` finds the problems, each with one indexed query; `collect` stores them as `accounts.models.WorkItem`, once a minute; `services`
 changes them for staff; `summary` is for the home page.

@@ -1,4 +1,4 @@
-"""The pages of the work queue: the list with its counts, an item, and what staff do with items."""
+"""The admin pages of the work queue: the list with its counts, an item, and the actions on items."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -28,7 +28,7 @@ State = Callable[[Any, HttpRequest], Any]
 _STATES: dict[str, tuple[str, State]] = {
     "open": ("Open", lambda items, request: items.open(at=now())),
     "mine": ("Mine", lambda items, request: items.open(at=now()).filter(owner=request.user)),
-    "unassigned": ("Without an owner", lambda items, request: items.open(at=now()).filter(owner=None)),
+    "unassigned": ("Unassigned", lambda items, request: items.open(at=now()).filter(owner=None)),
     "snoozed": ("Snoozed", lambda items, request: items.snoozed(at=now())),
     "closed": ("Done", lambda items, request: items.filter(closed_at__isnull=False)),
     "all": ("All", lambda items, request: items),
@@ -51,7 +51,7 @@ class StateFilter(admin.SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         _, filtered = _STATES.get(self.value() or "open", _STATES["open"])
-        # An action is about the rows that were selected, whatever the list shows by default.
+        # An action applies to the selected rows, even if the list does not show them by default.
         if request.method == "POST" and self.value() is None:
             return queryset
         result: QuerySet[Any] = filtered(queryset, request)
@@ -76,7 +76,7 @@ def _handlers(rows: list[WorkItem]) -> dict[str, Any]:
 
 
 def handlers() -> QuerySet[User]:
-    """Return the staff who may work on items."""
+    """Return the staff who may handle items."""
     permission = Permission.objects.filter(content_type__app_label="accounts", codename="handle_workitem")
     allowed = Q(is_superuser=True) | Q(groups__permissions__in=permission) | Q(user_permissions__in=permission)
     return User.objects.filter(allowed, is_staff=True, is_active=True).distinct().order_by("email")
@@ -155,7 +155,7 @@ class WorkItemAdmin(MarksTestClocks, ReadOnlyAdmin):
     @confirmed_action(
         "Assign to me",
         permission=services.HANDLE,
-        effect="You become the owner of these items.",
+        effect="These items will be assigned to you.",
         done=("item assigned to you", "items assigned to you"),
     )
     def take(self, request: HttpRequest, item: WorkItem, reason: str) -> None:
@@ -164,7 +164,7 @@ class WorkItemAdmin(MarksTestClocks, ReadOnlyAdmin):
     @confirmed_batch_action(
         "Assign to...",
         permission=services.HANDLE,
-        effect="The person becomes the owner of these items.",
+        effect="These items will be assigned to the selected person.",
         template="backoffice/work_queue/assign.html",
         context=_handlers,
     )
@@ -172,14 +172,14 @@ class WorkItemAdmin(MarksTestClocks, ReadOnlyAdmin):
         chosen = request.POST.get("owner", "")
         owner = None if chosen == "none" else next((each for each in handlers() if str(each.pk) == chosen), None)
         if owner is None and chosen != "none":
-            raise ValidationFailed("Choose who becomes the owner.")
+            raise ValidationFailed("Select an owner.")
         done = f"assigned to {owner}" if owner else "without an owner now"
         _each(request, items, done, lambda item: services.assign(item, owner, staff(request), reason))
 
     @confirmed_batch_action(
         "Snooze",
         permission=services.HANDLE,
-        effect="These items leave the list of open items until the chosen day.",
+        effect="These items will be hidden from the list of open items until the selected time.",
         template="backoffice/work_queue/snooze.html",
         context=lambda rows: {"periods": SNOOZE_DAYS},
     )
@@ -195,7 +195,7 @@ class WorkItemAdmin(MarksTestClocks, ReadOnlyAdmin):
     @confirmed_action(
         "Mark as done",
         permission=services.HANDLE,
-        effect="These items are closed. Enter what was done as the reason. An item opens again if its problem happens another time.",
+        effect="These items will be closed. Enter what was done as the reason. An item reopens if its problem occurs again.",
         done=("item closed", "items closed"),
     )
     def done(self, request: HttpRequest, item: WorkItem, reason: str) -> None:
@@ -204,7 +204,7 @@ class WorkItemAdmin(MarksTestClocks, ReadOnlyAdmin):
     @confirmed_action(
         "Reopen",
         permission=services.HANDLE,
-        effect="These items are open again.",
+        effect="These items will be reopened.",
         done=("item reopened", "items reopened"),
     )
     def reopen(self, request: HttpRequest, item: WorkItem, reason: str) -> None:

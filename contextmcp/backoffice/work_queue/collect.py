@@ -1,4 +1,4 @@
-"""Store what the sources find: new items, items that open again, and items whose problem has ended."""
+"""Store the findings of the sources: new items, reopened items, and items whose problem has ended."""
 
 from datetime import datetime, timedelta
 
@@ -25,12 +25,12 @@ def collect(minute: int = 0) -> None:
             with transaction.atomic():
                 collect_source(source, now())
         except DatabaseError:
-            # A fault of one source must not hide the problems of the others.
+            # An error in one source must not hide the problems of the others.
             log.exception("work_queue.source_failed", kind=source.kind)
 
 
 def collect_source(source: Source, present: datetime) -> None:
-    """Bring the items of one source up to date."""
+    """Update the items of one source."""
     findings = {finding.object_id: finding for finding in source.find(present)}
     known = {item.object_id: item for item in WorkItem.objects.filter(kind=source.kind, object_id__in=findings)}
     WorkItem.objects.bulk_create(
@@ -67,12 +67,12 @@ def _update(source: Source, item: WorkItem, finding: Finding, present: datetime)
     if item.closed_at is not None and (happened_again or item.closed_by_id is None):
         changed |= {"closed_at": None, "closed_by": None, "note": "", "snoozed_until": None, "last_seen_at": present}
     if changed:
-        # `closed_at` is compared again, because staff may have closed the item meanwhile.
+        # `closed_at` is compared again, because staff may have closed the item since it was read.
         WorkItem.objects.filter(pk=item.pk, closed_at=item.closed_at).update(**changed)
 
 
 def _close_ended(source: Source, present: datetime, found: set[str]) -> None:
-    """Close the open items whose problem has ended. Items beyond the source's limit are asked for one by one."""
+    """Close the open items whose problem has ended. Items beyond the source's limit are checked by their IDs."""
     unconfirmed = WorkItem.objects.filter(kind=source.kind, closed_at=None).exclude(object_id__in=found)
     for start in range(0, len(rows := list(unconfirmed.values_list("pk", "object_id"))), BATCH):
         batch = rows[start : start + BATCH]
@@ -82,5 +82,5 @@ def _close_ended(source: Source, present: datetime, found: set[str]) -> None:
 
 
 def purge() -> None:
-    """Delete items that were closed long ago."""
+    """Delete items past retention."""
     WorkItem.objects.filter(Q(closed_at__lt=now() - RETENTION)).delete()

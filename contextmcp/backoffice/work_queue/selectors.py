@@ -37,7 +37,7 @@ class Summary:
 
 
 def summary(user: Any) -> Summary | None:
-    """Return the part of the work queue that `user` may see, or None if that is nothing. Three queries."""
+    """Return the part of the work queue that `user` may view, or None if there is none. Takes three queries."""
     if not user.has_perm(VIEW):
         return None
     items = visible_items(user).open(at=now())

@@ -22,19 +22,19 @@ def assign(item: WorkItem, owner: User | None, actor: User, reason: str) -> None
     Raises `WorkItemClosed`, and `ValidationFailed` if the owner may not work on items.
     """
     if owner is not None and not (owner.is_active and owner.is_staff and owner.has_perm(HANDLE)):
-        raise ValidationFailed("This person cannot work on items. Choose a member of staff with the permission.")
+        raise ValidationFailed("This person cannot handle work items. Select a staff member with the permission.")
     _change(item, "work_item.assigned", actor, reason, _require_open, owner=owner)
 
 
 def snooze(item: WorkItem, until: datetime, actor: User, reason: str) -> None:
-    """Hide the item until a time. Raises `WorkItemClosed`, and `ValidationFailed` for a time in the past."""
+    """Hide the item until `until`. Raises `WorkItemClosed`, and `ValidationFailed` for a time in the past."""
     if until <= now():
         raise ValidationFailed("Enter a time in the future.")
     _change(item, "work_item.snoozed", actor, reason, _require_open, snoozed_until=until)
 
 
 def close(item: WorkItem, actor: User, reason: str) -> None:
-    """Mark the item as done. `reason` is what was done. It opens again when the problem happens another time. Raises `WorkItemClosed`."""
+    """Mark the item as done. `reason` is what was done. It reopens if the problem occurs again. Raises `WorkItemClosed`."""
     _change(item, "work_item.closed", actor, reason, _require_open, closed_at=now(), closed_by=actor, note=reason[:200], snoozed_until=None)
 
 

@@ -1,4 +1,4 @@
-"""Fixtures: staff who use the actions of an organization as a browser would."""
+"""Fixtures that act as staff on an organization, with the requests of a browser."""
 
 from collections.abc import Callable
 

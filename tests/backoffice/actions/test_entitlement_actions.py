@@ -1,4 +1,4 @@
-"""Staff give and end plans and overrides."""
+"""Staff grant and end plans and overrides."""
 
 from datetime import timedelta
 
@@ -32,7 +32,7 @@ def test_a_month_is_given_to_a_free_organization(acme, staff):
     assert rows(page)["Sessions"] == ("50 a month", "1,000 a month")
     assert not page.context["preview"].warnings
     text = staff.act(acme, "grant-plan", plan="pro", source="gift", until=day(30))
-    assert text == "Pro was given. The plan in effect is Pro v1 (gift)."
+    assert text == "Pro was granted. The plan in effect is Pro v1 (gift)."
     grant = Grant.objects.get()
     assert grant.ends_at.date().isoformat() == day(31) and grant.ends_at.hour == 0
     assert (grant.created_by, grant.reason) == (staff.user, "Ticket 7")
@@ -47,7 +47,7 @@ def test_a_gift_of_the_paid_plan_changes_nothing_and_says_so(acme, staff):
     assert rows(page)["Plan in effect"] == ("Pro v1 (subscription)", "Pro v1 (subscription)")
     takes_precedence, billed = page.context["preview"].warnings
     assert takes_precedence.startswith("Pro (subscription) takes precedence")
-    assert "goes on being billed" in billed
+    assert "continues to be billed" in billed
     staff.act(acme, "grant-plan", plan="pro", source="gift", until=day(30))
     assert (entitlements(acme).source, entitlements(acme).anchor) == ("subscription", paid.anchor)
 
@@ -77,10 +77,10 @@ def test_a_gift_never_takes_away_what_a_payer_bought(acme, staff, monkeypatch):
 @pytest.mark.parametrize(
     ("values", "field", "text"),
     [
-        ({}, "until", "Enter the last day, or check No end."),
-        ({"until": "2020-01-01"}, "until", "Enter a day in the future."),
-        ({"until": "2999-01-01"}, "until", "Enter a day within ten years."),
-        ({"until": "2999-01-01", "no_end": "on"}, "until", "Enter a day or check No end, not both."),
+        ({}, "until", "Enter a last day or select “No end”."),
+        ({"until": "2020-01-01"}, "until", "Enter a date in the future."),
+        ({"until": "2999-01-01"}, "until", "Enter a date within the next ten years."),
+        ({"until": "2999-01-01", "no_end": "on"}, "until", "Enter a date or select “No end”, but not both."),
         ({"plan": "free", "no_end": "on"}, "plan", "Select a valid choice"),
     ],
 )
@@ -101,7 +101,7 @@ def test_a_gift_is_ended_from_the_page(acme, staff, staff_with):
 
 def test_the_grant_of_a_subscription_cannot_be_ended(acme, staff):
     subscribe(acme)
-    assert errors(staff.open(acme, "end-grant"))[0] == "No given plan is in effect or planned."
+    assert errors(staff.open(acme, "end-grant"))[0] == "No grant by staff is active or scheduled."
     staff.act(acme, "grant-plan", plan="pro", source="gift", no_end="on")
     paid = Grant.objects.get(source="subscription")
     assert "Select a valid choice" in str(errors(staff.preview(acme, "end-grant", grant=str(paid.pk)))[2])
@@ -121,7 +121,7 @@ def test_a_limit_is_overridden_until_a_day(acme, staff):
         ({"value": ""}, "Enter a whole number, or check Unlimited."),
         ({"value": "5", "unlimited": "on"}, "not both"),
         ({"value": "-5"}, "0 or larger"),
-        ({"value": "5; DROP"}, "Enter a whole number, true or false."),
+        ({"value": "5; DROP"}, "Enter a whole number, true, or false."),
         ({"value": "true"}, "whole number"),
     ],
 )

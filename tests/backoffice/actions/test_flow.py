@@ -53,7 +53,7 @@ def test_the_links_are_those_of_the_permissions(acme, staff_with, rf, django_ass
         links = available_actions(request, acme)
     assert [(each.title, each.disabled_reason) for each in links] == [
         ("Override a limit", ""),
-        ("End an override", "No override is in effect."),
+        ("End an override", "No override is active."),
     ]
     assert links[0].url == reverse("backoffice:action", args=[acme.pk, "override-limit"])
 
@@ -118,7 +118,7 @@ def test_a_change_since_the_preview_shows_the_new_preview(acme, staff_with):
     form = staff.confirmation(acme, "override-limit", **OVERRIDE)
     staff.act(acme, "grant-plan", plan="pro", source="gift", no_end="on")
     page = staff.confirm(acme, "override-limit", form)
-    assert "has changed since this preview" in page.text
+    assert "changed since this preview" in page.text
     assert rows(page)["Projects"] == ("10", "7")
     assert not Override.objects.exists()
 

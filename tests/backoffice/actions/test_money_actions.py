@@ -34,7 +34,7 @@ def staff(staff_with):
 
 
 def settle(payer):
-    """Deliver the events that the action caused. The projection must already be what they lead to."""
+    """Deliver the events that the action caused. They must not change the local state any more."""
     before = (payer.state.status, payer.state.trial_end, payer.state.cancel_at, payer.state.discounts)
     payer.world.deliver()
     assert (payer.state.status, payer.state.trial_end, payer.state.cancel_at, payer.state.discounts) == before
@@ -54,7 +54,7 @@ def refunds_at_stripe(payer):
 
 @pytest.mark.parametrize("name", sorted(PERMISSIONS))
 def test_money_actions_are_unavailable_without_a_customer(name, acme, staff, stripe_world):
-    assert errors(staff.open(acme, name))[0] in {"The organization has no Stripe customer.", "The organization has no paid invoice."}
+    assert errors(staff.open(acme, name))[0] in {"The organization has no Stripe customer.", "The organization has no paid invoices."}
 
 
 @pytest.mark.parametrize("name", sorted(PERMISSIONS))
@@ -196,7 +196,7 @@ def test_half_of_a_payment_is_refunded_and_then_the_rest(payer, acme, staff):
     assert "At most $4.50" in errors(staff.preview(acme, "refund", amount="4.51", **chosen))[1]
     assert "was refunded" in staff.act(acme, "refund", **chosen)
     assert (invoice().amount_refunded, payer.state.status) == (900, "active")
-    assert "already refunded completely" in errors(staff.preview(acme, "refund", **chosen))[1]
+    assert "already fully refunded" in errors(staff.preview(acme, "refund", **chosen))[1]
 
 
 def test_the_page_of_a_refund_opens_with_the_invoice_of_its_link(payer, acme, staff):
@@ -210,7 +210,7 @@ def test_the_preview_says_that_a_full_refund_ends_the_subscription(payer, acme, 
     payer.buy()
     chosen = {"invoice": invoice().stripe_invoice_id, "cause": "duplicate"}
     assert "ends the subscription" in staff.preview(acme, "refund", **chosen).context["preview"].warnings[0]
-    assert "not changed" in staff.preview(acme, "refund", amount="1", **chosen).context["preview"].warnings[0]
+    assert "subscription continues" in staff.preview(acme, "refund", amount="1", **chosen).context["preview"].warnings[0]
     staff.act(acme, "refund", **chosen)
     work()
     assert payer.state.status == "canceled"
@@ -219,12 +219,12 @@ def test_the_preview_says_that_a_full_refund_ends_the_subscription(payer, acme, 
 def test_an_invoice_of_another_organization_cannot_be_refunded(payer, acme, staff, stranger):
     payer.buy()
     page = staff.preview(stranger.organization, "refund", invoice=invoice().stripe_invoice_id, cause="duplicate")
-    assert errors(page)[0] == "The organization has no paid invoice."
+    assert errors(page)[0] == "The organization has no paid invoices."
 
 
 @pytest.fixture
-def lose(monkeypatch):
-    """`lose(module, name)`: Stripe executes the next call, but its response is lost. Returns the idempotency keys used since."""
+def lose_response(monkeypatch):
+    """`lose_response(module, name)`: Stripe executes the next call, but its response is lost. Returns the idempotency keys used since."""
 
     def lost(module, name):
         real, keys = getattr(module, name), []
@@ -243,12 +243,12 @@ def lose(monkeypatch):
 
 
 @pytest.mark.parametrize("synced", [False, True])
-def test_a_refund_whose_response_was_lost_is_made_once(payer, acme, staff, lose, synced):
+def test_a_refund_whose_response_was_lost_is_made_once(payer, acme, staff, lose_response, synced):
     payer.buy()
     form = staff.confirmation(acme, "refund", invoice=invoice().stripe_invoice_id, cause="duplicate")
-    keys = lose(gateway_invoices, "refund")
+    keys = lose_response(gateway_invoices, "refund")
     page = staff.confirm(acme, "refund", form)
-    assert "Confirming again is safe" in str(errors(page))
+    assert "You can safely confirm again" in str(errors(page))
     assert page.context["submission"] == UUID(form["submission"][0])
     assert not staff.events()
     if synced:
@@ -260,19 +260,19 @@ def test_a_refund_whose_response_was_lost_is_made_once(payer, acme, staff, lose,
     staff.only_event("billing.refund")
 
 
-def test_credit_whose_response_was_lost_is_given_once(payer, acme, staff, lose):
+def test_credit_whose_response_was_lost_is_given_once(payer, acme, staff, lose_response):
     payer.buy()
     form = staff.confirmation(acme, "credit", direction="add", amount="5")
-    lose(customers, "add_balance")
-    assert "Confirming again is safe" in str(errors(staff.confirm(acme, "credit", form)))
+    lose_response(customers, "add_balance")
+    assert "You can safely confirm again" in str(errors(staff.confirm(acme, "credit", form)))
     assert message(staff.confirm(acme, "credit", form)) == "The customer's credit is now $5.00."
     assert (staff.only_event("billing.credit").before["credit"], staff.events()[0].after["credit"]) == (0, 500)
 
 
-def test_a_request_that_was_replaced_is_not_repeated(payer, acme, staff, lose):
+def test_a_request_that_was_replaced_is_not_repeated(payer, acme, staff, lose_response):
     payer.buy()
     form = staff.confirmation(acme, "credit", direction="add", amount="5")
-    lose(customers, "add_balance")
+    lose_response(customers, "add_balance")
     staff.confirm(acme, "credit", form)
     staff.act(acme, "cancel", when="period_end")
     page = staff.confirm(acme, "credit", form)
@@ -304,7 +304,7 @@ def test_collection_is_paused_and_resumed(payer, acme, staff):
     settle(payer)
     payer.later(31)
     assert invoice().status == "paid"
-    assert errors(staff.open(acme, "resume"))[0] == "The collection of payments is not paused."
+    assert errors(staff.open(acme, "resume"))[0] == "Payment collection is not paused."
 
 
 def test_a_subscription_is_canceled_at_the_period_end_and_kept(payer, acme, staff, staff_with):

@@ -59,7 +59,7 @@ def test_a_move_is_previewed_confirmed_and_executed(payer, acme, version_two, en
     assert limit(acme) == 20
     assert [event.action for event in engineer.events()] == ["plan_migration.started", "billing.move_version"]
     assert AuditEvent.objects.get(action="plan_migration.started").before["subscribers"] == 1
-    assert "No subscriber has another version" in errors(engineer.client.post(START, chosen))[1]
+    assert "No subscribers are on another version" in errors(engineer.client.post(START, chosen))[1]
     page = engineer.client.get(f"/admin/billing/planmigration/{migration.pk}/change/")
     assert "1 of 1 (100%)" in page.text
 

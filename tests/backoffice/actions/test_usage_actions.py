@@ -37,7 +37,7 @@ def test_a_correction_subtracts_at_most_what_was_counted(acme, staff):
     UsageTracker(acme).consume("sessions", 4)
     page = staff.preview(acme, "correct-usage", feature="sessions", change="reduce", amount="9")
     assert rows(page)["Sessions used"] == ("4", "0")
-    assert "at most what was counted" in page.context["preview"].warnings[0]
+    assert "at most the counted usage" in page.context["preview"].warnings[0]
     staff.act(acme, "correct-usage", feature="sessions", change="reduce", amount="9")
     assert used(acme).used == 0
 
@@ -54,7 +54,7 @@ def test_a_credit_allows_more_in_this_usage_month(acme, staff):
 
 def test_missing_usage_is_added_beyond_the_limit(acme, staff):
     page = staff.preview(acme, "correct-usage", feature="sessions", change="add", amount="60")
-    assert "10 above what is included" in page.context["preview"].warnings[0]
+    assert "10 over the included amount" in page.context["preview"].warnings[0]
     staff.act(acme, "correct-usage", feature="sessions", change="add", amount="60")
     assert used(acme).used == 60
 

@@ -10,7 +10,7 @@ from tests.bench.sample import Http
 from tests.bench.servers import Server
 from tests.bench.sites import Bench
 
-# No organization of the benchmark has so much, whatever it has used. Nothing is counted.
+# More than any organization of the benchmark has left, so every call is refused and nothing is counted.
 BODY = b'{"items":[{"feature":"sessions","amount":1000000000},{"feature":"sessions","amount":1000000000}]}'
 MODULE = "tests.bench.baselines.gate_unrecorded"
 MANY, MANY_WITHOUT = "refused, many organizations", "the same without the record"

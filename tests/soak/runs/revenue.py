@@ -1,4 +1,4 @@
-"""Play years of subscriptions: the recurring revenue of each day equals that of Stripe's own objects, to the cent."""
+"""Simulate years of subscriptions: the recurring revenue of each day equals that of Stripe's own objects, to the cent."""
 
 from __future__ import annotations
 

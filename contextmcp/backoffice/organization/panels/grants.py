@@ -1,4 +1,4 @@
-"""The newest grants, with who gave them and why."""
+"""The newest grants, with their creator and reason."""
 
 from collections.abc import Sequence
 

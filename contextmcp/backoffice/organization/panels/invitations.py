@@ -1,4 +1,4 @@
-"""Invitations with their states."""
+"""Invitations with their status."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Every limit of the plan with its use, its overrides and its reset."""
+"""Every limit of the plan, with its usage, overrides and reset time."""
 
 from collections.abc import Sequence
 
@@ -43,7 +43,7 @@ def _limit_row(details: OrganizationDetails, usage: FeatureUsage) -> Row:
         return row(_name(usage), limit, "-", "-", "-", f"Every {usage.window_seconds} s", _override(details, entitlement))
     tone, state = _state(usage)
     remaining = Cell(number(usage.remaining), tone=tone, lines=(state,) if state else ())
-    resets = moment(usage.resets_at, "Never: counts what is in use")
+    resets = moment(usage.resets_at, "Never (counts units in use)")
     held = number(usage.held) if usage.kind is Kind.QUOTA else "-"
     return row(_name(usage), limit, number(usage.used), held, remaining, resets, _override(details, entitlement))
 

@@ -1,4 +1,4 @@
-"""Overage: whether it is enabled, its cap, and what is spent, reported to Stripe and pending."""
+"""Overage: whether it is enabled, its cap, and the units spent, reported to Stripe and pending."""
 
 from collections.abc import Sequence
 

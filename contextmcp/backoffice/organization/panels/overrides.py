@@ -1,4 +1,4 @@
-"""The newest overrides of limits, with who gave them and why."""
+"""The newest overrides of limits, with their creator and reason."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The plan in effect, and which grants determine it."""
+"""The plan in effect, and the grants that determine it."""
 
 from collections.abc import Sequence
 
@@ -12,9 +12,9 @@ from usage.selectors import period_at
 COLUMNS = ("Grant", "Source", "From", "Until", "Effect")
 _EFFECTS: dict[Effect, tuple[Tone, str]] = {
     Effect.APPLIES: ("success", "In effect"),
-    Effect.LOWER_PLAN: ("neutral", "No effect: another grant gives a higher plan"),
-    Effect.BEHIND_SUBSCRIPTION: ("neutral", "No effect: the subscription gives the same plan"),
-    Effect.STARTED_EARLIER: ("neutral", "No effect: a later grant gives the same plan"),
+    Effect.LOWER_PLAN: ("neutral", "No effect: another grant has a higher plan"),
+    Effect.BEHIND_SUBSCRIPTION: ("neutral", "No effect: the subscription has the same plan"),
+    Effect.STARTED_EARLIER: ("neutral", "No effect: a later grant has the same plan"),
     Effect.STARTS_LATER: ("info", "Starts later"),
     Effect.ENDED: ("neutral", "Ended"),
     Effect.LAPSED: ("warning", "Ended: a payment failed"),
@@ -28,7 +28,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
         ("Plan", Cell(f"{entitlements.plan_title} (version {entitlements.plan_version})")),
         ("Reason", Cell(_reason(details))),
         ("Usage month", Cell(f"{moment(period.start)} to {moment(period.end)}")),
-        ("Next change", Cell(moment(entitlements.changes_at, "No scheduled change of plan or overrides"))),
+        ("Next change", Cell(moment(entitlements.changes_at, "No scheduled changes to the plan or overrides"))),
     ]
     if entitlements.lapsed_plan:
         facts.append(("Lost", Cell(f"The plan {entitlements.lapsed_plan} ended because a payment failed", tone="warning")))
@@ -51,7 +51,7 @@ def _grant_row(explained: ExplainedGrant) -> Row:
 
 
 def _effect(tone: Tone, text: str) -> Cell:
-    """Return the effect as a badge, with its reason below."""
+    """Return the effect as a badge with its reason below."""
     label, _, reason = text.partition(": ")
     return Cell(label, tone=tone, lines=(reason[:1].upper() + reason[1:],) if reason else ())
 

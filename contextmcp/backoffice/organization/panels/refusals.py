@@ -37,7 +37,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
             for each in groups
         ]
 
-    empty = f"No request was refused in the last {WEEK.days} days."
+    empty = f"No refused requests in the last {WEEK.days} days."
     since = f"{until - WEEK:%Y-%m-%d}"
     more = list_link("usage.refusalsummary", organization__id__exact=details.organization.pk, minute__gte=since)
     newest = short_table(COLUMNS, rows(minutes, by_day=False), empty=empty, title="Newest" if minutes else "", more=more)

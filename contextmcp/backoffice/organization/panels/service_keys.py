@@ -35,7 +35,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
         for key, (count, last) in found.items()
     ]
     note = f"From the newest {SEARCHED_EVENTS:,} audit events of the organization. Usage that service keys report is not in the audit log."
-    return [short_table(COLUMNS, rows, empty="No service key changed anything.", more=list_link("accounts.servicekey"), note=note)]
+    return [short_table(COLUMNS, rows, empty="No changes by service keys.", more=list_link("accounts.servicekey"), note=note)]
 
 
 def _state(key: ServiceKey, details: OrganizationDetails) -> Cell:

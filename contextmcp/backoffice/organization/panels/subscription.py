@@ -97,13 +97,13 @@ def _subscription(compared: ComparedSubscription) -> Facts:
 def _comparison(compared: ComparedSubscription, titles: dict[int, str]) -> Table:
     currency = compared.state.currency if compared.state else "usd"
     rows = tuple(_field_row(compared, field, currency, titles) for field in compared.fields if field.here or field.at_stripe)
-    note = "Both columns are as of the last sync. No difference." if not compared.differs else ""
+    note = "No differences as of the last sync." if not compared.differs else ""
     if compared.state is None:
-        note = "This subscription is in the mirror of Stripe, but not here. Sync from Stripe to add it."
+        note = "This subscription exists at Stripe but not in the local data. Sync from Stripe to add it."
     elif not compared.mirrored:
-        note = "This subscription is here, but not in the mirror of Stripe. Compare with Stripe now to find out which is right."
+        note = "This subscription exists in the local data but not in the Stripe mirror. Compare with Stripe to find the correct state."
     elif compared.differs:
-        note = "Some values differ. Sync from Stripe to repair them."
+        note = "Some values differ. Sync from Stripe to fix them."
     return Table(("", "Here", "At Stripe (mirror)"), rows, "", note=note)
 
 
@@ -143,4 +143,4 @@ def _plan_titles(compared: Sequence[ComparedSubscription]) -> dict[int, str]:
     return {key: f"{version.plan} version {version.version}" for key, version in {**versions, **others}.items() if key and version}
 
 
-PANEL = Panel("subscription", "Subscription here and at Stripe", ("billing.view_subscriptionstate", "billing.view_billingaccount"), read)
+PANEL = Panel("subscription", "Local and Stripe subscription", ("billing.view_subscriptionstate", "billing.view_billingaccount"), read)

@@ -1,4 +1,4 @@
-"""What the work queue looks for. Each source is one kind of problem."""
+"""The sources of the work queue. Each source finds one kind of problem."""
 
 from . import access, billing, delivery, entitlements
 from .base import Finding, Source

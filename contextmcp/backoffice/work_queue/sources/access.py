@@ -1,4 +1,4 @@
-"""Suspicious use: guessed keys, revoked keys that are still presented, and spikes of usage."""
+"""Suspicious activity: guessed keys, revoked keys that are still in use, and usage spikes."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
@@ -17,15 +17,15 @@ from usage.models import UsageAlert
 from .base import LIMIT, Finding, RowSource, Source
 
 WITHIN = timedelta(hours=1)
-# Different unknown keys from one network address within an hour. A client with a mistyped key sends the same one.
+# Different unknown keys from one network address within an hour. A client with a mistyped key repeats one key and stays below.
 GUESSES = 100
-# Presentations of a revoked key within an hour. Each process counts one in 30 seconds.
+# Requests with a revoked key within an hour. Each process counts at most one per 30 seconds.
 REVOKED_USES = 5
 RECENT_SPIKES = timedelta(days=7)
 
 
 class KeyGuessing(Source):
-    """Network addresses that try unknown keys."""
+    """IP addresses that send many different unknown keys."""
 
     kind = "key_guessing"
     title = "Guessed API keys"
@@ -37,12 +37,12 @@ class KeyGuessing(Source):
         found: list[Finding] = []
         for address, count in totals(UNKNOWN_KEY, WITHIN).items():
             if count >= GUESSES and len(found) < LIMIT:
-                title = f"{address or 'An unknown address'} tries unknown API keys"
-                found.append(Finding(address, title, "Consider blocking the address in front of this server."))
+                title = f"{address or 'An unknown address'} is trying unknown API keys"
+                found.append(Finding(address, title, "Consider blocking the address at your firewall or proxy."))
         return found
 
     def remaining(self, present: datetime, object_ids: Collection[str]) -> set[str]:
-        """Return the addresses that have tried an unknown key within the last hour."""
+        """Return the addresses that have sent an unknown key within the last hour."""
         return totals(UNKNOWN_KEY, WITHIN).keys() & set(object_ids)
 
     def url(self, object_id: str) -> str:
@@ -51,7 +51,7 @@ class KeyGuessing(Source):
 
 
 class RevokedKeysInUse(Source):
-    """Revoked keys that are still presented with the correct secret: a client was forgotten, or the key was leaked."""
+    """Revoked keys that clients still send with the correct secret: a client was not updated, or the key was leaked."""
 
     kind = "leaked_key"
     title = "Revoked keys in use"
@@ -59,21 +59,21 @@ class RevokedKeysInUse(Source):
     priority = WorkItem.Priority.HIGH
 
     def find(self, present: datetime) -> list[Finding]:
-        """Return the revoked keys that were presented repeatedly within the last hour."""
+        """Return the revoked keys that were sent repeatedly within the last hour."""
         uses = {_uuid(key): count for key, count in totals(REVOKED_KEY, WITHIN).items() if count >= REVOKED_USES}
         keys = ApiKey.objects.filter(pk__in=[key for key in list(uses)[:LIMIT] if key]).exclude(revoked_at=None)
         return [
             Finding(
                 str(key.pk),
-                f"The revoked key {key.name} ({key.hint}) is still presented",
-                "It was leaked, or a client was forgotten. The requests are refused.",
+                f"The revoked key {key.name} ({key.hint}) is still in use",
+                "The key was leaked, or a client was not updated. Its requests are rejected.",
                 key.organization_id,
             )
             for key in keys
         ]
 
     def remaining(self, present: datetime, object_ids: Collection[str]) -> set[str]:
-        """Return the keys that were presented within the last hour."""
+        """Return the keys that were sent within the last hour."""
         return totals(REVOKED_KEY, WITHIN).keys() & set(object_ids)
 
 
@@ -90,10 +90,10 @@ class UsageSpikes(RowSource):
         return UsageAlert.objects.filter(kind=UsageAlert.Kind.SPIKE, created_at__gte=present - RECENT_SPIKES).order_by("-created_at")
 
     def findings(self, rows: list[UsageAlert]) -> Iterable[Finding]:
-        """Compare each hour with the usual ones."""
+        """Return a problem for each hour, compared with the average usage."""
         for alert in rows:
             title = f"{alert.used:,} {CATALOG.noun(alert.feature, alert.used)} in one hour"
-            detail = f"The mean of the hours before is {alert.baseline:,.0f}." if alert.baseline is not None else ""
+            detail = f"The average of the previous hours is {alert.baseline:,.0f}." if alert.baseline is not None else ""
             yield Finding(str(alert.pk), title, detail, alert.organization_id)
 
 

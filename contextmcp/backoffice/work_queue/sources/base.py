@@ -18,7 +18,7 @@ LIMIT = 500
 
 @dataclass(frozen=True)
 class Finding:
-    """One problem. `occurrence` changes whenever it happens again, at most 100 characters."""
+    """One problem. `occurrence` identifies when it last occurred, in at most 100 characters."""
 
     object_id: str
     title: str

@@ -1,4 +1,4 @@
-"""Problems of billing: dead events, differences from Stripe, disputes, unknown prices, and usage that was not billed."""
+"""Billing problems: dead events, differences from Stripe, disputes, unknown prices, and usage that was not billed."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ OPEN_DISPUTES = ("needs_response", "under_review", "warning_needs_response", "wa
 
 
 class DeadEvents(RowSource):
-    """Events of Stripe whose processing was given up."""
+    """Stripe events that failed on every attempt and are no longer retried."""
 
     kind = "dead_event"
     title = "Dead Stripe events"
@@ -32,10 +32,10 @@ class DeadEvents(RowSource):
         return WebhookEvent.objects.dead().defer("payload").order_by("-received_at")
 
     def findings(self, rows: list[WebhookEvent]) -> Iterable[Finding]:
-        """Name each event with its error."""
+        """Return a problem for each event, with its error."""
         organizations = organizations_of_customers(event.subject for event in rows)
         for event in rows:
-            title = f"{event.type} was given up after {event.attempts} attempts"
+            title = f"{event.type} failed after {event.attempts} attempts"
             yield Finding(str(event.pk), title, first_line(event.error), organizations.get(event.subject))
 
 
@@ -65,7 +65,7 @@ class UnrepairedDrift(Source):
 
 
 class RepairedDrift(RowSource):
-    """Reconciliation runs that repaired differences: an event was missed, or code has a fault."""
+    """Reconciliation runs that repaired differences: an event was missed, or the code has a bug."""
 
     kind = "repaired_drift"
     title = "Repaired differences"
@@ -79,11 +79,11 @@ class RepairedDrift(RowSource):
         return runs.annotate(repaired=Count("drifts", filter=Q(drifts__repaired=True))).filter(repaired__gt=0).order_by("-id")
 
     def findings(self, rows: list[ReconciliationRun]) -> Iterable[Finding]:
-        """Count the differences of each run."""
+        """Return a problem for each run, with its number of differences."""
         for run in rows:
             number: int = run.repaired  # type: ignore[attr-defined]
             title = f"Reconciliation of {run.started_at:%Y-%m-%d %H:%M} repaired {number} difference{'s' if number > 1 else ''}"
-            yield Finding(str(run.pk), title, "Find out why the events of these changes had no effect.", run.organization_id)
+            yield Finding(str(run.pk), title, "Investigate why the events for these changes had no effect.", run.organization_id)
 
     def url(self, object_id: str) -> str:
         """Return the list of the run's differences."""
@@ -103,15 +103,15 @@ class Disputes(RowSource):
         return Adjustment.objects.filter(kind=Adjustment.Kind.DISPUTE, status__in=OPEN_DISPUTES).order_by("-created_at")
 
     def findings(self, rows: list[Adjustment]) -> Iterable[Finding]:
-        """Name each dispute with its amount and reason. A new status is a new occurrence."""
+        """Return a problem for each dispute, with its amount and reason. A new status is a new occurrence."""
         for dispute in rows:
             title = f"Dispute of {format_amount(dispute.amount, dispute.currency)}: {dispute.status.replace('_', ' ')}"
-            detail = f"Reason: {dispute.reason.replace('_', ' ') or 'not stated'}. Answer it at Stripe before its deadline."
+            detail = f"Reason: {dispute.reason.replace('_', ' ') or 'not stated'}. Respond at Stripe before the deadline."
             yield Finding(str(dispute.pk), title, detail, dispute.organization_id, dispute.status)
 
 
 class UnknownPrices(RowSource):
-    """Subscriptions to prices that belong to no plan, so that the customer gets nothing for them."""
+    """Subscriptions to prices that belong to no plan, so that the customer pays without getting a plan."""
 
     kind = "unknown_price"
     title = "Unknown prices"
@@ -123,7 +123,7 @@ class UnknownPrices(RowSource):
         return SubscriptionState.objects.live().filter(plan_version=None).order_by("-started_at")
 
     def findings(self, rows: list[SubscriptionState]) -> Iterable[Finding]:
-        """Name each subscription and its price."""
+        """Return a problem for each subscription, with its price."""
         for state in rows:
             title = f"The price {state.stripe_price_id or 'of this subscription'} belongs to no plan"
             detail = f"{state.stripe_subscription_id} is {state.status}. Register the price for a plan version."
@@ -143,7 +143,7 @@ class DeadMeterReports(RowSource):
         return MeterReport.objects.filter(state=MeterReport.State.DEAD).order_by(F("created_at").desc())
 
     def findings(self, rows: list[MeterReport]) -> Iterable[Finding]:
-        """Name the units of each report."""
+        """Return a problem for each report, with its units."""
         for report in rows:
             title = f"{report.units:,} {report.feature} of {report.period_start:%B %Y} are not billed"
             yield Finding(str(report.pk), title, first_line(report.error), report.organization_id)

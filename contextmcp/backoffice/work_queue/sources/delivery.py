@@ -1,4 +1,4 @@
-"""What was not delivered or not done: emails, webhooks to customers, and background jobs."""
+"""Failed deliveries and jobs: emails, customers' webhooks, and background jobs."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from usage.models import WebhookEndpoint
 
 from .base import Finding, RowSource, first_line
 
-# Endpoints of customers fail for minutes now and then. Deliveries are retried for 18 hours.
+# Short failures of customers' endpoints are normal. Deliveries are retried for 18 hours.
 FAILING_FOR = timedelta(hours=6)
 
 
@@ -24,16 +24,16 @@ class FailedEmails(RowSource):
     """Emails that could not be delivered in time."""
 
     kind = "failed_email"
-    title = "Emails not delivered"
+    title = "Undelivered emails"
     model = "common.outgoingemail"
     priority = WorkItem.Priority.HIGH
 
     def rows(self, present: datetime) -> QuerySet[OutgoingEmail]:
-        """Return the emails that were given up."""
+        """Return the emails whose delivery failed permanently."""
         return OutgoingEmail.objects.filter(state=OutgoingEmail.State.FAILED).order_by("-created_at")
 
     def findings(self, rows: list[OutgoingEmail]) -> Iterable[Finding]:
-        """Name the kind and the recipients of each email, but not its subject, which may name people."""
+        """Return a problem for each email, with its kind and recipients but not its subject, which may contain names."""
         for email in rows:
             title = f"{email.category} to {', '.join(email.recipients)} was not delivered"
             yield Finding(str(email.pk), title[:255], first_line(email.last_error), email.organization_id)
@@ -43,7 +43,7 @@ class FailedBillingEmails(RowSource):
     """Billing emails that could not be prepared."""
 
     kind = "failed_billing_email"
-    title = "Billing emails given up"
+    title = "Failed billing emails"
     model = "billing.billingnotification"
     priority = WorkItem.Priority.HIGH
 
@@ -53,26 +53,26 @@ class FailedBillingEmails(RowSource):
         return unsent.filter(due_at__lte=present).order_by("-due_at")
 
     def findings(self, rows: list[BillingNotification]) -> Iterable[Finding]:
-        """Name the kind of each email."""
+        """Return a problem for each email, with its kind."""
         for email in rows:
             title = f"The email {email.kind.replace('_', ' ')} was not sent"
             yield Finding(str(email.pk), title, first_line(email.error), email.organization_id)
 
 
 class FailingEndpoints(RowSource):
-    """Webhook endpoints of customers that have not accepted a message for hours, or were disabled therefore."""
+    """Webhook endpoints of customers that have not accepted a message for hours, or were disabled for that reason."""
 
     kind = "failing_endpoint"
     title = "Failing webhook endpoints"
     model = "usage.webhookendpoint"
 
     def rows(self, present: datetime) -> QuerySet[WebhookEndpoint]:
-        """Return endpoints that fail for a longer time. Those that their owner disabled are not a problem."""
+        """Return endpoints that have been failing for FAILING_FOR. Those that their owner disabled are left out."""
         failing = WebhookEndpoint.objects.filter(failing_since__lte=present - FAILING_FOR, organization__closed_at=None)
         return failing.filter(Q(enabled=True) | ~Q(disabled_reason="")).order_by("-failing_since")
 
     def findings(self, rows: list[WebhookEndpoint]) -> Iterable[Finding]:
-        """Name the endpoint and since when it fails."""
+        """Return a problem for each endpoint, with the time of its first failure."""
         for endpoint in rows:
             since = endpoint.failing_since
             assert since is not None
@@ -85,7 +85,7 @@ class FailedJobs(RowSource):
     """Background jobs without attempts left."""
 
     kind = "failed_job"
-    title = "Jobs that gave up"
+    title = "Failed jobs"
     model = "procrastinate.procrastinatejob"
     priority = WorkItem.Priority.HIGH
 
@@ -95,7 +95,7 @@ class FailedJobs(RowSource):
         return jobs
 
     def findings(self, rows: list[ProcrastinateJob]) -> Iterable[Finding]:
-        """Name the task of each job."""
+        """Return a problem for each job, with its task."""
         named = {job.args.get("organization_id") for job in rows}
         known = {str(pk): pk for pk in Organization.objects.filter(pk__in=named - {None}).values_list("pk", flat=True)}
         for job in rows:

@@ -27,16 +27,16 @@ class ExpiringGifts(RowSource):
     """Gifts and other grants by staff that end within seven days."""
 
     kind = "expiring_gift"
-    title = "Gifts that end soon"
+    title = "Gifts ending soon"
     model = "entitlements.grant"
 
     def rows(self, present: datetime) -> QuerySet[Grant]:
-        """Return the grants that end soon and were not cut short."""
+        """Return the grants that end soon and were not ended early."""
         ending = Grant.objects.filter(source__in=GIVEN, ends_at__gt=present, ends_at__lte=present + EXPIRES_WITHIN, starts_at__lte=present)
         return ending.filter(organization__closed_at=None).select_related("plan_version").order_by("ends_at")
 
     def findings(self, rows: list[Grant]) -> Iterable[Finding]:
-        """Name the plan and the end of each grant."""
+        """Return a problem for each grant, with its plan and end."""
         for grant in rows:
             assert grant.ends_at is not None
             title = f"{CATALOG.plan_title(grant.plan_version.plan)} by {grant.source} ends on {grant.ends_at:%Y-%m-%d %H:%M} UTC"
