@@ -171,7 +171,7 @@ def _(desk):
 @journey("Transfer the ownership to another member.")
 def _(desk):
     desk.search("Tailspin")
-    desk.action("Transfer the ownership")
+    desk.action("Transfer ownership")
     desk.message("is now the owner.")
 
 
@@ -260,14 +260,14 @@ def _(desk):
 @journey("Give a month free.")
 def _(desk):
     desk.search("Adventure Works")
-    desk.action("Give free days or extend the trial", Days="30")
+    desk.action("Add free days or extend the trial", Days="30")
     desk.message("The next payment is due on")
 
 
 @journey("The trial was meant to be longer.")
 def _(desk):
     desk.search("Contoso")
-    desk.action("Give free days or extend the trial", Days="14")
+    desk.action("Add free days or extend the trial", Days="14")
     desk.message("The next payment is due on")
 
 
