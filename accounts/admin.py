@@ -37,7 +37,10 @@ class OrganizationAdmin(MarksTestClocks, ReadOnlyAdmin):
     @confirmed_action(
         "Close the organization",
         permission="accounts.close_organization",
-        effect="Keys and apps stop working, members lose access, and a subscription ends at Stripe without refund. This cannot be undone.",
+        effect=(
+            "Keys and apps stop working, members lose access, and a subscription ends at Stripe without refund. "
+            "Reopening restores the members, but not keys, apps and the subscription."
+        ),
         done=("organization closed", "organizations closed"),
     )
     def close(self, request: HttpRequest, organization: Organization, reason: str) -> None:
