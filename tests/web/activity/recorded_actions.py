@@ -22,6 +22,7 @@ COMPOSED: dict[str, set[str]] = {
         "billing.pause_collection",
         "billing.resume_collection",
     },
+    "billing/subscriptions/bulk_migration.py": {"plan_migration.started", "plan_migration.stopped", "plan_migration.resumed"},
     "billing/subscriptions/forced_cancellation.py": {"billing.dispute_lost", "billing.refunded"},
 }
 

@@ -47,6 +47,13 @@ _WORK = {
     "operator_alert.resolved": ("resolved the operator alert {target}", "The operator alert {target} was resolved"),
     "operator_alert.tested": ("sent a test alert", "A test alert was sent"),
     "alert_delivery.retried": ("retried the delivery of an alert", "The delivery of an alert was retried"),
+    "billing.reconciliation_started": (
+        "started reconciling all organizations with Stripe",
+        "The reconciliation of all organizations with Stripe was started",
+    ),
+    "plan_migration.started": ("started moving subscribers to {target}", "Moving subscribers to {target} was started"),
+    "plan_migration.stopped": ("stopped moving subscribers to {target}", "Moving subscribers to {target} was stopped"),
+    "plan_migration.resumed": ("resumed moving subscribers to {target}", "Moving subscribers to {target} was resumed"),
     "catalog.published": ("published the catalog", "The catalog was published"),
     "revenue.exported": ("exported revenue figures", "Revenue figures were exported"),
     "email.retried": ("sent an email again", "An email was sent again"),
