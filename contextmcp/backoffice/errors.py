@@ -62,3 +62,8 @@ class AlertNotOpen(Conflict):
 class DeliveryNotRetryable(Conflict):
     code = "delivery_not_retryable"
     message = "This message was delivered."
+
+
+class ActionNotPossible(Conflict):
+    code = "action_not_possible"
+    message = "The action would change nothing, or the state of the organization does not allow it."

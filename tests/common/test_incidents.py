@@ -16,6 +16,14 @@ from contextmcp.common.middleware import client_address, forwarded_address
 from contextmcp.common.models import IncidentCount
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _no_counts_of_other_tests(db):
+    """Delete the counts that the cache watcher of this process has committed, outside of the transactions of tests."""
+    IncidentCount.objects.all().delete()
+
+
 HOUR = timedelta(hours=1)
 
 

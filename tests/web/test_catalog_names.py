@@ -14,6 +14,9 @@ TITLES = {plan.title for plan in SHIPPED.plans}
 FOLDERS = ("accounts", "billing", "contextmcp", "entitlements", "usage")
 # Words that mean something else, by file. A name that is one word is also a word.
 OTHER_MEANINGS = {
+    ("contextmcp/backoffice/search/billing.py", "sessions"): "Checkout sessions",
+    ("contextmcp/backoffice/organization/panels/plan.py", "Free"): "the plan without a grant costs nothing",
+    ("contextmcp/backoffice/plans/comparison.py", "Free"): "a plan without a price costs nothing",
     ("billing/sync/unlinked_purchases.py", "sessions"): "the Checkout sessions",
     ("contextmcp/settings/base.py", "sessions"): "the cache of sign-in sessions",
     ("contextmcp/settings/test.py", "sessions"): "the cache of sign-in sessions",

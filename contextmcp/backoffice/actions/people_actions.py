@@ -10,8 +10,9 @@ from accounts.models import ApiKey, Invitation, Membership, Organization
 from accounts.roles import Role
 from accounts.selectors import is_registered
 from accounts.services import users
+from contextmcp.backoffice.errors import ActionNotPossible
 from contextmcp.common.clock import now
-from contextmcp.common.errors import Conflict, NotFound
+from contextmcp.common.errors import NotFound
 from contextmcp.common.ids import as_uuid
 
 from .base import ActionForm, ConfirmedRequest, OrganizationAction, OrganizationFacts, Preview, Row
@@ -52,7 +53,7 @@ class ChangeRole(OrganizationAction):
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         member = _member(organization, data["member"])
         if member.role == data["role"]:
-            raise Conflict("The member already has this role.")
+            raise ActionNotPossible("The member already has this role.")
         keys = ApiKey.objects.filter(creator=member, revoked_at=None).count()
         rows = [Row(f"Role of {member.user}", Role(member.role).label, Role(data["role"]).label)]
         if keys:
@@ -155,7 +156,7 @@ class ChangeAddress(OrganizationAction):
         user, email = member.user, data["email"].strip().lower()
         _require_customer(member)
         if email == user.email:
-            raise Conflict("The member already has this address.")
+            raise ActionNotPossible("The member already has this address.")
         if is_registered(email):
             raise AddressInUse
         others = Membership.objects.filter(user=user).exclude(organization=organization).count()

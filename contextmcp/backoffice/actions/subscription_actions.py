@@ -11,7 +11,7 @@ from billing.models import SubscriptionState
 from billing.staff_actions import collection, discounts, free_days
 from billing.staff_actions.discounts import Discount
 from billing.subscriptions import change_plan, plan_migration
-from contextmcp.common.errors import Conflict
+from contextmcp.backoffice.errors import ActionNotPossible
 from contextmcp.common.money import format_amount
 
 from .base import ActionForm, ConfirmedRequest, OrganizationFacts, Preview, Row
@@ -33,7 +33,7 @@ class MoveSubscriber(SubscriptionAction):
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         move = _move(organization)
         if move.refused:
-            raise Conflict(f"The subscription cannot be moved: {move.refused}.")
+            raise ActionNotPossible(f"The subscription cannot be moved: {move.refused}.")
         before, after = move.amounts
         old = "unknown" if before is None else format_amount(before, move.state.currency)
         price = Row(f"Price per {move.state.interval}", old, format_amount(after, move.price.currency))

@@ -8,7 +8,7 @@ from billing import reconciliation
 from billing.models import PlanPrice, ReconciliationRun
 from billing.stripe.gateway.client import is_configured
 from billing.subscriptions import bulk_migration, plan_migration
-from contextmcp.common.errors import Conflict
+from contextmcp.backoffice.errors import ActionNotPossible
 from contextmcp.common.money import format_amount
 from entitlements.models import PlanVersion
 
@@ -57,7 +57,7 @@ class MovePlanVersion(SystemAction):
     def preview(self, organization: Any, data: dict[str, Any]) -> Preview:
         target, groups = data["target"], bulk_migration.candidates(data["target"], data["source"])
         if not groups:
-            raise Conflict("No subscribers are on another version of this plan.")
+            raise ActionNotPossible("No subscribers are on another version of this plan.")
         rows: list[Row] = []
         skipped = 0
         for group in groups:

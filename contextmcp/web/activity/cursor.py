@@ -34,7 +34,7 @@ class Cursor:
             cursor = cls(datetime.fromisoformat(at), int(rank), key)
         except ValueError:
             raise invalid_cursor() from None
-        if cursor.at.tzinfo is None or not 2000 <= cursor.at.year < 3000 or not key.isprintable():
+        if cursor.at.tzinfo is None or not 2000 <= cursor.at.year < 3000 or "\0" in key:
             raise invalid_cursor()
         return cursor
 
