@@ -287,11 +287,13 @@ class RevenueYear:
                 if not parent or invoice["billing_reason"] != "subscription_cycle":
                     continue
                 lines = [line for line in invoice["lines"]["data"] if _regular(line)]
-                started = datetime.fromtimestamp(lines[0]["period"]["start"], UTC).date() if lines else None
+                if not lines:
+                    continue
+                started = datetime.fromtimestamp(lines[0]["period"]["start"], UTC).date()
                 row = RevenueSnapshot.objects.filter(stripe_subscription_id=parent["subscription"], first_day__lt=started).exclude(
                     last_day__lt=started
                 )
-                if started is None or started >= self.first + timedelta(days=self.days) or not row or row[0].state == "paused":
+                if started >= self.first + timedelta(days=self.days) or not row or row[0].state == "paused":
                     continue
                 once = {discount for line in lines for discount in self._single(line)}
                 billed = sum(
