@@ -16,12 +16,11 @@ from billing.revenue.monthly import monthly
 from billing.revenue.rebuild import today
 from billing.revenue.selectors import MOVEMENTS
 from contextmcp.backoffice.decorators import staff_page
+from contextmcp.backoffice.lists.export import cell
 from contextmcp.common.money import decimal_amount
 
 from .filters import Selection, select
 
-# A spreadsheet runs a cell that begins with one of these as a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COUNTS = (
     "customers",
     "new_customers",
@@ -92,8 +91,4 @@ class _Echo:
 def _lines(rows: Iterable[list[Any]]) -> Iterator[str]:
     writer = csv.writer(_Echo())
     for row in rows:
-        yield writer.writerow([_safe(value) for value in row])
-
-
-def _safe(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+        yield writer.writerow([cell(value) for value in row])
