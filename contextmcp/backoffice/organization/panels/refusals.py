@@ -38,7 +38,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
         ]
 
     empty = f"No refused requests in the last {WEEK.days} days."
-    since = f"{until - WEEK:%Y-%m-%d}"
+    since = (until - WEEK).isoformat(timespec="seconds")
     more = list_link("usage.refusalsummary", organization__id__exact=details.organization.pk, minute__gte=since)
     newest = short_table(COLUMNS, rows(minutes, by_day=False), empty=empty, title="Newest" if minutes else "", more=more)
     return [newest, short_table(DAY_COLUMNS, rows(days, by_day=True), empty="", title="By day")] if minutes else [newest]
