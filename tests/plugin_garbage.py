@@ -13,7 +13,6 @@ gc.disable()
 
 def pytest_collection_finish() -> None:
     """Leave what exists now out of later collections."""
-    gc.collect()
     gc.freeze()
     gc.enable()
 

@@ -6,7 +6,6 @@ Loaded by `-p tests.plugin_scheduling`.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,15 +31,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> WholeFiles:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    _tell_apart(items)
+    _require_distinct_ids(items)
     items.sort(key=_rank)
 
 
-def _tell_apart(items: list[pytest.Item]) -> None:
-    """Make duplicate test IDs unique. The scheduler identifies tests by ID and would run only one of those that schemathesis generates."""
-    for item in items:
-        if label := getattr(item, "operation_label", None):
-            item._id = replace(item._id, params=label)
+def _require_distinct_ids(items: list[pytest.Item]) -> None:
+    """Refuse duplicate test IDs. The scheduler identifies tests by ID and would run only one of them."""
     counts = Counter(item.nodeid for item in items)
     if shared := [name for name, count in counts.items() if count > 1]:
         raise pytest.UsageError(f"Several tests share an id: {', '.join(shared)}")

@@ -34,9 +34,9 @@ def price_index() -> dict[str, KnownPrice]:
 
 def own_subscriptions(documents: Iterable[Document]) -> list[dict[str, Any]]:
     """Return the Stripe subscriptions that are for a plan of this product, in the same order."""
-    prices = price_index()
-    products = set(PlanPrice.objects.exclude(stripe_product_id="").values_list("stripe_product_id", flat=True))
-    return [dict(each) for each in documents if is_ours(each, prices, products)]
+    product_of = dict(PlanPrice.objects.values_list("stripe_price_id", "stripe_product_id"))
+    products = set(product_of.values()) - {""}
+    return [dict(each) for each in documents if is_ours(each, product_of, products)]
 
 
 def register_external_prices(documents: Iterable[Document]) -> None:

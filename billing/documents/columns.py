@@ -105,7 +105,7 @@ def _is_regular(line: Document) -> bool:
     return details is not None and not details["proration"]
 
 
-def is_ours(document: Document, prices: Prices, products: Container[str]) -> bool:
+def is_ours(document: Document, prices: Container[str], products: Container[str]) -> bool:
     """Return whether a subscription has a registered price, or a price of a product that has registered prices.
 
     A customer may have other subscriptions, such as a support contract that was created in the dashboard. These grant nothing, and this

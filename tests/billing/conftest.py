@@ -8,9 +8,9 @@ from django.test import Client
 from accounts.models import Organization
 from tests.factories.accounts import Person
 from tests.factories.billing import Payer
-from tests.support.stripe import Stripe, stripe_configured, stripe_server, stripe_world
+from tests.support.stripe import Stripe, published_catalog, stripe_configured, stripe_server, stripe_world
 
-__all__ = ["stripe_configured", "stripe_server", "stripe_world"]
+__all__ = ["published_catalog", "stripe_configured", "stripe_server", "stripe_world"]
 
 
 @pytest.fixture

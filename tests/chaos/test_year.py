@@ -3,9 +3,9 @@
 import pytest
 
 from tests.chaos import year_of_billing
-from tests.support.stripe import stripe_configured, stripe_server, stripe_world
+from tests.support.stripe import published_catalog, stripe_configured, stripe_server, stripe_world
 
-__all__ = ["stripe_configured", "stripe_server", "stripe_world"]
+__all__ = ["published_catalog", "stripe_configured", "stripe_server", "stripe_world"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.chaos]
 
 

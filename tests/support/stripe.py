@@ -17,9 +17,9 @@ from django.test import Client, RequestFactory, override_settings
 from procrastinate.contrib.django import app
 from stripe_simulator.testing import Running, running
 
-from billing.catalog import publish
 from billing.inbound.wsgi_shortcut import PATH, short_circuit_webhooks
 from billing.stripe.gateway import client as gateway
+from tests.support.published_catalog import PublishedCatalog
 
 SECRET_KEY = "sk_test_" + "simulated" * 4
 WEBHOOK_SECRET = "whsec_" + "first" * 6
@@ -185,9 +185,14 @@ def stripe_configured(stripe_server: Running) -> Iterator[Stripe]:
     assert not findings, "\n".join(findings)
 
 
+@pytest.fixture(scope="session")
+def published_catalog(stripe_server: Running) -> PublishedCatalog:
+    return PublishedCatalog(stripe_server)
+
+
 @pytest.fixture
-def stripe_world(db: None, stripe_configured: Stripe) -> Stripe:
+def stripe_world(db: None, stripe_configured: Stripe, published_catalog: PublishedCatalog) -> Stripe:
     """Publish the catalog to the simulator."""
-    publish.publish_catalog()
+    published_catalog.publish()
     stripe_configured.new_events()
     return stripe_configured

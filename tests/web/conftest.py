@@ -7,9 +7,9 @@ from django.test import Client
 
 from accounts.models import User
 from tests.factories.accounts import Person
-from tests.support.stripe import stripe_configured, stripe_server, stripe_world
+from tests.support.stripe import published_catalog, stripe_configured, stripe_server, stripe_world
 
-__all__ = ["stripe_configured", "stripe_server", "stripe_world"]
+__all__ = ["published_catalog", "stripe_configured", "stripe_server", "stripe_world"]
 
 
 @pytest.fixture

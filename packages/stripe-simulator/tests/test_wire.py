@@ -161,3 +161,16 @@ def test_validation_finds_an_object_that_violates_the_document(_simulator: Runni
     _simulator.client().v1.customers.retrieve(customer.id)
     assert len(_simulator.findings()) == 1
     assert "balance" in _simulator.findings()[0] or "wallet" in _simulator.findings()[0]
+
+
+def test_a_saved_state_is_restored_after_a_reset(simulator: Running, client: stripe.StripeClient) -> None:
+    kept = client.v1.customers.create({"name": "Kept"})
+    state = simulator.save()
+    later = client.v1.customers.create({"name": "Later"})
+    simulator.reset()
+    simulator.load(state)
+    assert client.v1.customers.retrieve(kept.id).name == "Kept"
+    assert [event.type for event in client.v1.events.list().data] == ["customer.created"]
+    with pytest.raises(stripe.InvalidRequestError):
+        client.v1.customers.retrieve(later.id)
+    assert client.v1.customers.create({"name": "Next"}).id not in {kept.id, later.id}

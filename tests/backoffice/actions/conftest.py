@@ -6,9 +6,9 @@ import pytest
 
 from tests.billing.conftest import payer, sign_in_as
 from tests.support.staff_actions import Staff
-from tests.support.stripe import stripe_configured, stripe_server, stripe_world
+from tests.support.stripe import published_catalog, stripe_configured, stripe_server, stripe_world
 
-__all__ = ["payer", "sign_in_as", "stripe_configured", "stripe_server", "stripe_world"]
+__all__ = ["payer", "published_catalog", "sign_in_as", "stripe_configured", "stripe_server", "stripe_world"]
 
 
 @pytest.fixture

@@ -89,6 +89,16 @@ class Store:
             for table in TABLES:
                 self.db.execute(f"DELETE FROM {table}")
 
+    def save(self) -> bytes:
+        """Return the state of a store in memory."""
+        with self.lock:
+            return self.db.serialize()
+
+    def load(self, state: bytes) -> None:
+        """Replace the state of a store in memory by one that `save` returned."""
+        with self.lock:
+            self.db.deserialize(state)
+
     def close(self) -> None:
         with self.lock:
             self.db.close()

@@ -39,6 +39,14 @@ class Running:
     def reset(self) -> None:
         self.sim.reset()
 
+    def save(self) -> bytes:
+        """Return all objects and settings, for `load`. Only without `data`."""
+        return self.sim.store.save()
+
+    def load(self, state: bytes) -> None:
+        """Replace all objects and settings by those that `save` returned."""
+        self.sim.store.load(state)
+
     def findings(self) -> list[str]:
         rows = self.sim.store.all("SELECT * FROM findings ORDER BY id")
         return [f"{row['kind']} {row['operation']}: {row['messages']}" for row in rows]
