@@ -1,6 +1,6 @@
 """The late result of a direct debit, and its effects on the invoice and the Checkout session."""
 
-from stripe_simulator import debits, invoice_collection, jobs, payments
+from stripe_simulator import charges, debits, invoice_collection, jobs
 from stripe_simulator.events import emit
 from stripe_simulator.types import Obj
 from stripe_simulator.unit_of_work import Unit
@@ -14,10 +14,10 @@ def _settle(unit: Unit, intent: Obj) -> None:
     outcome = debits.settle(unit, intent, method)
     charge = unit.require("charge", intent["latest_charge"])
     if outcome == "succeeded":
-        charge["balance_transaction"] = payments.balance_transaction(unit, charge, charge["amount"], "charge")["id"]
+        charge["balance_transaction"] = charges.balance_transaction(unit, charge, charge["amount"], "charge")["id"]
     else:
         # The charge's own date is that of the debit. The date of this transaction is that of the return.
-        reversal = payments.balance_transaction(unit, charge, -charge["amount"], "payment_failure_refund")
+        reversal = charges.balance_transaction(unit, charge, -charge["amount"], "payment_failure_refund")
         reversal["reporting_category"] = "charge_failure"
         charge["failure_balance_transaction"] = reversal["id"]
     unit.save(charge)

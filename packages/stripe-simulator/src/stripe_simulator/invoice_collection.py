@@ -1,14 +1,12 @@
 """Invoices after the draft: they are finalized, paid, retried and voided."""
 
-from stripe_simulator import discounts, dunning, jobs, payments, proration, subscription_status
+from stripe_simulator import customer_balance, discounts, dunning, jobs, payments, proration, subscription_status
 from stripe_simulator.defaults import new_object
 from stripe_simulator.errors import Refusal
 from stripe_simulator.events import emit, updated
 from stripe_simulator.invoicing import require_draft, update_totals
 from stripe_simulator.types import Obj, id_of, new_id
 from stripe_simulator.unit_of_work import Unit
-
-MINIMUM_CHARGE = {"usd": 50, "eur": 50, "gbp": 30}
 
 
 def finalize(unit: Unit, invoice: Obj) -> Obj:
@@ -21,7 +19,7 @@ def finalize(unit: Unit, invoice: Obj) -> Obj:
     customer = unit.require("customer", invoice["customer"])
     number = customer.get("next_invoice_sequence") or 1
     customer["next_invoice_sequence"] = number + 1
-    _apply_balance(unit, invoice, customer)
+    customer_balance.apply_to_invoice(unit, invoice, customer)
     invoice["number"] = f"{customer['invoice_prefix']}-{number:04d}"
     invoice["status"] = "open"
     invoice["effective_at"] = now
@@ -41,40 +39,6 @@ def finalize(unit: Unit, invoice: Obj) -> Obj:
     _create_payment(unit, invoice)
     emit(unit, "invoice.finalized", invoice)
     return invoice
-
-
-def _apply_balance(unit: Unit, invoice: Obj, customer: Obj) -> None:
-    balance, amount = customer["balance"], invoice["total"]
-    invoice["starting_balance"] = balance
-    due = max(amount + balance, 0) if amount > 0 else 0
-    kind = "applied_to_invoice"
-    if 0 < due < MINIMUM_CHARGE.get(invoice["currency"], 1):
-        # The amount is below the minimum charge, so it moves to the customer's balance.
-        kind, due = "invoice_too_small", 0
-        customer["balance"] = balance + amount
-    else:
-        customer["balance"] = balance + amount - due
-    if customer["balance"] != balance:
-        add_balance_transaction(unit, customer, customer["balance"] - balance, kind, invoice=invoice["id"], currency=invoice["currency"])
-    invoice["ending_balance"] = customer["balance"]
-    invoice["amount_due"] = invoice["amount_remaining"] = due
-    unit.save(customer)
-
-
-def add_balance_transaction(unit: Unit, customer: Obj, amount: int, kind: str, *, currency: str, **values: object) -> Obj:
-    entry = new_object(
-        "customer_balance_transaction",
-        id=new_id("cbtxn", 24),
-        amount=amount,
-        created=unit.now(customer),
-        currency=currency,
-        customer=customer["id"],
-        ending_balance=customer["balance"],
-        metadata={},
-        type=kind,
-    )
-    entry.update(values)
-    return unit.add(entry)
 
 
 def _create_payment(unit: Unit, invoice: Obj) -> None:

@@ -1,6 +1,6 @@
 """The hosted Checkout page: the order, the payment method, promotion codes, and the bank's authentication if required."""
 
-from stripe_simulator import cards, checkout, money, pricing
+from stripe_simulator import cards, checkout, checkout_lines, money, pricing
 from stripe_simulator.errors import Refusal
 from stripe_simulator.pages.html import error, esc, form_data, html, layout, not_found, redirect
 from stripe_simulator.proration import format_date
@@ -42,17 +42,17 @@ def _act(sim: Simulator, id: str, data: dict[str, str]) -> Response | None:
     with sim.unit() as unit:
         session = unit.require("checkout.session", id)
         if action == "promotion":
-            checkout.apply_promotion_code(unit, session, data.get("promotionCode", ""))
+            checkout_lines.apply_promotion_code(unit, session, data.get("promotionCode", ""))
             return None
         if action == "remove_promotion":
             session["_discounts"] = []
-            checkout.update_totals(unit, session)
+            checkout_lines.update_totals(unit, session)
             return None
         if action == "deny":
             raise Refusal("We are unable to authenticate your payment method. Please choose a different payment method and try again.")
         code = data.get("promotionCode")
         if code and session["allow_promotion_codes"] and not session["_discounts"]:
-            checkout.apply_promotion_code(unit, session, code)
+            checkout_lines.apply_promotion_code(unit, session, code)
         iban = data.get("iban", "") if "sepa_debit" in session["payment_method_types"] else ""
         card, expiry = (None, {}) if iban else _card(session, data)
         details = {"email": data.get("email") or session["customer_email"], "name": data.get("billingName")}
@@ -83,14 +83,14 @@ def _summary(unit: Unit, session: Obj) -> str:
     currency = session["currency"] or "usd"
     rows = ""
     for row in session["_rows"]:
-        price = checkout.price_of(unit, row)
+        price = checkout_lines.price_of(unit, row)
         each = f"{money.format_amount(pricing.unit_amount(price), currency)}{pricing.format_interval(price)}"
         quantity = f" {money.MULTIPLICATION_SIGN} {row['quantity']}" if (row["quantity"] or 1) != 1 else ""
         kind = "billed by use" if pricing.is_metered(price) else each
         rows += f'<tr><td>{esc(pricing.name(unit, price))}{quantity}</td><td class="amount">{esc(kind)}</td></tr>'
     if off := session["total_details"]["amount_discount"]:
         rows += f'<tr><td>Discount</td><td class="amount">{esc(money.format_amount(-off, currency))}</td></tr>'
-    trial = checkout.trial_end(unit, session) if session["mode"] == "subscription" else None
+    trial = checkout_lines.trial_end(unit, session) if session["mode"] == "subscription" else None
     until = f'<p class="quiet">Free trial until {format_date(trial)}; the first payment follows then.</p>' if trial else ""
     total = money.format_amount(session["amount_total"] or 0, currency)
     cancel = f'<p><a href="{esc(session["cancel_url"])}">&larr; Back</a></p>' if session["cancel_url"] else ""
@@ -105,7 +105,7 @@ def _form(unit: Unit, session: Obj, data: dict[str, str], message: str | None) -
     email = data.get("email") or session["customer_email"] or (customer or {}).get("email") or ""
     fixed = " readonly" if session["customer"] or session["customer_email"] else ""
     label = {"subscription": "Subscribe", "payment": "Pay", "setup": "Save card"}[session["mode"]]
-    trial = session["mode"] == "subscription" and checkout.trial_end(unit, session) is not None
+    trial = session["mode"] == "subscription" and checkout_lines.trial_end(unit, session) is not None
     debit = _debit_field(session)
     return (
         f'<section aria-label="Payment"><h2>Payment</h2>{error(message)}'

@@ -2,7 +2,7 @@
 
 import time
 
-from stripe_simulator import catalog, checkout, currencies, discounts, jobs, pricing, tax
+from stripe_simulator import catalog, checkout, checkout_lines, currencies, discounts, jobs, pricing, tax
 from stripe_simulator.defaults import merge_metadata, new_object
 from stripe_simulator.errors import invalid
 from stripe_simulator.lists import page
@@ -153,7 +153,7 @@ def create(unit: Unit, p: Params) -> Obj:
     if not 30 * 60 - 60 <= session["expires_at"] - real <= DAY + 60:
         raise invalid("The `expires_at` timestamp must be between 30 minutes and 24 hours from Checkout Session creation.", "expires_at")
     unit.add(session)
-    checkout.update_totals(unit, session)
+    checkout_lines.update_totals(unit, session)
     for row in session["_discounts"]:
         discounts.check(unit, row, session["customer"], session["amount_subtotal"], currency)
     # Sessions expire in real time, even if the customer is on a test clock, because a person opens the page.
@@ -184,7 +184,7 @@ def expire(unit: Unit, p: Params) -> Obj:
 @route("GET", "/v1/checkout/sessions/{session}/line_items")
 def line_items(unit: Unit, p: Params) -> Obj:
     session = unit.require("checkout.session", p["session"])
-    listed = page(f"/v1/checkout/sessions/{session['id']}/line_items", checkout.item_views(unit, session), p)
+    listed = page(f"/v1/checkout/sessions/{session['id']}/line_items", checkout_lines.item_views(unit, session), p)
     listed["data"] = listed.pop("_listed")
     return already_rendered(listed)
 

@@ -1,6 +1,6 @@
 """Credit notes: they reduce an open invoice, or refund or credit a paid one."""
 
-from stripe_simulator import invoice_collection
+from stripe_simulator import customer_balance, invoice_collection
 from stripe_simulator.defaults import merge_metadata, new_object
 from stripe_simulator.errors import invalid
 from stripe_simulator.events import emit, updated
@@ -123,9 +123,7 @@ def _refund_or_credit(unit: Unit, note: Obj, invoice: Obj, p: Params) -> None:
     if amount := p.get("credit_amount"):
         customer = unit.require("customer", invoice["customer"])
         customer["balance"] -= amount
-        entry = invoice_collection.add_balance_transaction(
-            unit, customer, -amount, "credit_note", currency=note["currency"], credit_note=note["id"]
-        )
+        entry = customer_balance.add_transaction(unit, customer, -amount, "credit_note", currency=note["currency"], credit_note=note["id"])
         note["customer_balance_transaction"] = entry["id"]
         updated(unit, customer)
 

@@ -2,7 +2,7 @@
 
 import secrets
 
-from stripe_simulator import cancellation, invoice_collection, jobs, payments
+from stripe_simulator import cancellation, customer_balance, jobs, payments
 from stripe_simulator.defaults import address, merge_metadata, new_object
 from stripe_simulator.errors import invalid
 from stripe_simulator.events import emit, updated
@@ -39,7 +39,7 @@ def _apply(unit: Unit, customer: Obj, p: Params) -> None:
         change = p["balance"] - customer["balance"]
         customer["balance"] = p["balance"]
         customer["currency"] = customer["currency"] or "usd"
-        invoice_collection.add_balance_transaction(unit, customer, change, "adjustment", currency=customer["currency"])
+        customer_balance.add_transaction(unit, customer, change, "adjustment", currency=customer["currency"])
 
 
 def _invoice_settings(unit: Unit, customer: Obj, params: Params) -> None:
@@ -149,7 +149,7 @@ def adjust(unit: Unit, p: Params) -> Obj:
     customer["balance"] += p["amount"]
     customer["currency"] = customer["currency"] or p["currency"]
     updated(unit, customer)
-    entry = invoice_collection.add_balance_transaction(unit, customer, p["amount"], "adjustment", currency=p["currency"])
+    entry = customer_balance.add_transaction(unit, customer, p["amount"], "adjustment", currency=p["currency"])
     entry["description"] = p.get("description")
     merge_metadata(entry, p.get("metadata"))
     return entry

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from stripe_simulator import jobs, payments
+from stripe_simulator import charges, jobs, payments
 from stripe_simulator.defaults import merge_metadata, new_object
 from stripe_simulator.errors import invalid
 from stripe_simulator.events import emit, updated
@@ -45,7 +45,7 @@ def open_dispute(unit: Unit, charge_id: str, reason: str, amount: Any = None, *,
     emit(unit, "charge.dispute.created", dispute)
     if inquiry:
         return dispute
-    entry = payments.balance_transaction(unit, dispute, -dispute["amount"], "adjustment")
+    entry = charges.balance_transaction(unit, dispute, -dispute["amount"], "adjustment")
     entry["reporting_category"] = "dispute"
     dispute["balance_transactions"] = [entry["id"]]
     unit.save(dispute)
@@ -117,7 +117,7 @@ def close_dispute(unit: Unit, dispute: Obj, outcome: str) -> None:
     dispute["status"] = outcome
     unit.save(dispute)
     if outcome == "won":
-        entry = payments.balance_transaction(unit, dispute, dispute["amount"], "adjustment")
+        entry = charges.balance_transaction(unit, dispute, dispute["amount"], "adjustment")
         entry["reporting_category"] = "dispute_reversal"
         dispute["balance_transactions"].append(entry["id"])
         emit(unit, "charge.dispute.funds_reinstated", dispute)

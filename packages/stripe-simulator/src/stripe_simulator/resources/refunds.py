@@ -1,6 +1,6 @@
 """Refunds."""
 
-from stripe_simulator import payments
+from stripe_simulator import charges
 from stripe_simulator.defaults import merge_metadata, new_object
 from stripe_simulator.errors import invalid
 from stripe_simulator.events import emit, updated
@@ -41,7 +41,7 @@ def refund_charge(unit: Unit, charge: Obj, amount: int | None, reason: str | Non
     )
     merge_metadata(refund, metadata)
     unit.add(refund)
-    refund["balance_transaction"] = payments.balance_transaction(unit, refund, -amount, "refund")["id"]
+    refund["balance_transaction"] = charges.balance_transaction(unit, refund, -amount, "refund")["id"]
     charge["amount_refunded"] += amount
     charge["refunded"] = charge["amount_refunded"] == charge["amount_captured"]
     unit.save(charge)
