@@ -17,10 +17,9 @@ from contextmcp.common.clock import now
 from . import admin_users  # noqa: F401 - registers its pages
 from .authentication import staff
 from .forms import ServiceKeyForm
-from .impersonation_models import Impersonation
 from .key_format import quoted_key
 from .manager import AuthManager
-from .models import ApiKey, AuditEvent, Invitation, Membership, Organization, ServiceKey
+from .models import ApiKey, AuditEvent, Impersonation, Invitation, Membership, Organization, ServiceKey
 from .oauth import admin as oauth_admin  # noqa: F401 - registers its pages
 from .services import service_keys
 

@@ -15,7 +15,7 @@ from contextmcp.common.clock import now
 from contextmcp.common.url_policy import AddressBlocked
 
 from . import alert_messages
-from .operations_models import AlertDelivery
+from .models import AlertDelivery
 
 log = structlog.get_logger(__name__)
 State = AlertDelivery.State

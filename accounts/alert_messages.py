@@ -8,8 +8,7 @@ from django.conf import settings
 from contextmcp.common.clock import now
 from contextmcp.common.emails import EmailContent, send_email
 
-from .models import User
-from .operations_models import AlertDelivery, OperatorAlert
+from .models import AlertDelivery, OperatorAlert, User
 
 OPENED, REPEATED, RESOLVED, TEST = "opened", "repeated", "resolved", "test"
 _TITLES = {OPENED: "Alert", REPEATED: "Alert is still open", RESOLVED: "Resolved", TEST: "Test alert"}

@@ -21,8 +21,7 @@ from contextmcp.common.clock import now
 from contextmcp.common.logs import mask
 
 from . import alert_messages
-from .models import Organization
-from .operations_models import OperatorAlert
+from .models import OperatorAlert, Organization
 
 log = structlog.get_logger(__name__)
 ALERTS = Counter("operator_alerts_total", "Problems that need the operator", ["kind"])

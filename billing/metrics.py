@@ -7,7 +7,7 @@ from django.db.models import Count, Min
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from accounts.operations_models import OperatorAlert
+from accounts.models import OperatorAlert
 from contextmcp.common import metrics
 from contextmcp.common.clock import now
 

@@ -15,8 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 
 from accounts.errors import InsufficientScope, KeyRevoked, PermissionDenied
-from accounts.models import ApiKey
-from accounts.oauth_models import OAuthGrant
+from accounts.models import ApiKey, OAuthGrant
 from contextmcp.common.admin_base import ORGANIZATION_PATHS, OrganizationRowsAdmin
 from contextmcp.common.admin_filters import choices_filter
 from contextmcp.common.errors import IdempotencyConflict, MalformedRequest, TemporarilyUnavailable, ValidationFailed

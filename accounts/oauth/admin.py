@@ -5,7 +5,7 @@ from django.contrib import admin
 from django.http import HttpRequest
 
 from accounts.authentication import staff
-from accounts.oauth_models import OAuthGrant
+from accounts.models import OAuthGrant
 from contextmcp.common.admin_base import ORGANIZATION_PATHS, ReadOnlyAdmin, confirmed_action
 
 from . import grants

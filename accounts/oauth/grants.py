@@ -12,8 +12,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from accounts import audit, invalidation
-from accounts.models import Membership, User
-from accounts.oauth_models import OAuthGrant, OAuthToken
+from accounts.models import Membership, OAuthGrant, OAuthToken, User
 from accounts.types import Caller
 from contextmcp.common.clock import now
 from contextmcp.common.errors import NotFound

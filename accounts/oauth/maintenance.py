@@ -5,7 +5,7 @@ from datetime import timedelta
 from allauth.idp.oidc.models import Client
 from django.db.models import Q
 
-from accounts.oauth_models import OAuthGrant, OAuthToken
+from accounts.models import OAuthGrant, OAuthToken
 from contextmcp.common.clock import now
 
 # Ended grants stay visible to staff for a month. The audit log keeps them for ever.

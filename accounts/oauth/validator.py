@@ -10,7 +10,7 @@ from allauth.idp.oidc.models import Client
 from oauthlib.common import Request
 from oauthlib.oauth2 import InvalidRequestError
 
-from accounts.oauth_models import OAuthGrant, OAuthToken
+from accounts.models import OAuthGrant, OAuthToken
 
 from . import clients, grants, resources, scopes
 from .adapter import GRANT_TYPES

@@ -4,8 +4,8 @@ from django.db import transaction
 
 from accounts import audit
 from accounts.errors import NotImpersonatable, PermissionDenied
-from accounts.impersonation_models import MAX_IMPERSONATION, Impersonation
 from accounts.models import Membership, User
+from accounts.models.impersonation import MAX_IMPERSONATION, Impersonation
 from contextmcp.common.clock import now
 
 PERMISSION = "accounts.impersonate_member"

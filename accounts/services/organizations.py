@@ -12,8 +12,7 @@ from django.utils.text import slugify
 
 from accounts import audit, invalidation
 from accounts.errors import OrganizationClosed, OrganizationLimitReached, OrganizationOpen
-from accounts.models import ApiKey, Invitation, Membership, Organization, User
-from accounts.oauth_models import OAuthGrant
+from accounts.models import ApiKey, Invitation, Membership, OAuthGrant, Organization, User
 from accounts.roles import ROLE_SCOPES, Role
 from accounts.selectors import has_confirmed_email
 from accounts.signals import organization_changed, organization_closed, organization_reopened

@@ -12,10 +12,10 @@ from django.test import Client
 from accounts.errors import EnvironmentMismatch, InsufficientScope, KeyRevoked, PermissionDenied
 from accounts.invalidation import watcher
 from accounts.manager import AuthManager
+from accounts.models import OAuthGrant, OAuthToken
 from accounts.oauth import grants
 from accounts.oauth.errors import AccessTokenExpired, AccessTokenNotFound
 from accounts.oauth.token_cache import MISS, tokens
-from accounts.oauth_models import OAuthGrant, OAuthToken
 from accounts.principal_cache import memory_digest
 from contextmcp.common.clock import now
 from contextmcp.common.logs import mask

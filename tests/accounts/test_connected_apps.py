@@ -6,10 +6,9 @@ import pytest
 from allauth.idp.oidc.models import Client as OAuthClient
 from django.urls import reverse
 
-from accounts.models import AuditEvent
+from accounts.models import AuditEvent, OAuthGrant, OAuthToken
 from accounts.oauth import grants, maintenance
 from accounts.oauth.errors import AppDisconnected
-from accounts.oauth_models import OAuthGrant, OAuthToken
 from contextmcp.common.clock import now
 from tests.factories.oauth import connect_app
 from tests.support.oauth import App, browser_of

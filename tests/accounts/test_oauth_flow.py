@@ -10,9 +10,8 @@ from django.urls import reverse
 
 from accounts.checks import oauth_is_configured
 from accounts.manager import AuthManager
-from accounts.models import AuditEvent
+from accounts.models import AuditEvent, OAuthGrant, OAuthToken
 from accounts.oauth import grants
-from accounts.oauth_models import OAuthGrant, OAuthToken
 from contextmcp.common.clock import now
 from tests.factories.accounts import MembershipFactory, OrganizationFactory, UserFactory
 from tests.support.oauth import App, browser_of, redirect_parameters

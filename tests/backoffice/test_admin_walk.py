@@ -9,8 +9,7 @@ from django.template.response import SimpleTemplateResponse
 from django.test import Client, RequestFactory
 from django.urls import reverse
 
-from accounts.models import AuditEvent, User
-from accounts.operations_models import AlertDelivery, OperatorAlert, WorkItem
+from accounts.models import AlertDelivery, AuditEvent, OperatorAlert, User, WorkItem
 from billing.models import BillingAccount, PlanMigration, PlanPrice, SubscriptionState, WebhookEvent
 from contextmcp.backoffice import navigation
 from contextmcp.backoffice import urls as backoffice_urls

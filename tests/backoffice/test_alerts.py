@@ -10,8 +10,7 @@ from django.core import mail
 from django.urls import reverse
 
 from accounts import alert_delivery, alert_messages, operator_alerts
-from accounts.models import AuditEvent, User
-from accounts.operations_models import AlertDelivery, OperatorAlert, WorkItem
+from accounts.models import AlertDelivery, AuditEvent, OperatorAlert, User, WorkItem
 from accounts.operator_alerts import Condition, raise_alert, report_conditions, resolve_alert
 from billing.models import ReconciliationRun, SubscriptionState, WebhookEvent
 from contextmcp.backoffice.alerts import conditions

@@ -8,8 +8,7 @@ from django.contrib import admin
 from django.db import transaction
 from django.urls import reverse
 
-from accounts.models import User
-from accounts.operations_models import WorkItem
+from accounts.models import User, WorkItem
 from contextmcp.backoffice.actions.registry import ACTIONS
 from contextmcp.common.clock import now
 

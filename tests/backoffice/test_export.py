@@ -8,8 +8,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.utils.html import format_html
 
-from accounts.models import AuditEvent, User
-from accounts.operations_models import SavedView
+from accounts.models import AuditEvent, SavedView, User
 from billing.models import Adjustment
 from contextmcp.backoffice.lists import export as exports
 from contextmcp.backoffice.roles import ROLES

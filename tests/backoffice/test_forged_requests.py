@@ -4,9 +4,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from accounts.impersonation_models import Impersonation
-from accounts.models import AuditEvent, Organization, User
-from accounts.operations_models import SavedView
+from accounts.models import AuditEvent, Impersonation, Organization, SavedView, User
 from entitlements.models import Grant
 from tests.factories.accounts import UserFactory
 

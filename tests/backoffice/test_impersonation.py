@@ -11,9 +11,8 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.errors import NotImpersonatable, PermissionDenied
-from accounts.impersonation_models import Impersonation
 from accounts.manager import AuthManager
-from accounts.models import ApiKey, AuditEvent, Organization, User
+from accounts.models import ApiKey, AuditEvent, Impersonation, Organization, User
 from accounts.services import impersonation
 from accounts.tasks import end_impersonations
 from contextmcp.common.clock import now

@@ -9,8 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts.models import ApiKey, AuditEvent, Membership, User
-from accounts.operations_models import OperatorAlert
+from accounts.models import ApiKey, AuditEvent, Membership, OperatorAlert, User
 from billing.models import (
     Adjustment,
     BillingAccount,

@@ -4,8 +4,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.test import Client
 
-from accounts.models import AuditEvent, User
-from accounts.operations_models import SavedView
+from accounts.models import AuditEvent, SavedView, User
 from contextmcp.backoffice.lists.saved_views import clean_query
 from tests.factories.accounts import UserFactory
 

@@ -10,8 +10,7 @@ from django.urls import reverse
 from procrastinate.contrib.django import app
 
 from accounts.manager import AuthManager
-from accounts.models import ApiKey, AuditEvent, User
-from accounts.operations_models import WorkItem
+from accounts.models import ApiKey, AuditEvent, User, WorkItem
 from accounts.types import Caller
 from billing.models import Adjustment, BillingNotification, Drift, MeterReport, ReconciliationRun, SubscriptionState, WebhookEvent
 from contextmcp.backoffice import work_queue

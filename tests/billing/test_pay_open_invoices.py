@@ -3,7 +3,7 @@
 import pytest
 import requests
 
-from accounts.operations_models import OperatorAlert
+from accounts.models import OperatorAlert
 from billing.manager import BillingManager
 from billing.subscriptions import pay_open_invoices
 from tests.factories.billing import price_of

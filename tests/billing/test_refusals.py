@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from procrastinate.contrib.django import app
 
-from accounts.operations_models import OperatorAlert
+from accounts.models import OperatorAlert
 from accounts.operator_alerts import REPEAT_INTERVAL, resolve_alert
 from billing import operator_alerts as alerts
 from billing.errors import ServerMisconfigured, StripeRejected

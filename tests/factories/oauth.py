@@ -1,8 +1,7 @@
 """A connected app and its access token."""
 
-from accounts.models import Membership
+from accounts.models import Membership, OAuthGrant
 from accounts.oauth import grants, resources, token_format
-from accounts.oauth_models import OAuthGrant
 
 
 def connect_app(membership: Membership, scopes: tuple[str, ...] = ("usage:write",), server: str = "") -> tuple[OAuthGrant, str]:

@@ -15,8 +15,8 @@ from django.test import Client
 from fastmcp import Client as FastMCPClient
 
 from accounts.manager import AuthManager
+from accounts.models import OAuthGrant
 from accounts.oauth import grants
-from accounts.oauth_models import OAuthGrant
 from contextmcp.devstack.services import REPOSITORY
 from tests.factories.accounts import MembershipFactory, Person
 from tests.factories.oauth import connect_app

@@ -3,8 +3,7 @@
 from typing import Any
 
 from accounts.manager import AuthManager
-from accounts.models import ApiKey, Invitation, Membership, Organization
-from accounts.oauth_models import OAuthGrant
+from accounts.models import ApiKey, Invitation, Membership, OAuthGrant, Organization
 from billing import reconciliation
 from billing.customers import require_account
 from billing.stripe.gateway.client import is_configured

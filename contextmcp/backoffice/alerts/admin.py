@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 
 from accounts import alert_messages, audit, operator_alerts
 from accounts.authentication import staff
-from accounts.operations_models import AlertDelivery, OperatorAlert
+from accounts.models import AlertDelivery, OperatorAlert
 from contextmcp.backoffice.errors import AlertNotOpen, DeliveryNotRetryable
 from contextmcp.common.admin_base import ReadOnlyAdmin, confirmed_action
 from contextmcp.common.clock import now

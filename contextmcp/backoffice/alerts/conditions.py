@@ -7,7 +7,7 @@ import structlog
 from django.conf import settings
 from django.db import DatabaseError
 
-from accounts.operations_models import WorkItem, WorkItemQuerySet
+from accounts.models.operations import WorkItem, WorkItemQuerySet
 from accounts.operator_alerts import Condition, report_conditions
 from billing.models import ReconciliationRun, SubscriptionState, WebhookEvent
 from billing.operator_alerts import UNKNOWN_PRICE

@@ -11,8 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts import alert_delivery, alert_messages, audit
 from accounts.authentication import staff
-from accounts.models import User
-from accounts.operations_models import AlertDelivery, OperatorAlert
+from accounts.models import AlertDelivery, OperatorAlert, User
 from contextmcp.backoffice.decorators import page_context, staff_page
 from contextmcp.common.admin_base import ReasonForm
 from contextmcp.common.delivery import send_now

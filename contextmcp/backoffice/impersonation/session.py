@@ -11,7 +11,7 @@ from django.middleware.csrf import rotate_token
 
 from accounts.adapter import SESSION_LAST_SEEN_AT, SESSION_SIGNED_IN_AT
 from accounts.authentication import SESSION_ORGANIZATION
-from accounts.impersonation_models import Impersonation
+from accounts.models import Impersonation
 
 SESSION_IMPERSONATION = "impersonation"
 _SIGN_IN = frozenset(

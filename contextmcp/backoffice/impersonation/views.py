@@ -15,8 +15,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from accounts.authentication import staff
-from accounts.impersonation_models import MAX_IMPERSONATION, Impersonation
 from accounts.models import Membership
+from accounts.models.impersonation import MAX_IMPERSONATION, Impersonation
 from accounts.services import impersonation
 from contextmcp.backoffice.decorators import page_context, staff_page
 from contextmcp.backoffice.reauthentication import require_recent

@@ -7,7 +7,7 @@ from django.utils.html import format_html
 from django.utils.text import capfirst
 
 from accounts.authentication import staff
-from accounts.operations_models import SavedView
+from accounts.models import SavedView
 from contextmcp.backoffice.navigation import changelist
 from contextmcp.common.admin_base import ReadOnlyAdmin
 

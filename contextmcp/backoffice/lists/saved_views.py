@@ -6,8 +6,7 @@ from django.db.models import Q, QuerySet
 
 from accounts import audit
 from accounts.key_format import quoted_key
-from accounts.models import User
-from accounts.operations_models import SavedView
+from accounts.models import SavedView, User
 from contextmcp.backoffice.errors import InvalidView
 from contextmcp.common.admin_lists import AFTER, BEFORE
 from contextmcp.common.errors import NotFound

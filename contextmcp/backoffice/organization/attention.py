@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from accounts.operations_models import OperatorAlert
+from accounts.models import OperatorAlert
 from billing.models import Adjustment, BillingNotification, Drift, MeterReport, WebhookEvent
 from contextmcp.backoffice.actions.wording import feature_title
 from contextmcp.common.clock import now

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from accounts.models import ApiKey
-from accounts.oauth_models import OAuthGrant
+from accounts.models import ApiKey, OAuthGrant
 from usage.models import NO_KEY
 
 from .display import Cell, object_link

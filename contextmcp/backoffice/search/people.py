@@ -6,7 +6,8 @@ from allauth.account.models import EmailAddress
 from django.contrib.postgres.search import SearchQuery
 from django.db.models import Exists, OuterRef, Q
 
-from accounts.models import NAME_WORDS, Invitation, Membership, Organization, User
+from accounts.models import Invitation, Membership, Organization, User
+from accounts.models.organizations import NAME_WORDS
 
 from .query import Query
 from .results import Hit, Resolver, organization_hit, page_of, row_hit

@@ -13,8 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.authentication import staff
-from accounts.models import User
-from accounts.operations_models import WorkItem
+from accounts.models import User, WorkItem
 from contextmcp.common.admin_base import MarksTestClocks, ReadOnlyAdmin, confirmed_action, confirmed_batch_action
 from contextmcp.common.clock import now
 from contextmcp.common.errors import DomainError, ValidationFailed

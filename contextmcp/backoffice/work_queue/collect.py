@@ -6,7 +6,7 @@ import structlog
 from django.db import DatabaseError, transaction
 from django.db.models import Q
 
-from accounts.operations_models import WorkItem
+from accounts.models import WorkItem
 from contextmcp.common.clock import now
 
 from .sources import SOURCES, Finding, Source

@@ -6,7 +6,7 @@ from typing import Any
 from django.db.models import Count, QuerySet
 from django.urls import reverse
 
-from accounts.operations_models import WorkItem
+from accounts.models import WorkItem
 from contextmcp.common.clock import now
 
 from .sources import SOURCES, Source

@@ -7,8 +7,7 @@ from typing import Any
 from django.db import transaction
 
 from accounts import audit
-from accounts.models import User
-from accounts.operations_models import WorkItem
+from accounts.models import User, WorkItem
 from contextmcp.backoffice.errors import WorkItemClosed, WorkItemOpen
 from contextmcp.common.clock import now
 from contextmcp.common.errors import ValidationFailed

@@ -7,8 +7,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from accounts.models import ApiKey, AuditEvent, Invitation, Membership, User
-from accounts.oauth_models import OAuthGrant
+from accounts.models import ApiKey, AuditEvent, Invitation, Membership, OAuthGrant, User
 
 from .types import Query
 

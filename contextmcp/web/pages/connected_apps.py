@@ -8,9 +8,9 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 
+from accounts.models import OAuthGrant
 from accounts.oauth import grants, resources
 from accounts.oauth.clients import publisher
-from accounts.oauth_models import OAuthGrant
 from accounts.types import Caller
 from contextmcp.web.decorators import member_action, member_page
 

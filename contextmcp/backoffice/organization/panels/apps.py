@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from accounts.oauth_models import OAuthGrant
+from accounts.models import OAuthGrant
 from contextmcp.backoffice.organization.details import OrganizationDetails
 from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Cell, list_link, moment, object_link, row, short_table
 from contextmcp.backoffice.organization.ordering import last_if

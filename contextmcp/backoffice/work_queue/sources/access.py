@@ -7,8 +7,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.urls import reverse
 
-from accounts.models import ApiKey
-from accounts.operations_models import WorkItem
+from accounts.models import ApiKey, WorkItem
 from contextmcp.common.incident_totals import totals
 from contextmcp.common.incidents import REVOKED_KEY, UNKNOWN_KEY
 from entitlements.catalog import CATALOG

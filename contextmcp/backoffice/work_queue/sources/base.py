@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.urls import reverse
 
-from accounts.operations_models import WorkItem
+from accounts.models import WorkItem
 from billing.models import BillingAccount
 
 # The most recent problems of one kind that are found. A problem beyond it is found when newer ones have ended.

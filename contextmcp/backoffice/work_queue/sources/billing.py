@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.db.models import Count, F, Q, QuerySet
 from django.urls import reverse
 
-from accounts.operations_models import WorkItem
+from accounts.models import WorkItem
 from billing.models import Adjustment, Drift, MeterReport, ReconciliationRun, SubscriptionState, WebhookEvent
 from contextmcp.common.money import format_amount
 

@@ -7,8 +7,7 @@ from django.db.models import Q, QuerySet
 from procrastinate.contrib.django.models import ProcrastinateJob
 from procrastinate.jobs import Status
 
-from accounts.models import Organization
-from accounts.operations_models import WorkItem
+from accounts.models import Organization, WorkItem
 from billing.models import BillingNotification
 from billing.notifications.deliver import MAX_ATTEMPTS
 from contextmcp.common.models import OutgoingEmail

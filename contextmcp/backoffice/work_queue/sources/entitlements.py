@@ -6,8 +6,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
-from accounts.models import Organization
-from accounts.operations_models import WorkItem
+from accounts.models import Organization, WorkItem
 from billing.over_limit import current_over_limits
 from entitlements.catalog import CATALOG
 from entitlements.models import GRANT_SOURCES, Grant

@@ -10,8 +10,7 @@ from uuid import UUID
 from django.db.models import Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import Trunc
 
-from accounts.models import ApiKey
-from accounts.oauth_models import OAuthGrant
+from accounts.models import ApiKey, OAuthGrant
 from contextmcp.web.activity.cursor import AFTER_ALL, Cursor
 from contextmcp.web.activity.links import admin_list, member_page
 from contextmcp.web.activity.names import Names, References
