@@ -13,6 +13,8 @@ from contextmcp.common.money import format_amount
 from entitlements import examples
 from entitlements.catalog import CATALOG
 
+from .overage_schemas import OverageSchema
+
 INTERVALS = ["month", "year"]
 
 
@@ -101,22 +103,6 @@ class DiscountSchema(Schema):
     currency = serializers.CharField(allow_null=True, default=None, help_text="Currency of `amountOff`.")
     duration = serializers.CharField(allow_null=True, default=None, help_text='"once", "repeating" or "forever".')
     end = serializers.IntegerField(allow_null=True, default=None, help_text="When the discount ends, as a Unix timestamp in seconds.")
-
-
-class OverageSchema(Schema):
-    """The setting of overage: usage beyond the quota at a price per unit."""
-
-    feature = serializers.CharField(help_text="The metered feature.")
-    enabled = serializers.BooleanField(help_text="Whether usage beyond the quota is allowed and billed.")
-    cap = serializers.IntegerField(
-        allow_null=True, help_text="Maximum overage per usage month, in minor units. null if overage is disabled."
-    )
-    max_per_invoice = serializers.IntegerField(
-        allow_null=True,
-        help_text="Maximum overage on one invoice, in minor units. Twice the cap if usage months and invoices start on different days.",
-    )
-    unit_amount = serializers.IntegerField(help_text="Price per unit, in minor units.")
-    currency = serializers.CharField(help_text="Three-letter currency code, in lowercase.")
 
 
 class OverLimitSchema(Schema):
@@ -229,50 +215,6 @@ class CancelRequestSchema(Schema):
     """When to cancel."""
 
     at = serializers.ChoiceField(choices=["period_end", "now"], default="period_end", help_text="When the subscription is canceled.")
-
-
-@extend_schema_field({"type": "boolean", "const": True})
-class TrueField(serializers.BooleanField):
-    """A Boolean field that accepts only true."""
-
-
-@extend_schema_field({"type": "boolean", "const": False})
-class FalseField(serializers.BooleanField):
-    """A Boolean field that accepts only false."""
-
-
-class OverageOnSchema(Schema):
-    """Enables overage. A cap is required."""
-
-    enabled = TrueField(help_text="Allows and bills usage beyond the quota.")
-    cap = serializers.IntegerField(min_value=1, max_value=100_000_000, help_text="Maximum overage per usage month, in minor units.")
-
-
-class OverageOffSchema(Schema):
-    """Disables overage."""
-
-    enabled = FalseField(help_text="Refuses usage beyond the quota.")
-    cap = serializers.IntegerField(
-        required=False,
-        allow_null=True,
-        min_value=1,
-        max_value=100_000_000,
-        help_text="Maximum overage per usage month, in minor units. It has no effect while overage is disabled.",
-    )
-
-
-class OverageRequestSchema(Schema):
-    """The setting of overage to store."""
-
-    enabled = serializers.BooleanField(help_text="Whether usage beyond the quota is allowed and billed.")
-    cap = serializers.IntegerField(
-        required=False,
-        allow_null=True,
-        default=None,
-        min_value=1,
-        max_value=100_000_000,
-        help_text="Maximum overage per usage month, in minor units.",
-    )
 
 
 class InvoiceSchema(Schema):

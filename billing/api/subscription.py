@@ -12,6 +12,7 @@ from billing.manager import BillingManager
 from entitlements import examples
 
 from .checkout import CHANGING, PER_ORGANIZATION, SUBSCRIPTION_EXAMPLE, billing_read, billing_write, require_stripe
+from .overage_schemas import OverageOffSchema, OverageOnSchema, OverageRequestSchema, OverageSchema
 from .schemas import (
     CancelRequestSchema,
     ChangePlanRequestSchema,
@@ -19,10 +20,6 @@ from .schemas import (
     ChangeRequestSchema,
     EmptySchema,
     InvoiceSchema,
-    OverageOffSchema,
-    OverageOnSchema,
-    OverageRequestSchema,
-    OverageSchema,
     SubscriptionSchema,
 )
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from django.urls import resolve
 
-from accounts.principal_cache import authorize_key_row
+from accounts.key_authorization import authorize_key_row
 from accounts.service_principals import service_keys
 from contextmcp.common.errors import DomainError, NotFound, ValidationFailed
 from contextmcp.gate.app import find_route

@@ -19,6 +19,7 @@ OTHER_MEANINGS = {
     ("contextmcp/backoffice/plans/comparison.py", "Free"): "a plan without a price costs nothing",
     ("billing/sync/unlinked_purchases.py", "sessions"): "the Checkout sessions",
     ("contextmcp/settings/base.py", "sessions"): "the cache of sign-in sessions",
+    ("contextmcp/settings/identity.py", "sessions"): "the cache of sign-in sessions",
     ("contextmcp/settings/test.py", "sessions"): "the cache of sign-in sessions",
     ("contextmcp/web/pages/sessions.py", "sessions"): "the page of sign-in sessions",
     ("contextmcp/urls.py", "sessions"): "the page of sign-in sessions",

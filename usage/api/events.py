@@ -8,7 +8,7 @@ from entitlements import examples
 
 from . import routes
 from .base import UsageView
-from .schemas import CLOUD_EVENT, CLOUD_EVENTS, EventsResultSchema, EventsSchema, SingleEventSchema
+from .event_schemas import CLOUD_EVENT, CLOUD_EVENTS, EventsResultSchema, EventsSchema, SingleEventSchema
 
 _JSON_BODY = PolymorphicProxySerializer(
     component_name="EventOrEvents", serializers=[SingleEventSchema, EventsSchema], resource_type_field_name=None

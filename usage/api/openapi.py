@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .schemas import EVENTS
+from .event_schemas import EVENTS
 
 
 def allow_bare_array(result: dict[str, Any], **_: Any) -> dict[str, Any]:

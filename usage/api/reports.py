@@ -18,7 +18,7 @@ from usage.history_query import MAX_ROWS
 from . import routes
 from .base import UsageView
 from .handlers import history_query
-from .schemas import CurrentSchema, HistorySchema
+from .report_schemas import CurrentSchema, HistorySchema
 
 _CURRENT = {
     "organizationId": "01981a52-9c1e-7a3f-8f43-5d0c2b6e7a10",

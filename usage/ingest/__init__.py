@@ -1,1 +1,4 @@
-"""Recording of usage events: `event_parsing` validates events, `plan_history` finds the plan at their time, `result` renders results."""
+"""Recording of usage events.
+
+`event_parsing` parses and `event_validation` validates them, `plan_history` finds the plan at their time, and `result` renders the results.
+"""

@@ -1,19 +1,14 @@
-"""Parse and validate usage events one by one, so that an invalid event is refused alone, with its own error."""
+"""Parse usage events one by one, so that an invalid event is refused alone, with its own error. `event_validation` validates them."""
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from contextmcp.common.errors import DomainError, MalformedRequest, PayloadTooLarge
-from contextmcp.common.pg_binary import to_pg_micros
-from entitlements.types import Entitlements, Kind
-from usage.authorize import fingerprints
-from usage.authorize.build import period_of
 from usage.authorize.requests import JSON, Feature, coerce_integral_floats, decode, parse_validation_message, validation_error
-from usage.types import MAX_AMOUNT, Event
+from usage.types import MAX_AMOUNT
 
 from . import json_fragments
 
@@ -24,27 +19,25 @@ MAX_PROPERTIES_BYTES = 4_096
 CLOUD_EVENT = "application/cloudevents+json"
 CLOUD_EVENTS = "application/cloudevents-batch+json"
 CONTENT_TYPES = (JSON, CLOUD_EVENT, CLOUD_EVENTS)
-Change = Annotated[int, Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
-Key = Annotated[str, Meta(min_length=1, max_length=255)]
+SignedAmount = Annotated[int, Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
+IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=255)]
 Reason = Annotated[str, Meta(max_length=500)]
-Moment = Annotated[datetime, Meta(tz=True)]
-Parsed = Event | DomainError
+AwareTime = Annotated[datetime, Meta(tz=True)]
 T = TypeVar("T")
 
 
-_NONE = Raw(b"null")
-_METERED = (Kind.QUOTA, Kind.RATE_LIMIT)
+JSON_NULL = Raw(b"null")
 
 
 class EventBody(Struct, forbid_unknown_fields=True, rename="camel", gc=False):
     """A usage event as received."""
 
     feature: Feature
-    amount: Change = 1
-    idempotency_key: Key | None = None
-    occurred_at: Moment | None = None
+    amount: SignedAmount = 1
+    idempotency_key: IdempotencyKey | None = None
+    occurred_at: AwareTime | None = None
     reason: Reason | None = None
-    properties: Raw = _NONE
+    properties: Raw = JSON_NULL
     credit: bool = False
 
 
@@ -55,7 +48,7 @@ class CloudEventBody(EventBody):
 class CloudData(Struct):
     """The fields that are read from a CloudEvent's `data`."""
 
-    amount: Change = 1
+    amount: SignedAmount = 1
     reason: Reason | None = None
     credit: bool = False
 
@@ -70,9 +63,9 @@ class CloudEvent(Struct):
     id: Annotated[str, Meta(min_length=1, max_length=120)]
     source: Annotated[str, Meta(min_length=1, max_length=120)]
     type: Feature
-    time: Moment | None = None
+    time: AwareTime | None = None
     datacontenttype: str | None = None
-    data: Raw = _NONE
+    data: Raw = JSON_NULL
     data_base64: Raw | UnsetType = UNSET
 
 
@@ -91,40 +84,6 @@ _event = msgspec.json.Decoder(EventBody)
 _cloud = msgspec.json.Decoder(CloudEvent)
 _data = msgspec.json.Decoder(CloudData)
 _raw = msgspec.json.Decoder(Raw)
-
-
-class PlanHistory:
-    """The organization's entitlements at any time of the last weeks. Earlier plans are read only when a late event needs them."""
-
-    def __init__(self, present: Entitlements, read: Callable[[datetime], Entitlements]) -> None:
-        self.present = present
-        self._read = read
-        self._past: list[Entitlements] = []
-        # Start of the time for which `present` is known to apply.
-        self._since = present.since or datetime.min.replace(tzinfo=UTC)
-
-    def covers(self, moment: datetime) -> bool:
-        """Return whether `at(moment)` needs no database query."""
-        return moment >= self._since or any(entitlements.holds_at(moment) for entitlements in self._past)
-
-    def at(self, moment: datetime) -> Entitlements:
-        """Return the entitlements at `moment`. Queries the database unless `covers(moment)`; do not call it on the event loop then."""
-        if moment >= self._since:
-            return self.present
-        for entitlements in self._past:
-            if entitlements.holds_at(moment):
-                return entitlements
-        # All plans from the oldest accepted time up to `moment` are read, so that later calls find them in memory.
-        entitlements = self._read(moment - MAX_EVENT_AGE)
-        while not entitlements.holds_at(moment) and entitlements.changes_at is not None:
-            self._past.append(entitlements)
-            entitlements = self._read(entitlements.changes_at)
-        if entitlements.holds_at(self._since):
-            # The entitlements have not changed since `moment`.
-            self._since = entitlements.since or moment
-            return self.present
-        self._past.append(entitlements)
-        return entitlements
 
 
 def parse(body: bytes, content_type: str, key: str | None) -> tuple[list[EventBody | DomainError], bool]:
@@ -227,7 +186,7 @@ def _from_cloud(event: CloudEvent) -> EventBody:
     if event.data_base64 is not UNSET:
         raise validation_error("data_base64", "Send the data as a JSON object in `data`; binary data cannot state an amount.")
     data, raw = CloudData(), event.data
-    if raw is not _NONE and bytes(raw).strip() != b"null":
+    if raw is not JSON_NULL and bytes(raw).strip() != b"null":
         if bytes(raw).lstrip()[:1] != b"{":
             raise validation_error("data", "This must be a JSON object.")
         data = _decode_event(_data, raw)
@@ -240,70 +199,3 @@ def cloud_event_key(source: str, identifier: str) -> str:
     Spaces in both are percent-encoded, so that no two different pairs have the same key.
     """
     return " ".join(part.replace("%", "%25").replace(" ", "%20") for part in (source, identifier))
-
-
-def validate_events(bodies: list[EventBody | DomainError], at: datetime, history: PlanHistory) -> list[Parsed]:
-    """Return each event with its period, or its refusal. `at` is the organization's time. May query the database (`PlanHistory.at`)."""
-    oldest, newest = at - MAX_EVENT_AGE, at + MAX_CLOCK_SKEW
-    return [body if isinstance(body, DomainError) else _validate_event(body, at, oldest, newest, history) for body in bodies]
-
-
-def _validate_event(body: EventBody, at: datetime, oldest: datetime, newest: datetime, history: PlanHistory) -> Parsed:  # noqa: PLR0911 - one return per reason
-    key, reason = body.idempotency_key, body.reason or ""
-    if key is not None and not (key.isascii() and key.isprintable()):
-        return validation_error("idempotencyKey", "Use printable ASCII characters only.")
-    if body.amount == 0:
-        return validation_error("amount", "The amount must not be 0.")
-    if body.amount < 0 and not reason.strip():
-        return validation_error("reason", "A correction requires a reason.")
-    if body.credit and body.amount > 0:
-        return validation_error("credit", "Only a negative amount can be a credit.")
-    if reason and ("\x00" in reason or not _is_valid_utf8(reason)):
-        return validation_error("reason", "This text contains characters that cannot be stored.")
-    occurred_at, entitlements_then = body.occurred_at or at, history.present
-    if body.occurred_at is not None:
-        # Times are compared before they are converted to UTC, because the conversion overflows near the years 1 and 9999.
-        if occurred_at < oldest:
-            return validation_error("occurredAt", "This time is more than 35 days in the past. Its period is closed.")
-        if occurred_at > newest:
-            return validation_error("occurredAt", "This time is more than 5 minutes in the future.")
-        if occurred_at.tzinfo is not UTC:
-            occurred_at = occurred_at.astimezone(UTC)
-        entitlements_then = history.at(occurred_at)
-    entitlement = entitlements_then.features.get(body.feature) or history.present.features.get(body.feature)
-    if entitlement is None or entitlement.kind not in _METERED:
-        return validation_error("feature", f"There is no meter named {body.feature[:64]!r}.")
-    if body.credit and entitlement.kind is not Kind.QUOTA:
-        return validation_error("credit", "Only features with a monthly quota can be credited.")
-    properties = "" if body.properties is _NONE else _text(body.properties)
-    if properties and (len(properties.encode()) > MAX_PROPERTIES_BYTES or (properties[0] != "{" and not isinstance(body, CloudEventBody))):
-        return validation_error("properties", f"This must be a JSON object of at most {MAX_PROPERTIES_BYTES} bytes in UTF-8.")
-    moment = to_pg_micros(occurred_at)
-    return Event(
-        body.feature,
-        body.amount,
-        moment,
-        fingerprints.event_fingerprint(body.feature, body.amount, None if body.occurred_at is None else moment, reason, credit=body.credit),
-        period_of(entitlement, occurred_at),
-        None if key is None else fingerprints.key_digest(key),
-        reason,
-        properties,
-        body.credit,
-    )
-
-
-def _is_valid_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _text(raw: Raw) -> str:
-    """Return the JSON text as received, or "" for null. Text that is not UTF-8 is replaced by a value that fails the length check."""
-    try:
-        text = bytes(raw).decode()
-    except UnicodeDecodeError:
-        return "?" * (MAX_PROPERTIES_BYTES + 1)
-    return "" if text == "null" else text

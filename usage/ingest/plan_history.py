@@ -1,15 +1,52 @@
-"""Per-process cache of `PlanHistory` by organization. An entry is replaced when the organization's entitlements change."""
+"""The plans of an organization in the last weeks, for late events, and a cache of them in each process."""
 
 from collections import OrderedDict
-from datetime import datetime
+from collections.abc import Callable
+from datetime import UTC, datetime
 from uuid import UUID
 
 from accounts.models import Organization
 from entitlements.selectors import read_entitlements
 from entitlements.types import Entitlements
 
-from .event_parsing import PlanHistory
+from .event_parsing import MAX_EVENT_AGE
 
+
+class PlanHistory:
+    """The organization's entitlements at any time of the last weeks. Earlier plans are read only when a late event needs them."""
+
+    def __init__(self, present: Entitlements, read: Callable[[datetime], Entitlements]) -> None:
+        self.present = present
+        self._read = read
+        self._past: list[Entitlements] = []
+        # Start of the time for which `present` is known to apply.
+        self._since = present.since or datetime.min.replace(tzinfo=UTC)
+
+    def covers(self, moment: datetime) -> bool:
+        """Return whether `at(moment)` needs no database query."""
+        return moment >= self._since or any(entitlements.holds_at(moment) for entitlements in self._past)
+
+    def at(self, moment: datetime) -> Entitlements:
+        """Return the entitlements at `moment`. Queries the database unless `covers(moment)`; do not call it on the event loop then."""
+        if moment >= self._since:
+            return self.present
+        for entitlements in self._past:
+            if entitlements.holds_at(moment):
+                return entitlements
+        # All plans from the oldest accepted time up to `moment` are read, so that later calls find them in memory.
+        entitlements = self._read(moment - MAX_EVENT_AGE)
+        while not entitlements.holds_at(moment) and entitlements.changes_at is not None:
+            self._past.append(entitlements)
+            entitlements = self._read(entitlements.changes_at)
+        if entitlements.holds_at(self._since):
+            # The entitlements have not changed since `moment`.
+            self._since = entitlements.since or moment
+            return self.present
+        self._past.append(entitlements)
+        return entitlements
+
+
+# An entry is replaced when the entitlements of its organization change.
 _cache: "OrderedDict[UUID, PlanHistory]" = OrderedDict()
 _MAX_CACHED = 10_000
 

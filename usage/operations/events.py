@@ -4,8 +4,9 @@ from contextmcp.common.errors import DomainError
 from entitlements.manager import EntitlementsManager
 from usage.decision.results import EventsRecorded
 from usage.errors import TemporarilyUnavailable
-from usage.ingest.event_parsing import EventBody, Parsed, PlanHistory, validate_events
-from usage.ingest.plan_history import plan_history_for
+from usage.ingest.event_parsing import EventBody
+from usage.ingest.event_validation import ValidatedEvent, validate_events
+from usage.ingest.plan_history import PlanHistory, plan_history_for
 from usage.types import Command, EventBatch, EventResult, EventStatus
 
 from .caller import UsageCaller, load_entitlements
@@ -26,7 +27,7 @@ def record_events(caller: UsageCaller, bodies: list[EventBody | DomainError]) ->
     entitlements = EntitlementsManager.cached(caller.organization_id, at) or (yield from load_entitlements(caller, at))
     history = plan_history_for(entitlements)
     if _is_covered(bodies, history):
-        parsed: list[Parsed] = validate_events(bodies, at, history)
+        parsed: list[ValidatedEvent] = validate_events(bodies, at, history)
     else:
         try:
             parsed = yield CallDatabase(validate_events, (bodies, at, history))
