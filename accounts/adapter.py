@@ -17,7 +17,7 @@ from .selectors import sign_in_addresses
 from .services.addresses import undo_url
 from .services.invitations import invited_address
 
-# Session key of the token of an invitation whose page was opened before signing up or in.
+# Session key of the token of an invitation. It is set when a visitor opens the invitation before signing up or signing in.
 SESSION_INVITATION = "invitation_token"
 # Session key of the time of sign-in, in seconds since the epoch.
 SESSION_SIGNED_IN_AT = "signed_in_at"

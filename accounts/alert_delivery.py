@@ -72,7 +72,7 @@ def attempt(channel: str, message_id: str, body: str) -> Attempt:
     except AddressBlocked:
         return Attempt(None, "The host resolves to an address that is not public.")
     except httpcore.TimeoutException:
-        return Attempt(None, "The server did not answer in time.")
+        return Attempt(None, "The server did not respond in time.")
     except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.UnsupportedProtocol, OSError) as error:
         # The text of the error may contain the URL, which is a secret.
         return Attempt(None, f"The server cannot be reached ({type(error).__name__}).")

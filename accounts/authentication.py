@@ -36,7 +36,8 @@ from .types import Caller
 SESSION_ORGANIZATION = "organization_id"
 
 
-# Credentials other than API keys that a service key may show, by their prefix. `accounts.oauth` adds its own: it is above this module.
+# Customers' credentials other than API keys that a request with a service key may contain, by their prefix. `accounts.oauth` registers its
+# own, because this module cannot import it.
 CREDENTIALS: dict[str, Callable[[str], Caller]] = {}
 
 
@@ -66,7 +67,7 @@ def authenticate_key(raw: str) -> Caller:
 class ApiKeyAuthentication(BaseAuthentication):
     """Authenticates `Authorization: Bearer <key>`. An invalid key is refused; the session is not tried afterwards."""
 
-    # For the OpenAPI document, as in the other classes here.
+    # The errors that the OpenAPI document lists, as in the other classes of this module.
     refusals = (
         Unauthenticated,
         InvalidKeyFormat,

@@ -141,7 +141,7 @@ def verify_hmac(raw: str, stored: bytes, version: int) -> bool:
 
 
 def quoted_key(text: str) -> QuotedKey | None:
-    """Return the part that is not secret of the key or token in `text`, which may be cut off or within a sentence. None without one."""
+    """Return the public part of the key or token in `text`, or None if there is none. The key may be incomplete or part of a sentence."""
     match = _QUOTED.search(text)
     if match is None:
         return None

@@ -128,7 +128,7 @@ class AuthManager:
         return invitations.resend(self.organization, self._checked(actor), invitation_id, reason=reason)
 
     def extend_invitation(self, actor: User, invitation_id: UUID, *, reason: str) -> Invitation:
-        """Let the link that was sent work for a week from now. Raises `NotFound`, `InviterNotAllowed`, `SeatLimitReached`."""
+        """Extend the invitation: its link works for a week from now. Raises `NotFound`, `InviterNotAllowed`, `SeatLimitReached`."""
         return invitations.extend(self.organization, actor, invitation_id, reason=reason)
 
     def revoke_invitation(self, actor: Caller | User, invitation_id: UUID, *, reason: str = "") -> None:

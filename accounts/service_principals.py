@@ -117,7 +117,7 @@ def _without_names(body: bytes, named: list[tuple[bool, str | None]]) -> bytes:
             if field in fields:
                 named.append((is_credential, msgspec.json.decode(fields.pop(field), type=str)))
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # The endpoint reports the malformed body, if a header names the customer.
+        # If a header names the customer, the endpoint itself reports the malformed body.
         return body
     return msgspec.json.encode(fields)
 

@@ -92,7 +92,8 @@ class Caller:
     scopes: frozenset[str]
     permissions: frozenset[str]
     membership_id: UUID | None = None
-    # The connected app that acts for the member, if a service key shows its access token. Usage is recorded for it as for a key.
+    # The connected app that acts for the member, if a request with a service key contains its access token. Usage is recorded for the app
+    # as it is for a key.
     grant_id: UUID | None = None
     # The service key that acts for this customer. `scopes` is then bounded by the scopes of the service key.
     service: ServicePrincipal | None = None

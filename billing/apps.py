@@ -20,4 +20,4 @@ class BillingConfig(AppConfig):
         admin.register()
         metrics.register()
         if not settings.STRIPE_SECRET_KEY:
-            log.warning("STRIPE_SECRET_KEY is not set. Billing endpoints answer billing_not_configured; all other features work.")
+            log.warning("STRIPE_SECRET_KEY is not set. Billing endpoints return billing_not_configured; all other features work.")

@@ -18,8 +18,8 @@ Value = bool | int | None
 class Feature(msgspec.Struct, frozen=True):
     """A feature and its presentation. Published plan versions contain none of these fields.
 
-    `failure_mode` decides how calls are answered while the database is unavailable. With `derived_from` "members", the value is calculated:
-    it is the number of members, and the limit is the number of seats. `highlight` is the position on the cards of the pricing page, and
+    `failure_mode` decides whether calls are allowed while the database is unavailable. With `derived_from` "members", the value is the
+    number of members, and the limit is the number of seats. `highlight` is the position on the cards of the pricing page, and
     `home` the position on the account's overview; without a position the feature is not shown there. The pricing page shows `question` and
     `answer`.
     """

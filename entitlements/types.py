@@ -39,7 +39,7 @@ class FeatureEntitlement:
     """The entitlement to one feature. A `limit` of None is unlimited (or a boolean feature); `anchor` starts the usage months.
 
     `overage_unit_amount` is the price of a unit beyond the limit in minor units of `overage_currency`, or None without overage.
-    `failure_mode` decides how calls are answered while the database is unavailable.
+    `failure_mode` decides whether calls are allowed while the database is unavailable.
     """
 
     feature: str

@@ -92,7 +92,7 @@ _CODES = [*(refusal.code for refusal in _REFUSALS), "tool_not_available"]
 class RecentFilter(admin.SimpleListFilter):
     """Shows the refusals of the last day by default, so that the other filters read a limited part of the table.
 
-    Those of one organization, and of the times in a link, are found by an index and shown for all times by default.
+    The refusals of one organization, or of the times in a link, are found by an index, so they are shown without this limit.
     """
 
     title = "time"

@@ -219,7 +219,7 @@ def history(organization: Organization, query: HistoryQuery, *, limit: int | Non
 def _sources(time_range: SummaryRange, organization: Organization, *, by_tool: bool) -> tuple[str, list[Any]]:
     """Return the query for the rows of a range, and its parameters.
 
-    By tool, the rows are those of the tools, and the rest: all usage minus that of the tools, with an empty name.
+    Grouped by tool, there is a row for each tool, and one with an empty name for the usage without a tool.
     """
     span = [time_range.since, time_range.until]
     if time_range.grain is None:

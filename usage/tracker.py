@@ -52,7 +52,7 @@ class UsageTracker:
     def consume(self, feature: str, amount: int = 1, *, idempotency_key: str | None = None) -> AuthorizeResult | AuthorizeManyResult | None:
         """Record `amount` units of a feature, or raise the refusal and record nothing.
 
-        Returns None if an earlier call with this idempotency key was already answered.
+        Returns None if an earlier call with this idempotency key has already succeeded.
         """
         return self.authorize(Request([Item(feature, amount)]), idempotency_key).answer
 

@@ -13,13 +13,14 @@ from contextmcp.common.ids import uuid7
 class OAuthGrant(models.Model):
     """One consent: a client may act for a member of an organization, within scopes, at some MCP servers.
 
-    Each consent is a grant of its own, so that revoking it ends one installation of a client and not those on other machines.
+    Each consent creates a separate grant, so revoking it disconnects one installation of a client and not those on other machines.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     # The member whose role limits the scopes. When they leave the organization, the grant and its tokens are deleted.
     membership = models.ForeignKey("accounts.Membership", on_delete=models.CASCADE, related_name="oauth_grants")
-    # The client of allauth.idp.oidc. Not a foreign key: the gate does not install that app, and a deleted client must leave a trace.
+    # The client of allauth.idp.oidc. It is not a foreign key, because the gate does not install that app and the grant must outlive a
+    # deleted client.
     client_id = models.CharField(max_length=100, db_index=True)
     client_name = models.CharField(max_length=100)
     scopes = ArrayField(models.CharField(max_length=32), default=list)

@@ -5,6 +5,7 @@ and tokens are models of this project (`accounts.models`), because a grant belon
 
 - `views`, `urls`: the endpoints; `consent`: the page on which a user connects an app.
 - `server`, `validator`: oauthlib's server with the two flows of OAuth 2.1 that are offered.
-- `grants`: consent, exchange, rotation, revocation. `clients`: who asks. `scopes`, `resources`: for what, and where.
+- `grants`: consent, exchange, rotation, revocation. `clients`: the OAuth clients. `scopes`: what a token
+  allows. `resources`: the MCP servers that accept it.
 - `token_cache`: access tokens verified in the processes that serve MCP.
 """

@@ -103,7 +103,7 @@ def read_client(client_id: str) -> Client | None:
 
 
 def publisher(client_id: str) -> str:
-    """Return the host that vouches for the client, because its ID is an address there, or an empty string. A name can be anything."""
+    """Return the host of the client's metadata document, or an empty string. Only the host is verified; a client can choose any name."""
     return urlsplit(client_id).hostname or "" if cimd.is_cimd_url(client_id) else ""
 
 

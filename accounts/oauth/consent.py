@@ -70,12 +70,12 @@ class AuthorizationRequest:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def authorize(request: HttpRequest) -> HttpResponseBase:
-    """Show the page, and answer the app when the user has decided."""
+    """Show the page. When the user has decided, redirect to the app with the result."""
     if not settings.OAUTH_ENABLED:
         raise Http404
-    # Asked before the user signs in: clients find out in this way that their registration was deleted.
+    # Checked before the user signs in, because clients learn from this error that their registration was deleted.
     if not clients.may_exist(request.GET.get("client_id", "")):
-        return _error_page(request, "It is not registered here.")
+        return _error_page(request, "The app is not registered here.")
     detour = _sign_in(request, request.GET.get("prompt", "").split())
     try:
         return _decide(request, _validate(request)) if detour is None else detour
@@ -106,7 +106,7 @@ def _decide(request: HttpRequest, authorization: AuthorizationRequest) -> HttpRe
 
 
 def _answer_error(request: HttpRequest, error: OAuth2Error) -> HttpResponse:
-    """Answer the app at its redirect address, which is set once it was found to be the app's."""
+    """Redirect to the app with an error. Without a redirect address that belongs to the app, show an error page."""
     if not error.redirect_uri:
         return _error_page(request, error.description or error.error)
     return _redirect(add_query_params(error.redirect_uri, dict(error.twotuples)))
@@ -129,9 +129,9 @@ def _sign_in(request: HttpRequest, prompts: list[str]) -> HttpResponseBase | Non
     if request.user.is_authenticated and "login" not in prompts:
         return None
     if "none" in prompts:
-        # Answered to the client: `_validate` raises LoginRequired.
+        # `_validate` raises LoginRequired, which is sent to the client.
         return None
-    # The page that the user comes back to does not ask again.
+    # The page to which the user returns must not require authentication again.
     others = [each for each in prompts if each != "login"]
     path = request.get_full_path()
     path = add_query_params(path, {"prompt": " ".join(others)}) if others else del_query_params(path, "prompt")
@@ -153,7 +153,7 @@ def _validate(request: HttpRequest) -> AuthorizationRequest:
     if addresses is None:
         raise InvalidTargetError(request=parameters)
     if not request.user.is_authenticated:
-        # prompt=none without the scope openid, which oauthlib does not know of.
+        # oauthlib does not handle prompt=none without the scope openid.
         raise _LoginRequired(request=parameters)
     return AuthorizationRequest(request, list(requested), parameters, addresses)
 

@@ -21,10 +21,10 @@ from . import token_format
 from .errors import AppDisconnected
 
 CODE_LIFETIME = timedelta(seconds=60)
-# Since its last use. After that, the user must connect the client again.
+# Lifetime of a refresh token since its last use. After that, the user must connect the client again.
 REFRESH_LIFETIME = timedelta(days=90)
-# A client that did not receive the answer repeats its request at once, and a client with several windows sends it twice. Until then the
-# repetition is refused without ending the grant.
+# A client that did not receive the response repeats its request immediately, and a client with several windows sends the request from each
+# of them. Within this time the repetition is refused without ending the grant.
 REUSE_TOLERANCE = timedelta(seconds=30)
 # Retention of replaced refresh tokens, by which their reuse is detected.
 REPLACED_RETENTION = timedelta(days=7)
@@ -102,7 +102,7 @@ def find_refresh_token(client_id: str, raw: str) -> OAuthToken | None:
     grant = _locked(OAuthGrant.objects.filter(tokens__digest=digest, tokens__kind=OAuthToken.Kind.REFRESH, client_id=client_id))
     if grant is None or not is_active(grant):
         return None
-    # Read after the lock, so that the second of two concurrent requests sees what the first one did.
+    # The token is read after the lock is taken, so that the second of two concurrent requests sees the changes of the first.
     token = OAuthToken.objects.get(digest=digest)
     token.grant = grant
     present = now()
@@ -130,7 +130,7 @@ def issue_tokens(grant: OAuthGrant, tokens: NewTokens, *, replaces: OAuthToken |
                 resources=tokens.resources,
                 expires_at=present + timedelta(seconds=settings.IDP_OIDC_ACCESS_TOKEN_EXPIRES_IN),
             ),
-            # It is for the whole grant, although the access token may have fewer scopes (RFC 6749, 6).
+            # The refresh token is for the whole grant, although the access token may have fewer scopes (RFC 6749, 6).
             OAuthToken(
                 grant=grant,
                 kind=OAuthToken.Kind.REFRESH,

@@ -1,6 +1,6 @@
 """The addresses of the MCP servers, which access tokens are bound to (RFC 8707, RFC 9728).
 
-MCP_SERVER_URL stands for all servers behind the gateway, and MCP_SERVER_URL/<name> for one of them.
+MCP_SERVER_URL is the address of all servers behind the gateway, and MCP_SERVER_URL/<name> that of one of them.
 """
 
 import re

@@ -1,6 +1,7 @@
 """Access tokens that the vendor's MCP server received and passes as the `credential` of a request with its service key.
 
-A client connects to a server without the gateway in front by OAuth too. That server has to ask whose token it is, and spends in its name.
+A client also uses OAuth to connect to a server that has no gateway in front. That server asks this service to which member the token
+belongs, and reports usage for that member.
 """
 
 from dataclasses import replace
@@ -17,7 +18,7 @@ from . import resources
 from .errors import AccessTokenForOtherResource, AccessTokenNotFound
 from .token_cache import TokenPrincipal, tokens
 
-# What the vendor's server may read with its service key anyway, for any organization. No client asks for these scopes.
+# Scopes that a service key has for any organization. No OAuth client can request them.
 READING = frozenset({"usage:read", "entitlements:read"})
 
 

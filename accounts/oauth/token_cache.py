@@ -47,7 +47,7 @@ class TokenPrincipal(Principal):
     def require(self, *, scope: str | None = None, permission: str | None = None) -> None:
         """Raise `PermissionDenied` or `InsufficientScope`.
 
-        The role comes first: a client that learns of a missing scope asks its user, who cannot grant more than the role allows.
+        The role is checked first: a client whose token lacks a scope asks its user, who cannot grant more than the role allows.
         """
         if scope is not None and scope not in self.scopes:
             if scope not in ROLE_SCOPES[self.role]:

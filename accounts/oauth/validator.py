@@ -66,7 +66,7 @@ class Validator(OAuthLibRequestValidator):  # type: ignore[misc]
         return True
 
     def validate_silent_authorization(self, request: Request) -> bool:
-        # Each consent is a grant of its own, so that there is none without the page.
+        # Each consent creates a separate grant, so the consent page must be shown every time.
         return False
 
     def validate_user_match(self, id_token_hint: str, scopes_: list[str], claims: Any, request: Request) -> bool:

@@ -33,7 +33,7 @@ View = Callable[..., HttpResponse]
 AUTH_METHODS = ["client_secret_basic", "client_secret_post", "none"]
 METADATA_MAX_AGE_SECONDS = 300
 MAX_REGISTRATION_BYTES = 16 * 1024
-# Longer than any code, token or address, and shorter than what costs time to check.
+# Maximum length of a parameter. Codes, tokens and addresses are shorter, and longer texts would be slow to check.
 MAX_PARAMETER_LENGTH = 4096
 
 
@@ -116,7 +116,7 @@ def token(request: HttpRequest) -> HttpResponse:
     addresses = resources.find_server_addresses(given) if given else []
     if addresses is None:
         raise InvalidTargetError
-    # A code or token that is used twice ends its grant, although the answer is an error: nothing is rolled back.
+    # A code or token that is used twice ends its grant. The response is an error, but the change must not be rolled back.
     with transaction.atomic():
         try:
             answer = Server(Validator(addresses)).create_token_response(*_request(request))
@@ -156,7 +156,7 @@ class RegistrationView(ClientRegistrationView):  # type: ignore[misc]
         return response
 
     def _ratelimit(self) -> tuple[RateLimitUsage, None]:
-        """Return a usage without effect when it is rolled back. `post` has applied the limit."""
+        """Return a rate limit usage whose rollback has no effect, because `post` has already applied the limit."""
         return RateLimitUsage([]), None
 
     def _serialize_client(self, client: Client, form: Any, secret: str) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def start(staff: User, membership: Membership, reason: str, *, allows_changes: b
         raise NotImpersonatable
     present = now()
     with transaction.atomic():
-        # Serializes with a second start of the same person, of whom only one period may be open.
+        # The lock serializes concurrent starts by the same staff member, who may have only one open period.
         User.objects.select_for_update(no_key=True).get(pk=staff.pk)
         for earlier in Impersonation.objects.select_related("staff", "user", "organization").filter(staff=staff, ended_at=None):
             end(earlier, "another one started")

@@ -111,7 +111,7 @@ def resend(organization: Organization, actor: Caller | User, invitation_id: UUID
 
 
 def extend(organization: Organization, actor: User, invitation_id: UUID, *, reason: str) -> Invitation:
-    """Let the link that was sent work for `LIFETIME` from now. Raises `NotFound`, `InviterNotAllowed`, `SeatLimitReached`."""
+    """Extend the invitation: its link works for `LIFETIME` from now. Raises `NotFound`, `InviterNotAllowed`, `SeatLimitReached`."""
     seat_limit = _seat_limit(organization)
     with transaction.atomic():
         locked(organization)

@@ -126,7 +126,7 @@ def _member(organization: Organization, membership_id: UUID) -> Membership:
 
 
 def _require_other_member(actor: User | None, member: Membership) -> None:
-    """Raise `OwnRoleNotChangeable` if staff would change their own role, for which their membership decides and not their permission."""
+    """Raise `OwnRoleNotChangeable` if staff would change their own role. As members they may do that only with the member's permissions."""
     if actor is not None and member.user_id == actor.pk:
         raise OwnRoleNotChangeable
 

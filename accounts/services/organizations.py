@@ -57,7 +57,10 @@ def clean_name(name: str) -> str:
 
 
 def _check_ownership_limit(user: User) -> None:
-    """Raise `OrganizationLimitReached` if the user owns too many. A closed one counts for 30 days: it must not free another free plan."""
+    """Raise `OrganizationLimitReached` if the user owns too many organizations.
+
+    A closed organization counts for 30 days, so that closing one does not give access to another free plan.
+    """
     # The lock prevents two concurrent requests from both passing the check.
     User.objects.select_for_update(no_key=True).get(pk=user.pk)
     recently = Q(organization__closed_at=None) | Q(organization__created_at__gt=now() - timedelta(days=30))
@@ -130,7 +133,7 @@ def reopen(organization: Organization, actor: User, *, reason: str) -> None:
 
 
 def set_clock(organization: Organization, offset: timedelta, test_clock_id: str) -> None:
-    """Set the lead of the organization's Stripe test clock over real time. All processes receive it within a second."""
+    """Set how far the organization's Stripe test clock is ahead of real time. All processes receive it within a second."""
     changed = Organization.objects.filter(pk=organization.pk).update(clock_offset=offset, test_clock_id=test_clock_id)
     assert changed == 1
     organization.clock_offset, organization.test_clock_id = offset, test_clock_id

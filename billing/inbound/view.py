@@ -1,4 +1,4 @@
-"""POST /api/billing/webhooks/stripe: verify the signature, store the event, answer 200. It does not call Stripe."""
+"""POST /api/billing/webhooks/stripe: verify the signature, store the event and return 200. It does not call Stripe."""
 
 import structlog
 from django.conf import settings

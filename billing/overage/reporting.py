@@ -102,7 +102,7 @@ def _missing(organization: Organization, entitlement: FeatureEntitlement, period
     setting = selectors.overage_setting(organization, entitlement.feature)
     cap = max(cap_minor, setting.cap_minor if setting and setting.enabled else 0)
     if not cap or not entitlement.overage_unit_amount:
-        return 0  # Overage is disabled; earlier reports stand.
+        return 0  # Overage is disabled. Reports that were already sent stay valid.
     reported = reported_units(organization, entitlement.feature, period)
     units = selectors.overage_units(organization, entitlement, period)
     # Lowering the cap does not reverse units that were sold under the higher one.
@@ -137,7 +137,7 @@ def insert_report(
         units=units,
         repair=repair,
         identifier=f"{organization.pk.hex}-{feature}-{int(period.start.timestamp())}-{sequence}",
-        # One second back: Stripe does not bill events of the second in which a subscription ends.
+        # One second is subtracted, because Stripe does not bill events of the second in which a subscription ends.
         timestamp=min(max(now(organization) - timedelta(seconds=1), period.start), _last_second(period)),
     )
 

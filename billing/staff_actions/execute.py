@@ -31,7 +31,7 @@ class StaffRequest:
 
 
 def is_started(organization: Organization, request_id: UUID) -> bool:
-    """Return whether a request of the organization with this id was begun. Its parameters are fixed since then."""
+    """Return whether a request of the organization with this id was begun. Its parameters do not change after that."""
     return BillingAction.objects.filter(pk=request_id, organization=organization).exists()
 
 

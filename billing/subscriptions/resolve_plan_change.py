@@ -30,7 +30,7 @@ CHANGEABLE = ("trialing", "active")
 
 @dataclass(frozen=True, slots=True)
 class PlanChange:
-    """A resolved plan change. `when` is "now" or "period_end"; If `on_trial` is True, the change charges nothing."""
+    """A resolved plan change. `when` is "now" or "period_end". If `on_trial` is True, the change charges nothing."""
 
     state: SubscriptionState
     price: PlanPrice

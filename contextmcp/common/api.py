@@ -61,7 +61,7 @@ class StrictJSONParser(BaseParser):
 
 
 class Negotiation(DefaultContentNegotiation):
-    """Answer an unknown `format` parameter with 422 instead of DRF's 404, and treat `Accept` as a preference only."""
+    """Return 422 instead of DRF's 404 for an unknown `format` parameter, and treat `Accept` as a preference only."""
 
     def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
         """Use the first renderer if none is acceptable (RFC 9110, 12.5.1). The gate does the same."""

@@ -48,7 +48,7 @@ def fetch_prepared(statement: LiteralString, parameters: Sequence[Any] | Mapping
 def limit_waiting(new: psycopg.Connection[Any]) -> None:
     """Set the lock and statement timeouts on a new connection.
 
-    A lock timeout is answered with 503. A statement timeout is a 500 and raises an alert.
+    After a lock timeout the response is 503. After a statement timeout it is 500, and an alert is raised.
     """
     with new.cursor() as cursor:
         cursor.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'; SET statement_timeout = '{STATEMENT_SECONDS}s'")

@@ -1,4 +1,4 @@
-"""Readiness and metrics. Liveness is answered before Django (`contextmcp.common.asgi`); here it serves other servers."""
+"""Readiness and metrics. `contextmcp.common.asgi` handles liveness before Django; the view here is for other servers."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Counts of incidents by minute: unexpected errors, unknown keys, revoked keys that are still presented.
+"""Counts of incidents by minute: unexpected errors, unknown keys, and revoked keys that are still used.
 
 Recording costs no I/O. Each process keeps the counts in memory and writes them every few seconds, so that a flood of incidents does not
 become a flood of writes. `incident_totals` reads them.

@@ -1,6 +1,5 @@
-"""Decide which addresses of others the product may call: only the public internet, never this machine, private networks or cloud metadata.
-
-They are the addresses of outgoing webhooks and of the metadata documents of OAuth clients.
+"""Decide which external addresses the product may call: only the public internet, never this machine, private networks or cloud metadata.
+The policy applies to outgoing webhooks and to the metadata documents of OAuth clients.
 """
 
 import socket

@@ -73,7 +73,7 @@ class MailboxHandler:
 
 
 async def http(mailbox: Mailbox, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer one request: `/` is the page, `/messages?to=` JSON (newest last), `/messages/<id>.html` the HTML of one message."""
+    """Handle one request: `/` is the page, `/messages?to=` JSON (newest last), `/messages/<id>.html` the HTML of one message."""
     head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1")
     method, target, *_ = head.split(" ", 2)
     url = urlsplit(target)

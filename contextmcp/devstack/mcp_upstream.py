@@ -61,7 +61,7 @@ def require_reachable(url: str) -> None:
         address = (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
         socket.create_connection(address, timeout=5).close()
     except (OSError, ValueError) as error:
-        raise ServiceError(f"MCP_UPSTREAM: no server answers at {url} ({error}). Start your MCP server first, then this demo.") from None
+        raise ServiceError(f"MCP_UPSTREAM: no server responds at {url} ({error}). Start your MCP server first, then this demo.") from None
 
 
 def _environment(pricing: Path, upstream: str) -> dict[str, str]:

@@ -163,7 +163,7 @@ def together(home: Path) -> Iterator[tuple[Services, World]]:
         except BlockingIOError:
             lock.seek(0)
             raise Stopped(
-                f"It already runs here (process {lock.read().strip()}): `make stop` ends it, "
+                f"The product already runs here (process {lock.read().strip()}). Stop it with `make stop`, "
                 "or set CONTEXTMCP_HOME to another folder to run a second one.",
                 1,
             ) from None

@@ -73,7 +73,7 @@ class Authorize(UsageView):
         ],
     )
     def post(self, request: Request) -> HttpResponse:
-        """Answer 200 if the amounts were recorded, and the status of the refusal otherwise."""
+        """Return 200 if the amounts were recorded, and the status of the refusal otherwise."""
         return self.respond(request)
 
 
@@ -95,5 +95,5 @@ class Check(UsageView):
         ],
     )
     def post(self, request: Request) -> HttpResponse:
-        """Answer 200 with the decision, allowed or not."""
+        """Return 200 with the decision, allowed or not."""
         return self.respond(request)

@@ -43,7 +43,7 @@ class UsageView(APIView):
             cls.refusals = (ServiceKeyRequired, *cls.refusals)
 
     def respond(self, request: Request, parameter: Any = None) -> HttpResponse:
-        """Answer the request with the handler of the route. `parameter` is the variable part of the path."""
+        """Handle the request with the handler of the route. `parameter` is the variable part of the path."""
         actor, usage_request = caller(request), self.usage_request(request, parameter)
         try:
             reply = drive(self.route.start(actor, usage_request))

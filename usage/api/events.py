@@ -62,5 +62,5 @@ class Events(UsageView):
         ],
     )
     def post(self, request: Request) -> HttpResponse:
-        """Answer 200 with a result for each event."""
+        """Return 200 with a result for each event."""
         return self.respond(request)

@@ -48,7 +48,7 @@ class SettleHold(UsageView):
         ],
     )
     def post(self, request: Request, hold_id: UUID) -> HttpResponse:
-        """Answer 200 with the settled hold."""
+        """Return 200 with the settled hold."""
         return self.respond(request, hold_id)
 
 
@@ -71,7 +71,7 @@ class ReleaseHold(UsageView):
         ],
     )
     def post(self, request: Request, hold_id: UUID) -> HttpResponse:
-        """Answer 200 with the released hold."""
+        """Return 200 with the released hold."""
         return self.respond(request, hold_id)
 
 
@@ -96,7 +96,7 @@ class SetGauge(UsageView):
         examples=[OpenApiExample("Three in use", {"value": 3}, request_only=True), OpenApiExample("Set", _GAUGE, response_only=True)],
     )
     def put(self, request: Request, feature: str) -> HttpResponse:
-        """Answer 200 with the new state of the gauge."""
+        """Return 200 with the new state of the gauge."""
         return self.respond(request, feature)
 
 
@@ -120,5 +120,5 @@ class DecreaseGauge(UsageView):
         ],
     )
     def post(self, request: Request, feature: str) -> HttpResponse:
-        """Answer 200 with the new state of the gauge."""
+        """Return 200 with the new state of the gauge."""
         return self.respond(request, feature)

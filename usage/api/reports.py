@@ -74,7 +74,7 @@ class Current(UsageView):
         examples=[OpenApiExample(f"On the {examples.FREE_PLAN.title} plan", _CURRENT, response_only=True)],
     )
     def get(self, request: Request) -> HttpResponse:
-        """Answer 200 with the usage of each feature."""
+        """Return 200 with the usage of each feature."""
         return self.respond(request)
 
 
@@ -142,7 +142,7 @@ class History(UsageView):
         responses={(200, "application/json"): HistorySchema, (200, "text/csv"): OpenApiResponse(str, description="The same rows as CSV.")},
     )
     def get(self, request: Request) -> HttpResponseBase:
-        """Answer 200 with a page of totals as JSON, or with all of them as CSV."""
+        """Return 200 with a page of totals as JSON, or with all of them as CSV."""
         if request.accepted_renderer.format != "csv":
             return self.respond(request)
         actor = caller(request)

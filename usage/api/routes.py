@@ -50,7 +50,7 @@ class Route(Struct, frozen=True, kw_only=True):
         return f"Requires {'a service key with ' if self.service_only else ''}the scope `{self.scope}`."
 
     def start(self, authority: Authority, request: UsageRequest) -> Operation[Reply]:
-        """Check the caller and the media type, and return the operation that answers the request.
+        """Check the caller and the media type, and return the operation that handles the request.
 
         Raises:
             ServiceKeyRequired: the route is `service_only` and the caller is no service key.

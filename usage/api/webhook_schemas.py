@@ -75,7 +75,7 @@ class EndpointSchema(Schema):
     event_types = serializers.ListField(
         child=serializers.ChoiceField(choices=EVENT_TYPES), help_text="Event types that are sent to the endpoint."
     )
-    enabled = serializers.BooleanField(help_text="An endpoint that answers 410 Gone, or that fails for three days, is disabled.")
+    enabled = serializers.BooleanField(help_text="An endpoint that returns 410 Gone, or that fails for three days, is disabled.")
     disabled_reason = serializers.CharField(help_text="Why the endpoint is disabled. Empty if it is enabled.")
     failing_since = serializers.DateTimeField(allow_null=True, help_text="Time of the first failed attempt since the last success.")
     previous_secret_expires_at = serializers.DateTimeField(

@@ -1,4 +1,4 @@
-"""The results of commands, and the JSON that a granted command answers with."""
+"""The results of commands, and the JSON response to a granted command."""
 
 from typing import Any
 from uuid import UUID

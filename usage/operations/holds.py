@@ -36,7 +36,7 @@ def hold(caller: UsageCaller, request: Request, key: str | None = None) -> Opera
     item = command.items[0]
     if command.hold is None or authorized.replayed or not isinstance(item, Quota):
         return Held(authorized)
-    # Without a key, so that a call that was reserved is also settled if the key is revoked meanwhile.
+    # The command has no API key, so that a reserved call is settled even if the key was revoked in the meantime.
     subject = UsageSubject(command.subject.organization)
     return Held(authorized, SettleHold(subject, command.hold.id, item.feature, item.period, None, tool=request.tool))
 

@@ -24,7 +24,7 @@ DISABLED_BY_SYSTEM = frozenset({"endpoint_disabled", "secret_unreadable"})
 
 
 def record_result(endpoint: WebhookEndpoint, result: DeliveryResult, *, given_up: bool) -> None:
-    """Record an attempt's result on its endpoint, and disable the endpoint if it answered 410 or has failed for too long."""
+    """Record an attempt's result on its endpoint, and disable the endpoint if it returned 410 or has failed for too long."""
     rows = WebhookEndpoint.objects.filter(pk=endpoint.pk)
     if result.succeeded:
         rows.exclude(failing_since=None).update(failing_since=None)
@@ -32,7 +32,7 @@ def record_result(endpoint: WebhookEndpoint, result: DeliveryResult, *, given_up
         present = timezone.now()
         rows.filter(failing_since=None).update(failing_since=present)
         if result.status == http_client.GONE:
-            disable(endpoint, "The endpoint answered 410 Gone.")
+            disable(endpoint, "The endpoint returned 410 Gone.")
         elif given_up and rows.filter(failing_since__lte=present - DISABLE_AFTER).exists():
             disable(endpoint, f"No message was delivered for more than {DISABLE_AFTER.days} days.")
 

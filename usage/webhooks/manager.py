@@ -1,4 +1,4 @@
-"""The façade of webhook endpoints: create, change, test and delete them, and resend deliveries."""
+"""The interface to webhook endpoints: create, change, test and delete them, and resend deliveries."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -161,14 +161,14 @@ class Api:
         return self.client.request(method, (base or self.base) + path, json=body, headers=headers)
 
     def get(self, path: str) -> Any:
-        """The JSON of a 2xx answer; anything else is a `PageError` that quotes it."""
+        """Return the JSON of a 2xx response. Raises `PageError`, which quotes any other response."""
         return self._expect(self._request_with_retries("GET", path))
 
     def post(self, path: str, body: Any = None) -> Any:
         return self._expect(self._request_with_retries("POST", path, {} if body is None else body))
 
     def _request_with_retries(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        """Call again while the answer is 503 with a `Retry-After`. Nothing was done, because a worker holds the customer's lock."""
+        """Repeat the call while the response is 503 with `Retry-After`: a worker holds the customer's lock, and nothing was changed."""
         deadline = time.monotonic() + PATIENCE
         while True:
             answer = self.call(method, path, body)

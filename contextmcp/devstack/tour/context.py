@@ -21,7 +21,8 @@ class Journey:
     browser: Browser = field(default_factory=Browser)
     api: Api = field(init=False)
     free_key: str = ""
-    # What the page of the first key says to paste: the MCP server's `url` and `headers`. The tools that it then lists.
+    # The client configuration on the page of the first key: the MCP server's `url` and `headers`. `tools` are the tools that the server
+    # lists.
     mcp_configuration: dict[str, Any] = field(default_factory=dict)
     tools: list[str] = field(default_factory=list)
     service_key: str = ""

@@ -75,7 +75,7 @@ def _used(journey: Journey) -> dict[str, Any]:
 
 
 def use_tools(journey: Journey, report: Report) -> bool:
-    """Use up the quota of the first plan. Of any server but the example, only the tools are listed."""
+    """Use up the quota of the first plan with calls of the example server. With another server, only list the tools."""
     offer = journey.offer
 
     def tools() -> str:

@@ -35,7 +35,7 @@ def _until(journey: Journey, **expected: Any) -> dict[str, Any]:
 
 
 def _allowed(journey: Journey, body: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the gate's answer, or None while it refuses. A refused call is not charged."""
+    """Return the gate's response, or None while the gate refuses the call. A refused call is not charged."""
     answer = journey.api.call("POST", "/api/usage/authorize", body, base=journey.world.gate_url)
     return dict(answer.json()) if answer.status_code == 200 else None
 

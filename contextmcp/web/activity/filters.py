@@ -8,7 +8,7 @@ from django import forms
 
 from .types import Kind
 
-# Days outside of this range have no history, and some of them no neighbor that Python or Postgres can represent.
+# Days outside of this range have no history. Python or Postgres cannot represent the day before or after some of them.
 _FIRST_DAY, _LAST_DAY = date(2000, 1, 1), date(2999, 12, 31)
 
 _DATE = {"type": "date"}

@@ -78,7 +78,7 @@ class AcceptInvitationView(APIView):
     refusals = (InvitationNotFound, InvitationExpired, AlreadyMember, SeatLimitReached)
 
     def permission_denied(self, request: Request, message: str | None = None, code: str | None = None) -> NoReturn:
-        """Raise `Unauthenticated`, because DRF would answer an API key with 403."""
+        """Raise `Unauthenticated`, because DRF would return 403 for an API key."""
         raise Unauthenticated("Sign in to accept an invitation. An API key cannot accept it.")
 
     @extend_schema(

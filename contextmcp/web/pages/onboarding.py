@@ -74,7 +74,7 @@ def connect(request: WSGIRequest, caller: Caller) -> HttpResponse:
 
 @member_page
 def first_call(request: WSGIRequest, caller: Caller, key_id: UUID) -> HttpResponse:
-    """Return the part of the page that says whether the key was used. The page requests it until it was."""
+    """Return the part of the page that says whether the key was used. The page requests it repeatedly until the key is used."""
     key = get_object_or_404(AuthManager(caller.organization).keys(caller), pk=key_id)
     return render(request, "web/first_call.html", {"key": key})
 

@@ -17,7 +17,7 @@ from entitlements.catalog import CATALOG
 
 @dataclass(frozen=True)
 class Context:
-    """An audit event, and for whom it is described. `own` entries of keys are those of one member."""
+    """An audit event with the names of its people and keys, and whether its sentence is for staff."""
 
     event: AuditEvent
     names: Names

@@ -22,13 +22,13 @@ from usage.models import RefusalSummary
 from .base import Batch, Item, Source, Stream
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-# Rows that are grouped for one page, and the others of the last of their hours.
+# Number of rows that are grouped for one page. The remaining rows of the last hour are read in addition.
 MAX_ROWS = 2000
 _SEPARATOR = "\x1f"
 
 
 class RefusalGroup(NamedTuple):
-    """Refusals with one cause between two minutes of an hour."""
+    """Refusals with the same cause in one hour, with the first and the last minute."""
 
     hour: datetime
     code: str

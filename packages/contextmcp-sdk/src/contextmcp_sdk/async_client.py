@@ -71,7 +71,8 @@ class AsyncClient(ClientSettings):
             yield hold
         except BaseException:
             if not hold.is_ended:
-                # Also when the task is canceled. If it fails, the hold expires by itself. The error of the body says more.
+                # The hold is also released when the task is canceled. If that fails, the hold expires by itself, and the exception of the
+                # body is more informative.
                 with anyio.CancelScope(shield=True), suppress(ContextMCPError):
                     await self.release_hold(hold)
             raise

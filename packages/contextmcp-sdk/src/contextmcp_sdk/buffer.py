@@ -27,7 +27,8 @@ from .types import BufferedEvent, BufferedRecord, BufferedSettlement, Customer, 
 if TYPE_CHECKING:
     from .client import Client
 
-# Of a call that was allowed locally: its request was counted before the answer was lost, or its feature is not counted at all.
+# Rejections that lose no usage of a call that was allowed locally: the service had counted the request before its response was lost, or the
+# feature is not counted at all.
 _NOTHING_TO_COUNT = frozenset({"idempotency_conflict", "validation_error"})
 _encode = msgspec.json.Encoder().encode
 _decoder = msgspec.json.Decoder(BufferedRecord)
@@ -121,7 +122,7 @@ class EventBuffer:
         except (CustomerNotFound, ValidationFailed) as refusal:
             return {position: str(refusal) for position, _ in numbered}
         if len(answer.results) != len(numbered):
-            raise InvalidResponse("The service answered with another number of results than events.")
+            raise InvalidResponse("The service returned a different number of results than there were events.")
         return {
             position: f"{result.code}: {result.detail}"
             for (position, record), result in zip(numbered, answer.results, strict=True)

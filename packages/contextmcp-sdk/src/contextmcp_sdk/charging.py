@@ -24,7 +24,7 @@ from .refusals import HoldAlreadyEnded, ToolNotAvailable, ValidationFailed
 from .types import Customer, Entitlements, UsageEvent
 
 log = logging.getLogger(__name__)
-# In `_meta` of a call, as for the gateway.
+# The field of a call's `_meta` with the idempotency key. The gateway uses the same one.
 IDEMPOTENCY_FIELD = "com.contextmcp/idempotencyKey"
 MAX_KEY_LENGTH = 255
 # How many released attempts a process remembers, so that a failed call that is repeated with its key gets a reservation of its own.
@@ -66,13 +66,13 @@ class ToolCharges:
         try:
             return await self._client.entitlements(customer=customer)
         except ContextMCPError as error:
-            log.warning("the list of tools does not follow the plan: %s", error)
+            log.warning("all tools are listed, because the entitlements cannot be read: %s", error)
             return None
 
     async def reserve(
         self, tool: str, arguments: Mapping[str, Any], meta: Mapping[str, Any], customer: Customer | None
     ) -> Reservation | Denial | None:
-        """Reserve what a call costs. Return None if it is free, and the answer to the caller if it is refused."""
+        """Reserve what a call costs. Return None if it is free, and the response to the caller if it is refused."""
         price = self.pricing.price_of(tool)
         if price == "free":
             return None
@@ -125,7 +125,7 @@ class ToolCharges:
                 return "quota"
             self._kinds = {name: entitlement.kind for name, entitlement in entitlements.features.items()}
         if feature not in self._kinds:
-            log.error("the pricing names %r, which the catalog does not have", feature)
+            log.error("the pricing file names the feature %r, which is not in the catalog", feature)
         return self._kinds.get(feature, "quota")
 
     async def _charge_without_hold(self, reservation: Reservation, hold: Hold, amount: int) -> None:

@@ -77,7 +77,7 @@ class Client(ClientSettings):
             yield hold
         except BaseException:
             if not hold.is_ended:
-                # If it fails, the hold expires by itself. The error of the body says more.
+                # If the release fails, the hold expires by itself. The exception of the body is more informative.
                 with suppress(ContextMCPError):
                     self.release_hold(hold)
             raise

@@ -27,10 +27,10 @@ class ClientOptions(TypedDict, total=False):
     Attributes:
         url: the URL of the service. By default CONTEXTMCP_URL.
         gate_url: the URL of its gate, if that has one of its own. By default CONTEXTMCP_GATE_URL.
-        customer: for whom requests with a service key are, unless a request names another customer.
-        failure_mode: what the client decides while the service is away: `fail_closed` refuses calls with an exception, `fail_open` allows
-            them. The catalog's `failure_mode` decides what the service itself does while its database is away.
-        event_buffer: where usage waits that could not be reported, such as that of calls that `fail_open` has allowed.
+        customer: the customer of requests with a service key, unless a request names another one.
+        failure_mode: what the client decides while the service is unavailable: `fail_closed` refuses calls with an exception,
+            `fail_open` allows them. The catalog's `failure_mode` decides what the service itself does while its database is unavailable.
+        event_buffer: stores usage that could not be reported, such as that of calls that `fail_open` has allowed.
         timeout: seconds for each attempt.
         retries: how often a request is repeated.
     """
@@ -62,7 +62,7 @@ class ClientSettings:
         if not self.key or not self.url:
             raise ValueError(f"Set {KEY_VARIABLE} and {URL_VARIABLE}, or give key and url.")
         if self.failure_mode not in ("fail_closed", "fail_open"):
-            raise ValueError("failure_mode is fail_closed or fail_open.")
+            raise ValueError("failure_mode must be fail_closed or fail_open.")
 
     @property
     def has_buffer(self) -> bool:
@@ -92,4 +92,4 @@ def response_of(response: httpx.Response) -> Response:
 
 def no_response(error: Exception, url: str) -> NoResponse:
     """Return the failure of an attempt. httpx leaves the message of a timeout empty."""
-    return NoResponse(f"{url} did not answer: {str(error) or type(error).__name__}")
+    return NoResponse(f"{url} did not respond: {str(error) or type(error).__name__}")

@@ -12,7 +12,7 @@ from .journal import Journal
 
 log = logging.getLogger(__name__)
 # Seconds from a new record to its delivery, between two checks for records of processes that have died, and at most between attempts while
-# the service is away.
+# the service is unavailable.
 INTERVAL_SECONDS, IDLE_SECONDS, MAX_WAIT_SECONDS = 0.2, 30.0, 60.0
 # Delivers the records of one segment and returns the reasons of those that can never be delivered, by position. Raises to retry later.
 DeliverRecords = Callable[[Sequence[bytes]], "dict[int, str]"]
@@ -41,7 +41,7 @@ class Delivery:
         """Deliver all records that exist now, and return their number.
 
         Raises:
-            ContextMCPError: the service is away or refuses the credential. The rest stays in the journal.
+            ContextMCPError: the service is unavailable or refuses the credential. The rest stays in the journal.
         """
         count = 0
         with self._one_at_a_time, self._journal.segments() as segments:

@@ -1,4 +1,4 @@
-"""The answer to a tool call that the plan refuses: a result that a model can act on, the same as the gateway's."""
+"""The response to a tool call that the plan refuses: a result that a model can act on, the same as the gateway's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DETAILS = ("feature", "limit", "used", "remaining", "resetsAt", "retryAfter", "u
 
 
 class Denial(Struct, frozen=True):
-    """A refused tool call: the sentence for the model, and the facts for programs (`structuredContent`)."""
+    """A refused tool call: the message for the model, and the details for programs (`structuredContent`)."""
 
     text: str
     facts: dict[str, Any]
@@ -24,7 +24,7 @@ class Denial(Struct, frozen=True):
 
 
 def denial_of(error: ContextMCPError) -> Denial:
-    """Return the answer to a call that failed with this error. Any error other than a refusal is reported as an outage."""
+    """Return the response to a call that failed with this error. Any error other than a refusal is reported as an outage."""
     if not isinstance(error, Refusal):
         error = TemporarilyUnavailable.locally(retryAfter=1)
     facts = {"code": error.code} | {name: error.problem[name] for name in DETAILS if error.problem.get(name) is not None}

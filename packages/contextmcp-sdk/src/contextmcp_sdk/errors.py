@@ -1,8 +1,8 @@
 """Errors of requests: one exception class for each refusal code, and one for each kind of failure without a response.
 
 ContextMCPError
-    ServiceUnreachable      no answer came
-    InvalidResponse         the answer is not one of this API
+    ServiceUnreachable      there was no response
+    InvalidResponse         the response is not one of this API
     Refusal                 the service refused; each code is a subclass (contextmcp_sdk.refusals)
 """
 
@@ -23,18 +23,18 @@ class ContextMCPError(Exception):
 
 
 class ServiceUnreachable(ContextMCPError):
-    """The service could not be reached, or did not answer in time. The outcome of the request is unknown; it is safe to repeat it."""
+    """The service could not be reached, or did not respond in time. The outcome of the request is unknown; it is safe to repeat it."""
 
 
 class InvalidResponse(ContextMCPError):
-    """The answer is not what the API documents: another server answers at this URL, or this package is too old."""
+    """The response is not what the API documents: another server is at this URL, or this package is too old."""
 
 
 class Refusal(ContextMCPError):
     """The service refused the request (RFC 9457).
 
     Attributes:
-        code: the stable code of the reason. Subclasses have one each; this class stands for codes that are newer than this package.
+        code: the stable code of the reason. Each subclass has one; this class is used for codes that are newer than this package.
         status: the HTTP status.
         detail: an explanation for people.
         problem: the whole problem document, with details that have no attribute here.

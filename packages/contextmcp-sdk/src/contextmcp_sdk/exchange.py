@@ -27,7 +27,7 @@ class Retries(Struct, frozen=True):
     """How often and how long a request is repeated. Times are in seconds.
 
     Before each repetition the client waits for a random time between zero and a maximum that doubles (full jitter), so that clients that
-    failed together do not come back together. `Retry-After` is added; if it is longer than `max_wait`, the request is not repeated.
+    failed together do not retry together. `Retry-After` is added; if it is longer than `max_wait`, the request is not repeated.
     """
 
     attempts: int = 3
@@ -36,16 +36,16 @@ class Retries(Struct, frozen=True):
 
 
 class Request(Struct, Generic[T], frozen=True):
-    """A request, and the type of its answer. All requests of this package are safe to retry: they only read, or have an idempotency key."""
+    """A request, and the type of its response. All requests of this package are safe to retry: they read or have an idempotency key."""
 
     method: str
     path: str
     response_type: type[T]
     body: bytes | None = None
     idempotency_key: str | None = None
-    # Whether the gate serves it too.
+    # Whether the gate also serves this request.
     is_on_gate: bool = False
-    # Whether the organization's ID is sent, where it is known, instead of the customer's key.
+    # Whether the organization's ID is sent instead of the customer's key, if it is known.
     names_organization: bool = False
 
 
@@ -72,7 +72,7 @@ class Store(Struct, frozen=True):
 
 
 class Response(Struct, frozen=True):
-    """The answer to a `Send`. Header names are in lower case."""
+    """The response to a `Send`. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -80,7 +80,7 @@ class Response(Struct, frozen=True):
 
 
 class NoResponse(Struct, frozen=True):
-    """The `Send` got no answer."""
+    """There was no response to the `Send`."""
 
     reason: str
 
@@ -90,12 +90,12 @@ Exchange = Generator[Effect, "Response | NoResponse | None", T]
 
 
 def perform(request: Request[T], key: str, customer: Customer | None, retries: Retries) -> Exchange[T]:
-    """Send the request until it is answered, and return the decoded answer. `key` is the API key or service key.
+    """Send the request until there is a final response, and return it decoded. `key` is the API key or service key.
 
     Raises:
         Refusal: the service refused it.
-        ServiceUnreachable: no attempt got an answer.
-        InvalidResponse: the answer is not one of this API.
+        ServiceUnreachable: no attempt got a response.
+        InvalidResponse: the response is not one of this API.
     """
     send = Send(request.method, request.path, _headers(request, key, customer), request.body, request.is_on_gate)
     attempt = 0
@@ -144,8 +144,8 @@ def _failure(outcome: Response | NoResponse | None) -> ContextMCPError | None:
     if problem is not None:
         return refusal_of(problem)
     if outcome.status in RETRYABLE_STATUSES:
-        return ServiceUnreachable(f"The service answered with status {outcome.status}.")
-    return InvalidResponse(f"The service answered with status {outcome.status} and no reason.")
+        return ServiceUnreachable(f"The service returned status {outcome.status}.")
+    return InvalidResponse(f"The service returned status {outcome.status} without a reason.")
 
 
 def _problem(response: Response) -> dict[str, Any] | None:

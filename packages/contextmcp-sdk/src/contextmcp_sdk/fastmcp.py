@@ -40,7 +40,7 @@ class ContextMCPAuth(TokenVerifier):
     Args:
         client: an `AsyncClient` with a service key.
         base_url: the public URL of this server, for the metadata of the protected resource.
-        cache_seconds: how long the service's answer is used again.
+        cache_seconds: how long the service's response is reused.
     """
 
     def __init__(self, client: AsyncClient, *, base_url: str | None = None, cache_seconds: float = CACHE_SECONDS) -> None:

@@ -75,7 +75,7 @@ class Journal:
     def segments(self) -> Iterator[Iterator[Segment]]:
         """Yield the segments that can be delivered now, oldest first: this process's own, and those whose process has ended.
 
-        Each is locked while the caller has it. `Segment.remove` ends its life; without it, it is delivered again later.
+        Each is locked while the caller has it. `Segment.remove` deletes a segment. A segment that is not removed is delivered again later.
         """
         with self._lock:
             self._close_segment()

@@ -94,7 +94,7 @@ class PlanToolList:
         self._charges, self._customer = ToolCharges(client, pricing), customer
 
     async def __call__(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-        """Return the answer of the server, for this customer."""
+        """Return the server's response for this customer."""
         result = await call_next(ctx)
         if ctx.method != "tools/list" or result is None:
             return result

@@ -66,11 +66,11 @@ def authorize(
 ) -> Exchange[Authorized]:
     """Record `amount` units of a feature if the plan, the rate limits and the quota allow it.
 
-    Calls with the same `idempotency_key` are counted once. Without one the client makes one up, so that its own repetitions are safe.
+    Calls with the same `idempotency_key` are counted once. Without one the client generates one, so that its own retries are safe.
 
     Raises:
         Refusal: the subclass says why, for example `QuotaExceeded`, `RateLimited` or `FeatureNotAvailable`.
-        ServiceUnreachable: the service is away, and the failure mode is `fail_closed`.
+        ServiceUnreachable: the service is unavailable, and the failure mode is `fail_closed`.
     """
     return (yield from _authorize(settings, {"feature": feature, "amount": amount}, [(feature, amount)], idempotency_key, customer))
 
@@ -113,11 +113,11 @@ def settle_hold(settings: Settings, hold: Hold, amount: int | None = None, *, to
 
     `tool` is the MCP tool that used the units, for reports: at most 128 ASCII characters without spaces.
 
-    Returns None if the service is away and the settlement waits in the event buffer, or if nothing was reserved.
+    Returns None if the service is unavailable and the settlement waits in the event buffer, or if nothing was reserved.
 
     Raises:
         HoldAlreadyEnded: it was settled with another amount or released.
-        ServiceUnreachable, TemporarilyUnavailable: the service is away, and there is no event buffer.
+        ServiceUnreachable, TemporarilyUnavailable: the service is unavailable, and there is no event buffer.
     """
     used = hold.amount if amount is None else amount
     hold.is_ended = True
@@ -143,7 +143,7 @@ def release_hold(settings: Settings, hold: Hold) -> Exchange[EndedHold | None]:
 
     Raises:
         HoldAlreadyEnded: it was settled.
-        ServiceUnreachable, TemporarilyUnavailable: the service is away. The hold expires by itself.
+        ServiceUnreachable, TemporarilyUnavailable: the service is unavailable. The hold expires by itself.
     """
     hold.is_ended = True
     reference = hold.authorized.hold
@@ -193,7 +193,7 @@ def check(settings: Settings, feature: str, amount: int = 1, *, customer: Custom
 
 
 def record_events(settings: Settings, events: Iterable[UsageEvent], *, customer: Customer | None = None) -> Exchange[EventsResult]:
-    """Record usage that has happened. Needs a service key. At most 1,000 events.
+    """Record usage that has already happened. Needs a service key. At most 1,000 events.
 
     Events without an idempotency key get one, so that repetitions are safe. An event that is refused does not affect the others.
     """

@@ -44,7 +44,7 @@ class PricingError(Exception):
 
 
 class VariableAmount(Struct, frozen=True, forbid_unknown_fields=True):
-    """An amount that the call decides, up to `maximum` units: an argument of the call, or a field of the result's `_meta`."""
+    """An amount that the call determines, up to `maximum` units: an argument of the call, or a field of the result's `_meta`."""
 
     maximum: Amount
     argument: str | None = None

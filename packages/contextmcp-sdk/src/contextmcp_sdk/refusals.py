@@ -233,7 +233,7 @@ class HeadersTooLarge(Refusal):
     code = "headers_too_large"
 
 
-# The service cannot answer at the moment.
+# The service is unavailable at the moment.
 class TemporarilyUnavailable(Refusal):
     """A part of the service is unavailable. Nothing was recorded."""
 

@@ -9,15 +9,15 @@ from typing import Any, Literal
 from msgspec import Struct
 
 Kind = Literal["boolean", "gauge", "quota", "rate_limit"]
-# How calls are answered while the service is unavailable: refused, or allowed. The catalog's `failure_mode` has the same values.
+# Whether calls are refused or allowed while the service is unavailable. The catalog's `failure_mode` has the same values.
 FailureMode = Literal["fail_closed", "fail_open"]
 
 
 class Customer(Struct, frozen=True):
     """The customer that a request with a service key is for: the customer's own API key, or the ID of the organization.
 
-    With both, calls that spend are made with the credential, so that they are counted for that key and obey its scopes and its revocation.
-    What a call has used is recorded for the organization, because that must not fail when the key is revoked during the call.
+    With both, calls that use quotas are made with the credential, so that they are counted for that key, and its scopes and its revocation
+    apply. The usage of a call is recorded for the organization, because that must not fail when the key is revoked during the call.
     """
 
     credential: str | None = None
@@ -98,7 +98,7 @@ class Decision(Struct, rename="camel"):
 
 
 class UsageEvent(Struct, rename="camel", omit_defaults=True):
-    """Usage that has happened, or with a negative amount and a reason a correction. `occurred_at` must be aware."""
+    """Usage that has already happened, or a correction with a negative amount and a reason. `occurred_at` must be aware."""
 
     feature: str
     amount: int = 1
@@ -111,7 +111,10 @@ class UsageEvent(Struct, rename="camel", omit_defaults=True):
 
 
 class BufferedEvent(Struct, tag="event"):
-    """An event that waits on disk. A `requested` one repeats an `authorize` call whose answer was lost, and which may have counted."""
+    """An event that is stored on disk until it is sent.
+
+    With `requested`, it repeats an `authorize` call whose response was lost and which may have been counted.
+    """
 
     organization_id: str
     event: UsageEvent

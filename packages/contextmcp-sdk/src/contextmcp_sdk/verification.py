@@ -22,7 +22,7 @@ from .refusals import (
 )
 from .types import Customer, Entitlements
 
-# The service's answer is cached for this many seconds. A revoked key may use free tools for that time.
+# The service's response is cached for this many seconds. A revoked key may use free tools for that time.
 CACHE_SECONDS = 1.0
 # The same, while the service is unavailable. Calls that cost something are then decided by the client's failure mode.
 OUTAGE_SECONDS = 3_600.0
@@ -53,7 +53,7 @@ class CredentialVerifier:
         """Return the entitlements of the credential's customer, or None if the credential is not accepted.
 
         Raises:
-            ContextMCPError: the service is away and the credential was not verified lately, or the service key is refused.
+            ContextMCPError: the service is unavailable and the credential was not verified lately, or the service key is refused.
         """
         if len(credential) > MAX_LENGTH or not (credential.isascii() and credential.isprintable()):
             # Credentials are shorter and consist of printable ASCII characters, and an HTTP header could not carry others.

@@ -1,4 +1,4 @@
-"""The control endpoints at `/_sim/...`, by which tests and the demo tour do what Stripe's API does not offer."""
+"""The control endpoints at `/_sim/...`, with which tests and the demo tour do what Stripe's API does not offer."""
 
 import json
 import time
@@ -94,7 +94,7 @@ def _reset(sim: Simulator) -> Obj:
 def _chaos(sim: Simulator, data: Obj) -> Obj:
     unknown = set(data) - set(CHAOS)
     if unknown:
-        raise ValueError(f"chaos knows {', '.join(CHAOS)}, not {', '.join(sorted(unknown))}")
+        raise ValueError(f"Unknown chaos settings: {', '.join(sorted(unknown))}. Use {', '.join(CHAOS)}.")
     settings = {**CHAOS, **{key: float(value) if key != "seed" else int(value) for key, value in data.items()}}
     with sim.store.lock:
         sim.store.set("chaos", settings)

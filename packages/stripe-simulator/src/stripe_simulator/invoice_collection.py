@@ -232,7 +232,7 @@ def _pause_behavior(unit: Unit, invoice: Obj) -> str:
 
 
 def _keep_as_draft(unit: Unit, invoice: Obj) -> str:
-    """Keep the invoice as a draft, also after collection resumes: the operator finalizes it or does not."""
+    """Keep the invoice as a draft, also after collection resumes. Only the operator can finalize it."""
     invoice["auto_advance"] = False
     invoice["automatically_finalizes_at"] = None
     updated(unit, invoice)

@@ -52,7 +52,7 @@ class Unit:
     written: dict[str, str] = field(default_factory=dict)  # state in the store
     dirty: set[str] = field(default_factory=set)
     held_events: list[Obj] | None = None  # events that wait to be emitted in Stripe's order
-    pretend: int | None = None  # the time that a preview pretends
+    pretend: int | None = None  # the time for which a preview is calculated
     emitted: list[Obj] = field(default_factory=list)
 
     def now(self, about: Obj | str | None = None) -> int:

@@ -21,7 +21,7 @@ from .call_charges import CallCharges
 from .wrapper import Wrapper
 
 PRICING_VARIABLE, STATE_VARIABLE = "CONTEXTMCP_PRICING_FILE", "CONTEXTMCP_STATE_DIR"
-# A user waits for the answer of a tool. A service that does not answer within this time counts as unavailable.
+# A user waits for the result of a tool. A service that does not respond within this time counts as unavailable.
 TIMEOUT_SECONDS = 3.0
 USAGE_ERROR, NOT_EXECUTABLE = 2, 127
 
@@ -49,11 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         _stop(f"{command[0]}: {error.strerror}.", NOT_EXECUTABLE)
     signal.signal(signal.SIGTERM, lambda *_: wrapper.terminate())
-    # Ctrl+C reaches the server too, which decides what it means.
+    # Ctrl+C reaches the server too, which decides how to handle it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     status = wrapper.run()
     sys.stdout.flush()
-    # Without waiting for the thread that reads standard input.
+    # Exit without waiting for the thread that reads standard input.
     os._exit(status)
 
 

@@ -1,7 +1,7 @@
 """Decide on the calls of a stdio server, and count those that succeeded.
 
 Online, the service decides: it takes a unit of the rate limit and says what is left of the quota. Offline, the entitlements token and the
-limits of this machine do. Either way a successful call is written to the disk, and sent to the service as an `authorize` call with an
+limits of this machine decide. Either way a successful call is written to the disk, and sent to the service as an `authorize` call with an
 idempotency key, so that it counts once.
 """
 
@@ -45,7 +45,7 @@ from .local_limits import RateWindow, RemainingUnits
 from .plan_cache import PlanCache
 
 log = logging.getLogger(__name__)
-# After the service did not answer, decisions are made locally for this many seconds, so that not every call waits for a timeout.
+# After the service did not respond, decisions are made locally for this many seconds, so that not every call waits for a timeout.
 OFFLINE_SECONDS = 5.0
 FIRST_RENEWAL_SECONDS = 10.0
 # A count that is refused with one of these codes is not retried. The call has happened, so the refusal is logged.
@@ -84,12 +84,12 @@ class CallCharges:
         self._journal = Journal(folder / "counts")
         self._plan = PlanCache(client, folder)
         self._rates, self._remaining = RateWindow(), RemainingUnits()
-        # One decision at a time: two calls must not both see the last unit.
+        # One decision is made at a time, so that two calls cannot both use the last unit.
         self._deciding = threading.Lock()
-        # No count is sent between the moment when the pending ones are added up and the service's answer to what is left. A count would
-        # otherwise be subtracted twice, or not at all.
+        # No count is sent between adding up the pending counts and receiving the remaining units from the service. Otherwise a count would
+        # be subtracted twice, or not at all.
         self._counting = threading.Lock()
-        # Running calls by their idempotency key. What has ended and is not counted yet is in the journal.
+        # Running calls by their idempotency key. Calls that have ended and are not counted yet are in the journal.
         self._running: dict[str, Reservation] = {}
         self._running_lock = threading.Lock()
         # Keys that the service has counted, and that are still in the journal, because a file is removed as a whole.
@@ -103,7 +103,7 @@ class CallCharges:
         return self._pricing.price_of(tool) == "free"
 
     def reserve(self, tool: str, arguments: Mapping[str, Any]) -> Reservation | Denial:
-        """Return a reservation if the call may run, otherwise the answer to the client. Call it only for tools that are not free."""
+        """Return a reservation if the call may run, otherwise the response to the client. Call it only for tools that are not free."""
         price = self._pricing.price_of(tool)
         try:
             if not isinstance(price, Price):

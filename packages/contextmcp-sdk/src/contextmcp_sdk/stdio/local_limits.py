@@ -43,7 +43,7 @@ class RemainingUnits:
         self._known[feature] = (remaining, resets_at)
 
     def counted(self, feature: str, amount: int) -> None:
-        """Subtract units that the service has counted since its last answer."""
+        """Subtract units that the service has counted since its last response."""
         remaining, resets_at = self._known.get(feature, (None, None))
         if remaining is not None:
             self._known[feature] = (max(0, remaining - amount), resets_at)

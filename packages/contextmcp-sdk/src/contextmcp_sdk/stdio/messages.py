@@ -18,11 +18,11 @@ MessageId = str | int
 
 
 class LineRefusal(Exception):
-    """The line cannot be forwarded, because the server could interpret it differently from the wrapper. `answer` is for the client."""
+    """The line cannot be forwarded, because the server could interpret it differently from the wrapper. `response` is for the client."""
 
     def __init__(self, code: int, message: str, request_id: Any = None) -> None:
         super().__init__(message)
-        self.answer = encode({"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message}})
+        self.response = encode({"jsonrpc": "2.0", "id": request_id, "error": {"code": code, "message": message}})
 
 
 class ToolCall(Struct, frozen=True):
@@ -41,8 +41,8 @@ class Cancellation(Struct, frozen=True):
     id: MessageId
 
 
-class Answer(Struct, frozen=True):
-    """The server's answer to a request."""
+class ServerResponse(Struct, frozen=True):
+    """The server's response to a request."""
 
     id: MessageId
     outcome: Outcome
@@ -75,8 +75,8 @@ def read_client_line(line: bytes) -> ToolCall | Cancellation | None:
     return ToolCall(identifier, tool, arguments or {}, isinstance(version, str) and version >= TYPED_RESULTS)
 
 
-def read_server_line(line: bytes) -> Answer | None:
-    """Return the answer to a request in the line, or None if it is something else."""
+def read_server_line(line: bytes) -> ServerResponse | None:
+    """Return the response to a request in the line, or None if it is something else."""
     try:
         message = json.loads(line)
     except (ValueError, RecursionError):
@@ -85,14 +85,14 @@ def read_server_line(line: bytes) -> Answer | None:
         return None
     result = message.get("result")
     if "error" in message or not isinstance(result, dict):
-        return Answer(message["id"], "protocol_error", {})
+        return ServerResponse(message["id"], "protocol_error", {})
     meta = result.get("_meta")
     outcome: Outcome = "success"
     if result.get("resultType") == "input_required":
         outcome = "input_required"
     elif result.get("isError") is True:
         outcome = "tool_error"
-    return Answer(message["id"], outcome, meta if isinstance(meta, dict) else {})
+    return ServerResponse(message["id"], outcome, meta if isinstance(meta, dict) else {})
 
 
 def encode(message: Mapping[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
 """Run a stdio MCP server as a child process, and charge the tool calls that pass through.
 
-Messages are forwarded byte for byte. A refused call does not reach the server; the wrapper answers it with a result that a model can read.
+Messages are forwarded byte for byte. A refused call does not reach the server; the wrapper responds with a result that a model can read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from contextmcp_sdk.client_settings import KEY_VARIABLE
 from contextmcp_sdk.denials import Denial
 
 from .call_charges import CallCharges, Reservation
-from .messages import Answer, Cancellation, LineRefusal, MessageId, ToolCall, encode, read_client_line, read_server_line
+from .messages import Cancellation, LineRefusal, MessageId, ServerResponse, ToolCall, encode, read_client_line, read_server_line
 
 log = logging.getLogger(__name__)
 # Calls that are decided at the same time; others wait.
@@ -88,21 +88,21 @@ class Wrapper:
     def _read_server(self) -> None:
         for line in self._from_server:
             self._on_server_line(line)
-        # The server has closed its output, so it can answer no more.
+        # The server has closed its output, so it cannot respond any more.
         self._end_child()
 
     def _on_client_line(self, line: bytes) -> None:
         try:
             message = read_client_line(line)
         except LineRefusal as refusal:
-            self._answer(refusal.answer)
+            self._respond(refusal.response)
             return
         if isinstance(message, ToolCall) and not self._charges.is_free(message.tool):
             with self._calls_lock:
                 is_new = message.id not in self._calls
                 self._calls.setdefault(message.id, None)
             if not is_new:
-                self._answer(LineRefusal(-32600, "A request with this ID is in progress.", message.id).answer)
+                self._respond(LineRefusal(-32600, "A request with this ID is in progress.", message.id).response)
                 return
             self._deciders.submit(self._decide, message, line)
             return
@@ -116,12 +116,12 @@ class Wrapper:
         except Exception:
             log.exception("a call could not be decided")
             self._forget(call.id)
-            self._answer(LineRefusal(-32603, "The wrapper failed. See its log.", call.id).answer)
+            self._respond(LineRefusal(-32603, "The wrapper failed. See its log.", call.id).response)
             return
         if isinstance(decision, Denial):
             if self._forget(call.id):
                 result = decision.result() | ({"resultType": "complete"} if call.needs_result_type else {})
-                self._answer(encode({"jsonrpc": "2.0", "id": call.id, "result": result}))
+                self._respond(encode({"jsonrpc": "2.0", "id": call.id, "result": result}))
             return
         with self._calls_lock:
             is_waited_for = call.id in self._calls
@@ -135,14 +135,14 @@ class Wrapper:
 
     def _on_server_line(self, line: bytes) -> None:
         # Without a call in progress, there is nothing to look for.
-        answer = read_server_line(line) if self._calls else None
-        if isinstance(answer, Answer):
+        response = read_server_line(line) if self._calls else None
+        if isinstance(response, ServerResponse):
             try:
-                self._on_end(answer.id, answer.outcome, answer.meta)
+                self._on_end(response.id, response.outcome, response.meta)
             except Exception:
-                # The client gets its answer in any case.
+                # The client gets the response in any case.
                 log.exception("a call could not be counted")
-        self._answer(line)
+        self._respond(line)
 
     def _on_end(self, request_id: MessageId, outcome: Outcome, meta: object) -> None:
         with self._calls_lock:
@@ -155,7 +155,7 @@ class Wrapper:
         self._charges.finish(reservation, charged_amount(reservation.price, reservation.amount, outcome, fields))
 
     def _forget(self, request_id: MessageId) -> bool:
-        """Remove the request from those in progress. Return whether the client still waits for its answer."""
+        """Remove the request from those in progress. Return whether the client still waits for its response."""
         with self._calls_lock:
             was_there = request_id in self._calls
             self._calls.pop(request_id, None)
@@ -169,7 +169,7 @@ class Wrapper:
             except (OSError, ValueError):
                 log.debug("the server has closed its input")
 
-    def _answer(self, line: bytes) -> None:
+    def _respond(self, line: bytes) -> None:
         with self._client_lock:
             try:
                 self._to_client.write(line)

@@ -37,7 +37,7 @@ def _success(session: Obj) -> str:
 
 
 def _act(sim: Simulator, id: str, data: dict[str, str]) -> Response | None:
-    """Handle the submitted form: apply a code, pay, or answer the authentication."""
+    """Handle the submitted form: apply a code, pay, or complete the authentication."""
     action = data.get("action", "pay")
     with sim.unit() as unit:
         session = unit.require("checkout.session", id)

@@ -35,7 +35,7 @@ def layout(title: str, body: str, *, one: bool = False) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{esc(title)}</title><link rel="icon" href="data:,"><style>{STYLE}</style></head><body>'
-        f'<p class="notice">Local simulator: no money moves here. Card 4242 4242 4242 4242 pays.</p>'
+        f'<p class="notice">Local simulator: no real payment is made. Pay with the card 4242 4242 4242 4242.</p>'
         f"<main class='{'one' if one else 'two'}'>{body}</main></body></html>"
     )
 

@@ -21,7 +21,8 @@ def create(unit: Unit, p: Params) -> Obj:
         raise invalid("You must pass currency when passing amount_off", "currency", "parameter_missing")
     duration = p.get("duration", "once")
     if (duration == "repeating") != ("duration_in_months" in p):
-        raise invalid("duration_in_months goes with a duration of repeating, and only with it.", "duration_in_months", "parameter_missing")
+        message = "duration_in_months is required if the duration is repeating, and not allowed otherwise."
+        raise invalid(message, "duration_in_months", "parameter_missing")
     coupon = new_object(
         "coupon",
         id=p.get("id") or secrets.token_urlsafe(6).replace("-", "x").replace("_", "y"),
