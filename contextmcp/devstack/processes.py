@@ -42,10 +42,10 @@ def send(processes: Iterable[psutil.Process], signum: int) -> None:
             process.send_signal(signum)
 
 
-def wait(waited_for: Iterable[psutil.Process], patience: float) -> bool:
+def wait(waited_for: Iterable[psutil.Process], timeout: float) -> bool:
     """Return whether all processes end in time. Zombies count as ended: in a container their new parent may never reap them."""
     left = list(waited_for)
-    until = time.monotonic() + patience
+    until = time.monotonic() + timeout
     while True:
         left = [process for process in left if _alive(process)]
         if not left or time.monotonic() > until:
@@ -56,9 +56,9 @@ def wait(waited_for: Iterable[psutil.Process], patience: float) -> bool:
 def end(process: psutil.Process, *signals: tuple[int, float]) -> None:
     """Send each signal in turn and wait its seconds, then SIGKILL. Return when the whole process tree has ended."""
     everyone = family(process)
-    for signum, patience in signals:
+    for signum, timeout in signals:
         send([process], signum)
-        if wait(everyone, patience):
+        if wait(everyone, timeout):
             return
     everyone = list({*everyone, *family(process)})
     send(everyone, signal.SIGKILL)

@@ -123,7 +123,7 @@ def bring_up(supervisor: Supervisor, world: World, *, own_database: bool, migrat
     if own_database:
         environment |= {"CONTEXTMCP_ADMIN_EMAIL": world.admin_email, "CONTEXTMCP_ADMIN_PASSWORD": world.admin_password}
     worker = supervisor.start("worker", (*PREPARE, "--then-work", *(["--migrated"] if migrated else [])), environment)
-    supervisor.until(lambda: PREPARED in worker.log.read_text(errors="replace"), "The database", patience=600)
+    supervisor.until(lambda: PREPARED in worker.log.read_text(errors="replace"), "The database", timeout=600)
     if not migrated:
         start(supervisor, servers, world.environment)
     await_ports(supervisor, servers)

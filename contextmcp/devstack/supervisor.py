@@ -24,7 +24,7 @@ import psutil
 from contextmcp.devstack import processes
 
 LARGEST_LOG = 20 * 1024 * 1024
-PATIENCE = 8.0
+STOP_SECONDS = 8.0
 
 
 class Stopped(Exception):
@@ -108,12 +108,12 @@ class Supervisor:
             sys.stdout.write("".join(f"{line}\n" for line in child.tail))
         return child.process.returncode
 
-    def until(self, ready: Callable[[], bool], what: str, patience: float = 60) -> None:
+    def until(self, ready: Callable[[], bool], what: str, timeout: float = 60) -> None:
         """Wait until a condition that depends on the processes is true. Raises `Stopped` if a process ends or time runs out."""
-        end = time.monotonic() + patience
+        end = time.monotonic() + timeout
         while not ready():
             if time.monotonic() > end:
-                raise Stopped(f"{what} was not ready within {patience:.0f} s; see {self.logs}", 1)
+                raise Stopped(f"{what} was not ready within {timeout:.0f} s; see {self.logs}", 1)
             self.pump(0.05)
 
     def serve(self) -> None:
@@ -142,7 +142,7 @@ class Supervisor:
         tree = _descendants(child.process.pid)
         with suppress(ProcessLookupError):
             child.process.terminate()
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + STOP_SECONDS
         while child.process.poll() is None and time.monotonic() < end:
             # A process whose output is not read could block and not end.
             for key, _ in self._selector.select(0.02):

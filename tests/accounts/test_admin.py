@@ -166,7 +166,7 @@ def test_an_orphaned_key_is_labeled(staff, acme, owner, member):
 
 
 def test_users_and_organizations_are_found_by_address(staff, acme, owner, member):
-    UserFactory(email="somebody@else.example")
+    UserFactory(email="other@else.example")
     acme.email = "bills@elsewhere.example"
     acme.save(update_fields=["email"])
     for who in (owner, member):

@@ -38,12 +38,12 @@ def test_the_last_day_is_shown_unless_another_time_is_chosen(staff, acme):
 
 
 def test_a_link_selects_the_minute_of_an_organization(staff, acme, stranger):
-    wanted = row(acme, ago=timedelta(hours=30))
+    matching = row(acme, ago=timedelta(hours=30))
     row(stranger.organization, ago=timedelta(hours=30))
     row(acme, ago=timedelta(hours=30, minutes=1))
-    times = {"minute__gte": wanted.minute.isoformat(), "minute__lt": (wanted.minute + timedelta(minutes=1)).isoformat()}
+    times = {"minute__gte": matching.minute.isoformat(), "minute__lt": (matching.minute + timedelta(minutes=1)).isoformat()}
     page = staff.get(LIST, {"organization__id__exact": str(acme.pk), **times})
-    assert list(page.context["cl"].result_list) == [wanted]
+    assert list(page.context["cl"].result_list) == [matching]
 
 
 def test_rows_are_filtered_by_code_and_feature_and_searched_by_organization(staff, acme, stranger):

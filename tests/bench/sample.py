@@ -160,15 +160,15 @@ class Meter:
 
     def __enter__(self) -> Meter:
         self._began = time.perf_counter()
-        self._before = self._look()
+        self._before = self._cpu_seconds()
         return self
 
     def __exit__(self, *_: object) -> None:
-        took = [after - before for after, before in zip(self._look(), self._before, strict=True)]
+        took = [after - before for after, before in zip(self._cpu_seconds(), self._before, strict=True)]
         self.served, self.behind, self.ours, busy = (max(0.0, one) for one in took)
         self.foreign = max(0.0, busy - self.served - self.behind - self.ours) / (time.perf_counter() - self._began)
 
-    def _look(self) -> tuple[float, float, float, float]:
+    def _cpu_seconds(self) -> tuple[float, float, float, float]:
         return sum(map(_of, self._server)), sum(map(_of, self._backends)), time.process_time(), _busy()
 
 

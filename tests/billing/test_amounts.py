@@ -15,7 +15,7 @@ from tests.factories.billing import price_of
 from tests.support.stripe import DAY
 
 pytestmark = pytest.mark.django_db
-STANDING, PREVIEW, CHANGE = "/api/billing/subscription", "/api/billing/preview-change", "/api/billing/change-plan"
+SUBSCRIPTION, PREVIEW, CHANGE = "/api/billing/subscription", "/api/billing/preview-change", "/api/billing/change-plan"
 ENTERPRISE, PRO = {"planTier": "enterprise", "interval": "month"}, {"planTier": "pro", "interval": "month"}
 
 
@@ -45,7 +45,7 @@ HALF = {"percent_off": 50, "duration": "forever", "name": "Half off"}
 
 def test_the_amount_includes_the_quantity(buy, api, owner):
     payer = buy(quantity=5)
-    data = api.get(STANDING, by=owner).json()
+    data = api.get(SUBSCRIPTION, by=owner).json()
     assert (data["amount"], data["quantity"], data["formattedAmount"], data["discountedAmount"]) == (4500, 5, "$45.00", 4500)
     assert BillingManager(payer.organization).next_payment().amount == 4500
     payer.later(31.2)
@@ -54,7 +54,7 @@ def test_the_amount_includes_the_quantity(buy, api, owner):
 
 def test_the_amount_due_includes_the_discount(buy, api, owner):
     payer = buy(quantity=2, coupon=HALF)
-    data = api.get(STANDING, by=owner).json()
+    data = api.get(SUBSCRIPTION, by=owner).json()
     assert (data["amount"], data["discountedAmount"]) == (1800, 900)
     payment = BillingManager(payer.organization).next_payment()
     assert (payment.amount, payment.discount, payment.regular, payment.exact) == (900, 900, 900, True)

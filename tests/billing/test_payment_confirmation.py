@@ -10,7 +10,7 @@ from tests.factories.billing import plan_of
 from tests.support.api import problem
 
 pytestmark = pytest.mark.django_db
-CHANGE, CANCEL, STANDING = "/api/billing/change-plan", "/api/billing/cancel", "/api/billing/subscription"
+CHANGE, CANCEL, SUBSCRIPTION = "/api/billing/change-plan", "/api/billing/cancel", "/api/billing/subscription"
 UPCOMING = "/api/billing/subscription/upcoming-change"
 ENTERPRISE, YEARLY = {"planTier": "enterprise", "interval": "month"}, {"planTier": "pro", "interval": "year"}
 PRO = {"planTier": "pro", "interval": "month"}
@@ -38,7 +38,7 @@ def pending_change(payer, api, owner):
 
 def test_the_confirmation_url_is_returned_and_nothing_changes(payer, api, owner, acme, pending_change):
     assert pending_change["url"].startswith(payer.world.url)
-    data = api.get(STANDING, by=owner).json()
+    data = api.get(SUBSCRIPTION, by=owner).json()
     assert (data["plan"], data["status"], data["amount"]) == ("pro", "active", 900)
     waits = data["pendingChange"]
     assert (waits["plan"], waits["interval"], waits["url"], waits["expiresAt"]) == (
@@ -64,7 +64,7 @@ def test_the_confirmed_payment_equals_the_preview(payer, api, owner, acme):
     response = api.post(CHANGE, ENTERPRISE | {"prorationDate": data["prorationDate"]}, by=owner).json()
     confirm(payer, response["url"])
     assert plan_of(acme) == "enterprise"
-    assert api.get(STANDING, by=owner).json()["pendingChange"] is None
+    assert api.get(SUBSCRIPTION, by=owner).json()["pendingChange"] is None
     newest = Invoice.objects.order_by("-created_at", "-id").first()
     assert (newest.status, newest.amount_paid) == ("paid", data["dueNow"])
     assert BillingAction.objects.get(kind="change_plan").state == "done"
@@ -81,7 +81,7 @@ def test_a_repeated_request_returns_the_same_page(payer, api, owner, pending_cha
 
 def test_an_unconfirmed_change_expires_after_23_hours(payer, api, owner, pending_change):
     payer.later(1)
-    data = api.get(STANDING, by=owner).json()
+    data = api.get(SUBSCRIPTION, by=owner).json()
     assert (data["plan"], data["pendingChange"], data["status"]) == ("pro", None, "active")
     assert Invoice.objects.order_by("-created_at", "-id").first().status == "void"
     assert BillingAction.objects.get(kind="change_plan").state == "failed"
@@ -90,7 +90,7 @@ def test_an_unconfirmed_change_expires_after_23_hours(payer, api, owner, pending
 
 def test_a_denied_payment_can_be_paid_with_another_card(payer, api, owner, acme, pending_change):
     confirm(payer, pending_change["url"], "deny")
-    assert api.get(STANDING, by=owner).json()["status"] == "active"
+    assert api.get(SUBSCRIPTION, by=owner).json()["status"] == "active"
     requests.post(pending_change["url"], data={"cardNumber": "4242424242424242"}, timeout=30)
     payer.world.deliver()
     assert plan_of(acme) == "enterprise"
@@ -109,7 +109,7 @@ def test_another_change_replaces_the_pending_one(payer, api, owner, pending_chan
     response = api.post(CHANGE, YEARLY, by=owner)
     assert problem(response) == (402, "payment_confirmation_required")
     assert response.json()["url"] != pending_change["url"]
-    assert api.get(STANDING, by=owner).json()["pendingChange"]["interval"] == "year"
+    assert api.get(SUBSCRIPTION, by=owner).json()["pendingChange"]["interval"] == "year"
     assert Invoice.objects.filter(status="open").count() == 1
 
 
@@ -123,7 +123,7 @@ def test_a_new_card_does_not_confirm_the_change(payer, api, owner, acme, pending
     payer.world.card(payer.customer)
     payer.world.deliver()
     assert plan_of(acme) == "pro"
-    assert api.get(STANDING, by=owner).json()["pendingChange"]
+    assert api.get(SUBSCRIPTION, by=owner).json()["pendingChange"]
 
 
 def test_a_scheduled_downgrade_is_kept_until_confirmation(payer, api, owner, acme):
@@ -132,9 +132,9 @@ def test_a_scheduled_downgrade_is_kept_until_confirmation(payer, api, owner, acm
     payer.world.card(payer.customer, ASKS)
     response = api.post(CHANGE, {"planTier": "enterprise", "interval": "year"}, by=owner)
     assert problem(response) == (402, "payment_confirmation_required")
-    assert api.get(STANDING, by=owner).json()["upcomingChange"]["interval"] == "month"
+    assert api.get(SUBSCRIPTION, by=owner).json()["upcomingChange"]["interval"] == "month"
     confirm(payer, response.json()["url"])
-    data = api.get(STANDING, by=owner).json()
+    data = api.get(SUBSCRIPTION, by=owner).json()
     assert (data["plan"], data["interval"], data["upcomingChange"]) == ("enterprise", "year", None)
 
 

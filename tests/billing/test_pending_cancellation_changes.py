@@ -9,7 +9,7 @@ from billing.sync.customer import sync_customer
 from tests.support.api import problem
 
 pytestmark = pytest.mark.django_db
-CHANGE, CANCEL, STANDING = "/api/billing/change-plan", "/api/billing/cancel", "/api/billing/subscription"
+CHANGE, CANCEL, SUBSCRIPTION = "/api/billing/change-plan", "/api/billing/cancel", "/api/billing/subscription"
 PRO, YEARLY = {"planTier": "pro"}, {"planTier": "enterprise", "interval": "year"}
 
 
@@ -63,10 +63,10 @@ def downgrading(payer, api, owner):
 
 
 def test_a_declined_upgrade_keeps_the_scheduled_downgrade(downgrading, api, owner):
-    scheduled = api.get(STANDING, by=owner).json()["upcomingChange"]
+    scheduled = api.get(SUBSCRIPTION, by=owner).json()["upcomingChange"]
     for _ in range(2):
         assert problem(api.post(CHANGE, YEARLY, by=owner)) == (402, "payment_required")
-        assert api.get(STANDING, by=owner).json()["upcomingChange"] == scheduled
+        assert api.get(SUBSCRIPTION, by=owner).json()["upcomingChange"] == scheduled
     downgrading.world.card(downgrading.customer)
     downgrading.later(31.2)
     assert (downgrading.state.plan, Invoice.objects.order_by("-created_at", "-id").first().total) == ("pro", 900)
@@ -86,12 +86,12 @@ def test_a_declined_upgrade_keeps_the_schedules_discount(payer, api, owner):
 
 
 def test_the_downgrade_is_kept_after_a_lost_response(downgrading, api, owner, monkeypatch):
-    scheduled = api.get(STANDING, by=owner).json()["upcomingChange"]
+    scheduled = api.get(SUBSCRIPTION, by=owner).json()["upcomingChange"]
     with monkeypatch.context() as patch:
         patch.setattr(subscriptions, "update", unavailable)
         assert api.post(CHANGE, YEARLY, by=owner).status_code == 503
     assert problem(api.post(CHANGE, YEARLY, by=owner)) == (402, "payment_required")
-    assert api.get(STANDING, by=owner).json()["upcomingChange"] == scheduled
+    assert api.get(SUBSCRIPTION, by=owner).json()["upcomingChange"] == scheduled
 
 
 def test_lost_scheduled_change_is_reported(downgrading, api, owner, monkeypatch):
@@ -100,7 +100,7 @@ def test_lost_scheduled_change_is_reported(downgrading, api, owner, monkeypatch)
     assert problem(response) == (402, "payment_required")
     assert "Schedule it again" in response.json()["detail"]
     assert response.json()["reason"]
-    assert api.get(STANDING, by=owner).json()["upcomingChange"] is None
+    assert api.get(SUBSCRIPTION, by=owner).json()["upcomingChange"] is None
 
 
 def unavailable(*args, **params):

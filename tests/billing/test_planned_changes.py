@@ -13,7 +13,7 @@ from tests.support.api import problem
 from usage.tracker import UsageTracker
 
 pytestmark = pytest.mark.django_db
-CHANGE, STANDING, OVERAGE = "/api/billing/change-plan", "/api/billing/subscription", "/api/billing/overage"
+CHANGE, SUBSCRIPTION, OVERAGE = "/api/billing/change-plan", "/api/billing/subscription", "/api/billing/overage"
 PRO = {"planTier": "pro", "interval": "month"}
 
 
@@ -128,7 +128,7 @@ def shortened(payer, api, owner):
 def test_change_waits_for_the_year_although_overage_is_billed_monthly(shortened, api, owner):
     year_ends = shortened.state.current_period_end
     api.put(OVERAGE, {"enabled": True, "cap": 500}, by=owner)
-    api.delete(f"{STANDING}/upcoming-change", by=owner)
+    api.delete(f"{SUBSCRIPTION}/upcoming-change", by=owner)
     assert moment_of(api.post(CHANGE, PRO, by=owner).json()) == year_ends
     shortened.later(32)
     assert shortened.state.interval == "year"
@@ -149,7 +149,7 @@ def moment_of(result) -> datetime:
 
 def test_later_free_days_postpone_the_change(scheduled, api, owner):
     until = give_free_days(scheduled, 14)
-    assert moment_of(api.get(STANDING, by=owner).json()) == until
+    assert moment_of(api.get(SUBSCRIPTION, by=owner).json()) == until
     scheduled.later(32)
     assert (scheduled.state.plan, scheduled.state.status) == ("enterprise", "trialing")
     scheduled.later(14)
@@ -160,7 +160,7 @@ def test_later_free_days_postpone_the_change(scheduled, api, owner):
 def test_removing_free_days_moves_the_change_forward(scheduled, api, owner):
     give_free_days(scheduled, 14)
     give_free_days(scheduled, -7)
-    assert moment_of(api.get(STANDING, by=owner).json()) == scheduled.state.current_period_end
+    assert moment_of(api.get(SUBSCRIPTION, by=owner).json()) == scheduled.state.current_period_end
     scheduled.later(40)
     assert scheduled.state.plan == "pro"
 
@@ -210,7 +210,7 @@ def test_free_days_postpone_a_cancellation(payer, api, owner):
     assert api.post("/api/billing/cancel", by=owner).status_code == 200
     payer.world.deliver()
     until = give_free_days(payer, 14)
-    assert datetime.fromisoformat(api.get(STANDING, by=owner).json()["cancelAt"]) == until
+    assert datetime.fromisoformat(api.get(SUBSCRIPTION, by=owner).json()["cancelAt"]) == until
     payer.later(40)
     assert payer.plan == "enterprise"
     payer.later(6)
@@ -226,7 +226,7 @@ def test_overage_enabled_later_is_copied_to_the_schedule(shortened, api, owner, 
     assert api.put(OVERAGE, {"enabled": True, "cap": 500}, by=owner).status_code == 200
     assert len(schedule_of(shortened).phases[-1]["items"]) == 2
     year_later(shortened)
-    data = api.get(STANDING, by=owner).json()
+    data = api.get(SUBSCRIPTION, by=owner).json()
     assert (data["interval"], data["overage"]["enabled"]) == ("month", True)
     assert shortened.state.overage_item_id
     UsageTracker(acme).consume("sessions", 1001)
@@ -236,7 +236,7 @@ def test_overage_is_kept_by_another_scheduled_plan(shortened, api, owner):
     """A new schedule repeats the subscription as it is, not as it was when the first change was scheduled."""
     api.put(OVERAGE, {"enabled": True, "cap": 500}, by=owner)
     item = shortened.state.overage_item_id
-    api.delete(f"{STANDING}/upcoming-change", by=owner)
+    api.delete(f"{SUBSCRIPTION}/upcoming-change", by=owner)
     assert api.post(CHANGE, PRO, by=owner).status_code == 200
     assert shortened.state.overage_item_id == item
 
@@ -269,5 +269,5 @@ def test_an_aligned_change_can_be_canceled(scheduled, api, owner):
     coupon = scheduled.world.sdk.coupons.create({"percent_off": 50, "duration": "forever"})
     scheduled.world.sdk.subscriptions.update(scheduled.state.stripe_subscription_id, {"discounts": [{"coupon": coupon.id}]})
     scheduled.world.deliver()
-    assert api.delete(f"{STANDING}/upcoming-change", by=owner).json()["upcomingChange"] is None
-    assert problem(api.delete(f"{STANDING}/upcoming-change", by=owner)) == (409, "nothing_to_change")
+    assert api.delete(f"{SUBSCRIPTION}/upcoming-change", by=owner).json()["upcomingChange"] is None
+    assert problem(api.delete(f"{SUBSCRIPTION}/upcoming-change", by=owner)) == (409, "nothing_to_change")

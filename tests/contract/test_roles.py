@@ -108,13 +108,13 @@ def test_forbidden_callers_are_refused_without_effect(operation, people, owner):
     path, body = of_theirs(operation, owner), operation.example
     if operation.name == "rotate_key":
         body = {"keyId": theirs(owner)["key_id"]}
-    before = standing(owner)
+    before = stored_objects(owner)
     for role in EVERYONE:
         if role not in MAY[operation.name]:
             answer = people[role].in_session(operation.method, path, body)
             # Objects that the role may not view are reported as not found.
             assert refused(answer, 403, 404) in refusals(operation, "permission_denied", "insufficient_scope", "not_found"), role
-    assert standing(owner) == before
+    assert stored_objects(owner) == before
 
 
 @pytest.mark.parametrize("operation", MEMBERS_ONLY, ids=by_name)
@@ -174,7 +174,7 @@ def key_without(owner):
     return {scope: owner.make_key(scope, scopes=[scope])["key"] for scope in ("organization:read", "usage:read")}
 
 
-def standing(owner):
+def stored_objects(owner):
     """Return everything that an unauthorized request could have changed."""
     messages = [
         owner.api.get(path)

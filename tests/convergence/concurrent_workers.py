@@ -17,7 +17,7 @@ from tests.convergence.history import History, Step
 from tests.support.stripe import post
 from tests.support.workers import Worker
 
-NEWS = "status IN ('todo', 'doing') AND queue_name = 'billing'"
+UNFINISHED_JOBS = "status IN ('todo', 'doing') AND queue_name = 'billing'"
 
 
 @dataclass
@@ -81,7 +81,7 @@ def drained(seconds: float = 180.0) -> float:
 
 def _queued() -> int:
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM procrastinate_jobs WHERE {NEWS}")
+        cursor.execute(f"SELECT count(*) FROM procrastinate_jobs WHERE {UNFINISHED_JOBS}")
         return int(cursor.fetchone()[0])
 
 

@@ -13,7 +13,7 @@ from tests.convergence.stripe_fixture import Scenario
 from tests.factories.accounts import OrganizationFactory
 from tests.support.stripe import Stripe
 
-LATE = Chaos(seed=11, copies=3, drop=0.2, shuffle=True, late=True)
+DELAYED = Chaos(seed=11, copies=3, drop=0.2, shuffle=True, late=True)
 AFTERWARDS = Chaos(seed=12, copies=3, drop=0.2, shuffle=True, afterwards=True)
 
 
@@ -36,7 +36,9 @@ class Outcome:
         return "\n".join([f"{len(self.problems)} problems", *self.problems[:40], self.history.describe()])
 
 
-def run(world: Stripe, draws: list[tuple[int, int]], *, finals: str = "cancel", chaos: tuple[Chaos, ...] = (LATE, AFTERWARDS)) -> Outcome:
+def run(
+    world: Stripe, draws: list[tuple[int, int]], *, finals: str = "cancel", chaos: tuple[Chaos, ...] = (DELAYED, AFTERWARDS)
+) -> Outcome:
     """Perform the history at an empty Stripe, play it in order and in every other way, and require the same result."""
     started = time.monotonic()
     outcome = Outcome(perform(world, draws, finals=finals))

@@ -28,10 +28,10 @@ def test_a_worker_listens_again_after_an_outage(home: Path, monkeypatch: pytest.
         assert postgres
         received: list[str] = []
 
-        async def hear(*, channel: str, payload: str) -> None:
+        async def on_notification(*, channel: str, payload: str) -> None:
             received.append(payload)
 
-        async def until_heard(word: str) -> None:
+        async def until_received(word: str) -> None:
             async with asyncio.timeout(30):
                 while word not in received:
                     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
@@ -41,8 +41,8 @@ def test_a_worker_listens_again_after_an_outage(home: Path, monkeypatch: pytest.
         async def main() -> None:
             listener = ResilientListener.with_retries(conninfo=postgres.url("postgres"))
             await listener.open_async()
-            listens = asyncio.create_task(listener.listen_notify(hear, ["news"]))
-            await until_heard("before")
+            listens = asyncio.create_task(listener.listen_notify(on_notification, ["news"]))
+            await until_received("before")
             postgres.kill()
             async with asyncio.timeout(30):
                 while "cannot be listened to" not in caplog.text:
@@ -54,7 +54,7 @@ def test_a_worker_listens_again_after_an_outage(home: Path, monkeypatch: pytest.
             postgres.start()
             async with asyncio.timeout(30):
                 assert await asks == {"one": 1}
-            await until_heard("after")
+            await until_received("after")
             assert not listens.done()
             listens.cancel()
             await listener.close_async()

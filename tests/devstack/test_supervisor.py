@@ -27,7 +27,7 @@ PARENT = f"""
 import os, sys
 from pathlib import Path
 from contextmcp.devstack import supervisor
-supervisor.PATIENCE = 1.0
+supervisor.STOP_SECONDS = 1.0
 supervisor.stop_on_signals()
 try:
     with supervisor.Supervisor(Path(sys.argv[1]) / "logs", echo=True) as world:

@@ -75,7 +75,7 @@ TABLE = [
     (f"/api/usage/holds/{uuid4()}/settle", {"amount": -1}, {}),
     (f"/api/usage/holds/{uuid4()}/release", {}, {}),
 ]
-TOLD = ("content-type", "retry-after", "ratelimit", "ratelimit-policy", "idempotent-replayed", "www-authenticate")
+COMPARED_HEADERS = ("content-type", "retry-after", "ratelimit", "ratelimit-policy", "idempotent-replayed", "www-authenticate")
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def person(moment):
 
 def comparable(status, headers, body):
     """Return what must be equal: everything that does not depend on the current second."""
-    stored = {name: re.sub(r"t=\d+", "t=?", value) for name, value in headers.items() if name in TOLD and name != "retry-after"}
+    stored = {name: re.sub(r"t=\d+", "t=?", value) for name, value in headers.items() if name in COMPARED_HEADERS and name != "retry-after"}
     return status, stored, "retry-after" in headers, without_times(body)
 
 

@@ -27,7 +27,7 @@ CALL_SECONDS = 60
 
 
 @dataclass
-class Tally:
+class Totals:
     """What the clients saw. `unknown` calls ended with their connection, so that only the server knows how."""
 
     calls: int = 0
@@ -45,8 +45,8 @@ class Tally:
 class Client:
     """Calls tools with one key. Its connections are shared by all calls."""
 
-    def __init__(self, session: aiohttp.ClientSession, key: str, tally: Tally) -> None:
-        self._session, self._key, self._tally = session, key, tally
+    def __init__(self, session: aiohttp.ClientSession, key: str, totals: Totals) -> None:
+        self._session, self._key, self._totals = session, key, totals
 
     async def call(self, url: str, tool: str, version: str = VERSIONS[-1], **params: object) -> dict[str, Any] | None:
         """Return the result of a call, or None without one."""
@@ -54,29 +54,29 @@ class Client:
         if version == VERSIONS[-1]:
             headers |= {"Mcp-Method": "tools/call", "Mcp-Name": tool}
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": {}, **params}}
-        self._tally.calls += 1
+        self._totals.calls += 1
         try:
             async with self._session.post(url, json=message, headers=headers) as answer:
                 text = await answer.text()
         except (aiohttp.ClientError, ConnectionError, TimeoutError):
-            self._tally.unknown += 1
+            self._totals.unknown += 1
             return None
         if answer.status >= 500:
-            self._tally.wrong.append(f"{tool}: {answer.status} {text[:200]}")
+            self._totals.wrong.append(f"{tool}: {answer.status} {text[:200]}")
             return None
         if answer.content_type == "text/event-stream":
             text = next((line[6:] for line in reversed(text.splitlines()) if line.startswith("data: ")), "{}")
         result: dict[str, Any] | None = json.loads(text).get("result")
         if result is not None and not result.get("isError") and result.get("resultType") != "input_required":
-            self._tally.successes += 1
-            self._tally.by_url[url] += 1
+            self._totals.successes += 1
+            self._totals.by_url[url] += 1
         elif result is not None and "code" in (result.get("structuredContent") or {}):
-            self._tally.refused += 1
+            self._totals.refused += 1
         return result
 
     async def play(self, url: str, outcome: str, version: str) -> None:
         """Make the call or calls that lead to an outcome."""
-        self._tally.outcomes[outcome] += 1
+        self._totals.outcomes[outcome] += 1
         if outcome == "leave":
             with suppress(TimeoutError):
                 # The answer never comes, so that this call cannot succeed.
@@ -89,16 +89,16 @@ class Client:
             await self.call(url, outcome, version)
 
 
-def run_at_once(urls: Sequence[str], key: str, calls: int, tool: str = "succeed", interrupt: Callable[[], None] | None = None) -> Tally:
+def run_at_once(urls: Sequence[str], key: str, calls: int, tool: str = "succeed", interrupt: Callable[[], None] | None = None) -> Totals:
     """Make all calls at once, one gateway after the other.
 
     With `interrupt`, a third of the calls comes first, then a third in whose midst it runs, then the rest.
     """
-    tally = Tally()
+    totals = Totals()
 
     async def main() -> None:
         async with _session() as session:
-            client = Client(session, key, tally)
+            client = Client(session, key, totals)
 
             def start(numbers: range) -> list[asyncio.Task[Any]]:
                 return [asyncio.create_task(client.call(urls[number % len(urls)], tool)) for number in numbers]
@@ -113,12 +113,12 @@ def run_at_once(urls: Sequence[str], key: str, calls: int, tool: str = "succeed"
             await asyncio.gather(*middle, *start(range(2 * calls // 3, calls)))
 
     asyncio.run(main())
-    return tally
+    return totals
 
 
-def run_mixed(urls: Sequence[str], key: str, rounds: int, upstream: Upstream, *, at_once: int, seed: int = 1) -> Tally:
+def run_mixed(urls: Sequence[str], key: str, rounds: int, upstream: Upstream, *, at_once: int, seed: int = 1) -> Totals:
     """Play random outcomes. The server dies now and then and is started again."""
-    tally, chance = Tally(), random.Random(seed)
+    totals, chance = Totals(), random.Random(seed)
     outcomes = list(WEIGHTS)
     # Every outcome is there in a short run too.
     plan = outcomes + chance.choices(outcomes, list(WEIGHTS.values()), k=max(0, rounds - len(outcomes)))
@@ -127,7 +127,7 @@ def run_mixed(urls: Sequence[str], key: str, rounds: int, upstream: Upstream, *,
 
     async def main() -> None:
         async with _session() as session:
-            client = Client(session, key, tally)
+            client = Client(session, key, totals)
 
             async def worker() -> None:
                 for outcome, url, version in queue:
@@ -144,13 +144,13 @@ def run_mixed(urls: Sequence[str], key: str, rounds: int, upstream: Upstream, *,
         while True:
             if upstream.process.poll() is not None:
                 serving.clear()
-                tally.restarts += 1
+                totals.restarts += 1
                 await asyncio.to_thread(upstream.start)
             serving.set()
             await asyncio.sleep(0.01)
 
     asyncio.run(main())
-    return tally
+    return totals
 
 
 def _session() -> aiohttp.ClientSession:

@@ -9,7 +9,7 @@ from tests.support.workers import until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 # An answer may have 16 MiB, and is copied a few times while it is read.
-MOST_GROWTH = 100 * 2**20
+MAX_GROWTH = 100 * 2**20
 CALLS = 3
 
 
@@ -41,7 +41,7 @@ def test_what_never_ends_is_bounded_and_leaves_nothing(gateway, client: McpClien
                 if received > 20 * 2**20:
                     break
     until(lambda: client.upstream_state()["cancelled"] - cancelled >= CALLS, "the server learned that its clients left")
-    assert memory(gateway) - before < MOST_GROWTH
+    assert memory(gateway) - before < MAX_GROWTH
     # One of each connection that is kept for the next call.
     assert connections(gateway, upstream.port) <= 2
     assert used(organization) == 1

@@ -54,10 +54,10 @@ def test_each_process_returns_the_metrics_of_all(gateway: GateProcess, client: M
     assert "result" in client.call("succeed")
     client.call("fail")
     deadline = time.monotonic() + 30
-    wanted = {'mcp_settlements_total{outcome="settled"} 1.0', 'mcp_settlements_total{outcome="released"} 1.0'}
-    while not wanted <= (lines := set(get(gateway, "/metrics", **TOKEN).text.splitlines())) and time.monotonic() < deadline:
+    expected = {'mcp_settlements_total{outcome="settled"} 1.0', 'mcp_settlements_total{outcome="released"} 1.0'}
+    while not expected <= (lines := set(get(gateway, "/metrics", **TOKEN).text.splitlines())) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert wanted <= lines
+    assert expected <= lines
     assert "mcp_open_streams 0.0" in lines
     # A metric that is read from the disk is the same in all processes, and occurs once.
     assert {get(gateway, "/metrics", **TOKEN).text.count("# TYPE usage_spool_files ") for _ in range(4)} == {1}

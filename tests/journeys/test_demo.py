@@ -16,7 +16,7 @@ from tests.support.stacks import PASSED_ON
 from tests.support.workers import until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(300)]
-TOLD = {
+REPORTED = {
     "url",
     "gateUrl",
     "mcpUrl",
@@ -67,7 +67,7 @@ def test_every_step_passes_and_the_urls_are_printed(demo):
     ):
         assert f"✓ {step}" in done.stdout
     result = json.loads((home / "demo.json").read_text())
-    assert {name for name, value in result.items() if value} >= TOLD
+    assert {name for name, value in result.items() if value} >= REPORTED
     assert result["apiKey"] != result["freeApiKey"]
     assert (home / "demo.json").stat().st_mode & 0o077 == 0
     assert product_of(home) == []
@@ -106,7 +106,7 @@ def test_a_failed_step_fails_the_demo(demo, other_server):
 
     The gateway is in front of a server of the user's, all of whose tools are free.
     """
-    done, home = demo(BILLING_GRACE_DAYS="0", TOUR_PATIENCE_SECONDS="20", MCP_UPSTREAM=other_server)
+    done, home = demo(BILLING_GRACE_DAYS="0", TOUR_TIMEOUT_SECONDS="20", MCP_UPSTREAM=other_server)
     assert done.returncode == 1, done.stderr
     assert "✓ connect the official MCP client and list the tools" in done.stdout, done.stdout
     assert "import_notes, share_note" in done.stdout.split("✓ connect the official MCP client and list the tools")[1]

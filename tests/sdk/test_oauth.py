@@ -64,7 +64,7 @@ def test_a_token_spends_for_its_organization_and_dies_with_its_grant(port, url, 
             try:
                 customer.authorize("sessions")
             except (contextmcp_sdk.TokenNotFound, contextmcp_sdk.KeyRevoked):
-                # The second is said by the transaction that counts, before the process hears of it.
+                # The transaction that counts raises the second one until the process receives the invalidation.
                 return True
             return False
 

@@ -158,7 +158,7 @@ def test_only_what_succeeds_is_counted_and_messages_pass_unchanged(tmp_path, url
         assert sum(1 for each in answers if not each.get("isError")) == 46
         assert {each["structuredContent"]["code"] for each in answers if each.get("isError")} == {"quota_exceeded"}
         EntitlementsManager(organization).grant("pro", reason="an upgrade")
-        # The web server hears of it within a second.
+        # The web server receives the change within a second.
         until(lambda: server.code("one") is None)
     received = (tmp_path / "received").read_bytes()
     assert odd in received and b"exclusive" not in received and key.encode() not in received

@@ -37,7 +37,7 @@ def is_superuser() -> bool:
 def delete_rows() -> None:
     """Delete the rows of a test that committed. It needs a superuser.
 
-    Django's flush truncates all tables and creates permissions anew, which takes at least ten times as long.
+    Django's flush truncates all tables and creates the permissions again, which takes at least ten times as long.
     """
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL session_replication_role = replica")

@@ -136,7 +136,7 @@ requests = st.one_of(
 
 
 @dataclass
-class Standing:
+class CustomerState:
     """What a customer's key must not change: `used` never decreases, `left` never increases, everything else is constant."""
 
     used: dict[str, int]
@@ -152,7 +152,7 @@ class Stage:
     gate_port: int | None = None
     client: Client = field(default_factory=lambda: Client(raise_request_exception=False))
     statuses: dict[int, int] = field(default_factory=dict)
-    latest: Standing | None = None  # The state after the last request. Only requests change it, so it is the state before the next one.
+    latest: CustomerState | None = None  # The state after the last request and before the next one: only requests change it.
 
     def __post_init__(self) -> None:
         self.organization = OrganizationFactory(name="Acme", owner=UserFactory())
@@ -183,7 +183,7 @@ class Stage:
         self.key_row.refresh_from_db()
         return self.key_row.revoked_at is not None or self.key_row.expires_at is not None
 
-    def standing(self) -> Standing:
+    def state(self) -> CustomerState:
         entitlements = EntitlementsManager(self.organization).entitlements()
         rows = list(UsageCounter.objects.filter(organization=self.organization))
         used = {f"{row.feature} {row.period_start}": row.used for row in rows}
@@ -192,7 +192,7 @@ class Stage:
         }
         for level in UsageGauge.objects.filter(organization=self.organization):
             used[level.feature], remaining[level.feature] = level.value, -level.value
-        return Standing(used, remaining, UsageHold.objects.filter(state__in=["settled", "released"]).count(), self._fixed())
+        return CustomerState(used, remaining, UsageHold.objects.filter(state__in=["settled", "released"]).count(), self._fixed())
 
     def _fixed(self) -> dict[str, Any]:
         values = {
@@ -270,7 +270,7 @@ class Stage:
         return known.get(value, value) if isinstance(value, str) else value
 
 
-def gains(before: Standing, after: Standing) -> list[str]:
+def gains(before: CustomerState, after: CustomerState) -> list[str]:
     """Return a description of what the customer gained between two states."""
     descriptions = [
         f"used of {name} fell from {value} to {after.used.get(name)}"
@@ -290,9 +290,9 @@ def gains(before: Standing, after: Standing) -> list[str]:
 
 def attempt(stage: Stage, request: GeneratedRequest) -> list[str]:
     """Send one request and return what it gained."""
-    before = stage.latest or stage.standing()
+    before = stage.latest or stage.state()
     stage.send(request)
-    stage.latest = stage.standing()
+    stage.latest = stage.state()
     gained = gains(before, stage.latest)
     if stage.key_ends():
         stage.renew_key()

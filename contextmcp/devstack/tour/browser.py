@@ -9,7 +9,7 @@ from urllib.parse import urljoin
 
 import httpx
 
-from .report import PATIENCE
+from .report import TIMEOUT_SECONDS
 
 SKIPPED_INPUTS = frozenset({"submit", "button", "image", "reset"})
 
@@ -90,7 +90,7 @@ class Browser:
     """The cookies of one person and the current page."""
 
     def __init__(self) -> None:
-        self.client = httpx.Client(follow_redirects=True, timeout=PATIENCE)
+        self.client = httpx.Client(follow_redirects=True, timeout=TIMEOUT_SECONDS)
         self.page: httpx.Response | None = None
 
     def close(self) -> None:
@@ -151,7 +151,7 @@ class Api:
     def __init__(self, base: str, key: str = "") -> None:
         self.base = base
         self.key = key
-        self.client = httpx.Client(timeout=PATIENCE)
+        self.client = httpx.Client(timeout=TIMEOUT_SECONDS)
 
     def close(self) -> None:
         self.client.close()
@@ -169,7 +169,7 @@ class Api:
 
     def _request_with_retries(self, method: str, path: str, body: Any = None) -> httpx.Response:
         """Repeat the call while the response is 503 with `Retry-After`: a worker holds the customer's lock, and nothing was changed."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while True:
             answer = self.call(method, path, body)
             if answer.status_code != 503 or "retry-after" not in answer.headers or time.monotonic() >= deadline:

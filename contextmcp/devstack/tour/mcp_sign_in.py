@@ -14,7 +14,7 @@ from pydantic import AnyUrl
 
 from .context import Journey
 from .mcp_tools import CHARGED, text_of
-from .report import PATIENCE, Report, eventually, expect
+from .report import TIMEOUT_SECONDS, Report, eventually, expect
 
 # Where an installed client would wait for its user to return. The tour reads the address instead of opening it.
 CALLBACK = "http://localhost:7777/callback"
@@ -70,8 +70,8 @@ def sign_in(journey: Journey, report: Report) -> bool:
         metadata = OAuthClientMetadata(redirect_uris=[AnyUrl(CALLBACK)], client_name=CLIENT_NAME, token_endpoint_auth_method="none")
         browser = SignIn(journey)
         provider = OAuthClientProvider(url, metadata, storage, browser.open, browser.wait)
-        http = httpx2.AsyncClient(auth=provider, timeout=PATIENCE)
-        async with http, Client(streamable_http_client(url, http_client=http), read_timeout_seconds=PATIENCE) as client:
+        http = httpx2.AsyncClient(auth=provider, timeout=TIMEOUT_SECONDS)
+        async with http, Client(streamable_http_client(url, http_client=http), read_timeout_seconds=TIMEOUT_SECONDS) as client:
             tools = [tool.name for tool in (await client.list_tools()).tools]
             if journey.world.notes_port is None:
                 return ", ".join(tools)
@@ -91,7 +91,7 @@ def sign_in(journey: Journey, report: Report) -> bool:
         headers = {"Authorization": f"Bearer {storage.tokens.access_token}", "Accept": "application/json, text/event-stream"}
 
         def refused() -> httpx2.Response | None:
-            answer = httpx2.post(url, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers=headers, timeout=PATIENCE)
+            answer = httpx2.post(url, json={"jsonrpc": "2.0", "id": 1, "method": "ping"}, headers=headers, timeout=TIMEOUT_SECONDS)
             return answer if answer.status_code == 401 else None
 
         answer = eventually(refused, what="the token of the disconnected app is refused")

@@ -15,7 +15,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult, TextContent
 
 from .context import Journey
-from .report import PATIENCE, Report, eventually, expect
+from .report import TIMEOUT_SECONDS, Report, eventually, expect
 
 T = TypeVar("T")
 CONFIGURATION = re.compile(r'<code id="configuration">(.*?)</code>', re.DOTALL)
@@ -38,8 +38,8 @@ def connect(journey: Journey, use: Callable[[Client], Awaitable[T]]) -> T:
 
     async def main() -> T:
         server = journey.mcp_configuration
-        http = httpx2.AsyncClient(headers=server["headers"], timeout=httpx2.Timeout(PATIENCE))
-        async with http, Client(streamable_http_client(server["url"], http_client=http), read_timeout_seconds=PATIENCE) as client:
+        http = httpx2.AsyncClient(headers=server["headers"], timeout=httpx2.Timeout(TIMEOUT_SECONDS))
+        async with http, Client(streamable_http_client(server["url"], http_client=http), read_timeout_seconds=TIMEOUT_SECONDS) as client:
             return await use(client)
 
     return asyncio.run(main())

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 # Seconds to wait for another process. A machine under load is slow, but not broken.
-PATIENCE = int(os.environ.get("TOUR_PATIENCE_SECONDS", "120"))
+TIMEOUT_SECONDS = int(os.environ.get("TOUR_TIMEOUT_SECONDS", "120"))
 
 
 class Report:
@@ -51,12 +51,12 @@ def expect(condition: object, sentence: str) -> None:
 
 
 def eventually(probe: Callable[[], Any], *, what: str) -> Any:
-    """Return the first truthy result of `probe`. The elapsed time is printed; only `PATIENCE` limits it."""
-    deadline = time.monotonic() + PATIENCE
+    """Return the first truthy result of `probe`. The elapsed time is printed; only `TIMEOUT_SECONDS` limits it."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         answer = probe()
         if answer:
             return answer
         if time.monotonic() >= deadline:
-            raise AssertionError(f"timed out after {PATIENCE} s: {what}")
+            raise AssertionError(f"timed out after {TIMEOUT_SECONDS} s: {what}")
         time.sleep(0.05)

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 from .context import Journey
-from .report import PATIENCE, Report, expect
+from .report import TIMEOUT_SECONDS, Report, expect
 
 EVENTS = "/api/usage/events"
 
@@ -17,7 +17,7 @@ def report_usage(journey: Journey, report: Report) -> bool:
     def create() -> str:
         command = [sys.executable, "manage.py", "create_service_key", "Tour"]
         environment = {**os.environ, **journey.world.environment}
-        process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=True)
+        process = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=True)
         journey.service_key = process.stdout.strip()
         return f"{journey.service_key[:18]}... printed once by manage.py create_service_key"
 

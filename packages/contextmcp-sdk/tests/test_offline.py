@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from contextmcp_sdk import FeatureNotAvailable, PlanInactive, Pricing, PricingError, QuotaExceeded, RateLimited, load_pricing
 from contextmcp_sdk.entitlements_token import InvalidToken, UnknownKey, verify_token
 from contextmcp_sdk.stdio.local_limits import RateWindow, RemainingUnits
-from contextmcp_sdk.stdio.messages import Answer, Cancellation, LineRefusal, ToolCall, read_client_line, read_server_line
+from contextmcp_sdk.stdio.messages import Cancellation, LineRefusal, ServerResponse, ToolCall, read_client_line, read_server_line
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=timezone.utc)
 PRIVATE = Ed25519PrivateKey.generate()
@@ -140,9 +140,9 @@ def test_lines_of_clients_and_servers():
     ):  # fmt: skip
         with pytest.raises(LineRefusal):
             read_client_line(bad)
-    assert read_server_line(line(id=1, result={"_meta": {"u": 1}})) == Answer(1, "success", {"u": 1})
-    assert read_server_line(line(id=1, result={"isError": True})) == Answer(1, "tool_error", {})
-    assert read_server_line(line(id=1, result={"resultType": "input_required"})) == Answer(1, "input_required", {})
-    assert read_server_line(line(id=1, error={})) == Answer(1, "protocol_error", {})
+    assert read_server_line(line(id=1, result={"_meta": {"u": 1}})) == ServerResponse(1, "success", {"u": 1})
+    assert read_server_line(line(id=1, result={"isError": True})) == ServerResponse(1, "tool_error", {})
+    assert read_server_line(line(id=1, result={"resultType": "input_required"})) == ServerResponse(1, "input_required", {})
+    assert read_server_line(line(id=1, error={})) == ServerResponse(1, "protocol_error", {})
     for other in (b"", b"x", b"[1]", line(id=1, method="sampling/createMessage"), line(method="notifications/progress"), b"[" * 100_000):
         assert read_server_line(other) is None

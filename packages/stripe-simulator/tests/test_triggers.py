@@ -44,8 +44,8 @@ SUBSCRIBED: tuple[Step, ...] = (
 )
 ITEM: Step = ("item", "POST /v1/invoiceitems", {"amount": 2000, "currency": "usd", "customer": "<customer.id>"})
 INVOICE: Step = ("invoice", "POST /v1/invoices", {"customer": "<customer.id>", "pending_invoice_items_behavior": "include"})
-DRAFT: tuple[Step, ...] = (CUSTOMER, ITEM, INVOICE)
-FINALIZED: tuple[Step, ...] = (*DRAFT, ("done", "POST /v1/invoices/<invoice.id>/finalize", {}))
+DRAFT_INVOICE: tuple[Step, ...] = (CUSTOMER, ITEM, INVOICE)
+FINALIZED_INVOICE: tuple[Step, ...] = (*DRAFT_INVOICE, ("done", "POST /v1/invoices/<invoice.id>/finalize", {}))
 NOTE: Step = (
     "note",
     "POST /v1/credit_notes",
@@ -144,9 +144,9 @@ SCRIPTS: dict[str, tuple[Step, ...]] = {
     "coupon.created": (COUPON,),
     "coupon.deleted": (COUPON, ("gone", "DELETE /v1/coupons/<coupon.id>", {})),
     "coupon.updated": (COUPON, ("touched", "POST /v1/coupons/<coupon.id>", TOUCH)),
-    "credit_note.created": (*FINALIZED, NOTE),
-    "credit_note.updated": (*FINALIZED, NOTE, ("touched", "POST /v1/credit_notes/<note.id>", {**TOUCH, "memo": "scripted"})),
-    "credit_note.voided": (*FINALIZED, NOTE, ("void", "POST /v1/credit_notes/<note.id>/void", {})),
+    "credit_note.created": (*FINALIZED_INVOICE, NOTE),
+    "credit_note.updated": (*FINALIZED_INVOICE, NOTE, ("touched", "POST /v1/credit_notes/<note.id>", {**TOUCH, "memo": "scripted"})),
+    "credit_note.voided": (*FINALIZED_INVOICE, NOTE, ("void", "POST /v1/credit_notes/<note.id>/void", {})),
     "customer.created": (CUSTOMER,),
     "customer.deleted": (CUSTOMER, ("gone", "DELETE /v1/customers/<customer.id>", {})),
     "customer.discount.created": DISCOUNTED,
@@ -178,10 +178,10 @@ SCRIPTS: dict[str, tuple[Step, ...]] = {
     ),
     "customer.subscription.updated": (*SUBSCRIBED, ("touched", "POST /v1/subscriptions/<subscription.id>", TOUCH)),
     "customer.updated": (CUSTOMER, ("touched", "POST /v1/customers/<customer.id>", TOUCH)),
-    "invoice.created": DRAFT,
-    "invoice.deleted": (*DRAFT, ("gone", "DELETE /v1/invoices/<invoice.id>", {})),
-    "invoice.finalized": FINALIZED,
-    "invoice.marked_uncollectible": (*FINALIZED, ("bad", "POST /v1/invoices/<invoice.id>/mark_uncollectible", {})),
+    "invoice.created": DRAFT_INVOICE,
+    "invoice.deleted": (*DRAFT_INVOICE, ("gone", "DELETE /v1/invoices/<invoice.id>", {})),
+    "invoice.finalized": FINALIZED_INVOICE,
+    "invoice.marked_uncollectible": (*FINALIZED_INVOICE, ("bad", "POST /v1/invoices/<invoice.id>/mark_uncollectible", {})),
     "invoice.paid": attempted("pm_card_visa"),
     "invoice.payment_action_required": attempted("pm_card_threeDSecure2Required", refused=True),
     "invoice.payment_failed": attempted("pm_card_chargeCustomerFail", refused=True),
@@ -192,8 +192,8 @@ SCRIPTS: dict[str, tuple[Step, ...]] = {
         (*INVOICE[:2], {**INVOICE[2], "collection_method": "send_invoice", "days_until_due": 7}),
         ("sent", "POST /v1/invoices/<invoice.id>/send", {}),
     ),
-    "invoice.updated": (*DRAFT, ("touched", "POST /v1/invoices/<invoice.id>", TOUCH)),
-    "invoice.voided": (*FINALIZED, ("void", "POST /v1/invoices/<invoice.id>/void", {})),
+    "invoice.updated": (*DRAFT_INVOICE, ("touched", "POST /v1/invoices/<invoice.id>", TOUCH)),
+    "invoice.voided": (*FINALIZED_INVOICE, ("void", "POST /v1/invoices/<invoice.id>/void", {})),
     "invoice_payment.paid": attempted("pm_card_visa"),
     "invoiceitem.created": (CUSTOMER, ITEM),
     "invoiceitem.deleted": (CUSTOMER, ITEM, ("gone", "DELETE /v1/invoiceitems/<item.id>", {})),

@@ -10,15 +10,15 @@ from tests.soak import services
 from tests.soak.metrics import Figures
 from tests.soak.options import Options, say
 
-RACES = 6
+ROUNDS = 6
 ACTIONS = 30
 
 
 def run(options: Options) -> Figures:
     problems, killed, deliveries, dead, slowest = list[str](), 0, 0, 0, 0.0
-    races, actions = options.many(RACES), options.many(ACTIONS, minimum=6)
+    rounds, actions = options.many(ROUNDS), options.many(ACTIONS, minimum=6)
     with services.stripe() as world:
-        for number in range(races):
+        for number in range(rounds):
             rng = Random(f"{options.seed}:{number}")
             history = replay_orders.perform(world, [(0, rng.randrange(2**16)) for _ in range(actions)])
             chaos = Chaos(seed=number, copies=3, drop=0.2, shuffle=True, late=True)
@@ -36,9 +36,9 @@ def run(options: Options) -> Figures:
             if mismatches:
                 say("\n".join([*mismatches[:20], history.describe()]))
     figures = Figures()
-    figures.add("races", races)
+    figures.add("rounds", rounds)
     figures.add("deliveries", deliveries)
-    figures.at_least("workers killed", killed, races)
+    figures.at_least("workers killed", killed, rounds)
     figures.add("seconds until the queue was empty, at most", slowest)
     figures.at_most("dead letters", dead, 0)
     figures.none("differences to the run in order", problems)

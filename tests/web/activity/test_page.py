@@ -10,7 +10,7 @@ from tests.web.activity.rows import fill, insert_key
 
 pytestmark = pytest.mark.django_db
 # Of these, at most 12 read the timeline, two fill the filter's lists, and the others are those of all pages.
-MOST_QUERIES = 20
+MAX_QUERIES = 20
 
 
 def test_an_owner_reads_what_happened(acme, owner, sign_in):
@@ -25,7 +25,7 @@ def test_pages_of_a_long_history_keep_the_filter(acme, owner, sign_in):
     client = sign_in(owner)
     with CaptureQueriesContext(connection) as requested:
         page = client.get(reverse("activity"), {"kind": "key"})
-    assert len(requested) <= MOST_QUERIES, [each["sql"] for each in requested]
+    assert len(requested) <= MAX_QUERIES, [each["sql"] for each in requested]
     seen = []
     while True:
         seen += [entry.sentence for entry in page.context["page"].entries]
