@@ -74,6 +74,9 @@ class AsyncDriver:
             return PgPipeline(address, STATEMENTS, SESSION_SETTINGS)
 
         self._commits = CommitQueue(connect)
+        # For commands that no caller waits for. Opened on first use, which the gate never needs. The transactions of both queues take
+        # their locks in the order of `usage.store.sql`, as those of different processes do.
+        self._background_commits = CommitQueue(connect)
         self._reads = ReadQueue(connect)
         self._valkey = ValkeyClient(settings.REDIS_URL) if settings.REDIS_URL else None
         self._threads = ThreadPoolExecutor(DATABASE_THREADS, "gate-rows")
@@ -84,8 +87,11 @@ class AsyncDriver:
             spool.SPOOL.start(directory)
 
     def submit(self, command: Command) -> "asyncio.Future[CommandResult]":
-        """Return a future of the command's result. It raises `DatabaseUnreachable` if Postgres is unreachable."""
-        return self._commits.submit(command)
+        """Execute a command in the background, on a connection of its own, and return a future of its result.
+
+        The future raises `DatabaseUnreachable` if Postgres is unreachable.
+        """
+        return self._background_commits.submit(command)
 
     async def run(self, operation: Operation[T]) -> T:
         """Run an operation to its end. Return what it returns, and raise what it raises."""

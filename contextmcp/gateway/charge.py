@@ -98,8 +98,8 @@ class _Deferred(Struct, frozen=True):
 class Charges:
     """Reserves and settles for the calls of one process.
 
-    Settlements are collected for `SETTLEMENT_SECONDS` and share a transaction. No call waits for them. They take the same connection as
-    reservations: on another one they would lock the counters that a batch of reservations needs, and delay all of it.
+    Settlements are collected for `SETTLEMENT_SECONDS` and share a transaction on a connection of their own, so that no reservation waits
+    for them in a queue. A batch of reservations waits for them only if both need the same counter, for the rest of that transaction.
     """
 
     def __init__(self, driver: Driver) -> None:
@@ -265,7 +265,7 @@ class Charges:
 
 
 def _count_settlement(amount: int | None) -> None:
-    metrics.SETTLEMENTS.labels("released" if amount is None else "settled").inc()
+    metrics.count_settlement("released" if amount is None else "settled")
 
 
 def _charged_amount(reservation: Reservation, answer: Answer | None, *, cancelled: bool) -> int | None:

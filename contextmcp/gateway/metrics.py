@@ -12,6 +12,7 @@ STREAMS = Gauge("mcp_open_streams", "Event streams that are open.", multiprocess
 # Looking up a metric by its labels takes longer than counting.
 _requests = cache(REQUESTS.labels)
 _seconds = cache(SECONDS.labels)
+_settlements = cache(SETTLEMENTS.labels)
 _METHODS = frozenset({"POST", "GET", "DELETE"})
 
 
@@ -20,3 +21,8 @@ def observe(method: str, outcome: str, seconds: float) -> None:
     method = method if method in _METHODS else "other"
     _requests(method, outcome).inc()
     _seconds(method).observe(seconds)
+
+
+def count_settlement(outcome: str) -> None:
+    """Count a reservation that was `settled` or `released`."""
+    _settlements(outcome).inc()

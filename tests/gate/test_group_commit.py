@@ -3,10 +3,20 @@
 import asyncio
 from types import SimpleNamespace
 
+import psycopg
 import pytest
+from django.db import connection
+from msgspec.structs import replace
 
-from contextmcp.gate import group_commit
+from contextmcp.gate import driver, group_commit
 from contextmcp.gate.group_commit import BatchQueue
+from contextmcp.gate.pg_pipeline import PgPipeline
+from tests.factories.accounts import OrganizationFactory, Person, UserFactory
+from usage.authorize.requests import Request
+from usage.decision.results import HoldSettled
+from usage.operations import holds
+from usage.operations.caller import UsageCaller
+from usage.types import Item
 
 FOREVER = 1_000
 
@@ -82,5 +92,40 @@ def test_disconnected_clients_are_not_awaited(gathering):
         batches = Sizes()
         await asyncio.gather(*(ask_on(batches, name, 1 if name else 5) for name in range(8)))
         assert batches.sizes == [8, 1, 1, 1, 1]
+
+    asyncio.run(main())
+
+
+def new_caller():
+    organization = OrganizationFactory(owner=UserFactory())
+    return UsageCaller.of_caller(Person(organization.memberships.get()).caller)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_reservation_does_not_wait_for_settlements(monkeypatch):
+    settled, other = new_caller(), new_caller()
+    request = Request([Item("sessions")], hold_seconds=900)
+    pipes = []
+
+    def connect(address, statements, settings):
+        # Without the settings, whose time limit for locks would end the settlement on a slow machine.
+        pipes.append(PgPipeline(address, statements))
+        return pipes[-1]
+
+    monkeypatch.setattr(driver, "PgPipeline", connect)
+
+    async def main():
+        queues = driver.AsyncDriver()
+        try:
+            release = (await queues.run(holds.hold(settled, request))).release
+            with psycopg.connect(**connection.get_connection_params()) as holder:
+                holder.execute("SELECT 1 FROM usage_counters WHERE organization_id = %s FOR UPDATE", [settled.organization_id])
+                settlement = queues.submit(replace(release, amount=1))
+                assert (await queues.run(holds.hold(other, request))).release is not None
+                assert not settlement.done()
+            assert isinstance(await settlement, HoldSettled)
+        finally:
+            for pipe in pipes:
+                pipe.close()
 
     asyncio.run(main())
