@@ -15,7 +15,7 @@ from tests.factories.accounts import OrganizationFactory, Person, UserFactory
 from usage.authorize.requests import Request
 from usage.decision.results import HoldSettled
 from usage.operations import holds
-from usage.operations.caller import UsageCaller
+from usage.operations.caller import UsageCaller, read_entitlements
 from usage.types import Item
 
 FOREVER = 1_000
@@ -98,7 +98,10 @@ def test_disconnected_clients_are_not_awaited(gathering):
 
 def new_caller():
     organization = OrganizationFactory(owner=UserFactory())
-    return UsageCaller.of_caller(Person(organization.memberships.get()).caller)
+    caller = UsageCaller.of_caller(Person(organization.memberships.get()).caller)
+    # Caches the entitlements. Otherwise a thread reads them on a connection that stays open.
+    read_entitlements(caller)
+    return caller
 
 
 @pytest.mark.django_db(transaction=True)
