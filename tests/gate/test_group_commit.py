@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from msgspec.structs import replace
 
 from contextmcp.gate import driver, group_commit
@@ -15,7 +15,7 @@ from tests.factories.accounts import OrganizationFactory, Person, UserFactory
 from usage.authorize.requests import Request
 from usage.decision.results import HoldSettled
 from usage.operations import holds
-from usage.operations.caller import UsageCaller, read_entitlements
+from usage.operations.caller import UsageCaller
 from usage.types import Item
 
 FOREVER = 1_000
@@ -98,10 +98,7 @@ def test_disconnected_clients_are_not_awaited(gathering):
 
 def new_caller():
     organization = OrganizationFactory(owner=UserFactory())
-    caller = UsageCaller.of_caller(Person(organization.memberships.get()).caller)
-    # Caches the entitlements. Otherwise a thread reads them on a connection that stays open.
-    read_entitlements(caller)
-    return caller
+    return UsageCaller.of_caller(Person(organization.memberships.get()).caller)
 
 
 @pytest.mark.django_db(transaction=True)
@@ -116,6 +113,7 @@ def test_a_reservation_does_not_wait_for_settlements(monkeypatch):
         return pipes[-1]
 
     monkeypatch.setattr(driver, "PgPipeline", connect)
+    monkeypatch.setattr(driver, "DATABASE_THREADS", 1)
 
     async def main():
         queues = driver.AsyncDriver()
@@ -130,5 +128,6 @@ def test_a_reservation_does_not_wait_for_settlements(monkeypatch):
         finally:
             for pipe in pipes:
                 pipe.close()
+            queues._threads.submit(connections.close_all).result()
 
     asyncio.run(main())
