@@ -10,7 +10,7 @@ class BillingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from billing import admin_alerts, admin_plan_moves, checks, metrics, receivers  # noqa: F401, PLC0415 - models exist only now
+        from billing import admin_alerts, admin_plan_moves, checks, metrics, receivers  # noqa: F401, PLC0415 - models can be imported once the apps are loaded
         from billing.stripe import djstripe_patches  # noqa: PLC0415
         from billing.stripe.gateway.client import configure  # noqa: PLC0415
         from billing.stripe.mirror import admin  # noqa: PLC0415

@@ -8,7 +8,7 @@ from django.core.wsgi import get_wsgi_application  # noqa: E402 - needs the sett
 
 _django = get_wsgi_application()
 
-from billing.checks import check_named_prices  # noqa: E402 - apps exist only now
+from billing.checks import check_named_prices  # noqa: E402 - can be imported once the apps are loaded
 from billing.inbound.wsgi_shortcut import short_circuit_webhooks  # noqa: E402
 
 for message in check_named_prices():

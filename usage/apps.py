@@ -8,7 +8,7 @@ class UsageConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from . import checks, metrics  # noqa: F401, PLC0415 - they import models, which exist only now
+        from . import checks, metrics  # noqa: F401, PLC0415 - models can be imported once the apps are loaded
 
         pg_binary.register()
         metrics.register()

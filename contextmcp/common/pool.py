@@ -54,7 +54,7 @@ class Pool:
         except BaseException:
             self._free.release()
             raise
-        setattr(connection, "_pool", self)  # noqa: B010 - Django gives it back there; psycopg's own type is its pool's
+        setattr(connection, "_pool", self)  # noqa: B010 - Django returns the connection to this attribute; psycopg types it as its own pool
         IN_USE.inc()
         return connection
 

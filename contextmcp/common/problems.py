@@ -83,7 +83,7 @@ def handle(exception: Exception, context: dict[str, Any]) -> Response | None:
     return answer
 
 
-def translate(exception: Exception) -> errors.DomainError | None:  # noqa: PLR0911 - one line a kind
+def translate(exception: Exception) -> errors.DomainError | None:  # noqa: PLR0911 - one return per kind
     """Return the domain error that corresponds to an exception of DRF, Django or psycopg, or None if there is none."""
     match exception:
         case errors.DomainError():

@@ -107,7 +107,7 @@ def fingerprint(settings: str) -> str:
 
 def forget_keys(url: str, prefix: str) -> None:
     """Delete the keys of one run from a cache that is shared with others."""
-    import redis  # noqa: PLC0415 - as dear as all else that a start imports, and seldom needed
+    import redis  # noqa: PLC0415 - takes as long as all other imports of a start together, and is rarely needed
 
     with suppress(redis.RedisError), redis.Redis.from_url(url, socket_timeout=5) as client:
         keys = list(client.scan_iter(match=f"*{prefix}*", count=1000))

@@ -86,7 +86,7 @@ class Supervisor:
             stderr=subprocess.STDOUT,
             # It has its own process group, so that the supervisor passes Ctrl-C on in order and can end the descendants too.
             start_new_session=True,
-            preexec_fn=processes.die_with_parent,  # noqa: PLW1509  (there is one thread)
+            preexec_fn=processes.die_with_parent,  # noqa: PLW1509 - there is one thread
         )
         child = Child(name, process, self.logs / f"{name}.log", task, shown)
         child.log.write_bytes(b"")

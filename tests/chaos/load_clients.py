@@ -24,7 +24,7 @@ class Call:
 
 
 @dataclass
-class Crowd:
+class LoadClients:
     """The responses by name, the number of repeats, and responses that no client may get."""
 
     answers: dict[str | None, list[tuple[int, Any]]] = field(default_factory=dict)
@@ -45,7 +45,7 @@ def ask(
     clients: int,
     timeout: float,
     on_answer: Callable[[int], None] = lambda number: None,
-) -> Crowd:
+) -> LoadClients:
     """Send all `calls` by this many clients, which start together. `on_answer` is called with every response, in the event loop."""
     expected = list(calls)
     # Read here, because the event loop must not wait for the database.
@@ -59,8 +59,8 @@ def _head(path: str, key: str) -> str:
 
 async def _ask(
     ports: list[int], heads: dict[str, str], calls: list[Call], clients: int, timeout: float, on_answer: Callable[[int], None]
-) -> Crowd:
-    crowd, waiting, gun = Crowd(), iter(calls), asyncio.Event()
+) -> LoadClients:
+    crowd, waiting, gun = LoadClients(), iter(calls), asyncio.Event()
     until = time.monotonic() + timeout
 
     async def client(number: int) -> None:
@@ -99,7 +99,7 @@ class _Line:
             self.streams[1].close()
         self.streams = None
 
-    async def answered(self, call: Call, until: float, crowd: Crowd) -> tuple[int, Any]:
+    async def answered(self, call: Call, until: float, crowd: LoadClients) -> tuple[int, Any]:
         while time.monotonic() < until:
             try:
                 async with asyncio.timeout(15):

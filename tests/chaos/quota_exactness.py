@@ -12,7 +12,7 @@ from django.conf import settings
 from accounts.models import Organization
 from contextmcp.devstack.databases import forget_keys
 from tests.chaos import load_clients
-from tests.chaos.load_clients import Call, Crowd
+from tests.chaos.load_clients import Call, LoadClients
 from tests.factories.accounts import OrganizationFactory, Person, UserFactory
 from tests.factories.usage import UsageCounterFactory, subscribe
 from tests.support.gates import GateProcess, WebProcess
@@ -101,7 +101,7 @@ def run(remaining: int, *, calls: int, repeats: int, clients: int, gates: int = 
     return result
 
 
-def _check_outcome(result: Exact, message: Crowd, organization: Organization) -> None:
+def _check_outcome(result: Exact, message: LoadClients, organization: Organization) -> None:
     granted = message.granted()
     result.admitted = len(granted)
     result.failures += message.odd

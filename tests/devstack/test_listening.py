@@ -17,7 +17,7 @@ pytestmark = pytest.mark.chaos
 
 
 def test_workers_use_the_resilient_connector() -> None:
-    assert type(app.connector.get_worker_connector()) is ResilientListener  # type: ignore[attr-defined]
+    assert type(app.connector.get_worker_connector()) is ResilientListener
 
 
 def test_a_worker_listens_again_after_an_outage(home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

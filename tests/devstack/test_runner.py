@@ -121,7 +121,7 @@ def test_two_homes_can_serve_at_the_same_time(home: Path, python: Python) -> Non
     for process in (one, other):
         process.terminate()
         assert process.wait(20) == 0
-    other.stdout.close()  # type: ignore[union-attr]
+    other.stdout.close()
     assert belonging_to(home) == []
 
 

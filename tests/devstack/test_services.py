@@ -129,7 +129,7 @@ def test_a_reused_process_id_is_detected(home: Path) -> None:
     with services.running(home):
         pass
     account = {"user": postgres_module.UNPRIVILEGED, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
-    stranger = subprocess.Popen(["sleep", "60"], cwd="/", **account)  # type: ignore[call-overload]
+    stranger = subprocess.Popen(["sleep", "60"], cwd="/", **account)
     try:
         server = Postgres(home)
         (server.data / "postmaster.pid").write_text(f"{stranger.pid}\n{server.data}\n1\n0\n\n\n\nready\n")

@@ -177,7 +177,7 @@ def test_changes_by_a_service_key_are_audited(api, owner, acme):
 def test_the_gate_limits_corrections_and_credits(acme, owner):
     name = {"organizationId": str(acme.pk)}
     UsageGaugeFactory(organization=acme, value=1)
-    owner.key  # noqa: B018 - made before the server asks
+    owner.key  # noqa: B018 - creates the key before the server runs
     with gate_process() as gate:
         http = Http(gate.port)
         assert http.post(EVENTS, correction(-5, **name), key=service_key())[2]["results"] == [{"status": "accepted", "applied": 0}]

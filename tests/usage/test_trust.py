@@ -129,7 +129,7 @@ def test_check_and_current_do_not_count_expired_holds(acme):
 @pytest.mark.django_db(transaction=True)
 def test_the_gate_has_the_same_trust_boundary(acme):
     organization, key = str(acme.organization.pk), service_key()
-    acme.key  # noqa: B018 - made before the server asks
+    acme.key  # noqa: B018 - creates the key before the server runs
     with gate_process() as gate:
         http = Http(gate.port)
         for method, path, body in RESTATING:

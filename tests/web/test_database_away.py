@@ -34,7 +34,7 @@ def browser(acme):
 
 @pytest.fixture
 def away(acme, browser):
-    acme.key  # noqa: B018 - made while it can be
+    acme.key  # noqa: B018 - creates the key while the database is available
     service_key()
     doors(open_=False)
     yield

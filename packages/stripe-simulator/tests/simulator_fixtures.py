@@ -21,10 +21,10 @@ class StripeApi:
         params = {"product": product.id, "currency": "usd", "recurring": recurring, **more}
         if amount is not None:
             params["unit_amount"] = amount
-        return self.v1.prices.create(params)  # type: ignore[arg-type]
+        return self.v1.prices.create(params)
 
     def meter(self, formula: str = "sum", name: str = "sessions") -> stripe.billing.Meter:
-        return self.v1.billing.meters.create({"display_name": name, "event_name": name, "default_aggregation": {"formula": formula}})  # type: ignore[typeddict-item]
+        return self.v1.billing.meters.create({"display_name": name, "event_name": name, "default_aggregation": {"formula": formula}})
 
     def customer(self, card: str | None = "pm_card_visa", *, at: int = START, **more: Any) -> stripe.Customer:
         """A customer on a test clock, with a card."""
@@ -40,7 +40,7 @@ class StripeApi:
         return method.id
 
     def subscribe(self, customer: stripe.Customer, *prices: str, **more: Any) -> stripe.Subscription:
-        return self.v1.subscriptions.create({"customer": customer.id, "items": [{"price": price} for price in prices], **more})  # type: ignore[typeddict-item]
+        return self.v1.subscriptions.create({"customer": customer.id, "items": [{"price": price} for price in prices], **more})
 
     def advance(self, owner: stripe.Customer, to: int) -> None:
         clock = str(owner.test_clock)
@@ -71,7 +71,7 @@ class StripeApi:
     def checkout(self, price: str, **more: Any) -> stripe.checkout.Session:
         line: dict[str, Any] = {"price": price, "quantity": 1}
         params = {"mode": "subscription", "line_items": [line], "success_url": "http://stripe_api.test/done?session={CHECKOUT_SESSION_ID}"}
-        return self.v1.checkout.sessions.create({**params, "cancel_url": "http://stripe_api.test/plans", **more})  # type: ignore[typeddict-item]
+        return self.v1.checkout.sessions.create({**params, "cancel_url": "http://stripe_api.test/plans", **more})
 
 
 def post(url: str, **fields: str) -> requests.Response:

@@ -16,7 +16,7 @@ def half(stripe_api: StripeApi, customer: stripe.Customer, subscription: stripe.
 
 def swap(stripe_api: StripeApi, subscription: str, price: str, **more: Any) -> stripe.Subscription:
     item = stripe_api.v1.subscriptions.retrieve(subscription)["items"].data[0]
-    return stripe_api.v1.subscriptions.update(subscription, {"items": [{"id": item.id, "price": price}], **more})  # type: ignore[typeddict-item]
+    return stripe_api.v1.subscriptions.update(subscription, {"items": [{"id": item.id, "price": price}], **more})
 
 
 def preview(stripe_api: StripeApi, subscription: str, price: str, **more: Any) -> stripe.Invoice:

@@ -164,7 +164,7 @@ def test_cancel_at_uses_the_earliest_or_latest_period_end(stripe_api: StripeApi)
     for requested, place in (({"cancel_at_period_end": True}, 1), ({"cancel_at": "max_period_end"}, 0)):
         customer = stripe_api.customer()
         subscription = stripe_api.subscribe(customer, yearly, monthly)
-        going = stripe_api.v1.subscriptions.update(subscription.id, requested)  # type: ignore[arg-type]
+        going = stripe_api.v1.subscriptions.update(subscription.id, requested)
         assert going.cancel_at == subscription["items"].data[place].current_period_end
 
 
@@ -222,7 +222,7 @@ def test_deleting_a_customer_cancels_its_subscriptions(stripe_api: StripeApi) ->
 def test_paused_collection_charges_nothing(stripe_api: StripeApi, behavior: str, status: str) -> None:
     customer = stripe_api.customer()
     subscription = stripe_api.subscribe(customer, stripe_api.price().id)
-    stripe_api.v1.subscriptions.update(subscription.id, {"pause_collection": {"behavior": behavior}})  # type: ignore[typeddict-item]
+    stripe_api.v1.subscriptions.update(subscription.id, {"pause_collection": {"behavior": behavior}})
     assert stripe_api.renew(customer, subscription.id).status == status
     assert stripe_api.v1.subscriptions.retrieve(subscription.id).status == "active"
 
@@ -231,9 +231,9 @@ def test_paused_collection_charges_nothing(stripe_api: StripeApi, behavior: str,
 def test_an_upgrade_while_collection_is_paused_is_not_charged(stripe_api: StripeApi, behavior: str, status: str) -> None:
     customer = stripe_api.customer()
     subscription = stripe_api.subscribe(customer, stripe_api.price().id)
-    stripe_api.v1.subscriptions.update(subscription.id, {"pause_collection": {"behavior": behavior}})  # type: ignore[typeddict-item]
+    stripe_api.v1.subscriptions.update(subscription.id, {"pause_collection": {"behavior": behavior}})
     item = {"id": subscription["items"].data[0].id, "price": stripe_api.price(3000).id}
-    stripe_api.v1.subscriptions.update(subscription.id, {"items": [item], "proration_behavior": "always_invoice"})  # type: ignore[typeddict-item]
+    stripe_api.v1.subscriptions.update(subscription.id, {"items": [item], "proration_behavior": "always_invoice"})
     assert stripe_api.latest(subscription.id).status == status
 
 
@@ -241,7 +241,7 @@ def test_drafts_of_a_pause_remain_drafts_afterwards(stripe_api: StripeApi) -> No
     customer = stripe_api.customer()
     subscription = stripe_api.subscribe(customer, stripe_api.price().id)
     pause = {"behavior": "keep_as_draft", "resumes_at": stripe_api.end_of(subscription.id) + DAY}
-    stripe_api.v1.subscriptions.update(subscription.id, {"pause_collection": pause})  # type: ignore[typeddict-item]
+    stripe_api.v1.subscriptions.update(subscription.id, {"pause_collection": pause})
     draft = stripe_api.renew(customer, subscription.id)
     stripe_api.advance(customer, draft.created + 3 * DAY)
     assert stripe_api.v1.subscriptions.retrieve(subscription.id).pause_collection is None
@@ -252,7 +252,7 @@ def test_collection_resumes_at_its_date(stripe_api: StripeApi) -> None:
     customer = stripe_api.customer()
     subscription = stripe_api.subscribe(customer, stripe_api.price().id)
     pause = {"behavior": "void", "resumes_at": START + 10 * DAY}
-    stripe_api.v1.subscriptions.update(subscription.id, {"pause_collection": pause})  # type: ignore[typeddict-item]
+    stripe_api.v1.subscriptions.update(subscription.id, {"pause_collection": pause})
     assert stripe_api.renew(customer, subscription.id).status == "paid"
 
 

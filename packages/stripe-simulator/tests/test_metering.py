@@ -9,7 +9,7 @@ DAY = 86_400
 
 def use(stripe_api: StripeApi, customer: str, value: int, identifier: str, at: int | None = None) -> None:
     event = {"event_name": "sessions", "payload": {"stripe_customer_id": customer, "value": str(value)}, "identifier": identifier}
-    stripe_api.v1.billing.meter_events.create({**event, **({"timestamp": at} if at else {})})  # type: ignore[typeddict-item]
+    stripe_api.v1.billing.meter_events.create({**event, **({"timestamp": at} if at else {})})
 
 
 def test_usage_is_billed_on_the_renewal(stripe_api: StripeApi) -> None:
@@ -28,7 +28,7 @@ def test_usage_is_billed_on_the_renewal(stripe_api: StripeApi) -> None:
     ).data
     assert [each.aggregated_value for each in summary] == [123]
     days = {"customer": customer.id, "start_time": START, "end_time": end, "value_grouping_window": "day"}
-    by_day = stripe_api.v1.billing.meters.event_summaries.list(meter.id, days).data  # type: ignore[arg-type]
+    by_day = stripe_api.v1.billing.meters.event_summaries.list(meter.id, days).data
     assert [each.aggregated_value for each in by_day] == [100, 23]
     invoice = stripe_api.renew(customer, subscription.id)
     assert amounts(invoice) == [900, 246]
@@ -92,7 +92,7 @@ def test_an_identifier_counts_once_and_can_be_canceled(stripe_api: StripeApi) ->
         use(stripe_api, customer.id, 5, "same")
     stripe_api.v1.billing.meter_event_adjustments.create({"event_name": "sessions", "type": "cancel", "cancel": {"identifier": "same"}})
     window = {"customer": customer.id, "start_time": START, "end_time": START + DAY}
-    assert [each.aggregated_value for each in stripe_api.v1.billing.meters.event_summaries.list(meter.id, window).data] == [0]  # type: ignore[arg-type]
+    assert [each.aggregated_value for each in stripe_api.v1.billing.meters.event_summaries.list(meter.id, window).data] == [0]
 
 
 def test_events_too_old_too_new_or_without_customer_are_refused(stripe_api: StripeApi) -> None:
@@ -115,9 +115,9 @@ def test_the_event_stream_has_its_own_host(stripe_api: StripeApi, client: stripe
     client.v2.billing.meter_events.create({"event_name": "sessions", "payload": payload, "timestamp": "2026-01-01T00:00:00Z"})
     streaming = stripe.StripeClient(session.authentication_token, base_addresses=client._requestor._options.base_addresses or {})
     event = {"event_name": "sessions", "payload": payload, "timestamp": "2026-01-01T00:00:00Z"}
-    streaming.v2.billing.meter_event_stream.create({"events": [event, event]})  # type: ignore[typeddict-item]
+    streaming.v2.billing.meter_event_stream.create({"events": [event, event]})
     window = {"customer": customer.id, "start_time": START, "end_time": START + DAY}
-    assert [each.aggregated_value for each in stripe_api.v1.billing.meters.event_summaries.list(meter.id, window).data] == [21]  # type: ignore[arg-type]
+    assert [each.aggregated_value for each in stripe_api.v1.billing.meters.event_summaries.list(meter.id, window).data] == [21]
 
 
 def test_usage_reported_during_the_draft_is_on_the_invoice(stripe_api: StripeApi) -> None:

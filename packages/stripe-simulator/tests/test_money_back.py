@@ -16,7 +16,7 @@ from stripe_simulator.testing import Running
     ],
 )
 def test_a_coupon_applies_for_its_duration(stripe_api: StripeApi, duration: dict[str, object], totals: list[int]) -> None:
-    coupon = stripe_api.v1.coupons.create({"percent_off": 25, **duration})  # type: ignore[typeddict-item]
+    coupon = stripe_api.v1.coupons.create({"percent_off": 25, **duration})
     customer = stripe_api.customer()
     subscription = stripe_api.subscribe(customer, stripe_api.price(1000).id, discounts=[{"coupon": coupon.id}])
     observed = [stripe_api.latest(subscription.id).total] + [stripe_api.renew(customer, subscription.id).total for _ in range(2)]

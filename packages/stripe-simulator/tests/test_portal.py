@@ -9,7 +9,7 @@ from simulator_fixtures import StripeApi, post
 def portal(stripe_api: StripeApi, customer: str, **features: Any) -> str:
     chosen: Any = {}
     if features:
-        chosen["configuration"] = stripe_api.v1.billing_portal.configurations.create({"features": features}).id  # type: ignore[typeddict-item]
+        chosen["configuration"] = stripe_api.v1.billing_portal.configurations.create({"features": features}).id
     return stripe_api.v1.billing_portal.sessions.create(
         {"customer": customer, "return_url": "http://stripe_api.test/account", **chosen}
     ).url

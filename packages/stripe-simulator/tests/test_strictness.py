@@ -161,7 +161,7 @@ class TestSubscriptions:
         subscription = stripe_api.subscribe(customer, stripe_api.price(1000).id, collection_method="send_invoice", days_until_due=14)
         item = subscription["items"].data[0].id
         change = {"items": [{"id": item, "price": stripe_api.price(3000).id}], "proration_behavior": "always_invoice"}
-        changed = stripe_api.v1.subscriptions.update(subscription.id, change)  # type: ignore[arg-type]
+        changed = stripe_api.v1.subscriptions.update(subscription.id, change)
         invoice = stripe_api.latest(subscription.id)
         assert (changed.status, invoice.status, invoice.amount_due) == ("active", "open", 2000)
         assert "invoice.sent" in stripe_api.event_types()
@@ -211,7 +211,7 @@ class TestDebits:
     def session(self, stripe_api: StripeApi, mode: str) -> stripe.checkout.Session:
         recurring: dict[str, Any] = {"recurring": {"interval": "month"}} if mode == "subscription" else {}
         product = stripe_api.v1.products.create({"name": "Pro"}).id
-        price = stripe_api.v1.prices.create({"product": product, "currency": "eur", "unit_amount": 1500, **recurring})  # type: ignore[typeddict-item]
+        price = stripe_api.v1.prices.create({"product": product, "currency": "eur", "unit_amount": 1500, **recurring})
         customer = stripe_api.v1.customers.create({"email": "ann@example.com"})
         types = ["sepa_debit"]
         return stripe_api.checkout(price.id, mode=mode, customer=customer.id, payment_method_types=types)

@@ -60,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
         lines += [f"{name}: {value}" for name, value in answer.headers.items()]
         self.wfile.write("\r\n".join([*lines, "", ""]).encode() + answer.body)
 
-    do_GET = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815  (the names http.server calls)
+    do_GET = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815 - http.server calls these names
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug(format, *args)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stripe_simulator import debit_settlement, jobs  # noqa: F401 (settling registers a job)
+from stripe_simulator import debit_settlement, jobs  # noqa: F401 - importing the module registers its job
 from stripe_simulator.errors import Refusal
 from stripe_simulator.routes import check
 from stripe_simulator.store import Store
