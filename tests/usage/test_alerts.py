@@ -15,7 +15,7 @@ from tests.factories.accounts import MembershipFactory
 from tests.factories.usage import UsageCounterFactory, UsageGaugeFactory, subscribe
 from tests.support.stripe import jobs, run
 from usage import tasks
-from usage.alerts import queries, selectors, thresholds
+from usage.alerts import queries, selectors
 from usage.alerts.evaluate import evaluate_alerts
 from usage.models import NO_PERIOD, AlertCheckpoint, OverageSetting, UsageAlert, UsageCounter, UsageSummary, WebhookDelivery
 from usage.tracker import UsageTracker
@@ -42,35 +42,6 @@ def letters():
         run(name, **args)
     matches, mail.outbox[:] = list(mail.outbox), []
     return matches
-
-
-@pytest.mark.parametrize(
-    ("used", "limit", "expected"),
-    [
-        (0, 0, None),
-        (1, 0, None),
-        (9, None, None),
-        (-3, 10, None),
-        (24, 50, None),
-        (25, 50, 50),
-        (39, 50, 50),
-        (40, 50, 80),
-        (49, 50, 80),
-        (50, 50, 100),
-        (70, 50, 100),
-        (1, 3, None),
-        (2, 3, 50),
-    ],
-)
-def test_when_a_threshold_is_reached(used, limit, expected):
-    assert thresholds.threshold(used, limit) == expected
-
-
-def test_when_an_hour_is_a_spike():
-    assert thresholds.Baseline(23, 2300, 100).spike_threshold is None
-    assert thresholds.Baseline(24, 2400, 100).spike_threshold == 400
-    assert thresholds.Baseline(24, 2400, 900).spike_threshold == 900
-    assert thresholds.Baseline(24, 24, 1).spike_threshold == 19
 
 
 def test_each_threshold_sends_one_alert(acme):
