@@ -4,9 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from billing import customers
-from billing.manager import BillingManager
-from billing.models import Invoice, PlanPrice, SubscriptionState
+from billing.models import Invoice, SubscriptionState
 from entitlements.manager import EntitlementsManager
 from tests.support.api import problem
 from usage.tracker import UsageTracker
@@ -16,10 +14,6 @@ ENTERPRISE = {"planTier": "enterprise", "interval": "month"}
 PRO = {"planTier": "pro", "interval": "month"}
 
 
-def price(plan="pro", interval="month") -> str:
-    return PlanPrice.objects.get(plan_version__plan=plan, interval=interval, current=True).stripe_price_id
-
-
 def plan_of(organization) -> str:
     return EntitlementsManager(organization).entitlements().plan
 
@@ -27,30 +21,6 @@ def plan_of(organization) -> str:
 @pytest.fixture
 def world(stripe_world):
     return stripe_world
-
-
-@pytest.fixture
-def customer(world, acme) -> str:
-    result = customers.ensure_customer(acme, None).stripe_customer_id
-    world.card(result)
-    return result
-
-
-@pytest.fixture
-def clock(world, customer) -> str:
-    return world.attach_test_clock(customer)
-
-
-@pytest.fixture
-def subscribed(world, customer, clock):
-    """`subscribed("pro", "month")` returns a paid subscription on a test clock."""
-
-    def buy(plan="pro", interval="month", **more):
-        subscription = world.subscribe(customer, price(plan, interval), **more)
-        world.deliver()
-        return subscription
-
-    return buy
 
 
 class TestUpgrade:
@@ -286,44 +256,3 @@ def test_invalid_plan_changes(world, api, owner, subscribed, path, body):
 def test_the_current_plan_is_no_change(world, api, owner, subscribed):
     subscribed()
     assert problem(api.post("/api/billing/preview-change", PRO, by=owner)) == (409, "nothing_to_change")
-
-
-class TestInvoices:
-    PATH = "/api/billing/invoices"
-
-    def test_invoices_are_paginated_newest_first(self, world, api, owner, admin, member, stranger, subscribed, clock):
-        subscribed()
-        world.advance(clock, days=31.2)
-        world.deliver()
-        page = api.get(f"{self.PATH}?limit=1", by=owner).json()
-        assert len(page["data"]) == 1
-        bill = page["data"][0]
-        assert (bill["status"], bill["total"], bill["formattedTotal"], bill["currency"]) == ("paid", 900, "$9.00", "usd")
-        assert bill["lines"][0]["amount"] == 900
-        assert bill["pdfUrl"].startswith(world.url)
-        older = api.get(f"{self.PATH}?limit=1&cursor={page['nextCursor']}", by=owner).json()
-        assert older["data"][0]["createdAt"] < bill["createdAt"]
-        assert older["nextCursor"] is None
-        assert api.get(self.PATH, by=admin).status_code == 200
-        assert api.get(self.PATH, by=stranger).json()["data"] == []
-        assert problem(api.get(self.PATH, by=member))[0] == 403
-        assert problem(api.get(self.PATH)) == (401, "credentials_missing")
-        assert problem(api.get(f"{self.PATH}?cursor=nonsense", by=owner))[0] in (404, 422)
-
-    def test_recurring_discount_is_described_in_full(self, world, api, owner, subscribed, clock):
-        coupon = world.sdk.coupons.create({"percent_off": 50, "duration": "forever", "name": "Half off"})
-        code = world.sdk.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}, "code": "HALF"})
-        subscribed(discounts=[{"promotion_code": code.id}])
-        (result,) = api.get("/api/billing/subscription", by=owner).json()["discounts"]
-        assert (result["coupon"], result["name"], result["code"]) == (coupon.id, "Half off", "HALF")
-        assert (result["percentOff"], result["amountOff"], result["duration"]) == (50, None, "forever")
-
-    def test_coupons_codes_and_their_ends_are_shown(self, world, acme, subscribed, clock):
-        coupon = world.sdk.coupons.create({"percent_off": 50, "duration": "once"})
-        subscribed(discounts=[{"coupon": coupon.id}])
-        first = Invoice.objects.get()
-        assert (first.subtotal, first.discount, first.total) == (900, 450, 450)
-        assert BillingManager(acme).subscription().discounts == ()  # The coupon was for one invoice, which is paid.
-        world.advance(clock, days=31.2)
-        world.deliver()
-        assert Invoice.objects.order_by("-created_at").first().total == 900
