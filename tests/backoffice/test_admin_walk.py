@@ -112,7 +112,7 @@ def test_every_page_requires_its_permission(who, owner, member, monkeypatch):
         added = client.get(reverse(f"{name}_add"))
         assert added.status_code in {200, 302, 403}, name
         allowed = who == "owner" or (who in ROLES and f"{model._meta.app_label}.add_{model._meta.model_name}" in ROLES[who])
-        # Staff who operate billing can register a price that was created at Stripe.
+        # Staff with the permission to operate billing can register a price that was created at Stripe.
         registers = model is PlanPrice and (who == "owner" or "billing.operate_billing" in ROLES.get(who, ()))
         read_only = "add" not in admin.site._registry[model].allowed_changes and not registers
         allowed = allowed or registers

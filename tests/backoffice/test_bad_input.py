@@ -38,7 +38,7 @@ def failures(answers):
 
 
 def alone(send, *arguments):
-    """Send a request, and forget what it did: an error of the database ends the transaction."""
+    """Send a request and roll back its changes, because a database error ends the transaction."""
     with transaction.atomic():
         answer = send(*arguments)
         transaction.set_rollback(True)

@@ -94,7 +94,7 @@ def test_a_discount_that_ends_before_the_renewal_is_excluded(buy, api, owner):
 
 @pytest.mark.parametrize("at_once", [False, True])
 def test_ended_discounts_are_excluded(payer, api, owner, at_once):
-    """Whatever comes first on the subscription, and also if the yearly plan was an upgrade in between."""
+    """The order of the subscription's items does not matter, nor whether the yearly plan was an upgrade in between."""
     coupon = payer.world.sdk.coupons.create
     short = coupon({"amount_off": 300, "currency": "usd", "duration": "repeating", "duration_in_months": 2})
     lasting = coupon({"percent_off": 10, "duration": "forever"})

@@ -88,7 +88,7 @@ class TestOneClick:
         customer = customers.ensure_customer(acme, None).stripe_customer_id
         stripe_world.card(customer)
         stripe_world.subscribe(customer, price())
-        # Our own tables do not contain it yet, so Stripe is asked.
+        # The local tables do not contain it yet, so it is fetched from Stripe.
         assert problem(api.post(PATH, PRO, by=owner)) == (409, "already_subscribed")
         assert problem(api.post(PATH, PRO, by=owner)) == (409, "already_subscribed")
         assert sessions(stripe_world) == []

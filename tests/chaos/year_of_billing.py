@@ -113,7 +113,7 @@ def _tenant(world: Stripe, number: int, rng: Random) -> Tenant:
 def _hear(world: Stripe, tenants: list[Tenant]) -> None:
     for event in world.new_events():
         assert post_through_wsgi(event) == 200
-    # The first job does all queued work of a subject; the others would find nothing.
+    # The first job does all queued work of a subject, so the other jobs would do nothing.
     with connection.cursor() as cursor:
         cursor.execute(
             "DELETE FROM procrastinate_jobs later USING procrastinate_jobs first WHERE later.id > first.id "

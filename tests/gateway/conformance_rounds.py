@@ -7,7 +7,7 @@ from mcp import MCPError
 from mcp.server.mcpserver import Context, MCPServer
 
 Requests = dict[str, types.ElicitRequest | types.CreateMessageRequest | types.ListRootsRequest]
-# What a tool answers: text, or a request for input.
+# The response of a tool: text, or a request for input.
 Answer = str | types.InputRequiredResult
 
 

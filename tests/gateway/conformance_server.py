@@ -156,8 +156,8 @@ async def test_elicitation_sep1330_enums(ctx: Context[Any, Any]) -> str:
 
 @server.tool()
 async def test_reconnection(ctx: Context[Any, Any]) -> str:
-    """Close the stream before the answer. The client comes back for it."""
-    # The client needs the stream's first event, which has the ID to come back with.
+    """Close the stream before the response. The client reconnects to receive it."""
+    # The client needs the stream's first event, which contains the ID for reconnecting.
     await asyncio.sleep(PAUSE_SECONDS)
     await ctx.close_sse_stream()
     await asyncio.sleep(RETRY_MILLISECONDS / 1000)
@@ -253,7 +253,7 @@ async def acknowledge(*_: Any) -> types.EmptyResult:
 
 
 def main(port: int) -> None:
-    # Earlier revisions have what the newest deprecates.
+    # Earlier revisions support features that the newest revision deprecates.
     warnings.simplefilter("ignore", MCPDeprecationWarning)
     tool = Tool.from_function(lambda: "done", name="json_schema_2020_12_tool", description="Tool with JSON Schema 2020-12 features")
     server._tool_manager._tools[tool.name] = tool.model_copy(update={"parameters": SCHEMA_2020_12})

@@ -16,7 +16,7 @@ import aiohttp
 from tests.gateway.conftest import Upstream
 
 VERSIONS = ("2025-11-25", "2026-07-28")
-# How often each outcome is tried. A call of `leave` hangs, and its client goes away; one of `hang` waits for the gateway's timeout.
+# How often each outcome is tried. A call of `leave` hangs, and its client disconnects; one of `hang` waits for the gateway's timeout.
 WEIGHTS = {
     "succeed": 40, "stream_quickly": 10, "require_input": 8, "fail": 8, "fail_in_stream": 4, "raise_error": 8, "refuse_parameters": 4,
     "answer_another": 3, "send_garbage": 3, "send_no_http": 2, "fail_with_500": 3, "close_mid_stream": 3, "end_without_answer": 3,
@@ -28,7 +28,7 @@ CALL_SECONDS = 60
 
 @dataclass
 class Totals:
-    """What the clients saw. `unknown` calls ended with their connection, so that only the server knows how."""
+    """The results that the clients received. `unknown` calls lost their connection, so only the server knows their outcome."""
 
     calls: int = 0
     successes: int = 0
@@ -79,7 +79,7 @@ class Client:
         self._totals.outcomes[outcome] += 1
         if outcome == "leave":
             with suppress(TimeoutError):
-                # The answer never comes, so that this call cannot succeed.
+                # There is never a response, so this call cannot succeed.
                 await asyncio.wait_for(self.call(url, "hang", version), LEAVE_SECONDS)
         elif outcome == "require_input":
             first = await self.call(url, outcome, version)
@@ -92,7 +92,7 @@ class Client:
 def run_at_once(urls: Sequence[str], key: str, calls: int, tool: str = "succeed", interrupt: Callable[[], None] | None = None) -> Totals:
     """Make all calls at once, one gateway after the other.
 
-    With `interrupt`, a third of the calls comes first, then a third in whose midst it runs, then the rest.
+    With `interrupt`, a third of the calls is made first. The function runs during the second third, and the rest follows.
     """
     totals = Totals()
 
@@ -117,7 +117,7 @@ def run_at_once(urls: Sequence[str], key: str, calls: int, tool: str = "succeed"
 
 
 def run_mixed(urls: Sequence[str], key: str, rounds: int, upstream: Upstream, *, at_once: int, seed: int = 1) -> Totals:
-    """Play random outcomes. The server dies now and then and is started again."""
+    """Make calls with random outcomes. The server is killed and restarted from time to time."""
     totals, chance = Totals(), random.Random(seed)
     outcomes = list(WEIGHTS)
     # Every outcome is there in a short run too.

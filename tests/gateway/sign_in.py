@@ -16,7 +16,7 @@ REDIRECT = "http://localhost:7777/callback"
 
 
 class Storage:
-    """Keeps what the client stores."""
+    """Stores the registration and the tokens of the client."""
 
     def __init__(self) -> None:
         self.tokens: OAuthToken | None = None

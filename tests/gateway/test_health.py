@@ -41,7 +41,7 @@ def test_readiness_names_each_part_and_the_server(gateway: GateProcess, upstream
         deadline = time.monotonic() + 30
         while (report := get(gateway, "/readyz")).json()["status"] == "ok" and time.monotonic() < deadline:
             time.sleep(0.1)
-        # Without its server the gateway goes on answering, with an error for each call.
+        # Without its server the gateway still responds, with an error for each call.
         assert report.status_code == 200
         assert report.json()["status"] == "degraded"
         assert report.json()["parts"]["server scripted"].startswith("unreachable")

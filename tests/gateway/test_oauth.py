@@ -165,7 +165,7 @@ def test_roles_limit_tokens(world, organization, bound):
     until(lambda: "error" in mcp.post("tools/call", {"name": "succeed"}).json(), "the role is applied", 10)
     refused = mcp.post("tools/call", {"name": "succeed"})
     assert (refused.status_code, refused.json()["error"]["data"]["code"]) == (403, "permission_denied")
-    # A client that is told of a scope would ask its user again, in vain.
+    # A client that learns of a missing scope would ask its user again without success.
     assert "www-authenticate" not in refused.headers
     assert "result" in mcp.call("free_tool")
     AuthManager(organization).remove_member(None, member.pk)

@@ -1,4 +1,4 @@
-"""What the gateway answers to clients: credentials, sessions, lists, limits and malformed requests."""
+"""Responses of the gateway: credentials, sessions, lists, limits and malformed requests."""
 
 import json
 

@@ -15,7 +15,7 @@ MARK = "any_catalog"
 
 
 def marked() -> list[str]:
-    """The modules with the mark. Collecting the others would take longer than running these."""
+    """The modules with the mark. Collecting the other modules would take longer than running these."""
     paths = [path for path in sorted((REPOSITORY / "tests").rglob("test_*.py")) if f"mark.{MARK}" in path.read_text()]
     return [str(path.relative_to(REPOSITORY)) for path in paths if path != Path(__file__)]
 

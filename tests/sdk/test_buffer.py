@@ -1,4 +1,4 @@
-"""Usage that waits on disk: what the caller has stored arrives once, whatever happens to the caller or the service."""
+"""Usage that is stored on disk until it is sent: it arrives exactly once, even if the caller or the service is killed."""
 
 import signal
 import subprocess
@@ -38,7 +38,7 @@ def test_events_of_a_killed_caller_arrive_once(tmp_path, vendor, vendor_key, url
         caller = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         stored += [caller.stdout.readline().strip() for _ in range(300)]
         caller.send_signal(signal.SIGKILL)
-        # The last line may be incomplete; then the caller does not know of it.
+        # The last line may be incomplete. In that case `record` has not returned.
         stored += [line.strip() for line in caller.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
         caller.wait()
     assert len(set(stored)) == len(stored) >= 600
@@ -65,7 +65,7 @@ def test_what_happens_during_an_outage_is_counted_afterwards(tmp_path, vendor, v
                 client.settle_hold(hold, 5)
             with pytest.raises(ZeroDivisionError), client.hold("sessions", 20):
                 raise ZeroDivisionError
-    # The service had counted the call before its answer was lost, and it held units whose settlement is late.
+    # The service had counted the call before its response was lost, and it held units whose settlement is late.
     vendor.authorize("sessions", 3, idempotency_key="lost answer", customer=customer)
     held = vendor.open_hold("sessions", 7, customer=customer)
     with Client(vendor_key, url=AWAY, retries=Retries(attempts=1)) as unreachable, EventBuffer(tmp_path, unreachable) as buffer:

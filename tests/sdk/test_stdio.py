@@ -19,7 +19,7 @@ from tests.sdk.examples import code_block
 from tests.support.gates import WebProcess, free_port
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
-# Answers each line; `die`, `silence` and `orphan` end it in their way. It writes what it got to a file.
+# Responds to each line and writes the lines to a file. `die`, `silence` and `orphan` end it in different ways.
 SERVER = r"""
 import json, os, subprocess, sys, time
 
@@ -168,7 +168,7 @@ def test_the_end_of_either_side_ends_both(tmp_path, url, organization, key):
     with wrapped(tmp_path, url, key) as server:
         assert server.code("one") is None
         server.process.stdin.close()
-        # The server is told by the end of its input, and what it still says arrives.
+        # The end of its input tells the server to stop, and its remaining output arrives.
         assert server.read() == b'{"jsonrpc": "2.0", "method": "goodbye"}\n'
         assert server.process.wait(30) == 0
     for tool, status in (("die", 7), ("orphan", 3)):
@@ -199,7 +199,7 @@ def test_offline_the_plan_and_its_limits_hold_and_counts_arrive_later(tmp_path, 
             assert server.code("exclusive") == "feature_not_available"
             os.kill(server.process.pid, signal.SIGKILL)
         with wrapped(tmp_path, address, key) as server:
-            # It knows the limit of the plan, and what is not yet sent. What the service had counted before, it does not know.
+            # It knows the limit of the plan and the units that are not yet sent, but not the units that the service counted before.
             assert [server.code("one") for _ in range(21)] == [None] * 20 + ["quota_exceeded"]
             server.process.stdin.close()
             server.process.wait(60)

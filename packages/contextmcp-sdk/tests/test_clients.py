@@ -96,7 +96,7 @@ def test_the_details_of_a_refusal(service):
 
 
 def test_waits_are_random_below_a_maximum_that_doubles():
-    """The generator is driven by hand: there is no clock."""
+    """The test drives the generator itself, so no time passes."""
     retries = Retries(attempts=6, first_wait=1.0, max_wait=5.0)
     waits = [[] for _ in range(5)]
     for _ in range(200):

@@ -61,7 +61,7 @@ def test_two_refunds_at_once_do_not_refund_more_than_was_previewed(payer, acme):
 @pytest.mark.parametrize("kind", ["credit", "refund"])
 @pytest.mark.parametrize("mine", [True, False])
 def test_the_submission_of_another_request_is_not_continued(payer, acme, kind, mine):
-    """The other one has no response yet: of another organization, of another kind, or of another person."""
+    """The other action has no response yet. It belongs to another organization, kind or person."""
     payer.buy()
     staff, other = Staff.make("billing.give_credit"), OrganizationFactory()
     parameters = {"customer": payer.account.stripe_customer_id, "amount": 5000, "currency": "usd"}

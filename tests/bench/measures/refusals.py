@@ -15,7 +15,7 @@ BODY = b'{"items":[{"feature":"sessions","amount":1000000000},{"feature":"sessio
 MODULE = "tests.bench.baselines.gate_unrecorded"
 MANY, MANY_WITHOUT = "refused, many organizations", "the same without the record"
 ONE, ONE_WITHOUT = "refused, one organization", "one organization without the record"
-# The record may cost 2 % of the throughput.
+# Recording refusals may cost 2 % of the throughput.
 MIN_SHARE = 0.98
 
 
