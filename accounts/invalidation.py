@@ -219,5 +219,5 @@ def _connect() -> psycopg.Connection[Any]:
 
 watcher = InvalidationWatcher()
 os.register_at_fork(after_in_child=watcher.after_fork)
-# At the end of every process. `atexit` is not enough: multiprocessing ends the web server's workers without it.
+# Registered to run at the end of every process. `atexit` is not enough, because multiprocessing ends the web server's workers without it.
 Finalize(None, watcher.stop, exitpriority=0)

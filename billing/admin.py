@@ -191,7 +191,7 @@ class ReconciliationRunAdmin(ReadOnlyAdmin):
         return HttpResponseRedirect(reverse("backoffice:system-action", args=["reconcile-all"]))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReconciliationRun]:
-        # Counted for the rows of the page only. With a join, Postgres would count the differences of all runs.
+        # The differences are counted for the rows of the page only. With a join, Postgres would count those of all runs.
         drifts = Drift.objects.order_by().filter(run=OuterRef("pk")).values("run").annotate(number=Count("pk")).values("number")
         return super().get_queryset(request).annotate(drift_count=Subquery(drifts))  # type: ignore[no-any-return]
 

@@ -25,7 +25,7 @@ class Kind(StrEnum):
 
 
 class Source(StrEnum):
-    """Where an organization's plan comes from. `FREE` applies without any grant."""
+    """The source of an organization's plan. `FREE` applies without any grant."""
 
     SUBSCRIPTION = "subscription"
     TRIAL = "trial"

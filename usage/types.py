@@ -19,7 +19,7 @@ KEYLESS = NO_KEY.bytes
 
 MAX_AMOUNT = 1_000_000_000
 MAX_ITEMS = 20
-# As in revision 2025-11-25 of the Model Context Protocol.
+# The limit of revision 2025-11-25 of the Model Context Protocol.
 MAX_TOOL_NAME_LENGTH = 128
 
 

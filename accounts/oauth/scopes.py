@@ -16,7 +16,7 @@ IDENTITY_SCOPES = {
 }
 DESCRIPTIONS = API_SCOPES | IDENTITY_SCOPES
 SUPPORTED = frozenset(DESCRIPTIONS)
-# For requests that name no scope (RFC 6749, 3.3).
+# The scopes of requests that name none (RFC 6749, 3.3).
 DEFAULT = (SPENDING,)
 
 

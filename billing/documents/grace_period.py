@@ -1,4 +1,4 @@
-"""Since when a payment is missing, from which the grace period is counted. Pure functions of Stripe's documents.
+"""The time since which a payment is missing. The grace period is counted from it. Pure functions of Stripe's documents.
 
 The length of the grace period is the setting BILLING_GRACE_DAYS. `columns` adds it, and `customer_projection` ends the plan's grant there.
 """

@@ -42,6 +42,6 @@ def _receive(request: HttpRequest) -> HttpResponse:
     try:
         return stripe_webhook(request)
     except Exception as error:
-        # As Django's handler does: the error is logged and not shown to the client.
+        # The error is logged and not shown to the client, as Django's handler does.
         log.exception("billing.webhook_failed")
         return problem(translate(error) or ServerError())

@@ -81,7 +81,7 @@ def has_unbilled_usage(organization: Organization) -> bool:
 
 
 def _collect(organization: Organization, customer_id: str, entitlement: FeatureEntitlement, period: Period, cap_minor: int) -> int:
-    # Checked without the lock first, because most calls have nothing to report.
+    # This is checked without the lock first, because most calls have nothing to report.
     if not _missing(organization, entitlement, period, cap_minor):
         return 0
     with transaction.atomic():

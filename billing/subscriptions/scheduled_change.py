@@ -91,7 +91,7 @@ def released_schedule(target: PlanChange, row: BillingAction) -> Iterator[None]:
     The schedule is restored if the block's change is declined or rejected.
     """
     if target.state.schedule_id:
-        # Stored before the call, so that an action that is resumed after a lost response can still restore the schedule.
+        # The schedule is stored before the call, so that an action that is resumed after a lost response can still restore it.
         row.released_schedule_id = target.state.schedule_id
         row.save(update_fields=["released_schedule_id"])
         subscriptions.release_schedule(target.state.schedule_id, key=f"{row.pk}-release")

@@ -39,7 +39,7 @@ def sync_customer(customer_id: str, *, only_if_pending: bool = False, dry_run: b
     """
     with transaction.atomic():
         as_of = lock_customer(customer_id)
-        # Read before the fetch: the fetched snapshot includes the effects of every event that was received until here.
+        # The pending events are read before the fetch, so the snapshot includes the effects of each of them.
         pending = dict(WebhookEvent.objects.pending().filter(subject=customer_id).values_list("pk", "source"))
         if only_if_pending and not pending:
             return SyncResult(customer_id, None)

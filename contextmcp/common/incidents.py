@@ -17,7 +17,7 @@ UNKNOWN_KEY = "unknown_key"
 REVOKED_KEY = "revoked_key"
 
 FLUSH_SECONDS = 5.0
-# Subjects of one kind and minute that a process counts separately. Further ones are counted together as OTHERS.
+# Subjects of one kind and minute that a process counts separately. Further subjects are counted together as OTHERS.
 MAX_SUBJECTS = 200
 OTHERS = "others"
 SUBJECT_LENGTH = 64

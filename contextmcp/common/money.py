@@ -21,5 +21,5 @@ def decimal_amount(minor: int, currency: str) -> Decimal:
 def format_amount(minor: int, currency: str) -> str:
     """Format minor units in the current locale: 900 usd is "$9.00" in en-US and "9,00 $" in de-DE."""
     amount = decimal_amount(minor, currency)
-    # Not quantized, because CLDR has fewer digits than Stripe for some currencies, and their cents must be shown.
+    # The amount is not quantized, because CLDR has fewer digits than Stripe for some currencies, and their cents must be shown.
     return str(format_currency(amount, currency.upper(), locale=locale.current.get(), decimal_quantization=False))

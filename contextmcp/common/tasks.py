@@ -9,9 +9,9 @@ from .clock import now
 from .emails import SEND_TASK
 from .models import IdempotencyRecord, OutgoingEmail
 
-# Longer than clients retry; Stripe keeps idempotency keys for 24 hours.
+# Clients do not retry for longer than this. Stripe keeps idempotency keys for 24 hours.
 IDEMPOTENCY_RETENTION = timedelta(days=7)
-# Long enough for staff to see what happened to a message.
+# Staff can see within this time what happened to a message.
 EMAIL_RETENTION = timedelta(days=30)
 
 

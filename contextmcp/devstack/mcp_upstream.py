@@ -15,13 +15,13 @@ from contextmcp.devstack.services import REPOSITORY
 
 NOTES_PORT = 3600
 EXAMPLE = REPOSITORY / "examples" / "mcp_server"
-# For any server: all tools are free.
+# The pricing file for any other server: all tools are free.
 FREE = """
 [servers.upstream]
 url = "http://127.0.0.1:9000/mcp"
 default = "free"
 """
-# For the example server with another catalog than the default one, whose features examples/mcp_server/pricing.toml names.
+# The pricing file for the example server with a catalog other than the default one, whose features examples/mcp_server/pricing.toml names.
 ONE_QUOTA = """
 [servers.notes]
 url = "http://127.0.0.1:9000/mcp"

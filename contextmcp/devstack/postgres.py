@@ -79,7 +79,8 @@ class Postgres:
             self._make_folder(self.folder)
             if not (self.data / "PG_VERSION").exists():
                 self._initdb(binaries)
-            # Left by a server that was killed. Postgres refuses to start if its process ID now belongs to another process of this user.
+            # A killed server leaves this file. Postgres refuses to start if the process ID in it now belongs to another process of this
+            # user.
             (self.data / "postmaster.pid").unlink(missing_ok=True)
             self._make_folder(self.sockets)
             for lock in self.sockets.glob(".s.PGSQL.*.lock"):

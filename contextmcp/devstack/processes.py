@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 PR_SET_PDEATHSIG = 1
-# Loaded here, because little is safe between fork and exec.
+# libc is loaded here, because little is safe between fork and exec.
 _prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
 
 

@@ -105,7 +105,7 @@ def guard(home: Path) -> None:
         fcntl.flock(users, fcntl.LOCK_EX)
         with _alone(home):
             _stop(home)
-        # In this order, because the reaper of the next user must find the lock free.
+        # `guard.lock` is released first, because the reaper of the next user must find it free.
         fcntl.flock(duty, fcntl.LOCK_UN)
         fcntl.flock(users, fcntl.LOCK_UN)
 

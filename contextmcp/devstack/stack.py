@@ -33,11 +33,11 @@ class World:
     port: int
     gate_port: int
     gateway_port: int
-    # None: the gateway is in front of another server than the example.
+    # None if the gateway is in front of another server than the example.
     notes_port: int | None
     smtp_port: int
     mail_port: int
-    # None: there is no simulator, because STRIPE_SECRET_KEY is set or STRIPE=off.
+    # None if there is no simulator, because STRIPE_SECRET_KEY is set or STRIPE=off.
     stripe_port: int | None
     stripe_url: str | None
     stripe_secret_key: str

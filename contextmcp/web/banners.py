@@ -105,7 +105,7 @@ def _usage_banner(feature_usage: FeatureUsage, threshold: int, overage: Overage 
         return None
     if feature_usage.resets_at is not None:
         return _quota_banner(feature_usage, used, included, feature_usage.resets_at, overage)
-    # For a gauge: shown while the usage is at or above the threshold of the last alert.
+    # The banner of a gauge is shown while the usage is at or above the threshold of the last alert.
     if threshold and threshold * included <= used * 100 <= 100 * included:
         return Banner(
             "info", f"{used:,} of {included:,} {CATALOG.noun(feature_usage.feature)} are in use.", None, reverse("pricing"), "Upgrade"

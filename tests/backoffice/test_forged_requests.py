@@ -1,4 +1,4 @@
-"""Requests that another site makes a browser send are refused, and impersonation has no second way to write."""
+"""Requests that another site makes a browser send are refused, and impersonation allows no other way to write."""
 
 import pytest
 from django.test import Client

@@ -16,7 +16,7 @@ ACTIONS = [*actions.ACTIONS, *dashboard.ACTIONS]
 # Stripe lists nothing of a deleted customer, so events that were not delivered are lost, and the product creates a new customer for an
 # organization only when it knows that the former is deleted. Neither happens within a day of an earlier step.
 BY_DAY = ("is_deleted_at_stripe", "returns_as_a_new_customer")
-# In these only time passes.
+# Actions in which only time passes.
 WAITING = ("some_days_pass", "the_period_ends")
 AT_LEAST = 30
 

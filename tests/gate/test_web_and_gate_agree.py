@@ -1,4 +1,4 @@
-"""The same bytes to web and gate: the same status and the same code."""
+"""Web and gate respond to the same bytes with the same status and the same code."""
 
 import json
 import re

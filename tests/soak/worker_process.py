@@ -18,7 +18,7 @@ from contextmcp.devstack.supervisor import Stopped, stop_on_signals
 from tests.soak import prepare, runs
 from tests.soak.options import Options
 
-# As with a test worker, the servers belong to the parent process, and the names in them to this one.
+# The servers belong to the parent process, and the databases and keys in them to this one, as with a test worker.
 PLACE = "PYTEST_XDIST_WORKER"
 
 

@@ -48,7 +48,8 @@ class ChangedCounter(NamedTuple):
         return self.organization_id, self.feature
 
 
-# Materialized, so that the planner joins all rows at once instead of scanning an index per page: 100,000 current counters take a quarter
+# This part is materialized, so that the planner joins all rows at once instead of scanning an index per page: 100,000 current counters take
+# a quarter
 # of a second instead of several. The first WHERE clause may use real time, because no organization's clock is behind it.
 _COUNTERS = """
 WITH changed AS MATERIALIZED (

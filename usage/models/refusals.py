@@ -31,7 +31,7 @@ class RefusalSummary(models.Model):
                 fields=["organization", "minute", "code", "feature", "key_id", "tool"], name="usage_refusal_summary_unique"
             )
         ]
-        # For the list of all organizations, and for deleting old rows.
+        # This index is for the list of all organizations, and for deleting old rows.
         indexes: ClassVar = [models.Index(fields=["minute", "id"], name="usage_refusal_summary_minute")]
 
     objects: ClassVar[models.Manager["RefusalSummary"]]

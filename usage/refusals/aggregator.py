@@ -14,7 +14,7 @@ from .store import Row
 
 # Rows with a feature, key or tool that one process adds for an organization in a minute. Further refusals count in one row per code.
 MAX_DETAILED_ROWS_PER_MINUTE = 50
-# Of all organizations, in one minute or waiting to be written. Further refusals count in one row per organization and code.
+# Rows of all organizations, in one minute or waiting to be written. Further refusals count in one row per organization and code.
 MAX_DETAILED_ROWS = 10_000
 # Rows that wait to be written, at about 350 bytes each. They fill up only while Postgres is unavailable.
 MAX_PENDING_ROWS = 20_000

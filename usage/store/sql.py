@@ -112,7 +112,7 @@ ON CONFLICT (organization_id, grain, bucket, feature, key_id, member_id)
     DO UPDATE SET amount = summary.amount + excluded.amount, events = summary.events + excluded.events
 """
 
-# Only batches with MCP tools run it. Other events and all ordinary summaries are written by INSERT_EVENTS_AND_UPDATE_COUNTERS.
+# Only batches with MCP tools run this statement. Other events and all ordinary summaries are written by INSERT_EVENTS_AND_UPDATE_COUNTERS.
 INSERT_TOOL_EVENTS = """
 WITH event AS (
     INSERT INTO usage_events (organization_id, feature, amount, occurred_at, recorded_at, key_id, member_id, digest, tool)

@@ -37,7 +37,7 @@ RETRY_SCHEDULE = tuple(timedelta(seconds=each) for each in (5, 60, 300, 1_800, 7
 MAX_CONCURRENT = 100
 MAX_PER_ENDPOINT = 5
 MAX_CONCURRENT_FAILING = 40
-# Longer than any attempt can take.
+# The lease of a delivery. It is longer than any attempt can take.
 LEASE = timedelta(seconds=http_client.TIMEOUT_SECONDS * 2)
 RETENTION = timedelta(days=30)
 # How long one call keeps claiming deliveries, and how often it checks for new ones while attempts are running.

@@ -16,7 +16,7 @@ from .context import Journey
 from .mcp_tools import CHARGED, text_of
 from .report import TIMEOUT_SECONDS, Report, eventually, expect
 
-# Where an installed client would wait for its user to return. The tour reads the address instead of opening it.
+# The address at which an installed client would wait for its user to return. The tour reads the address instead of opening it.
 CALLBACK = "http://localhost:7777/callback"
 CLIENT_NAME = "Tour"
 

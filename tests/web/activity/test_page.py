@@ -9,7 +9,7 @@ from accounts import audit
 from tests.web.activity.rows import fill, insert_key
 
 pytestmark = pytest.mark.django_db
-# Of these, at most 12 read the timeline, two fill the filter's lists, and the others are those of all pages.
+# At most 12 queries read the timeline, two fill the filter's lists, and the others occur on all pages.
 MAX_QUERIES = 20
 
 

@@ -14,7 +14,7 @@ from contextmcp.web.activity.types import KINDS, Entry, Kind, Query
 
 from .base import Batch, Item, Source, Stream, items, newest
 
-# Of these kinds, members without the permission to manage users see only what they did themselves.
+# Kinds of which members without the permission to manage users see only their own actions.
 _PERSONAL = frozenset({Kind.KEY, Kind.APP})
 
 

@@ -39,7 +39,7 @@ class AuthorizedItem(Struct, rename="camel"):
     feature: str
     kind: Kind | None
     amount: int
-    # Including this request, if it was recorded.
+    # Units used or in use, including this request if it was recorded.
     used: int | None = None
     limit: int | None = None
     remaining: int | None = None
@@ -84,7 +84,7 @@ class Decision(Struct, rename="camel"):
     code: str | None = None
     detail: str | None = None
     kind: Kind | None = None
-    # Without this request.
+    # Units used or in use, without this request.
     used: int | None = None
     limit: int | None = None
     remaining: int | None = None

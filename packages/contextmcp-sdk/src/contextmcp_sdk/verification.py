@@ -24,7 +24,8 @@ from .types import Customer, Entitlements
 
 # The service's response is cached for this many seconds. A revoked key may use free tools for that time.
 CACHE_SECONDS = 1.0
-# The same, while the service is unavailable. Calls that cost something are then decided by the client's failure mode.
+# The response is cached for this many seconds while the service is unavailable. Calls that cost something are then decided by the client's
+# failure mode.
 OUTAGE_SECONDS = 3_600.0
 MAX_CACHED, MAX_LENGTH = 10_000, 512
 _NOT_ACCEPTED = (
@@ -46,7 +47,7 @@ class CredentialVerifier:
 
     def __init__(self, client: AsyncClient, *, cache_seconds: float = CACHE_SECONDS) -> None:
         self._client, self._seconds = client, cache_seconds
-        # By the digest of the credential, so that the memory of this process holds no list of credentials.
+        # Cached entries by the digest of the credential, so that the memory of this process contains no list of credentials.
         self._cache: OrderedDict[bytes, tuple[float, Entitlements]] = OrderedDict()
 
     async def verify(self, credential: str) -> Entitlements | None:
