@@ -108,7 +108,7 @@ class Verifier:
         try:
             matches = future.result(WAIT_SECONDS)
         except (TimeoutError, CancelledError):
-            # Cancels the check if it has not started yet.
+            # This cancels the check if it has not started yet.
             future.cancel()
             raise VerificationBusy(retry_after=1) from None
         if matches:

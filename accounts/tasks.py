@@ -13,7 +13,7 @@ from .oauth import maintenance
 from .second_factors import reencrypt_second_factors
 from .services import addresses, impersonation
 
-# Must exceed the time after which a process discards its caches (`invalidation.MAX_POLL_GAP_SECONDS`).
+# The retention must exceed the time after which a process discards its caches (`invalidation.MAX_POLL_GAP_SECONDS`).
 RETENTION = timedelta(hours=1)
 
 

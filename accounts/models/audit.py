@@ -48,7 +48,7 @@ class AuditEvent(models.Model):
             models.Index(fields=["action", "-created_at", "-id"], name="audit_by_action"),
             models.Index(fields=["target"], opclasses=["varchar_pattern_ops"], name="audit_by_target"),
         ]
-        # Recorded once per person and object: views in an hour, refused attempts in a minute.
+        # Events that are recorded once per person and object: views once an hour, refused attempts once a minute.
         constraints: ClassVar = [
             models.UniqueConstraint(
                 "actor_user", "target", _truncated("hour"), condition=Q(action="staff.viewed"), name="audit_views_unique"

@@ -63,7 +63,7 @@ class WorkItem(models.Model):
     detail = models.TextField(blank=True)
     priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.NORMAL)
     first_seen_at = models.DateTimeField(default=timezone.now)
-    last_seen_at = models.DateTimeField(default=timezone.now, help_text="When the back office last detected the problem.")
+    last_seen_at = models.DateTimeField(default=timezone.now, help_text="When it happened last, as far as the back office noticed.")
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+", help_text="Who works on it."
     )

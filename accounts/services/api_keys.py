@@ -278,7 +278,7 @@ def _store(
         bcrypt_hash=hashes.bcrypt_hash,
         hmac=hashes.hmac,
         hmac_version=hashes.hmac_version,
-        # Masks a key that a user pasted into the name field, so that it is not stored.
+        # This masks a key that a user pasted into the name field, so that it is not stored.
         name=mask(name),
         scopes=scopes,
         environment=settings.KEY_ENVIRONMENT,

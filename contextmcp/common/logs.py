@@ -24,7 +24,7 @@ def mask(text: str) -> str:
 
 
 class _Masked:
-    """Masks the rendered line. At that point secrets inside any object (request, exception, list) are text."""
+    """A processor that masks the rendered line. At that point secrets inside any object (request, exception, list) are text."""
 
     def __init__(self, renderer: Any) -> None:
         self._renderer = renderer

@@ -8,12 +8,13 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 from django.conf import settings
 
 MAX_URL_LENGTH = 2048
-# Blocked although some Python versions treat them as global: IETF protocol assignments (which include a cloud metadata address), 6to4
+# Networks that are blocked although some Python versions treat them as global: IETF protocol assignments (which include a cloud metadata
+# address), 6to4
 # relays, and the Azure "wire server".
 _NOT_V4 = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
 # IPv6 global unicast. Addresses outside of it are tunnels, mapped addresses or local ones.
 _UNICAST = IPv6Network("2000::/3")
-# Blocked inside it: Teredo, ORCHID and documentation. A 6to4 address is checked by the IPv4 address that it contains.
+# Networks inside it that are blocked: Teredo, ORCHID and documentation. A 6to4 address is checked by the IPv4 address that it contains.
 _NOT_V6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "3fff::/20")))
 _NAT64 = IPv6Network("64:ff9b::/96")
 _LOCAL_NAMES = ("localhost", "local", "internal", "intranet", "lan", "home", "corp", "test", "invalid", "onion", "arpa")

@@ -11,10 +11,11 @@ from .errors import ContextMCPError
 from .journal import Journal
 
 log = logging.getLogger(__name__)
-# Seconds from a new record to its delivery, between two checks for records of processes that have died, and at most between attempts while
-# the service is unavailable.
+# Seconds from a new record to its delivery; between two checks for records of processes that have ended; and the maximum between attempts
+# while the service is unavailable.
 INTERVAL_SECONDS, IDLE_SECONDS, MAX_WAIT_SECONDS = 0.2, 30.0, 60.0
-# Delivers the records of one segment and returns the reasons of those that can never be delivered, by position. Raises to retry later.
+# A function that delivers the records of one segment. It returns the reasons of those that can never be delivered, by position, and raises
+# an error if the delivery must be retried.
 DeliverRecords = Callable[[Sequence[bytes]], "dict[int, str]"]
 
 
