@@ -96,7 +96,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if chromium() is None and not terminalreporter.config.getoption("unit"):
-        terminalreporter.write_line("Left out: the browser tests, for there is no Chromium on this machine (.ci/run installs it).")
+        terminalreporter.write_line("Browser tests were left out, because this machine has no Chromium (.ci/run installs it).")
 
 
 def pytest_unconfigure() -> None:

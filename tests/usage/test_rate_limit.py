@@ -20,7 +20,7 @@ WINDOW = 0.1
 
 
 @pytest.fixture
-def quick(monkeypatch):
+def quick(services, monkeypatch):
     """A window of a tenth of a second in five slots."""
     monkeypatch.setattr(rate_limit, "SLOTS", 5)
     monkeypatch.setattr(rate_limit, "SLOT_MS", 20)
