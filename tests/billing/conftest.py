@@ -35,7 +35,7 @@ def sign_in_as() -> Callable[[Person], Client]:
 @pytest.fixture
 def customer(stripe_world: Stripe, acme: Organization) -> str:
     """Return the ID of the organization's Stripe customer, who has a card."""
-    result = customers.ensure_customer(acme, None).stripe_customer_id
+    result = str(customers.ensure_customer(acme, None).stripe_customer_id)
     stripe_world.card(result)
     return result
 
