@@ -1,12 +1,13 @@
 """The sidebar of the admin, and the links to its lists."""
 
+from functools import cache
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.text import capfirst
 
 # Groups of models (app.model) with their icons. Models without an admin page are left out.
@@ -106,6 +107,12 @@ def _item(request: HttpRequest, label: str, icon: str) -> dict[str, str] | None:
 
 def changelist(label: str) -> str:
     """Return the URL of a model's changelist, or an empty string if it has none."""
+    return _changelist(label, get_script_prefix())
+
+
+# The sidebar of each page has the URLs of all lists, which depend on nothing but the prefix.
+@cache
+def _changelist(label: str, prefix: str) -> str:
     try:
         return reverse(f"admin:{label.replace('.', '_')}_changelist")
     except NoReverseMatch:

@@ -3,8 +3,9 @@
 from .environment import REPOSITORY
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    # Without the site that the default configuration of django-unfold installs.
+    "unfold.apps.BasicAppConfig",
+    "contextmcp.common.admin_site.AdminSiteConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

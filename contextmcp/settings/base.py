@@ -63,6 +63,8 @@ ALLOWED_HOSTS = comma_separated("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
 LANGUAGE_CODE = "en-us"
+# The only language of texts. Each page of the admin would translate the names of all languages that are listed here.
+LANGUAGES = [(LANGUAGE_CODE, "English")]
 TIME_ZONE = "UTC"
 FORMAT_MODULE_PATH = "contextmcp.formats"
 USE_TZ = True

@@ -1,5 +1,6 @@
 """The staff dashboard."""
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -29,6 +30,20 @@ def test_the_dashboard_counts_objects(staff, acme, owner):
     assert (result["Invitations pending"].value, result["Invitations pending"].note) == ("1", "1 of them expired")
     assert (result["Subscriptions"].value, result["Inbox backlog"].value) == ("0", "0")
     assert result["Inbox backlog"].tone == ""
+
+
+def test_no_page_calculates_the_list_of_apps_that_it_does_not_show(staff, monkeypatch):
+    monkeypatch.setattr(admin.AdminSite, "_build_app_dict", lambda *arguments, **options: pytest.fail("It is not shown."))
+    for path in ("/admin/", "/admin/accounts/organization/", "/admin/plans/"):
+        assert staff.get(path).status_code == 200
+
+
+def test_the_sidebar_links_the_lists_and_marks_the_present_one(staff):
+    page = staff.get("/admin/accounts/organization/").text
+    sidebar = page[page.index('id="nav-sidebar-apps"') : page.index("</nav>")]
+    for label in navigation.MENU["Customers"]:
+        assert f'href="{navigation.changelist(label)}"' in sidebar, label
+    assert re.findall(r'<a href="([^"]+)" class="[^"]* active"', sidebar) == ["/admin/accounts/organization/"]
 
 
 def test_the_dashboard_shows_problems(staff, acme):
