@@ -43,8 +43,7 @@ class StaffAccessMiddleware:
         if request.path.startswith(prefix) and isinstance(request.user, User):
             path = request.path.removeprefix(prefix)
             try:
-                with transaction.atomic():
-                    _record(request, request.user, response, path)
+                _record(request, request.user, response, path)
             except DatabaseError:
                 log.exception("An access to the admin was not recorded")
         return response
@@ -62,17 +61,24 @@ class StaffAccessMiddleware:
 
 
 def _record(request: HttpRequest, user: User, response: HttpResponse, path: str) -> None:
+    # Most requests record nothing, so each branch opens its own transaction.
     if _is_refused(request, response):
-        recent = AuditEvent.objects.filter(action=REFUSED, actor_user=user, created_at__gte=now().replace(second=0, microsecond=0))
-        if recent[:MAX_REFUSED_PER_MINUTE].count() < MAX_REFUSED_PER_MINUTE:
-            action = getattr(request, "refused_action", None)
-            after = {"action": action} if action else None
-            audit.record(REFUSED, organization=None, actor=user, target=f"{request.method} {request.path}", after=after, once=True)
+        with transaction.atomic():
+            _record_refusal(request, user)
     elif request.method == "GET" and response.status_code == 200 and user.is_staff and (viewed := _viewed(path)):
         model, pk = viewed
         organization_id = as_uuid(pk) if model == "accounts.organization" else None
         organization = Organization(pk=organization_id) if organization_id else None
-        audit.record(VIEWED, organization=organization, actor=user, target=f"{model}:{pk}", once=True)
+        with transaction.atomic():
+            audit.record(VIEWED, organization=organization, actor=user, target=f"{model}:{pk}", once=True)
+
+
+def _record_refusal(request: HttpRequest, user: User) -> None:
+    recent = AuditEvent.objects.filter(action=REFUSED, actor_user=user, created_at__gte=now().replace(second=0, microsecond=0))
+    if recent[:MAX_REFUSED_PER_MINUTE].count() < MAX_REFUSED_PER_MINUTE:
+        action = getattr(request, "refused_action", None)
+        after = {"action": action} if action else None
+        audit.record(REFUSED, organization=None, actor=user, target=f"{request.method} {request.path}", after=after, once=True)
 
 
 def _is_refused(request: HttpRequest, response: HttpResponse) -> bool:

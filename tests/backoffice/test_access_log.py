@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import time_machine
 from django.contrib.auth.models import Group, Permission
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts import audit
@@ -33,6 +34,13 @@ def viewer(client):
     user = person("viewer")
     client.force_login(user)
     return client
+
+
+def test_a_page_without_personal_data_opens_no_transaction(viewer):
+    viewer.get("/admin/plans/")
+    with CaptureQueriesContext(connection) as requested:
+        assert viewer.get("/admin/entitlements/planversion/").status_code == 200
+    assert [each["sql"] for each in requested if "SAVEPOINT" in each["sql"]] == []
 
 
 def test_each_page_with_personal_data_is_recorded(viewer, owner):
