@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -12,6 +12,9 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_pla
 
 from contextmcp.devstack.services import default_home
 from tests.plugin_services import chromium
+
+if TYPE_CHECKING:
+    from tests.support.stacks import Running
 
 QUIET = (
     "--no-sandbox",
@@ -53,6 +56,38 @@ def person(chromium_browser: Browser, request: pytest.FixtureRequest) -> Iterato
     yield sit_down
     for each in sitting:
         each.context.close()
+
+
+def sign_in_as_staff(visitor: Visitor, world: Running, path: str = "/admin/") -> None:
+    """Sign in as the superuser of the shared stack and wait for the page at `path`."""
+    page = visitor.page
+    page.goto(f"{world.url}/accounts/login/?next={path}")
+    page.get_by_label("Email").fill(world.world.admin_email)
+    page.get_by_label("Password").fill(world.world.admin_password)
+    page.get_by_role("main").get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url(f"{world.url}{path}")
+
+
+@pytest.fixture(scope="module")
+def staff_cookies(chromium_browser: Browser, world: Running) -> list[Any]:
+    """The cookies of a session of staff, which signs in once for all tests of a file."""
+    visitor = Visitor(chromium_browser)
+    sign_in_as_staff(visitor, world)
+    cookies = visitor.context.cookies()
+    visitor.context.close()
+    return list(cookies)
+
+
+@pytest.fixture
+def operator(person: Callable[..., Visitor], staff_cookies: list[Any]) -> Callable[..., Visitor]:
+    """`operator(scheme="dark")` opens a browser in which staff are signed in."""
+
+    def sit_down(**options: Any) -> Visitor:
+        visitor = person(**options)
+        visitor.context.add_cookies(staff_cookies)
+        return visitor
+
+    return sit_down
 
 
 class Visitor:
@@ -100,8 +135,23 @@ class Visitor:
             for node in each["nodes"][:3]
         ]
 
-    def shoot(self, name: str, *, whole: bool = True) -> Path:
-        """Save a screenshot in the home directory for manual inspection."""
+    def problems(self, name: str) -> list[str]:
+        """Return what is wrong with the page at both widths. Axe checks the wide light page and the narrow dark one."""
+        result = []
+        for width in (WIDE, NARROW):
+            self.resize(width)
+            result += [f"{name} at {width}: sticks out: {each}" for each in self.overflow()]
+            if (width == WIDE) == (self.scheme == "light"):
+                result += [f"{name} at {width}: {each}" for each in self.barriers()]
+            self.shoot(name)
+        return result
+
+    def shoot(self, name: str, *, whole: bool = True) -> None:
+        """Save a screenshot in the home directory for manual inspection, if CONTEXTMCP_SCREENSHOTS is set.
+
+        No test looks at it, and it takes Chromium more time than rendering the page.
+        """
+        if "CONTEXTMCP_SCREENSHOTS" not in os.environ:
+            return
         path = default_home() / "screenshots" / f"{name}-{self.page.viewport_size['width']}-{self.scheme}.png"  # type: ignore[index]
         self.page.screenshot(path=path, full_page=whole)
-        return path

@@ -3,7 +3,7 @@
 import psycopg
 import pytest
 
-from tests.browser.conftest import NARROW, WIDE
+from tests.browser.conftest import WIDE, sign_in_as_staff
 from tests.support.customers import sign_up
 
 pytestmark = pytest.mark.browser
@@ -27,16 +27,6 @@ def member(world):
     ada.close()
 
 
-def problems(visitor, name):
-    found = []
-    for width in (WIDE, NARROW):
-        visitor.resize(width)
-        found += [f"{name} at {width}: sticks out: {each}" for each in visitor.overflow()]
-        found += [f"{name} at {width}: {each}" for each in visitor.barriers()]
-        visitor.shoot(name)
-    return found + visitor.failures
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_member_finds_who_revoked_a_key(person, world, member, scheme):
     visitor = person(scheme=scheme)
@@ -48,10 +38,10 @@ def test_a_member_finds_who_revoked_a_key(person, world, member, scheme):
     events = page.locator("li.event")
     everything = events.count()
     assert page.get_by_text("Refused 41 times: the monthly limit of sessions was used up").is_visible()
-    found = problems(visitor, "activity")
+    found = visitor.problems("activity")
     page.get_by_text("Filter", exact=True).click()
     page.get_by_label("Kind").select_option("API keys")
-    found += problems(visitor, "activity-filter")
+    found += visitor.problems("activity-filter")
     page.get_by_role("button", name="Apply").click()
     page.wait_for_url("**/account/activity/?kind=key**")
     assert events.count() < everything
@@ -61,7 +51,7 @@ def test_a_member_finds_who_revoked_a_key(person, world, member, scheme):
     assert events.count() == everything
     page.goto(f"{world.url}/account/activity/?kind=webhook")
     assert page.get_by_text("No matching activity").is_visible()
-    assert found + problems(visitor, "activity-empty") == []
+    assert found + visitor.problems("activity-empty") + visitor.failures == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -72,17 +62,13 @@ def test_staff_read_the_timeline_and_open_a_cause(person, world, member, scheme)
         statement = "SELECT organization_id FROM accounts_membership JOIN accounts_user AS person ON person.id = user_id WHERE email = %s"
         (organization,) = connection.execute(statement, [member.email]).fetchone()
     timeline = f"/admin/organizations/{organization}/timeline/"
-    page.goto(f"{world.url}/accounts/login/?next={timeline}")
-    page.get_by_label("Email").fill(world.world.admin_email)
-    page.get_by_label("Password").fill(world.world.admin_password)
-    page.get_by_role("main").get_by_role("button", name="Sign in", exact=True).click()
-    page.wait_for_url(f"{world.url}{timeline}")
+    sign_in_as_staff(visitor, world, timeline)
     page.get_by_text("Refused 41 times").wait_for()
-    found = problems(visitor, "admin-timeline")
+    found = visitor.problems("admin-timeline")
     visitor.resize(WIDE)
     page.get_by_label("Kind").select_option("API keys")
     page.get_by_role("button", name="Apply").click()
     page.wait_for_url("**/timeline/?kind=key**")
     page.get_by_role("link", name="Open the cause").first.click()
     page.wait_for_url("**/admin/accounts/apikey/**")
-    assert found == []
+    assert found + visitor.failures == []

@@ -37,25 +37,11 @@ def customer(world):
     ada.close()
 
 
-@pytest.fixture
-def operator(person, world, customer):
-    def sign_in(scheme):
-        visitor = person(scheme=scheme)
-        page = visitor.page
-        page.goto(f"{world.url}/accounts/login/?next=/admin/")
-        page.get_by_label("Email").fill(world.world.admin_email)
-        page.get_by_label("Password").fill(world.world.admin_password)
-        page.get_by_role("main").get_by_role("button", name="Sign in", exact=True).click()
-        page.wait_for_url(f"{world.url}/admin/")
-        return visitor
-
-    return sign_in
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_page_fits_the_width_of_a_laptop(operator, world, customer, scheme):
-    visitor = operator(scheme)
+    visitor = operator(scheme=scheme)
     page, failures = visitor.page, []
+    page.goto(f"{world.url}/admin/")
 
     def check(name):
         failures.extend(f"{name}: sticks out: {each}" for each in visitor.overflow())
@@ -80,9 +66,8 @@ def test_every_page_fits_the_width_of_a_laptop(operator, world, customer, scheme
     assert failures == []
 
 
-def test_an_event_shows_its_error_above_its_payload_and_links_its_customer(operator, world):
-    visitor = operator("light")
-    page = visitor.page
+def test_an_event_shows_its_error_above_its_payload_and_links_its_customer(operator, world, customer):
+    page = operator().page
     page.goto(f"{world.url}/admin/billing/webhookevent/?q=customer.subscription.created")
     page.locator("#result_list tbody a").first.click()
     page.wait_for_url("**/change/**")

@@ -8,7 +8,6 @@ from urllib.parse import urlencode
 import httpx
 import pytest
 
-from tests.browser.test_pages import look
 from tests.support.customers import sign_up
 from tests.support.oauth import challenge, redirect_parameters
 
@@ -56,7 +55,7 @@ def test_an_app_is_connected_and_disconnected(person, world, member, callback):
         visitor.take_over(member.browser.client.cookies, world.url)
         page = visitor.page
         page.goto(f"{world.url}/oauth/authorize?{urlencode(fields | {'redirect_uri': callback})}")
-        assert look(visitor, "consent") == []
+        assert visitor.problems("consent") == []
     # The content security policy must allow the redirect that follows the form.
     page.get_by_role("button", name="Connect").click()
     page.wait_for_url(f"{callback}*")
@@ -64,7 +63,7 @@ def test_an_app_is_connected_and_disconnected(person, world, member, callback):
     exchange = {"grant_type": "authorization_code", "code": answer["code"], "redirect_uri": callback, "client_id": app["client_id"]}
     assert httpx.post(f"{world.url}/oauth/token", data=exchange | {"code_verifier": verifier}).status_code == 200
     page.goto(f"{world.url}/account/apps/")
-    assert look(visitor, "connected-apps") == []
+    assert visitor.problems("connected-apps") == []
     page.locator("details.popover > summary").click()
     page.get_by_role("button", name="Disconnect app").click()
     page.get_by_text("App disconnected.").wait_for()

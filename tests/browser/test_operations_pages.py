@@ -2,8 +2,6 @@
 
 import pytest
 
-from tests.browser.conftest import NARROW, WIDE
-
 pytestmark = pytest.mark.browser
 PAGES = {
     "work-items": "accounts/workitem/?state=all",
@@ -15,31 +13,13 @@ PAGES = {
 }
 
 
-@pytest.fixture
-def operator(person, world):
-    def sign_in(scheme="light"):
-        visitor = person(scheme=scheme)
-        page = visitor.page
-        page.goto(f"{world.url}/accounts/login/?next=/admin/")
-        page.get_by_label("Email").fill(world.world.admin_email)
-        page.get_by_label("Password").fill(world.world.admin_password)
-        page.get_by_role("main").get_by_role("button", name="Sign in", exact=True).click()
-        page.wait_for_url(f"{world.url}/admin/")
-        return visitor
-
-    return sign_in
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_pages_are_readable_and_free_of_barriers(operator, world, scheme):
-    visitor = operator(scheme)
+    visitor = operator(scheme=scheme)
     failures = []
     for name, path in PAGES.items():
         visitor.page.goto(f"{world.url}/admin/{path}")
-        for width in (WIDE, NARROW):
-            visitor.resize(width)
-            failures += [f"{name} {width}: {each}" for each in (*visitor.overflow(), *visitor.barriers())]
-            visitor.shoot(f"operations-{name}")
+        failures += visitor.problems(f"operations-{name}")
     assert failures == []
     assert visitor.failures == []
 

@@ -3,7 +3,6 @@
 import psycopg
 import pytest
 
-from tests.browser.conftest import NARROW, WIDE
 from tests.support.customers import sign_up
 
 pytestmark = pytest.mark.browser
@@ -51,17 +50,12 @@ def troubled(world):
 
 
 @pytest.fixture
-def open_page(person, world):
-    """Return a function that signs the operator in and opens the page of a customer's organization."""
+def open_page(operator, world):
+    """Return a function that opens the page of a customer's organization as staff."""
 
     def opened(customer, scheme="light"):
-        visitor = person(scheme=scheme)
+        visitor = operator(scheme=scheme)
         page = visitor.page
-        page.goto(f"{world.url}/accounts/login/?next=/admin/")
-        page.get_by_label("Email").fill(world.world.admin_email)
-        page.get_by_label("Password").fill(world.world.admin_password)
-        page.get_by_role("main").get_by_role("button", name="Sign in", exact=True).click()
-        page.wait_for_url(f"{world.url}/admin/")
         organization_id = customer.api.get("/api/organization")["id"]
         page.goto(f"{world.url}/admin/accounts/organization/{organization_id}/change/")
         # The last section is loaded after the page.
@@ -71,21 +65,11 @@ def open_page(person, world):
     return opened
 
 
-def inspect(visitor, name):
-    """Return the problems at both widths, and save screenshots."""
-    failures = []
-    for width in (WIDE, NARROW):
-        visitor.resize(width)
-        failures += [f"{width}: {each}" for each in (*visitor.overflow(), *visitor.barriers())]
-        visitor.shoot(name)
-    return failures + visitor.failures
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_complete_readable_and_free_of_barriers(open_page, paying, scheme):
     visitor = open_page(paying, scheme)
     visitor.page.get_by_text("Actions", exact=True).click()
-    assert inspect(visitor, "organization") == []
+    assert visitor.problems("organization") + visitor.failures == []
     text = visitor.page.locator("#content").inner_text()
     for expected in ("Pro, $9.00 per month, in trial until", "Local and Stripe subscription", "Everything", "Open at Stripe"):
         assert expected in text
@@ -95,7 +79,7 @@ def test_the_page_is_complete_readable_and_free_of_barriers(open_page, paying, s
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_problems_and_differences_are_readable_and_free_of_barriers(open_page, troubled, scheme):
     visitor = open_page(troubled, scheme)
-    assert inspect(visitor, "organization-troubled") == []
+    assert visitor.problems("organization-troubled") + visitor.failures == []
     text = visitor.page.locator("#content").inner_text()
     for expected in (
         "A payment has been overdue",

@@ -88,25 +88,13 @@ def member(world):
     ada.close()
 
 
-def look(visitor, name):
-    """Return everything that is wrong with the visitor's page. Axe checks the wide light page and the narrow dark one."""
-    matches = []
-    for width in (WIDE, NARROW):
-        visitor.resize(width)
-        matches += [f"{name} at {width}: sticks out: {each}" for each in visitor.overflow()]
-        if (width == WIDE) == (visitor.scheme == "light"):
-            matches += [f"{name} at {width}: {each}" for each in visitor.barriers()]
-        visitor.shoot(name)
-    return matches
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_for_anonymous_visitors(person, world, scheme):
     visitor = person(scheme=scheme)
     matches = []
     for name, path in SIGNED_OUT.items():
         visitor.page.goto(world.url + path)
-        matches += look(visitor, f"out-{name}")
+        matches += visitor.problems(f"out-{name}")
     assert matches + layout_problems(visitor) == []
 
 
@@ -118,7 +106,7 @@ def test_pages_for_members(person, world, member, scheme):
     for name, path in SIGNED_IN.items():
         answer = visitor.page.goto(world.url + path)
         assert answer.status == 200, f"{path} answered {answer.status}"
-        matches += look(visitor, f"in-{name}")
+        matches += visitor.problems(f"in-{name}")
     assert matches + layout_problems(visitor) == []
 
 

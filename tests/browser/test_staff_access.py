@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.browser.conftest import NARROW, WIDE
+from tests.browser.conftest import NARROW, WIDE, sign_in_as_staff
 from tests.support.customers import sign_up
 
 pytestmark = pytest.mark.browser
@@ -18,14 +18,11 @@ def customer(world):
 
 @pytest.fixture
 def operator(person, world):
+    """Sessions of their own, because viewing as a member changes the session."""
+
     def sign_in(**options):
         visitor = person(**options)
-        page = visitor.page
-        page.goto(f"{world.url}/accounts/login/?next=/admin/")
-        page.get_by_label("Email").fill(world.world.admin_email)
-        page.get_by_label("Password").fill(world.world.admin_password)
-        page.get_by_role("main").get_by_role("button", name="Sign in", exact=True).click()
-        page.wait_for_url(f"{world.url}/admin/")
+        sign_in_as_staff(visitor, world)
         return visitor
 
     return sign_in

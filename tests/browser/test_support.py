@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Locator, Page, TimeoutError
 
 from contextmcp.devstack.services import REPOSITORY
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import Visitor, sign_in_as_staff
 
 pytestmark = pytest.mark.browser
 MAX_CLICKS = 5
@@ -37,13 +37,8 @@ def cases(world):
 def staff_page(world, chromium_browser):
     """The page of one member of staff who answers all questions."""
     visitor = Visitor(chromium_browser)
-    page = visitor.page
-    page.goto(f"{world.url}/accounts/login/?next=/admin/")
-    page.get_by_label("Email").fill(world.world.admin_email)
-    page.get_by_label("Password").fill(world.world.admin_password)
-    page.get_by_role("main").get_by_role("button", name="Sign in", exact=True).click()
-    page.wait_for_url(f"{world.url}/admin/")
-    yield page
+    sign_in_as_staff(visitor, world)
+    yield visitor.page
     visitor.context.close()
 
 
