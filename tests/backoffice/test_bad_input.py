@@ -55,6 +55,7 @@ def test_a_malformed_position_of_a_list_is_refused(root):
 
 # With a transaction around the request, an error of the database would make the page of the error fail as well.
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("light")
 def test_malformed_filters_of_lists_are_refused(root):
     answers = []
     for model, page in admin.site._registry.items():
@@ -65,6 +66,7 @@ def test_malformed_filters_of_lists_are_refused(root):
     assert not failures(answers)
 
 
+@pytest.mark.usefixtures("light")
 def test_malformed_selections_of_actions_are_refused(root):
     answers = []
     for model, page in admin.site._registry.items():
@@ -83,6 +85,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("name", FORMS)
+@pytest.mark.usefixtures("light")
 def test_a_malformed_field_of_an_action_is_shown_in_its_form(root, owner, name):
     url, answers = ACTIONS[name].url(owner.organization), []
     for field in ACTIONS[name].form(organization=owner.organization).fields:

@@ -194,7 +194,8 @@ def links(html: str, here: str) -> Iterator[str]:
 
 def forms(html: str):
     parser = _Forms()
-    parser.feed(html)
+    # Python's parser would need as long for the whole page as the product needs to render it.
+    parser.feed("".join(re.findall(r"<form\b.*?</form>", html, re.DOTALL)))
     return parser.forms
 
 

@@ -52,14 +52,15 @@ def refunds_at_stripe(payer):
     return payer.world.sdk.refunds.list().data
 
 
-@pytest.mark.parametrize("name", sorted(PERMISSIONS))
-def test_money_actions_are_unavailable_without_a_customer(name, acme, staff, stripe_world):
-    assert errors(staff.open(acme, name))[0] in {"The organization has no Stripe customer.", "The organization has no paid invoices."}
+def test_money_actions_are_unavailable_without_a_customer(acme, staff, stripe_world):
+    for name in PERMISSIONS:
+        reason = "The organization has no paid invoices." if name == "refund" else "The organization has no Stripe customer."
+        assert errors(staff.open(acme, name))[0] == reason, name
 
 
-@pytest.mark.parametrize("name", sorted(PERMISSIONS))
-def test_money_actions_are_unavailable_without_stripe(name, acme, staff):
-    assert errors(staff.open(acme, name))[0] == "Payments are not set up on this server."
+def test_money_actions_are_unavailable_without_stripe(acme, staff):
+    for name in PERMISSIONS:
+        assert errors(staff.open(acme, name))[0] == "Payments are not set up on this server.", name
 
 
 def test_free_days_postpone_the_next_payment(payer, acme, staff):
@@ -98,10 +99,10 @@ def test_free_days_are_refused_while_a_payment_is_missing(payer, acme, staff):
     assert "its payment is not missing" in errors(staff.preview(acme, "free-days", days="7"))[1]
 
 
-@pytest.mark.parametrize("days", ["0", "-1", "366", "x", ""])
-def test_free_days_are_limited(payer, acme, staff, days):
+def test_free_days_are_limited(payer, acme, staff):
     payer.buy()
-    assert errors(staff.preview(acme, "free-days", days=days))[2]["days"]
+    for days in ("0", "-1", "366", "x", ""):
+        assert errors(staff.preview(acme, "free-days", days=days))[2]["days"], days
 
 
 def test_a_month_is_given_to_a_payer_by_a_discount(payer, acme, staff):
@@ -135,20 +136,20 @@ def test_discounts_are_added_to_those_that_exist_and_removed(payer, acme, staff)
     assert errors(staff.open(acme, "end-discounts"))[0] == "The subscription has no discount."
 
 
-@pytest.mark.parametrize(
-    ("values", "field"),
-    [
-        ({"duration": "once"}, "percent"),
-        ({"percent": "10", "amount": "1", "duration": "once"}, "percent"),
-        ({"percent": "101", "duration": "once"}, "percent"),
-        ({"amount": "1.001", "duration": "once"}, "amount"),
-        ({"percent": "10", "duration": "repeating"}, "months"),
-        ({"percent": "10", "duration": "once", "months": "2"}, "months"),
-    ],
-)
-def test_the_terms_of_a_discount_are_checked(payer, acme, staff, values, field):
+DISCOUNTS = [
+    ({"duration": "once"}, "percent"),
+    ({"percent": "10", "amount": "1", "duration": "once"}, "percent"),
+    ({"percent": "101", "duration": "once"}, "percent"),
+    ({"amount": "1.001", "duration": "once"}, "amount"),
+    ({"percent": "10", "duration": "repeating"}, "months"),
+    ({"percent": "10", "duration": "once", "months": "2"}, "months"),
+]
+
+
+def test_the_terms_of_a_discount_are_checked(payer, acme, staff):
     payer.buy()
-    assert field in errors(staff.preview(acme, "discount", **values))[2]
+    for values, field in DISCOUNTS:
+        assert field in errors(staff.preview(acme, "discount", **values))[2], values
 
 
 def test_an_unknown_coupon_is_shown_and_nothing_changes(payer, acme, staff):

@@ -98,15 +98,15 @@ def test_staff_do_not_change_their_own_role(acme, owner, name):
     assert own.role == "member" and not staff.events()
 
 
-@pytest.mark.parametrize("value", ["-5", "0", "1e20", "0.0001", "NaN", "Infinity"])
-@pytest.mark.parametrize("name", ["credit", "refund", "discount"])
-def test_amounts_that_are_not_positive_or_too_long_are_refused(payer, acme, name, value):
+def test_amounts_that_are_not_positive_or_too_long_are_refused(payer, acme):
     payer.buy()
     staff = Staff.make("billing.give_credit", "billing.refund_payment", "billing.give_discount")
     invoice = Invoice.objects.latest("created_at").stripe_invoice_id
     more = {"direction": "remove", "invoice": invoice, "cause": "duplicate", "duration": "once"}
-    page = staff.preview(acme, name, amount=value, **more)
-    assert page.status_code == 200 and "preview" not in page.context
+    for name in ("credit", "refund", "discount"):
+        for value in ("-5", "0", "1e20", "0.0001", "NaN", "Infinity"):
+            page = staff.preview(acme, name, amount=value, **more)
+            assert page.status_code == 200 and "preview" not in page.context, (name, value)
 
 
 def test_an_invoice_of_another_organization_cannot_be_refunded(payer, acme):
