@@ -1,6 +1,5 @@
 """Production stops at start-up with one sentence that names the missing or malformed setting."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.support.forked_settings import Loaded, load
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WHOLE = {
@@ -32,11 +33,19 @@ OPTIONAL = [
 NAMES = [*WHOLE, *OPTIONAL]
 
 
+def environment(changes: dict[str, str]) -> dict[str, str]:
+    others = {name: value for name, value in os.environ.items() if name not in NAMES}
+    return {**others, **dict.fromkeys(NAMES, ""), **WHOLE, **changes}
+
+
+def production(*names: str, **changes: str) -> Loaded:
+    return load("contextmcp.settings.production", environment(changes), names)
+
+
 def start(command: Sequence[str] = ("-c", "import contextmcp.settings.production"), **changes: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name not in NAMES}
     return subprocess.run(
         [sys.executable, *command],
-        env={**environment, **dict.fromkeys(NAMES, ""), **WHOLE, **changes},
+        env=environment(changes),
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
@@ -51,22 +60,27 @@ def test_the_example_variables_are_sufficient() -> None:
 
 def test_metrics_are_shared_only_with_a_directory(tmp_path: Path) -> None:
     """prometheus_client treats an empty variable as the current directory."""
-    show = "import contextmcp.settings.production, os; print(os.environ.get('PROMETHEUS_MULTIPROC_DIR'))"
-    assert start(["-c", show]).stdout == "None\n"
+    variable = "PROMETHEUS_MULTIPROC_DIR"
+    assert variable not in production().environment
     folder = tmp_path / "shared" / "metrics"
-    assert start(["-c", show], PROMETHEUS_MULTIPROC_DIR=str(folder)).stdout == f"{folder}\n"
+    assert production(**{variable: str(folder)}).environment[variable] == str(folder)
     assert folder.is_dir()
     (tmp_path / "file").touch()
-    assert "PROMETHEUS_MULTIPROC_DIR cannot be created" in start(PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "file" / "x")).stderr
+    assert "PROMETHEUS_MULTIPROC_DIR cannot be created" in production(**{variable: str(tmp_path / "file" / "x")}).error
 
 
 @pytest.mark.parametrize(
     "name", ["SECRET_KEY", "API_KEY_SECRETS", "DATABASE_URL", "ALLOWED_HOSTS", "PUBLIC_URL", "EMAIL_URL", "DEFAULT_FROM_EMAIL"]
 )
 def test_missing_variables_are_named(name: str) -> None:
-    output = start(**{name: ""})
+    error = production(**{name: ""}).error
+    assert error.startswith(f"django.core.exceptions.ImproperlyConfigured: {name} is not set: ")
+
+
+def test_a_process_prints_the_same_sentence() -> None:
+    output = start(SECRET_KEY="")
     assert output.returncode
-    assert output.stderr.splitlines()[-1].startswith(f"django.core.exceptions.ImproperlyConfigured: {name} is not set: ")
+    assert output.stderr.splitlines()[-1] == production(SECRET_KEY="").error
 
 
 @pytest.mark.parametrize(
@@ -118,34 +132,32 @@ def test_missing_variables_are_named(name: str) -> None:
     ],
 )
 def test_malformed_variables_are_named_without_their_value(name: str, value: str) -> None:
-    output = start(**{name: value})
-    assert output.returncode
-    sentence = output.stderr.splitlines()[-1]
+    sentence = production(**{name: value}).error
     assert sentence.startswith(f"django.core.exceptions.ImproperlyConfigured: {name} is ")
     assert "hunter2" not in sentence
 
 
-SHOW = """
-import json
-from contextmcp.settings import production as settings
-names = ["SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME", "SECURE_HSTS_INCLUDE_SUBDOMAINS", "SECURE_PROXY_SSL_HEADER", "SESSION_COOKIE_SECURE"]
-print(json.dumps({name: getattr(settings, name, None) for name in names}))
-"""
+TRANSPORT = (
+    "SESSION_COOKIE_NAME",
+    "CSRF_COOKIE_NAME",
+    "SECURE_HSTS_INCLUDE_SUBDOMAINS",
+    "SECURE_PROXY_SSL_HEADER",
+    "SESSION_COOKIE_SECURE",
+)
 
 
 def test_cookies_and_transport() -> None:
     """Proxy headers are trusted only behind a proxy, and HSTS includes subdomains only on request."""
-    bare = json.loads(start(["-c", SHOW]).stdout)
+    bare = production(*TRANSPORT).values
     assert (bare["SESSION_COOKIE_NAME"], bare["CSRF_COOKIE_NAME"]) == ("__Host-sessionid", "__Host-csrftoken")
     assert (bare["SESSION_COOKIE_SECURE"], bare["SECURE_HSTS_INCLUDE_SUBDOMAINS"], bare["SECURE_PROXY_SSL_HEADER"]) == (True, False, None)
-    requested = json.loads(start(["-c", SHOW], TRUSTED_PROXIES="1", SECURE_HSTS_INCLUDE_SUBDOMAINS="true").stdout)
+    requested = production(*TRANSPORT, TRUSTED_PROXIES="1", SECURE_HSTS_INCLUDE_SUBDOMAINS="true").values
     assert requested["SECURE_HSTS_INCLUDE_SUBDOMAINS"] is True
     assert requested["SECURE_PROXY_SSL_HEADER"] == ["HTTP_X_FORWARDED_PROTO", "https"]
 
 
 def test_stripe_without_a_webhook_secret_does_not_start() -> None:
-    output = start(STRIPE_SECRET_KEY="sk_live_" + "x" * 24)
-    assert "STRIPE_WEBHOOK_SECRET is not set" in output.stderr
+    assert "STRIPE_WEBHOOK_SECRET is not set" in production(STRIPE_SECRET_KEY="sk_live_" + "x" * 24).error
 
 
 @pytest.mark.parametrize(
@@ -159,8 +171,7 @@ def test_stripe_without_a_webhook_secret_does_not_start() -> None:
     ],
 )
 def test_live_and_test_modes_are_never_mixed(changes: dict[str, str], sentence: str) -> None:
-    output = start(STRIPE_WEBHOOK_SECRET="whsec_x", **changes)
-    assert output.returncode and sentence in output.stderr.splitlines()[-1]
+    assert sentence in production(STRIPE_WEBHOOK_SECRET="whsec_x", **changes).error
 
 
 COMMANDS = {
@@ -186,3 +197,10 @@ def test_manage_uses_production_settings_by_default() -> None:
     ]
     assert start(show).stdout.strip() == "contextmcp.settings.production"
     assert start(show, DJANGO_SETTINGS_MODULE="contextmcp.settings.local").stdout.strip() == "contextmcp.settings.local"
+
+
+def test_all_settings_have_the_same_apps() -> None:
+    """The template of a development server's databases has the tables of all of them (`databases.fingerprint`)."""
+    modules = ("production", "local", "test")
+    apps = [load(f"contextmcp.settings.{module}", environment({}), ["INSTALLED_APPS"]).values["INSTALLED_APPS"] for module in modules]
+    assert apps[0] == apps[1] == apps[2]
