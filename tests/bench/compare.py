@@ -30,13 +30,13 @@ class Options:
 
 QUICK = Options(
     rounds=1,
-    seconds=0.15,
+    seconds=0.02,
     connections=(4,),
     sizes=(1, 50),
     organizations=10,
-    keys=100,
-    peers=100,
-    events=2_000,
+    keys=40,
+    peers=20,
+    events=500,
     web_workers=1,
     gate_workers=1,
     quick=True,

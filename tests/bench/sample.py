@@ -24,6 +24,8 @@ DISTURBED = 0.35
 QUIET_SECONDS = 120.0
 # seconds for a server to finish requests whose client has left
 FINISH_SECONDS = 30.0
+# Requests are sent this long before a sample, or as long as the sample, if that is less.
+WARM_UP_SECONDS = 0.5
 # Shorter samples are meaningless anyway and need not be repeated.
 SERIOUS_SECONDS = 1.0
 
@@ -68,7 +70,7 @@ class Http:
 
     def sample(self, seconds: float) -> Sample:
         requests = self.requests()
-        self._drive(requests, min(0.5, seconds))
+        self._drive(requests, min(WARM_UP_SECONDS, seconds))
         best = None
         for _ in range(2):
             quiet = wait_for_quiet() if seconds >= SERIOUS_SECONDS else False
@@ -79,7 +81,7 @@ class Http:
                 # On a machine that is never idle, a repetition would be no better.
                 break
         assert best is not None
-        if self.beside:
+        if self.beside and seconds >= SERIOUS_SECONDS:
             self._let_finish()
         return best
 
@@ -106,7 +108,8 @@ class Http:
             rate=units / result.seconds,
             p50_ms=result.percentile(0.5) * 1e3,
             p99_ms=result.percentile(0.99) * 1e3,
-            cpu_us=(meter.served + meter.behind) / units * 1e6,
+            # The kernel counts in ticks. A sample that is shorter than one used less than a tick, but not nothing.
+            cpu_us=max(1 / TICKS, meter.served + meter.behind) / units * 1e6,
             behind_us=meter.behind / units * 1e6,
             client_us=meter.ours / units * 1e6,
             foreign=meter.foreign,

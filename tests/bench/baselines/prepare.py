@@ -12,6 +12,7 @@ from pathlib import Path
 import django
 
 KEPT = 1_000
+# At most: a quick run, with few keys, reads as few hours.
 HOURS = 24 * 10
 FEATURES = ("sessions", "context_queries", "session_creation", "git_webhooks", "exports")
 
@@ -36,7 +37,7 @@ def main(count: int, to: Path) -> None:
     APIKey.objects.bulk_create(rows, 5_000)
     Quota.objects.bulk_create([Quota(organization_id=number, feature="sessions", period=PERIOD) for number in range(count)], 5_000)
     first = dt.datetime.now(dt.UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    hours = [first + dt.timedelta(hours=hour) for hour in range(HOURS)]
+    hours = [first + dt.timedelta(hours=hour) for hour in range(min(HOURS, count))]
     Hour.objects.bulk_create(
         [
             Hour(organization_id=number, feature=feature, bucket=hour, amount=5)

@@ -8,7 +8,7 @@ from functools import partial
 from tests.bench import requests
 from tests.bench.compare import Row, interleave
 from tests.bench.measures.single import PATH
-from tests.bench.sample import Http, RawPostgres, Subject
+from tests.bench.sample import WARM_UP_SECONDS, Http, RawPostgres, Subject
 from tests.bench.sites import Bench, Product
 
 RAW = "raw binary unnest, one connection"
@@ -44,13 +44,19 @@ def measure(bench: Bench) -> list[Row]:
 
 def batches(bench: Bench, product: Product, result: str, size: int, identify: Callable[[], str]) -> Http:
     heads = product.service_heads(product.many())
-    ready = max(2, int(READY * (bench.options.seconds + 0.7) / size))
+    ready = _ready(bench, READY, size)
     make = partial(requests.batches, PATH, heads, size, identify, ready)
     expect = b'"accepted":%d,' % size
     return Http(result, bench.world, product.gate, make, CONNECTIONS, unit=size, expect=expect)
 
 
 def bulk(bench: Bench, size: int) -> Http:
-    ready = max(2, int(20_000 * (bench.options.seconds + 0.7) / size))
+    ready = _ready(bench, 20_000, size)
     make = partial(requests.batches, "/events", bench.peers.heads(), size, requests.random_id, ready)
     return Http(BULK, bench.world, bench.peers.waiting, make, CONNECTIONS, unit=size, expect=b'"accepted":%d}' % size)
+
+
+def _ready(bench: Bench, per_second: int, size: int) -> int:
+    """Return the number of batches for a sample, the requests before it, and a fifth of its time more."""
+    seconds = bench.options.seconds
+    return max(2, int(per_second * (1.2 * seconds + min(WARM_UP_SECONDS, seconds)) / size))

@@ -90,7 +90,7 @@ def start(bench: Bench) -> dict[str, Server]:
         FORWARDER: serve("forwarder", url),
         FREE: gateway,
         PRICED: gateway,
-        AUTHORIZE: product.warm(product.lone_gate(), passes=1),
+        AUTHORIZE: product.gate if bench.options.gate_workers == 1 else product.warm(product.lone_gate(), passes=1),
     }
     # A quick run only shows that the measure works, and this server takes seconds to start.
     return servers if bench.options.quick else servers | {FASTMCP: serve("fastmcp", url)}
