@@ -112,6 +112,8 @@ def name_run() -> None:
     os.environ["DATABASE_URL"] = databases.named(services.database_url, run)
     os.environ["REDIS_URL"] = services.redis_url
     os.environ["CONTEXTMCP_TEST_KEY_PREFIX"] = run
+    # The servers that some tests start for themselves are not migrated again.
+    os.environ[databases.DUMPS] = str(default_home() / "template-dumps")
     if services.valkey is None:
         _started.callback(databases.forget_keys, services.redis_url, run)
 

