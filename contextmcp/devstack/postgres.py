@@ -75,10 +75,7 @@ class Postgres:
     def start(self, *, durable: bool = True) -> None:
         """Start the server if it is not running. Return when it accepts connections."""
         if self.process is None:
-            binaries = self._reachable_binaries()
-            self._make_folder(self.folder)
-            if not (self.data / "PG_VERSION").exists():
-                self._initdb(binaries)
+            binaries = self.initialize()
             # A killed server leaves this file. Postgres refuses to start if the process ID in it now belongs to another process of this
             # user.
             (self.data / "postmaster.pid").unlink(missing_ok=True)
@@ -91,6 +88,14 @@ class Postgres:
                 options += ["-c", f"unix_socket_directories={self.sockets}"]
                 self._child = self._popen([str(binaries / "postgres"), "-D", str(self.data), *options], log.fileno())
         self._wait_until_ready()
+
+    def initialize(self) -> Path:
+        """Create the data directory if there is none. Return the directory of the binaries."""
+        binaries = self._reachable_binaries()
+        self._make_folder(self.folder)
+        if not (self.data / "PG_VERSION").exists():
+            self._initdb(binaries)
+        return binaries
 
     def stop(self) -> None:
         """Shut down fast: end sessions and write a checkpoint."""

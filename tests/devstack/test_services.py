@@ -150,17 +150,17 @@ def test_two_homes_can_run_at_the_same_time(home: Path) -> None:
         assert redis.Redis.from_url(other.redis_url).get("whose") is None
 
 
-def test_an_interrupted_initdb_is_repeated(home: Path) -> None:
-    server = Postgres(home)
+def test_an_interrupted_initdb_is_repeated(bare_home: Path) -> None:
+    server = Postgres(bare_home)
     half = server.data.with_name(f"{server.data.name}.new")
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
-    with services.running(home) as result:
+    with services.running(bare_home) as result:
         assert ask(result) == 1
 
 
-def test_a_home_with_a_long_path_still_gets_short_sockets(home: Path) -> None:
-    deep = home / ("d" * 60) / ("e" * 60)
+def test_a_home_with_a_long_path_still_gets_short_sockets(bare_home: Path) -> None:
+    deep = bare_home / ("d" * 60) / ("e" * 60)
     try:
         with services.running(deep) as result:
             assert ask(result) == 1
@@ -188,7 +188,7 @@ def test_missing_wheel_is_reported_in_a_sentence(home: Path, monkeypatch: pytest
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_as_root_postgres_runs_unprivileged(home: Path, tmp_path: Path) -> None:
+def test_as_root_postgres_runs_unprivileged(bare_home: Path, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     with services.running(closed / "home") as result:
@@ -224,7 +224,7 @@ def test_unreachable_binaries_are_copied(home: Path, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, to become someone else")
-def test_the_servers_run_as_another_user(home: Path, tmp_path: Path) -> None:
+def test_the_servers_run_as_another_user(bare_home: Path, tmp_path: Path) -> None:
     """initdb refuses a user ID without an account, so the test uses one that every system has."""
     become = ["setpriv", "--reuid", "nobody", "--regid", "65534", "--clear-groups"]
     path = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *(each for each in sys.path if each.endswith("site-packages"))])
