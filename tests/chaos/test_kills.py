@@ -13,6 +13,9 @@ from tests.support.customers import sign_up
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(240)]
 
+# Between the calls of a caller. Without it the calls would use all the time of the machine while a server starts.
+PAUSE = 0.02
+
 
 @pytest.fixture
 def owner(world):
@@ -48,16 +51,18 @@ class Callers:
             each.join(60)
 
     def call(self, url):
-        while not self.stopping.is_set():
-            self.ask(url, f"call-{next(self.numbers)}")
+        with httpx.Client(timeout=10) as client:
+            while not self.stopping.is_set():
+                self.ask(client, url, f"call-{next(self.numbers)}")
+                time.sleep(PAUSE)
 
-    def ask(self, url, key):
+    def ask(self, client, url, key):
         """Complete the current call also after `stop`, so that no call is left in doubt."""
         headers = {"Authorization": f"Bearer {self.owner.key}", "Idempotency-Key": key}
         deadline = time.monotonic() + 50
         while time.monotonic() < deadline:
             try:
-                answer = httpx.post(f"{url}/api/usage/authorize", json={"feature": "sessions"}, headers=headers, timeout=10)
+                answer = client.post(f"{url}/api/usage/authorize", json={"feature": "sessions"}, headers=headers)
             except httpx.TransportError:
                 self.interrupted += 1
                 time.sleep(0.05)
