@@ -8,7 +8,7 @@ import sys
 import psutil
 import pytest
 
-from contextmcp.devstack import services
+from contextmcp.devstack import databases, services
 from contextmcp.devstack.runner import REPOSITORY, listens
 from tests.devstack.conftest import belonging_to
 from tests.support.gates import free_port
@@ -41,6 +41,7 @@ def demo():
     """`demo(NAME="value")` runs the tour again in the same home. The servers stay up in between, because only the first start is slow."""
     home = services.default_home() / f"demo-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
     environment = {each: os.environ[each] for each in PASSED_ON if each in os.environ} | {"CONTEXTMCP_HOME": str(home)}
+    environment[databases.DUMPS] = os.environ[databases.DUMPS]
 
     def walk(**params):
         command = [sys.executable, "-m", "contextmcp.devstack", "demo", "--once"]
@@ -102,18 +103,21 @@ def other_server(tmp_path):
 
 
 def test_a_failed_step_fails_the_demo(demo, other_server):
-    """Without grace days a declined renewal ends access immediately, and the tour reports that.
+    """Without Stripe nothing can be bought, which later steps depend on. The tour reports that and ends.
 
     The gateway is in front of a server of the user's, all of whose tools are free.
     """
-    done, home = demo(BILLING_GRACE_DAYS="0", TOUR_TIMEOUT_SECONDS="20", MCP_UPSTREAM=other_server)
+    done, home = demo(STRIPE="off", TOUR_TIMEOUT_SECONDS="20", MCP_UPSTREAM=other_server)
     assert done.returncode == 1, done.stderr
     assert "✓ connect the official MCP client and list the tools" in done.stdout, done.stdout
     assert "import_notes, share_note" in done.stdout.split("✓ connect the official MCP client and list the tools")[1]
     assert "✓ 50 sessions pass on Free" in done.stdout
     assert "as tool calls" not in done.stdout
-    assert "✗" in done.stdout.split("Months go by")[1]
-    assert "failed:" in done.stdout
+    before, after = done.stdout.split("Buying ")
+    assert "✗" not in before
+    assert "✗ the published curl starts a Checkout" in after and "billing_not_configured" in after
+    assert "failed: the published curl starts a Checkout" in after
+    assert "Months go by" not in after
     assert product_of(home) == []
 
 
