@@ -11,7 +11,7 @@ import pytest
 from contextmcp.common import valkey
 from tests.factories.accounts import OrganizationFactory, Person, UserFactory
 from tests.factories.usage import UsageCounterFactory
-from tests.support.gates import GateProcess, Http, gate_process
+from tests.support.gates import Http, gate_process
 from usage.models import IdempotencyKey, UsageCounter, UsageEvent, UsageSummary
 from usage.store.rebuild import count_mismatched_summaries
 
@@ -24,6 +24,13 @@ TIMEOUT_SECONDS = 40
 def acme():
     organization = OrganizationFactory(owner=UserFactory())
     return Person(organization.memberships.select_related("organization", "user").get())
+
+
+@pytest.fixture(scope="module")
+def steady(django_db_setup, django_db_blocker):
+    """The ports of two gates that no test kills."""
+    with django_db_blocker.unblock(), gate_process() as one, gate_process() as two:
+        yield [one.port, two.port]
 
 
 class Client:
@@ -71,23 +78,20 @@ def crowd(ports, key, calls, threads=8):
 
 
 @pytest.mark.parametrize("remaining", [1, 10])
-def test_several_gates_admit_exactly_the_remaining_quota(acme, remaining):
+def test_several_gates_admit_exactly_the_remaining_quota(acme, steady, remaining):
     UsageCounterFactory(organization=acme.organization, used=50 - remaining)
-    with gate_process() as one, gate_process() as two:
-        answers = crowd([one.port, two.port], acme.key, [(AUTHORIZE, {"feature": "sessions"}, None)] * 60)
+    answers = crowd(steady, acme.key, [(AUTHORIZE, {"feature": "sessions"}, None)] * 60)
     statuses = [status for status, _ in answers[None]]
     assert (statuses.count(200), statuses.count(429)) == (remaining, 60 - remaining)
     assert UsageCounter.objects.get(organization=acme.organization).used == 50
     assert UsageEvent.objects.filter(organization=acme.organization).count() == remaining
 
 
-def test_kills_and_flushes_lose_and_double_nothing(acme):
+def test_kills_and_flushes_lose_and_double_nothing(acme, steady):
     UsageCounterFactory(organization=acme.organization, used=1)
     names = [f"call-{number}" for number in range(120)]
     calls = [(AUTHORIZE, {"feature": "sessions"}, name) for name in names for _ in range(2)]
-    with gate_process() as steady, gate_process() as second:
-        victim = GateProcess().wait()
-        ports = [steady.port, victim.port, second.port]
+    with gate_process() as victim:
 
         def disturb():
             time.sleep(0.15)
@@ -98,7 +102,7 @@ def test_kills_and_flushes_lose_and_double_nothing(acme):
 
         trouble = threading.Thread(target=disturb)
         trouble.start()
-        answers = crowd(ports, acme.key, calls)
+        answers = crowd([steady[0], victim.port, steady[1]], acme.key, calls)
         trouble.join()
     admitted = {name for name, output in answers.items() if any(status == 200 for status, _ in output)}
     assert len(admitted) == 49
@@ -111,14 +115,13 @@ def test_kills_and_flushes_lose_and_double_nothing(acme):
     assert count_mismatched_summaries(str(acme.organization.pk)) == 0
 
 
-def test_events_repeated_through_killed_gates_count_once(acme):
+def test_events_repeated_through_killed_gates_count_once(acme, steady):
     batches = [[{"feature": "sessions", "idempotencyKey": f"{batch}-{number}"} for number in range(50)] for batch in range(12)]
     calls = [("/api/usage/events", {"events": batch}, str(number)) for number, batch in enumerate(batches) for _ in range(3)]
-    with gate_process() as steady:
-        victim = GateProcess().wait()
+    with gate_process() as victim:
         trouble = threading.Timer(0.1, victim.kill)
         trouble.start()
-        answers = crowd([steady.port, victim.port], acme.key, calls)
+        answers = crowd([steady[0], victim.port], acme.key, calls)
         trouble.join()
     assert all(status == 200 and output["refused"] == 0 for said_all in answers.values() for status, output in said_all)
     assert UsageEvent.objects.filter(organization=acme.organization).count() == 600

@@ -30,6 +30,13 @@ def acme():
     return Person(organization.memberships.select_related("organization", "user").get())
 
 
+@pytest.fixture(scope="module")
+def gate(django_db_setup, django_db_blocker):
+    """A gate that survives the tests. Those that kill or configure it start their own."""
+    with django_db_blocker.unblock(), gate_process() as process:
+        yield process
+
+
 def doors(*, open_):
     """Close the database to new connections and terminate the existing ones."""
     connection.close()
@@ -41,29 +48,28 @@ def doors(*, open_):
             outside.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
 
 
-def test_without_postgres_requests_are_refused_until_it_returns(acme):
-    with gate_process() as gate:
-        client = Http(gate.port)
-        key = acme.key
-        assert client.post(AUTHORIZE, BOTH, key=key)[0] == 200
-        time.sleep(0.7)  # Data that was read before the first poll of the process is not cached.
-        assert client.post(AUTHORIZE, {"feature": "basic_context"}, key=key)[0] == 200
-        doors(open_=False)
-        try:
-            for wait in (0, 1.5):  # Before and after the cached entry becomes stale.
-                time.sleep(wait)
-                status, headers, output = client.post(AUTHORIZE, BOTH, key=key)
-                assert (status, output["code"], headers["retry-after"]) == (503, "temporarily_unavailable", "1")
-                assert client.post("/api/usage/events", {"feature": "sessions"}, key=key)[0] == 503
-                assert client.post("/api/entitlements/check", {"feature": "sessions"}, key=key)[2]["code"] == "temporarily_unavailable"
-                assert client.post(AUTHORIZE, {"feature": "basic_context"}, key=key)[0] == 200
-                assert client.post(AUTHORIZE, {"feature": "team_members"}, key=key)[0] == 503
-            output = client.post(AUTHORIZE, {"feature": "session_creation"}, key=key)[2]
-            assert output["used"] == 2  # Refused calls released their rate limit.
-            assert client.post(AUTHORIZE, BOTH, key=key[:-1] + ("A" if key[-1] != "A" else "B"))[0] == 401
-        finally:
-            doors(open_=True)
-        assert client.post(AUTHORIZE, BOTH, key=key)[0] == 200
+def test_without_postgres_requests_are_refused_until_it_returns(acme, gate):
+    client = Http(gate.port)
+    key = acme.key
+    assert client.post(AUTHORIZE, BOTH, key=key)[0] == 200
+    time.sleep(0.7)  # Data that was read before the first poll of the process is not cached.
+    assert client.post(AUTHORIZE, {"feature": "basic_context"}, key=key)[0] == 200
+    doors(open_=False)
+    try:
+        for wait in (0, 1.5):  # Before and after the cached entry becomes stale.
+            time.sleep(wait)
+            status, headers, output = client.post(AUTHORIZE, BOTH, key=key)
+            assert (status, output["code"], headers["retry-after"]) == (503, "temporarily_unavailable", "1")
+            assert client.post("/api/usage/events", {"feature": "sessions"}, key=key)[0] == 503
+            assert client.post("/api/entitlements/check", {"feature": "sessions"}, key=key)[2]["code"] == "temporarily_unavailable"
+            assert client.post(AUTHORIZE, {"feature": "basic_context"}, key=key)[0] == 200
+            assert client.post(AUTHORIZE, {"feature": "team_members"}, key=key)[0] == 503
+        output = client.post(AUTHORIZE, {"feature": "session_creation"}, key=key)[2]
+        assert output["used"] == 2  # Refused calls released their rate limit.
+        assert client.post(AUTHORIZE, BOTH, key=key[:-1] + ("A" if key[-1] != "A" else "B"))[0] == 401
+    finally:
+        doors(open_=True)
+    assert client.post(AUTHORIZE, BOTH, key=key)[0] == 200
     assert UsageCounter.objects.get(organization=acme.organization).used == 2
 
 
@@ -128,32 +134,31 @@ def test_a_full_valkey_counts_as_unreachable(acme):
     full.close()
 
 
-def test_locked_rows_delay_only_their_organization(acme):
+def test_locked_rows_delay_only_their_organization(acme, gate):
     other = Person(OrganizationFactory(owner=UserFactory()).memberships.get())
     answers = {}
-    with gate_process() as gate:
-        for person in (acme, other):
-            assert Http(gate.port).post(AUTHORIZE, {"feature": "sessions"}, key=person.key)[0] == 200
+    for person in (acme, other):
+        assert Http(gate.port).post(AUTHORIZE, {"feature": "sessions"}, key=person.key)[0] == 200
 
-        def ask(name, person):
-            answers[name] = Http(gate.port).post(AUTHORIZE, {"feature": "sessions"}, key=person.key)
+    def ask(name, person):
+        answers[name] = Http(gate.port).post(AUTHORIZE, {"feature": "sessions"}, key=person.key)
 
-        callers = [threading.Thread(target=ask, args=(f"held {number}", acme)) for number in range(4)]
-        callers.append(threading.Thread(target=ask, args=("other", other)))
-        with psycopg.connect(**connection.get_connection_params()) as holder:
-            holder.execute("SELECT 1 FROM usage_counters WHERE organization_id = %s FOR UPDATE", [acme.organization.pk])
-            for caller in callers:
-                caller.start()
-            for caller in callers:
-                caller.join()
-        assert answers.pop("other")[0] == 200
-        for status, headers, body in answers.values():
-            assert (status, body["code"], headers.get("Retry-After") or headers.get("retry-after")) == (503, "temporarily_unavailable", "1")
-        assert Http(gate.port).post(AUTHORIZE, {"feature": "sessions"}, key=acme.key)[2]["used"] == 2
+    callers = [threading.Thread(target=ask, args=(f"held {number}", acme)) for number in range(4)]
+    callers.append(threading.Thread(target=ask, args=("other", other)))
+    with psycopg.connect(**connection.get_connection_params()) as holder:
+        holder.execute("SELECT 1 FROM usage_counters WHERE organization_id = %s FOR UPDATE", [acme.organization.pk])
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+    assert answers.pop("other")[0] == 200
+    for status, headers, body in answers.values():
+        assert (status, body["code"], headers.get("Retry-After") or headers.get("retry-after")) == (503, "temporarily_unavailable", "1")
+    assert Http(gate.port).post(AUTHORIZE, {"feature": "sessions"}, key=acme.key)[2]["used"] == 2
 
 
-def test_an_unresponsive_postgres_counts_as_unreachable(acme):
-    with gate_process() as gate, psycopg.connect(**connection.get_connection_params()) as holder:
+def test_an_unresponsive_postgres_counts_as_unreachable(acme, gate):
+    with psycopg.connect(**connection.get_connection_params()) as holder:
         key = acme.key
         holder.execute("LOCK TABLE accounts_apikey IN ACCESS EXCLUSIVE MODE")
         status, _, body = Http(gate.port).post(AUTHORIZE, {"feature": "basic_context"}, key=key)
@@ -162,14 +167,13 @@ def test_an_unresponsive_postgres_counts_as_unreachable(acme):
         assert Http(gate.port).post(AUTHORIZE, {"feature": "basic_context"}, key=key)[0] == 200
 
 
-def test_terminated_connection_is_reopened(acme):
-    with gate_process() as gate:
-        client = Http(gate.port)
-        assert client.post(AUTHORIZE, {"feature": "sessions"}, key=acme.key)[0] == 200
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'contextmcp gate'")
-            assert cursor.rowcount >= 1
-        time.sleep(0.1)
-        statuses = [client.post(AUTHORIZE, {"feature": "sessions"}, key=acme.key)[0] for _ in range(2)]
-        assert statuses[1] == 200
-        assert UsageCounter.objects.get(organization=acme.organization).used == 1 + statuses.count(200)
+def test_terminated_connection_is_reopened(acme, gate):
+    client = Http(gate.port)
+    assert client.post(AUTHORIZE, {"feature": "sessions"}, key=acme.key)[0] == 200
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'contextmcp gate'")
+        assert cursor.rowcount >= 1
+    time.sleep(0.1)
+    statuses = [client.post(AUTHORIZE, {"feature": "sessions"}, key=acme.key)[0] for _ in range(2)]
+    assert statuses[1] == 200
+    assert UsageCounter.objects.get(organization=acme.organization).used == 1 + statuses.count(200)
