@@ -82,8 +82,27 @@ def test_paying_an_invoice_returns_the_decline_and_keeps_its_history(stripe_api:
     with pytest.raises(stripe.CardError) as declined:
         stripe_api.v1.invoices.pay(invoice.id)
     assert (declined.value.code, declined.value.http_status) == ("card_declined", 402)
-    assert stripe_api.v1.invoices.retrieve(invoice.id).attempt_count == 2
+    attempted = stripe_api.v1.invoices.retrieve(invoice.id)
+    assert (attempted.attempt_count, attempted.next_payment_attempt) == (1, invoice.next_payment_attempt)
     assert stripe_api.v1.invoices.pay(invoice.id, {"payment_method": "pm_card_visa"}).status == "paid"
+
+
+def test_manual_attempts_do_not_bring_the_last_retry_forward(simulator: Running, stripe_api: StripeApi) -> None:
+    requests.post(f"{simulator.base_url}/_sim/dunning", json={"retries": [1, 2], "final": "cancel"}, timeout=5)
+    customer = stripe_api.customer()
+    subscription = stripe_api.subscribe(customer, stripe_api.price().id)
+    stripe_api.card(customer.id, "pm_card_chargeCustomerFail")
+    invoice = stripe_api.renew(customer, subscription.id)
+    stripe_api.advance(customer, invoice.next_payment_attempt)
+    for _ in range(2):
+        with pytest.raises(stripe.CardError):
+            stripe_api.v1.invoices.pay(invoice.id)
+    attempted = stripe_api.v1.invoices.retrieve(invoice.id)
+    assert attempted.attempt_count == 2
+    assert stripe_api.v1.subscriptions.retrieve(subscription.id).status == "past_due"
+    stripe_api.advance(customer, attempted.next_payment_attempt)
+    assert stripe_api.v1.invoices.retrieve(invoice.id).attempt_count == 3
+    assert stripe_api.v1.subscriptions.retrieve(subscription.id).status == "canceled"
 
 
 @pytest.mark.parametrize(("final", "status"), [("cancel", "canceled"), ("unpaid", "unpaid"), ("past_due", "past_due")])

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+from stripe_simulator import jobs
 from stripe_simulator.store import Store
-from stripe_simulator.types import DAY
+from stripe_simulator.types import DAY, Obj
+from stripe_simulator.unit_of_work import Unit
 
 # Default of a Stripe account: eight attempts within two weeks, then the subscription is canceled.
 DEFAULT: dict[str, Any] = {"retries": [1, 3, 5, 7, 9, 11, 14], "final": "cancel"}
@@ -33,3 +35,26 @@ def next_attempt(store: Store, first_failure: int, attempts: int) -> int | None:
     """Return the time of the next attempt after this number of failed attempts, or None after the last one."""
     retries = settings(store)["retries"]
     return None if attempts > len(retries) else int(first_failure + retries[attempts - 1] * DAY)
+
+
+def count_attempt(invoice: Obj) -> bool:
+    """Count an attempt to pay an invoice. Return whether it counts: the first one does, and after it only retries.
+
+    See https://docs.stripe.com/api/invoices/object#invoice_object-attempt_count.
+    """
+    counts = bool(invoice.pop("_retrying", False)) or invoice["attempt_count"] == 0
+    invoice["attempt_count"] += counts
+    return counts
+
+
+def record_failure(unit: Unit, invoice: Obj) -> None:
+    """Count a failed attempt and schedule the next retry. A manual attempt leaves the time of the next retry as it is."""
+    now = unit.now(invoice)
+    first = invoice.setdefault("_first_failure", now)
+    if count_attempt(invoice):
+        retries = invoice["auto_advance"] and not invoice.get("_postpones")
+        retries = retries and invoice["billing_reason"] not in ("subscription_create", "manual")
+        invoice["next_payment_attempt"] = next_attempt(unit.store, first, invoice["attempt_count"]) if retries else None
+    unit.save(invoice)
+    if again := invoice["next_payment_attempt"]:
+        jobs.schedule(unit, "retry", invoice, max(again, now))

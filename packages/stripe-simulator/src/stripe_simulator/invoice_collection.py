@@ -104,15 +104,7 @@ def apply_outcome(unit: Unit, invoice: Obj, method: Obj | None, outcome: str) ->
     if outcome == "processing":
         unit.save(invoice)
         return outcome
-    invoice["attempt_count"] += 1
-    first = invoice.setdefault("_first_failure", unit.now(invoice))
-    retries = invoice["auto_advance"] and not invoice.get("_postpones")
-    retries = retries and invoice["billing_reason"] not in ("subscription_create", "manual")
-    again = dunning.next_attempt(unit.store, first, invoice["attempt_count"]) if retries else None
-    invoice["next_payment_attempt"] = again
-    unit.save(invoice)
-    if again:
-        jobs.schedule(unit, "retry", invoice, again)
+    dunning.record_failure(unit, invoice)
     if outcome == "requires_action":
         emit(unit, "invoice.payment_action_required", invoice)
     emit(unit, "invoice.payment_failed", invoice)
@@ -169,7 +161,8 @@ def mark_paid(unit: Unit, invoice: Obj, *, outside: bool = False) -> None:
     jobs.cancel(unit, invoice)
     invoice["status"] = "paid"
     invoice["attempted"] = True
-    invoice["attempt_count"] += 0 if invoice["amount_due"] == 0 else 1
+    if invoice["amount_due"]:
+        dunning.count_attempt(invoice)
     invoice["auto_advance"] = False
     invoice["next_payment_attempt"] = None
     invoice["amount_paid"] = invoice["amount_due"]
@@ -267,4 +260,5 @@ def _finalize_due(unit: Unit, invoice: Obj) -> None:
 @jobs.handles("retry")
 def _retry_due(unit: Unit, invoice: Obj) -> None:
     if invoice["status"] == "open":
+        invoice["_retrying"] = True  # until the outcome, which for a direct debit arrives days later
         collect(unit, invoice)
