@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from allauth.account.forms import ResetPasswordForm
 from allauth.account.models import EmailAddress, EmailConfirmation
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
@@ -19,6 +18,7 @@ from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidg
 from contextmcp.common.admin_base import ReadOnlyAdmin, ReadOnlyRows, confirmed_action
 
 from . import audit
+from .account_links import send_reset_link
 from .authentication import staff
 from .errors import AccountInactive
 from .models import Membership, User
@@ -108,7 +108,7 @@ class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg, misc]
             super().save_model(request, obj, form, change)
             EmailAddress.objects.create(user=obj, email=obj.email, primary=True, verified=False)
             audit.record("user.changed", organization=None, actor=staff(request), target=obj.email, after=_state(obj))
-            _mail_reset_link(request, obj)
+            send_reset_link(request, obj)
             return
         present = User.objects.get(pk=obj.pk)
         request._user_before = _state(present)  # type: ignore[attr-defined]
@@ -135,7 +135,7 @@ class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg, misc]
     def send_password_reset(self, request: HttpRequest, user: User, reason: str) -> None:
         if not user.is_active:
             raise AccountInactive
-        _mail_reset_link(request, user)
+        send_reset_link(request, user)
         audit.record("user.password_reset_sent", organization=None, actor=staff(request), target=user.email, reason=reason)
 
     @confirmed_action(
@@ -192,9 +192,3 @@ def _state(user: User) -> dict[str, Any]:
         "groups": sorted(user.groups.values_list("name", flat=True)),
         "user_permissions": sorted(user.user_permissions.values_list("codename", flat=True)),
     }
-
-
-def _mail_reset_link(request: HttpRequest, user: User) -> None:
-    form = ResetPasswordForm({"email": user.email})
-    if form.is_valid():
-        form.save(request)

@@ -6,17 +6,20 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.dispatch import receiver
 from django.utils.dateformat import format as format_date
 
 from contextmcp.common.emails import EmailContent, email_delivered, send_email
 
-from .models import Invitation, Membership, Organization, User
-from .roles import Role
+from .models import AuditEvent, Invitation, Membership, Organization, User
+from .roles import PRIVILEGED_ROLES, Role
 from .selectors import active_members
 
-INVITATION = "invitation"
+INVITATION, ROLE_NOTICE = "invitation", "role_notice"
 _MAX_NAME_LENGTH = 60
+# Changes that make a member an owner or admin. Their target is the member's address.
+_ROLE_CHANGES = ("member.role_changed", "member.ownership_transferred")
 
 
 def display_name(name: str) -> str:
@@ -52,6 +55,27 @@ def _invitation_delivered(category: str, reference: str, sent_at: datetime, **_:
 
 def send_role_notices(member: Membership, actor: User | None) -> None:
     """Notify all owners that a member became an owner or admin. An `actor` of None is the vendor's staff or the system."""
+    for address in _owners(member.organization).values_list("user__email", flat=True):
+        _send_role_notice(member, actor, address)
+
+
+def resend_role_notice(member: Membership, to: str) -> None:
+    """Send the notice of the member's role to one owner again, with who gave the role."""
+    changes = AuditEvent.objects.filter(organization=member.organization, action__in=_ROLE_CHANGES, target=member.user.email)
+    last = changes.select_related("actor_user").order_by("-created_at", "-id").first()
+    _send_role_notice(member, last.actor_user if last else None, to)
+
+
+def role_notice_applies(member: Membership, address: str) -> bool:
+    """Return whether the member still has a role that owners are told of, and the address is that of an active owner."""
+    return member.role in PRIVILEGED_ROLES and _owners(member.organization).filter(user__email=address).exists()
+
+
+def _owners(organization: Organization) -> QuerySet[Membership]:
+    return active_members(organization, Role.OWNER)
+
+
+def _send_role_notice(member: Membership, actor: User | None, to: str) -> None:
     organization: Organization = member.organization
     name = display_name(organization.name)
     content = EmailContent(
@@ -64,8 +88,7 @@ def send_role_notices(member: Membership, actor: User | None) -> None:
         link=f"{settings.PUBLIC_URL}/account/team/",
         note=f"You receive this email because you are an owner of {name}.",
     )
-    for address in active_members(organization, Role.OWNER).values_list("user__email", flat=True):
-        send_email(content, to=address, category="role_notice", reference=member.pk, organization_id=organization.pk)
+    send_email(content, to=to, category=ROLE_NOTICE, reference=member.pk, organization_id=organization.pk)
 
 
 def send_security_notice(addresses: Iterable[str], title: str, *paragraphs: str, link: str) -> None:

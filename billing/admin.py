@@ -9,6 +9,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from accounts.authentication import staff
+from accounts.models import Organization
 from contextmcp.common.admin_base import ORGANIZATION_PATHS, OrganizationRowsAdmin, ReadOnlyAdmin, confirmed_action
 from contextmcp.common.admin_filters import choices_filter, indexed_values_filter
 from contextmcp.common.money import format_amount
@@ -112,6 +113,20 @@ class SubscriptionStateAdmin(RedactedPage, OrganizationRowsAdmin):
         _sync(self, request, state, reason)
 
 
+def _event_previews(events: list[WebhookEvent], change: str, only: str = "") -> list[str]:
+    """Return the organization and the change of each event. With `only`, events in other states do not change."""
+    organizations = process_events.organizations_of(events)
+    return [_event_preview(event, organizations.get(event.subject), change, only) for event in events]
+
+
+def _event_preview(event: WebhookEvent, organization: Organization | None, change: str, only: str) -> str:
+    concerned = str(organization or "No organization")
+    if only and event.state != only:
+        return f"{concerned}: nothing changes, because the event is {event.state}."
+    error = f" Last error: {event.error[:200]}" if event.error else ""
+    return f"{concerned}: {event.state} after {_count_rows(event.attempts, 'attempt')}, {change}.{error}"
+
+
 @admin.register(WebhookEvent)
 class WebhookEventAdmin(RedactedPage, ReadOnlyAdmin):
     list_display = ("received_at", "type", "customer", "state_shown", "problem", "processed_at")
@@ -132,7 +147,7 @@ class WebhookEventAdmin(RedactedPage, ReadOnlyAdmin):
         "payload",
     )
     readonly_fields = fields
-    actions = ("replay",)
+    actions = ("replay", "discard")
 
     @admin.display(description="customer", ordering="subject")
     def customer(self, event: WebhookEvent) -> str:
@@ -158,10 +173,24 @@ class WebhookEventAdmin(RedactedPage, ReadOnlyAdmin):
         effect="The events are queued again and processed as if they had just arrived.",
         done=("event queued", "events queued"),
         max_rows=1000,
+        preview=lambda events: _event_previews(events, "becomes pending"),
     )
     def replay(self, request: HttpRequest, event: WebhookEvent, reason: str) -> None:
         if not process_events.replay_events([event], staff(request), reason):
             raise EventWithoutSubject
+
+    @confirmed_action(
+        "Discard dead events",
+        permission="billing.discard_webhookevent",
+        effect=(
+            "These events are not processed. They no longer count as problems and leave the work queue. Data here that differs from Stripe "
+            "stays so until the customer's next event, a sync or the nightly reconciliation. A discarded event can be replayed."
+        ),
+        done=("event discarded", "events discarded"),
+        preview=lambda events: _event_previews(events, "becomes discarded", only=WebhookEvent.State.DEAD),
+    )
+    def discard(self, request: HttpRequest, event: WebhookEvent, reason: str) -> None:
+        process_events.discard_event(event, staff(request), reason)
 
 
 @admin.register(ReconciliationRun)

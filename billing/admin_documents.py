@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString
 
 from accounts.authentication import staff
 from billing.documents.stripe_documents import to_datetime
-from contextmcp.common.admin_base import ORGANIZATION_PATHS, OrganizationRowsAdmin, ReadOnlyAdmin
+from contextmcp.common.admin_base import ORGANIZATION_PATHS, OrganizationRowsAdmin, ReadOnlyAdmin, confirmed_action
 from contextmcp.common.admin_filters import choices_filter, indexed_values_filter
 from contextmcp.common.errors import DomainError
 from contextmcp.common.money import format_amount
@@ -20,6 +20,7 @@ from entitlements.catalog import CATALOG
 from .admin_base import ADJUSTMENT_STATUSES, BILLING_REASONS, INTERVALS, INVOICE_STATUSES, RedactedPage, amount
 from .catalog import prices
 from .models import Adjustment, BillingAction, BillingNotification, CheckoutAttempt, Invoice, MeterReport, PlanPrice
+from .notifications import deliver
 
 _COLUMNS = ("Description", "Quantity", "From", "To", "Amount")
 _INVOICE_LINES = "<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>"
@@ -137,9 +138,19 @@ class BillingActionAdmin(RedactedPage, OrganizationRowsAdmin):
 
 @admin.register(BillingNotification)
 class BillingNotificationAdmin(RedactedPage, OrganizationRowsAdmin):
+    actions = ("retry",)
     list_display = ("kind", "organization", "object_id", "due_at", "sent_at", "canceled_at", "attempts", "error")
     list_filter = (indexed_values_filter("kind"), ("sent_at", admin.EmptyFieldListFilter))
     search_fields = (*ORGANIZATION_PATHS, "object_id")
+
+    @confirmed_action(
+        "Retry the billing email",
+        permission="common.change_outgoingemail",
+        effect="These emails get a new series of attempts, and are sent if they still apply. Fix the error first.",
+        done=("billing email queued", "billing emails queued"),
+    )
+    def retry(self, request: HttpRequest, email: BillingNotification, reason: str) -> None:
+        deliver.retry(email, staff(request), reason)
 
 
 class PlanPriceForm(forms.ModelForm):  # type: ignore[type-arg]

@@ -220,6 +220,16 @@ class EventWithoutSubject(Conflict):
     message = "This event has no subject that this application stores, so it cannot be replayed."
 
 
+class EmailNotUnsent(Conflict):
+    code = "email_not_unsent"
+    message = "This email was sent or canceled, or is tried again by itself."
+
+
+class EventNotDead(Conflict):
+    code = "event_not_dead"
+    message = "Only a dead event can be discarded. This event was processed, is waiting, or was discarded."
+
+
 class PlanNotSold(ValidationFailed):
     message = "This plan or billing interval is not available."
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import structlog
 from django.db import transaction
 from django.db.models import F, QuerySet
 
 from accounts.audit import record
-from accounts.models import User
+from accounts.models import Organization, User
 from billing import enqueue
 from billing.customer_locks import lock_customer
+from billing.errors import EventNotDead
 from billing.models import BillingAccount, WebhookEvent
 from billing.stripe.gateway import invoices
 from billing.stripe.mirror import store
@@ -90,8 +93,7 @@ def replay_events(events: list[WebhookEvent], actor: User | None = None, reason:
     """Queue events again, whatever their state. Events without a subject are skipped. Returns the number of subjects queued."""
     with transaction.atomic():
         replayed = [event for event in events if event.subject]
-        customers = BillingAccount.objects.filter(stripe_customer_id__in={event.subject for event in replayed})
-        organizations = {account.stripe_customer_id: account.organization for account in customers.select_related("organization")}
+        organizations = organizations_of(replayed)
         WebhookEvent.objects.filter(pk__in=[event.pk for event in replayed]).update(state=WebhookEvent.State.PENDING, attempts=0, error="")
         for event in replayed:
             record(
@@ -107,3 +109,29 @@ def replay_events(events: list[WebhookEvent], actor: User | None = None, reason:
         for subject in subjects:
             enqueue.process_events(subject)
     return len(subjects)
+
+
+def discard_event(event: WebhookEvent, actor: User, reason: str) -> None:
+    """Mark a dead event as discarded, so that it is no longer a problem to solve. Nothing is processed; it can still be replayed.
+
+    Raises:
+        EventNotDead: the event is not dead, or no longer.
+    """
+    with transaction.atomic():
+        if not WebhookEvent.objects.dead().filter(pk=event.pk).update(state=WebhookEvent.State.DISCARDED):
+            raise EventNotDead
+        record(
+            "webhook_event.discarded",
+            organization=organizations_of([event]).get(event.subject),
+            actor=actor,
+            target=event.event_id,
+            before={"state": WebhookEvent.State.DEAD.value, "attempts": event.attempts, "error": event.error[:200]},
+            after={"state": WebhookEvent.State.DISCARDED.value},
+            reason=reason,
+        )
+
+
+def organizations_of(events: Iterable[WebhookEvent]) -> dict[str, Organization]:
+    """Return the organizations of the events' customers, by subject. Subjects that are no customer of an organization are left out."""
+    accounts = BillingAccount.objects.filter(stripe_customer_id__in={event.subject for event in events}).select_related("organization")
+    return {account.stripe_customer_id: account.organization for account in accounts if account.stripe_customer_id}

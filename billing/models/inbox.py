@@ -22,7 +22,8 @@ class WebhookEvent(models.Model):
         PENDING = "pending"
         PROCESSED = "processed"
         IGNORED = "ignored"  # the event does not affect stored data
-        DEAD = "dead"  # all attempts failed; staff can replay it
+        DEAD = "dead"  # all attempts failed; staff can replay or discard it
+        DISCARDED = "discarded"  # staff decided not to process it
 
     class Source(models.TextChoices):
         WEBHOOK = "webhook"
@@ -48,7 +49,7 @@ class WebhookEvent(models.Model):
 
     class Meta:
         ordering = ["-id"]
-        permissions: ClassVar = [("replay_webhookevent", "Can replay events")]
+        permissions: ClassVar = [("replay_webhookevent", "Can replay events"), ("discard_webhookevent", "Can discard dead events")]
         indexes: ClassVar = [
             models.Index(fields=["subject"], condition=Q(state="pending"), name="inbox_pending_by_subject"),
             models.Index(fields=["received_at"], condition=Q(state__in=["pending", "dead"]), name="inbox_unfinished"),

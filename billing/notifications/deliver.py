@@ -8,9 +8,12 @@ import structlog
 from django.db import transaction
 from django.db.models import F, Q
 
+from accounts import audit
+from accounts.models import User
+from billing.errors import EmailNotUnsent
 from billing.models import BillingNotification
 from contextmcp.common.clock import now
-from contextmcp.common.emails import send_email
+from contextmcp.common.emails import EmailContent, send_email
 
 from . import content
 
@@ -37,20 +40,14 @@ def _send(notification: BillingNotification) -> bool:
     claimable = BillingNotification.objects.filter(free, pk=notification.pk, sent_at=None)
     if not claimable.update(claimed_until=current_time + LEASE, attempts=F("attempts") + 1):
         return False
-    email = content.render(notification)
-    if email is None or notification.organization.closed_at:
+    email = content_of(notification)
+    if email is None:
         BillingNotification.objects.filter(pk=notification.pk).update(canceled_at=current_time)
         return False
     try:
         # The email is queued and marked as sent in one transaction, so that it is queued once.
         with transaction.atomic():
-            send_email(
-                email,
-                to=notification.organization.email,
-                category=f"billing.{notification.kind}",
-                reference=notification.pk,
-                organization_id=notification.organization_id,
-            )
+            send_content(notification, email)
             BillingNotification.objects.filter(pk=notification.pk).update(sent_at=now(), error="")
     except OSError as error:  # smtplib.SMTPException derives from OSError.
         # The lease is kept: it delays the next attempt.
@@ -58,3 +55,40 @@ def _send(notification: BillingNotification) -> bool:
         log.warning("billing.email_failed", notification=notification.pk, error=type(error).__name__)
         return False
     return True
+
+
+def content_of(notification: BillingNotification) -> EmailContent | None:
+    """Return the email's content, or None if it no longer applies, or the organization was closed."""
+    return None if notification.organization.closed_at else content.render(notification)
+
+
+def send_content(notification: BillingNotification, email: EmailContent) -> None:
+    """Queue the email to the organization's present billing address."""
+    send_email(
+        email,
+        to=notification.organization.email,
+        category=f"billing.{notification.kind}",
+        reference=notification.pk,
+        organization_id=notification.organization_id,
+    )
+
+
+def retry(notification: BillingNotification, actor: User, reason: str) -> None:
+    """Give an email that could not be prepared a new series of attempts.
+
+    Raises:
+        EmailNotUnsent: it was sent or canceled, or has attempts left.
+    """
+    with transaction.atomic():
+        failed = BillingNotification.objects.filter(pk=notification.pk, sent_at=None, canceled_at=None, attempts__gte=MAX_ATTEMPTS)
+        if not failed.update(attempts=0, claimed_until=None):
+            raise EmailNotUnsent
+        audit.record(
+            "billing.email_retried",
+            organization=notification.organization,
+            actor=actor,
+            target=f"email:{notification.kind}",
+            before={"attempts": notification.attempts, "error": notification.error[:200]},
+            after={"attempts": 0},
+            reason=reason,
+        )

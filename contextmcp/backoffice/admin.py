@@ -19,8 +19,9 @@ from contextmcp.common.clock import now
 from contextmcp.common.models import OutgoingEmail
 
 from .alerts import admin as alerts_admin  # noqa: F401 - registers its pages
-from .errors import EmailNotRetryable, JobNotCancelable, JobNotRetryable
+from .errors import JobNotCancelable, JobNotRetryable
 from .lists import admin as lists_admin  # noqa: F401 - registers its pages
+from .resend_email import previews, resend
 from .work_queue import admin as work_queue_admin  # noqa: F401 - registers its pages
 
 # Procrastinate's own admin pages let every viewer retry, cancel and abort jobs, without an audit event.
@@ -77,16 +78,15 @@ class OutgoingEmailAdmin(ReadOnlyAdmin):
     @confirmed_action(
         "Send again now",
         permission="common.change_outgoingemail",
-        effect="Delivery of these messages is retried within seconds. Sent and failed messages cannot be sent again.",
+        effect=(
+            "A message that is waiting is delivered within seconds. A delivered or abandoned one is written again, with the present data "
+            "and new links, and sent as a new message."
+        ),
         done=("message queued", "messages queued"),
-        max_rows=1000,
+        preview=previews,
     )
     def retry(self, request: HttpRequest, email: OutgoingEmail, reason: str) -> None:
-        queued = OutgoingEmail.objects.filter(pk=email.pk, state=OutgoingEmail.State.QUEUED)
-        if not queued.update(next_attempt_at=now()):
-            raise EmailNotRetryable(f"This message is {email.state} and its content was deleted. Resend it from the page that created it.")
-        after = {"category": email.category, "recipients": email.recipients}
-        audit.record("email.retried", organization=None, actor=staff(request), target=f"email:{email.pk}", after=after, reason=reason)
+        resend(request, email, reason)
 
 
 def _record(action: str, request: HttpRequest, job: Any, status: str, reason: str) -> None:

@@ -13,9 +13,9 @@ class JobNotCancelable(Conflict):
     message = "Only a waiting job can be canceled."
 
 
-class EmailNotRetryable(Conflict):
-    code = "email_not_retryable"
-    message = "The content of this message was deleted. Resend it from the page that created it."
+class EmailNotResendable(Conflict):
+    code = "email_not_resendable"
+    message = "This message cannot be sent again."
 
 
 class InvalidView(DomainError):

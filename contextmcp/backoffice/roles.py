@@ -79,6 +79,7 @@ ROLES: dict[str, set[str]] = {
         "billing.add_reconciliationrun",
         "accounts.impersonate_member",
         "billing.replay_webhookevent",
+        "billing.discard_webhookevent",
         "accounts.operate_jobs",
     },
 }

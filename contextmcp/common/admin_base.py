@@ -23,6 +23,10 @@ MAX_CONFIRMED_ROWS = 100
 SHOWN_ROWS = 100
 
 
+# Returns a sentence for each row. It names the organization that the row concerns.
+RowPreview = Callable[[list[Any]], list[str]]
+
+
 class MarksTestClocks:
     """Mixin that marks organizations with a Stripe test clock, because the dates of their rows are not in real time."""
 
@@ -88,14 +92,29 @@ def confirmed_reason(request: HttpRequest, count: int) -> str | None:
 
 
 def confirmation(
-    model_admin: Any, request: HttpRequest, rows: list[Any], *, template: str = "admin/confirm_action.html", **context: Any
+    model_admin: Any,
+    request: HttpRequest,
+    rows: list[Any],
+    *,
+    template: str = "admin/confirm_action.html",
+    preview: RowPreview | None = None,
+    **context: Any,
 ) -> HttpResponse:
-    """Return the confirmation page of an action with a form for the reason. `context` has `title`, `effect` and `action` (its name)."""
+    """Return the confirmation page of an action with a form for the reason. `context` has `title`, `effect` and `action` (its name).
+
+    `preview` says for each row what the action will do to it. By default, the row's organization is shown.
+    """
     all_rows = request.POST.get("select_across") == "1"
     form = ReasonForm(request.POST if "confirmed" in request.POST else None)
-    shown = {"rows": rows[:SHOWN_ROWS], "others": len(rows[SHOWN_ROWS:]), "selected": rows[:1] if all_rows else rows, "across": all_rows}
+    shown: dict[str, Any] = {"others": len(rows[SHOWN_ROWS:]), "selected": rows[:1] if all_rows else rows, "across": all_rows}
+    shown["rows"] = list(zip(rows[:SHOWN_ROWS], (preview or _organization_names)(rows[:SHOWN_ROWS]), strict=True))
     page = {**model_admin.admin_site.each_context(request), "form": form, "opts": model_admin.opts, "count": len(rows), **shown, **context}
     return TemplateResponse(request, template, page)
+
+
+def _organization_names(rows: list[Any]) -> list[str]:
+    """Return the name of each row's organization, or empty strings for rows that have none, or that are organizations themselves."""
+    return [str(getattr(row, "organization", None) or "") for row in rows]
 
 
 def confirmed_batch_action(
@@ -106,13 +125,14 @@ def confirmed_batch_action(
     max_rows: int | None = MAX_CONFIRMED_ROWS,
     template: str = "admin/confirm_action.html",
     context: Callable[[list[Any]], dict[str, Any]] = lambda rows: {},
+    preview: RowPreview | None = None,
 ) -> Callable[[Callable[[Any, HttpRequest, list[Any], str], HttpResponse | None]], Callable[..., Any]]:
     """Turn `function(admin, request, rows, reason)` into an admin action.
 
-    The action first shows a page with the selected rows, `effect`, a form for a reason, and what `context` adds for `template`. When it is
-    confirmed, the function is called and may return a response; by default the changelist is shown. A `DomainError` is shown as a message.
-    `permission` is the full name of a permission ("accounts.revoke_apikey"), which is checked on both requests. Set a low `max_rows` for
-    an action that calls another service for each row.
+    The action first shows a page with the selected rows and their `preview`, `effect`, a form for a reason, and what `context` adds for
+    `template`. When it is confirmed, the function is called and may return a response; by default the changelist is shown. A `DomainError`
+    is shown as a message. `permission` is the full name of a permission ("accounts.revoke_apikey"), which is checked on both requests.
+    Set a low `max_rows` for an action that calls another service for each row.
     """
 
     def wrap(function: Callable[[Any, HttpRequest, list[Any], str], HttpResponse | None]) -> Callable[..., Any]:
@@ -127,7 +147,7 @@ def confirmed_batch_action(
             try:
                 reason = confirmed_reason(request, len(rows))
                 if reason is None:
-                    page = {"title": description, "effect": effect, "action": function.__name__, **context(rows)}
+                    page = {"title": description, "effect": effect, "action": function.__name__, "preview": preview, **context(rows)}
                     return confirmation(self, request, rows, template=template, **page)
                 return function(self, request, rows, reason)
             except DomainError as refusal:
@@ -148,6 +168,7 @@ def confirmed_action(
     effect: str,
     done: tuple[str, str],
     max_rows: int = MAX_CONFIRMED_ROWS,
+    preview: RowPreview | None = None,
     respond: Callable[[Any, HttpRequest, list[Any]], HttpResponse] | None = None,
 ) -> Callable[[Callable[[Any, HttpRequest, Any, str], Any]], Callable[..., Any]]:
     """Turn `function(admin, request, row, reason)` into an admin action that calls it for each row (see `confirmed_batch_action`).
@@ -170,7 +191,7 @@ def confirmed_action(
             return respond(self, request, results) if respond and results else None
 
         batch_action.__name__ = function.__name__
-        return confirmed_batch_action(description, permission=permission, effect=effect, max_rows=max_rows)(batch_action)
+        return confirmed_batch_action(description, permission=permission, effect=effect, max_rows=max_rows, preview=preview)(batch_action)
 
     return wrap
 

@@ -187,6 +187,7 @@ def test_a_role_has_the_actions_of_its_permissions(who, owner):
         "apikey.revoke",
         "oauthgrant.disconnect",
         "outgoingemail.retry",
+        "billingnotification.retry",
     }
     entitle = {"grant.end_now", "override.end_now"}
     operate = {
@@ -198,13 +199,14 @@ def test_a_role_has_the_actions_of_its_permissions(who, owner):
     }
     jobs = {"procrastinatejob.retry", "procrastinatejob.cancel"}
     moves = {"planmigration.stop", "planmigration.resume"}
+    events = {"webhookevent.replay", "webhookevent.discard"}
     work = {f"workitem.{action}" for action in ("take", "assign", "snooze", "done", "reopen")}
     expected = {
         "viewer": set(),
         "support": support | entitle | work,
         "finance": operate | entitle | work,
-        "engineer": operate | jobs | work | moves | {"webhookevent.replay"},
-        "owner": support | entitle | operate | jobs | work | moves | {"webhookevent.replay", "servicekey.rotate", "servicekey.revoke"},
+        "engineer": operate | jobs | work | moves | events,
+        "owner": support | entitle | operate | jobs | work | moves | events | {"servicekey.rotate", "servicekey.revoke"},
     }
     assert offered == expected[who]
 

@@ -114,6 +114,41 @@ def test_replaying_a_dead_letter(client, payer):
     assert len(jobs()) == 1
 
 
+def dead_event(payer):
+    event = WebhookEvent.objects.exclude(subject="").first()
+    WebhookEvent.objects.filter(pk=event.pk).update(state="dead", attempts=8, error="KeyError: 'plan'")
+    return event
+
+
+def test_discarding_a_dead_event_previews_names_the_organization_and_is_audited(client, payer):
+    payer.buy()
+    event = dead_event(payer)
+    staff(client, "discard_webhookevent")
+    page = act(client, WebhookEvent, "discard", event, reason="").text
+    assert "Enter a reason." in page
+    assert f"{payer.organization}: dead after 8 attempts, becomes discarded. Last error: KeyError: &#x27;plan&#x27;" in page
+    assert WebhookEvent.objects.dead().exists()
+    assert "1 event discarded." in act(client, WebhookEvent, "discard", event).text
+    event.refresh_from_db()
+    assert event.state == "discarded"
+    assert not jobs()
+    before = {"state": "dead", "attempts": 8, "error": "KeyError: 'plan'"}
+    assert recorded("webhook_event.discarded") == (True, "Ticket 7", before, {"state": "discarded"})
+    assert AuditEvent.objects.get(action="webhook_event.discarded").organization == payer.organization
+
+
+def test_only_dead_events_are_discarded_and_a_discarded_one_can_be_replayed(client, payer):
+    payer.buy()
+    event = dead_event(payer)
+    staff(client, "discard_webhookevent", "replay_webhookevent")
+    act(client, WebhookEvent, "discard", event)
+    assert "Only a dead event can be discarded" in act(client, WebhookEvent, "discard", event).text
+    assert AuditEvent.objects.filter(action="webhook_event.discarded").count() == 1
+    act(client, WebhookEvent, "replay", event)
+    event.refresh_from_db()
+    assert event.state == "pending"
+
+
 def test_all_dead_letters_are_replayed_at_once(client, payer):
     events = [WebhookEvent(event_id=f"evt_{number}", type="x", payload={}, subject="cus_x", state="dead") for number in range(120)]
     WebhookEvent.objects.bulk_create(events)

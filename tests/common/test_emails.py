@@ -224,7 +224,7 @@ class TestAdmin:
         event = AuditEvent.objects.get(action="email.retried")
         assert (event.actor_user.is_staff, event.reason) == (True, "The mail server is back")
         assert delivery.deliver_due() == 1
-        assert "its content was deleted" in staff.post(self.URL, params, follow=True).text
+        assert "This message cannot be sent again." in staff.post(self.URL, params, follow=True).text
 
     def test_retrying_requires_the_permission(self, client):
         from django.contrib.auth.models import Permission

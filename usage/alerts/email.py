@@ -18,12 +18,17 @@ from . import publish
 def send(alert_id: str, user_id: int) -> bool:
     """Send the email and return True, or return False if the user is no longer a recipient or the organization was closed."""
     alert = UsageAlert.objects.select_related("organization").filter(pk=alert_id, organization__closed_at=None).first()
-    user = User.objects.filter(pk__in=publish.recipients(alert).values("user_id"), pk=user_id).first() if alert else None
-    if alert is None or user is None:
+    user = User.objects.filter(pk=user_id).first()
+    if alert is None or user is None or not is_recipient(alert, user):
         return False
     category, organization_id = f"usage.{alert.kind}", alert.organization_id
     send_email(render(alert), to=user.email, category=category, reference=alert.pk, organization_id=organization_id)
     return True
+
+
+def is_recipient(alert: UsageAlert, user: User) -> bool:
+    """Return whether the user receives the emails of the alert now."""
+    return publish.recipients(alert).filter(user=user, organization__closed_at=None).exists()
 
 
 def render(alert: UsageAlert) -> EmailContent:

@@ -17,6 +17,8 @@ from . import http_client
 from .http_client import DeliveryResult
 
 log = structlog.get_logger(__name__)
+# Category of the email to the owners.
+DISABLED = "usage.webhook_endpoint_disabled"
 # An endpoint is disabled when a message runs out of attempts and no attempt has succeeded for this long.
 DISABLE_AFTER = timedelta(days=3)
 # Results caused by this server, not by the endpoint's.
@@ -46,11 +48,18 @@ def disable(endpoint: WebhookEndpoint, reason: str) -> None:
         after = {"url": endpoint.url, "enabled": False}
         audit.record("webhook_endpoint.disabled", organization=organization, actor=None, target=endpoint.pk, after=after, reason=reason)
         for address in active_members(organization, Role.OWNER).values_list("user__email", flat=True):
-            _mail(endpoint, address, reason)
+            send_notice(endpoint, address, reason)
     log.warning("webhook.endpoint_disabled", organization=str(endpoint.organization_id), endpoint=str(endpoint.pk), reason=reason)
 
 
-def _mail(endpoint: WebhookEndpoint, to: str, reason: str) -> None:
+def is_recipient(endpoint: WebhookEndpoint, address: str) -> bool:
+    """Return whether the address is that of an active owner of the endpoint's organization."""
+    owners = active_members(endpoint.organization, Role.OWNER)
+    return endpoint.organization.closed_at is None and owners.filter(user__email=address).exists()
+
+
+def send_notice(endpoint: WebhookEndpoint, to: str, reason: str) -> None:
+    """Email one owner that the endpoint was disabled."""
     content = EmailContent(
         title=f"A webhook endpoint of {endpoint.organization.name} was disabled",
         paragraphs=(
@@ -62,5 +71,4 @@ def _mail(endpoint: WebhookEndpoint, to: str, reason: str) -> None:
         link=f"{settings.PUBLIC_URL}/api/docs",
         note=f"You receive this email because you are an owner of {endpoint.organization.name} on {settings.PRODUCT_NAME}.",
     )
-    category, organization_id = "usage.webhook_endpoint_disabled", endpoint.organization_id
-    send_email(content, to=to, category=category, reference=endpoint.pk, organization_id=organization_id)
+    send_email(content, to=to, category=DISABLED, reference=endpoint.pk, organization_id=endpoint.organization_id)

@@ -22,6 +22,8 @@ _INTERNAL = {
     "billing.customer_linked": ("linked a Stripe customer", "A purchase at Stripe was linked to the organization"),
     "billing.price_registered": ("registered {target}", "{target} was registered"),
     "billing.alert_resolved": ("resolved the {target}", "The {target} was resolved"),
+    "billing.email_retried": ("retried the billing {target}", "The billing {target} was retried"),
+    "webhook_event.discarded": ("discarded the Stripe event {target}", "The Stripe event {target} was discarded"),
     "webhook_event.replayed": ("replayed the Stripe event {target}", "The Stripe event {target} was replayed"),
 }
 for _action, (_active, _passive) in _INTERNAL.items():

@@ -56,6 +56,7 @@ _WORK = {
     "plan_migration.resumed": ("resumed moving subscribers to {target}", "Moving subscribers to {target} was resumed"),
     "catalog.published": ("published the catalog", "The catalog was published"),
     "revenue.exported": ("exported revenue figures", "Revenue figures were exported"),
+    "email.resent": ("sent an email again", "An email was sent again"),
     "email.retried": ("sent an email again", "An email was sent again"),
     "job.retried": ("retried the job {target}", "The job {target} was retried"),
     "job.canceled": ("canceled the job {target}", "The job {target} was canceled"),
