@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -17,7 +17,6 @@ from contextmcp.common.clock import now
 from . import admin_users  # noqa: F401 - registers its pages
 from .authentication import staff
 from .forms import ServiceKeyForm
-from .key_format import quoted_key
 from .manager import AuthManager
 from .models import ApiKey, AuditEvent, Impersonation, Invitation, Membership, Organization, ServiceKey
 from .oauth import admin as oauth_admin  # noqa: F401 - registers its pages
@@ -48,22 +47,25 @@ class OrganizationAdmin(MarksTestClocks, ReadOnlyAdmin):
 
 @admin.register(Membership)
 class MembershipAdmin(ReadOnlyAdmin):
-    allowed_changes = ("change",)
-    recent_authentication = True
+    """Roles are changed by the staff action of the organization, which has a preview and requires a reason."""
+
     list_display = ["user", "organization", "role", "created_at"]
     list_filter = ["role"]
     list_select_related = ["user", "organization"]
     search_fields = ["user__email__startswith", *ORGANIZATION_PATHS]
-    fields = ["organization", "user", "role", "created_at", "view_as"]
-    readonly_fields = ["organization", "user", "created_at", "view_as"]
+    fields = ["organization", "user", "role", "change_role", "created_at", "view_as"]
+    readonly_fields = fields
+    recent_authentication = True
     actions = ["remove"]
+
+    @admin.display(description="change")
+    def change_role(self, member: Membership) -> str:
+        action = reverse("backoffice:action", args=[member.organization_id, "change-role"])
+        return format_html('<a href="{}?member={}">Change the role</a>', action, member.pk)
 
     @admin.display(description="support")
     def view_as(self, member: Membership) -> str:
         return format_html('<a href="{}">View the product as this member</a>', reverse("backoffice:impersonate", args=[member.pk]))
-
-    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
-        AuthManager(obj.organization).change_role(staff(request), obj.pk, obj.role)
 
     @confirmed_action(
         "Remove from the organization",
@@ -84,20 +86,8 @@ class InvitationAdmin(ReadOnlyAdmin):
     fields = [*list_display, "invited_by", "accepted_by"]
 
 
-class KeySearch:
-    """Mixin of lists of keys. A search for a quoted key becomes one for its public part, so that no secret stays in the URL."""
-
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        key = quoted_key(request.GET.get("q", ""))
-        if key is not None:
-            query = request.GET.copy()
-            query["q"] = key.public_id
-            return HttpResponseRedirect(f"{request.path}?{query.urlencode()}")
-        return super().changelist_view(request, extra_context)  # type: ignore[misc,no-any-return]
-
-
 @admin.register(ApiKey)
-class ApiKeyAdmin(KeySearch, MarksTestClocks, ReadOnlyAdmin):
+class ApiKeyAdmin(MarksTestClocks, ReadOnlyAdmin):
     """Shows identifying fields of keys. Hashes are not shown."""
 
     list_display = ["name", "hint", "organization", "created_by", "state", "expires_at", "last_used_at"]
@@ -136,7 +126,7 @@ class ApiKeyAdmin(KeySearch, MarksTestClocks, ReadOnlyAdmin):
 
 
 @admin.register(ServiceKey)
-class ServiceKeyAdmin(KeySearch, ReadOnlyAdmin):
+class ServiceKeyAdmin(ReadOnlyAdmin):
     """Service keys can be created, rotated and revoked. A new key is shown once, in the response, and is not stored."""
 
     allowed_changes = ("add",)
@@ -148,7 +138,7 @@ class ServiceKeyAdmin(KeySearch, ReadOnlyAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         if obj is None:
-            return ["name", "scopes", "expires_at", "submission"]
+            return ["name", "scopes", "expires_at", "submission", "reason"]
         generated = ["environment", "created_by", "created_at", "revoked_at", "last_used_at", "rotated_from"]
         return ["id", "name", "scopes", "expires_at", *generated]
 
@@ -161,7 +151,9 @@ class ServiceKeyAdmin(KeySearch, ReadOnlyAdmin):
         return super().get_form(request, obj, change, **options)
 
     def save_model(self, request: HttpRequest, obj: ServiceKey, form: Any, change: bool) -> None:
-        key, raw = service_keys.create(staff(request), obj.name, obj.scopes, obj.expires_at, key_id=form.cleaned_data["submission"])
+        data = form.cleaned_data
+        options = {"key_id": data["submission"], "reason": data["reason"]}
+        key, raw = service_keys.create(staff(request), obj.name, obj.scopes, obj.expires_at, **options)
         obj.pk = key.pk
         request.service_key_text = raw  # type: ignore[attr-defined]
 

@@ -5,7 +5,6 @@ from typing import Any
 from allauth.account.models import EmailAddress, EmailConfirmation
 from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
-from django import forms
 from django.contrib import admin
 from django.contrib.admin.exceptions import NotRegistered
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -16,6 +15,7 @@ from unfold.admin import TabularInline
 from unfold.widgets import UnfoldAdminEmailInputWidget, UnfoldAdminTextInputWidget
 
 from contextmcp.common.admin_base import ReadOnlyAdmin, ReadOnlyRows, confirmed_action
+from contextmcp.common.admin_forms import ReasonModelForm
 
 from . import audit
 from .account_links import send_reset_link
@@ -34,7 +34,7 @@ for _model in (EmailAddress, EmailConfirmation, Authenticator, Group, UserSessio
 RIGHTS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
 
-class NewUserForm(forms.ModelForm):  # type: ignore[type-arg]
+class NewUserForm(ReasonModelForm):
     """Creates a user without a password. The user sets one with the link that is emailed."""
 
     class Meta:
@@ -61,7 +61,7 @@ class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg, misc]
     # Deleting would cascade to memberships, possibly of an organization's last owner. Staff deactivate accounts instead.
     allowed_changes = ("add", "change")
     recent_authentication = True
-    form = forms.ModelForm
+    form = ReasonModelForm
     add_form = NewUserForm
     ordering = ["email"]
     list_display = ["email", "name", "is_active", "is_staff", "date_joined"]
@@ -73,8 +73,15 @@ class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg, misc]
         ("Access", {"fields": ["is_active", *RIGHTS]}),
         ("Dates", {"fields": ["date_joined", "last_login"]}),
     ]
-    add_fieldsets = [(None, {"classes": ["wide"], "fields": ["email", "name"]})]
+    add_fieldsets = [(None, {"classes": ["wide"], "fields": ["email", "name", "reason"]})]
     actions = ["send_password_reset", "reset_second_factor"]
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Return the fields of the page, with the reason if the user may be changed."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or not self.has_change_permission(request, obj):
+            return fieldsets
+        return [*fieldsets, ("Change", {"fields": ["reason"]})]
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
         fixed = ["date_joined", "last_login"]
@@ -103,11 +110,11 @@ class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg, misc]
         raise PermissionDenied
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        obj.email = obj.email.lower()
+        obj.email, reason = obj.email.lower(), form.cleaned_data["reason"]
         if not change:
             super().save_model(request, obj, form, change)
             EmailAddress.objects.create(user=obj, email=obj.email, primary=True, verified=False)
-            audit.record("user.changed", organization=None, actor=staff(request), target=obj.email, after=_state(obj))
+            audit.record("user.changed", organization=None, actor=staff(request), target=obj.email, after=_state(obj), reason=reason)
             send_reset_link(request, obj)
             return
         present = User.objects.get(pk=obj.pk)
@@ -115,14 +122,17 @@ class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg, misc]
         new, obj.email = obj.email, present.email
         super().save_model(request, obj, form, change)
         if new != present.email:
-            users.change_email(obj, new, staff(request))
+            users.change_email(obj, new, staff(request), reason=reason)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         before, user = getattr(request, "_user_before", None), User.objects.get(pk=form.instance.pk)
         after = _state(user)
         if before is not None and before != after:
-            audit.record("user.changed", organization=None, actor=staff(request), target=user.email, before=before, after=after)
+            states = {"before": before, "after": after}
+            audit.record(
+                "user.changed", organization=None, actor=staff(request), target=user.email, **states, reason=form.cleaned_data["reason"]
+            )
             if before["is_active"] and not after["is_active"]:
                 users.end_sessions(user)
 

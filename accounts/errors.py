@@ -31,6 +31,7 @@ __all__ = [
     "NoSecondFactor",
     "OrganizationClosed",
     "OrganizationLimitReached",
+    "OwnOrganization",
     "OwnSecondFactor",
     "OwnerRequired",
     "PermissionDenied",
@@ -298,3 +299,10 @@ class OwnRoleNotChangeable(Conflict):
 class OwnershipNotTransferable(Conflict):
     code = "ownership_not_transferable"
     message = "Choose a present owner, and another active member who is not an owner yet."
+
+
+class OwnOrganization(Forbidden):
+    """Staff would give a plan, limits, money or rights to an organization that they are a member of."""
+
+    code = "own_organization"
+    message = "You are a member of this organization, so you cannot change its plan, limits, payments or roles. Ask another colleague."

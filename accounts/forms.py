@@ -14,6 +14,7 @@ from django import forms
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 
+from contextmcp.common.admin_forms import ReasonModelForm
 from contextmcp.common.clock import now
 from contextmcp.common.errors import ValidationFailed
 from contextmcp.common.ids import uuid7
@@ -26,7 +27,7 @@ from .selectors import is_registered
 from .service_principals import SCOPES
 
 
-class ServiceKeyForm(forms.ModelForm):  # type: ignore[type-arg]
+class ServiceKeyForm(ReasonModelForm):
     scopes = forms.MultipleChoiceField(choices=[(scope, scope) for scope in SCOPES], widget=forms.CheckboxSelectMultiple, initial=SCOPES)
     # The ID of the key to create, so that a form that is submitted twice (such as by reloading) creates one key.
     submission = forms.UUIDField(initial=uuid7, widget=forms.HiddenInput)

@@ -13,6 +13,7 @@ from accounts.authentication import staff
 from billing.documents.stripe_documents import to_datetime
 from contextmcp.common.admin_base import ORGANIZATION_PATHS, OrganizationRowsAdmin, ReadOnlyAdmin, confirmed_action
 from contextmcp.common.admin_filters import choices_filter, indexed_values_filter
+from contextmcp.common.admin_forms import ReasonModelForm
 from contextmcp.common.errors import DomainError
 from contextmcp.common.money import format_amount
 from entitlements.catalog import CATALOG
@@ -153,7 +154,7 @@ class BillingNotificationAdmin(RedactedPage, OrganizationRowsAdmin):
         deliver.retry(email, staff(request), reason)
 
 
-class PlanPriceForm(forms.ModelForm):  # type: ignore[type-arg]
+class PlanPriceForm(ReasonModelForm):
     """Registers a price that was created at Stripe for a plan version."""
 
     class Meta:
@@ -174,6 +175,7 @@ class PlanPriceAdmin(ReadOnlyAdmin):
     """Published prices. Staff can register a price that was created in the Stripe dashboard, so that its subscribers get the plan."""
 
     form = PlanPriceForm
+    recent_authentication = True
     list_display = ("plan_version", "interval", "feature", "stripe_price_id", "amount_shown", "current")
     list_filter = ("current", choices_filter("interval", lambda: (*INTERVALS, PlanPrice.OVERAGE)))
     list_select_related = ("plan_version",)
@@ -196,13 +198,13 @@ class PlanPriceAdmin(ReadOnlyAdmin):
         return request.user.has_perm("billing.operate_billing")
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return PlanPriceForm.Meta.fields if obj is None else self.detail_fields
+        return (*PlanPriceForm.Meta.fields, "reason") if obj is None else self.detail_fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return () if obj is None else self.detail_fields
 
     def save_model(self, request: HttpRequest, obj: PlanPrice, form: Any, change: bool) -> None:
-        obj.pk = prices.register_price(obj.plan_version, obj.stripe_price_id, staff(request)).pk
+        obj.pk = prices.register_price(obj.plan_version, obj.stripe_price_id, staff(request), reason=form.cleaned_data["reason"]).pk
 
 
 @admin.register(MeterReport)

@@ -7,6 +7,7 @@ from django.http import HttpRequest
 from unfold.decorators import display
 
 from accounts.authentication import staff
+from accounts.own_organization import require_other_organization
 from contextmcp.common.admin_base import ORGANIZATION_PATHS, MarksTestClocks, ReadOnlyAdmin, confirmed_action
 from contextmcp.common.admin_filters import choices_filter
 from contextmcp.common.clock import now
@@ -76,6 +77,7 @@ class GrantAdmin(AppendOnlyAdmin):
 
     def save_model(self, request: HttpRequest, obj: Grant, form: Any, change: bool) -> None:
         data = form.cleaned_data
+        require_other_organization(staff(request), obj.organization)
         manager = EntitlementsManager(obj.organization)
         before = _plan_in_effect(manager)
         grant = manager.grant(
@@ -132,6 +134,7 @@ class OverrideAdmin(AppendOnlyAdmin):
 
     def save_model(self, request: HttpRequest, obj: Override, form: Any, change: bool) -> None:
         data = form.cleaned_data
+        require_other_organization(staff(request), obj.organization)
         override = EntitlementsManager(obj.organization).override(
             data["feature"], data["value"], reason=data["reason"], ends_at=data["ends_at"], actor=staff(request)
         )
@@ -144,6 +147,7 @@ class OverrideAdmin(AppendOnlyAdmin):
         done=("override ended", "overrides ended"),
     )
     def end_now(self, request: HttpRequest, override: Override, reason: str) -> None:
+        require_other_organization(staff(request), override.organization)
         EntitlementsManager(override.organization).end_override(override, staff(request), reason=reason)
 
 

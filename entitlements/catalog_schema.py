@@ -8,6 +8,8 @@ from typing import Any, Literal
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
 
+from contextmcp.common.text import words
+
 from .errors import UnknownPlan
 from .types import FailureMode, Kind
 
@@ -163,12 +165,17 @@ class Catalog(msgspec.Struct, frozen=True):
 
     def plan_title(self, name: str) -> str:
         """Return the plan's title. For a plan that is no longer in the catalog, it is derived from the name."""
-        return next((plan.title for plan in self.plans if plan.name == name), name.replace("_", " ").capitalize())
+        return next((plan.title for plan in self.plans if plan.name == name), words(name).capitalize())
+
+    def feature_title(self, name: str) -> str:
+        """Return the feature's title. For a feature that is no longer in the catalog, it is derived from the name."""
+        declared = self.feature(name)
+        return declared.title if declared else words(name).capitalize()
 
     def noun(self, feature: str, amount: int | None = None) -> str:
         """Return the word that follows an amount of the feature, by default more than one."""
         declared = self.feature(feature)
-        return declared.noun(amount) if declared else feature.replace("_", " ")
+        return declared.noun(amount) if declared else words(feature)
 
 
 def catalog_faults(

@@ -34,6 +34,7 @@ class SavedView(models.Model):
     class Meta:
         ordering: ClassVar = ["name", "id"]
         permissions: ClassVar = [
+            ("share_savedview", "Can share saved views with all staff"),
             ("export_lists", "Can export lists other than those of billing as CSV"),
             ("export_billing_lists", "Can export lists of billing as CSV"),
         ]

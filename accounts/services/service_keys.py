@@ -27,6 +27,7 @@ def create(
     expires_at: datetime | None = None,
     *,
     key_id: UUID | None = None,
+    reason: str = "",
 ) -> tuple[ServiceKey, str]:
     """Create a service key. Return it with its text, which is not stored. Without `scopes` it has all of them.
 
@@ -44,7 +45,8 @@ def create(
         raise ServiceKeyExists
     secret = _secret()
     with transaction.atomic():
-        key = _store(actor, secret, id=key_id or uuid7(), name=mask(name.strip())[:100], scopes=requested, expires_at=expires_at)
+        fields = {"id": key_id or uuid7(), "name": mask(name.strip())[:100], "scopes": requested, "expires_at": expires_at}
+        key = _store(actor, secret, reason, **fields)
     return key, secret[0]
 
 
@@ -61,7 +63,7 @@ def rotate(actor: User | None, key: ServiceKey, overlap: timedelta = DEFAULT_OVE
             raise KeyEnded("This service key has expired or is revoked. Create a new one.")
         if old.successors.filter(revoked_at=None).exists():
             raise KeyAlreadyRotated("This service key was already rotated.")
-        new = _store(actor, secret, name=old.name, scopes=old.scopes, expires_at=old.expires_at, rotated_from=old)
+        new = _store(actor, secret, reason, name=old.name, scopes=old.scopes, expires_at=old.expires_at, rotated_from=old)
         ends = min(present + overlap, old.expires_at or datetime.max.replace(tzinfo=present.tzinfo))
         old.expires_at = ends
         old.save(update_fields=["expires_at"])
@@ -88,7 +90,7 @@ def _secret() -> tuple[str, key_format.StoredKeyHashes]:
     return raw, verifier.hash_key(raw)
 
 
-def _store(actor: User | None, secret: tuple[str, key_format.StoredKeyHashes], **fields: Any) -> ServiceKey:
+def _store(actor: User | None, secret: tuple[str, key_format.StoredKeyHashes], reason: str, **fields: Any) -> ServiceKey:
     hashes = secret[1]
     key = ServiceKey.objects.create(
         public_id=hashes.public_id,
@@ -101,5 +103,5 @@ def _store(actor: User | None, secret: tuple[str, key_format.StoredKeyHashes], *
     )
     expires_at = key.expires_at.isoformat() if key.expires_at else None
     after = {"name": key.name, "scopes": key.scopes, "expires_at": expires_at}
-    audit.record("service_key.created", organization=None, actor=actor, target=key.pk, after=after)
+    audit.record("service_key.created", organization=None, actor=actor, target=key.pk, after=after, reason=reason)
     return key

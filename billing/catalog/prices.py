@@ -103,7 +103,7 @@ def require_registrable_price(price_id: str) -> dict[str, Any]:
     return price
 
 
-def register_price(plan_version: PlanVersion, price_id: str, actor: Actor) -> PlanPrice:
+def register_price(plan_version: PlanVersion, price_id: str, actor: Actor, *, reason: str = "") -> PlanPrice:
     """Map a price that was created at Stripe to a plan version, and sync the customers who subscribed to it.
 
     Raises `ValidationFailed` if the price cannot be registered.
@@ -111,7 +111,8 @@ def register_price(plan_version: PlanVersion, price_id: str, actor: Actor) -> Pl
     price = require_registrable_price(price_id)
     with transaction.atomic():
         row, _ = _register(plan_version, price)
-        record("billing.price_registered", organization=None, actor=actor, target=f"price:{price_id}", after={"plan": str(plan_version)})
+        after = {"plan": str(plan_version)}
+        record("billing.price_registered", organization=None, actor=actor, target=f"price:{price_id}", after=after, reason=reason)
         for customer_id in read.customers_with_price(price_id):
             enqueue.sync(customer_id)
     return row

@@ -16,13 +16,13 @@ from accounts.models import AuditEvent, Invitation, Membership, Organization
 from billing.manager import BillingManager
 from billing.models import RevenueDay, RevenuePlanDay, WebhookEvent
 from billing.revenue import rebuild, selectors
+from contextmcp.common.admin_links import list_url
 from contextmcp.common.clock import now
 
 from . import work_queue
 from .figures import figures
 from .figures.definitions import DEFINITIONS
 from .figures.filters import select
-from .navigation import changelist
 
 # Counting stops here, because a count of a large table takes longer than the page.
 MAX_COUNT = 1000
@@ -92,13 +92,13 @@ def _subscriptions() -> Metric:
     by_state = dict(RevenuePlanDay.objects.filter(day=newest).values_list("state").annotate(Sum("subscriptions")))
     live = sum(by_state.get(state, 0) for state in _LIVE)
     note = ", ".join(f"{by_state.get(state, 0):,} {words}" for state, words in _LIVE.items())
-    return Metric("Subscriptions", f"{live:,}", note, changelist("billing.subscriptionstate"), "warn" if by_state.get("past_due") else "")
+    return Metric("Subscriptions", f"{live:,}", note, list_url("billing.subscriptionstate"), "warn" if by_state.get("past_due") else "")
 
 
 def _invitations(present: datetime) -> Metric:
     waiting = Invitation.objects.pending()
     expired = waiting.filter(expires_at__lte=present)
-    return Metric("Invitations pending", _count(waiting), f"{_count(expired)} of them expired", changelist("accounts.invitation"))
+    return Metric("Invitations pending", _count(waiting), f"{_count(expired)} of them expired", list_url("accounts.invitation"))
 
 
 def _inbox(present: datetime) -> Metric:
@@ -108,7 +108,7 @@ def _inbox(present: datetime) -> Metric:
     oldest = pending.values_list("received_at", flat=True).first()
     lag = f"oldest waiting {round((present - oldest).total_seconds()):,} s" if oldest else "none waiting"
     tone = "bad" if has_dead else "warn" if oldest and present - oldest > timedelta(minutes=1) else ""
-    link = changelist("billing.webhookevent") + ("?state__exact=dead" if has_dead else "?state__exact=pending")
+    link = list_url("billing.webhookevent") + ("?state__exact=dead" if has_dead else "?state__exact=pending")
     return Metric("Inbox backlog", _count(pending), f"{lag}, {_count(dead)} failed", link, tone)
 
 

@@ -1,14 +1,15 @@
-"""The sidebar of the admin, and the links to its lists."""
+"""The sidebar of the admin."""
 
-from functools import cache
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, get_script_prefix, reverse
+from django.urls import reverse
 from django.utils.text import capfirst
+
+from contextmcp.common.admin_links import list_url
 
 # Groups of models (app.model) with their icons. Models without an admin page are left out.
 MENU = {
@@ -102,18 +103,4 @@ def _item(request: HttpRequest, label: str, icon: str) -> dict[str, str] | None:
     model_admin = admin.site._registry.get(model)
     if model_admin is None or not model_admin.has_view_permission(request):
         return None
-    return {"title": capfirst(str(model._meta.verbose_name_plural)), "icon": icon, "link": changelist(label)}
-
-
-def changelist(label: str) -> str:
-    """Return the URL of a model's changelist, or an empty string if it has none."""
-    return _changelist(label, get_script_prefix())
-
-
-# The sidebar of each page has the URLs of all lists, which depend on nothing but the prefix.
-@cache
-def _changelist(label: str, prefix: str) -> str:
-    try:
-        return reverse(f"admin:{label.replace('.', '_')}_changelist")
-    except NoReverseMatch:
-        return ""
+    return {"title": capfirst(str(model._meta.verbose_name_plural)), "icon": icon, "link": list_url(label)}

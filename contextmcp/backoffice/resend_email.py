@@ -7,6 +7,7 @@ cannot be written again, or if it would no longer be true.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from uuid import UUID
 
 from allauth.account.models import EmailAddress
 from django.db import transaction
@@ -82,8 +83,9 @@ def resend(request: HttpRequest, email: OutgoingEmail, reason: str) -> None:
 
 def previews(rows: list[OutgoingEmail]) -> list[str]:
     """Return for each message the organization that it concerns, and what sending it again does."""
-    names = dict(Organization.objects.filter(pk__in={row.organization_id for row in rows} - {None}).values_list("pk", "name"))
-    return [f"{names.get(row.organization_id, 'No organization')}: {_preview(row)}" for row in rows]  # type: ignore[call-overload]
+    named = {row.organization_id for row in rows if row.organization_id}
+    names: dict[UUID | None, str] = dict(Organization.objects.filter(pk__in=named).values_list("pk", "name"))
+    return [f"{names.get(row.organization_id, 'No organization')}: {_preview(row)}" for row in rows]
 
 
 def _preview(email: OutgoingEmail) -> str:
@@ -102,8 +104,13 @@ def _hurry(email: OutgoingEmail) -> None:
         raise EmailNotResendable("This message was delivered or given up in the meantime. Reload the page.")
 
 
+def _reference(email: OutgoingEmail) -> UUID:
+    """Return the ID of the object that the message is about, or one that no object has."""
+    return as_uuid(email.reference) or UUID(int=0)
+
+
 def _invitation(email: OutgoingEmail) -> Resend:
-    row = Invitation.objects.pending().select_related("organization").filter(pk=as_uuid(email.reference)).first()
+    row = Invitation.objects.pending().select_related("organization").filter(pk=_reference(email)).first()
     if row is None:
         raise EmailNotResendable("The invitation was accepted or revoked.")
     manager = AuthManager(row.organization)
@@ -112,7 +119,7 @@ def _invitation(email: OutgoingEmail) -> Resend:
 
 
 def _role_notice(email: OutgoingEmail) -> Resend:
-    rows = Membership.objects.select_related("organization", "user").filter(pk=as_uuid(email.reference), organization__closed_at=None)
+    rows = Membership.objects.select_related("organization", "user").filter(pk=_reference(email), organization__closed_at=None)
     member = rows.first()
     if member is None or not emails.role_notice_applies(member, email.recipients[0]):
         raise EmailNotResendable("The recipient is no longer an owner, or the member no longer has a role that owners are told of.")
@@ -146,7 +153,7 @@ def _billing(email: OutgoingEmail) -> Resend:
 
 
 def _usage_alert(email: OutgoingEmail) -> Resend:
-    alert = UsageAlert.objects.filter(pk=as_uuid(email.reference)).first()
+    alert = UsageAlert.objects.filter(pk=_reference(email)).first()
     user = User.objects.filter(email=email.recipients[0].lower()).first()
     if alert is None or user is None or not alert_email.is_recipient(alert, user):
         raise EmailNotResendable("The recipient is no longer an owner or admin of the organization.")
@@ -154,7 +161,7 @@ def _usage_alert(email: OutgoingEmail) -> Resend:
 
 
 def _endpoint_notice(email: OutgoingEmail) -> Resend:
-    endpoint = WebhookEndpoint.objects.select_related("organization").filter(pk=as_uuid(email.reference), enabled=False).first()
+    endpoint = WebhookEndpoint.objects.select_related("organization").filter(pk=_reference(email), enabled=False).first()
     if endpoint is None or not endpoint_health.is_recipient(endpoint, email.recipients[0]):
         raise EmailNotResendable("The endpoint is enabled or deleted, or the recipient is no longer an owner of the organization.")
     effect = f"the notice is sent to {email.recipients[0]} again."

@@ -38,6 +38,7 @@ _ENTITLE = {"entitlements.add_grant", "entitlements.add_override"}
 ROLES: dict[str, set[str]] = {
     "viewer": set(),
     "support": {
+        "accounts.share_savedview",
         "accounts.change_user",
         "accounts.change_organization",
         "accounts.close_organization",
@@ -59,6 +60,7 @@ ROLES: dict[str, set[str]] = {
         *_ENTITLE,
     },
     "finance": {
+        "accounts.share_savedview",
         "accounts.handle_workitem",
         "accounts.resolve_operatoralert",
         "accounts.export_billing_lists",
@@ -68,6 +70,7 @@ ROLES: dict[str, set[str]] = {
         *_ENTITLE,
     },
     "engineer": {
+        "accounts.share_savedview",
         "accounts.export_billing_lists",
         "accounts.export_lists",
         "accounts.handle_workitem",

@@ -7,12 +7,12 @@ from django import forms
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
-from django.urls import reverse
 from django.views.decorators.http import require_safe
 from unfold.widgets import INPUT_CLASSES, SELECT_CLASSES
 
 from accounts.models import Organization, User
 from contextmcp.common.admin_base import clock_note
+from contextmcp.common.admin_links import object_url
 from contextmcp.common.errors import DomainError
 from contextmcp.web.activity import KINDS, timeline
 from contextmcp.web.activity.filters import TimelineFilter
@@ -66,7 +66,7 @@ def timeline_page(request: HttpRequest, organization_id: UUID) -> HttpResponseBa
         request,
         f"Timeline of {organization.name}",
         organization=organization,
-        back=reverse("admin:accounts_organization_change", args=[organization.pk]),
+        back=object_url(organization),
         clock=clock_note(organization),
         form=form,
         entries=page.entries,

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
@@ -12,8 +11,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminTextInputWidget
 
+from .admin_forms import ReasonForm
 from .admin_lists import KeysetListMixin
 from .admin_search import MAX_RELATED, describe, search
 from .errors import DomainError
@@ -65,15 +64,6 @@ def clock_offset(organization: Any) -> str:
     hours = round(abs(offset).total_seconds() / 3600)
     length = f"{hours // 24} days" if hours >= 48 else f"{hours} hour{'' if hours == 1 else 's'}"
     return f"{length} {'behind' if offset < timedelta() else 'ahead'}"
-
-
-class ReasonForm(forms.Form):
-    reason = forms.CharField(
-        max_length=200,
-        help_text="Recorded in the audit log.",
-        widget=UnfoldAdminTextInputWidget,
-        error_messages={"required": "Enter a reason."},
-    )
 
 
 def confirmed_reason(request: HttpRequest, count: int) -> str | None:
@@ -185,6 +175,7 @@ def confirmed_action(
                 try:
                     results.append(function(self, request, row, reason))
                 except DomainError as refusal:
+                    _mark_refused(request, refusal, function.__name__)
                     messages.error(request, f"{label}: {refusal.text}")
             if results:
                 messages.success(request, f"{len(results)} {done[len(results) > 1]}.")
@@ -194,6 +185,12 @@ def confirmed_action(
         return confirmed_batch_action(description, permission=permission, effect=effect, max_rows=max_rows, preview=preview)(batch_action)
 
     return wrap
+
+
+def _mark_refused(request: HttpRequest, refusal: DomainError, action: str) -> None:
+    """Let the back office record an attempt that was forbidden, although the response is a message and not status 403."""
+    if refusal.status == 403:
+        request.refused_action = action  # type: ignore[attr-defined]
 
 
 def _allowed(request: HttpRequest, action: Any) -> bool:
@@ -270,6 +267,7 @@ class ReadOnlyAdmin(ReadOnlyRows, KeysetListMixin, ModelAdmin):  # type: ignore[
         try:
             response: HttpResponse = super().changeform_view(request, *args, **kwargs)
         except DomainError as refusal:
+            _mark_refused(request, refusal, "form")
             messages.error(request, refusal.text)
             return HttpResponseRedirect(request.get_full_path())
         return response

@@ -56,6 +56,7 @@ MIDDLEWARE = [
     "contextmcp.backoffice.access_log.StaffAccessMiddleware",
     "contextmcp.backoffice.second_factor.StaffSecondFactorMiddleware",
     "contextmcp.backoffice.reauthentication.RecentAuthenticationMiddleware",
+    "contextmcp.backoffice.secret_searches.SecretSearchMiddleware",
 ]
 ROOT_URLCONF = "contextmcp.urls"
 WSGI_APPLICATION = "contextmcp.wsgi.application"

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from allauth.mfa.models import Authenticator
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 from django.core import mail
@@ -127,18 +128,35 @@ INLINE = {"memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
 
 
 def test_refusal_is_shown_on_the_page(staff, acme, owner):
-    url = f"/admin/accounts/membership/{owner.membership.pk}/change/"
-    page = staff.post(url, {"role": "viewer"}, follow=True).text
-    assert "must have an owner" in page
+    url = f"/admin/accounts/user/{owner.user.pk}/change/"
+    taken = UserFactory(email="taken@else.example")
+    page = staff.post(url, {"email": taken.email, "name": "N", "is_active": "on", "reason": "Ticket 7"} | INLINE, follow=True).text
+    assert "already" in page
     assert "changed successfully" not in page
     assert not LogEntry.objects.exists()
-    assert Membership.objects.get(pk=owner.membership.pk).role == "owner"
     assert "must have an owner" in _act(staff, "membership", "remove", owner.membership).content.decode()
 
 
-def test_changing_and_removing_a_member(staff, member):
-    staff.post(f"/admin/accounts/membership/{member.membership.pk}/change/", {"role": "admin"})
-    assert Membership.objects.get(pk=member.membership.pk).role == "admin"
+def test_roles_are_changed_by_the_action_with_a_reason_only(staff, acme, member):
+    url = f"/admin/accounts/membership/{member.membership.pk}/change/"
+    assert staff.post(url, {"role": "admin"}).status_code == 403
+    assert Membership.objects.get(pk=member.membership.pk).role == "member"
+    assert f'href="/admin/organizations/{acme.pk}/actions/change-role/?member={member.membership.pk}"' in staff.get(url).text
+
+
+def test_every_form_of_the_admin_that_changes_rights_money_or_plans_requires_a_reason(rf, root):
+    request = rf.get("/")
+    request.user = root
+    for model, model_admin in admin.site._registry.items():
+        changes = [None] * model_admin.has_add_permission(request) + [model()] * model_admin.has_change_permission(request)
+        for row in changes:
+            if model._meta.label in {"billing.ReconciliationRun", "billing.PlanMigration"}:
+                continue  # Their forms are those of staff actions.
+            form = model_admin.get_form(request, row, change=row is not None)
+            assert form.base_fields["reason"].required, model
+
+
+def test_removing_a_member(staff, member):
     _act(staff, "membership", "remove", member.membership)
     assert not Membership.objects.filter(pk=member.membership.pk).exists()
 
@@ -146,16 +164,20 @@ def test_changing_and_removing_a_member(staff, member):
 def test_a_created_user_can_set_a_password_and_sign_in(staff):
     created = staff.post(
         "/admin/accounts/user/add/",
-        {"email": "New@staff.example", "name": "N"} | INLINE,
+        {"email": "New@staff.example", "name": "N", "reason": "New colleague"} | INLINE,
     )
     assert created.status_code == 302, created.content.decode()
     user = User.objects.get(email="new@staff.example")
     assert not user.has_usable_password()
     assert [email.to for email in mail.outbox] == [["new@staff.example"]]
     url = f"/admin/accounts/user/{user.pk}/change/"
-    assert staff.post(url, {"email": user.email, "name": "N", "is_active": "on", "is_staff": "on"} | INLINE).status_code == 302
+    assert (
+        staff.post(url, {"email": user.email, "name": "N", "is_active": "on", "is_staff": "on", "reason": "Ticket 7"} | INLINE).status_code
+        == 302
+    )
     events = AuditEvent.objects.filter(action="user.changed").order_by("id")
     assert [event.before and event.before["is_active"] for event in events] == [None, True]
+    assert [event.reason for event in events] == ["New colleague", "Ticket 7"]
     assert staff.post(f"/admin/accounts/user/{user.pk}/delete/", {"post": "yes"}).status_code == 403
 
 

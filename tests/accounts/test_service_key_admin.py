@@ -29,7 +29,7 @@ def staff(root):
 
 
 def create(staff, submission=None, **more):
-    params = {"name": "Billing server", "scopes": ["usage:write"], "submission": str(submission or uuid7()), **more}
+    params = {"name": "Billing server", "scopes": ["usage:write"], "submission": str(submission or uuid7()), "reason": "New server", **more}
     return staff.post(f"{URL}add/", params)
 
 
@@ -55,6 +55,7 @@ def test_a_key_is_created_and_its_text_shown_once(staff, root):
         assert key.bcrypt_hash not in later.text
     event = AuditEvent.objects.get(action="service_key.created")
     assert (event.actor_user, event.target, event.after["name"]) == (root, str(key.pk), "Billing server")
+    assert event.reason == "New server"
 
 
 def test_a_form_submitted_twice_creates_one_key(staff):
@@ -68,6 +69,7 @@ def test_a_form_submitted_twice_creates_one_key(staff):
 
 WRONG = [
     {"name": " "},
+    {"reason": " "},
     {"scopes": []},
     {"scopes": ["root"]},
     {"expires_at_0": "2020-01-01", "expires_at_1": "00:00"},

@@ -33,7 +33,10 @@ def root(db):
 
 
 def change(client, user, **params):
-    return client.post(f"/admin/accounts/user/{user.pk}/change/", {"email": user.email, "name": "N", "is_active": "on", **params} | INLINE)
+    return client.post(
+        f"/admin/accounts/user/{user.pk}/change/",
+        {"email": user.email, "name": "N", "is_active": "on", "reason": "Ticket 7", **params} | INLINE,
+    )
 
 
 def act(client, action, row, model="accounts/user"):
@@ -100,9 +103,8 @@ def test_a_changed_address_replaces_the_old_one(support, owner, django_capture_o
 
 def test_an_address_in_use_is_refused_and_nothing_changes(support, owner, stranger):
     EmailAddress.objects.create(user=stranger.user, email="taken@else.example", verified=True)
-    page = client_of(support).post(
-        f"/admin/accounts/user/{owner.user.pk}/change/", {"email": "taken@else.example", "name": "Changed"} | INLINE, follow=True
-    )
+    form = {"email": "taken@else.example", "name": "Changed", "reason": "Ticket 7"}
+    page = client_of(support).post(f"/admin/accounts/user/{owner.user.pk}/change/", form | INLINE, follow=True)
     assert "Another account uses this email address." in page.text
     assert "changed successfully" not in page.text
     owner.user.refresh_from_db()

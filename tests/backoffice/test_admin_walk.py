@@ -10,7 +10,7 @@ from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from accounts.models import AlertDelivery, AuditEvent, OperatorAlert, User, WorkItem
-from billing.models import BillingAccount, PlanMigration, PlanPrice, SubscriptionState, WebhookEvent
+from billing.models import BillingAccount, BillingNotification, PlanMigration, PlanPrice, SubscriptionState, WebhookEvent
 from contextmcp.backoffice import urls as backoffice_urls
 from contextmcp.backoffice.roles import ROLES
 from contextmcp.common.admin_base import ReadOnlyAdmin
@@ -144,6 +144,7 @@ def acted_on(owner):
     AlertDelivery.objects.create(channel="webhook", event="opened", body="{}")
     PlanMigration.objects.create(to_version=EntitlementsManager.version("pro"), reason="x")
     WorkItem.objects.create(kind="dead_event", object_id="1", title="x")
+    BillingNotification.objects.create(organization=organization, kind="receipt", object_id="in_1", transition="paid")
     WebhookEvent.objects.create(event_id="evt_1", type="x", payload={}, subject="cus_1")
     OutgoingEmail.objects.create(category="x", recipients=[user.email], from_email="a@b.example", subject="x", expires_at=now())
     retry_emails.configure(queueing_lock=None, lock=None).defer(timestamp=0)

@@ -13,7 +13,8 @@ from billing.models import Adjustment
 from contextmcp.backoffice.lists import export as exports
 from contextmcp.backoffice.roles import ROLES
 from contextmcp.common.clock import now
-from tests.factories.accounts import OrganizationFactory, UserFactory
+from tests.backoffice.test_reauthentication import signed_in
+from tests.factories.accounts import PASSWORD, OrganizationFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
 ORGANIZATIONS = "/admin/accounts/organization/export/"
@@ -117,3 +118,15 @@ def test_amounts_and_formulas_are_safe_in_a_spreadsheet(owner_client, acme):
 )
 def test_cells_are_escaped(value, text):
     assert exports.cell(value) == text
+
+
+def test_an_export_requires_a_recent_authentication_and_continues_after_it(acme):
+    user = UserFactory(email="engineer@staff.example", is_staff=True, password=PASSWORD)
+    user.groups.add(Group.objects.get(name="engineer"))
+    client = signed_in(Client(), user, 16)
+    answer = client.post(f"{ORGANIZATIONS}?q={acme.slug}")
+    assert answer.url == "/accounts/reauthenticate/?next=%2Fadmin%2Fcontinue%2F"
+    assert not AuditEvent.objects.filter(action="list.exported").exists()
+    client.post(answer.url, {"password": PASSWORD, "next": "/admin/continue/"})
+    assert f'action="{ORGANIZATIONS}?q={acme.slug}"' in client.get("/admin/continue/").text
+    assert len(rows(client.post(f"{ORGANIZATIONS}?q={acme.slug}"))) == 2

@@ -325,8 +325,9 @@ def test_the_timeline_shows_the_newest_entries(read, staff, acme, root):
     assert len(block.context["entries"]) == 20
     assert staff.get(block.context["more"]).status_code == 200
     page = staff.get(reverse("backoffice:organization-section", args=[acme.pk, "activity"])).text
-    # The visits themselves are the newest entries by then, and the oldest of the twenty are no longer shown.
-    assert all(escape(entry.sentence) in page for entry in block.context["entries"][:15])
+    assert AuditEvent.objects.filter(action="staff.viewed", organization=acme).exists()
+    assert all(escape(entry.sentence) in page for entry in block.context["entries"])
+    assert "viewed the page of the organization" in staff.get(block.context["more"]).text
 
 
 def test_refusals_are_listed_by_minute_and_by_day(read, acme, owner):

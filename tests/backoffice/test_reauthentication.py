@@ -12,7 +12,7 @@ from tests.backoffice.test_second_factor import SECRET, code
 from tests.factories.accounts import PASSWORD
 
 pytestmark = pytest.mark.django_db
-NEW_KEY = {"name": "MCP server", "scopes": ["usage:write"], "submission": "019ad000-0000-7000-8000-000000000000"}
+NEW_KEY = {"name": "MCP server", "scopes": ["usage:write"], "submission": "019ad000-0000-7000-8000-000000000000", "reason": "x"}
 
 
 @pytest.fixture

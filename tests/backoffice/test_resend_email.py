@@ -136,7 +136,7 @@ def test_a_usage_alert_and_an_endpoint_notice_are_sent_again(support, owner, acm
     again(support, email)
     assert "80%" in newest(email).subject
     OutgoingEmail.objects.all().delete()
-    endpoint = WebhookEndpoint.objects.create(organization=acme, url="https://hook.example/", secret=b"x", enabled=False)
+    endpoint = WebhookEndpoint.objects.create(organization=acme, url="https://hook.example/", secret=b"x", event_types=[], enabled=False)
     endpoint_health.send_notice(endpoint, owner.user.email, "It failed.")
     email = delivered()
     again(support, email)

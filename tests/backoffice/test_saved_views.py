@@ -62,6 +62,18 @@ def test_others_see_shared_views_only(support):
     assert (event.actor_user.email, event.target) == ("support@staff.example", "accounts.organization: Ours")
 
 
+def test_sharing_requires_its_permission():
+    viewer = client_of("viewer", "viewer")
+    assert "Share with all staff" not in viewer.get(f"{LIST}?{QUERY}").text
+    assert save(viewer, shared="1").status_code == 403
+    assert AuditEvent.objects.get(action="staff.refused").target == f"POST {LIST}views/"
+    assert not SavedView.objects.exists()
+    assert save(viewer).status_code == 200
+    assert SavedView.objects.get().shared is False
+    for role in ("support", "finance", "engineer"):
+        assert "Share with all staff" in client_of(role, role).get(f"{LIST}?q=a").text, role
+
+
 def test_only_its_owner_and_owners_of_the_admin_delete_a_view(support, sign_in):
     save(support, shared="1")
     view = SavedView.objects.get()

@@ -10,6 +10,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.views.debug import ExceptionReporter
+from djstripe import models as mirror
 
 from accounts import audit
 from accounts.key_format import generate
@@ -209,6 +210,24 @@ def test_many_hits_are_paged(staff, acme):
     assert hits(search(staff, "mastercard 1881")) == {}
     assert search(staff, "1881", kind="cards", page="x").status_code == 200
     assert search(staff, "1881", kind="cards", page="9999").status_code == 200
+
+
+def stored(method, customer_id, kind="card", **fields):
+    customer, _ = mirror.Customer.objects.get_or_create(id=customer_id, defaults={"livemode": False})
+    document = {"id": method, "type": kind, kind: fields}
+    return mirror.PaymentMethod.objects.create(id=method, livemode=False, customer=customer, stripe_data=document)
+
+
+def test_any_stored_payment_method_is_found_by_its_last_digits(staff, acme, billing):
+    stored("pm_1", "cus_A1", brand="mastercard", last4="5454")
+    stored("pm_2", "cus_A1", "sepa_debit", last4="3000")
+    stored("pm_3", "cus_else", brand="visa", last4="5454")
+    page = f"/admin/accounts/organization/{acme.pk}/change/"
+    for text in ("5454", "mastercard 5454", "•••• 3000"):
+        assert search(staff, text).url == page, text
+    assert hits(search(staff, "visa 5454")) == {}
+    [hit] = search(staff, "5454", kind="cards").context["groups"][0].hits
+    assert hit.detail == "Mastercard ending in 5454, not the default"
 
 
 def test_only_permitted_kinds_are_found(client, owner, acme, billing):

@@ -56,7 +56,7 @@ def test_unknown_price_alerts_at_once_and_staff_can_register_it(payer, client):
     assert payer.plan == "free"
     staff(client)
     version = PlanPrice.objects.get(stripe_price_id=price_of()).plan_version
-    params = {"plan_version": version.pk, "stripe_price_id": price}
+    params = {"plan_version": version.pk, "stripe_price_id": price, "reason": "Ticket 7"}
     assert client.post(reverse("admin:billing_planprice_add"), params).status_code == 403
     staff(client, "operate_billing")
     response = client.post(reverse("admin:billing_planprice_add"), params | {"stripe_price_id": "price_nothing"})

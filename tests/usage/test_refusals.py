@@ -254,6 +254,29 @@ def test_groups_by_hour_and_day_are_sums():
     assert days == [(NOON.replace(hour=0), 5), (NOON.replace(hour=0), 4)]
 
 
+@pytest.mark.parametrize("length", ["hour", "day"])
+def test_a_page_of_sums_is_the_beginning_of_all_sums_across_gaps(length):
+    for hours in (0, 1, 2, 5, 30, 31, 200, 800):
+        for code in ("a", "b")[: 1 + hours % 2]:
+            row(NOON - timedelta(hours=hours), code, 1 + hours)
+    ever = (ORGANIZATION, NOON - timedelta(days=35), NOON + timedelta(days=1))
+    everything = refusals_of(*ever, length=length)
+    assert sum(group.count for group in everything) == sum((1 + hours) * (1 + hours % 2) for hours in (0, 1, 2, 5, 30, 31, 200, 800))
+    assert everything == sorted(everything, key=lambda group: (group.bucket, group.count), reverse=True)
+    for limit in range(1, len(everything) + 1):
+        assert refusals_of(*ever, length=length, limit=limit) == everything[:limit]
+
+
+def test_a_page_of_sums_reads_the_newest_buckets_only(django_assert_num_queries):
+    for hours in range(40):
+        row(NOON - timedelta(hours=hours), count=1)
+    ever = (ORGANIZATION, NOON - timedelta(days=35), NOON + timedelta(days=1))
+    with django_assert_num_queries(4) as queries:
+        assert len(refusals_of(*ever, length="hour", limit=3)) == 3
+    # The newest hour, and the two hours before it.
+    assert [str(NOON - timedelta(hours=hours)) in queries[index]["sql"] for index, hours in ((1, 0), (3, 2))] == [True, True]
+
+
 def test_the_record_is_kept_for_35_days():
     present = datetime.now(UTC)
     for days in (36, 36.5, 37, 34):

@@ -28,7 +28,7 @@ def send(alert_id: str, user_id: int) -> bool:
 
 def is_recipient(alert: UsageAlert, user: User) -> bool:
     """Return whether the user receives the emails of the alert now."""
-    return publish.recipients(alert).filter(user=user, organization__closed_at=None).exists()
+    return bool(publish.recipients(alert).filter(user=user, organization__closed_at=None).exists())
 
 
 def render(alert: UsageAlert) -> EmailContent:

@@ -4,13 +4,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 from django.db.models.functions import Trunc
 from msgspec import Struct
 
+from usage.history_query import floor
 from usage.models import RefusalSummary
 
 Length = Literal["minute", "hour", "day"]
+_LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 
 
 class RefusalGroup(Struct, frozen=True):
@@ -51,8 +53,23 @@ def refusals_of(
         # Without a sum, Postgres reads only as many rows of the index as are returned.
         minutes = rows.order_by("-minute", "-count", *by).values_list("minute", *by, "count")
         return [RefusalGroup(*row) for row in minutes[:limit]]
-    groups = rows.annotate(bucket=Trunc("minute", length, tzinfo=UTC)).values_list("bucket", *by).annotate(total=Sum("count"))
-    return [RefusalGroup(*group) for group in groups.order_by("-bucket", "-total", *by)[:limit]]
+    return _sums(rows, by, length, until, limit)
+
+
+def _sums(
+    rows: QuerySet[RefusalSummary], by: tuple[str, ...], length: Literal["hour", "day"], until: datetime, limit: int
+) -> list[RefusalGroup]:
+    groups: list[RefusalGroup] = []
+    end, buckets = until, 1
+    # A sum of the whole range would read every row of the organization for a page of groups. The newest buckets with rows are summed
+    # first, twice as many each time, until there are enough groups.
+    while len(groups) < limit and (newest := rows.filter(minute__lt=end).order_by("-minute").values_list("minute", flat=True).first()):
+        start = floor(newest, length) - (buckets - 1) * _LENGTHS[length]
+        sums = rows.filter(minute__gte=start, minute__lt=end).annotate(bucket=Trunc("minute", length, tzinfo=UTC))
+        totals = sums.values_list("bucket", *by).annotate(total=Sum("count")).order_by("-bucket", "-total", *by)
+        groups += [RefusalGroup(*group) for group in totals[: limit - len(groups)]]
+        end, buckets = start, buckets * 2
+    return groups
 
 
 def _filters(code: str, feature: str, key_id: UUID | None) -> dict[str, str | UUID]:

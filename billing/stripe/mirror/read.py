@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from django.db.models import F, Func, TextField
 from djstripe import models
+
+# The last digits of a payment method of any type, in the form of their index (billing.0014_payment_method_digits).
+DIGITS = Func(F("stripe_data"), template="((%(expressions)s -> (%(expressions)s ->> 'type')) ->> 'last4')", output_field=TextField())
 
 
 def subscriptions(customer_id: str) -> list[dict[str, Any]]:
@@ -25,6 +29,18 @@ def invoices(customer_id: str) -> list[dict[str, Any]]:
 
 def payment_methods(customer_id: str) -> list[dict[str, Any]]:
     return list(models.PaymentMethod.objects.filter(customer_id=customer_id).values_list("stripe_data", flat=True))
+
+
+def customers_by_digits(last4: str, brand: str = "", limit: int = 1000) -> dict[str, str]:
+    """Return customers with a stored payment method (card or bank account) that ends in these digits, and its brand or type.
+
+    With `brand`, only cards of it. The newest `limit` payment methods are read.
+    """
+    rows = models.PaymentMethod.objects.alias(digits=DIGITS).filter(digits=last4, customer__isnull=False)
+    if brand:
+        rows = rows.filter(stripe_data__card__brand__iexact=brand)
+    found = rows.order_by("-djstripe_id").values_list("customer_id", "stripe_data__card__brand", "stripe_data__type")[:limit]
+    return {customer: card or kind for customer, card, kind in found}
 
 
 def mirrored_invoices(invoice_ids: Iterable[str]) -> set[str]:

@@ -14,9 +14,9 @@ from django.urls import reverse
 from accounts.models import ApiKey, Invitation, Organization, User
 from billing.models import BillingAccount, SubscriptionState
 from billing.selectors import current_subscription
+from contextmcp.common.admin_forms import reason_field
+from contextmcp.common.admin_links import object_url
 from contextmcp.common.ids import uuid7
-
-from .fields import reason_field
 
 CLOSED = "The organization is closed."
 
@@ -97,8 +97,9 @@ class OrganizationAction:
     """A change that staff make to one organization.
 
     `permission` is the full name of a permission ("accounts.revoke_apikey"). A `sensitive` action (money, rights) requires a recent
-    authentication. `description` says in one or two sentences what the action does. With `atomic`, the change and the record that it was
-    made are one transaction; actions that call Stripe are not atomic, because no transaction may stay open during a call.
+    authentication. A `beneficial` one gives the organization or its members something, so staff cannot perform it on their own.
+    `description` says in one or two sentences what the action does. With `atomic`, the change and the record that it was made are one
+    transaction; actions that call Stripe are not atomic, because no transaction may stay open during a call.
     """
 
     name: ClassVar[str]
@@ -108,6 +109,7 @@ class OrganizationAction:
     description: ClassVar[str]
     form: ClassVar[type[ActionForm]] = ActionForm
     sensitive: ClassVar[bool] = False
+    beneficial: ClassVar[bool] = False
     atomic: ClassVar[bool] = True
     destructive: ClassVar[bool] = False
 
@@ -136,7 +138,7 @@ class OrganizationAction:
 
     def result_url(self, organization: Organization) -> str:
         """Return the page that is shown after the action, with its message."""
-        return reverse("admin:accounts_organization_change", args=[organization.pk])
+        return object_url(organization)
 
 
 class SystemAction(OrganizationAction):

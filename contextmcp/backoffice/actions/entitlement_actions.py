@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 
 from accounts.models import Organization
+from contextmcp.backoffice.wording import moment
 from contextmcp.common.clock import now
 from contextmcp.common.errors import NotFound
 from entitlements.catalog import CATALOG
@@ -16,7 +17,7 @@ from entitlements.types import Source
 
 from .base import ActionForm, ConfirmedRequest, OrganizationAction, OrganizationFacts, Preview, Row
 from .fields import checkbox, choice_field, date_field, end_of_day, future_day, text_field
-from .wording import SOURCES, entitlement_rows, feature_title, moment, plan_in_effect
+from .wording import SOURCES, entitlement_rows, plan_in_effect
 
 GROUP = "Plan and limits"
 # An organization has at most one override per feature and a few grants; the bound only protects the page.
@@ -55,12 +56,13 @@ class GrantPlan(OrganizationAction):
         "highest one applies; of the same plan, the paid one."
     )
     form = GrantForm
+    beneficial = True
     sensitive = True
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         version = EntitlementsManager.version(data["plan"])
         change = staff_preview.preview_grant(organization, version, data["source"], data["ends_at"])
-        ends = Row("The grant ends", "", moment(data["ends_at"]))
+        ends = Row("The grant ends", "", moment(data["ends_at"], "no end"))
         return Preview((*entitlement_rows(change), ends), tuple(_grant_warnings(change, version)))
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
@@ -113,7 +115,7 @@ class EndGrant(OrganizationAction):
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         grant = _grant(organization, data["grant"])
         change = staff_preview.preview_end_of_grant(organization, grant)
-        return Preview((Row(_describe_grant(grant), moment(grant.ends_at), "ends now"), *entitlement_rows(change)))
+        return Preview((Row(_describe_grant(grant), moment(grant.ends_at, "no end"), "ends now"), *entitlement_rows(change)))
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
         manager = EntitlementsManager(organization)
@@ -154,24 +156,25 @@ class OverrideLimit(OrganizationAction):
     permission = "entitlements.add_override"
     description = "Replaces the plan's value of one feature for this organization. An existing override of the feature is ended."
     form = OverrideLimitForm
+    beneficial = True
     sensitive = True
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         change = staff_preview.preview_override(organization, data["feature"], data["value"], data["ends_at"])
         warnings = ("This limit already has this value.",) if not change.changed_features else ()
-        return Preview((*entitlement_rows(change), Row("The override ends", "", moment(data["ends_at"]))), warnings)
+        return Preview((*entitlement_rows(change), Row("The override ends", "", moment(data["ends_at"], "no end"))), warnings)
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
         options = {"reason": confirmed.reason, "ends_at": data["ends_at"], "actor": confirmed.actor}
         EntitlementsManager(organization).override(data["feature"], data["value"], **options)
-        return f"{feature_title(data['feature'])} was overridden until {moment(data['ends_at'], 'further notice')}."
+        return f"{CATALOG.feature_title(data['feature'])} was overridden until {moment(data['ends_at'], 'further notice')}."
 
 
 class EndOverrideForm(ActionForm):
     override = choice_field("Override")
 
     def prepare(self) -> None:
-        choices = [(str(each.pk), f"{feature_title(each.feature)}: {_value(each)}") for each in _overrides(self.organization)]
+        choices = [(str(each.pk), f"{CATALOG.feature_title(each.feature)}: {_value(each)}") for each in _overrides(self.organization)]
         self.fields["override"].choices = choices  # type: ignore[attr-defined]
 
 
@@ -182,6 +185,7 @@ class EndOverride(OrganizationAction):
     permission = "entitlements.add_override"
     description = "Ends an override now. The plan's value applies again."
     form = EndOverrideForm
+    beneficial = True
     sensitive = True
 
     def unavailable(self, facts: OrganizationFacts) -> str:
@@ -194,7 +198,7 @@ class EndOverride(OrganizationAction):
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
         override = _override(organization, data["override"])
         EntitlementsManager(organization).end_override(override, confirmed.actor, reason=confirmed.reason)
-        return f"The override of {feature_title(override.feature)} was ended."
+        return f"The override of {CATALOG.feature_title(override.feature)} was ended."
 
 
 def _clean_until(form: ActionForm, data: dict[str, Any]) -> None:
@@ -218,9 +222,8 @@ def _manual_grants(organization: Organization) -> list[Grant]:
 
 
 def _describe_grant(grant: Grant) -> str:
-    return (
-        f"{grant.plan_version.terms.title} v{grant.plan_version.version} ({SOURCES[Source(grant.source)]}, until {moment(grant.ends_at)})"
-    )
+    version = grant.plan_version
+    return f"{version.terms.title} v{version.version} ({SOURCES[Source(grant.source)]}, until {moment(grant.ends_at, 'no end')})"
 
 
 def _grant(organization: Organization, key: str) -> Grant:
@@ -238,7 +241,7 @@ def _overrides(organization: Organization) -> list[Override]:
 
 def _value(override: Override) -> str:
     value = "unlimited" if override.value is None else str(override.value).lower()
-    return f"{value}, until {moment(override.ends_at)}"
+    return f"{value}, until {moment(override.ends_at, 'no end')}"
 
 
 def _override(organization: Organization, key: str) -> Override:

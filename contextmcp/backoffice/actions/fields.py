@@ -21,17 +21,6 @@ from contextmcp.common.money import decimal_amount, format_amount
 _INPUT = " ".join(INPUT_CLASSES)
 
 
-def reason_field() -> forms.CharField:
-    """Return the field for the reason, which the audit log records."""
-    return forms.CharField(
-        max_length=200,
-        label="Reason",
-        help_text="Recorded in the audit log. For example, a link to the support ticket.",
-        widget=UnfoldAdminTextInputWidget,
-        error_messages={"required": "Enter a reason."},
-    )
-
-
 def text_field(label: str, **options: Any) -> forms.CharField:
     return forms.CharField(label=label, widget=UnfoldAdminTextInputWidget, **options)
 

@@ -8,13 +8,13 @@ from accounts.models import Organization
 from billing.models import Invoice
 from billing.staff_actions import credit, refunds
 from billing.stripe.gateway.client import is_configured
+from contextmcp.backoffice.wording import day
 from contextmcp.common.errors import NotFound
 from contextmcp.common.money import format_amount
 
 from .base import ActionForm, ConfirmedRequest, OrganizationFacts, Preview, Row
 from .fields import choice_field, minor_units, money_field
 from .stripe_action import StripeAction, staff_request
-from .wording import day
 
 
 class CreditForm(ActionForm):
@@ -44,6 +44,7 @@ class ChangeCredit(StripeAction):
         "be paid out."
     )
     form = CreditForm
+    beneficial = True
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         before = credit.current_credit(organization)
@@ -84,6 +85,7 @@ class RefundPayment(StripeAction):
     permission = "billing.refund_payment"
     description = "Refunds an invoice to its payment method, in full or in part. Stripe's fees are not returned. This cannot be undone."
     form = RefundForm
+    beneficial = True
     destructive = True
 
     def unavailable(self, facts: OrganizationFacts) -> str:

@@ -8,11 +8,11 @@ from billing import reconciliation
 from billing.customers import require_account
 from billing.stripe.gateway.client import is_configured
 from billing.sync.customer import sync_customer, sync_for_staff
+from contextmcp.backoffice.wording import moment
 
 from .base import ActionForm, ConfirmedRequest, OrganizationAction, OrganizationFacts, Preview, Row
 from .fields import checkbox
 from .stripe_action import NO_CUSTOMER, NOT_CONFIGURED
-from .wording import moment
 
 GROUP = "Organization"
 MAX_ROWS = 50

@@ -11,13 +11,13 @@ from accounts.roles import Role
 from accounts.selectors import is_registered
 from accounts.services import users
 from contextmcp.backoffice.errors import ActionNotPossible
+from contextmcp.backoffice.wording import moment
 from contextmcp.common.clock import now
 from contextmcp.common.errors import NotFound
 from contextmcp.common.ids import as_uuid
 
 from .base import ActionForm, ConfirmedRequest, OrganizationAction, OrganizationFacts, Preview, Row
 from .fields import choice_field, email_field
-from .wording import moment
 
 GROUP = "People"
 # More are not shown in a list. A link to the action names the person, who is then always in the list.
@@ -48,6 +48,7 @@ class ChangeRole(OrganizationAction):
         "Changes what a member may do. The new role applies to the member's keys immediately. Owners are notified of new owners and admins."
     )
     form = RoleForm
+    beneficial = True
     sensitive = True
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
@@ -113,6 +114,7 @@ class TransferOwnership(OrganizationAction):
         "email."
     )
     form = TransferForm
+    beneficial = True
     sensitive = True
     destructive = True
 

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 from django.http import HttpRequest
 
+from accounts.authentication import staff
+from accounts.errors import OwnOrganization
 from accounts.models import Organization
+from accounts.own_organization import is_own_organization
 
 from .base import OrganizationAction, OrganizationFacts
 from .entitlement_actions import EndGrant, EndOverride, GrantPlan, OverrideLimit
@@ -87,4 +90,9 @@ def available_actions(request: HttpRequest, organization: Organization) -> list[
     """Return the actions that the request's user has the permission for, in the order of their groups."""
     facts = OrganizationFacts(organization)
     permitted = [action for action in ACTIONS.values() if request.user.has_perm(action.permission)]
-    return [ActionLink(each.group, each.title, each.url(organization), each.unavailable(facts)) for each in permitted]
+    own = OwnOrganization.message if is_own_organization(staff(request), organization) else ""
+    links = []
+    for action in permitted:
+        refusal = (own if action.beneficial else "") or action.unavailable(facts)
+        links.append(ActionLink(action.group, action.title, action.url(organization), refusal))
+    return links

@@ -12,12 +12,12 @@ from billing.staff_actions import collection, discounts, free_days
 from billing.staff_actions.discounts import Discount
 from billing.subscriptions import change_plan, plan_migration
 from contextmcp.backoffice.errors import ActionNotPossible
+from contextmcp.backoffice.wording import moment
 from contextmcp.common.money import format_amount
 
 from .base import ActionForm, ConfirmedRequest, OrganizationFacts, Preview, Row
 from .fields import choice_field, date_field, end_of_day, future_day, integer_field, minor_units, money_field, text_field
 from .stripe_action import SubscriptionAction, currency_of, staff_request, subscription_of
-from .wording import moment
 
 
 class MoveSubscriber(SubscriptionAction):
@@ -68,6 +68,7 @@ class GiveFreeDays(SubscriptionAction):
         "after the free days."
     )
     form = FreeDaysForm
+    beneficial = True
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         state = subscription_of(organization)
@@ -122,6 +123,7 @@ class GiveDiscount(SubscriptionAction):
     permission = "billing.give_discount"
     description = "Adds a coupon to the subscription at Stripe. Existing discounts are kept, and existing invoices are not changed."
     form = DiscountForm
+    beneficial = True
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         state = subscription_of(organization)
@@ -178,6 +180,7 @@ class PauseCollection(SubscriptionAction):
         "Stripe continues to create invoices but does not collect them. The plan stays in effect, and the customer cannot change it."
     )
     form = PauseForm
+    beneficial = True
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         state = subscription_of(organization)
@@ -240,7 +243,7 @@ class CancelSubscription(SubscriptionAction):
             raise NothingToChange("The subscription is already scheduled to be canceled.")
         paid_until = state.trial_end if state.status == "trialing" else state.current_period_end
         ends = "immediately" if at_once else moment(paid_until)
-        rows = [Row("The subscription ends", moment(state.cancel_at), ends)]
+        rows = [Row("The subscription ends", moment(state.cancel_at, "no end"), ends)]
         if state.upcoming_change:
             rows.append(Row("Scheduled plan change", _planned_change(state), "dropped"))
         warnings = []
@@ -276,7 +279,7 @@ class KeepSubscription(SubscriptionAction):
         if state.status == "paused":
             warnings = ("A new billing period starts now, and its invoice is charged.",)
             return Preview((Row("Status", "paused", "active, if the payment succeeds"),), warnings)
-        return Preview((Row("The subscription ends", moment(state.cancel_at), "no end: it renews"),))
+        return Preview((Row("The subscription ends", moment(state.cancel_at, "no end"), "no end: it renews"),))
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
         change_plan.resume_subscription(organization, confirmed.actor, _note(organization, confirmed))

@@ -2,20 +2,19 @@
 
 from typing import Any
 
-from django.urls import reverse
-
 from billing import reconciliation
 from billing.models import PlanPrice, ReconciliationRun
 from billing.stripe.gateway.client import is_configured
 from billing.subscriptions import bulk_migration, plan_migration
 from contextmcp.backoffice.errors import ActionNotPossible
+from contextmcp.backoffice.wording import moment
+from contextmcp.common.admin_links import list_url
 from contextmcp.common.money import format_amount
 from entitlements.models import PlanVersion
 
 from .base import ActionForm, ConfirmedRequest, OrganizationFacts, Preview, Row, SystemAction
 from .fields import checkbox, choice_field
 from .stripe_action import NOT_CONFIGURED
-from .wording import moment
 
 _ALL = ""
 
@@ -78,7 +77,7 @@ class MovePlanVersion(SystemAction):
         return f"The move to {data['target']} was queued. Its page shows the progress."
 
     def result_url(self, organization: Any) -> str:
-        return reverse("admin:billing_planmigration_changelist")
+        return list_url("billing.planmigration")
 
 
 class ReconcileAllForm(ActionForm):
@@ -113,7 +112,7 @@ class ReconcileAll(SystemAction):
         return f"Run {run.pk} was queued. The list shows its progress."
 
     def result_url(self, organization: Any) -> str:
-        return reverse("admin:billing_reconciliationrun_changelist")
+        return list_url("billing.reconciliationrun")
 
 
 def _terms(version: PlanVersion, interval: str) -> str:

@@ -6,7 +6,9 @@ from typing import Any
 from django import forms
 
 from accounts.models import Organization
+from contextmcp.backoffice.wording import day
 from contextmcp.common.clock import now
+from entitlements.catalog import CATALOG
 from entitlements.manager import EntitlementsManager
 from usage.ingest.event_parsing import MAX_EVENT_AGE
 from usage.selectors import overage_setting
@@ -15,7 +17,6 @@ from usage.types import MAX_AMOUNT
 
 from .base import ActionForm, ConfirmedRequest, OrganizationAction, OrganizationFacts, Preview, Row
 from .fields import choice_field, date_field, integer_field
-from .wording import day, feature_title
 
 _CHANGES = {
     "reduce": "Reduce: remove units that were counted but not used",
@@ -33,7 +34,7 @@ class CorrectionForm(ActionForm):
     def prepare(self) -> None:
         features = EntitlementsManager(self.organization).entitlements().features
         included = [name for name in quotas() if name in features and features[name].enabled]
-        self.fields["feature"].choices = [(name, feature_title(name)) for name in included]  # type: ignore[attr-defined]
+        self.fields["feature"].choices = [(name, CATALOG.feature_title(name)) for name in included]  # type: ignore[attr-defined]
 
     def clean_on(self) -> datetime | None:
         chosen, present = self.cleaned_data["on"], now(self.organization)
@@ -54,6 +55,7 @@ class CorrectUsage(OrganizationAction):
         "Corrects the counted usage of a quota. The correction appears in the usage history and changes the remaining units of the month."
     )
     form = CorrectionForm
+    beneficial = True
     sensitive = True
 
     def unavailable(self, facts: OrganizationFacts) -> str:
@@ -65,7 +67,7 @@ class CorrectUsage(OrganizationAction):
         after = before.after(correction)
         rows = (
             Row("Usage month", f"{day(before.start)} to {day(before.end)}", "not changed"),
-            Row(f"{feature_title(correction.feature)} used", f"{before.used:,}", f"{after.used:,}"),
+            Row(f"{CATALOG.feature_title(correction.feature)} used", f"{before.used:,}", f"{after.used:,}"),
             Row("Included", _included(before), _included(after)),
         )
         warnings = []
@@ -80,7 +82,7 @@ class CorrectUsage(OrganizationAction):
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
         after = correct_usage(organization, _correction(data), confirmed.actor, confirmed.reason, confirmed.id)
-        return f"{feature_title(data['feature'])}: {after.used:,} used of {_included(after)}."
+        return f"{CATALOG.feature_title(data['feature'])}: {after.used:,} used of {_included(after)}."
 
 
 def _correction(data: dict[str, Any]) -> Correction:

@@ -14,7 +14,9 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 
 from accounts.authentication import staff
+from accounts.errors import OwnOrganization
 from accounts.models import Organization
+from accounts.own_organization import is_own_organization
 from billing.errors import StripeUnavailable
 from contextmcp.backoffice.decorators import page_context, staff_page
 from contextmcp.backoffice.reauthentication import require_recent
@@ -52,13 +54,20 @@ def _permitted(request: HttpRequest, action: OrganizationAction | None) -> Organ
 
 
 def _respond(request: HttpRequest, action: OrganizationAction, organization: Any) -> HttpResponseBase:
+    page = _ActionPage(request, organization, action)
+    if action.beneficial and is_own_organization(staff(request), organization):
+        return page.forbidden(OwnOrganization.message)
     if action.sensitive and (answer := require_recent(request)) is not None:
         return answer
-    page = _ActionPage(request, organization, action)
     if request.method == "POST" and "confirmed" in request.POST:
         return page.confirm()
     if refusal := action.unavailable(OrganizationFacts(organization)):
         return page.unavailable(refusal)
+    return _form_or_preview(request, page)
+
+
+def _form_or_preview(request: HttpRequest, page: "_ActionPage") -> HttpResponseBase:
+    action, organization = page.action, page.organization
     if request.method != "POST":
         return page.form(action.form(initial=request.GET.dict(), organization=organization))
     form = action.form(request.POST, organization=organization)
@@ -76,6 +85,13 @@ class _ActionPage:
 
     def unavailable(self, refusal: str) -> HttpResponse:
         return self._render("form", refusal=refusal)
+
+    def forbidden(self, refusal: str) -> HttpResponse:
+        """Show the refusal with status 403, so that the attempt is recorded (see `access_log`)."""
+        self.request.refused_action = self.action.name  # type: ignore[attr-defined]
+        response = self.unavailable(refusal)
+        response.status_code = 403
+        return response
 
     def form(self, form: ActionForm) -> HttpResponse:
         return self._render("form", form=form)

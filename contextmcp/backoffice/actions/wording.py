@@ -1,8 +1,4 @@
-"""Formatting of values in previews."""
-
-from datetime import datetime
-
-from django.utils.formats import date_format
+"""Formatting of plans and features in previews."""
 
 from entitlements.catalog import CATALOG
 from entitlements.services.staff_preview import EntitlementChange
@@ -17,20 +13,6 @@ SOURCES = {
     Source.GIFT: "gift",
     Source.STAFF: "granted by staff",
 }
-
-
-def moment(at: datetime | None, none: str = "no end") -> str:
-    """Return a date and time in UTC."""
-    return f"{date_format(at, 'DATETIME_FORMAT')} UTC" if at else none
-
-
-def day(at: datetime) -> str:
-    return str(date_format(at, "DATE_FORMAT"))
-
-
-def feature_title(name: str) -> str:
-    feature = CATALOG.feature(name)
-    return feature.title if feature else name
 
 
 def feature_value(entitlement: FeatureEntitlement | None) -> str:
@@ -52,7 +34,7 @@ def plan_in_effect(entitlements: Entitlements) -> str:
 def entitlement_rows(change: EntitlementChange) -> tuple[Row, ...]:
     """Return the plan in effect and the features that change."""
     features = tuple(
-        Row(feature_title((new or old).feature), feature_value(old), feature_value(new))  # type: ignore[union-attr]
+        Row(CATALOG.feature_title((new or old).feature), feature_value(old), feature_value(new))  # type: ignore[union-attr]
         for old, new in change.changed_features
     )
     return (Row("Plan in effect", plan_in_effect(change.before), plan_in_effect(change.after)), *features)

@@ -13,7 +13,7 @@ from accounts import alert_delivery, alert_messages, audit
 from accounts.authentication import staff
 from accounts.models import AlertDelivery, OperatorAlert, User
 from contextmcp.backoffice.decorators import page_context, staff_page
-from contextmcp.common.admin_base import ReasonForm
+from contextmcp.common.admin_forms import ReasonForm
 from contextmcp.common.delivery import send_now
 
 from .admin import TEST, channels

@@ -20,7 +20,8 @@ from accounts.models.impersonation import MAX_IMPERSONATION, Impersonation
 from accounts.services import impersonation
 from contextmcp.backoffice.decorators import page_context, staff_page
 from contextmcp.backoffice.reauthentication import require_recent
-from contextmcp.common.admin_base import ReasonForm
+from contextmcp.common.admin_forms import ReasonForm
+from contextmcp.common.admin_links import page_url
 from contextmcp.common.errors import DomainError
 
 from . import session
@@ -64,7 +65,7 @@ def stop(request: HttpRequest) -> HttpResponse:
     if row is None or not request.user.is_staff:
         return HttpResponseRedirect(reverse("admin:index"))
     messages.success(request, f"You are no longer viewing the product as {row.user}.")
-    return HttpResponseRedirect(reverse("admin:accounts_organization_change", args=[row.organization_id]))
+    return HttpResponseRedirect(page_url("accounts.organization", row.organization_id))
 
 
 @receiver(user_logged_out)

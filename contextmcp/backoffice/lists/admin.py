@@ -1,5 +1,6 @@
 """The list of saved views."""
 
+from django.apps import apps
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
@@ -8,16 +9,15 @@ from django.utils.text import capfirst
 
 from accounts.authentication import staff
 from accounts.models import SavedView
-from contextmcp.backoffice.navigation import changelist
 from contextmcp.common.admin_base import ReadOnlyAdmin
+from contextmcp.common.admin_links import list_url
 
 
 @admin.register(SavedView)
 class SavedViewAdmin(ReadOnlyAdmin):
     """The user's own and all shared views. They are saved and deleted on their lists."""
 
-    list_display = ["view", "model", "owner", "shared", "created_at"]
-    list_display_links = None
+    list_display = ["list_title", "view", "owner", "shared", "created_at"]
     list_filter = ["shared"]
     list_select_related = ["owner"]
     search_fields = ["model__startswith", "owner__email__startswith"]
@@ -29,7 +29,15 @@ class SavedViewAdmin(ReadOnlyAdmin):
         views: QuerySet[SavedView] = super().get_queryset(request)
         return views.filter(Q(owner=staff(request)) | Q(shared=True))
 
+    @admin.display(description="list", ordering="model")
+    def list_title(self, row: SavedView) -> str:
+        """Return the title of the list in the menu. A view outlives a model that was removed."""
+        try:
+            return capfirst(str(apps.get_model(row.model)._meta.verbose_name_plural))
+        except LookupError:
+            return row.model
+
     @admin.display(description="view")
     def view(self, row: SavedView) -> str:
         link = '<a class="text-primary-600 underline dark:text-primary-400" href="{}?{}">{}</a>'
-        return format_html(link, changelist(row.model), row.query, capfirst(row.name))
+        return format_html(link, list_url(row.model), row.query, capfirst(row.name))

@@ -1,9 +1,10 @@
-"""Who may export which lists."""
+"""Who may share views, and who may export which lists."""
 
 from typing import Any
 
 from django.db.models import Model
 
+SHARE = "accounts.share_savedview"
 # Apps whose lists are about money. Finance may export these.
 BILLING_APPS = ("billing", "djstripe")
 

@@ -5,9 +5,9 @@ from urllib.parse import parse_qsl, urlencode
 from django.db.models import Q, QuerySet
 
 from accounts import audit
-from accounts.key_format import quoted_key
 from accounts.models import SavedView, User
 from contextmcp.backoffice.errors import InvalidView
+from contextmcp.backoffice.search.query import without_secrets
 from contextmcp.common.admin_lists import AFTER, BEFORE
 from contextmcp.common.errors import NotFound
 
@@ -56,13 +56,8 @@ def delete_view(user: User, view_id: int) -> SavedView:
 
 
 def clean_query(query: str) -> str:
-    """Return the filters and the search of a query string. The secret part of an API key in a search is removed."""
+    """Return the filters and the search of a query string. Secrets in the search are removed."""
     pairs = parse_qsl(query.removeprefix("?"), keep_blank_values=True)
     return urlencode(
-        sorted((name, _without_key(value) if name == "q" else value) for name, value in pairs if name not in _LEFT_OUT and value)
+        sorted((name, without_secrets(value) if name == "q" else value) for name, value in pairs if name not in _LEFT_OUT and value)
     )
-
-
-def _without_key(text: str) -> str:
-    key = quoted_key(text)
-    return key.public_id if key else text

@@ -12,12 +12,13 @@ from django.views.decorators.http import require_POST
 from accounts.authentication import staff
 from contextmcp.backoffice.decorators import staff_page
 from contextmcp.backoffice.errors import InvalidView
-from contextmcp.backoffice.navigation import changelist
+from contextmcp.backoffice.reauthentication import require_recent
+from contextmcp.common.admin_links import list_url
 from contextmcp.common.clock import now
 from contextmcp.common.errors import NotFound
 
 from .export import export
-from .permissions import may_export
+from .permissions import SHARE, may_export
 from .saved_views import clean_query, delete_view, save_view
 
 
@@ -36,15 +37,18 @@ def _model_admin(request: HttpRequest, app_label: str, model_name: str) -> Any:
 def save(request: HttpRequest, app_label: str, model_name: str) -> HttpResponseBase:
     """Save the filters and search of a list, and show it."""
     _model_admin(request, app_label, model_name)
+    shared = "shared" in request.POST
+    if shared and not request.user.has_perm(SHARE):
+        raise PermissionDenied
     label = f"{app_label}.{model_name}"
     query = clean_query(request.GET.urlencode())
     try:
-        view = save_view(staff(request), label, request.POST.get("name", ""), query, shared="shared" in request.POST)
+        view = save_view(staff(request), label, request.POST.get("name", ""), query, shared=shared)
     except InvalidView as error:
         messages.error(request, error.text)
     else:
         messages.success(request, f"The view “{view.name}” was saved.")
-    return HttpResponseRedirect(f"{changelist(label)}?{query}")
+    return HttpResponseRedirect(f"{list_url(label)}?{query}")
 
 
 @staff_page(None)
@@ -55,16 +59,21 @@ def delete(request: HttpRequest, view_id: int) -> HttpResponseBase:
     except NotFound as error:
         raise Http404 from error
     messages.success(request, f"The view “{view.name}” was deleted.")
-    return HttpResponseRedirect(changelist(view.model))
+    return HttpResponseRedirect(list_url(view.model))
 
 
 @staff_page(None)
 @require_POST
 def export_list(request: HttpRequest, app_label: str, model_name: str) -> HttpResponseBase:
-    """Answer with the rows of a list, with its filters and search, as CSV."""
+    """Answer with the rows of a list, with its filters and search, as CSV.
+
+    It takes data of many customers out of the system at once, so it requires a recent authentication.
+    """
     model_admin = _model_admin(request, app_label, model_name)
     if not may_export(request.user, model_admin.model):
         raise PermissionDenied
+    if (answer := require_recent(request)) is not None:
+        return answer
     query = clean_query(request.GET.urlencode())
     # All pages are exported, wherever the user is.
     request.GET = QueryDict(query)
@@ -72,7 +81,7 @@ def export_list(request: HttpRequest, app_label: str, model_name: str) -> HttpRe
         changes = model_admin.get_changelist_instance(request)
     except IncorrectLookupParameters:
         messages.error(request, "The filters are not valid. Nothing was exported.")
-        return HttpResponseRedirect(changelist(f"{app_label}.{model_name}"))
+        return HttpResponseRedirect(list_url(f"{app_label}.{model_name}"))
     name = f"{app_label}-{model_name}-{now():%Y-%m-%d-%H%M}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
     rows = export(changes, staff(request), query)

@@ -6,15 +6,18 @@ from datetime import timedelta
 
 from accounts.models import OperatorAlert
 from billing.models import Adjustment, BillingNotification, Drift, MeterReport, WebhookEvent
-from contextmcp.backoffice.actions.wording import feature_title
+from contextmcp.backoffice.wording import moment
+from contextmcp.common.admin_links import list_url
 from contextmcp.common.clock import now
 from contextmcp.common.models import OutgoingEmail
+from contextmcp.common.text import words
+from entitlements.catalog import CATALOG
 from entitlements.types import Kind
 from usage.alerts.selectors import active_alerts
 from usage.models import WebhookEndpoint
 
 from .details import OrganizationDetails
-from .display import Tone, list_link, moment, words
+from .display import Tone
 
 RECENT_DRIFT = timedelta(days=7)
 # Statuses of a dispute in which the customer's bank has decided.
@@ -68,7 +71,7 @@ def _subscription(details: OrganizationDetails) -> Iterator[Problem]:
 def _meter_reports(details: OrganizationDetails) -> Iterator[Problem]:
     dead = MeterReport.objects.filter(organization=details.organization, state=MeterReport.State.DEAD).first()
     if dead is not None:
-        link = list_link("billing.meterreport", organization__id__exact=details.organization.pk, state__exact="dead")
+        link = list_url("billing.meterreport", organization__id__exact=details.organization.pk, state__exact="dead")
         yield Problem(f"Stripe rejected a report of {dead.units:,} units of overage: {dead.error}", link, "danger")
 
 
@@ -83,28 +86,28 @@ def _disputes(details: OrganizationDetails) -> Iterator[Problem]:
 def _drift(details: OrganizationDetails) -> Iterator[Problem]:
     drifts = Drift.objects.filter(organization=details.organization, repaired=False, created_at__gt=now() - RECENT_DRIFT)
     if (drift := drifts.first()) is not None:
-        link = list_link("billing.drift", organization__id__exact=details.organization.pk)
+        link = list_url("billing.drift", organization__id__exact=details.organization.pk)
         yield Problem(f"Reconciliation found a difference from Stripe that is not repaired: {words(drift.kind)}.", link)
 
 
 def _events(details: OrganizationDetails) -> Iterator[Problem]:
     customer_id = details.account.stripe_customer_id if details.account else None
     if customer_id and WebhookEvent.objects.dead().filter(subject=customer_id).exists():
-        link = list_link("billing.webhookevent", q=customer_id, state__exact="dead")
+        link = list_url("billing.webhookevent", q=customer_id, state__exact="dead")
         yield Problem("Stripe events of this customer could not be processed.", link, "danger")
 
 
 def _operator_alerts(details: OrganizationDetails) -> Iterator[Problem]:
     alerts = OperatorAlert.objects.filter(organization=details.organization, resolved_at=None)
     for alert in alerts[:3]:
-        yield Problem(f"Operator alert: {words(alert.code)}.", list_link("accounts.operatoralert"))
+        yield Problem(f"Operator alert: {words(alert.code)}.", list_url("accounts.operatoralert"))
 
 
 def _limits(details: OrganizationDetails) -> Iterator[Problem]:
     for usage in details.usage:
         if usage.used is None or usage.included is None:
             continue
-        title = feature_title(usage.feature)
+        title = CATALOG.feature_title(usage.feature)
         if usage.kind is Kind.GAUGE and usage.used > usage.included:
             yield Problem(f"{title}: {usage.used:,} in use, but the limit is {usage.included:,}.", "#limits")
         elif usage.kind is Kind.QUOTA and usage.used >= usage.included > 0:
@@ -115,7 +118,7 @@ def _limits(details: OrganizationDetails) -> Iterator[Problem]:
 
 def _spikes(details: OrganizationDetails) -> Iterator[Problem]:
     for alert in active_alerts(details.organization).spikes[:1]:
-        yield Problem(f"{feature_title(alert.feature)}: unusually high usage, {alert.used:,} in one hour.", "#alerts")
+        yield Problem(f"{CATALOG.feature_title(alert.feature)}: unusually high usage, {alert.used:,} in one hour.", "#alerts")
 
 
 def _endpoints(details: OrganizationDetails) -> Iterator[Problem]:

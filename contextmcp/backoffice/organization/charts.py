@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from contextmcp.backoffice.actions.wording import feature_title
 from contextmcp.common.clock import now
+from entitlements.catalog import CATALOG
 from usage.history_query import floor
 
 from .details import OrganizationDetails
@@ -66,7 +66,7 @@ def _day_chart(feature: str, first: datetime, by_day: Mapping[datetime, int]) ->
     amounts = [by_day.get(day, 0) for day in days]
     highest = max(0, *amounts)
     columns = tuple(_column(number, day, amount, highest) for number, (day, amount) in enumerate(zip(days, amounts, strict=True)))
-    return DayChart(feature_title(feature), columns, sum(amounts), highest)
+    return DayChart(CATALOG.feature_title(feature), columns, sum(amounts), highest)
 
 
 def _column(number: int, day: datetime, amount: int, highest: int) -> Column:
@@ -84,6 +84,7 @@ def bars(rows: Iterable[tuple[str, str, str, int]]) -> Sequence[Bar]:
     for feature, entries in by_feature.items():
         highest = max(1, *(units for *_, units in entries))
         result += [
-            Bar(feature_title(feature), label, link, units, max(0, round(BAR_LENGTH * units / highest))) for label, link, units in entries
+            Bar(CATALOG.feature_title(feature), label, link, units, max(0, round(BAR_LENGTH * units / highest)))
+            for label, link, units in entries
         ]
     return result

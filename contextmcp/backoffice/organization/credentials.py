@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from accounts.models import ApiKey, OAuthGrant
+from contextmcp.common.admin_links import object_url
 from usage.models import NO_KEY
 
-from .display import Cell, object_link
+from .display import Cell
 
 
 def credential_cells(ids: Iterable[UUID | None]) -> dict[UUID | None, Cell]:
@@ -20,5 +21,5 @@ def credential_cells(ids: Iterable[UUID | None]) -> dict[UUID | None, Cell]:
     apps = OAuthGrant.objects.in_bulk(found - keys.keys())
     cells: dict[UUID | None, Cell] = {each: Cell("Without a key") for each in requested - found}
     cells |= {each: Cell(f"Deleted app {each}") for each in found}
-    cells |= {key: Cell(str(row), object_link(row)) for key, row in keys.items()}
-    return cells | {key: Cell(f"App: {row}", object_link(row)) for key, row in apps.items()}
+    cells |= {key: Cell(str(row), object_url(row)) for key, row in keys.items()}
+    return cells | {key: Cell(f"App: {row}", object_url(row)) for key, row in apps.items()}

@@ -1,15 +1,12 @@
-"""The blocks of a panel (facts, tables, charts), and the formatting of times, amounts and states."""
+"""The blocks of a panel (facts, tables, charts), and the formatting of amounts and states."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, ClassVar, Literal
 
 from django.urls import reverse
-from django.utils.formats import date_format
 from django.utils.http import urlencode
 
-from contextmcp.backoffice.actions import wording
 from contextmcp.common.money import format_amount
 
 Tone = Literal["", "success", "warning", "danger", "info", "neutral"]
@@ -94,16 +91,6 @@ def short_table(columns: Sequence[str], rows: Sequence[Row], *, empty: str, more
     return Table(tuple(columns), shown, empty, title, more if len(rows) > SHOWN_ROWS else "", note)
 
 
-def moment(at: datetime | None, missing: str = "-") -> str:
-    """Return a date and time with its zone, such as "Nov 28, 2026, 12:04 UTC"."""
-    return wording.moment(at, missing)
-
-
-def day(at: datetime | None, missing: str = "-") -> str:
-    """Return a date in UTC, such as "Nov 28, 2026"."""
-    return date_format(at, "M j, Y") if at else missing
-
-
 def money(minor: int | None, currency: str, missing: str = "-") -> str:
     """Format minor units of `currency`."""
     return missing if minor is None else format_amount(minor, currency or "usd")
@@ -113,26 +100,10 @@ def number(value: int | None, missing: str = "unlimited") -> str:
     return missing if value is None else f"{value:,}"
 
 
-def words(identifier: str) -> str:
-    """Return an identifier as words: `past_due` becomes "past due"."""
-    return identifier.replace("_", " ")
-
-
 def person(user: Any, missing: str = "System") -> str:
     return str(user) if user is not None else missing
-
-
-def object_link(instance: Any) -> str:
-    """Return the URL of an object's admin page."""
-    return reverse(f"admin:{instance._meta.app_label}_{instance._meta.model_name}_change", args=[instance.pk])
 
 
 def action_link(organization: Any, name: str, **initial: Any) -> str:
     """Return the URL of a staff action on the organization, with initial values of its form."""
     return f"{reverse('backoffice:action', args=[organization.pk, name])}?{urlencode(initial)}"
-
-
-def list_link(label: str, **filters: Any) -> str:
-    """Return the URL of the admin list of a model ("app.model") with filters."""
-    url = reverse(f"admin:{label.replace('.', '_')}_changelist")
-    return f"{url}?{urlencode(filters)}" if filters else url

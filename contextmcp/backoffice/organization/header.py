@@ -3,13 +3,15 @@
 from accounts.models import Membership
 from accounts.roles import Role
 from billing.models import SubscriptionState
+from contextmcp.backoffice.wording import moment
 from contextmcp.common.admin_base import clock_note, clock_offset
+from contextmcp.common.text import words
 from entitlements.catalog import CATALOG
 from entitlements.explanation import Effect
 from entitlements.types import Source
 
 from .details import OrganizationDetails
-from .display import Cell, Tone, moment, money, words
+from .display import Cell, Tone, money
 
 _STATUS_TONES: dict[str, Tone] = {
     "active": "success",

@@ -4,7 +4,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from .display import Table, moment, money, row, words
+from contextmcp.backoffice.wording import moment
+from contextmcp.common.text import words
+
+from .display import Table, money, row
 
 # Columns of amounts in minor units.
 _AMOUNTS = frozenset(

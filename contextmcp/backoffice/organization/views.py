@@ -5,7 +5,6 @@ from uuid import UUID
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
-from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.authentication import staff
@@ -13,6 +12,7 @@ from accounts.models import Organization
 from billing.stripe_comparison import compare_with_stripe
 from contextmcp.backoffice.actions.registry import ACTIONS, ActionLink, available_actions
 from contextmcp.backoffice.decorators import page_context, staff_page
+from contextmcp.common.admin_links import object_url
 from contextmcp.common.errors import DomainError
 
 from . import attention, header
@@ -86,7 +86,7 @@ def action_groups(request: HttpRequest, organization: Organization) -> dict[str,
 
 
 def organization_url(organization: Organization) -> str:
-    return reverse("admin:accounts_organization_change", args=[organization.pk])
+    return object_url(organization)
 
 
 def _details(request: HttpRequest, organization_id: UUID) -> OrganizationDetails:

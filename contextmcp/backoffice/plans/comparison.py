@@ -10,8 +10,10 @@ from django.db.models import Count
 from django.urls import reverse
 
 from billing.models import SubscriptionState
+from contextmcp.common.admin_links import list_url
 from contextmcp.common.clock import now
 from contextmcp.common.money import format_amount
+from contextmcp.common.text import words
 from contextmcp.web import pricing
 from entitlements.catalog import CATALOG, Catalog, Plan
 from entitlements.models import Grant, PlanVersion
@@ -131,23 +133,22 @@ def feature_in_words(plan: Plan, name: str) -> str:
 
 
 def _feature_title(name: str) -> str:
-    feature = CATALOG.feature(name)
-    return feature.title if feature else f"{name.replace('_', ' ').capitalize()} (no longer in the catalog)"
+    return CATALOG.feature_title(name) + ("" if CATALOG.feature(name) else " (no longer in the catalog)")
 
 
 def _users() -> dict[int, tuple[Users, ...]]:
     """Return the organizations on each version: subscriptions by status, and grants by staff. Takes two queries, both index-only scans."""
     users: dict[int, list[Users]] = defaultdict(list)
     live = SubscriptionState.objects.live().exclude(plan_version=None).order_by()
-    subscriptions = reverse("admin:billing_subscriptionstate_changelist")
+    subscriptions = list_url("billing.subscriptionstate")
     numbers: Counter[tuple[int, str]] = Counter()
     for version, status, number in live.values_list("plan_version_id", "status").annotate(number=Count("id")):
         numbers[version, status] = number
     for (version, status), number in sorted(numbers.items()):
-        text = f"{number:,} {_STATUSES.get(status, status.replace('_', ' '))}"
+        text = f"{number:,} {_STATUSES.get(status, words(status))}"
         users[version].append(Users(text, f"{subscriptions}?plan_version__id__exact={version}&status__exact={status}"))
     given = Grant.objects.current_or_future(at=now()).exclude(source=Source.SUBSCRIPTION).order_by()
-    grants = reverse("admin:entitlements_grant_changelist")
+    grants = list_url("entitlements.grant")
     for version, number in given.values_list("plan_version_id").annotate(Count("id")):
         text = f"{number:,} grant{'s' if number != 1 else ''} by staff"
         users[version].append(Users(text, f"{grants}?plan_version__id__exact={version}"))

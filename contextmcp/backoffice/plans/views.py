@@ -15,7 +15,7 @@ from billing.catalog.publish import PublishStep
 from billing.manager import BillingManager
 from contextmcp.backoffice.decorators import page_context, staff_page
 from contextmcp.backoffice.reauthentication import require_recent
-from contextmcp.common.admin_base import ReasonForm
+from contextmcp.common.admin_forms import ReasonForm
 from contextmcp.common.errors import DomainError
 
 from .comparison import plan_tables

@@ -1,4 +1,4 @@
-"""Grants, subscriptions, invoices and what belongs to them, webhook events, and Stripe's documents in the mirror."""
+"""Grants, subscriptions, invoices and what belongs to them, and webhook events."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ from billing.models import PlanPrice
 from entitlements.catalog import CATALOG
 from entitlements.models import PlanVersion
 
+from . import mirror
+from .mirror import SUBSCRIPTION_STATUS
 from .seeder import Seeder
 
 LABELS = (
@@ -17,21 +19,10 @@ LABELS = (
     "djstripe.invoice",
     "djstripe.customer",
     "djstripe.subscription",
+    "djstripe.paymentmethod",
 )
 _LINES = """jsonb_build_array(jsonb_build_object('description', '1 x ' || plan, 'quantity', 1, 'amount', amount, 'proration', false,
     'period_start', extract(epoch FROM at)::bigint, 'period_end', extract(epoch FROM at + interval '1 month')::bigint))"""
-_SUBSCRIPTION_STATUS = (
-    "CASE WHEN n % 10 = 0 THEN 'canceled' WHEN n % 40 = 1 THEN 'past_due' WHEN n % 25 = 2 THEN 'trialing' ELSE 'active' END"
-)
-_SUBSCRIPTION = f"""jsonb_build_object('id', 'sub_seed_' || n, 'object', 'subscription', 'customer', 'cus_seed_' || n, 'currency', currency,
-    'status', {_SUBSCRIPTION_STATUS}, 'start_date', extract(epoch FROM anchor)::bigint,
-    'billing_cycle_anchor', extract(epoch FROM anchor)::bigint,
-    'trial_start', NULL, 'trial_end', NULL, 'cancel_at', NULL, 'canceled_at', NULL, 'ended_at', NULL, 'cancel_at_period_end', false,
-    'items', jsonb_build_object('data', jsonb_build_array(jsonb_build_object('id', 'si_seed_' || n, 'quantity', 1,
-        'current_period_start', extract(epoch FROM pg_temp.ago(pg_temp.share(n, 48) * 30))::bigint,
-        'current_period_end', extract(epoch FROM pg_temp.ago(pg_temp.share(n, 48) * 30 - 30))::bigint,
-        'price', jsonb_build_object('id', price_id, 'unit_amount', amount, 'currency', currency,
-            'recurring', jsonb_build_object('interval', interval, 'usage_type', 'licensed'))))))"""
 _INVOICE_STATUS = "CASE WHEN s % 200 = 0 THEN 'open' WHEN s % 400 = 1 THEN 'uncollectible' WHEN s % 300 = 2 THEN 'void' ELSE 'paid' END"
 _TYPES = """(ARRAY['customer.subscription.updated','customer.subscription.updated','customer.subscription.created','invoice.paid',
     'invoice.paid','invoice.finalized','invoice.payment_failed','payment_intent.succeeded','charge.succeeded','customer.updated'])"""
@@ -52,7 +43,7 @@ def seed(to: Seeder) -> None:
     _invoices(to, customers)
     _events(to, customers)
     _runs(to, customers)
-    _mirror(to)
+    mirror.seed(to)
 
 
 def _plans(to: Seeder) -> None:
@@ -131,7 +122,7 @@ def _accounts(to: Seeder) -> None:
         organization_id="organization_id",
         stripe_subscription_id="'sub_seed_' || n",
         stripe_customer_id="'cus_seed_' || n",
-        status=_SUBSCRIPTION_STATUS,
+        status=SUBSCRIPTION_STATUS,
         plan_version_id="plan_version_id",
         interval="interval",
         stripe_price_id="price_id",
@@ -315,38 +306,4 @@ def _runs(to: Seeder, customers: int) -> None:
         subject="'user:' || n",
         starts_at="pg_temp.ago(0)",
         requests="1",
-    )
-
-
-def _mirror(to: Seeder) -> None:
-    common = {"livemode": "false", "djstripe_created": "pg_temp.ago(0)", "djstripe_updated": "pg_temp.ago(0)"}
-    to.insert(
-        "djstripe.customer",
-        "seed_customer",
-        id="'cus_seed_' || n",
-        created="created_at",
-        email="'user' || organization || '@seed.example'",
-        subscriber_id="organization_id",
-        stripe_data="jsonb_build_object('id', 'cus_seed_' || n, 'object', 'customer', 'balance', 0)",
-        **common,
-    )
-    to.insert(
-        "djstripe.subscription",
-        "seed_customer",
-        id="'sub_seed_' || n",
-        created="anchor",
-        customer_id="'cus_seed_' || n",
-        stripe_data=_SUBSCRIPTION,
-        **common,
-    )
-    to.insert(
-        "djstripe.invoice",
-        f"generate_series(1, {to.count(300_000)}) AS s JOIN seed_customer ON n = 1 + s % (SELECT count(*) FROM seed_customer)",
-        id="'in_seed_' || s",
-        created=f"pg_temp.ago((1 - s::float8 / {to.count(300_000)}) * 400)",
-        customer_id="'cus_seed_' || n",
-        subscription_id="'sub_seed_' || n",
-        stripe_data="""jsonb_build_object('id', 'in_seed_' || s, 'object', 'invoice', 'total', amount, 'currency', currency,
-            'customer', 'cus_seed_' || n, 'status', 'paid', 'description', repeat('x', 200))""",
-        **common,
     )

@@ -4,7 +4,6 @@ Rows that are found by an ID are not sorted: to satisfy an order, Postgres might
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 from django.db.models import Q, QuerySet
 
@@ -17,7 +16,9 @@ from billing.models import (
     WebhookEvent,
 )
 from billing.models.account import CARD_DIGITS
+from billing.stripe.mirror import read
 from contextmcp.common.money import format_amount
+from contextmcp.common.text import words
 
 from .query import Query
 from .results import Hit, Resolver, organization_hit, row_hit
@@ -80,15 +81,19 @@ def _events(query: Query, start: int, stop: int) -> Iterable[Hit]:
 
 
 def _cards(query: Query, start: int, stop: int) -> Iterable[Hit]:
+    """Yield the organizations whose default payment method, or another stored one, ends in the digits."""
     if query.card is None:
         return
     brand, last4 = query.card
-    rows: Any = BillingAccount.objects.alias(digits=CARD_DIGITS).filter(digits=last4)
-    if brand:
-        rows = rows.filter(payment_method__brand__iexact=brand)
+    stored = read.customers_by_digits(last4, brand)
+    default = Q(digits=last4, payment_method__brand__iexact=brand) if brand else Q(digits=last4)
+    rows = BillingAccount.objects.alias(digits=CARD_DIGITS).filter(default | Q(stripe_customer_id__in=stored))
     for account in rows.select_related("organization").order_by("-id")[start:stop]:
-        card = account.payment_method
-        yield organization_hit(account.organization, f"{str(card.get('brand') or 'card').title()} ending in {last4}")
+        card = account.payment_method or {}
+        is_default = card.get("last4") == last4 and (not brand or str(card.get("brand")).lower() == brand)
+        name = str(card.get("brand") or "card") if is_default else words(stored.get(account.stripe_customer_id or "", "card"))
+        note = "" if is_default else ", not the default"
+        yield organization_hit(account.organization, f"{name.title()} ending in {last4}{note}")
 
 
 RESOLVERS = [

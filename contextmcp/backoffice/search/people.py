@@ -8,9 +8,10 @@ from django.db.models import Exists, OuterRef, Q
 
 from accounts.models import Invitation, Membership, Organization, User
 from accounts.models.organizations import NAME_WORDS
+from contextmcp.common.admin_links import object_url
 
 from .query import Query
-from .results import Hit, Resolver, organization_hit, page_of, row_hit
+from .results import Hit, Resolver, organization_hit, row_hit
 
 
 def _organizations(query: Query, start: int, stop: int) -> Iterable[Hit]:
@@ -50,7 +51,7 @@ def _accounts(query: Query, start: int, stop: int) -> Iterable[Hit]:
     users = User.objects.filter(pk__in=_user_ids(query, stop)).annotate(is_member=Exists(Membership.objects.filter(user=OuterRef("pk"))))
     for user in users.order_by("email")[start:stop]:
         details = ", ".join(each for each in (user.name, "" if user.is_active else "inactive") if each)
-        yield Hit(user.email, details, page_of(user), is_secondary=user.is_member)
+        yield Hit(user.email, details, object_url(user), is_secondary=user.is_member)
 
 
 def _invitations(query: Query, start: int, stop: int) -> Iterable[Hit]:

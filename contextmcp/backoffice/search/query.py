@@ -66,3 +66,9 @@ def parse(raw: str) -> Query:
         return Query(key.hint, key)
     text = _SECRET.sub("", mask(text)).strip()[:MAX_LENGTH]
     return Query(text, words=_WORD.findall(text.lower())[:8], uuid=as_uuid(text))
+
+
+def without_secrets(text: str) -> str:
+    """Return the text of a search without secrets: of a key only its public ID is kept, of a token nothing."""
+    key = quoted_key(text)
+    return key.public_id if key is not None else mask(text)

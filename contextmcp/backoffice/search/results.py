@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from django.db.models import Model
-from django.urls import reverse
 
 from accounts.models import Organization
+from contextmcp.common.admin_links import object_url
 
 from .query import Query
 
@@ -43,16 +43,11 @@ class Group:
     has_more: bool
 
 
-def page_of(row: Model) -> str:
-    """Return the URL of the row's admin page."""
-    return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
-
-
 def organization_hit(organization: Organization, detail: str) -> Hit:
     state = "closed, " if organization.closed_at else ""
-    return Hit(organization.name, f"{state}{detail}", page_of(organization))
+    return Hit(organization.name, f"{state}{detail}", object_url(organization))
 
 
 def row_hit(row: Model, title: str, *details: str) -> Hit:
     """Return a hit for a row. Empty details are left out of its description."""
-    return Hit(title, ", ".join(each for each in details if each), page_of(row))
+    return Hit(title, ", ".join(each for each in details if each), object_url(row))

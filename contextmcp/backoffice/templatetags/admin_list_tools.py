@@ -5,7 +5,7 @@ from typing import Any
 from django import template
 from django.urls import reverse
 
-from contextmcp.backoffice.lists.permissions import may_export
+from contextmcp.backoffice.lists.permissions import SHARE, may_export
 from contextmcp.backoffice.lists.saved_views import clean_query, views_of
 
 register = template.Library()
@@ -26,6 +26,7 @@ def list_tools(context: template.Context, changes: Any) -> dict[str, Any]:
         "views": views,
         "current": next((view for view in views if view["current"]), None),
         "query": query,
+        "may_share": request.user.has_perm(SHARE),
         "save_url": f"{reverse('backoffice:save-view', args=names)}?{query}" if query else "",
         "export_url": f"{reverse('backoffice:export', args=names)}?{query}" if may_export(request.user, changes.model) else "",
     }

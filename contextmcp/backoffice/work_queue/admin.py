@@ -8,13 +8,13 @@ from django.contrib import admin, messages
 from django.contrib.auth.models import Permission
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.authentication import staff
 from accounts.models import User, WorkItem
 from contextmcp.common.admin_base import MarksTestClocks, ReadOnlyAdmin, confirmed_action, confirmed_batch_action
+from contextmcp.common.admin_links import list_url, page_url
 from contextmcp.common.clock import now
 from contextmcp.common.errors import DomainError, ValidationFailed
 
@@ -113,7 +113,11 @@ class WorkItemAdmin(MarksTestClocks, ReadOnlyAdmin):
         return queryset.filter(kind__in=selectors.visible_kinds(request.user))
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        counts = {"kinds": selectors.open_counts(request.user), "list_url": selectors.list_url(), "chosen": request.GET.get("kind", "")}
+        counts = {
+            "kinds": selectors.open_counts(request.user),
+            "list_url": list_url("accounts.workitem"),
+            "chosen": request.GET.get("kind", ""),
+        }
         response: HttpResponse = super().changelist_view(request, {**(extra_context or {}), **counts})
         return response
 
@@ -137,7 +141,7 @@ class WorkItemAdmin(MarksTestClocks, ReadOnlyAdmin):
     def organization_link(self, item: WorkItem) -> SafeString | str:
         if item.organization is None:
             return "-"
-        return format_html(LINK, reverse("admin:accounts_organization_change", args=[item.organization_id]), item.organization.name)
+        return format_html(LINK, page_url("accounts.organization", item.organization_id), item.organization.name)
 
     @admin.display(description="owner", ordering="owner__email")
     def owner_shown(self, item: WorkItem) -> str:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Count, QuerySet
-from django.urls import reverse
 
 from accounts.models import WorkItem
+from contextmcp.common.admin_links import list_url
 from contextmcp.common.clock import now
 
 from .sources import SOURCES, Source
@@ -44,7 +44,7 @@ def summary(user: Any) -> Summary | None:
     kinds = open_counts(user)
     shown = list(items.select_related("organization", "owner")[:SHOWN])
     mine = items.filter(owner=user).order_by().count()
-    return Summary(shown, kinds, sum(each.number for each in kinds), mine, list_url())
+    return Summary(shown, kinds, sum(each.number for each in kinds), mine, list_url("accounts.workitem"))
 
 
 def visible_kinds(user: Any) -> dict[str, Source]:
@@ -62,10 +62,7 @@ def open_counts(user: Any) -> list[KindCount]:
     open_items: QuerySet[WorkItem] = visible_items(user).open(at=now()).order_by()
     numbers = dict(open_items.values_list("kind").annotate(Count("id")))
     return [
-        KindCount(kind, source.title, numbers[kind], f"{list_url()}?kind={kind}") for kind, source in SOURCES.items() if kind in numbers
+        KindCount(kind, source.title, numbers[kind], list_url("accounts.workitem", kind=kind))
+        for kind, source in SOURCES.items()
+        if kind in numbers
     ]
-
-
-def list_url() -> str:
-    """Return the address of the list."""
-    return reverse("admin:accounts_workitem_changelist")

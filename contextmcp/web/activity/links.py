@@ -1,9 +1,6 @@
-"""The link of an entry: the admin page of its object for staff, and the related settings page for members."""
+"""The link of an entry for members: the related page of the account. For staff it is the admin page of its object."""
 
-from typing import Any
-from urllib.parse import urlencode
-
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from .types import Kind, Query
 
@@ -25,22 +22,3 @@ def member_page(kind: Kind, query: Query) -> str:
     if kind is Kind.PLAN and not query.opens_billing:
         return reverse("pricing")
     return reverse(_PAGES[kind]) if kind in _PAGES else ""
-
-
-def admin_list(model: str, **filters: Any) -> str:
-    """Return the URL of the admin list of a model with filters; empty if the model has no page."""
-    try:
-        page = reverse(f"admin:{model.replace('.', '_')}_changelist")
-    except NoReverseMatch:
-        return ""
-    return f"{page}?{urlencode(filters)}"
-
-
-def admin_page(model: str, key: Any) -> str:
-    """Return the URL of the admin page of a row. `model` is "app.model". Empty if the model has no page or the key is empty."""
-    if key in (None, ""):
-        return ""
-    try:
-        return reverse(f"admin:{model.replace('.', '_')}_change", args=[key])
-    except NoReverseMatch:
-        return ""

@@ -33,6 +33,7 @@ def timeline(
     own: int | None = None,
     email_categories: tuple[str, ...] | None = None,
     opens_billing: bool = True,
+    without: frozenset[str] = frozenset(),
 ) -> Page:
     """Return the organization's history, newest first, from the cursor `before` on.
 
@@ -55,6 +56,7 @@ def timeline(
         own=own,
         email_categories=email_categories,
         opens_billing=opens_billing,
+        without=without,
     )
     shown: list[Item] = []
     for _ in range(MAX_ROUNDS):

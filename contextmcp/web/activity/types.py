@@ -84,6 +84,8 @@ class Page:
 class Query:
     """What to read. Each source reads at most `limit` rows at or after `cursor`, in the order of the timeline.
 
+    `without` are actions of the audit log that are left out.
+
     `since` is included and `until` excluded. `key` is an API key or a connected app, `member` a user. `code` is a part of an action or of
     the code of a refusal.
 
@@ -105,6 +107,7 @@ class Query:
     own: int | None = None
     email_categories: tuple[str, ...] | None = None
     opens_billing: bool = True
+    without: frozenset[str] = frozenset()
 
     @property
     def for_staff(self) -> bool:

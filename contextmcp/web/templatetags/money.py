@@ -1,6 +1,7 @@
 from django import template
 
 from contextmcp.common.money import format_amount
+from contextmcp.common.text import words
 
 register = template.Library()
 
@@ -13,5 +14,5 @@ def money(minor: int | None, currency: str | None) -> str:
 
 @register.filter
 def spaced(identifier: str) -> str:
-    """Replace underscores by spaces: `past_due` becomes `past due`."""
-    return identifier.replace("_", " ")
+    """Return an identifier as words."""
+    return words(identifier)

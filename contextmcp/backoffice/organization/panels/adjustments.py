@@ -4,19 +4,11 @@ from collections.abc import Sequence
 
 from billing.models import Adjustment
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import (
-    SHOWN_ROWS,
-    Block,
-    Cell,
-    list_link,
-    moment,
-    money,
-    object_link,
-    row,
-    short_table,
-    words,
-)
+from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Cell, money, row, short_table
 from contextmcp.backoffice.organization.panel import Panel
+from contextmcp.backoffice.wording import moment
+from contextmcp.common.admin_links import list_url, object_url
+from contextmcp.common.text import words
 
 COLUMNS = ("Kind", "Amount", "Status", "Reason", "Invoice", "Created")
 
@@ -24,7 +16,7 @@ COLUMNS = ("Kind", "Amount", "Status", "Reason", "Invoice", "Created")
 def read(details: OrganizationDetails) -> Sequence[Block]:
     rows = [
         row(
-            Cell(words(each.kind), object_link(each)),
+            Cell(words(each.kind), object_url(each)),
             money(each.amount, each.currency),
             words(each.status),
             words(each.reason) or "-",
@@ -33,7 +25,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
         )
         for each in Adjustment.objects.filter(organization=details.organization).order_by("-created_at", "-id")[: SHOWN_ROWS + 1]
     ]
-    more = list_link("billing.adjustment", organization__id__exact=details.organization.pk)
+    more = list_url("billing.adjustment", organization__id__exact=details.organization.pk)
     return [short_table(COLUMNS, rows, empty="No refunds, disputes or credit notes.", more=more)]
 
 

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 
 from accounts.models import OAuthGrant
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Cell, list_link, moment, object_link, row, short_table
+from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Cell, row, short_table
 from contextmcp.backoffice.organization.ordering import last_if
 from contextmcp.backoffice.organization.panel import Panel
+from contextmcp.backoffice.wording import moment
+from contextmcp.common.admin_links import list_url, object_url
 
 COLUMNS = ("App", "Connected by", "State", "Last used", "Connected", "Scopes")
 
@@ -15,7 +17,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
     grants = OAuthGrant.objects.filter(membership__organization=details.organization).select_related("membership__user")
     rows = [
         row(
-            Cell(each.client_name, object_link(each), lines=(each.client_id,)),
+            Cell(each.client_name, object_url(each), lines=(each.client_id,)),
             each.membership.user.email,
             Cell("Disconnected", tone="neutral", lines=(moment(each.revoked_at),))
             if each.revoked_at
@@ -26,7 +28,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
         )
         for each in grants.order_by(last_if(revoked_at__isnull=False), "-created_at", "-id")[: SHOWN_ROWS + 1]
     ]
-    more = list_link("accounts.oauthgrant", membership__organization__id__exact=details.organization.pk)
+    more = list_url("accounts.oauthgrant", membership__organization__id__exact=details.organization.pk)
     return [short_table(COLUMNS, rows, empty="No connected apps.", more=more)]
 
 

@@ -3,18 +3,10 @@
 from collections.abc import Sequence
 
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import (
-    SHOWN_ROWS,
-    Block,
-    Cell,
-    list_link,
-    moment,
-    object_link,
-    person,
-    row,
-    short_table,
-)
+from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Cell, person, row, short_table
 from contextmcp.backoffice.organization.panel import Panel
+from contextmcp.backoffice.wording import moment
+from contextmcp.common.admin_links import list_url, object_url
 from entitlements.models import Grant
 
 COLUMNS = ("Grant", "Source", "State", "From", "Until", "Given by", "Reason")
@@ -24,7 +16,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
     grants = Grant.objects.filter(organization=details.organization).select_related("plan_version", "created_by")
     rows = [
         row(
-            Cell(str(each.plan_version), object_link(each), lines=(each.reference,) if each.reference else ()),
+            Cell(str(each.plan_version), object_url(each), lines=(each.reference,) if each.reference else ()),
             each.source,
             _state(each, details),
             moment(each.starts_at),
@@ -34,7 +26,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
         )
         for each in grants.order_by("-starts_at", "-id")[: SHOWN_ROWS + 1]
     ]
-    more = list_link("entitlements.grant", organization__id__exact=details.organization.pk)
+    more = list_url("entitlements.grant", organization__id__exact=details.organization.pk)
     return [short_table(COLUMNS, rows, empty="No grants.", more=more)]
 
 

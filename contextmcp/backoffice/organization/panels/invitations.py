@@ -4,20 +4,11 @@ from collections.abc import Sequence
 
 from accounts.models import Invitation
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import (
-    SHOWN_ROWS,
-    Block,
-    Cell,
-    action_link,
-    list_link,
-    moment,
-    object_link,
-    person,
-    row,
-    short_table,
-)
+from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Cell, action_link, person, row, short_table
 from contextmcp.backoffice.organization.ordering import last_if
 from contextmcp.backoffice.organization.panel import Panel
+from contextmcp.backoffice.wording import moment
+from contextmcp.common.admin_links import list_url, object_url
 from contextmcp.common.clock import now
 
 RESEND = "accounts.manage_invitation"
@@ -29,7 +20,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
     finished = last_if(accepted_at__isnull=False, revoked_at__isnull=False)
     rows = [
         row(
-            Cell(each.email, object_link(each)),
+            Cell(each.email, object_url(each)),
             each.role,
             _state(each),
             person(each.invited_by, "A former user"),
@@ -39,7 +30,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
         )
         for each in invitations.order_by(finished, "-created_at", "-id")[: SHOWN_ROWS + 1]
     ]
-    more = list_link("accounts.invitation", organization__id__exact=details.organization.pk)
+    more = list_url("accounts.invitation", organization__id__exact=details.organization.pk)
     columns = (*COLUMNS, "Action") if details.may(RESEND) else COLUMNS
     return [short_table(columns, rows, empty="No invitations.", more=more)]
 

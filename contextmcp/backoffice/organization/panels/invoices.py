@@ -6,23 +6,11 @@ from typing import Any
 from billing.documents.stripe_documents import to_datetime
 from billing.models import Invoice
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import (
-    SHOWN_ROWS,
-    Block,
-    Cell,
-    Row,
-    Tone,
-    action_link,
-    day,
-    list_link,
-    moment,
-    money,
-    object_link,
-    row,
-    short_table,
-)
+from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Cell, Row, Tone, action_link, money, row, short_table
 from contextmcp.backoffice.organization.panel import Panel
 from contextmcp.backoffice.organization.stripe_links import dashboard_link
+from contextmcp.backoffice.wording import day, moment
+from contextmcp.common.admin_links import list_url, object_url
 
 COLUMNS = ("Invoice", "Status", "Created", "Total", "Lines", "Stripe")
 REFUND = "billing.refund_payment"
@@ -32,7 +20,7 @@ _TONES: dict[str, Tone] = {"paid": "success", "open": "warning", "uncollectible"
 
 def read(details: OrganizationDetails) -> Sequence[Block]:
     invoices = Invoice.objects.filter(organization=details.organization).order_by("-created_at", "-id")[: SHOWN_ROWS + 1]
-    more = list_link("billing.invoice", organization__id__exact=details.organization.pk)
+    more = list_url("billing.invoice", organization__id__exact=details.organization.pk)
     columns = (*COLUMNS, "Action") if details.may(REFUND) else COLUMNS
     return [short_table(columns, [_invoice_row(details, each) for each in invoices], empty="No invoices.", more=more)]
 
@@ -42,7 +30,7 @@ def _invoice_row(details: OrganizationDetails, invoice: Invoice) -> Row:
     retry = f"next attempt {moment(invoice.next_payment_attempt)}" if invoice.next_payment_attempt and invoice.failed_at else ""
     status = Cell(invoice.status, tone=_TONES.get(invoice.status, "neutral"), lines=tuple(filter(None, (attempts, retry))))
     return row(
-        Cell(str(invoice), object_link(invoice)),
+        Cell(str(invoice), object_url(invoice)),
         status,
         moment(invoice.created_at),
         _amounts(invoice),

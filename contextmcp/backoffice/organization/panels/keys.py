@@ -6,20 +6,11 @@ from django.db.models import F
 
 from accounts.models import ApiKey
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import (
-    SHOWN_ROWS,
-    Block,
-    Cell,
-    Tone,
-    list_link,
-    moment,
-    object_link,
-    person,
-    row,
-    short_table,
-)
+from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Cell, Tone, person, row, short_table
 from contextmcp.backoffice.organization.ordering import last_if
 from contextmcp.backoffice.organization.panel import Panel
+from contextmcp.backoffice.wording import moment
+from contextmcp.common.admin_links import list_url, object_url
 
 COLUMNS = ("Key", "State", "Last used", "Created by", "Created", "Scopes")
 _TONES: dict[str, Tone] = {"active": "success", "orphaned": "warning"}
@@ -31,7 +22,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
     newest = keys.order_by(last_if(revoked_at__isnull=False), F("last_used_at").desc(nulls_last=True), "-created_at", "-id")
     rows = [
         row(
-            Cell(each.name, object_link(each), lines=(each.hint,)),
+            Cell(each.name, object_url(each), lines=(each.hint,)),
             _state(each, details),
             moment(each.last_used_at, "Never"),
             person(each.created_by, "A former user"),
@@ -40,7 +31,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
         )
         for each in newest[: SHOWN_ROWS + 1]
     ]
-    more = list_link("accounts.apikey", organization__id__exact=details.organization.pk)
+    more = list_url("accounts.apikey", organization__id__exact=details.organization.pk)
     return [short_table(COLUMNS, rows, empty="No API keys.", more=more)]
 
 

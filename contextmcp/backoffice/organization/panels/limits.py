@@ -2,25 +2,12 @@
 
 from collections.abc import Sequence
 
-from contextmcp.backoffice.actions.wording import feature_title
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import (
-    Block,
-    Cell,
-    Facts,
-    Row,
-    Table,
-    Tone,
-    action_link,
-    list_link,
-    moment,
-    number,
-    object_link,
-    person,
-    row,
-    words,
-)
+from contextmcp.backoffice.organization.display import Block, Cell, Facts, Row, Table, Tone, action_link, number, person, row
 from contextmcp.backoffice.organization.panel import Panel
+from contextmcp.backoffice.wording import moment
+from contextmcp.common.admin_links import list_url, object_url
+from contextmcp.common.text import words
 from entitlements.catalog import CATALOG
 from entitlements.types import FeatureEntitlement, Kind
 from usage.selectors import FeatureUsage
@@ -31,7 +18,7 @@ NEARLY_USED = 0.8
 
 def read(details: OrganizationDetails) -> Sequence[Block]:
     rows = tuple(_limit_row(details, usage) for usage in details.usage)
-    more = list_link("usage.usagecounter", organization__id__exact=details.organization.pk)
+    more = list_url("usage.usagecounter", organization__id__exact=details.organization.pk)
     note = "Rate limits are counted in memory and have no stored use."
     return [Table(COLUMNS, rows, "The plan has no limits.", "", more, note), _booleans(details)]
 
@@ -49,7 +36,7 @@ def _limit_row(details: OrganizationDetails, usage: FeatureUsage) -> Row:
 
 
 def _name(usage: FeatureUsage) -> Cell:
-    return Cell(feature_title(usage.feature), lines=(f"{usage.feature}, {words(usage.kind)}",))
+    return Cell(CATALOG.feature_title(usage.feature), lines=(f"{usage.feature}, {words(usage.kind)}",))
 
 
 def _state(usage: FeatureUsage) -> tuple[Tone, str]:
@@ -74,9 +61,9 @@ def _override(details: OrganizationDetails, entitlement: FeatureEntitlement) -> 
         )
     value = "unlimited" if override.value is None else str(override.value).lower()
     if not entitlement.overridden:
-        return Cell(f"{value} (no effect)", object_link(override), lines=(f"ended {moment(override.ends_at)}",) if override.ends_at else ())
+        return Cell(f"{value} (no effect)", object_url(override), lines=(f"ended {moment(override.ends_at)}",) if override.ends_at else ())
     until = f"until {moment(override.ends_at)}" if override.ends_at else "without an end"
-    return Cell(value, object_link(override), lines=(until, f"{override.reason} ({person(override.created_by)})"))
+    return Cell(value, object_url(override), lines=(until, f"{override.reason} ({person(override.created_by)})"))
 
 
 def _booleans(details: OrganizationDetails) -> Facts:

@@ -9,20 +9,10 @@ from accounts.models import Membership
 from accounts.roles import Role
 from accounts.services.impersonation import PERMISSION as IMPERSONATE
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import (
-    SHOWN_ROWS,
-    Block,
-    Cell,
-    Row,
-    Tone,
-    action_link,
-    list_link,
-    moment,
-    object_link,
-    row,
-    short_table,
-)
+from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Cell, Row, Tone, action_link, row, short_table
 from contextmcp.backoffice.organization.panel import Panel
+from contextmcp.backoffice.wording import moment
+from contextmcp.common.admin_links import list_url, object_url
 
 COLUMNS = ("Member", "Role", "Last sign-in", "Joined")
 _RANK = Case(*(When(role=role, then=Value(rank)) for rank, role in enumerate(Role)), output_field=IntegerField())
@@ -31,7 +21,7 @@ _RANK = Case(*(When(role=role, then=Value(rank)) for rank, role in enumerate(Rol
 def read(details: OrganizationDetails) -> Sequence[Block]:
     members = Membership.objects.filter(organization=details.organization).select_related("user")
     rows = [_member_row(details, each) for each in members.order_by(_RANK, "created_at", "id")[: SHOWN_ROWS + 1]]
-    more = list_link("accounts.membership", organization__id__exact=details.organization.pk)
+    more = list_url("accounts.membership", organization__id__exact=details.organization.pk)
     columns = (*COLUMNS, "Support") if details.may(IMPERSONATE) else COLUMNS
     return [short_table(columns, rows, empty="No members.", more=more)]
 
@@ -39,10 +29,10 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
 def _member_row(details: OrganizationDetails, member: Membership) -> Row:
     user = member.user
     states = [text for text, holds in (("Deactivated", not user.is_active), ("Staff", user.is_staff)) if holds]
-    link = object_link(user) if details.may("accounts.view_user") else ""
+    link = object_url(user) if details.may("accounts.view_user") else ""
     tone: Tone = "info" if member.role == Role.OWNER else "neutral"
     may_change = details.may("accounts.change_membership")
-    role_link = action_link(details.organization, "change-role", member=member.pk) if may_change else object_link(member)
+    role_link = action_link(details.organization, "change-role", member=member.pk) if may_change else object_url(member)
     # Opens the form with the reason. Staff and inactive users cannot be viewed as.
     support = (
         [Cell("View as", reverse("backoffice:impersonate", args=[member.pk])) if not states else "-"] if details.may(IMPERSONATE) else []

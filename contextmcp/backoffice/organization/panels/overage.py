@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from django.db.models import Sum
 
 from billing.models import MeterReport
-from contextmcp.backoffice.actions.wording import feature_title
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import Block, Cell, Facts, Note, list_link, money, number
+from contextmcp.backoffice.organization.display import Block, Cell, Facts, Note, money, number
 from contextmcp.backoffice.organization.panel import Panel
+from contextmcp.common.admin_links import list_url
+from entitlements.catalog import CATALOG
 
 
 def read(details: OrganizationDetails) -> Sequence[Block]:
@@ -31,9 +32,9 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
     sent, pending, dead = (
         reports.get(state.value, 0) for state in (MeterReport.State.SENT, MeterReport.State.PENDING, MeterReport.State.DEAD)
     )
-    more = list_link("billing.meterreport", organization__id__exact=details.organization.pk)
+    more = list_url("billing.meterreport", organization__id__exact=details.organization.pk)
     facts = [
-        ("Feature", Cell(f"{feature_title(overage.feature)} at {price} per unit")),
+        ("Feature", Cell(f"{CATALOG.feature_title(overage.feature)} at {price} per unit")),
         ("State", state),
         ("Monthly spending cap", Cell(money(overage.cap, overage.currency, "None while overage is off"))),
         ("Used beyond the quota", Cell(f"{number(units)} units, {money(spent, overage.currency)}")),

@@ -2,20 +2,12 @@
 
 from collections.abc import Sequence
 
-from contextmcp.backoffice.actions.wording import feature_title
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import (
-    SHOWN_ROWS,
-    Block,
-    Cell,
-    list_link,
-    moment,
-    object_link,
-    person,
-    row,
-    short_table,
-)
+from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Cell, person, row, short_table
 from contextmcp.backoffice.organization.panel import Panel
+from contextmcp.backoffice.wording import moment
+from contextmcp.common.admin_links import list_url, object_url
+from entitlements.catalog import CATALOG
 from entitlements.models import Override
 
 COLUMNS = ("Feature", "Value", "State", "From", "Until", "Given by", "Reason")
@@ -25,7 +17,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
     overrides = Override.objects.filter(organization=details.organization).select_related("created_by")
     rows = [
         row(
-            Cell(feature_title(each.feature), object_link(each)),
+            Cell(CATALOG.feature_title(each.feature), object_url(each)),
             "unlimited" if each.value is None else str(each.value).lower(),
             _state(each, details),
             moment(each.created_at),
@@ -35,7 +27,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
         )
         for each in overrides.order_by("-created_at", "-id")[: SHOWN_ROWS + 1]
     ]
-    more = list_link("entitlements.override", organization__id__exact=details.organization.pk)
+    more = list_url("entitlements.override", organization__id__exact=details.organization.pk)
     return [short_table(COLUMNS, rows, empty="No overrides.", more=more)]
 
 

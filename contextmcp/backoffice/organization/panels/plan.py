@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import Block, Cell, Facts, Row, Table, Tone, list_link, moment, object_link, person, row
+from contextmcp.backoffice.organization.display import Block, Cell, Facts, Row, Table, Tone, person, row
 from contextmcp.backoffice.organization.panel import Panel
+from contextmcp.backoffice.wording import moment
+from contextmcp.common.admin_links import list_url, object_url
 from entitlements.explanation import Effect, ExplainedGrant
 from entitlements.types import Source
 from usage.selectors import period_at
@@ -37,7 +39,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
     # The fallback is listed too, so that it is visible what applies when the other grants end.
     fallback = row("Free plan", "-", moment(details.organization.created_at), "-", _fallback(entitlements.source))
     rows = [_grant_row(each) for each in details.explained_grants]
-    more = list_link("entitlements.grant", organization__id__exact=details.organization.pk)
+    more = list_url("entitlements.grant", organization__id__exact=details.organization.pk)
     return [Facts(tuple(facts)), Table(COLUMNS, (*rows, fallback), "", "Grants that matter now", more)]
 
 
@@ -46,7 +48,7 @@ def _grant_row(explained: ExplainedGrant) -> Row:
     tone, text = _EFFECTS[explained.effect]
     lines = [text for text in (grant.reference, grant.reason) if text]
     source = Cell(grant.source, lines=(f"by {person(grant.created_by)}",))
-    plan = Cell(str(grant.plan_version), object_link(grant), lines=tuple(lines))
+    plan = Cell(str(grant.plan_version), object_url(grant), lines=tuple(lines))
     return row(plan, source, moment(grant.starts_at), moment(grant.ends_at, "No end"), _effect(tone, text))
 
 

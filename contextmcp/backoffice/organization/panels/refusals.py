@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from datetime import timedelta
 
-from contextmcp.backoffice.actions.wording import feature_title
 from contextmcp.backoffice.organization.credentials import credential_cells
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Row, day, list_link, moment, number, row, short_table
+from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Row, number, row, short_table
 from contextmcp.backoffice.organization.panel import Panel
+from contextmcp.backoffice.wording import day, moment
+from contextmcp.common.admin_links import list_url
 from contextmcp.common.clock import now
+from entitlements.catalog import CATALOG
 from usage.refusals.selectors import RefusalGroup, refusals_of
 
 COLUMNS = ("Minute", "Code", "Feature", "Key or app", "Tool", "Requests")
@@ -29,7 +31,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
             row(
                 day(each.bucket) if by_day else moment(each.bucket),
                 each.code,
-                feature_title(each.feature) if each.feature else "-",
+                CATALOG.feature_title(each.feature) if each.feature else "-",
                 cells[each.key_id],
                 each.tool or "-",
                 number(each.count),
@@ -39,7 +41,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
 
     empty = f"No refused requests in the last {WEEK.days} days."
     since = (until - WEEK).isoformat(timespec="seconds")
-    more = list_link("usage.refusalsummary", organization__id__exact=details.organization.pk, minute__gte=since)
+    more = list_url("usage.refusalsummary", organization__id__exact=details.organization.pk, minute__gte=since)
     newest = short_table(COLUMNS, rows(minutes, by_day=False), empty=empty, title="Newest" if minutes else "", more=more)
     return [newest, short_table(DAY_COLUMNS, rows(days, by_day=True), empty="", title="By day")] if minutes else [newest]
 

@@ -6,18 +6,10 @@ from django.db.models import Count, Max
 
 from accounts.models import AuditEvent, ServiceKey
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import (
-    SHOWN_ROWS,
-    Block,
-    Cell,
-    list_link,
-    moment,
-    number,
-    object_link,
-    row,
-    short_table,
-)
+from contextmcp.backoffice.organization.display import SHOWN_ROWS, Block, Cell, number, row, short_table
 from contextmcp.backoffice.organization.panel import Panel
+from contextmcp.backoffice.wording import moment
+from contextmcp.common.admin_links import list_url, object_url
 
 COLUMNS = ("Service key", "Changes", "Last change", "State")
 # The newest audit events of the organization that are searched, so that the cost does not grow with the log.
@@ -31,11 +23,11 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
     found = {key: (count, last) for key, count, last in totals[: SHOWN_ROWS + 1]}
     keys = ServiceKey.objects.in_bulk(list(found))
     rows = [
-        row(Cell(str(keys[key]), object_link(keys[key])), number(count), moment(last), _state(keys[key], details))
+        row(Cell(str(keys[key]), object_url(keys[key])), number(count), moment(last), _state(keys[key], details))
         for key, (count, last) in found.items()
     ]
     note = f"From the newest {SEARCHED_EVENTS:,} audit events of the organization. Usage that service keys report is not in the audit log."
-    return [short_table(COLUMNS, rows, empty="No changes by service keys.", more=list_link("accounts.servicekey"), note=note)]
+    return [short_table(COLUMNS, rows, empty="No changes by service keys.", more=list_url("accounts.servicekey"), note=note)]
 
 
 def _state(key: ServiceKey, details: OrganizationDetails) -> Cell:

@@ -8,23 +8,12 @@ from billing.documents.stripe_documents import at
 from billing.manager import BillingManager
 from billing.stripe_comparison import ComparedField, ComparedSubscription
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import (
-    Block,
-    Cell,
-    Facts,
-    Fragment,
-    Note,
-    Row,
-    Table,
-    list_link,
-    moment,
-    money,
-    object_link,
-    row,
-    words,
-)
+from contextmcp.backoffice.organization.display import Block, Cell, Facts, Fragment, Note, Row, Table, money, row
 from contextmcp.backoffice.organization.panel import Panel
 from contextmcp.backoffice.organization.stripe_links import dashboard_link
+from contextmcp.backoffice.wording import moment
+from contextmcp.common.admin_links import list_url, object_url
+from contextmcp.common.text import words
 from entitlements.models import PlanVersion
 
 SHOWN_SUBSCRIPTIONS = 3
@@ -55,7 +44,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
     if not shown:
         blocks.append(Note("The customer has no subscription."))
     if len(details.comparisons) > SHOWN_SUBSCRIPTIONS:
-        more = list_link("billing.subscriptionstate", organization__id__exact=details.organization.pk)
+        more = list_url("billing.subscriptionstate", organization__id__exact=details.organization.pk)
         hidden = len(details.comparisons) - SHOWN_SUBSCRIPTIONS
         blocks.append(Facts((("More subscriptions", Cell(f"View {hidden} more", more)),)))
     if details.may("billing.operate_billing") and BillingManager.is_configured():
@@ -88,7 +77,7 @@ def _subscription(compared: ComparedSubscription) -> Facts:
         facts.append(
             (
                 "Subscription here",
-                Cell(f"{words(compared.state.status)}, started {moment(compared.state.started_at)}", object_link(compared.state)),
+                Cell(f"{words(compared.state.status)}, started {moment(compared.state.started_at)}", object_url(compared.state)),
             )
         )
     return Facts(tuple(facts), title=f"Subscription {compared.subscription_id}")

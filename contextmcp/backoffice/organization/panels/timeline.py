@@ -4,16 +4,19 @@ from collections.abc import Sequence
 
 from django.urls import reverse
 
+from contextmcp.backoffice.access_log import VIEWED
 from contextmcp.backoffice.organization.details import OrganizationDetails
 from contextmcp.backoffice.organization.display import Block, Fragment
 from contextmcp.backoffice.organization.panel import Panel
 from contextmcp.web.activity import timeline
 
 SHOWN_ENTRIES = 20
+# Each page that staff open is an entry. They are on the page of the whole timeline only.
+_WITHOUT = frozenset({VIEWED})
 
 
 def read(details: OrganizationDetails) -> Sequence[Block]:
-    entries = timeline(details.organization, audience="staff", limit=SHOWN_ENTRIES).entries
+    entries = timeline(details.organization, audience="staff", limit=SHOWN_ENTRIES, without=_WITHOUT).entries
     more = reverse("backoffice:timeline", args=[details.organization.pk])
     return [Fragment("backoffice/organization/blocks/timeline.html", {"entries": entries, "more": more})]
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from accounts.models import User
 from contextmcp.backoffice.organization.charts import DAYS, bars, first_day
 from contextmcp.backoffice.organization.details import OrganizationDetails
-from contextmcp.backoffice.organization.display import Block, Fragment, Note, object_link
+from contextmcp.backoffice.organization.display import Block, Fragment, Note
 from contextmcp.backoffice.organization.panel import Panel
+from contextmcp.common.admin_links import object_url
 from usage import selectors
 
 
@@ -14,7 +15,7 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
     totals = selectors.top_totals(details.organization, first_day(details), "member")
     users = User.objects.in_bulk([member for _, member, _ in totals if member])
     rows = [
-        (feature, users[member].email, object_link(users[member]), units)
+        (feature, users[member].email, object_url(users[member]), units)
         if member in users
         else (feature, "Without a member" if member is None else f"Deleted user {member}", "", units)
         for feature, member, units in totals

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.urls import reverse
 
 from accounts.models import ApiKey, WorkItem
+from contextmcp.common.admin_links import list_url
 from contextmcp.common.incident_totals import totals
 from contextmcp.common.incidents import REVOKED_KEY, UNKNOWN_KEY
 from entitlements.catalog import CATALOG
@@ -46,7 +46,7 @@ class KeyGuessing(Source):
 
     def url(self, object_id: str) -> str:
         """Return the list of keys: an unknown key has no page."""
-        return reverse("admin:accounts_apikey_changelist")
+        return list_url("accounts.apikey")
 
 
 class RevokedKeysInUse(Source):

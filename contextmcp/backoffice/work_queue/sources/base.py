@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.urls import reverse
 
 from accounts.models import WorkItem
 from billing.models import BillingAccount
+from contextmcp.common.admin_links import page_url
 
 # The most recent problems of one kind that are found. A problem beyond it is found when newer ones have ended.
 LIMIT = 500
@@ -49,8 +49,7 @@ class Source:
 
     def url(self, object_id: str) -> str:
         """Return the address of the object's page."""
-        app, model = self.model.split(".")
-        return reverse(f"admin:{app}_{model}_change", args=[object_id])
+        return page_url(self.model, object_id)
 
     @property
     def permission(self) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from django.db.models import Count, F, Q, QuerySet
-from django.urls import reverse
 
 from accounts.models import WorkItem
 from billing.models import Adjustment, Drift, MeterReport, ReconciliationRun, SubscriptionState, WebhookEvent
+from contextmcp.common.admin_links import list_url
 from contextmcp.common.money import format_amount
 
 from .base import LIMIT, Finding, RowSource, Source, first_line, organizations_of_customers
@@ -61,7 +61,7 @@ class UnrepairedDrift(Source):
 
     def url(self, object_id: str) -> str:
         """Return the list of the subject's differences."""
-        return f"{reverse('admin:billing_drift_changelist')}?q={object_id.partition(' ')[2]}"
+        return list_url("billing.drift", q=object_id.partition(" ")[2])
 
 
 class RepairedDrift(RowSource):
@@ -87,7 +87,7 @@ class RepairedDrift(RowSource):
 
     def url(self, object_id: str) -> str:
         """Return the list of the run's differences."""
-        return f"{reverse('admin:billing_drift_changelist')}?run__id__exact={object_id}"
+        return list_url("billing.drift", run__id__exact=object_id)
 
 
 class Disputes(RowSource):

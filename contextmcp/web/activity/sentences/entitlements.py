@@ -57,7 +57,7 @@ def _ended(context: Context) -> str:
 def _value(feature: str, value: object) -> str:
     """Return the value of an override as text: "unlimited sessions", "5 seats", "at most 0 seats"."""
     declared = CATALOG.feature(feature)
-    title = declared.title if declared else feature.replace("_", " ")
+    title = CATALOG.feature_title(feature)
     if isinstance(value, bool):
         return f"{title} {'on' if value else 'off'}"
     per_minute = " per minute" if declared and declared.kind is FeatureKind.RATE_LIMIT else ""
@@ -74,8 +74,7 @@ def _overridden(context: Context) -> str:
 
 @sentence("override.ended", kind=Kind.PLAN)
 def _override_ended(context: Context) -> str:
-    declared = CATALOG.feature(context.event.target)
-    title = declared.title if declared else context.event.target.replace("_", " ")
+    title = CATALOG.feature_title(context.event.target)
     return context.by_actor(f"ended the exception for {title}", f"The exception for {title} ended")
 
 

@@ -1,5 +1,6 @@
 """Why a request was refused, in words, by the code of the error."""
 
+from contextmcp.common.text import words
 from entitlements.catalog import CATALOG
 from entitlements.types import Kind as FeatureKind
 
@@ -31,12 +32,11 @@ _REASONS: dict[str, tuple[str, str]] = {
 def reason(code: str, feature: str) -> str:
     """Return the reason as text that follows a colon. An unknown code is returned as words."""
     if code not in _REASONS:
-        return code.replace("_", " ")
+        return words(code)
     with_feature, without = _REASONS[code]
     if not feature:
         return without
     declared = CATALOG.feature(feature)
     if code == "rate_limited" and declared is not None and declared.kind is not FeatureKind.RATE_LIMIT:
         return without
-    title = declared.title if declared else feature.replace("_", " ")
-    return with_feature.format(noun=CATALOG.noun(feature), title=title)
+    return with_feature.format(noun=CATALOG.noun(feature), title=CATALOG.feature_title(feature))

@@ -5,8 +5,9 @@ from typing import ClassVar
 from django.db.models import OuterRef, Subquery
 
 from billing.models import Adjustment, Invoice
+from contextmcp.common.admin_links import page_url
 from contextmcp.common.money import format_amount
-from contextmcp.web.activity.links import admin_page, member_page
+from contextmcp.web.activity.links import member_page
 from contextmcp.web.activity.names import Names
 from contextmcp.web.activity.types import Entry, Kind, Query
 
@@ -30,7 +31,7 @@ class AdjustmentSource(Source):
 
     def describe(self, item: Item, query: Query, names: Names) -> Entry:
         row: Adjustment = item.row
-        link = admin_page("billing.adjustment", row.pk) if query.for_staff else member_page(Kind.PAYMENT, query)
+        link = page_url("billing.adjustment", row.pk) if query.for_staff else member_page(Kind.PAYMENT, query)
         return Entry(
             at=item.at,
             kind=Kind.PAYMENT,

@@ -3,7 +3,8 @@
 from typing import ClassVar
 from uuid import UUID
 
-from contextmcp.web.activity.links import admin_page, member_page
+from contextmcp.common.admin_links import page_url
+from contextmcp.web.activity.links import member_page
 from contextmcp.web.activity.names import Names
 from contextmcp.web.activity.types import Entry, Kind, Query
 from entitlements.catalog import CATALOG
@@ -23,7 +24,7 @@ class AlertSource(Source):
 
     def describe(self, item: Item, query: Query, names: Names) -> Entry:
         alert: UsageAlert = item.row
-        link = admin_page("usage.usagealert", alert.pk) if query.for_staff else member_page(Kind.USAGE, query)
+        link = page_url("usage.usagealert", alert.pk) if query.for_staff else member_page(Kind.USAGE, query)
         return Entry(item.at, Kind.USAGE, _sentence(alert), link=link)
 
 

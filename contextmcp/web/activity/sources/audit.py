@@ -6,8 +6,9 @@ from uuid import UUID
 from django.db.models import Q
 
 from accounts.models import AuditEvent, User
+from contextmcp.common.admin_links import page_url
 from contextmcp.web.activity import sentences
-from contextmcp.web.activity.links import admin_page, member_page
+from contextmcp.web.activity.links import member_page
 from contextmcp.web.activity.names import Names, References
 from contextmcp.web.activity.sentences import registry
 from contextmcp.web.activity.types import KINDS, Entry, Kind, Query
@@ -39,8 +40,8 @@ class AuditSource(Source):
         context = registry.Context(event, names, query.for_staff)
         known = sentences.find(event.action)
         kind = known.kind if known else Kind.INTERNAL
-        record = admin_page("accounts.auditevent", event.pk) if query.for_staff else ""
-        cause = admin_page(known.model, known.target(event)) if known and known.model else ""
+        record = page_url("accounts.auditevent", event.pk) if query.for_staff else ""
+        cause = page_url(known.model, known.target(event)) if known and known.model else ""
         return Entry(
             at=event.created_at,
             kind=kind,
@@ -68,7 +69,7 @@ def _visible(query: Query) -> Q:
 
 
 def _filtered(query: Query) -> Q:
-    condition = Q()
+    condition = ~Q(action__in=query.without) if query.without else Q()
     if query.key is not None:
         text = str(query.key)
         # The target of an app's event is its name, and its ID is in the values.

@@ -5,8 +5,8 @@ from typing import ClassVar
 from django.db.models import Q
 
 from accounts.models import User
+from contextmcp.common.admin_links import page_url
 from contextmcp.common.models import OutgoingEmail
-from contextmcp.web.activity.links import admin_page
 from contextmcp.web.activity.names import Names
 from contextmcp.web.activity.types import Entry, Kind, Query
 
@@ -33,7 +33,7 @@ class EmailSource(Source):
 
     def describe(self, item: Item, query: Query, names: Names) -> Entry:
         email: OutgoingEmail = item.row
-        link = admin_page("common.outgoingemail", email.pk) if query.for_staff else ""
+        link = page_url("common.outgoingemail", email.pk) if query.for_staff else ""
         # The error is the mail server's text.
         detail = email.last_error if query.for_staff else ""
         return Entry(item.at, Kind.EMAIL, _sentence(email), link=link, detail=detail)

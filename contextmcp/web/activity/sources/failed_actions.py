@@ -4,7 +4,7 @@ from typing import ClassVar
 from uuid import UUID
 
 from billing.models import BillingAction
-from contextmcp.web.activity.links import admin_page
+from contextmcp.common.admin_links import page_url
 from contextmcp.web.activity.names import Names, References
 from contextmcp.web.activity.types import Entry, Kind, Query
 
@@ -38,7 +38,7 @@ class FailedActionSource(Source):
         by = names.person(row.created_by) if row.created_by else ""
         action = row.kind.replace("_", " ")
         sentence = f"{by} tried to {action}, which failed." if by else f"The action “{action}” at Stripe failed."
-        return Entry(item.at, Kind.PAYMENT, sentence, by, admin_page("billing.billingaction", row.pk), row.error, internal=True)
+        return Entry(item.at, Kind.PAYMENT, sentence, by, page_url("billing.billingaction", row.pk), row.error, internal=True)
 
 
 SOURCE = FailedActionSource()

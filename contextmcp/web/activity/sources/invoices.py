@@ -5,8 +5,9 @@ from typing import ClassVar
 from django.utils.dateformat import format as format_date
 
 from billing.models import Invoice
+from contextmcp.common.admin_links import page_url
 from contextmcp.common.money import format_amount
-from contextmcp.web.activity.links import admin_page, member_page
+from contextmcp.web.activity.links import member_page
 from contextmcp.web.activity.names import Names
 from contextmcp.web.activity.types import Entry, Kind, Query
 
@@ -31,7 +32,7 @@ class InvoiceSource(Source):
 
     def describe(self, item: Item, query: Query, names: Names) -> Entry:
         invoice: Invoice = item.row
-        link = admin_page("billing.invoice", invoice.pk) if query.for_staff else member_page(Kind.PAYMENT, query)
+        link = page_url("billing.invoice", invoice.pk) if query.for_staff else member_page(Kind.PAYMENT, query)
         detail = invoice.stripe_invoice_id if query.for_staff else ""
         return Entry(item.at, Kind.PAYMENT, _sentence(item.stream, invoice), link=link, detail=detail)
 

@@ -11,8 +11,9 @@ from django.db.models import Max, Min, Q, QuerySet, Sum
 from django.db.models.functions import Trunc
 
 from accounts.models import ApiKey, OAuthGrant
+from contextmcp.common.admin_links import list_url
 from contextmcp.web.activity.cursor import AFTER_ALL, Cursor
-from contextmcp.web.activity.links import admin_list, member_page
+from contextmcp.web.activity.links import member_page
 from contextmcp.web.activity.names import Names, References
 from contextmcp.web.activity.sentences.refusals import reason
 from contextmcp.web.activity.types import Entry, Kind, Query
@@ -76,7 +77,7 @@ class RefusalSource(Source):
         link = member_page(Kind.REFUSAL, query)
         if query.for_staff:
             minutes_shown = {"minute__gte": group.first.isoformat(), "minute__lt": (group.last + MINUTE).isoformat()}
-            link = admin_list("usage.refusalsummary", organization__id__exact=query.organization.pk, **minutes_shown)
+            link = list_url("usage.refusalsummary", organization__id__exact=query.organization.pk, **minutes_shown)
         return Entry(
             at=item.at,
             kind=Kind.REFUSAL,

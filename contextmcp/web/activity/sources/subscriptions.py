@@ -6,9 +6,10 @@ from django.db.models import F
 from django.utils.dateformat import format as format_date
 
 from billing.models import SubscriptionState
+from contextmcp.common.admin_links import page_url
 from contextmcp.common.clock import now
 from contextmcp.common.money import format_amount
-from contextmcp.web.activity.links import admin_page, member_page
+from contextmcp.web.activity.links import member_page
 from contextmcp.web.activity.names import Names
 from contextmcp.web.activity.types import Entry, Kind, Query
 from entitlements.catalog import CATALOG
@@ -36,7 +37,7 @@ class SubscriptionSource(Source):
 
     def describe(self, item: Item, query: Query, names: Names) -> Entry:
         state: SubscriptionState = item.row
-        link = admin_page("billing.subscriptionstate", state.pk) if query.for_staff else member_page(Kind.PAYMENT, query)
+        link = page_url("billing.subscriptionstate", state.pk) if query.for_staff else member_page(Kind.PAYMENT, query)
         detail = state.stripe_subscription_id if query.for_staff else ""
         return Entry(item.at, Kind.PAYMENT, _sentence(item.stream, item.row), link=link, detail=detail)
 
