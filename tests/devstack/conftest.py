@@ -28,7 +28,7 @@ def initialized(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def bare_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A home whose servers the tests may kill, not initialized yet. The suite's own servers are not affected."""
     for name in GIVEN:
         monkeypatch.delenv(name, raising=False)
@@ -44,13 +44,8 @@ def bare_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 @pytest.fixture
-def home(bare_home: Path, initialized: Path) -> Path:
-    """A home with the data directory of a new Postgres."""
-    copy_data(initialized, bare_home)
-    return bare_home
-
-
-def copy_data(initialized: Path, home: Path) -> None:
+def data(home: Path, initialized: Path) -> None:
+    """Give the home the data directory of a new Postgres."""
     data = services.Postgres(home).data
     data.parent.mkdir(mode=0o700, parents=True)
     # With modes and owners, which Postgres checks.

@@ -15,7 +15,7 @@ from contextmcp.devstack import databases, ports, services
 from contextmcp.devstack.stack import World
 from tests.devstack.conftest import Python, belonging_to
 
-pytestmark = pytest.mark.chaos
+pytestmark = [pytest.mark.chaos, pytest.mark.usefixtures("data")]
 STAND_IN = """
 import os, sys
 from contextmcp.devstack import __main__, databases, runner, stack

@@ -51,6 +51,7 @@ def pids(result: Services) -> tuple[int, int]:
     return result.postgres.process.pid, result.valkey.process.pid
 
 
+@pytest.mark.usefixtures("data")
 def test_servers_listen_on_sockets_only_and_are_stopped(home: Path) -> None:
     with services.running(home) as result:
         assert ask(result, "SHOW fsync") == "on"
@@ -62,6 +63,7 @@ def test_servers_listen_on_sockets_only_and_are_stopped(home: Path) -> None:
     assert belonging_to(home) == []
 
 
+@pytest.mark.usefixtures("data")
 def test_servers_are_shared_and_stop_with_their_last_user(home: Path) -> None:
     with services.running(home) as first:
         with services.running(home) as second:
@@ -69,6 +71,7 @@ def test_servers_are_shared_and_stop_with_their_last_user(home: Path) -> None:
         assert ask(first) == 1
 
 
+@pytest.mark.usefixtures("data")
 def test_servers_started_without_a_block_run_until_stopped(home: Path) -> None:
     started = pids(services.start(home))
     assert pids(services.start(home)) == started
@@ -76,6 +79,7 @@ def test_servers_started_without_a_block_run_until_stopped(home: Path) -> None:
     assert belonging_to(home) == []
 
 
+@pytest.mark.usefixtures("data")
 def test_the_last_user_stops_servers_of_another_process(home: Path, python: Python) -> None:
     with services.running(home) as result:
         other = python("-c", USE, str(home), "0")
@@ -88,6 +92,7 @@ def test_the_last_user_stops_servers_of_another_process(home: Path, python: Pyth
     until_gone(home)
 
 
+@pytest.mark.usefixtures("data")
 def test_servers_do_not_outlive_a_killed_user(home: Path, python: Python) -> None:
     user = python("-c", USE, str(home), "60")
     assert user.stdout and user.stdout.readline()
@@ -95,6 +100,7 @@ def test_servers_do_not_outlive_a_killed_user(home: Path, python: Python) -> Non
     until_gone(home)
 
 
+@pytest.mark.usefixtures("data")
 def test_the_servers_recover_after_a_kill(home: Path) -> None:
     with services.running(home) as result:
         with psycopg.connect(result.database_url.replace("/contextmcp?", "/postgres?"), autocommit=True) as connection:
@@ -108,6 +114,7 @@ def test_the_servers_recover_after_a_kill(home: Path) -> None:
             assert redis.Redis.from_url(again.redis_url).ping()
 
 
+@pytest.mark.usefixtures("data")
 def test_a_killed_server_restarts_at_the_same_address(home: Path) -> None:
     with services.running(home) as result:
         assert result.postgres and result.valkey
@@ -125,6 +132,7 @@ def test_a_killed_server_restarts_at_the_same_address(home: Path) -> None:
         assert not set(pids(result)) & set(before)
 
 
+@pytest.mark.usefixtures("data")
 def test_a_reused_process_id_is_detected(home: Path) -> None:
     with services.running(home):
         pass
@@ -143,6 +151,7 @@ def test_a_reused_process_id_is_detected(home: Path) -> None:
         stranger.wait()
 
 
+@pytest.mark.usefixtures("data")
 def test_two_homes_can_run_at_the_same_time(home: Path) -> None:
     with services.running(home) as one, services.running(home / "other") as other:
         assert not set(pids(one)) & set(pids(other))
@@ -150,17 +159,17 @@ def test_two_homes_can_run_at_the_same_time(home: Path) -> None:
         assert redis.Redis.from_url(other.redis_url).get("whose") is None
 
 
-def test_an_interrupted_initdb_is_repeated(bare_home: Path) -> None:
-    server = Postgres(bare_home)
+def test_an_interrupted_initdb_is_repeated(home: Path) -> None:
+    server = Postgres(home)
     half = server.data.with_name(f"{server.data.name}.new")
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
-    with services.running(bare_home) as result:
+    with services.running(home) as result:
         assert ask(result) == 1
 
 
-def test_a_home_with_a_long_path_still_gets_short_sockets(bare_home: Path) -> None:
-    deep = bare_home / ("d" * 60) / ("e" * 60)
+def test_a_home_with_a_long_path_still_gets_short_sockets(home: Path) -> None:
+    deep = home / ("d" * 60) / ("e" * 60)
     try:
         with services.running(deep) as result:
             assert ask(result) == 1
@@ -188,7 +197,7 @@ def test_missing_wheel_is_reported_in_a_sentence(home: Path, monkeypatch: pytest
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
-def test_as_root_postgres_runs_unprivileged(bare_home: Path, tmp_path: Path) -> None:
+def test_as_root_postgres_runs_unprivileged(home: Path, tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     with services.running(closed / "home") as result:
@@ -200,6 +209,7 @@ def test_as_root_postgres_runs_unprivileged(bare_home: Path, tmp_path: Path) -> 
     Postgres(closed / "home").remove()
 
 
+@pytest.mark.usefixtures("data")
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_unreachable_binaries_are_copied(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packages = tmp_path / "closed" / "site-packages"
@@ -224,7 +234,7 @@ def test_unreachable_binaries_are_copied(home: Path, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="needs root, to become someone else")
-def test_the_servers_run_as_another_user(bare_home: Path, tmp_path: Path) -> None:
+def test_the_servers_run_as_another_user(home: Path, tmp_path: Path) -> None:
     """initdb refuses a user ID without an account, so the test uses one that every system has."""
     become = ["setpriv", "--reuid", "nobody", "--regid", "65534", "--clear-groups"]
     path = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *(each for each in sys.path if each.endswith("site-packages"))])
@@ -248,6 +258,7 @@ def test_the_servers_run_as_another_user(bare_home: Path, tmp_path: Path) -> Non
         shutil.rmtree(open_to_all)
 
 
+@pytest.mark.usefixtures("data")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_regular_end_stops_the_servers(home: Path, python: Python, signum: int) -> None:
     # Both signals, because a shell starts background processes with SIGINT ignored, which they inherit.
