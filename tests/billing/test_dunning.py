@@ -257,13 +257,15 @@ class TestMoneyThatGoesBack:
         run("billing.cancel_for_policy", customer_id="cus_none", reason="refunded")
 
 
-def test_the_length_of_the_grace_period_is_configurable(payer, settings):
-    settings.BILLING_GRACE_DAYS = 3
+@pytest.mark.parametrize(("days", "plan"), [(3, "pro"), (0, "free")])
+def test_the_length_of_the_grace_period_is_configurable(payer, settings, days, plan):
+    settings.BILLING_GRACE_DAYS = days
     payer.buy(trial_period_days=14)
     payer.declines()
     payer.later(14.1)
     state = payer.state
-    assert state.grace_until - state.past_due_since == timedelta(days=3)
+    assert state.grace_until - state.past_due_since == timedelta(days=days)
+    assert payer.plan == plan
 
 
 def test_a_bounced_debit_starts_a_full_grace_period(payer):

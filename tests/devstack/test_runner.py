@@ -82,7 +82,7 @@ def test_a_demo_needs_the_mcp_server_that_is_named(home: Path, python: Python, m
         url = f"http://127.0.0.1:{claims.first_free(27400)}/mcp"
     monkeypatch.setenv("MCP_UPSTREAM", url)
     output, _ = start(python, "demo", "--once").communicate(timeout=60)
-    assert f"MCP_UPSTREAM: no server answers at {url}" in output and "Traceback" not in output
+    assert f"MCP_UPSTREAM: no server responds at {url}" in output and "Traceback" not in output
     assert belonging_to(home) == []
 
 
