@@ -1,4 +1,4 @@
-"""Email links for signing in that staff request for a user: to set a password, and to confirm an address."""
+"""Send the sign-in emails that staff request for a user: a link to set a password, or a link to confirm an address."""
 
 from allauth.account.models import EmailAddress
 from django.http import HttpRequest
@@ -8,7 +8,7 @@ from .models import User
 
 
 def send_reset_link(request: HttpRequest, user: User) -> None:
-    """Email a link that sets a new password. Links that were sent before stay valid until the password changes."""
+    """Email a link to set a new password. Earlier links stay valid until the password changes."""
     form = ResetPasswordForm({"email": user.email})
     if form.is_valid():
         form.save(request)

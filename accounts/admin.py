@@ -36,8 +36,8 @@ class OrganizationAdmin(MarksTestClocks, ReadOnlyAdmin):
         "Close the organization",
         permission="accounts.close_organization",
         effect=(
-            "Keys and apps stop working, members lose access, and a subscription ends at Stripe without refund. "
-            "Reopening restores the members, but not keys, apps and the subscription."
+            "API keys and connected apps stop working, members lose access, and Stripe cancels the subscription at once, without a refund. "
+            "Reopening the organization restores its members, but not its keys, apps and subscription."
         ),
         done=("organization closed", "organizations closed"),
     )
@@ -47,7 +47,7 @@ class OrganizationAdmin(MarksTestClocks, ReadOnlyAdmin):
 
 @admin.register(Membership)
 class MembershipAdmin(ReadOnlyAdmin):
-    """Roles are changed by the staff action of the organization, which has a preview and requires a reason."""
+    """Shows memberships. Roles are changed with a staff action on the organization's page, which has a preview and requires a reason."""
 
     list_display = ["user", "organization", "role", "created_at"]
     list_filter = ["role"]

@@ -77,7 +77,7 @@ class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg, misc]
     actions = ["send_password_reset", "reset_second_factor"]
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
-        """Return the fields of the page, with the reason if the user may be changed."""
+        """Return the fieldsets of the page. They include the field `reason` if the signed-in staff may change the user."""
         fieldsets = super().get_fieldsets(request, obj)
         if obj is None or not self.has_change_permission(request, obj):
             return fieldsets
@@ -94,7 +94,7 @@ class UserAdmin(DjangoUserAdmin, ReadOnlyAdmin):  # type: ignore[type-arg, misc]
 
     def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         if db_field.name == "user_permissions":
-            # The name of a permission contains that of its model, which would take a query each.
+            # The text of a permission contains the name of its content type, which would otherwise take a query per permission.
             options["queryset"] = Permission.objects.select_related("content_type")
         return super().formfield_for_manytomany(db_field, request, **options)
 

@@ -79,7 +79,7 @@ def attempt(channel: str, message_id: str, body: str) -> Attempt:
 
 
 def record_result(delivery: AlertDelivery, result: Attempt) -> None:
-    """Store the result of an attempt, which was counted before."""
+    """Store the result of an attempt. `delivery.attempts` already includes the attempt."""
     values: dict[str, Any] = {"last_status": result.status, "last_error": "" if result.succeeded else str(result)[:100]}
     if result.succeeded:
         values |= {"state": State.DELIVERED, "finished_at": now()}
@@ -90,7 +90,7 @@ def record_result(delivery: AlertDelivery, result: Attempt) -> None:
 
 
 def purge() -> None:
-    """Delete old deliveries."""
+    """Delete finished deliveries that were created more than RETENTION ago."""
     AlertDelivery.objects.filter(created_at__lt=now() - RETENTION).exclude(state=State.PENDING).delete()
 
 

@@ -48,7 +48,7 @@ def title(alert: OperatorAlert, event: str) -> str:
 def email_content(alert: OperatorAlert, event: str) -> EmailContent:
     """Return the email about an alert."""
     notes = {
-        RESOLVED: "You received the alert that is now resolved.",
+        RESOLVED: "You receive this email because you were notified of this alert.",
         TEST: "You receive this email because a member of staff sent a test alert.",
     }
     repeated = "This email is repeated once a day while the problem continues."

@@ -27,7 +27,8 @@ def record(
     """Record `action` ("noun.verb") in the current transaction.
 
     Without an `actor` the change was made by the system. `before` and `after` must be JSON-serializable and must not contain secrets.
-    With `once`, nothing is recorded if a unique constraint of the audit log shows that the event is known (see `AuditEvent.Meta`).
+    With `once`, nothing is recorded if a unique constraint of the audit log shows that the event was already recorded (see
+    `AuditEvent.Meta`).
     """
     caller = actor if isinstance(actor, Caller) else None
     event = AuditEvent(

@@ -36,13 +36,16 @@ from .types import Caller
 SESSION_ORGANIZATION = "organization_id"
 
 
-# Customers' credentials other than API keys that a request with a service key may contain, by their prefix. `accounts.oauth` registers its
-# own, because this module cannot import it.
+# A request with a service key can contain a customer's credential of another kind than an API key. This maps the prefix of each kind to the
+# function that authenticates it. `accounts.oauth` registers access tokens here, because this module cannot import that package.
 CREDENTIALS: dict[str, Callable[[str], Caller]] = {}
 
 
 def authenticate_credential(raw: str) -> Caller:
-    """Return the caller of a customer's credential that a request with a service key names. Raises what `authenticate_key` raises."""
+    """Return the caller that a customer's credential in a request with a service key authenticates.
+
+    Raises the errors of `authenticate_key` for an API key, and those of the function in `CREDENTIALS` for another credential.
+    """
     for prefix, authenticate in CREDENTIALS.items():
         if raw.startswith(prefix):
             return authenticate(raw)
@@ -67,7 +70,7 @@ def authenticate_key(raw: str) -> Caller:
 class ApiKeyAuthentication(BaseAuthentication):
     """Authenticates `Authorization: Bearer <key>`. An invalid key is refused; the session is not tried afterwards."""
 
-    # The errors that the OpenAPI document lists, as in the other classes of this module.
+    # The OpenAPI document lists these errors. The same applies to `refusals` in the other classes of this module.
     refusals = (
         Unauthenticated,
         InvalidKeyFormat,
@@ -197,9 +200,10 @@ def session_caller(request: HttpRequest) -> Caller | None:
     if membership is None:
         return None
     if getattr(request, "impersonation", None) is not None:
-        # Staff who view the product as the member authenticated before they started, and cannot authenticate as the member.
+        # The session belongs to staff who view the product as the member. They authenticated before they started, and cannot authenticate
+        # as the member.
         return Caller.member(membership)
-    # Evaluated only before a sensitive change, because it may query the database.
+    # `must_reauthenticate` is called only before a sensitive change, because it may query the database.
     return Caller.member(membership, must_reauthenticate=partial(is_reauthentication_required, request, app="accounts"))
 
 

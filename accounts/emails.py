@@ -60,14 +60,14 @@ def send_role_notices(member: Membership, actor: User | None) -> None:
 
 
 def resend_role_notice(member: Membership, to: str) -> None:
-    """Send the notice of the member's role to one owner again, with who gave the role."""
+    """Send the notice about the member's role to one owner again. It names the user who last changed the role."""
     changes = AuditEvent.objects.filter(organization=member.organization, action__in=_ROLE_CHANGES, target=member.user.email)
     last = changes.select_related("actor_user").order_by("-created_at", "-id").first()
     _send_role_notice(member, last.actor_user if last else None, to)
 
 
 def role_notice_applies(member: Membership, address: str) -> bool:
-    """Return whether the member still has a role that owners are told of, and the address is that of an active owner."""
+    """Return whether the member is still an owner or admin and `address` is still the address of an active owner."""
     return member.role in PRIVILEGED_ROLES and _owners(member.organization).filter(user__email=address).exists()
 
 
@@ -93,7 +93,7 @@ def _send_role_notice(member: Membership, actor: User | None, to: str) -> None:
 
 def send_security_notice(addresses: Iterable[str], title: str, *paragraphs: str, link: str) -> None:
     """Notify a user, at each of their addresses, of a change that the vendor's staff made to the account."""
-    note = "If you did not ask for this, reply to this message immediately."
+    note = "If you did not request this change, reply to this email immediately."
     content = EmailContent(title=title, paragraphs=paragraphs, label="Sign in", link=f"{settings.PUBLIC_URL}{link}", note=note)
     for address in addresses:
         send_email(content, to=address, category="security_notice")

@@ -41,7 +41,7 @@ PER_MEMBER = Idempotency(lambda actor: actor.membership_id)
 
 
 def per_member_without(field: str) -> Idempotency:
-    """Return the same as `PER_MEMBER` for a response with a secret in `field`: replays contain null instead."""
+    """Return `PER_MEMBER` for a response that contains a secret in `field`. A replayed response contains null instead of the secret."""
     return Idempotency(PER_MEMBER.owner, keep=lambda data: {**data, field: None})
 
 

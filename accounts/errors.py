@@ -92,7 +92,7 @@ class PermissionDenied(Forbidden):
 
 
 class SignInRequired(DomainError):
-    """An API key requested a change that requires a signed-in person. Details: `role`, the role that would be given or removed."""
+    """An API key requested a change that requires a signed-in person. Details: `role`, the role to be assigned or removed."""
 
     code = "sign_in_required"
     status = 403
@@ -273,17 +273,17 @@ class NotImpersonatable(Conflict):
     """Staff cannot view the product as staff, as an inactive user, or in a closed organization."""
 
     code = "not_impersonatable"
-    message = "You can view the product only as an active member of an open organization who is not staff."
+    message = "You can view the product only as an active member who is not staff, and only in an open organization."
 
 
 class InviterNotAllowed(Conflict):
     code = "inviter_not_allowed"
-    message = "The person who sent this invitation left or may no longer invite members. An owner or admin has to send a new one."
+    message = "The sender of this invitation left or can no longer invite members. An owner or admin must send a new invitation."
 
 
 class NoKeysSelected(Conflict):
     code = "no_keys_selected"
-    message = "There are no such keys any more."
+    message = "There are no API keys to change. They may already have been revoked or reassigned."
 
 
 class OrganizationOpen(Conflict):
@@ -293,16 +293,16 @@ class OrganizationOpen(Conflict):
 
 class OwnRoleNotChangeable(Conflict):
     code = "own_role_not_changeable"
-    message = "You cannot change your own role or transfer the ownership to yourself as staff. Ask another member of staff."
+    message = "As staff, you cannot change your own role or transfer ownership to yourself. Ask a colleague."
 
 
 class OwnershipNotTransferable(Conflict):
     code = "ownership_not_transferable"
-    message = "Choose a present owner, and another active member who is not an owner yet."
+    message = "Choose a current owner, and an active member who is not an owner."
 
 
 class OwnOrganization(Forbidden):
-    """Staff would give a plan, limits, money or rights to an organization that they are a member of."""
+    """A staff user tried to give a plan, limits, money or rights to an organization that they belong to."""
 
     code = "own_organization"
-    message = "You are a member of this organization, so you cannot change its plan, limits, payments or roles. Ask another colleague."
+    message = "You are a member of this organization, so you cannot change its plan, limits, payments or roles. Ask a colleague."

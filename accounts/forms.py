@@ -44,7 +44,11 @@ class ServiceKeyForm(ReasonModelForm):
 
 
 class AddEmailForm(AllauthAddEmailForm):  # type: ignore[misc]
-    """Requires a confirmed address first. Otherwise an account with another person's address could keep access through a second one."""
+    """Require a confirmed address before another one is added.
+
+    Otherwise, a person who signed up with someone else's address could add their own and keep access after the owner of the address
+    resets the password.
+    """
 
     def clean_email(self) -> str:
         if not EmailAddress.objects.filter(user=self.user, verified=True).exists():
@@ -53,7 +57,7 @@ class AddEmailForm(AllauthAddEmailForm):  # type: ignore[misc]
 
 
 class ResetPasswordForm(AllauthResetPasswordForm):  # type: ignore[misc]
-    """Resets only accounts that sign in with the address or have confirmed it, not those that added it without confirming it."""
+    """Resets the password only of accounts that sign in with the address or have confirmed it."""
 
     users: list[User]
 

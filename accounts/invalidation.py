@@ -35,8 +35,8 @@ MIN_POLL_INTERVAL_SECONDS = 0.01
 MAX_POLL_GAP_SECONDS = 600.0
 RETRY_VALKEY_SECONDS = 2.0
 CHANNEL = "invalidations"
-# Transactions older than the oldest running one are complete. Rows of that one and of later transactions may still become visible, so
-# the next poll starts there; rows that were already processed are recognized by their ID.
+# All transactions before the oldest running transaction have ended. Rows of this transaction and of later ones may still become visible, so
+# the next poll starts with its rows. Rows that were already processed are recognized by their ID.
 _SELECT_NEW = """
     SELECT pg_snapshot_xmin(pg_current_snapshot())::text, entry.id, entry.organization_id, entry.key_id, entry.kind
     FROM (SELECT 1) AS one LEFT JOIN accounts_invalidationentry AS entry ON entry.xid >= %s::text::xid8
@@ -129,7 +129,7 @@ class InvalidationWatcher:
         self._polled_at = float("-inf")
 
     def after_fork(self) -> None:
-        """Reset the watcher in a child process, which has no threads, must not use the parent's connection or inherited caches."""
+        """Reset the watcher in a child process, which has no threads and must not use the parent's connection or its caches."""
         self._reset()
         self._notify_subscribers(Invalidation(None, None, "fork"))
 

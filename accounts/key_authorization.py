@@ -51,7 +51,8 @@ def api_keys_with_owner() -> Any:
     return ApiKey.objects.select_related("organization", "creator__user")
 
 
-# This statement selects only the columns that `authorize_key_row` and the verifier use. Prepared, it costs a fifth of the ORM query.
+# This statement selects only the columns that `authorize_key_row` and the verifier use. As a prepared statement, it takes a fifth of the
+# time of the ORM query.
 _SELECT_KEY_ROW = """
 SELECT key.id, key.bcrypt_hash, key.hmac, key.hmac_version, key.scopes, key.expires_at, key.revoked_at,
     organization.id, organization.created_at, organization.closed_at, organization.clock_offset,

@@ -39,7 +39,11 @@ class ParsedKey:
 
 @dataclass(frozen=True, slots=True)
 class QuotedKey:
-    """The part of a quoted key that is not secret. `kind` is sk (API key), svc (service key), or at, rt or ac (of OAuth: all secret)."""
+    """The part of a quoted key or token that is not secret.
+
+    `kind` is sk (API key), svc (service key), at (access token), rt (refresh token) or ac (authorization code). `public_id` is empty for
+    the three kinds of OAuth, because everything after their prefix is secret.
+    """
 
     kind: str
     environment: str
@@ -51,7 +55,7 @@ class QuotedKey:
 
     @property
     def hint(self) -> str:
-        """Return the text that may be shown for it."""
+        """Return a text that identifies the key or token and contains no secret."""
         return "_".join(each for each in ("cmcp", self.kind, self.environment, f"{self.public_id}…") if each)
 
 

@@ -19,7 +19,7 @@ from .models import ApiKey, ServiceKey
 THREADS = max(1, (os.cpu_count() or 1) // 2)
 # Each waiting request occupies a thread of its server. Guessed keys must not occupy all of them.
 MAX_WAITING = 8
-# Maximum number of new keys that are hashed or wait for it. Each occupies a thread of the web server.
+# Maximum number of new keys that are being hashed or are waiting to be hashed. Each occupies a thread of the web server.
 HASHING = THREADS + 3
 WAIT_SECONDS = 10.0
 # Increment of the nice value: about a tenth of the CPU share under contention.
@@ -129,7 +129,8 @@ def _lower_thread_priority() -> None:
 def _rehash(row: Row, digest: bytes) -> None:
     """Store the key's HMAC under the newest secret.
 
-    A row only moves to a higher version. During a rolling restart, a process with the previous configuration would otherwise move it back.
+    The version of a row only increases. Otherwise, a process that still has the previous configuration during a rolling restart would
+    decrease it again.
     """
     newest = key_format.newest_version()
     if newest > row.hmac_version:

@@ -116,7 +116,7 @@ class AuthManager:
         return staff_keys.reassign_keys(self.organization, actor, key_ids, membership_id, reason=reason)
 
     def take_over_key(self, actor: Caller, key_id: UUID) -> tuple[ApiKey, str]:
-        """Replace a key whose creator left by a new key of the actor. The old key is revoked."""
+        """Replace a key whose creator left with a new key of the actor. The old key is revoked."""
         return api_keys.take_over_key(self._checked(actor), key_id)
 
     def invite(self, actor: Caller, email: str, role: str) -> Invitation:

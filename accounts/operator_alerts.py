@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 ALERTS = Counter("operator_alerts_total", "Problems that need the operator", ["kind"])
 # Minimum time between two notices that the same alert is open.
 REPEAT_INTERVAL = timedelta(days=1)
-# A condition that returns within this time is the same one: no notice is sent when it flaps.
+# A condition that ends and returns within this time does not resolve and reopen its alert, so a flapping condition sends no notices.
 RESOLVE_AFTER = timedelta(minutes=5)
 MESSAGE_LENGTH = 2000
 SUBJECT_LENGTH = 128

@@ -1,11 +1,11 @@
-"""The rule that staff give nothing to an organization that they are a member of. Owners of the admin (superusers) are exempt."""
+"""The rule that staff must not give anything to an organization that they belong to. Owners (superusers) are exempt."""
 
 from .errors import OwnOrganization
 from .models import Membership, Organization, User
 
 
 def is_own_organization(actor: User, organization: Organization) -> bool:
-    """Return whether the member of staff is a member of the organization and no owner of the admin."""
+    """Return whether the staff user is a member of the organization and not an owner (superuser)."""
     return not actor.is_superuser and Membership.objects.filter(organization=organization, user=actor).exists()
 
 

@@ -41,8 +41,8 @@ REFUSAL_SECONDS = 30.0
 MAX_PRINCIPALS = 200_000
 MAX_REFUSALS = 20_000
 _NEVER = float("inf")
-# Entries are keyed by a digest under a random secret of this process. It is faster than the stored HMAC and useless in a core dump.
-# A copy of the keyed hash costs a third less than a new one.
+# Entries are keyed by a digest under a random secret of this process. It is faster to compute than the stored HMAC, and a digest in a core
+# dump cannot be used to authenticate. Copying this keyed hash takes a third less time than creating a new one.
 _KEYED_HASH = hashlib.blake2b(key=secrets.token_bytes(32), digest_size=16)
 
 
@@ -50,7 +50,7 @@ R = TypeVar("R", ApiKey, KeyRow)
 
 
 class PrincipalCache:
-    """Principals and refusals by digest of the key. Thread-safe. It does not contain keys."""
+    """Caches principals and refusals by the digest of the key. Thread-safe. It does not contain keys."""
 
     # The kinds of invalidations that may concern a key.
     kinds = frozenset({"key", "member", "organization", "start", "fork"})
@@ -70,7 +70,8 @@ class PrincipalCache:
     def get(self, raw: str, *, stale: bool = False) -> Principal | DomainError | CacheMiss:
         """Return the principal, the error to raise, or `MISS`. It does no I/O.
 
-        If the invalidation log was not read for a second, it returns `MISS`, unless `stale` accepts cached entries of any age.
+        If the last successful poll of the invalidation log is more than a second old, return `MISS`, unless `stale` is true: then cached
+        entries of any age are accepted.
         """
         if len(raw) != key_format.LENGTH or not raw.isascii():
             return InvalidKeyFormat()
@@ -87,7 +88,7 @@ class PrincipalCache:
     def get_by_digest(self, digest: bytes) -> Principal | None:
         """Return the principal of a verified key by its `memory_digest`, or None if `get` must be called. It does no I/O.
 
-        As with `get`, the result is None for revoked and expired keys, and if the invalidation log was not read for a second.
+        Return None also for revoked and expired keys, and if the last successful poll of the invalidation log is more than a second old.
         """
         if not watcher.is_fresh():
             return None

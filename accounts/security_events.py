@@ -48,7 +48,7 @@ def password_changed(sender: Any, user: User, **kwargs: Any) -> None:
 
 @receiver(account.password_reset)
 def password_reset(sender: Any, user: User, **kwargs: Any) -> None:
-    """Record the reset. If no address was confirmed, the reset link confirms the one that the user signs in with."""
+    """Record the reset. If the user has no confirmed address, mark the sign-in address as confirmed, because the link was sent to it."""
     _record("user.password_reset", user)
     addresses = EmailAddress.objects.filter(user=user)
     if not addresses.filter(verified=True).exists():

@@ -117,7 +117,7 @@ def _without_names(body: bytes, named: list[tuple[bool, str | None]]) -> bytes:
             if field in fields:
                 named.append((is_credential, msgspec.json.decode(fields.pop(field), type=str)))
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # If a header names the customer, the endpoint itself reports the malformed body.
+        # The endpoint reports the malformed body, provided that a header names the customer.
         return body
     return msgspec.json.encode(fields)
 
@@ -153,5 +153,5 @@ def principal_for(service: ServicePrincipal, organization_id: UUID) -> Principal
 
 
 def restrict_scopes(customer: Principal, service: ServicePrincipal) -> Principal:
-    """Return the customer's principal with the scopes that the service key has too."""
+    """Return the customer's principal with only the scopes that the service key also has."""
     return replace(customer, key_scopes=customer.key_scopes & service.scopes, scopes=customer.scopes & service.scopes)

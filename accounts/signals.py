@@ -1,4 +1,4 @@
-"""Signals for the apps above. They are sent in the transaction of the change."""
+"""Signals for the apps that depend on accounts. They are sent in the transaction of the change."""
 
 from django.dispatch import Signal
 

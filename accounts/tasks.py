@@ -34,7 +34,7 @@ def purge_sign_in_limits(timestamp: int) -> None:
 @app.periodic(cron="*/5 * * * *")
 @app.task(name="accounts.end_impersonations", queueing_lock="accounts.end_impersonations", pass_context=False)
 def end_impersonations(timestamp: int) -> None:
-    """End the periods in which staff view the product as a member that expired without a request."""
+    """End impersonations that expired without a further request."""
     impersonation.end_expired()
 
 

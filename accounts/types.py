@@ -29,7 +29,7 @@ def check_access(
 ) -> None:
     """Raise `InsufficientScope` or `PermissionDenied` if a scope or permission is missing.
 
-    `key_scopes` are the scopes of the key (None without a key), `scopes` those that the role allows as well.
+    `key_scopes` are the scopes of the key (None without a key). `scopes` are those of them that the role also allows.
     """
     if scope is not None and scope not in scopes:
         if key_scopes is not None and scope not in key_scopes:
@@ -95,9 +95,9 @@ class Caller:
     # The connected app that acts for the member, if a request with a service key contains its access token. Usage is recorded for the app
     # as it is for a key.
     grant_id: UUID | None = None
-    # The service key that acts for this customer. `scopes` is then bounded by the scopes of the service key.
+    # The service key that acts for this customer, or None. `scopes` contains only scopes that the service key also has.
     service: ServicePrincipal | None = None
-    # Returns whether the session must authenticate again before a sensitive change. None for callers without a session.
+    # A function that returns whether the user must authenticate again before a sensitive change. None for callers without a session.
     must_reauthenticate: Callable[[], bool] | None = field(default=None, compare=False, repr=False)
 
     @classmethod

@@ -140,6 +140,7 @@ class TakeOverKey(ApiView):
     def post(self, actor: Caller, key_id: UUID) -> Any:
         """Take over the API key of a former member.
 
-        The response contains a new key, shown only once, with those scopes of the old key that you have. The old key is revoked.
+        The response contains a new key, which is shown only once. It has the scopes of the old key that you also have. The old key is
+        revoked.
         """
         return AuthManager(actor.organization).take_over_key(actor, key_id)

@@ -30,13 +30,13 @@ class ServiceKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyp
             "by exactly one of: the customer's key in the header `ContextMCP-Credential` or the field `credential` of a JSON "
             "object; the organization in the header `ContextMCP-Organization`, the field `organizationId`, or, in a GET, "
             "the parameter `organizationId`. "
-            "Arrays and CloudEvents name it by header."
+            "Requests with an array or CloudEvents must name the customer in a header."
         )
         return {"type": "http", "scheme": "bearer", "description": text}
 
 
 class SignedInScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
-    """Describes the session of a user, in any organization or none."""
+    """Describes the session of a signed-in user, who may have no organization."""
 
     target_class = "accounts.authentication.SignedInAuthentication"
     name = "signedIn"

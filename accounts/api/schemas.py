@@ -68,7 +68,8 @@ class KeySchema(Schema):
         help_text="Environment in which the key is valid. It is part of the key: `cmcp_sk_live_` or `cmcp_sk_test_`.",
     )
     scopes = serializers.ListField(
-        child=serializers.CharField(), help_text="Scopes of the key. A request may use those that its creator's role also allows."
+        child=serializers.CharField(),
+        help_text="Scopes of the key. A request can use only the scopes that the role of the key's creator also allows.",
     )
     status = serializers.SerializerMethodField()
     created_by = serializers.SerializerMethodField("get_created_by")
@@ -81,7 +82,7 @@ class KeySchema(Schema):
     rotated_from = serializers.UUIDField(
         source="rotated_from_id",
         allow_null=True,
-        help_text="ID of the key that this key replaced in a rotation. null if it did not replace one.",
+        help_text="ID of the key that this key replaced in a rotation. null if it did not replace a key.",
     )
 
     def get_status(self, key: ApiKey) -> str:

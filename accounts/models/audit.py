@@ -12,7 +12,7 @@ from .users import User
 
 
 def _truncated(unit: str) -> Func:
-    """Return `created_at` truncated to a unit of time in UTC. Unlike `Trunc`, it can be in a migration, and in an index."""
+    """Return `created_at` truncated to a unit of time in UTC. Unlike `Trunc`, the expression can be used in migrations and indexes."""
     in_utc = Func(Value("UTC"), F("created_at"), function="timezone", output_field=models.DateTimeField())
     return Func(Value(unit), in_utc, function="date_trunc", output_field=models.DateTimeField())
 

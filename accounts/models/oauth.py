@@ -46,7 +46,7 @@ class OAuthGrant(models.Model):
 
 
 class OAuthToken(models.Model):
-    """An access or refresh token of a grant. Only its SHA-256 digest is stored: it has 190 random bits and cannot be guessed."""
+    """An access or refresh token of a grant. Only its SHA-256 digest is stored: it has 262 random bits and cannot be guessed."""
 
     class Kind(models.TextChoices):
         ACCESS = "access", "Access token"

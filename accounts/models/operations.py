@@ -46,9 +46,9 @@ class SavedView(models.Model):
 
 
 class WorkItem(models.Model):
-    """A problem that staff must handle, identified by its kind and object. The back office finds it and closes it when it has ended.
+    """A problem that staff must handle, identified by its kind and object. The back office detects it and closes it when it has ended.
 
-    `occurrence` identifies what happened to the object last. A closed item opens again when it happens another time.
+    `occurrence` identifies the latest occurrence of the problem. A closed item reopens when the problem occurs again.
     """
 
     class Priority(models.IntegerChoices):

@@ -15,7 +15,7 @@ from contextmcp.common.ids import uuid7
 
 from .users import User
 
-# The words of an organization's name, in the form of the index that the search of staff uses.
+# The search vector of an organization's name. It equals the expression of the index that the staff search uses.
 NAME_WORDS = SearchVector("name", config="simple")
 
 

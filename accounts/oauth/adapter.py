@@ -19,17 +19,17 @@ class OAuthAdapter(DefaultOIDCAdapter):  # type: ignore[misc]
         return str(settings.PUBLIC_URL)
 
     def generate_client_secret(self) -> str:
-        """Return a secret of unreserved characters, which is the same text when a client encodes it (RFC 6749, 2.3.1)."""
+        """Return a secret of unreserved characters, which does not change when a client URL-encodes it (RFC 6749, 2.3.1)."""
         return secrets.token_urlsafe(32)
 
     def is_cimd_url_allowed(self, url: str) -> bool:
         return clients.is_document_address(url)
 
     def validate_client_registration(self, *, client: Client, client_metadata: dict[str, Any], **kwargs: Any) -> None:
-        """Reject unsafe redirect addresses, and register the flows and scopes that this server has (RFC 7591, 2).
+        """Reject unsafe redirect addresses, and register the flows and scopes that this server supports (RFC 7591, 2).
 
         Raises:
-            ValidationError: a redirect address is not allowed, or the client does not want any flow of this server.
+            ValidationError: a redirect address is not allowed, or the client does not request the authorization code flow.
         """
         clients.check_redirect_uris(client.get_redirect_uris())
         if "authorization_code" not in client.get_grant_types() or "code" not in client.get_response_types():

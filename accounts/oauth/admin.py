@@ -10,7 +10,7 @@ from contextmcp.common.admin_base import ORGANIZATION_PATHS, ReadOnlyAdmin, conf
 
 from . import grants
 
-# allauth's own admin pages show secrets and let every editor of clients change where users are redirected to.
+# allauth's own admin pages show secrets, and all staff who may edit clients could change the addresses to which users are redirected.
 for _model in list(admin.site._registry):
     if _model._meta.app_label == "allauth_idp_oidc":
         admin.site.unregister(_model)

@@ -1,4 +1,4 @@
-"""OAuth clients (rows of `allauth.idp.oidc`): find them, read their metadata documents, check where they may be redirected to."""
+"""Find OAuth clients (rows of `allauth.idp.oidc`), read their metadata documents, and check their redirect addresses."""
 
 import hashlib
 import hmac
@@ -19,11 +19,12 @@ from . import metadata_document
 
 log = logging.getLogger(__name__)
 MAX_ID_LENGTH = 100
-# The key in the client's data.
+# The key of the secret's digest in `Client.data`.
 SECRET_DIGEST = "secret_digest"  # noqa: S105 - a name
 MAX_URI_LENGTH = 2000
 _LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
-# Schemes of installed apps, such as "cursor" or "com.example.app" (RFC 8252, 7.1), and those that browsers run, read or send themselves.
+# Schemes of installed apps, such as "cursor" or "com.example.app" (RFC 8252, 7.1). Browsers handle the schemes in _BROWSER_SCHEMES
+# themselves or treat them specially, so they are not allowed.
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]{1,60}")
 _BROWSER_SCHEMES = frozenset(
     {
@@ -108,7 +109,7 @@ def publisher(client_id: str) -> str:
 
 
 def check_redirect_uris(uris: list[str]) -> None:
-    """Raise `ValidationError` if a client may not be redirected to one of the addresses (OAuth 2.1, 2.3; RFC 8252)."""
+    """Raise `ValidationError` if one of the redirect addresses is not allowed (OAuth 2.1, 2.3; RFC 8252)."""
     for uri in uris:
         if not _is_safe_redirect(uri):
             raise ValidationError("Use https, http on a loopback address, or the scheme of an installed app, without a fragment.")
@@ -117,7 +118,7 @@ def check_redirect_uris(uris: list[str]) -> None:
 def is_registered_redirect(client: Client, uri: str) -> bool:
     """Return whether the client registered this redirect address.
 
-    It must be the same text. Of a loopback address the port may differ, because installed apps listen on any free one (RFC 8252, 7.3).
+    The texts must be equal, except for the port of a loopback address, because installed apps listen on any free port (RFC 8252, 7.3).
     """
     registered = client.get_redirect_uris()
     if uri in registered:

@@ -25,7 +25,7 @@ from .errors import InvalidAuthorizationRequest
 from .server import Server
 from .validator import Validator
 
-# Session key of the authorization request that a user made before they had an account or an organization: address and time.
+# Session key of the authorization request that a user made before they signed in or had an organization: a list of its URL and its time.
 SESSION_PENDING = "pending_authorization"
 PENDING_SECONDS = 3600
 ALLOW = "allow"
@@ -106,7 +106,7 @@ def _decide(request: HttpRequest, authorization: AuthorizationRequest) -> HttpRe
 
 
 def _answer_error(request: HttpRequest, error: OAuth2Error) -> HttpResponse:
-    """Redirect to the app with an error. Without a redirect address that belongs to the app, show an error page."""
+    """Redirect to the app with an error, or show an error page if the request has no valid redirect address."""
     if not error.redirect_uri:
         return _error_page(request, error.description or error.error)
     return _redirect(add_query_params(error.redirect_uri, dict(error.twotuples)))
@@ -125,7 +125,10 @@ def _remember(request: HttpRequest) -> None:
 
 
 def _sign_in(request: HttpRequest, prompts: list[str]) -> HttpResponseBase | None:
-    """Return a redirect to the page that identifies the user, or None. `prompts` are those of OpenID Connect Core, 3.1.2.1."""
+    """Return a redirect to the sign-in or reauthentication page if the user must visit one first, or None.
+
+    `prompts` are the values of the parameter `prompt` (OpenID Connect Core, 3.1.2.1).
+    """
     if request.user.is_authenticated and "login" not in prompts:
         return None
     if "none" in prompts:
@@ -179,7 +182,7 @@ def _page(request: HttpRequest, authorization: AuthorizationRequest, memberships
         "error": error,
     }
     response = render(request, "oauth/consent.html", context, status=400 if error else 200)
-    # Browsers apply form-action to the redirect that follows the form too.
+    # Browsers apply form-action also to the redirect after the form is submitted.
     response._csp_update = {"form-action": [origin]}  # type: ignore[attr-defined]
     return response
 

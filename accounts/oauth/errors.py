@@ -26,7 +26,7 @@ class AccessTokenForOtherResource(DomainError):
 
 
 class InvalidAuthorizationRequest(DomainError):
-    """The app cannot be told what is wrong with its request, because its redirect address is unknown (RFC 6749, 4.1.2.1)."""
+    """The error is shown to the user, because the request has no valid redirect address to send it to (RFC 6749, 4.1.2.1)."""
 
     code = "invalid_authorization_request"
     status = 400

@@ -46,7 +46,7 @@ class Consent:
 
 @dataclass(frozen=True)
 class NewTokens:
-    """The text of new tokens, which is not stored, and what the access token is for."""
+    """The text of new tokens, which is not stored, and the scopes and MCP servers of the access token."""
 
     access: str
     refresh: str
@@ -112,7 +112,10 @@ def find_refresh_token(client_id: str, raw: str) -> OAuthToken | None:
 
 
 def issue_tokens(grant: OAuthGrant, tokens: NewTokens, *, replaces: OAuthToken | None = None) -> None:
-    """Store new tokens of a locked grant. `replaces` is the refresh token that was exchanged for them, and a code if it is None."""
+    """Store new tokens of a locked grant.
+
+    `replaces` is the refresh token that was exchanged for them. It is None if the authorization code was exchanged.
+    """
     present = now()
     if replaces is None:
         grant.redeemed_at = present
@@ -151,7 +154,7 @@ def find_access_token(raw: str) -> OAuthToken | None:
 
 
 def is_active(grant: OAuthGrant) -> bool:
-    """Return whether the grant is not revoked, its organization is open and its user active."""
+    """Return whether the grant is not revoked, its organization is open, and its user is active."""
     membership = grant.membership
     return grant.revoked_at is None and membership.organization.closed_at is None and membership.user.is_active
 
@@ -171,7 +174,7 @@ def revoke_token(client_id: str, raw: str) -> None:
 
 
 def connections(actor: Caller) -> QuerySet[OAuthGrant]:
-    """Return the connected apps that the actor may see and end: their own, and with users:manage all of the organization."""
+    """Return the connected apps that the actor may see and disconnect: their own, and with users:manage also the organization's."""
     assert actor.user is not None
     mine = Q(membership__user=actor.user, membership__organization__closed_at=None)
     if "users:manage" in actor.permissions:

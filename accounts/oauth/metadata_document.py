@@ -1,7 +1,7 @@
 """Client ID Metadata Documents: a client's ID is the https address of a document that describes it.
 
-The address comes from an unknown client, so the document is read like a webhook is sent: the host is resolved once, all its addresses are
-checked, and the connection is made to one of them. Redirects and proxies are not followed, and size and time are limited.
+The address comes from an unknown client, so the same restrictions apply as to outgoing webhooks: the host is resolved once, all its
+addresses are checked, and the connection is made to one of them. Redirects and proxies are not followed, and size and time are limited.
 
 Source: draft-ietf-oauth-client-id-metadata-document.
 """
@@ -29,13 +29,13 @@ USER_AGENT = "ContextMCP-OAuth/1.0"
 
 
 def fetch_client(client_id: str) -> Client:
-    """Return an unsaved client as its document describes it. Raises `ValidationError`: the document cannot be read or is not valid."""
+    """Return an unsaved client with the values of its document. Raises `ValidationError` if the document cannot be read or is not valid."""
     parsed = cimd.validate_client_id(client_id)
     if not ratelimit.consume(context.request, action="cimd_fetch", app="allauth.idp.oidc", limit_get=True):
         raise ValidationError("Too many documents were requested from this address.")
     document = _fetch(client_id)
     if isinstance(document, dict) and document.get("token_endpoint_auth_method", "none") != "none":
-        raise ValidationError("The client must be a public one: token_endpoint_auth_method is none.")
+        raise ValidationError("The client must be public: set token_endpoint_auth_method to none.")
     client: Client = cimd.validate_metadata(client_id, parsed, document)
     return client
 

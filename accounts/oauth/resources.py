@@ -1,6 +1,6 @@
-"""The addresses of the MCP servers, which access tokens are bound to (RFC 8707, RFC 9728).
+"""The addresses of the MCP servers to which access tokens are bound (RFC 8707, RFC 9728).
 
-MCP_SERVER_URL is the address of all servers behind the gateway, and MCP_SERVER_URL/<name> that of one of them.
+MCP_SERVER_URL is the address of all servers behind the gateway, and MCP_SERVER_URL/<name> is the address of one server.
 """
 
 import re
@@ -31,9 +31,9 @@ def normalize(uri: str) -> str:
 
 
 def find_server_addresses(uris: Iterable[str]) -> list[str] | None:
-    """Return the distinct addresses of MCP servers that the URIs name, or None if one of them is no such address.
+    """Return the normalized, distinct URIs, or None if one of them is not the address of an MCP server.
 
-    Without a URI it is the address of all servers, because this deployment protects nothing else.
+    Without URIs, return the address of all servers, because this deployment protects no other resource.
     """
     base, found = server_address(), []
     for uri in uris:
@@ -48,7 +48,7 @@ def find_server_addresses(uris: Iterable[str]) -> list[str] | None:
 
 
 def covers(granted: Iterable[str], name: str) -> bool:
-    """Return whether a token that is bound to the `granted` addresses is accepted at the server with this name."""
+    """Return whether the server with this name accepts a token that is bound to the `granted` addresses."""
     return not {server_address(), server_address(name)}.isdisjoint(granted)
 
 

@@ -50,7 +50,7 @@ class Server(AuthorizationEndpoint, TokenEndpoint, RevocationEndpoint, ResourceE
 
 
 def check_parameters(request: Request) -> dict[str, Any]:
-    """Check the parameters of an authorization request that oauthlib accepts in any form. Raises `InvalidRequestError`."""
+    """Check the parameters of an authorization request that oauthlib does not validate. Raises `InvalidRequestError`."""
     if request.code_challenge is not None and not _CHALLENGE.fullmatch(request.code_challenge):
         raise InvalidRequestError(description="The code challenge is malformed.", request=request)
     if request.response_mode not in (None, "query"):

@@ -1,7 +1,7 @@
-"""Access tokens that the vendor's MCP server received and passes as the `credential` of a request with its service key.
+"""Access tokens that an MCP server of the vendor received and passes as the `credential` of a request with its service key.
 
-A client also uses OAuth to connect to a server that has no gateway in front. That server asks this service to which member the token
-belongs, and reports usage for that member.
+Clients can also use OAuth with an MCP server that is not behind the gateway. That server sends the token to this service, which finds the
+member to whom the token belongs and records the usage for that member.
 """
 
 from dataclasses import replace
@@ -18,15 +18,16 @@ from . import resources
 from .errors import AccessTokenForOtherResource, AccessTokenNotFound
 from .token_cache import TokenPrincipal, tokens
 
-# Scopes that a service key has for any organization. No OAuth client can request them.
+# Scopes that a service key can use for any organization. No OAuth client can request them.
 READING = frozenset({"usage:read", "entitlements:read"})
 
 
 def check_token(principal: Principal | DomainError) -> TokenPrincipal:
-    """Return the principal with its permissions through a service key. The caller must still apply the key's own scopes.
+    """Return the principal of a token that a request with a service key contains. The caller must still apply the scopes of the key.
 
     Raises:
-        DomainError: the refusal of the token, which is passed as `principal`, or the one of a token for another server.
+        DomainError: `principal`, if it is a refusal of the token.
+        AccessTokenNotFound, AccessTokenForOtherResource: OAuth is disabled, or the token is bound to one server behind the gateway.
     """
     if isinstance(principal, DomainError):
         raise principal
@@ -39,7 +40,7 @@ def check_token(principal: Principal | DomainError) -> TokenPrincipal:
 
 
 def caller_of_token(raw: str) -> Caller:
-    """Return the member whose access token it is, for a request with a service key. Blocks.
+    """Return the member to whom an access token in a request with a service key belongs. Blocks.
 
     Raises:
         AccessTokenNotFound, AccessTokenExpired, AccessTokenForOtherResource: the token is not accepted.

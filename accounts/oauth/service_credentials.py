@@ -1,4 +1,4 @@
-"""Let requests with a service key name a customer by an access token, in the processes that run Django's views."""
+"""Allow requests with a service key to name a customer by an access token, in the processes that run Django's views."""
 
 from accounts.authentication import CREDENTIALS, ServiceKeyAuthentication
 

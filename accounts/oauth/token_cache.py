@@ -1,6 +1,6 @@
 """A cache of verified access tokens and their principals in each process that serves MCP.
 
-It is used as the cache of API keys is: `tokens.get(raw)` on the event loop and, on `MISS`, `tokens.load(raw)` in a thread.
+It is used in the same way as the cache of API keys: `tokens.get(raw)` on the event loop and, on `MISS`, `tokens.load(raw)` in a thread.
 """
 
 import time
@@ -38,7 +38,7 @@ WHERE token.digest = %s AND token.kind = 'access'
 
 @dataclass(frozen=True, slots=True)
 class TokenPrincipal(Principal):
-    """The identity and permissions of an access token. `key_id` is the ID of its grant, `resources` are what it is bound to."""
+    """The identity and permissions of an access token. `key_id` is the ID of its grant, `resources` are the MCP servers it is bound to."""
 
     client_id: str = ""
     resources: frozenset[str] = frozenset()
@@ -47,7 +47,8 @@ class TokenPrincipal(Principal):
     def require(self, *, scope: str | None = None, permission: str | None = None) -> None:
         """Raise `PermissionDenied` or `InsufficientScope`.
 
-        The role is checked first: a client whose token lacks a scope asks its user, who cannot grant more than the role allows.
+        The role is checked first, because a client whose token lacks a scope asks its user for it, and users cannot grant a scope that
+        their role does not allow.
         """
         if scope is not None and scope not in self.scopes:
             if scope not in ROLE_SCOPES[self.role]:
@@ -115,7 +116,7 @@ def _authorize(rows: list[Any]) -> TokenPrincipal:
     organization_id, closed_at, clock_offset, created_at = organization
     if revoked_at is not None or closed_at is not None or not is_active:
         raise AccessTokenNotFound
-    # Tokens expire in real time, also where the organization has a test clock.
+    # Tokens expire in real time, even if the organization has a test clock.
     if now() >= expires_at:
         raise AccessTokenExpired(expired_at=expires_at)
     granted = frozenset(scopes)

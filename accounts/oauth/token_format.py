@@ -1,7 +1,7 @@
-"""The format of authorization codes, access tokens and refresh tokens: that of API keys with prefixes of their own.
+"""The format of authorization codes, access tokens and refresh tokens. It is the format of API keys with other prefixes.
 
-`cmcp_at_<live|test>_<secret: 44><CRC-32: 6>`, the last two in base62. The prefix is for secret scanners and for masking logs; the checksum
-rejects garbage without a query.
+`cmcp_at_<live|test>_<secret: 44><CRC-32: 6>`, the last two in base62. Secret scanners and the masking of logs recognize the prefix; the
+checksum rejects malformed tokens without a query.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ def is_access_token(raw: str) -> bool:
 
 
 def check_access_token(raw: str) -> None:
-    """Check an access token without a query. Raises `AccessTokenNotFound`, or `EnvironmentMismatch` for one of the other environment."""
+    """Check an access token without a query. Raises `AccessTokenNotFound`, or `EnvironmentMismatch` if it is of the other environment."""
     if len(raw) != LENGTH or not raw.isascii() or not is_access_token(raw):
         raise AccessTokenNotFound
     if key_format.checksum(raw[: -key_format.CHECKSUM_LENGTH]) != raw[-key_format.CHECKSUM_LENGTH :]:

@@ -1,4 +1,4 @@
-"""URLs of the authorization server. allauth finds its views by the names in the namespace `idp:oidc`."""
+"""URLs of the authorization server. allauth resolves them by their names in the namespace `idp:oidc`."""
 
 from django.urls import include, path
 

@@ -1,4 +1,4 @@
-"""The validator of oauthlib for clients, codes and tokens. It replaces allauth's where this project stores the data itself."""
+"""The request validator for oauthlib. It overrides the methods of allauth's validator for data that this project stores itself."""
 
 from typing import Any
 
@@ -17,7 +17,11 @@ from .adapter import GRANT_TYPES
 
 
 class Validator(OAuthLibRequestValidator):  # type: ignore[misc]
-    """The validator of one request. oauthlib looks attributes of its request up in the parameters, so that state is kept here."""
+    """The validator of one request.
+
+    It keeps the state of the request itself, because oauthlib's `Request` returns client parameters as attributes: a client could send a
+    parameter with the name of an attribute.
+    """
 
     def __init__(self, requested_resources: list[str], consent: grants.Consent | None = None) -> None:
         super().__init__()
@@ -51,11 +55,12 @@ class Validator(OAuthLibRequestValidator):  # type: ignore[misc]
         return response_type == "code"
 
     def validate_grant_type(self, client_id: str, grant_type: str, client: Client, request: Request, *args: Any, **kwargs: Any) -> bool:
-        # Refresh tokens are given to all clients: with the default grant type of RFC 7591, users would have to sign in every hour.
+        # All clients can use refresh tokens. RFC 7591 registers only authorization_code by default, and users of such a client would
+        # otherwise have to sign in every hour.
         return grant_type in GRANT_TYPES
 
     def validate_scopes(self, client_id: str, scopes_: list[str], client: Client, request: Request, *args: Any, **kwargs: Any) -> bool:
-        """Return whether this server has the scopes. Those that a client registered are not a limit: the user decides."""
+        """Return whether this server supports the scopes. A client can request scopes that it did not register: the user decides."""
         return scopes.SUPPORTED.issuperset(scopes_)
 
     def get_default_scopes(self, client_id: str, request: Request, *args: Any, **kwargs: Any) -> list[str]:
@@ -81,7 +86,7 @@ class Validator(OAuthLibRequestValidator):  # type: ignore[misc]
         grants.connect(self._consent, code["code"])
 
     def get_authorization_code_scopes(self, client_id: str, code: str, redirect_uri: str, request: Request) -> list[str]:
-        """Return the scopes of the code, before the client is authenticated. They choose whether an ID token is issued."""
+        """Return the scopes of the code, before the client is authenticated. They determine whether an ID token is issued."""
         return grants.scopes_of_code(code)
 
     def validate_code(self, client_id: str, code: str, client: Client, request: Request, *args: Any, **kwargs: Any) -> bool:

@@ -71,7 +71,7 @@ def endpoint(*methods: str) -> Callable[[View], View]:
 
 
 def check_parameters(*sources: QueryDict) -> None:
-    """Raise `InvalidRequestError` for repeated parameters (RFC 6749, 3.1 and 3.2), control characters and texts of excessive length."""
+    """Raise `InvalidRequestError` for repeated parameters (RFC 6749, 3.1 and 3.2), NUL characters, and parameters that are too long."""
     for source in sources:
         for name, values in source.lists():
             if len(values) > 1 and name != "resource":
@@ -139,7 +139,7 @@ def userinfo(request: HttpRequest) -> HttpResponse:
 
 @endpoint("GET")
 def jwks(request: HttpRequest) -> HttpResponse:
-    """Return the keys that verify ID tokens. Those of other signed documents are at `/.well-known/jwks.json`."""
+    """Return the public keys that verify ID tokens. The keys of other signed documents are at `/.well-known/jwks.json`."""
     response: HttpResponse = allauth_jwks(request)
     return response
 
@@ -147,7 +147,8 @@ def jwks(request: HttpRequest) -> HttpResponse:
 class RegistrationView(ClientRegistrationView):  # type: ignore[misc]
     """Registers a client (RFC 7591).
 
-    The limit counts every request, before the secret is hashed: that takes most of a second, and any client may request it.
+    The rate limit counts every request before the secret is hashed, because hashing takes most of a second and registration needs no
+    credential.
     """
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -169,7 +170,7 @@ class RegistrationView(ClientRegistrationView):  # type: ignore[misc]
             return None
         try:
             data = json.loads(self.request.body)
-            # Text that Postgres cannot store: surrogates do not encode, and NUL is refused.
+            # Encoding fails for unpaired surrogates, which Postgres cannot store.
             json.dumps(data, ensure_ascii=False).encode()
         except (ValueError, RecursionError):
             return None

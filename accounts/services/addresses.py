@@ -37,7 +37,7 @@ def undo_url(user: User, email: str) -> str:
 def read_undo_token(token: str) -> tuple[User, str, datetime]:
     """Return the user, the previous address and the time of the change from the token of an undo link.
 
-    Raises `NotFound` if the token is forged, older than 7 days or has no effect any more.
+    Raises `NotFound` if the token is forged or older than 7 days, if the account no longer exists, or if the link was already used.
     """
     try:
         content: dict[str, Any] = signing.loads(token, salt=_SALT, max_age=UNDO_LIFETIME)
@@ -52,9 +52,9 @@ def read_undo_token(token: str) -> tuple[User, str, datetime]:
 
 
 def undo_email_change(token: str) -> User:
-    """Restore the previous address as the only, confirmed one. End all sessions and remove credentials that an attacker may have.
+    """Restore the previous address as the user's only, confirmed address. End all sessions and remove credentials an attacker may have.
 
-    These are the password, the recovery codes, and second factors that were added after the change or less than UNDO_LIFETIME before it.
+    Removed are the password, the recovery codes, and second factors that were added after the change or less than UNDO_LIFETIME before it.
     Older second factors are kept, because access to the mailbox alone must not bypass them.
 
     Raises:

@@ -43,8 +43,8 @@ def visible_keys(actor: Caller) -> Any:
 def generate_key(actor: Caller, name: str, scopes: list[str] | None, expires_at: datetime | None) -> tuple[ApiKey, str]:
     """Create a key for the actor. Return it with its text, which is shown only once.
 
-    Without `scopes` the key gets those of `DEFAULT_KEY_SCOPES` that the actor has. A key that creates another one cannot give it scopes
-    that it does not have or a later expiration than its own.
+    Without `scopes`, the key gets the scopes in `DEFAULT_KEY_SCOPES` that the actor has. If the actor is an API key, the new key cannot
+    have scopes that the actor lacks or expire later than the actor.
 
     Raises `ValidationFailed`, `InsufficientScope`, `PermissionDenied`, `KeyLimitReached`, `HourlyLimitReached`, `VerificationBusy`.
     """
@@ -68,9 +68,9 @@ def generate_key(actor: Caller, name: str, scopes: list[str] | None, expires_at:
 def rotate_key(actor: Caller, key_id: UUID | None, overlap: timedelta) -> tuple[ApiKey, str]:
     """Create a successor of the presented key, or of another key that the actor may change. The old key works for `overlap` longer.
 
-    The successor has the scopes of the old key, because a rotation replaces the secret and no permissions. A key may always rotate
-    itself; its successor has the same scopes and expiration. Rotating another key requires keys:write and all scopes of that key, and
-    the successor belongs to the actor, who receives it. The overlap starts when the successor is stored, after its hash was computed.
+    The successor has the scopes of the old key, because a rotation replaces the secret and does not change permissions. A key may always
+    rotate itself; its successor has the same expiration. Rotating another key requires keys:write and all scopes of that key, and the
+    successor belongs to the actor, who receives it. The overlap starts when the successor is stored, after its hash was computed.
 
     Raises `ValidationFailed`, `NotFound`, `KeyEnded`, `KeyAlreadyRotated`, `InsufficientScope`, `PermissionDenied`,
     `HourlyLimitReached`, `VerificationBusy`.
@@ -85,7 +85,7 @@ def rotate_key(actor: Caller, key_id: UUID | None, overlap: timedelta) -> tuple[
         _check_limits(locked(actor.organization), replaces=True)
         old = _locked(actor, target_id)
         _check_rotation(actor, old)
-        # After a rotation, `old.expires_at` is the end of the overlap. The original expiration is that of its first successor.
+        # If the key was rotated before, `old.expires_at` is the end of the overlap. Its first successor has the original expiration.
         first = old.successors.order_by("created_at").first()
         end = first.expires_at if first else old.expires_at
         end = end if _is_itself(actor, old) else _earliest(actor, end)
@@ -107,7 +107,7 @@ def rotate_key(actor: Caller, key_id: UUID | None, overlap: timedelta) -> tuple[
 
 
 def revoke_key(organization: Organization, actor: Caller | User | None, key_id: UUID, *, reason: str = "") -> None:
-    """Revoke a key in all processes within a second. Idempotent. Permissions of a staff user or None as actor are not checked."""
+    """Revoke a key in all processes within a second. Idempotent. Permissions are checked only if the actor is a `Caller`."""
     with transaction.atomic():
         candidates = visible_keys(actor) if isinstance(actor, Caller) else ApiKey.objects.all()
         key = candidates.select_for_update(of=("self",)).filter(organization=organization, pk=key_id).first()
@@ -127,7 +127,7 @@ def revoke_key(organization: Organization, actor: Caller | User | None, key_id: 
 
 
 def take_over_key(actor: Caller, key_id: UUID) -> tuple[ApiKey, str]:
-    """Replace a key whose creator has left. The successor belongs to the actor and has those of its scopes that the actor has.
+    """Replace a key whose creator has left. The successor belongs to the actor and has the scopes of the old key that the actor also has.
 
     The old key is revoked in the same transaction, because the former member may still have it.
 
@@ -173,7 +173,7 @@ def _check_rotation(actor: Caller, old: ApiKey) -> None:
 
 
 def _check_take_over(actor: Caller, old: ApiKey) -> list[str]:
-    """Return the scopes of the successor."""
+    """Return the scopes of the successor. Raises an error if the actor cannot take over the key."""
     if old.creator_id is not None:
         raise KeyHasCreator
     status = old.status(now(actor.organization))
@@ -189,7 +189,7 @@ def _check_take_over(actor: Caller, old: ApiKey) -> list[str]:
 
 
 def _check_limits(organization: Organization, *, replaces: bool = False) -> None:
-    """Raise an error if the organization may not create a key now. A key that `replaces` another does not count as an additional one."""
+    """Raise an error if a limit does not allow another key. With `replaces`, only the hourly limit applies: the key replaces another."""
     keys_of = ApiKey.objects.filter(organization=organization)
     hour = timedelta(hours=1)
     # Counted in real time, so that advancing a test clock does not reset the limit.

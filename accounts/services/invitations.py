@@ -76,9 +76,10 @@ def invite(actor: Caller, email: str, role: str) -> Invitation:
 
 
 def resend(organization: Organization, actor: Caller | User, invitation_id: UUID, *, reason: str = "") -> Invitation:
-    """Email a new link with a new expiration; the old one becomes invalid. A member as actor becomes the inviter.
+    """Email a new link with a new expiration. The old link becomes invalid.
 
-    For staff as actor, the inviter must still be allowed to invite. Raises the errors of `invite`, and `InviterNotAllowed`.
+    If the actor is a member, they become the inviter. If the actor is staff, the inviter stays and must still be allowed to invite.
+    Raises the errors of `invite`, and `InviterNotAllowed`.
     """
     token = secrets.token_urlsafe(32)
     seat_limit = _seat_limit(organization)
@@ -202,7 +203,7 @@ def revoke_unauthorized(organization: Organization, user: User) -> None:
 
 
 def _is_still_valid(invitation: Invitation) -> bool:
-    """Return whether the inviter still has the permission to send this invitation. Otherwise the invitation is void."""
+    """Return whether the inviter still has the permission to send this invitation. Otherwise the invitation is not valid."""
     inviter = Membership.objects.filter(organization=invitation.organization, user=invitation.invited_by_id, user__is_active=True).first()
     needed = "organization:manage" if invitation.role == Role.OWNER else "users:manage"
     return inviter is not None and needed in PERMISSIONS[inviter.role]

@@ -89,7 +89,7 @@ def remove(organization: Organization, actor: Caller | User | None, membership_i
 
 
 def transfer_ownership(organization: Organization, actor: User, from_id: UUID, to_id: UUID, *, reason: str) -> Membership:
-    """Make a member an owner and the present owner `from_id` an admin. All owners are notified. Return the new owner's membership.
+    """Make the member `to_id` an owner and the owner `from_id` an admin. Notify all owners. Return the new owner's membership.
 
     Raises `NotFound`, and `OwnershipNotTransferable` if the memberships are not an owner and another active member.
     """
@@ -126,7 +126,10 @@ def _member(organization: Organization, membership_id: UUID) -> Membership:
 
 
 def _require_other_member(actor: User | None, member: Membership) -> None:
-    """Raise `OwnRoleNotChangeable` if staff would change their own role. As members they may do that only with the member's permissions."""
+    """Raise `OwnRoleNotChangeable` if a staff user tries to change their own role.
+
+    Staff can change their own role only as a member, with the permissions of a member.
+    """
     if actor is not None and member.user_id == actor.pk:
         raise OwnRoleNotChangeable
 

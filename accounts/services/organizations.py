@@ -59,7 +59,7 @@ def clean_name(name: str) -> str:
 def _check_ownership_limit(user: User) -> None:
     """Raise `OrganizationLimitReached` if the user owns too many organizations.
 
-    A closed organization counts for 30 days, so that closing one does not give access to another free plan.
+    A closed organization counts until 30 days after its creation, so that users cannot get another free plan by closing an organization.
     """
     # The lock prevents two concurrent requests from both passing the check.
     User.objects.select_for_update(no_key=True).get(pk=user.pk)

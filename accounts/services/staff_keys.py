@@ -33,10 +33,10 @@ def revoke_all_keys(organization: Organization, actor: User, *, reason: str) -> 
 
 
 def reassign_keys(organization: Organization, actor: User, key_ids: list[UUID], membership_id: UUID, *, reason: str) -> int:
-    """Make a member the creator of keys, whose scopes that member's role then limits. Return the number of keys.
+    """Make a member the creator of the keys and return the number of keys. From then on, the member's role limits their scopes.
 
-    Keys of a former member work again. The keys do not change, so anyone with a copy can use them. Raises `NotFound` for an unknown
-    member, and `NoKeysSelected` if all keys are revoked or already belong to the member.
+    Keys of a former member work again. The secrets do not change, so anyone with a copy of a key can use it. Raises `NotFound` for an
+    unknown member, and `NoKeysSelected` if all keys are revoked or already belong to the member.
     """
     with transaction.atomic():
         locked(organization)

@@ -18,9 +18,9 @@ def end_sessions(user: User) -> None:
 
 
 def change_email(user: User, email: str, actor: User, *, organization: Organization | None = None, reason: str = "") -> None:
-    """Make `email` the user's only address, unverified. End their sessions and reset links, and notify both addresses.
+    """Make `email` the user's only address and mark it as unverified. End their sessions and reset links, and notify both addresses.
 
-    `organization` is the one on whose page staff made the change, for its history.
+    `organization` is the organization on whose page staff made the change. The audit log records it.
 
     Raises:
         AddressInUse: another account uses or has verified the address.

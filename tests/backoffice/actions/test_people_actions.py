@@ -192,7 +192,7 @@ def test_keys_of_a_member_or_one_key_are_given_away(acme, staff, member, admin, 
     staff.act(acme, "reassign-keys", keys=f"key:{key.pk}", member=str(admin.membership.pk))
     assert ApiKey.objects.filter(creator=admin.membership).count() == 2
     page = staff.preview(acme, "reassign-keys", keys=f"key:{key.pk}", member=str(admin.membership.pk))
-    assert "no such keys" in errors(page)[1]
+    assert "no API keys to change" in errors(page)[1]
 
 
 def test_a_closed_organization_is_reopened(acme, staff, owner, api, sign_in_as, staff_with):
