@@ -24,7 +24,7 @@ from usage.refusals.recording import record
 
 from . import metadata, metrics, results
 from .charge import Charges, Driver
-from .connection import Answer
+from .connection import ResponseWriter
 from .errors import OriginNotAllowed, ProtocolError, ServiceKeyNotAccepted
 from .exchange import ClientGone, Exchange, GatewayLimits, own_headers
 from .health import Health
@@ -59,7 +59,7 @@ class GatewayApp:
         self._origins = {f"{public.scheme}://{public.netloc}", *allowed_origins}
 
     def end_listening(self) -> None:
-        """End the streams on which no answer is expected."""
+        """End the streams on which no response is expected."""
         self._relay.end_listening()
 
     async def close(self) -> None:
@@ -67,33 +67,33 @@ class GatewayApp:
         await self._charges.drain()
         self._relay.close()
 
-    async def answer(self, request: HttpRequest, answer: Answer) -> None:
+    async def answer(self, request: HttpRequest, response: ResponseWriter) -> None:
         """Answer every request. Each runs in its own task, so that context variables set here do not leak into other requests."""
         request.request_id = choose_request_id(request.headers.get("x-request-id", ""))
         request_id.set(request.request_id)
         started, outcome = time.perf_counter(), "ok"
         try:
-            outcome = await self._serve(request, answer) or outcome
+            outcome = await self._serve(request, response) or outcome
         except ClientGone:
             outcome = "client_gone"
         except ProtocolError as error:
             outcome = "protocol_error"
-            await answer.respond(400, own_headers(request), results.error_body(error.code, error.message, error.request_id))
+            await response.respond(400, own_headers(request), results.error_body(error.code, error.message, error.request_id))
         except DomainError as refusal:
             outcome = refusal.code
-            await self._refuse(request, answer, refusal)
+            await self._refuse(request, response, refusal)
         except Exception:
             outcome = "server_error"
             log.exception("the gateway failed on %s", request.path)
             INCIDENTS.record(SERVER_ERROR, "gateway")
             with suppress(Exception):
                 body = results.error_body(-32603, "An unexpected error occurred. It has been recorded.")
-                await answer.respond(500, own_headers(request), body)
+                await response.respond(500, own_headers(request), body)
         metrics.observe(request.method, outcome, time.perf_counter() - started)
 
-    async def _serve(self, request: HttpRequest, answer: Answer) -> str:
+    async def _serve(self, request: HttpRequest, response: ResponseWriter) -> str:
         """Answer a request. Return the code of the refusal if the plan refused it."""
-        if not request.path.startswith(MCP_PATH) and await self._answer_publicly(request, answer):
+        if not request.path.startswith(MCP_PATH) and await self._answer_publicly(request, response):
             return ""
         if request.refusal is not None:
             raise request.refusal
@@ -106,7 +106,7 @@ class GatewayApp:
         client_address.set(forwarded_address(request.headers.get("x-forwarded-for", "")))
         principal = await self._authenticate(request, server)
         log_principal.set(principal)
-        exchange = Exchange(request, answer, server, principal, UsageCaller.of_principal(principal))
+        exchange = Exchange(request, response, server, principal, UsageCaller.of_principal(principal))
         if request.method == "POST":
             exchange.message = parse(request.body)
             check_headers(exchange.message, request.headers)
@@ -117,14 +117,14 @@ class GatewayApp:
             raise
         return exchange.refusal
 
-    async def _answer_publicly(self, request: HttpRequest, answer: Answer) -> bool:
+    async def _answer_publicly(self, request: HttpRequest, response: ResponseWriter) -> bool:
         """Answer requests that need no credential. Return whether this was one."""
         if (report := await self._health.answer(request.path, request.headers.get("authorization", ""))) is not None:
             fields = [(b"content-type", report.content_type.encode()), (b"cache-control", b"private, no-store")]
-            await answer.respond(report.status, fields, report.body)
+            await response.respond(report.status, fields, report.body)
             return True
         if request.refusal is None and (published := self._metadata.answer(request.method, request.path)) is not None:
-            await answer.respond(200, *published)
+            await response.respond(200, *published)
             return True
         return False
 
@@ -148,12 +148,12 @@ class GatewayApp:
             raise NotFound
         return self._servers[name]
 
-    async def _refuse(self, request: HttpRequest, answer: Answer, refusal: DomainError) -> None:
+    async def _refuse(self, request: HttpRequest, response: ResponseWriter, refusal: DomainError) -> None:
         headers = dict(responses.refusal_headers(refusal, responses.utc_now()))
         if refusal.status == 401 or isinstance(refusal, InsufficientScope):
             headers.pop("WWW-Authenticate", None)
             headers["www-authenticate"] = self._challenge(request, refusal)
-        await answer.respond(refusal.status, own_headers(request, headers), refusal_body(refusal))
+        await response.respond(refusal.status, own_headers(request, headers), refusal_body(refusal))
 
     def _challenge(self, request: HttpRequest, refusal: DomainError) -> str:
         """Return the challenge of RFC 6750 with the metadata of RFC 9728."""
@@ -174,7 +174,7 @@ def refusal_body(refusal: DomainError) -> bytes:
 
 
 def bad_request_response(status: int) -> HttpResponse:
-    """Return the answer for bytes that are no complete request. `status` is one of `BAD_REQUESTS`."""
+    """Return the response for bytes that are no complete request. `status` is one of `BAD_REQUESTS`."""
     refusal = BAD_REQUESTS[status]()
     headers = [(name.decode(), value.decode()) for name, value in own_headers(HttpRequest("", "", {}, request_id=choose_request_id("")))]
     metrics.observe("other", refusal.code, 0.0)

@@ -36,7 +36,7 @@ from . import metrics
 from .errors import ToolNotAvailable
 from .messages import Message
 from .pricing import TOOL_CALL, Default, Outcome, Price, Server, reserved_amount, settled_amount
-from .results import Answer, AnswerKind
+from .results import Response, ResponseKind
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -137,30 +137,30 @@ class Charges:
             return await self._hold(caller, price, request)
         return await self._hold_once(caller, price, request, f"mcp:{_call_identity(server, message, key)}")
 
-    def finish(self, caller: UsageCaller, reservation: Reservation, answer: Answer | None, *, cancelled: bool = False) -> None:
-        """Settle or release the reservation in the background. `answer` is None if the server failed or the client disconnected."""
+    def finish(self, caller: UsageCaller, reservation: Reservation, response: Response | None, *, cancelled: bool = False) -> None:
+        """Settle or release the reservation in the background. `response` is None if the server failed or the client disconnected."""
         if reservation.hold_id is None:
             return
         if not self._pending:
             asyncio.get_running_loop().call_later(SETTLEMENT_SECONDS, self._settle_pending)
-        self._pending.append((caller, reservation, _charged_amount(reservation, answer, cancelled=cancelled)))
+        self._pending.append((caller, reservation, _charged_amount(reservation, response, cancelled=cancelled)))
 
-    async def defer(self, reservation: Reservation, answer_key: str) -> None:
-        """Keep a reservation whose answer may come on another stream. Without an answer, it expires.
+    async def defer(self, reservation: Reservation, call_key: str) -> None:
+        """Keep a reservation whose response may come on another stream. Without a response, it expires.
 
-        Any process may get the answer, so that the reservation is stored in the cache.
+        Any process may get the response, so that the reservation is stored in the cache.
         """
         if reservation.hold_id is None:
             return
         deferred = msgspec.to_builtins(_Deferred(reservation.price, reservation.amount, reservation.hold_id, reservation.tool))
         try:
-            await self._driver.run(_call(cache.set, _deferred_key(answer_key), deferred, reservation.price.hold_seconds))
+            await self._driver.run(_call(cache.set, _deferred_key(call_key), deferred, reservation.price.hold_seconds))
         except TemporarilyUnavailable:
-            log.warning("a call whose answer comes later will not be charged: %s", reservation.hold_id)
+            log.warning("a call whose response comes later will not be charged: %s", reservation.hold_id)
 
-    async def finish_deferred(self, caller: UsageCaller, answer_key: str, answer: Answer) -> None:
+    async def finish_deferred(self, caller: UsageCaller, call_key: str, response: Response) -> None:
         """Settle or release the reservation that `defer` kept, if there is one."""
-        key = _deferred_key(answer_key)
+        key = _deferred_key(call_key)
         try:
             stored = await self._driver.run(_call(cache.get, key))
             if stored is not None:
@@ -169,7 +169,7 @@ class Charges:
             return
         if stored is not None:
             deferred = msgspec.convert(stored, _Deferred)
-            self.finish(caller, Reservation(deferred.price, deferred.amount, hold_id=deferred.hold_id, tool=deferred.tool), answer)
+            self.finish(caller, Reservation(deferred.price, deferred.amount, hold_id=deferred.hold_id, tool=deferred.tool), response)
 
     def _settle_pending(self) -> None:
         pending, self._pending = self._pending, []
@@ -268,17 +268,17 @@ def _count_settlement(amount: int | None) -> None:
     metrics.count_settlement("released" if amount is None else "settled")
 
 
-def _charged_amount(reservation: Reservation, answer: Answer | None, *, cancelled: bool) -> int | None:
+def _charged_amount(reservation: Reservation, response: Response | None, *, cancelled: bool) -> int | None:
     """Return the number of units to charge, or None to release the reservation."""
     price = reservation.price
-    if answer is None:
+    if response is None:
         policy = price.on_cancel if cancelled else price.on_upstream_failure
-    elif answer.kind is AnswerKind.SUCCESS:
-        return settled_amount(price, reservation.amount, answer.meta)
-    elif answer.kind is AnswerKind.INPUT_REQUIRED:
+    elif response.kind is ResponseKind.SUCCESS:
+        return settled_amount(price, reservation.amount, response.meta)
+    elif response.kind is ResponseKind.INPUT_REQUIRED:
         return None
     else:
-        policy = price.on_tool_error if answer.kind is AnswerKind.TOOL_ERROR else price.on_protocol_error
+        policy = price.on_tool_error if response.kind is ResponseKind.TOOL_ERROR else price.on_protocol_error
     return reservation.amount if policy is Outcome.CHARGE else None
 
 
@@ -310,8 +310,8 @@ def _call_identity(server: Server, message: Message, key: str) -> str:
     return hashlib.sha256(json.dumps(call, sort_keys=True).encode()).hexdigest()
 
 
-def _deferred_key(answer_key: str) -> str:
-    return f"mcp-deferred:{hashlib.sha256(answer_key.encode()).hexdigest()}"
+def _deferred_key(call_key: str) -> str:
+    return f"mcp-deferred:{hashlib.sha256(call_key.encode()).hexdigest()}"
 
 
 def _hold_id(authorized: Authorized) -> UUID | None:

@@ -1,4 +1,4 @@
-"""Clients' connections whose answers may be streams. Requests are read as the gate reads them."""
+"""Clients' connections whose responses may be streams. Requests are read as the gate reads them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from contextmcp.gate.http1 import Connection, HttpServer
 from contextmcp.gate.http_messages import ClientTrust, HttpRequest, HttpResponse
 
 Headers = list[tuple[bytes, bytes]]
-Application = Callable[[HttpRequest, "Answer"], Awaitable[None]]
+Application = Callable[[HttpRequest, "ResponseWriter"], Awaitable[None]]
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _LENGTH = b"content-length"
-# Statuses of answers without a body, which must not have a Content-Length (RFC 9110, 8.6).
+# Statuses of responses without a body, which must not have a Content-Length (RFC 9110, 8.6).
 _NO_BODY = frozenset({204, 304})
 # A client that reads nothing for this time, although data is waiting, is disconnected.
 STALLED_SECONDS = 60.0
 
 
 class StreamingServer(HttpServer):
-    """The state that the connections of a process share. `application` answers each request through an `Answer`."""
+    """The state that the connections of a process share. `application` answers each request through a `ResponseWriter`."""
 
     def __init__(
         self,
@@ -61,9 +61,9 @@ class StreamingConnection(Connection):
             self._drained.set_result(None)
 
     async def _answer(self, request: HttpRequest) -> None:
-        server, answer = self._streaming_server, Answer(self, request)
+        server, response = self._streaming_server, ResponseWriter(self, request)
         try:
-            await server.application(request, answer)
+            await server.application(request, response)
         finally:
             server.tasks.discard(self._task)
             self._task = None
@@ -72,14 +72,14 @@ class StreamingConnection(Connection):
             return
         self._since = server.loop.time()
         self._release(request)
-        if not answer.is_complete:
-            # Closing the connection is the only way to tell the client that the answer is incomplete.
+        if not response.is_complete:
+            # Closing the connection is the only way to tell the client that the response is incomplete.
             self.abort()
             return
-        self._continue(answer.keep_alive and self._keeps_alive(request))
+        self._continue(response.keep_alive and self._keeps_alive(request))
 
     def write_head(self, status: int, headers: Headers, request: HttpRequest, body: bytes = b"") -> bool:
-        """Write the status and headers of an answer. Return whether the connection is kept after it."""
+        """Write the status and headers of a response. Return whether the connection is kept after it."""
         keep_alive = self._keeps_alive(request)
         lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
         lines += [b"%s: %s\r\n" % header for header in headers]
@@ -118,8 +118,8 @@ class StreamingConnection(Connection):
                 timer.cancel()
 
 
-class Answer:
-    """The answer to one request: `respond` once, or `start`, any number of `write`, and `end`.
+class ResponseWriter:
+    """The response to one request: `respond` once, or `start`, any number of `write`, and `end`.
 
     What a client that has gone would get is dropped.
     """
@@ -137,7 +137,7 @@ class Answer:
         return self._connection.gone
 
     async def respond(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send a complete answer. If a stream has already started, the connection is closed instead."""
+        """Send a complete response. If a stream has already started, the connection is closed instead."""
         if self._connection.is_lost or self.is_started:
             return
         self.is_started = True

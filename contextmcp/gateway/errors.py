@@ -6,7 +6,7 @@ from contextmcp.common.errors import DomainError
 
 
 class ProtocolError(Exception):
-    """The client's message is not valid JSON-RPC or MCP. The answer is HTTP 400 with a JSON-RPC error."""
+    """The client's message is not valid JSON-RPC or MCP. The response is HTTP 400 with a JSON-RPC error."""
 
     def __init__(self, code: int, message: str, request_id: str | int | None = None) -> None:
         super().__init__(message)
@@ -29,7 +29,7 @@ class UpstreamUnavailable(UpstreamError):
     code = -32011
 
 
-class AnswerTooLarge(UpstreamError):
+class ResponseTooLarge(UpstreamError):
     """A message of the upstream server exceeds the gateway's size limit."""
 
     code = -32012

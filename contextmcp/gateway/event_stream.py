@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from .errors import AnswerTooLarge
+from .errors import ResponseTooLarge
 
 # A line ends with CRLF, LF or CR, and an empty line ends an event. The groups are atomic, so that CRLF is never read as two line ends.
 _END_OF_EVENT = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
@@ -28,7 +28,7 @@ class EventSplitter:
         """Return the data of each event that this chunk completes, without events that carry no data.
 
         Raises:
-            AnswerTooLarge: an event is longer than `max_bytes`.
+            ResponseTooLarge: an event is longer than `max_bytes`.
         """
         self._pending += chunk
         events, start = [], 0
@@ -41,7 +41,7 @@ class EventSplitter:
         del self._pending[:start]
         self._searched = len(self._pending)
         if self._searched > self._max_bytes:
-            raise AnswerTooLarge("The server's answer is too large.")
+            raise ResponseTooLarge("The server's response is too large.")
         return events
 
     def _data(self, event: bytes) -> bytes:

@@ -16,10 +16,10 @@ from usage.operations.caller import UsageCaller
 
 from . import session_binding
 from .charge import Reservation, report_name
-from .connection import Answer, Headers
+from .connection import Headers, ResponseWriter
 from .messages import STATELESS_VERSION, Message, MessageId, MessageKind
 from .pricing import TOOL_CALL, Server
-from .upstream import UpstreamAnswer
+from .upstream import UpstreamResponse
 
 SESSION_HEADER = "mcp-session-id"
 # Headers of a client that upstream servers get. `Authorization` is not among them: a client's credential is never passed on.
@@ -32,8 +32,8 @@ class GatewayLimits(Struct, frozen=True):
     """The limits of one process."""
 
     max_body_bytes: int = 4 * 2**20
-    # The longest message of a server that the gateway reads: a JSON answer, or one event of a stream.
-    max_answer_bytes: int = 16 * 2**20
+    # The longest message of a server that the gateway reads: a JSON response, or one event of a stream.
+    max_response_bytes: int = 16 * 2**20
     max_streams: int = 10_000
 
 
@@ -45,7 +45,7 @@ class Exchange(Struct):
     """A message that the gateway forwards."""
 
     request: HttpRequest
-    answer: Answer
+    response: ResponseWriter
     server: Server
     principal: Principal
     caller: UsageCaller
@@ -59,7 +59,7 @@ class Exchange(Struct):
     refusal: str = ""
     # Set once the reservation is settled or released.
     is_finished: bool = False
-    # Set once the answer has been sent, or the exchange failed.
+    # Set once the response has been sent, or the exchange failed.
     is_complete: bool = False
     client_left: bool = False
 
@@ -102,11 +102,11 @@ def upstream_headers(exchange: Exchange) -> Headers:
     return headers
 
 
-def client_headers(exchange: Exchange, answer: UpstreamAnswer) -> Headers:
-    """Return the headers for the client, of the upstream server's answer."""
-    headers = [(name, value) for name, value in answer.headers if name in _RETURNED]
+def client_headers(exchange: Exchange, response: UpstreamResponse) -> Headers:
+    """Return the headers for the client, of the upstream server's response."""
+    headers = [(name, value) for name, value in response.headers if name in _RETURNED]
     headers.append((b"x-request-id", exchange.request.request_id.encode()))
-    if session := answer.header(SESSION_HEADER.encode()):
+    if session := response.header(SESSION_HEADER.encode()):
         bound = session_binding.bind(session.decode("latin-1"), exchange.server.name, exchange.principal.organization_id)
         headers.append((SESSION_HEADER.encode(), bound.encode("latin-1")))
     if exchange.reservation is not None and exchange.reservation.authorized is not None:
@@ -115,7 +115,7 @@ def client_headers(exchange: Exchange, answer: UpstreamAnswer) -> Headers:
 
 
 def own_headers(request: HttpRequest, more: Mapping[str, str] = {}) -> Headers:
-    """Return the headers of an answer that the gateway gives itself."""
+    """Return the headers of a response that the gateway gives itself."""
     headers = [
         (b"content-type", b"application/json"),
         (b"cache-control", b"private, no-store"),

@@ -28,8 +28,8 @@ PROBE_SECONDS = 3.0
 PORTS = {"http": 80, "https": 443}
 
 
-class Answer(Struct, frozen=True):
-    """The answer to a probe or a scrape."""
+class ProbeResponse(Struct, frozen=True):
+    """The response to a probe or a scrape."""
 
     status: int
     content_type: str
@@ -46,21 +46,21 @@ class Health:
         self._report: dict[str, Any] = {}
         self._reported_at = -REPORT_SECONDS
 
-    async def answer(self, path: str, authorization: str) -> Answer | None:
-        """Return the answer, or None if the path is none of these.
+    async def answer(self, path: str, authorization: str) -> ProbeResponse | None:
+        """Return the response, or None if the path is none of these.
 
         Raises:
             NotFound: metrics were requested without METRICS_TOKEN.
         """
         if path == "/livez":
-            return Answer(200, JSON, b'{"status": "ok"}')
+            return ProbeResponse(200, JSON, b'{"status": "ok"}')
         if path == "/readyz":
             report = await self._readiness()
-            return Answer(503 if report["status"] == "unavailable" else 200, JSON, json.dumps(report).encode())
+            return ProbeResponse(503 if report["status"] == "unavailable" else 200, JSON, json.dumps(report).encode())
         if path == "/metrics":
             if not metrics.permits(authorization):
                 raise NotFound
-            return Answer(200, CONTENT_TYPE_LATEST, await in_thread(self._threads, metrics.render))
+            return ProbeResponse(200, CONTENT_TYPE_LATEST, await in_thread(self._threads, metrics.render))
         return None
 
     async def _readiness(self) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Health:
         try:
             return await asyncio.wait_for(in_thread(self._threads, health.probe, health.SHARED[name]), PROBE_SECONDS)
         except TimeoutError:
-            return f"no answer within {PROBE_SECONDS:.0f} s"
+            return f"no response within {PROBE_SECONDS:.0f} s"
 
 
 async def _reach(url: str) -> str:

@@ -36,7 +36,7 @@ class MessageKind(Enum):
 
     REQUEST = "request"
     NOTIFICATION = "notification"
-    # The answer to a request that the server sent to the client. Revision 2026-07-28 has no such requests.
+    # The response to a request that the server sent to the client. Revision 2026-07-28 has no such requests.
     RESPONSE = "response"
 
 

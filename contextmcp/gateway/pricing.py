@@ -31,7 +31,7 @@ from contextmcp.common.errors import ValidationFailed
 MAX_AMOUNT = 1_000_000_000
 # A longer call loses its reservation, so its charge may exceed the limit.
 DEFAULT_HOLD_SECONDS, MAX_HOLD_SECONDS = 900, 86_400
-# Timeouts for the start of an answer, and between two parts of it.
+# Timeouts for the start of a response, and between two parts of it.
 DEFAULT_TIMEOUT_SECONDS, MAX_TIMEOUT_SECONDS = 300, 3_600
 Amount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
 TOOL_CALL = "tools/call"
@@ -76,7 +76,7 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
     on_protocol_error: Outcome = Outcome.RELEASE
     # The server failed, was unreachable or did not answer.
     on_upstream_failure: Outcome = Outcome.RELEASE
-    # The client disconnected before the answer.
+    # The client disconnected before the response.
     on_cancel: Outcome = Outcome.RELEASE
 
 

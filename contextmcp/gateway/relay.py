@@ -1,4 +1,4 @@
-"""Forward a message to its upstream server: reserve, send, stream the answer back, and settle or release."""
+"""Forward a message to its upstream server: reserve, send, stream the response back, and settle or release."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from usage.refusals.recording import record
 from . import assertion, metrics, results
 from .charge import Charges
 from .connection import Headers
-from .errors import AnswerTooLarge, UpstreamError
+from .errors import ResponseTooLarge, UpstreamError
 from .event_stream import EventSplitter, encode_event
 from .exchange import ClientGone, Exchange, GatewayLimits, client_headers, own_headers, upstream_headers
 from .messages import MessageId
 from .pricing import Default, Server
 from .tool_list import restrict_tools
-from .upstream import Limits, UpstreamAnswer, UpstreamPool
+from .upstream import Limits, UpstreamPool, UpstreamResponse
 
 TOOL_LIST = "tools/list"
 # The scope that a credential needs for a request that is charged.
@@ -39,7 +39,7 @@ class Relay:
         self._listening: set[asyncio.Task[Any]] = set()
 
     def end_listening(self) -> None:
-        """End the streams on which no answer is expected, because their clients reconnect to another process."""
+        """End the streams on which no response is expected, because their clients reconnect to another process."""
         for task in self._listening:
             task.cancel()
 
@@ -52,7 +52,7 @@ class Relay:
         """Answer a message.
 
         Raises:
-            ClientGone: the client left before the answer.
+            ClientGone: the client left before the response.
             DomainError: the request is refused before it is forwarded.
         """
         message = exchange.message
@@ -73,11 +73,11 @@ class Relay:
         def leave(_: asyncio.Future[None]) -> None:
             if not exchange.is_complete:
                 exchange.client_left = True
-                # A client of an earlier revision may reconnect and request the answer, so closing its connection cancels nothing.
+                # A client of an earlier revision may reconnect and request the response, so closing its connection cancels nothing.
                 if exchange.is_stateless or exchange.reservation is None:
                     task.cancel()
 
-        exchange.answer.gone.add_done_callback(leave)
+        exchange.response.gone.add_done_callback(leave)
         if message is None and exchange.request.method == "GET":
             self._listening.add(task)
         try:
@@ -85,28 +85,28 @@ class Relay:
         except asyncio.CancelledError:
             if exchange.client_left:
                 task.uncancel()
-            elif task in self._listening and exchange.answer.is_started:
+            elif task in self._listening and exchange.response.is_started:
                 task.uncancel()
-                await exchange.answer.end()
+                await exchange.response.end()
             else:
                 raise
         finally:
             exchange.is_complete = True
-            exchange.answer.gone.remove_done_callback(leave)
+            exchange.response.gone.remove_done_callback(leave)
             self._listening.discard(task)
         if exchange.client_left:
             raise ClientGone
 
     async def _exchange(self, exchange: Exchange, headers: Headers) -> None:
-        """Forward the request and stream the answer back. The reservation is settled or released in every case."""
+        """Forward the request and stream the response back. The reservation is settled or released in every case."""
         try:
             charged = exchange.request.request_id if exchange.reservation is not None else None
             headers += await self._assertions.headers(exchange.principal, exchange.caller, exchange.server.url, charged)
             pool = self._pools[exchange.server.name]
             # MCP defines no bodies for other methods, so this one was not read.
             body = exchange.request.body if exchange.message is not None else b""
-            with await pool.send(exchange.request.method.encode(), headers, body) as answer:
-                await self._relay(exchange, answer)
+            with await pool.send(exchange.request.method.encode(), headers, body) as response:
+                await self._relay(exchange, response)
         except UpstreamError as error:
             self._finish(exchange, None)
             await self._fail(exchange, error)
@@ -116,49 +116,49 @@ class Relay:
         finally:
             self._finish(exchange, None)
 
-    async def _relay(self, exchange: Exchange, answer: UpstreamAnswer) -> None:
-        if answer.status >= 500 or answer.status in (301, 302, 303, 307, 308, 401, 407):
+    async def _relay(self, exchange: Exchange, response: UpstreamResponse) -> None:
+        if response.status >= 500 or response.status in (301, 302, 303, 307, 308, 401, 407):
             # The gateway's credentials or the server are wrong, which the client cannot correct.
-            raise UpstreamError(f"The server answered with status {answer.status}.")
-        content_type = answer.header(b"content-type").split(b";")[0].strip().lower()
-        headers = client_headers(exchange, answer)
+            raise UpstreamError(f"The server answered with status {response.status}.")
+        content_type = response.header(b"content-type").split(b";")[0].strip().lower()
+        headers = client_headers(exchange, response)
         if content_type == EVENT_STREAM:
-            await self._relay_stream(exchange, answer, headers)
+            await self._relay_stream(exchange, response, headers)
         else:
-            await self._relay_document(exchange, answer, headers)
+            await self._relay_document(exchange, response, headers)
 
-    async def _relay_document(self, exchange: Exchange, answer: UpstreamAnswer, headers: Headers) -> None:
+    async def _relay_document(self, exchange: Exchange, response: UpstreamResponse, headers: Headers) -> None:
         pieces, length = [], 0
-        while piece := await answer.read():
+        while piece := await response.read():
             pieces.append(piece)
             length += len(piece)
-            if length > self._limits.max_answer_bytes:
-                raise AnswerTooLarge("The server's answer is too large.")
+            if length > self._limits.max_response_bytes:
+                raise ResponseTooLarge("The server's response is too large.")
         document = b"".join(pieces)
-        if exchange.request_id is not None and answer.status < 400:
-            result = results.read_answer(document, exchange.request_id)
+        if exchange.request_id is not None and response.status < 400:
+            result = results.read_response(document, exchange.request_id)
             if result is None:
-                raise UpstreamError("The server's answer is not the answer to this request.")
+                raise UpstreamError("The server's response is not the response to this request.")
             document = self._restrict(exchange, document)
             self._finish(exchange, result)
-        await exchange.answer.respond(answer.status, headers, document)
+        await exchange.response.respond(response.status, headers, document)
 
-    async def _relay_stream(self, exchange: Exchange, answer: UpstreamAnswer, headers: Headers) -> None:
+    async def _relay_stream(self, exchange: Exchange, response: UpstreamResponse, headers: Headers) -> None:
         if self._streams >= self._limits.max_streams:
             raise UpstreamError("Too many streams are open.")
         self._streams += 1
         metrics.STREAMS.inc()
-        client = exchange.answer
+        client = exchange.response
         try:
-            await client.start(answer.status, headers)
+            await client.start(response.status, headers)
             try:
-                is_answered = await self._relay_events(exchange, answer)
-                if not is_answered and exchange.is_stateless:
-                    raise UpstreamError("The server ended the stream without an answer.")
-                if not is_answered and exchange.reservation is not None:
-                    # The server may send the answer on another stream of the session.
+                has_response = await self._relay_events(exchange, response)
+                if not has_response and exchange.is_stateless:
+                    raise UpstreamError("The server ended the stream without a response.")
+                if not has_response and exchange.reservation is not None:
+                    # The server may send the response on another stream of the session.
                     exchange.is_finished = True
-                    await self._charges.defer(exchange.reservation, _answer_key(exchange, exchange.request_id))
+                    await self._charges.defer(exchange.reservation, _call_key(exchange, exchange.request_id))
             except UpstreamError as error:
                 if exchange.request_id is not None and not exchange.is_finished:
                     self._finish(exchange, None)
@@ -168,31 +168,31 @@ class Relay:
             self._streams -= 1
             metrics.STREAMS.dec()
 
-    async def _relay_events(self, exchange: Exchange, answer: UpstreamAnswer) -> bool:
-        """Forward a stream as it arrives. Return whether it contained the answer, if one is expected."""
-        splitter = EventSplitter(self._limits.max_answer_bytes)
+    async def _relay_events(self, exchange: Exchange, response: UpstreamResponse) -> bool:
+        """Forward a stream as it arrives. Return whether it contained the response, if one is expected."""
+        splitter = EventSplitter(self._limits.max_response_bytes)
         rewrites = exchange.message is not None and exchange.message.method == TOOL_LIST
         message_id = exchange.request_id
-        is_answered = message_id is None
-        while chunk := await answer.read():
+        has_response = message_id is None
+        while chunk := await response.read():
             for data in splitter.feed(chunk):
                 if message_id is None:
                     await self._settle_deferred(exchange, data)
-                elif not is_answered and (result := results.read_answer(data, message_id)) is not None:
-                    is_answered = True
+                elif not has_response and (result := results.read_response(data, message_id)) is not None:
+                    has_response = True
                     self._finish(exchange, result)
                 if rewrites:
-                    await exchange.answer.write(encode_event(self._restrict(exchange, data)))
+                    await exchange.response.write(encode_event(self._restrict(exchange, data)))
             if not rewrites:
-                await exchange.answer.write(chunk)
-        return is_answered
+                await exchange.response.write(chunk)
+        return has_response
 
     async def _settle_deferred(self, exchange: Exchange, data: bytes) -> None:
-        """Settle an earlier call of the session if `data` is its answer."""
-        if exchange.session and (identifier := results.answered_id(data)) is not None:
-            result = results.read_answer(data, identifier)
+        """Settle an earlier call of the session if `data` is its response."""
+        if exchange.session and (identifier := results.answered_request_id(data)) is not None:
+            result = results.read_response(data, identifier)
             if result is not None:
-                await self._charges.finish_deferred(exchange.caller, _answer_key(exchange, identifier), result)
+                await self._charges.finish_deferred(exchange.caller, _call_key(exchange, identifier), result)
 
     def _restrict(self, exchange: Exchange, document: bytes) -> bytes:
         if exchange.message is None or exchange.message.method != TOOL_LIST:
@@ -200,16 +200,16 @@ class Relay:
         assert exchange.entitlements is not None
         return restrict_tools(document, exchange.server, exchange.entitlements, is_stateless=exchange.is_stateless)
 
-    def _finish(self, exchange: Exchange, answer: results.Answer | None, *, cancelled: bool = False) -> None:
+    def _finish(self, exchange: Exchange, response: results.Response | None, *, cancelled: bool = False) -> None:
         if exchange.is_finished or exchange.reservation is None:
             return
         exchange.is_finished = True
-        self._charges.finish(exchange.caller, exchange.reservation, answer, cancelled=cancelled)
+        self._charges.finish(exchange.caller, exchange.reservation, response, cancelled=cancelled)
 
     async def _fail(self, exchange: Exchange, error: UpstreamError) -> None:
         status = 502 if exchange.request_id is None else 200
         body = results.error_body(error.code, error.message, exchange.request_id)
-        await exchange.answer.respond(status, own_headers(exchange.request), body)
+        await exchange.response.respond(status, own_headers(exchange.request), body)
 
     async def _deny(self, exchange: Exchange, refusal: DomainError) -> None:
         message = exchange.message
@@ -218,13 +218,13 @@ class Relay:
         exchange.refusal = refusal.code
         record(exchange.caller.subject, refusal, exchange.priced_tool)
         headers = own_headers(exchange.request, responses.refusal_headers(refusal, responses.utc_now()))
-        await exchange.answer.respond(200, headers, body)
+        await exchange.response.respond(200, headers, body)
 
 
 def _upstream_limits(server: Server) -> Limits:
     return Limits(head_seconds=server.timeout_seconds, idle_seconds=server.timeout_seconds)
 
 
-def _answer_key(exchange: Exchange, identifier: MessageId | None) -> str:
+def _call_key(exchange: Exchange, identifier: MessageId | None) -> str:
     """Return the identifier of a session's request, which is the same in every process."""
     return f"{exchange.server.name} {exchange.principal.organization_id} {exchange.session} {identifier!r}"

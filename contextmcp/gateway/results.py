@@ -1,4 +1,4 @@
-"""Read JSON-RPC answers of upstream servers, and write the gateway's own.
+"""Read JSON-RPC responses of upstream servers, and write the gateway's own.
 
 A model sees the results of tools and not JSON-RPC errors. A refused tool call is therefore answered with a result that says what to do.
 """
@@ -25,7 +25,7 @@ FACTS = frozenset({"code", *_DETAILS})
 _encoder = msgspec.json.Encoder()
 
 
-class AnswerKind(Enum):
+class ResponseKind(Enum):
     """What an upstream message means for the charge of the request that it answers."""
 
     SUCCESS = "success"
@@ -36,10 +36,10 @@ class AnswerKind(Enum):
     INPUT_REQUIRED = "input_required"
 
 
-class Answer(Struct, frozen=True):
-    """The answer to a request, reduced to the fields that charging needs."""
+class Response(Struct, frozen=True):
+    """The response to a request, reduced to the fields that charging needs."""
 
-    kind: AnswerKind
+    kind: ResponseKind
     meta: Mapping[str, Any] = {}
 
 
@@ -53,8 +53,8 @@ class _Envelope(Struct):
 _decoder = msgspec.json.Decoder(_Envelope)
 
 
-def read_answer(data: bytes, request_id: MessageId) -> Answer | None:
-    """Return the answer in `data`, or None if it is not the answer to this request. Malformed JSON is ignored."""
+def read_response(data: bytes, request_id: MessageId) -> Response | None:
+    """Return the response in `data`, or None if it is not the response to this request. Malformed JSON is ignored."""
     try:
         envelope = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -62,28 +62,28 @@ def read_answer(data: bytes, request_id: MessageId) -> Answer | None:
     if envelope.method is not None or not _same_id(envelope.id, request_id):
         return None
     if envelope.error is not UNSET:
-        return Answer(AnswerKind.PROTOCOL_ERROR)
+        return Response(ResponseKind.PROTOCOL_ERROR)
     if envelope.result is UNSET:
         return None
     result = envelope.result if isinstance(envelope.result, dict) else {}
     meta = result.get("_meta")
     if result.get("resultType") == "input_required":
-        kind = AnswerKind.INPUT_REQUIRED
+        kind = ResponseKind.INPUT_REQUIRED
     elif result.get("isError") is True:
-        kind = AnswerKind.TOOL_ERROR
+        kind = ResponseKind.TOOL_ERROR
     else:
-        kind = AnswerKind.SUCCESS
-    return Answer(kind, meta if isinstance(meta, dict) else {})
+        kind = ResponseKind.SUCCESS
+    return Response(kind, meta if isinstance(meta, dict) else {})
 
 
-def answered_id(data: bytes) -> MessageId | None:
+def answered_request_id(data: bytes) -> MessageId | None:
     """Return the ID of the request that the message in `data` answers, or None if it answers none."""
     try:
         envelope = _decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    is_answer = envelope.method is None and (envelope.result is not UNSET or envelope.error is not UNSET)
-    return envelope.id if is_answer and type(envelope.id) in (str, int) else None
+    is_response = envelope.method is None and (envelope.result is not UNSET or envelope.error is not UNSET)
+    return envelope.id if is_response and type(envelope.id) in (str, int) else None
 
 
 def error_body(code: int, message: str, request_id: MessageId | None = None, data: Any = None) -> bytes:
@@ -98,7 +98,7 @@ def error_body(code: int, message: str, request_id: MessageId | None = None, dat
 
 
 def denial_body(refusal: DomainError, method: str, request_id: MessageId, version: str | None) -> bytes:
-    """Return the answer to a request that the plan refuses: a tool result with `isError`, or a JSON-RPC error for other methods."""
+    """Return the response to a request that the plan refuses: a tool result with `isError`, or a JSON-RPC error for other methods."""
     facts = denial_facts(refusal)
     if method != "tools/call":
         return error_body(REFUSED, facts.pop("message"), request_id, facts)

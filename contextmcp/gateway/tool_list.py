@@ -24,12 +24,12 @@ _ASSERTIONS = frozenset(
 
 
 def restrict_tools(document: bytes, server: Server, entitlements: Entitlements, *, is_stateless: bool) -> bytes:
-    """Return the answer to `tools/list` for this plan: other tools are left out or marked. Order and cursor stay as they are.
+    """Return the response to `tools/list` for this plan: other tools are left out or marked. Order and cursor stay as they are.
 
     The output schema of a tool with a price also admits refusals. Clients compare structured content with it, and some of them
     (`@modelcontextprotocol/sdk` 1.x) do so for results with `isError` too.
 
-    From revision 2026-07-28 on, the answer is marked as private to the caller, so that no shared cache keeps it.
+    From revision 2026-07-28 on, the response is marked as private to the caller, so that no shared cache keeps it.
     """
     try:
         payload = json.loads(document)

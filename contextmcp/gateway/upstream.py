@@ -1,4 +1,4 @@
-"""An HTTP/1.1 client for upstream MCP servers: kept connections, streamed answers, backpressure and limits.
+"""An HTTP/1.1 client for upstream MCP servers: kept connections, streamed responses, backpressure and limits.
 
 A request is never repeated here. Only the client knows whether a tool call may run twice.
 """
@@ -30,9 +30,9 @@ class Limits(Struct, frozen=True):
     """Timeouts in seconds and the maximum number of connections to one server."""
 
     connect_seconds: float = 5.0
-    # Until the head of the answer. A tool that reports no progress may take this long.
+    # Until the head of the response. A tool that reports no progress may take this long.
     head_seconds: float = 300.0
-    # Between two parts of an answer.
+    # Between two parts of a response.
     idle_seconds: float = 300.0
     max_connections: int = 1000
 
@@ -40,8 +40,8 @@ class Limits(Struct, frozen=True):
 _TIMED_OUT = object()
 
 
-class UpstreamAnswer:
-    """The head of an answer, and its body in parts. Use it as a context manager: leaving it early closes the connection."""
+class UpstreamResponse:
+    """The head of a response, and its body in parts. Use it as a context manager: leaving it early closes the connection."""
 
     def __init__(self, connection: _Connection, pool: UpstreamPool) -> None:
         self._connection, self._pool = connection, pool
@@ -60,7 +60,7 @@ class UpstreamAnswer:
         """
         return await self._connection.read()
 
-    def __enter__(self) -> UpstreamAnswer:
+    def __enter__(self) -> UpstreamResponse:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -81,12 +81,12 @@ class UpstreamPool:
         self._idle: deque[_Connection] = deque()
         self._places = asyncio.Semaphore(limits.max_connections)
 
-    async def send(self, method: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> UpstreamAnswer:
-        """Send a request and return once the head of its answer has arrived. `headers` excludes Host and the length of the body.
+    async def send(self, method: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> UpstreamResponse:
+        """Send a request and return once the head of its response has arrived. `headers` excludes Host and the length of the body.
 
         Raises:
-            UpstreamUnavailable: no connection could be opened, or no answer began in time.
-            UpstreamError: the answer is not HTTP.
+            UpstreamUnavailable: no connection could be opened, or no response began in time.
+            UpstreamError: the response is not HTTP.
         """
         if not self._places.locked():
             # This never blocks, so it has no timeout, which would take longer than the operation.
@@ -106,7 +106,7 @@ class UpstreamPool:
         except BaseException:
             self.release(connection)
             raise
-        return UpstreamAnswer(connection, self)
+        return UpstreamResponse(connection, self)
 
     async def _wait_for_place(self) -> None:
         try:
@@ -116,7 +116,7 @@ class UpstreamPool:
             raise UpstreamUnavailable("The server has too many requests in progress.") from None
 
     def release(self, connection: _Connection) -> None:
-        """Keep the connection for another request, or close it if its answer was not read to the end."""
+        """Keep the connection for another request, or close it if its response was not read to the end."""
         self._places.release()
         if connection.reusable:
             connection.idle_since = asyncio.get_running_loop().time()
@@ -160,7 +160,7 @@ class _Connection(asyncio.Protocol):
         self._waiter: asyncio.Future[object] | None = None
         self._is_lost = False
         self.idle_since = 0.0
-        # Reads one answer after another. A connection with an invalid answer is not reused.
+        # Reads one response after another. A connection with an invalid response is not reused.
         self._parser = httptools.HttpResponseParser(self)
         self._reset()
         self._is_complete = True
@@ -180,7 +180,7 @@ class _Connection(asyncio.Protocol):
         return self._is_complete and self._keeps_alive and not self._is_lost and not self._chunks and self._error is None
 
     async def exchange(self, request: bytes) -> None:
-        """Send the request and wait for the head of its answer."""
+        """Send the request and wait for the head of its response."""
         self._reset()
         assert self._transport is not None
         self._transport.write(request)
@@ -240,14 +240,14 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._is_complete:
-            # No request is in progress. Data received now would be read as the answer to the next request.
+            # No request is in progress. Data received now would be read as the response to the next request.
             self._keeps_alive = False
             self.abort()
             return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, UpstreamError):
-            self._fail(UpstreamError("The server's answer is not valid HTTP."))
+            self._fail(UpstreamError("The server's response is not valid HTTP."))
             self.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -256,13 +256,13 @@ class _Connection(asyncio.Protocol):
             if self._has_head and self._ends_with_connection and error is None:
                 self._is_complete = True
             else:
-                self._fail(UpstreamError("The server closed the connection before the end of its answer."))
+                self._fail(UpstreamError("The server closed the connection before the end of its response."))
         self._wake()
 
     # httptools
     def on_message_begin(self) -> None:
         if self._is_complete:
-            raise UpstreamError("The server sent a second answer.")
+            raise UpstreamError("The server sent a second response.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_bytes += len(name) + len(value)
@@ -290,7 +290,7 @@ class _Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         if self.status < 200:
-            # An interim answer (RFC 9110, section 15.2); the final one follows.
+            # An interim response (RFC 9110, section 15.2); the final one follows.
             self.headers, self._header_bytes = Headers(), 0
             return
         self._is_complete = True

@@ -24,7 +24,7 @@ from .configuration import load_servers  # noqa: E402
 from .connection import StreamingConnection, StreamingServer  # noqa: E402
 from .exchange import GatewayLimits  # noqa: E402
 
-# Answers that are in progress when the process ends get this time, after `http_server.DRAIN_SECONDS`.
+# Responses that are in progress when the process ends get this time, after `http_server.DRAIN_SECONDS`.
 ANSWER_SECONDS = 13.0
 # Readiness and metrics.
 OTHER_THREADS = 1

@@ -146,7 +146,7 @@ class TestLooking:
         monkeypatch.setattr(invalidation, "STALE_SECONDS", 0.05)
         watching._connection.close()
         with monkeypatch.context() as gone:
-            gone.setattr(invalidation, "_connect", lambda: psycopg.connect("postgres://nobody:s3cret@127.0.0.1:1/x"))
+            gone.setattr(invalidation, "_connect", lambda: psycopg.connect("postgres://stranger:s3cret@127.0.0.1:1/x"))
             watching._round()
         time.sleep(0.06)
         assert not watching.is_fresh()

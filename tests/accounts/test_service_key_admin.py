@@ -113,10 +113,10 @@ def test_revoking_requires_a_reason(staff, root):
 def test_view_permission_does_not_allow_actions(staff):
     create(staff)
     key = ServiceKey.objects.get()
-    looker = UserFactory(is_staff=True)
-    looker.user_permissions.set(Permission.objects.filter(codename="view_servicekey"))
+    viewing_staff = UserFactory(is_staff=True)
+    viewing_staff.user_permissions.set(Permission.objects.filter(codename="view_servicekey"))
     client = Client()
-    client.force_login(looker)
+    client.force_login(viewing_staff)
     assert client.get(f"{URL}{key.pk}/change/").status_code == 200
     assert client.post(f"{URL}add/", {}).status_code == 403
     for action in ("rotate", "revoke"):

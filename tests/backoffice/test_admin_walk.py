@@ -28,8 +28,8 @@ MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 OURS = {"accounts", "entitlements", "usage", "billing", "djstripe", "common", "account", "mfa", "procrastinate", "allauth_idp_oidc"}
 # The roles whose pages are rendered completely: the one that may view everything and change nothing, and the one that may do everything.
 # Pages of other roles contain only parts of these.
-RENDERED = {"looker", "owner"}
-WHO = ["anonymous", "customer", "nobody", "looker", *ROLES, "owner"]
+RENDERED = {"view_only", "owner"}
+WHO = ["anonymous", "customer", "no_permissions", "view_only", *ROLES, "owner"]
 
 
 def client_of(who, owner):
@@ -40,9 +40,9 @@ def client_of(who, owner):
         client.force_login(User.objects.create_superuser("owner@staff.example", "x"))
     elif who != "anonymous":
         user = UserFactory(email=f"{who}@staff.example", is_staff=True)
-        if who == "looker":
+        if who == "view_only":
             user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
-        elif who != "nobody":
+        elif who != "no_permissions":
             user.groups.add(Group.objects.get(name=who))
         client.force_login(user)
     return client
@@ -52,8 +52,8 @@ def may_enter(who):
     return who not in {"anonymous", "customer"}
 
 
-def may_look(who):
-    return may_enter(who) and who != "nobody"
+def may_view(who):
+    return may_enter(who) and who != "no_permissions"
 
 
 def changes():
@@ -89,7 +89,7 @@ def test_every_page_requires_its_permission(who, owner, member, monkeypatch):
             answer = client.get(page)
             if not may_enter(who):
                 assert (answer.status_code, answer.url.startswith("/admin/login/")) == (302, True), page
-            elif not may_look(who):
+            elif not may_view(who):
                 assert answer.status_code == 403, page
             else:
                 assert answer.status_code in ({200} if row is not None or "change/" not in page else {302}), page
@@ -109,7 +109,7 @@ def test_every_page_requires_its_permission(who, owner, member, monkeypatch):
             assert added.status_code == 403, name
 
 
-@pytest.mark.parametrize("who", ["nobody", "looker", "viewer"])
+@pytest.mark.parametrize("who", ["no_permissions", "view_only", "viewer"])
 @pytest.mark.usefixtures("light")
 def test_viewers_have_no_actions_and_no_forms(who, owner):
     client = client_of(who, owner)
@@ -155,7 +155,7 @@ def acted_on(owner):
     return with_actions
 
 
-@pytest.mark.parametrize("who", ["nobody", "looker", *ROLES, "owner"])
+@pytest.mark.parametrize("who", ["no_permissions", "view_only", *ROLES, "owner"])
 @pytest.mark.usefixtures("light")
 def test_action_pages_require_the_permission(who, owner, acted_on):
     client = client_of(who, owner)
@@ -212,13 +212,13 @@ def test_a_role_has_the_actions_of_its_permissions(who, owner):
     assert offered == expected[who]
 
 
-@pytest.mark.parametrize("who", ["nobody", "looker", *ROLES, "owner"])
+@pytest.mark.parametrize("who", ["no_permissions", "view_only", *ROLES, "owner"])
 def test_the_dashboard_shows_permitted_parts_only(who, owner):
     page = client_of(who, owner).get("/admin/")
     assert page.status_code == 200
-    assert bool(page.context["metrics"]) == may_look(who)
-    assert ("Acme" in page.text) == may_look(who)
-    assert ("Newest organizations" in page.text, "Recent activity" in page.text) == (may_look(who), may_look(who))
+    assert bool(page.context["metrics"]) == may_view(who)
+    assert ("Acme" in page.text) == may_view(who)
+    assert ("Newest organizations" in page.text, "Recent activity" in page.text) == (may_view(who), may_view(who))
 
 
 @pytest.mark.parametrize("who", WHO)
@@ -226,7 +226,7 @@ def test_other_admin_urls_return_no_server_error(who, owner):
     client = client_of(who, owner)
     for path in ("jsi18n/", "search/?s=acme", "password_change/", "autocomplete/", "r/1/1/", "app/", "accounts/"):
         assert client.get(f"/admin/{path}").status_code < 500, path
-    if who == "nobody":
+    if who == "no_permissions":
         assert "Acme" not in client.get("/admin/search/?s=acme").text
 
 
@@ -234,8 +234,8 @@ def has_permission(who, permission):
     if permission is None or who == "owner":
         return may_enter(who)
     # Revenue is the only view that not every role has.
-    is_view = permission.partition(".")[2].startswith("view_") and (who == "looker" or permission != "billing.view_revenue")
-    return (is_view and may_look(who)) or permission in ROLES.get(who, ())
+    is_view = permission.partition(".")[2].startswith("view_") and (who == "view_only" or permission != "billing.view_revenue")
+    return (is_view and may_view(who)) or permission in ROLES.get(who, ())
 
 
 def test_every_view_of_the_back_office_is_a_page_of_staff():

@@ -63,7 +63,7 @@ def test_an_interrupted_export_is_audited(owner_client, acme):
     assert AuditEvent.objects.get(action="list.exported").after["complete"] is False
 
 
-@pytest.mark.parametrize("role", [*ROLES, "owner", "nobody"])
+@pytest.mark.parametrize("role", [*ROLES, "owner", "no_permissions"])
 def test_an_export_requires_its_permission(role, owner):
     user = UserFactory(email=f"{role}@staff.example", is_staff=True, is_superuser=role == "owner")
     if role in ROLES:
@@ -72,7 +72,7 @@ def test_an_export_requires_its_permission(role, owner):
     client.force_login(user)
     allowed = [client.post(url).status_code == 200 for url in (ORGANIZATIONS, ADJUSTMENTS)]
     assert allowed == {"finance": [False, True], "engineer": [True, True], "owner": [True, True]}.get(role, [False, False])
-    if role != "nobody":
+    if role != "no_permissions":
         page = client.get("/admin/billing/adjustment/").text
         assert ("Export as CSV" in page) == allowed[1]
     assert client.get(ADJUSTMENTS).status_code == 405

@@ -86,7 +86,7 @@ def test_the_menu_contains_permitted_pages_only(db, sign_in):
     assert 'href="/admin/accounts/apikey/"' not in page
 
 
-@pytest.mark.parametrize("who", ["owner", "admin", "member", "viewer", "nobody"])
+@pytest.mark.parametrize("who", ["owner", "admin", "member", "viewer", "anonymous"])
 def test_customers_cannot_open_the_dashboard(people, sign_in, who):
     assert sign_in(people[who]).get("/admin/").url.startswith("/admin/login/")
 

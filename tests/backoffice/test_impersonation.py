@@ -26,7 +26,7 @@ STOP = "/admin/impersonation/stop/"
 
 def person(role, *permissions):
     user = UserFactory(email=f"{role}@staff.example", name=role.title(), is_staff=True)
-    if role != "nobody":
+    if role != "no_permissions":
         user.groups.add(Group.objects.get(name=role))
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     return user
@@ -176,7 +176,7 @@ def test_changes_are_not_allowed_with_the_first_permission_only(viewing, owner, 
         impersonation.start(support, owner.membership, "x", allows_changes=True)
 
 
-@pytest.mark.parametrize("role", ["nobody", "viewer", "finance"])
+@pytest.mark.parametrize("role", ["no_permissions", "viewer", "finance"])
 def test_other_roles_cannot_view_as_a_member(client, owner, role):
     user = person(role)
     client.force_login(user)

@@ -209,7 +209,7 @@ def test_every_role_sees_all_panels(sign_in, acme, role):
     assert [panel.name for panel in page.context["anchors"]] == [panel.name for section in SECTIONS.values() for panel in section.panels]
 
 
-@pytest.mark.parametrize("who", ["owner", "member", "nobody"])
+@pytest.mark.parametrize("who", ["owner", "member", "anonymous"])
 def test_customers_cannot_open_the_page(people, sign_in, acme, who):
     client = sign_in(people[who])
     for url in (url_of(acme), section_url(acme, "access")):

@@ -1,4 +1,4 @@
-"""Sending an email again: written anew where that is safe, refused with the reason otherwise."""
+"""Sending an email again: rendered again where that is safe, refused with the reason otherwise."""
 
 from datetime import timedelta
 

@@ -98,9 +98,9 @@ def test_a_view_contains_no_position_and_no_secret():
 
 
 def test_staff_save_views_only_of_lists_that_they_may_view(owner):
-    nobody = Client()
-    nobody.force_login(UserFactory(email="nobody@staff.example", is_staff=True))
-    assert save(nobody).status_code == 403
+    unprivileged = Client()
+    unprivileged.force_login(UserFactory(email="no_permissions@staff.example", is_staff=True))
+    assert save(unprivileged).status_code == 403
     customer = Client()
     customer.force_login(owner.user)
     assert customer.post(f"{LIST}views/", {"name": "x"}).status_code == 302

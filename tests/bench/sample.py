@@ -138,25 +138,25 @@ class RawPostgres:
 
 def wait_for_quiet() -> bool:
     """Wait until no other process uses this machine. Return whether that happened; after long waits in vain, give up for the whole run."""
-    while _patience.left > 0:
+    while _quiet_budget.left > 0:
         with Meter() as meter:
             time.sleep(0.25)
         if meter.foreign < DISTURBED:
             return True
-        _patience.left -= 0.25
+        _quiet_budget.left -= 0.25
     return False
 
 
 @dataclass
-class _Patience:
+class _QuietBudget:
     left: float = QUIET_SECONDS
 
 
-_patience = _Patience()
+_quiet_budget = _QuietBudget()
 
 
 class Meter:
-    """Return the CPU seconds of the server, of what is behind it, of this process, and (in cores) of all other processes."""
+    """Measure CPU seconds: of the server, of the servers behind it and of this process, and how many cores all others use."""
 
     def __init__(self, server: Iterable[psutil.Process] = (), backends: Iterable[psutil.Process] = ()) -> None:
         self._server, self._backends = list(server), list(backends)

@@ -129,7 +129,7 @@ def test_one_organization_by_slug_or_id(payer, acme, stranger):
     assert "1 customers compared" in command("--organization", str(acme.pk))
     assert "0 customers compared" in command("--organization", stranger.organization.slug)
     with pytest.raises(CommandError, match="no organization"):
-        command("--organization", "nobody")
+        command("--organization", "unknown")
 
 
 def test_the_next_run_starts_where_the_last_one_began(payer):

@@ -149,7 +149,7 @@ def test_a_post_without_an_idempotency_key_is_an_error(stripe_world):
 
 
 def test_metadata_with_an_unknown_organization(db):
-    assert customer_mapping.organization_from_metadata({"metadata": {"djstripe_subscriber": "nobody"}}) is None
+    assert customer_mapping.organization_from_metadata({"metadata": {"djstripe_subscriber": "unknown"}}) is None
     assert customer_mapping.organization_from_metadata({}) is None
 
 

@@ -193,7 +193,7 @@ def test_the_page_about_the_api_renders(person, world):
 def test_an_error_message_has_margins(person, world):
     visitor = person()
     visitor.page.goto(f"{world.url}/accounts/login/")
-    visitor.page.fill("[name=login]", "nobody@acme.example")
+    visitor.page.fill("[name=login]", "unknown@acme.example")
     visitor.page.fill("[name=password]", "not a password of anybody's")
     visitor.page.press("[name=password]", "Enter")
     note = visitor.page.locator(".note.error")

@@ -20,7 +20,7 @@ from tests.browser.conftest import Visitor, sign_in_as_staff
 pytestmark = pytest.mark.browser
 MAX_CLICKS = 5
 DOCUMENT = REPOSITORY / "docs" / "support.md"
-JOURNEYS: dict[str, Callable[[Desk], None]] = {}
+JOURNEYS: dict[str, Callable[[BackOffice], None]] = {}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def staff_page(world, chromium_browser):
     visitor.context.close()
 
 
-class Desk:
+class BackOffice:
     """The home page of the admin. Counts clicks: opening, choosing, ticking and submitting. Typing is free."""
 
     def __init__(self, page: Page, url: str, cases: dict[str, Any]) -> None:
@@ -103,10 +103,10 @@ class Desk:
         self.page.get_by_text(text).first.wait_for()
 
 
-def journey(question: str) -> Callable[[Callable[[Desk], None]], Callable[[Desk], None]]:
+def journey(question: str) -> Callable[[Callable[[BackOffice], None]], Callable[[BackOffice], None]]:
     """Register the journey that answers a question of the document."""
 
-    def register(steps: Callable[[Desk], None]) -> Callable[[Desk], None]:
+    def register(steps: Callable[[BackOffice], None]) -> Callable[[BackOffice], None]:
         assert question not in JOURNEYS
         JOURNEYS[question] = steps
         return steps
@@ -115,205 +115,205 @@ def journey(question: str) -> Callable[[Callable[[Desk], None]], Callable[[Desk]
 
 
 @journey("Why was this customer refused at 10:31 yesterday?")
-def _(desk):
-    desk.search("nancy@northwind.example")
-    minute = datetime.fromisoformat(desk.cases["minute"])
-    desk.reads(f"{minute:%b %-d, %Y, 10:31} UTC", "rate_limited", "search_notes", "17", within="#refusals")
+def _(back_office):
+    back_office.search("nancy@northwind.example")
+    minute = datetime.fromisoformat(back_office.cases["minute"])
+    back_office.reads(f"{minute:%b %-d, %Y, 10:31} UTC", "rate_limited", "search_notes", "17", within="#refusals")
 
 
 @journey("Which plan does the customer have, and why?")
-def _(desk):
-    desk.search("Northwind")
-    desk.reads("Pro (version 1)", "Granted by", "Partner contract 7", within="#plan")
+def _(back_office):
+    back_office.search("Northwind")
+    back_office.reads("Pro (version 1)", "Granted by", "Partner contract 7", within="#plan")
 
 
 @journey("How much of a limit is left, and when does it reset?")
-def _(desk):
-    desk.search("Northwind")
-    desk.reads("Sessions", "1,000", "42", "958", "UTC", within="#limits")
+def _(back_office):
+    back_office.search("Northwind")
+    back_office.reads("Sessions", "1,000", "42", "958", "UTC", within="#limits")
 
 
 @journey("Who invited whom?")
-def _(desk):
-    desk.search("Northwind")
-    desk.reads("ingrid@northwind.example", "nancy@northwind.example", "Expired", within="#invitations")
+def _(back_office):
+    back_office.search("Northwind")
+    back_office.reads("ingrid@northwind.example", "nancy@northwind.example", "Expired", within="#invitations")
 
 
 @journey("What did staff change, when and why?")
-def _(desk):
-    desk.search("Northwind")
-    desk.reads("Ticket 4711", within="#timeline")
-    desk.reads("40", "Ticket 4711", within="#overrides")
+def _(back_office):
+    back_office.search("Northwind")
+    back_office.reads("Ticket 4711", within="#timeline")
+    back_office.reads("40", "Ticket 4711", within="#overrides")
 
 
 @journey("The invitation has expired: send it again.")
-def _(desk):
-    desk.search("Northwind")
-    desk.link("Resend", within="#invitations")
-    desk.perform("Resend an invitation")
-    desk.message("The invitation was sent to ingrid@northwind.example again.")
+def _(back_office):
+    back_office.search("Northwind")
+    back_office.link("Resend", within="#invitations")
+    back_office.perform("Resend an invitation")
+    back_office.message("The invitation was sent to ingrid@northwind.example again.")
 
 
 @journey("Change the role of a member.")
-def _(desk):
-    desk.search("adam@northwind.example")
-    desk.link("admin", within="#members")
-    desk.choose("New role", "Viewer")
-    desk.perform("Change a member's role")
-    desk.message("is now a viewer.")
+def _(back_office):
+    back_office.search("adam@northwind.example")
+    back_office.link("admin", within="#members")
+    back_office.choose("New role", "Viewer")
+    back_office.perform("Change a member's role")
+    back_office.message("is now a viewer.")
 
 
 @journey("Transfer the ownership to another member.")
-def _(desk):
-    desk.search("Tailspin")
-    desk.action("Transfer ownership")
-    desk.message("is now the owner.")
+def _(back_office):
+    back_office.search("Tailspin")
+    back_office.action("Transfer ownership")
+    back_office.message("is now the owner.")
 
 
 @journey("The customer's email address has changed.")
-def _(desk):
-    desk.search("liz@litware.example")
-    desk.action("Change a member's email address", New_email_address="elizabeth@litware.example")
-    desk.message("is now elizabeth@litware.example.")
+def _(back_office):
+    back_office.search("liz@litware.example")
+    back_office.action("Change a member's email address", New_email_address="elizabeth@litware.example")
+    back_office.message("is now elizabeth@litware.example.")
 
 
 @journey("An API key leaked: find it by the pasted text and revoke it.")
-def _(desk):
-    desk.search(desk.cases["leaked"])
-    desk.button("Revoke the key")
-    desk.type("Reason", "Ticket 7")
-    desk.button("Revoke the key")
-    desk.message("1 key revoked.")
+def _(back_office):
+    back_office.search(back_office.cases["leaked"])
+    back_office.button("Revoke the key")
+    back_office.type("Reason", "Ticket 7")
+    back_office.button("Revoke the key")
+    back_office.message("1 key revoked.")
 
 
 @journey("Which API key uses the most?")
-def _(desk):
-    desk.search("Northwind")
-    desk.reads("Production", "40", "Staging", within="#usage-by-key")
+def _(back_office):
+    back_office.search("Northwind")
+    back_office.reads("Production", "40", "Staging", within="#usage-by-key")
 
 
 @journey("Which apps are connected?")
-def _(desk):
-    desk.search("Northwind")
-    desk.reads("Test app", "nancy@northwind.example", "Connected", within="#apps")
+def _(back_office):
+    back_office.search("Northwind")
+    back_office.reads("Test app", "nancy@northwind.example", "Connected", within="#apps")
 
 
 @journey("An email never arrived: find it and send it again.")
-def _(desk):
-    desk.search("nancy@northwind.example")
-    desk.reads("80% of your sessions are used", "The mailbox is full", within="#emails")
-    desk.link("80% of your sessions are used", within="#emails")
-    desk.button("Send again now")
-    desk.type("Reason", "Ticket 7")
-    desk.button("Send again now")
-    desk.message("1 message queued.")
+def _(back_office):
+    back_office.search("nancy@northwind.example")
+    back_office.reads("80% of your sessions are used", "The mailbox is full", within="#emails")
+    back_office.link("80% of your sessions are used", within="#emails")
+    back_office.button("Send again now")
+    back_office.type("Reason", "Ticket 7")
+    back_office.button("Send again now")
+    back_office.message("1 message queued.")
 
 
 @journey("Override a limit until a date.")
-def _(desk):
-    desk.search("Contoso")
-    desk.link("Override", within="#limits")
-    desk.type("Value", "75")
+def _(back_office):
+    back_office.search("Contoso")
+    back_office.link("Override", within="#limits")
+    back_office.type("Value", "75")
     until = datetime.now(UTC) + timedelta(days=30)
-    desk.perform("Override a limit", Until=f"{until:%Y-%m-%d}")
-    desk.message("was overridden until")
+    back_office.perform("Override a limit", Until=f"{until:%Y-%m-%d}")
+    back_office.message("was overridden until")
 
 
 @journey("Close an organization.")
-def _(desk):
-    desk.search("Wingtip")
-    desk.action("Close the organization")
-    desk.message("Wingtip was closed.")
+def _(back_office):
+    back_office.search("Wingtip")
+    back_office.action("Close the organization")
+    back_office.message("Wingtip was closed.")
 
 
 @journey("Reopen a closed organization.")
-def _(desk):
-    desk.search("Proseware")
-    desk.action("Reopen the organization")
-    desk.message("was reopened")
+def _(back_office):
+    back_office.search("Proseware")
+    back_office.action("Reopen the organization")
+    back_office.message("was reopened")
 
 
 @journey("Why was the customer billed this amount?")
-def _(desk):
-    desk.search("ada@adventure.example")
-    desk.reads(desk.cases["invoice"], "$9.00", "paid", "Pro", within="#invoices")
+def _(back_office):
+    back_office.search("ada@adventure.example")
+    back_office.reads(back_office.cases["invoice"], "$9.00", "paid", "Pro", within="#invoices")
 
 
 @journey("Where is the invoice's PDF and its page for the customer?")
-def _(desk):
-    desk.search(desk.cases["invoice"])
-    desk.reads("Hosted page", "Paid at")
+def _(back_office):
+    back_office.search(back_office.cases["invoice"])
+    back_office.reads("Hosted page", "Paid at")
 
 
 @journey("The card failed: how often, and what happens next?")
-def _(desk):
-    desk.search("Fabrikam")
-    desk.reads("failed attempts", "next attempt", "$9.00", within="#invoices")
-    desk.reads("A payment has been overdue since", "Access ends", within=".organization-attention")
+def _(back_office):
+    back_office.search("Fabrikam")
+    back_office.reads("failed attempts", "next attempt", "$9.00", within="#invoices")
+    back_office.reads("A payment has been overdue since", "Access ends", within=".organization-attention")
 
 
 @journey("Give a month free.")
-def _(desk):
-    desk.search("Adventure Works")
-    desk.action("Add free days or extend the trial", Days="30")
-    desk.message("The next payment is due on")
+def _(back_office):
+    back_office.search("Adventure Works")
+    back_office.action("Add free days or extend the trial", Days="30")
+    back_office.message("The next payment is due on")
 
 
 @journey("The trial was meant to be longer.")
-def _(desk):
-    desk.search("Contoso")
-    desk.action("Add free days or extend the trial", Days="14")
-    desk.message("The next payment is due on")
+def _(back_office):
+    back_office.search("Contoso")
+    back_office.action("Add free days or extend the trial", Days="14")
+    back_office.message("The next payment is due on")
 
 
 @journey("Refund half of an invoice.")
-def _(desk):
-    desk.search("Adventure Works")
-    desk.link("Refund", within="#invoices")
-    desk.perform("Refund a payment", Amount="4.50")
-    desk.message("$4.50 of invoice")
+def _(back_office):
+    back_office.search("Adventure Works")
+    back_office.link("Refund", within="#invoices")
+    back_office.perform("Refund a payment", Amount="4.50")
+    back_office.message("$4.50 of invoice")
 
 
 @journey("A Stripe event was not processed: replay it.")
-def _(desk):
-    desk.search(desk.cases["event"])
-    desk.reads("no answer within 10 s")
-    desk.button("Replay events")
-    desk.type("Reason", "Ticket 7")
-    desk.button("Replay events")
-    desk.message("1 event queued.")
+def _(back_office):
+    back_office.search(back_office.cases["event"])
+    back_office.reads("no answer within 10 s")
+    back_office.button("Replay events")
+    back_office.type("Reason", "Ticket 7")
+    back_office.button("Replay events")
+    back_office.message("1 event queued.")
 
 
 @journey("Is the state here the same as at Stripe?")
-def _(desk):
-    desk.search(desk.cases["customer"])
-    desk.button("Compare with Stripe now")
-    desk.reads("Comparison with Stripe", "Nothing was changed.")
+def _(back_office):
+    back_office.search(back_office.cases["customer"])
+    back_office.button("Compare with Stripe now")
+    back_office.reads("Comparison with Stripe", "Nothing was changed.")
 
 
 @journey("The state differs from Stripe: sync it.")
-def _(desk):
-    desk.search(desk.cases["customer"])
-    desk.action("Sync from Stripe")
-    desk.message("repaired.")
+def _(back_office):
+    back_office.search(back_office.cases["customer"])
+    back_office.action("Sync from Stripe")
+    back_office.message("repaired.")
 
 
 @journey("Is the customer's webhook endpoint failing?")
-def _(desk):
-    desk.search("Northwind")
-    desk.reads("https://hooks.northwind.example/usage", "Failing", "timeout", within="#webhooks")
+def _(back_office):
+    back_office.search("Northwind")
+    back_office.reads("https://hooks.northwind.example/usage", "Failing", "timeout", within="#webhooks")
 
 
 @journey("Who is on an old version of a plan?")
-def _(desk):
-    desk.click(desk.page.locator("a[href$='/admin/plans/']"))
-    desk.click(desk.page.locator("section[aria-labelledby=plan-pro] tbody a", has_text="past due"))
-    desk.reads("Fabrikam", "pro v1")
+def _(back_office):
+    back_office.click(back_office.page.locator("a[href$='/admin/plans/']"))
+    back_office.click(back_office.page.locator("section[aria-labelledby=plan-pro] tbody a", has_text="past due"))
+    back_office.reads("Fabrikam", "pro v1")
 
 
 @pytest.fixture
-def desk(staff_page, world, cases):
-    return Desk(staff_page, world.url, cases)
+def back_office(staff_page, world, cases):
+    return BackOffice(staff_page, world.url, cases)
 
 
 def documented() -> dict[str, int]:
@@ -323,10 +323,10 @@ def documented() -> dict[str, int]:
 
 
 @pytest.mark.parametrize("question", JOURNEYS)
-def test_staff_find_the_answer_with_the_documented_clicks(desk, question):
-    JOURNEYS[question](desk)
-    assert desk.clicks <= MAX_CLICKS
-    assert desk.clicks == documented().get(question)
+def test_staff_find_the_answer_with_the_documented_clicks(back_office, question):
+    JOURNEYS[question](back_office)
+    assert back_office.clicks <= MAX_CLICKS
+    assert back_office.clicks == documented().get(question)
 
 
 def test_the_document_has_a_journey_for_each_question():

@@ -229,9 +229,9 @@ class TestAdmin:
     def test_retrying_requires_the_permission(self, client):
         from django.contrib.auth.models import Permission
 
-        looker = UserFactory(is_staff=True)
-        looker.user_permissions.add(Permission.objects.get(codename="view_outgoingemail"))
-        client.force_login(looker)
+        viewing_staff = UserFactory(is_staff=True)
+        viewing_staff.user_permissions.add(Permission.objects.get(codename="view_outgoingemail"))
+        client.force_login(viewing_staff)
         email = store()
         later = now() + timedelta(hours=1)
         OutgoingEmail.objects.update(next_attempt_at=later)

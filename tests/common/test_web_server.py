@@ -67,7 +67,7 @@ def test_chunked_bodies_reach_every_kind_of_view(web, key):
     stripe = talk(web.port, chunked("/api/billing/webhooks/stripe", text.encode(), f"Stripe-Signature: {sign(text)}"))
     assert b'{"received":true}' in stripe
     token = "a" * 32
-    form = f"csrfmiddlewaretoken={token}&login=nobody@example.com&password=wrong".encode()
+    form = f"csrfmiddlewaretoken={token}&login=unknown@example.com&password=wrong".encode()
     kind = "Content-Type: application/x-www-form-urlencoded"
     page = talk(web.port, chunked("/accounts/login/", form, f"Cookie: csrftoken={token}", kind))
     # Without the token from the body this would be 403.

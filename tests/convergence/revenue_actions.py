@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 from accounts.models import Organization
-from tests.convergence.revenue_expected import COUNTED, Document
+from tests.convergence.revenue_expected import REVENUE_STATUSES, Document
 from tests.factories.billing import DECLINES
 from tests.support.stripe import DAY, Stripe
 
@@ -25,7 +25,7 @@ class Buyer:
     documents: list[Document] = field(default_factory=list)  # the customer's subscriptions, as Stripe returns them
 
     def live(self) -> Document | None:
-        return next((each for each in self.documents if each["status"] in COUNTED), None)
+        return next((each for each in self.documents if each["status"] in REVENUE_STATUSES), None)
 
 
 class StripeActions:

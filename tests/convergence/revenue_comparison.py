@@ -16,9 +16,9 @@ def different_days(expected: ExpectedRevenue) -> tuple[int, list[str]]:
     """Return the number of compared figures, and a line for each day and currency that differs."""
     rows = {(row.day, row.currency): row for row in RevenueDay.objects.all()}
     compared, failures = 0, []
-    for (day, currency), wanted in expected.days.items():
+    for (day, currency), expected_day in expected.days.items():
         row = rows.get((day, currency))
-        figures = wanted.figures()
+        figures = expected_day.figures()
         compared += len(figures)
         stored = {name: Fraction(getattr(row, name) if row else 0, 12 if name in PER_YEAR else 1) for name in figures}
         if stored != figures:

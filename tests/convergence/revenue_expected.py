@@ -12,7 +12,7 @@ from typing import Any
 Document = dict[str, Any]
 CURRENCIES = ("usd", "eur")
 MOVEMENTS = ("new", "expansion", "contraction", "churn", "reactivation")
-COUNTED = ("active", "past_due", "trialing")
+REVENUE_STATUSES = ("active", "past_due", "trialing")
 
 
 @dataclass
@@ -73,7 +73,7 @@ class ExpectedRevenue:
 
 def monthly(document: Document, at: int) -> Fraction:
     """Return the recurring price per month in minor units, after repeating discounts, of a subscription at a Unix time."""
-    if document["status"] not in COUNTED or in_first_trial(document):
+    if document["status"] not in REVENUE_STATUSES or in_first_trial(document):
         return Fraction(0)
     pause = document["pause_collection"]
     if pause and not (pause["resumes_at"] and pause["resumes_at"] <= at):

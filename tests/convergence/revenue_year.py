@@ -30,7 +30,7 @@ from tests.support.stripe import Stripe, work
 
 PER_CLOCK = 3
 # The first day is one of this leap year, so that a seed always plays the same days.
-EARLIEST = date(2024, 1, 1)
+FIRST_POSSIBLE_DAY = date(2024, 1, 1)
 
 
 @dataclass
@@ -53,7 +53,7 @@ class RevenueYear:
         """`actions` is the probability that a buyer acts on a day, and `deliveries` that the product receives events on a day."""
         self.world, self.rng = world, Random(seed)
         self.days, self.actions, self.deliveries = days, actions, deliveries
-        self.first = EARLIEST + timedelta(days=self.rng.randrange(366))
+        self.first = FIRST_POSSIBLE_DAY + timedelta(days=self.rng.randrange(366))
         self.result = Result()
         self.expected = ExpectedRevenue()
         self.backlog: list[dict[str, Any]] = []

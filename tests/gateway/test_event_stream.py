@@ -2,7 +2,7 @@
 
 import pytest
 
-from contextmcp.gateway.errors import AnswerTooLarge
+from contextmcp.gateway.errors import ResponseTooLarge
 from contextmcp.gateway.event_stream import EventSplitter, encode_event
 from tests.support.properties import given, st
 
@@ -39,7 +39,7 @@ def test_cuts_anywhere_change_nothing(cuts, end):
 def test_an_endless_event_is_refused():
     splitter = EventSplitter(1000)
     splitter.feed(b"data: " + b"x" * 900)
-    with pytest.raises(AnswerTooLarge):
+    with pytest.raises(ResponseTooLarge):
         splitter.feed(b"x" * 200)
 
 

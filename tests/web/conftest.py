@@ -27,4 +27,4 @@ def sign_in() -> Callable[..., Client]:
 
 @pytest.fixture
 def people(owner: Person, admin: Person, member: Person, viewer: Person, stranger: Person) -> dict[str, Person | None]:
-    return {"owner": owner, "admin": admin, "member": member, "viewer": viewer, "stranger": stranger, "nobody": None}
+    return {"owner": owner, "admin": admin, "member": member, "viewer": viewer, "stranger": stranger, "anonymous": None}

@@ -78,7 +78,7 @@ class TestCheckout:
         assert "Your Pro trial has started. Your card will be charged on" in page
         assert "Trial until" in page
 
-    @pytest.mark.parametrize("who", ["admin", "member", "viewer", "stranger", "nobody"])
+    @pytest.mark.parametrize("who", ["admin", "member", "viewer", "stranger", "anonymous"])
     def test_only_owners_can_check_out(self, people, stripe_world, sign_in, who):
         sent = sign_in(people[who]).post(reverse("checkout"), PRO)
         if who == "stranger":
@@ -86,7 +86,7 @@ class TestCheckout:
         else:
             assert not stripe_world.sdk.checkout.sessions.list().data
             step = f"{reverse('choose-plan')}?plan=pro&interval=month"
-            assert sent.url == (f"/accounts/login/?{urlencode({'next': step})}" if who == "nobody" else step)
+            assert sent.url == (f"/accounts/login/?{urlencode({'next': step})}" if who == "anonymous" else step)
 
     @pytest.mark.parametrize("wrong", [{}, {"plan": "pro", "interval": "x"}])
     def test_an_invalid_plan_redirects_to_the_plans(self, stripe_world, owner, sign_in, wrong):
@@ -179,7 +179,7 @@ class TestTheSubscription:
     @pytest.mark.parametrize("name", ["change-plan", "cancel-scheduled-change", "cancel-plan", "resume-plan", "overage-form"])
     def test_other_roles_cannot_change_the_plan(self, subscriber, people, sign_in, name):
         before = BillingManager(subscriber.organization).subscription()
-        for who in ("admin", "member", "viewer", "stranger", "nobody"):
+        for who in ("admin", "member", "viewer", "stranger", "anonymous"):
             sign_in(people[who]).post(reverse(name), {"plan": "enterprise", "interval": "month", "enabled": "on", "cap": "5"})
         assert BillingManager(subscriber.organization).subscription() == before
         assert sign_in(people["member"]).get(reverse("preview-change"), PRO).status_code == 403

@@ -89,7 +89,7 @@ def test_a_key_gets_the_default_scopes_and_broader_ones_are_marked(owner, sign_i
 
 
 @pytest.mark.parametrize("form", ["rotate-key-form", "revoke-key-form"])
-@pytest.mark.parametrize(("who", "status"), [("admin", None), ("member", 404), ("viewer", 404), ("stranger", 404), ("nobody", None)])
+@pytest.mark.parametrize(("who", "status"), [("admin", None), ("member", 404), ("viewer", 404), ("stranger", 404), ("anonymous", None)])
 def test_only_permitted_members_can_change_a_key(people, sign_in, form, who, status):
     """Admins manage all keys; other members only their own, and do not see any others."""
     key, raw = make(people["owner"])
@@ -98,7 +98,7 @@ def test_only_permitted_members_can_change_a_key(people, sign_in, form, who, sta
         assert answer.status_code in (302, 404)
     elif status:
         assert answer.status_code == status
-    if who == "nobody":
+    if who == "anonymous":
         assert answer.url.startswith("/accounts/login/")
     if who != "admin":
         assert AuthManager.authenticate(raw).key == key

@@ -60,11 +60,11 @@ class TestInviting:
         sign_in(admin).post(reverse("invite"), {"email": "a@b.example", "role": "owner"})
         assert not Invitation.objects.exists()
 
-    @pytest.mark.parametrize("who", ["member", "viewer", "nobody"])
+    @pytest.mark.parametrize("who", ["member", "viewer", "anonymous"])
     def test_other_roles_cannot_invite(self, people, sign_in, who):
         sign_in(people[who]).post(reverse("invite"), {"email": "a@b.example", "role": "member"})
         assert not Invitation.objects.exists()
-        if who != "nobody":
+        if who != "anonymous":
             assert "Invite member" not in sign_in(people[who]).get(reverse("team")).text
 
     def test_another_organizations_invitation_is_not_found(self, stranger, token, sign_in):
@@ -84,7 +84,7 @@ class TestMembers:
         assert "is now an admin" in page
         assert member.caller.role == "admin"
 
-    @pytest.mark.parametrize("who", ["member", "viewer", "stranger", "nobody"])
+    @pytest.mark.parametrize("who", ["member", "viewer", "stranger", "anonymous"])
     def test_other_roles_change_and_remove_no_members(self, people, sign_in, who):
         admin, client = people["admin"], sign_in(people[who])
         client.post(reverse("change-role-form", args=[admin.membership.pk]), {"role": "viewer"})
