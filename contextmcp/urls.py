@@ -8,8 +8,6 @@ from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from contextmcp.common import health, metrics, signing, wellknown
-from contextmcp.web.pages.addresses import undo_email_change
-from contextmcp.web.pages.sessions import sessions
 
 # Staff sign in on the same page as customers, with a second factor and the same limits of attempts.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
@@ -32,8 +30,7 @@ urlpatterns = [
     path("api/", include("entitlements.api.urls")),
     path("api/", include("usage.api.urls")),
     path("api/", include("billing.api.urls")),
-    path("accounts/sessions/", sessions, name="usersessions_list"),
-    path("accounts/undo-email-change/<str:token>/", undo_email_change, name="undo-email-change"),
+    path("accounts/", include("contextmcp.web.personal_urls")),
     path("accounts/", include("allauth.urls")),
     path("", include("contextmcp.web.urls")),
 ]

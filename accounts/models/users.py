@@ -33,6 +33,13 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     email = models.EmailField(unique=True, error_messages={"unique": "A user with that email address already exists."})
     name = models.CharField(max_length=150, blank=True)
+    # `db_default` allows processes of the previous release to insert users while a new one is deployed.
+    language = models.CharField(
+        max_length=16, blank=True, default="", db_default="", help_text="A language of settings.LANGUAGES. Empty: the browser's language."
+    )
+    time_zone = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="An IANA time zone, such as Europe/Berlin. Empty: UTC."
+    )
     is_staff = models.BooleanField("staff", default=False, help_text="Allows the user to sign in to this admin.")
     is_active = models.BooleanField("active", default=True, help_text="Deselect this instead of deleting the account.")
     date_joined = models.DateTimeField(default=timezone.now, editable=False)

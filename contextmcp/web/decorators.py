@@ -18,6 +18,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.authentication import session_caller
 from accounts.errors import PermissionDenied, ReauthenticationRequired
+from accounts.models import User
 from accounts.types import Caller
 from contextmcp.common.errors import DomainError, ValidationFailed
 
@@ -92,6 +93,22 @@ def member_page(view: View) -> View:
     return shown
 
 
+def user_page(view: View) -> View:
+    """Decorate a page of the user's own account, which needs no organization: `view(request, user, ...)`."""
+
+    @never_cache
+    @require_safe
+    @login_required
+    @wraps(view)
+    def shown(request: WSGIRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return view(request, request.user, *args, **kwargs)
+        except DomainError as refusal:
+            return error_page(request, refusal)
+
+    return shown
+
+
 def _check_organization(request: WSGIRequest, caller: Caller) -> None:
     """Raise `OrganizationSwitched` if the form is for another organization than the selected one, which another tab can change."""
     if request.POST.get("acting_for", str(caller.organization.pk)) != str(caller.organization.pk):
@@ -121,9 +138,29 @@ def member_action(
     `form` is the form's name for `drafts.bind_form`. With `once`, a repeated submission redirects to the result of the first one.
     """
 
-    def decorate(view: View) -> View:
-        declared = MemberAction(form, back, tuple(keeps))
+    def actor(request: WSGIRequest) -> Caller | None:
+        caller = member_of(request)
+        if caller is not None:
+            _check_organization(request, caller)
+        return caller
 
+    return _action(actor, MemberAction(form, back, tuple(keeps)), once=once)
+
+
+def user_action(
+    back: str | Callable[[HttpRequest], str], *, form: str = "", keeps: Iterable[str] = (), once: bool = False
+) -> Callable[[View], View]:
+    """Decorate a form action on the user's own account: `view(request, user, ...)`. See `member_action`."""
+
+    def actor(request: WSGIRequest) -> User:
+        assert isinstance(request.user, User)
+        return request.user
+
+    return _action(actor, MemberAction(form, back, tuple(keeps)), once=once)
+
+
+def _action(actor: Callable[[WSGIRequest], Any], declared: MemberAction, *, once: bool) -> Callable[[View], View]:
+    def decorate(view: View) -> View:
         @never_cache
         @wraps(view)
         def done(request: WSGIRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -132,14 +169,13 @@ def member_action(
                 return redirect(declared.back_to(request))
             if not request.user.is_authenticated:
                 return _sign_in_first(request, declared)
-            caller = member_of(request)
-            if caller is None:
-                return redirect("new-organization")
             try:
-                _check_organization(request, caller)
+                acting = actor(request)
+                if acting is None:
+                    return redirect("new-organization")
                 if once:
-                    return submissions.submit_once(request, lambda: view(request, caller, *args, **kwargs))
-                return view(request, caller, *args, **kwargs)
+                    return submissions.submit_once(request, lambda: view(request, acting, *args, **kwargs))
+                return view(request, acting, *args, **kwargs)
             except ReauthenticationRequired:
                 # allauth requests the password or second factor and then repeats this request.
                 messages.info(request, "Confirm your identity. Your change is then made automatically.")

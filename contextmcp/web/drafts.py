@@ -43,10 +43,13 @@ def save_draft(request: WSGIRequest, form: str, fields: Iterable[str], errors: I
     }
 
 
-def bind_form(request: WSGIRequest, caller: Caller, name: str, form: Callable[[QueryDict], AnyForm], unbound: AnyForm) -> AnyForm:
-    """Return `form` bound to its draft, or `fresh` if there is no draft for this form and organization."""
+def bind_form(request: WSGIRequest, caller: Caller | None, name: str, form: Callable[[QueryDict], AnyForm], unbound: AnyForm) -> AnyForm:
+    """Return `form` bound to its draft, or `unbound` if there is no draft for this form and organization.
+
+    `caller` is None for forms of the user's own account.
+    """
     draft = _take(request, name)
-    if draft is None or draft.organization not in ("", str(caller.organization.pk)):
+    if draft is None or draft.organization not in ("", str(caller.organization.pk) if caller else ""):
         return unbound
     data = QueryDict(mutable=True)
     for field, values in draft.values.items():

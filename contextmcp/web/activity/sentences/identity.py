@@ -108,6 +108,7 @@ _USER = {
     "user.email_confirmed": ("confirmed an email address", "{target} confirmed an email address"),
     "user.email_changed": ("changed the email address of {target}", "The email address of {target} was changed"),
     "user.email_change_undone": ("undid the change of the email address {target}", "The change of the email address {target} was undone"),
+    "user.profile_changed": ("changed the profile", "{target} changed the profile"),
     "user.changed": ("changed the account of {target}", "The account of {target} was changed"),
     "user.second_factor_added": ("added a second factor", "{target} added a second factor"),
     "user.second_factor_removed": ("removed a second factor", "{target} removed a second factor"),

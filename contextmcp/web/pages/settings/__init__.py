@@ -1,0 +1,1 @@
+"""Pages of the organization's settings and of the user's own account."""
