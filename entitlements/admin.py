@@ -98,7 +98,7 @@ class GrantAdmin(AppendOnlyAdmin):
     @confirmed_action(
         "End the grant now",
         permission="entitlements.add_grant",
-        effect="These organizations immediately lose what the grant gives them.",
+        effect="The grants end immediately. Other active grants then determine the plan, or the free plan applies.",
         done=("grant ended", "grants ended"),
     )
     def end_now(self, request: HttpRequest, grant: Grant, reason: str) -> None:

@@ -24,7 +24,7 @@ class EntitlementsCache:
         self.reset()
 
     def reset(self) -> None:
-        """Discard everything, also after a fork, when the lock may be held by a thread that no longer exists."""
+        """Discard everything and create a new lock, because after a fork a thread that no longer exists may hold the old lock."""
         self._lock = Lock()
         self._generation = 0
         self._entries: OrderedDict[UUID, Entitlements] = OrderedDict()

@@ -50,7 +50,7 @@ class Feature(msgspec.Struct, frozen=True):
         return self.singular or self.plural_noun
 
     def noun(self, amount: int | None = None) -> str:
-        """Return the word that follows an amount. None is an unlimited amount."""
+        """Return the noun that follows `amount` in a text, such as "session" or "sessions". None means an unlimited amount."""
         return self.singular_noun if amount == 1 else self.plural_noun
 
 
@@ -141,7 +141,7 @@ class Catalog(msgspec.Struct, frozen=True):
 
     @property
     def main_meter(self) -> Feature | None:
-        """The quota that charts and figures show: the first one on the account's overview, otherwise the first one."""
+        """The quota that charts and figures show: the first quota on the account's overview, or else the first quota of the catalog."""
         quotas = [feature for feature in self.features if feature.kind is Kind.QUOTA]
         return min(quotas, key=lambda quota: quota.home or len(self.features) + 1, default=None)
 
@@ -173,7 +173,7 @@ class Catalog(msgspec.Struct, frozen=True):
         return declared.title if declared else words(name).capitalize()
 
     def noun(self, feature: str, amount: int | None = None) -> str:
-        """Return the word that follows an amount of the feature, by default more than one."""
+        """Return the noun that follows an amount of the feature. The default is the plural."""
         declared = self.feature(feature)
         return declared.noun(amount) if declared else words(feature)
 
@@ -224,7 +224,7 @@ def _feature_faults(features: Sequence[Feature]) -> Iterator[str]:
 def _plan_faults(plan: Plan, kinds: Mapping[str, Kind], unread: Set[str]) -> Iterator[str]:
     subject = f'The plan "{plan.name}"'
     if plan.version < 1:
-        yield f"{subject} has version {plan.version}: versions count from 1."
+        yield f"{subject} has version {plan.version}: versions start at 1."
     for interval in _repeated(price.interval for price in plan.prices):
         yield f"{subject} has more than one price for a {interval}."
     if any(price.amount <= 0 for price in plan.prices):

@@ -71,11 +71,11 @@ class GrantOfSubscription(Conflict):
 
 class AlreadyEnded(Conflict):
     code = "already_ended"
-    message = "This has already ended."
+    message = "This grant or override has already ended."
 
 
 class GrantTakesAway(Conflict):
-    """A grant of staff would give a paying customer less than they pay for. Details: `features` (names)."""
+    """A grant by staff would give a paying customer less than they pay for. Details: `features` (names)."""
 
     code = "grant_takes_away"
     message = "This plan includes less than the customer pays for. Add free days, a discount or credit, or override single limits instead."

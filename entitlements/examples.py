@@ -1,6 +1,6 @@
-"""Plans and features of the catalog for the examples of the API's documentation.
+"""Names of plans and features of the catalog for the examples in the API documentation.
 
-A catalog can lack a kind of feature, or have no price. The examples then name a feature or plan of another kind.
+If the catalog has no feature of a kind, or no plan with a price, the examples name a feature of another kind, or the free plan.
 """
 
 from contextmcp.common.money import format_amount
@@ -16,7 +16,7 @@ def _feature(*kinds: Kind, excluding: str = "") -> str:
 
 QUOTA = CATALOG.main_meter.name if CATALOG.main_meter else _feature(*Kind)
 RATE_LIMIT = _feature(Kind.RATE_LIMIT)
-# The gauge of members cannot be set.
+# Examples that set a gauge exclude the number of members, which is calculated.
 GAUGE = _feature(Kind.GAUGE, excluding=CATALOG.seats.name if CATALOG.seats else "")
 _PAID = [plan for plan in CATALOG.plans if plan.prices]
 FREE_PLAN = CATALOG.free

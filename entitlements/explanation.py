@@ -54,7 +54,7 @@ def _effect(grant: GrantInput, winner: GrantInput | None, at: datetime, offer: P
 
 
 def explained_grants(organization: Organization, at: datetime) -> list[ExplainedGrant]:
-    """Return the grants that matter at `at` with their effects: active and future ones, and those that lapsed. The winner is first."""
+    """Return the active, future and lapsed grants at `at` with their effects. The grant that determines the plan is first."""
     relevant = Q(ends_at=None) | Q(ends_at__gt=at) | Q(lapsed=True)
     rows = list(Grant.objects.filter(relevant, organization=organization).select_related("plan_version", "created_by"))
     effects = explain_grants([_input(row) for row in rows], at, plan_catalog())

@@ -1,4 +1,7 @@
-"""Forms for adding grants and overrides in the admin. The services validate again; the forms keep the input when it is refused."""
+"""Forms for adding grants and overrides in the admin.
+
+The services validate the same rules again. The forms validate them so that the page keeps the input when it shows an error.
+"""
 
 from typing import Any
 
@@ -52,7 +55,10 @@ class GrantForm(_OpenOrganizationForm):
 
 
 class _ValueField(forms.JSONField):
-    """A short JSON value. Python raises other errors than that of a malformed text for long numbers and for deep nesting."""
+    """A JSON value of limited length.
+
+    Without the limit, long numbers and deep nesting would raise errors other than `JSONDecodeError`, which Django does not handle.
+    """
 
     def to_python(self, value: Any) -> Any:
         if isinstance(value, str) and len(value) > MAX_VALUE_LENGTH:

@@ -13,7 +13,8 @@ from accounts.invalidation import notify_now
 from .cache import CACHE
 
 _own = Local()
-# Whether this process has ever changed entitlements. The gate never changes them, and reads them for each request.
+# Whether this process has ever changed entitlements. This makes the check cheap in the gate, which reads entitlements for each request and
+# never changes them.
 _any_changed = False
 
 

@@ -43,8 +43,8 @@ class EntitlementsManager:
     def cached(organization_id: UUID, at: datetime, *, stale: bool = False) -> Entitlements | None:
         """Return the cached entitlements if they are valid at `at`. Does no I/O, so it can be called on an event loop.
 
-        Returns None if the invalidation log was not read for a second, unless `stale` accepts entries of any age, and if the current
-        transaction has changed the entitlements.
+        Returns None if the current transaction has changed the entitlements. Also returns None if the last successful poll of the
+        invalidation log is more than a second old, unless `stale` is true: then cached entries of any age are accepted.
         """
         watcher.start()
         if changed_in_transaction(organization_id):

@@ -73,8 +73,9 @@ def resolve(
 ) -> Entitlements:
     """Return the entitlements of `holder` at `now` and the time of their next change.
 
-    Of several active grants, the one with the highest plan applies. For the same plan, a subscription precedes other sources, because its
-    usage months and overage continue; then the grant that started last. Without a grant the first plan on offer applies.
+    Of several active grants, the one with the highest plan applies. Among grants of the same plan, a subscription takes precedence, so
+    that its usage months and overage continue, and otherwise the grant that started last. Without an active grant, the first plan on
+    offer applies.
     """
     # A grant that was ended before its start has an empty period and is ignored.
     grants, overrides = [grant for grant in grants if grant.starts_at != grant.ends_at], list(overrides)

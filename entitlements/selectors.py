@@ -66,7 +66,10 @@ class EntitlementInputs:
 
 
 def read_inputs(organization: Organization, at: datetime) -> EntitlementInputs:
-    """Read the grants and overrides that apply at `at` or later. Whether the organization is closed is read again."""
+    """Read the lapsed grants, and the grants and overrides that apply at `at` or later.
+
+    Whether the organization is closed is read from the database, too, because `organization` may be outdated.
+    """
     active = True
     grant_rows: list[tuple[int, int, str, datetime, datetime | None, datetime, bool]] = []
     overrides: list[OverrideInput] = []
@@ -86,13 +89,13 @@ def read_inputs(organization: Organization, at: datetime) -> EntitlementInputs:
 
 
 def resolve_inputs(organization: Organization, inputs: EntitlementInputs, at: datetime) -> Entitlements:
-    """Return the entitlements that these grants and overrides give at `at`. Staff actions pass changed ones for a preview."""
+    """Return the entitlements that result from the inputs at `at`. Staff actions pass modified inputs for a preview."""
     subject = Subject(organization.id, organization.created_at, active=inputs.active)
     return resolve(subject, inputs.grants, inputs.overrides, at, plan_catalog())
 
 
 def read_entitlements(organization: Organization, at: datetime) -> Entitlements:
-    """Resolve the entitlements from the database. `organization` may be outdated: its closing time is read again."""
+    """Resolve the entitlements from the database. `organization` may be outdated: whether it is closed is read from the database."""
     return resolve_inputs(organization, read_inputs(organization, at), at)
 
 

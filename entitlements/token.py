@@ -1,6 +1,6 @@
 """The entitlements token: a signed document with which the vendor's software applies a plan without a call to this server.
 
-The claims are in camelCase like those of the API; the registered ones are those of RFC 7519.
+Names of claims are in camelCase like the fields of the API, except for the registered claims of RFC 7519.
 """
 
 from datetime import datetime, timedelta
@@ -18,12 +18,12 @@ from .manager import EntitlementsManager
 from .periods import month_period
 from .types import RATE_WINDOW_SECONDS, FeatureEntitlement, Kind
 
-# The header `typ`, which verifiers compare.
+# The value of the header `typ`, which verifiers check.
 TOKEN_TYPE = "entitlements+jwt"  # noqa: S105 - a media type, no secret
 
 
 class EntitlementsToken(Struct, frozen=True):
-    """A signed token, when it expires, and until when software that cannot reach this server may go on using it."""
+    """A signed token, its expiration, and the time until which software that cannot reach this server may continue to use it."""
 
     token: str
     expires_at: datetime
@@ -31,7 +31,7 @@ class EntitlementsToken(Struct, frozen=True):
 
 
 def issue_token(organization: Organization) -> EntitlementsToken:
-    """Sign the organization's present entitlements.
+    """Sign the organization's current entitlements.
 
     The token expires after ENTITLEMENTS_TOKEN_MINUTES and its grace ends ENTITLEMENTS_TOKEN_GRACE_HOURS later, but both end no later than
     the next scheduled change of the entitlements, such as the end of a trial.
@@ -44,7 +44,7 @@ def issue_token(organization: Organization) -> EntitlementsToken:
     expires_at = real + timedelta(minutes=settings.ENTITLEMENTS_TOKEN_MINUTES)
     grace_until = expires_at + timedelta(hours=settings.ENTITLEMENTS_TOKEN_GRACE_HOURS)
     if entitlements.changes_at is not None:
-        # `changes_at` is in the organization's time, which a test clock may shift. Software elsewhere has no such clock.
+        # `changes_at` is in the organization's time, which a test clock may shift. The software that uses the token has only real time.
         change = entitlements.changes_at - (at - real)
         expires_at, grace_until = min(expires_at, change), min(grace_until, change)
     # JWT times are whole seconds.

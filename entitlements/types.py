@@ -36,7 +36,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FeatureEntitlement:
-    """The entitlement to one feature. A `limit` of None is unlimited (or a boolean feature); `anchor` starts the usage months.
+    """The entitlement to one feature. `limit` is None for unlimited and boolean features. Usage months are counted from `anchor`.
 
     `overage_unit_amount` is the price of a unit beyond the limit in minor units of `overage_currency`, or None without overage.
     `failure_mode` decides whether calls are allowed while the database is unavailable.

@@ -93,8 +93,10 @@ class EntitlementsTokenSchema(Schema):
     token = serializers.CharField(
         help_text="JWT (RFC 7519), signed with Ed25519. The key with its `kid` is published at `/.well-known/jwks.json`."
     )
-    expires_at = serializers.DateTimeField(help_text="When the token expires and has to be requested again.")
-    grace_until = serializers.DateTimeField(help_text="Until when software that cannot reach this server may use the expired token.")
+    expires_at = serializers.DateTimeField(help_text="When the token expires. Request a new one before then.")
+    grace_until = serializers.DateTimeField(
+        help_text="End of the grace period: until then, software that cannot reach this server may use the expired token."
+    )
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:

@@ -63,7 +63,9 @@ class EntitlementsView(APIView):
         summary="Get entitlements",
         description="Requires the scope `entitlements:read`. Send the last `ETag` as `If-None-Match` to receive 304 while nothing changed.",
         parameters=[
-            OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="`ETag` of the response that the client still has.")
+            OpenApiParameter(
+                "If-None-Match", str, OpenApiParameter.HEADER, description="`ETag` of the response that the client has cached."
+            )
         ],
         responses={200: EntitlementsSchema, 304: OpenApiResponse(description="Not modified.")},
         examples=[
@@ -97,7 +99,7 @@ class EntitlementsView(APIView):
         tags=["Entitlements"],
     )
     def get(self, request: Request) -> Response:
-        """Return the entitlements of the organization, or 304 if the client has them."""
+        """Return the entitlements of the organization, or 304 if the client's cached response is current."""
         actor = caller(request)
         refuse_parameters(request.query_params, *(("organizationId",) if actor.service else ()))
         actor.require(scope="entitlements:read")

@@ -23,7 +23,10 @@ from .publish import version_of
 
 
 def lock(organization: Organization) -> None:
-    """Lock the organization against other changes of its grants until the transaction ends. Rows that reference it can be written."""
+    """Lock the organization against other changes of its grants until the transaction ends.
+
+    Other transactions can still write rows that reference the organization.
+    """
     Organization.objects.select_for_update(no_key=True).get(pk=organization.pk)
 
 

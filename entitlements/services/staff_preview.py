@@ -76,7 +76,10 @@ def preview_end_of_override(organization: Organization, override: Override) -> E
 
 
 def _takes_away(paid: FeatureEntitlement, given: FeatureEntitlement | None) -> bool:
-    """Return whether the customer would get less of a feature than they pay for. Overage counts unless the new limit is unlimited."""
+    """Return whether the customer would get less of a feature than they pay for.
+
+    Losing overage counts as less, unless the new limit is unlimited.
+    """
     if not paid.enabled:
         return False
     if given is None or not given.enabled:

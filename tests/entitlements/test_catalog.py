@@ -89,7 +89,7 @@ def plan(**changes):
         (FEATURES, (FREE, FREE), 'The plan "free" is declared twice'),
         (FEATURES, (plan(),), "it cannot have a price"),
         (FEATURES, (FREE, plan(prices=())), "only the first plan is free"),
-        (FEATURES, (FREE, plan(version=0)), "versions count from 1"),
+        (FEATURES, (FREE, plan(version=0)), "versions start at 1"),
         (FEATURES, (FREE, plan(prices=(Price("month", 0, "usd"),))), "above zero"),
         (FEATURES, (FREE, plan(prices=(Price("month", 1, "usd"), Price("month", 2, "usd")))), "more than one price for a month"),
         (FEATURES, (FREE, plan(prices=(Price("month", 1, "usd"), Price("year", 2, "eur")))), "more than one currency"),
