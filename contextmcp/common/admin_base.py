@@ -22,7 +22,7 @@ MAX_CONFIRMED_ROWS = 100
 SHOWN_ROWS = 100
 
 
-# Returns a sentence for each row. It names the organization that the row concerns.
+# A function that returns a sentence for each row, which names the organization that the row concerns.
 RowPreview = Callable[[list[Any]], list[str]]
 
 
@@ -69,7 +69,8 @@ def clock_offset(organization: Any) -> str:
 def confirmed_reason(request: HttpRequest, count: int) -> str | None:
     """Return the reason of a confirmed action, or None if the confirmation page must be shown (again).
 
-    "All rows" is a filter. If it now selects another number of rows than the page showed, the page is shown again.
+    If staff selected all rows of a list, the list's filter selects the rows again. If their number differs from the number that the page
+    showed, the page must be shown again.
     """
     form = ReasonForm(request.POST)
     if "confirmed" not in request.POST or not form.is_valid():
@@ -188,7 +189,7 @@ def confirmed_action(
 
 
 def _mark_refused(request: HttpRequest, refusal: DomainError, action: str) -> None:
-    """Let the back office record an attempt that was forbidden, although the response is a message and not status 403."""
+    """Mark a forbidden attempt on the request. The back office records it, although the response does not have the status 403."""
     if refusal.status == 403:
         request.refused_action = action  # type: ignore[attr-defined]
 
@@ -199,7 +200,7 @@ def _allowed(request: HttpRequest, action: Any) -> bool:
 
 
 class ReadOnlyRows:
-    """Mixin for read-only pages and inlines. `allowed_changes` ("add", "change") lists what is allowed nevertheless."""
+    """Mixin for read-only pages and inlines. `allowed_changes` ("add", "change") lists the exceptions."""
 
     allowed_changes: tuple[str, ...] = ()
 
@@ -214,15 +215,15 @@ class ReadOnlyRows:
 
 
 class ReadOnlyAdmin(ReadOnlyRows, KeysetListMixin, ModelAdmin):  # type: ignore[misc]
-    """Base of all admin classes. A change goes through a service: in `save_model`, if `allowed_changes` names it, or in an action.
+    """Base of all admin classes. Changes go through services, in `save_model` if `allowed_changes` allows them, or in actions.
 
     Actions of `confirmed_action` are offered only to staff who have the action's permission. A `DomainError` raised by `save_model` is
     shown as a message, and the change and its log entry are rolled back. `search_fields` has the paths of `admin_search.search`.
     """
 
-    # Forms and actions require authentication within the last 15 minutes (contextmcp.backoffice.reauthentication).
+    # If true, forms and actions require authentication within the last 15 minutes (contextmcp.backoffice.reauthentication).
     recent_authentication = False
-    # Outside of the page's own form: forms cannot be nested.
+    # The forms of row actions are outside of the page's own form, because forms cannot be nested.
     change_form_outer_before_template = "admin/row_actions.html"
 
     search_help_text: Any = None
@@ -237,7 +238,7 @@ class ReadOnlyAdmin(ReadOnlyRows, KeysetListMixin, ModelAdmin):  # type: ignore[
         return {name: each for name, each in actions.items() if _allowed(request, each[0])}
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
-        """Run an action. Raises `ValidationError` for a malformed ID, for which a query would raise an error of the server."""
+        """Run an action. Raises `ValidationError` for a malformed ID, which would otherwise cause a server error."""
         for text in request.POST.getlist(ACTION_CHECKBOX_NAME):
             self.opts.pk.to_python(text)
         response: HttpResponse | None = super().response_action(request, queryset)

@@ -1,4 +1,4 @@
-"""Filters of admin lists that do not scan the table for the values to offer, as Django's filter of a text field does."""
+"""Filters of admin lists. Unlike Django's filter of a text field, they do not scan the table for the values to offer."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -35,7 +35,7 @@ def choices_filter(field: str, values: Callable[[], Iterable[str]]) -> type[admi
             return queryset if self.value() is None else queryset.filter(**{field: self.value()})
 
         def has_output(self) -> bool:
-            # A single value is offered too, so that a link with it works.
+            # A filter with a single value is also shown, so that links that use it work.
             return bool(self.lookup_choices)
 
     return ChoicesFilter

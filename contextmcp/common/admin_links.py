@@ -14,7 +14,7 @@ def list_url(label: str, **filters: Any) -> str:
     return f"{url}?{urlencode(filters)}" if url and filters else url
 
 
-# The sidebar of each page has the URLs of all lists, which depend on nothing but the prefix.
+# The sidebar of each page contains the URLs of all lists. They are cached, because they depend only on the script prefix.
 @cache
 def _list_url(label: str, prefix: str) -> str:
     try:

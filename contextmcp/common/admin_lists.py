@@ -1,6 +1,6 @@
 """Lists of the admin that stay fast with millions of rows.
 
-A page is found by its position in an index (keyset pagination), not by counting the rows before it, and lists have one order, whose
+A page is found by its position in an index (keyset pagination), not by counting the rows before it. Each list has a single order, whose
 columns are indexed and never null. Searches compare the whole term with indexed columns (`admin_search`).
 """
 
@@ -102,7 +102,7 @@ def _following(ordering: list[str], values: list[Value]) -> Any:
 
 @dataclass(frozen=True)
 class KeysetLinks:
-    """The links below a list, in the place of Django's paginator. Empty: there is no such page."""
+    """The links below a list, which replace Django's paginator. A link is empty if there is no such page."""
 
     first: str
     previous: str
@@ -114,7 +114,8 @@ class KeysetChangeList(ChangeList):  # type: ignore[misc]
     """A list with "previous" and "next" instead of page numbers. `?o=` has no effect: the order is that of the admin class."""
 
     def get_filters(self, request: HttpRequest) -> Any:
-        # The first method that Django calls after it read the parameters. Links of filters must not keep the position.
+        # This is the first method that Django calls after it has read the parameters. The position is removed from them here, because links
+        # of filters must not contain it.
         self.after, self.before = (request.GET.get(name, "") for name in (AFTER, BEFORE))
         for parameters in (self.params, self.filter_params):
             for name in (AFTER, BEFORE):
@@ -170,7 +171,7 @@ class KeysetListMixin:
 
     ordering: ClassVar[Any] = ("-pk",)
     sortable_by: ClassVar[Any] = ()
-    # Rendering a row takes two milliseconds.
+    # Rendering takes two milliseconds per row.
     list_per_page = 50
     paginator = BoundedPaginator
     # Facets count the rows of each filter.

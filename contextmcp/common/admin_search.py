@@ -6,7 +6,8 @@ from typing import Any
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db.models import EmailField, Model, Q, QuerySet
 
-# Rows of related models (organizations, users) that a term may match. With more, the results are incomplete and staff are told.
+# Maximum number of rows of a related model (organizations, users) that a search uses. If more match, the results are incomplete, and staff
+# see a warning.
 MAX_RELATED = 200
 
 
@@ -15,10 +16,10 @@ class TooManyMatches(Exception):
 
 
 def search(queryset: QuerySet[Any], paths: Any, term: str) -> tuple[QuerySet[Any], bool]:
-    """Return the rows of which at least one path matches the term, and whether all of them are found.
+    """Return the rows that match the term in at least one path, and whether the result is complete.
 
-    A path is a field and a lookup (`number__istartswith`), by default equality, or leads to such a field of a related model
-    (`organization__slug__startswith`). Related rows are looked up first, so that each query uses indexes: Postgres cannot combine
+    A path is a field with an optional lookup (`number__istartswith`; the default is equality), of the model or of a related model
+    (`organization__slug__startswith`). Related rows are queried first, so that each query uses indexes: Postgres cannot combine
     indexes of two tables in one condition.
     """
     condition, complete = _condition(queryset.model, tuple(paths), term.strip())

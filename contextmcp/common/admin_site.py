@@ -1,4 +1,4 @@
-"""The admin site: django-unfold's, without work that no page shows."""
+"""The admin site: django-unfold's site, which computes the list of models only if a template uses it."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from unfold.sites import UnfoldAdminSite
 
 class StaffAdminSite(UnfoldAdminSite):  # type: ignore[misc]
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> Any:
-        """Return the models by app, which are read when a template uses them.
+        """Return the models by app, evaluated when a template uses them.
 
-        Django adds the list to the context of every page: several permissions and URLs of each model. The sidebar shows our own menu
-        instead (`contextmcp.backoffice.navigation`).
+        Django adds the list to the context of every page and computes several permissions and URLs for each model. The sidebar of this
+        project shows its own menu instead (`contextmcp.backoffice.navigation`).
         """
         read = super().get_app_list
         return SimpleLazyObject(lambda: read(request, app_label))

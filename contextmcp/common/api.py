@@ -36,7 +36,7 @@ def camelize(value: Any) -> Any:
 
 
 def json_default(value: Any) -> str:
-    """Return the text of a value that JSON has no type for; a time is RFC 3339 in UTC with `Z`. It is the `default` of `json.dumps`."""
+    """Return a value that JSON has no type for as text, as the `default` of `json.dumps`. A datetime becomes RFC 3339 in UTC with `Z`."""
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else str(value)
 
 

@@ -11,6 +11,6 @@ class CommonConfig(AppConfig):
 
         from . import metrics  # noqa: PLC0415
 
-        # No address of the API takes OPTIONS (DEFAULT_METADATA_CLASS is None), so the header `Allow` must not name it.
+        # The API does not support OPTIONS (DEFAULT_METADATA_CLASS is None), so the header `Allow` must not list it.
         APIView.http_method_names = [name for name in APIView.http_method_names if name != "options"]
         metrics.register(metrics.QueueCollector())

@@ -146,13 +146,13 @@ class Bridge:
 
 
 class _Stream:
-    """Sends a response from a thread, part by part: the next part is made when the server has accepted the one before."""
+    """Sends a response from a thread, part by part. The next part is generated after the server has accepted the previous one."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, send: Send) -> None:
         self._loop, self._send = loop, send
 
     def send_all(self, status: int, headers: list[tuple[str, str]], first: bytes, others: Iterable[bytes]) -> None:
-        """Raises TimeoutError if the client does not accept a part within SEND_SECONDS."""
+        """Send the complete response. Raises `TimeoutError` if the client does not accept a part within SEND_SECONDS."""
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         self._wait({"type": "http.response.start", "status": status, "headers": raw})
         self._wait({"type": "http.response.body", "body": first, "more_body": True})

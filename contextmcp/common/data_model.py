@@ -1,4 +1,4 @@
-"""The data model as Mermaid diagrams, one for each app, generated from Django's model metadata, so docs/data-model.md is always current."""
+"""Generate docs/data-model.md from Django's model metadata: a Mermaid diagram of the tables of each app."""
 
 from __future__ import annotations
 

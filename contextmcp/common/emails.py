@@ -1,7 +1,7 @@
 """Outgoing email, stored before delivery.
 
 `QueueBackend` is Django's email backend in this project. A sent message is stored as a row of `OutgoingEmail` in the current
-transaction, so it exists exactly if the change that it reports was committed. A worker delivers it (see `delivery`) and retries while
+transaction, so it exists if and only if the change that it reports was committed. A worker delivers it (see `delivery`) and retries while
 the mail server is unavailable.
 """
 
@@ -67,7 +67,7 @@ def render_message(content: EmailContent, to: str) -> EmailMultiAlternatives:
 
 
 def send_message(message: EmailMessage, category: str, reference: object = "", organization_id: UUID | None = None) -> None:
-    """Store a message that a library has rendered. See `send_email` for the other arguments."""
+    """Store a rendered message, such as one of a library, for delivery. See `send_email` for the other arguments."""
     message.category, message.reference = category, str(reference)  # type: ignore[attr-defined]
     message.organization_id = organization_id  # type: ignore[attr-defined]
     message.send()
@@ -78,7 +78,7 @@ class QueueBackend(BaseEmailBackend):
         with transaction.atomic():
             for message in email_messages:
                 OutgoingEmail.objects.create(**_stored(message))
-            # The job is deferred in the same transaction, so it exists exactly if the rows do.
+            # The job is deferred in the same transaction, so it exists if and only if the rows exist.
             app.configure_task(SEND_TASK, lock=SEND_TASK, queue="emails").defer(timestamp=0)
         return len(email_messages)
 

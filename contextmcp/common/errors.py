@@ -116,7 +116,7 @@ class Conflict(DomainError):
 
 
 class TemporarilyUnavailable(DomainError):
-    """A service that the decision depends on is unavailable. Details: retry_after (seconds), and feature if one is concerned."""
+    """A service that the decision depends on is unavailable. Details: retry_after (seconds), and feature if the request names one."""
 
     code = "temporarily_unavailable"
     status = 503

@@ -25,7 +25,7 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 self._answer(200, CONTENT_TYPE_LATEST, render())
             finally:
-                # Each connection has its own thread, so its database connection is not reused.
+                # Each HTTP connection has its own thread, so no later request would use the thread's database connection.
                 connection.close()
         else:
             self._answer(404, "text/plain", b"")

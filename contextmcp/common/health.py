@@ -12,7 +12,8 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from . import valkey
 
-# Probes of other apps: name to a function that returns "ok" or a description of the fault. A fault in a REQUIRED part is "unavailable".
+# Probes that other apps register: the name of a part, and a function that returns "ok" or a description of its fault. The status is
+# "unavailable" if a part in REQUIRED has a fault.
 PARTS: dict[str, Callable[[], str]] = {}
 REQUIRED = {"database", "migrations", "static"}
 # Workers send a heartbeat every two seconds (PROCRASTINATE_WORKER_DEFAULTS).
@@ -26,7 +27,7 @@ def livez(request: HttpRequest) -> HttpResponse:
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Return 200 while requests can be served, with status `degraded` if a part that is not required is missing, and 503 otherwise."""
+    """Return 200 while requests can be served, with status `degraded` if a part that is not required has a fault, and 503 otherwise."""
     document = report({name: probe(check) for name, check in {**SHARED, "static": _static, "worker": _worker, **PARTS}.items()})
     return JsonResponse(document, status=503 if document["status"] == "unavailable" else 200)
 
@@ -82,11 +83,11 @@ def _worker() -> str:
 def _cache() -> str:
     client = valkey.client()
     if client is None:
-        return "not configured: rate limits follow their declared policy"
+        return "not configured: features with a rate limit fail open or closed, as the catalog declares"
     try:
         client.ping()
     except valkey.Unavailable:
-        return "unreachable: rate limits follow their declared policy"
+        return "unreachable: features with a rate limit fail open or closed, as the catalog declares"
     return "ok"
 
 

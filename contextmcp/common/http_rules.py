@@ -1,4 +1,4 @@
-"""Checks of requests that the web server and the gate share. They refuse what a proxy and this server could interpret differently."""
+"""Checks of requests that the web server and the gate share. They refuse requests that a proxy and this server could read differently."""
 
 from collections.abc import Iterable
 
@@ -53,5 +53,5 @@ def check_request(raw_path: bytes, headers: dict[str, str]) -> None:
     if "content-encoding" in headers and headers["content-encoding"].strip().lower() not in ("identity", ""):
         raise UnsupportedMediaType("Send the body without a Content-Encoding.")
     if b"%" in raw_path and b"%2f" in raw_path.lower():
-        # No URL of this project contains an encoded slash. Decoded, it would pass a proxy's path rules for another URL.
+        # No URL of this project contains an encoded slash. Decoding it could bypass a proxy's rules for the resulting path.
         raise NotFound

@@ -26,9 +26,9 @@ def idempotent(
 ) -> Response:
     """Return the stored response of the first request with this key, or call `handle_request` and store its response if it succeeds.
 
-    `keep` returns the part of the response that is stored (a new API key is not). With `atomic`, the change and the record commit
-    together. A handler that calls Stripe must not hold a transaction: it passes `atomic=False` and makes itself repeatable with a row
-    of its own.
+    `keep` returns the part of the response that is stored, for example without a new API key. With `atomic`, the change and the record
+    commit together. A handler that calls Stripe must not hold a transaction: it passes `atomic=False` and stores a row of its own, so
+    that it can be repeated safely.
 
     Raises:
         IdempotencyConflict: the key was used with another request, or the first request is still in progress.

@@ -8,7 +8,7 @@ from procrastinate import JobContext
 
 
 async def log_context(call_next: Callable[[], Awaitable[Any]], context: JobContext, worker: Any) -> Any:
-    """Run a job with its ID, its task and the IDs among its arguments on each of its log lines (procrastinate worker middleware).
+    """Run a job and add its ID, its task and the IDs in its arguments to each of its log lines (procrastinate worker middleware).
 
     Only IDs are logged (`organization_id`, `customer_id`, `subject`); other arguments may be long or contain personal data.
     """

@@ -42,7 +42,7 @@ def lock_in_transaction(namespace: Namespace, key: object, *, wait: bool = True)
 def session_lock(namespace: Namespace, key: object, *, timeout: float = 0) -> Iterator[bool]:
     """Hold a lock during the block without a transaction, and yield whether it was taken within `timeout` seconds.
 
-    For work that calls another service: no transaction may stay open during such a call.
+    Use it for work that calls another service, because no transaction may stay open during such a call.
     """
     deadline = time.monotonic() + timeout
     while not (acquired := bool(_call("pg_try_advisory_lock", namespace, key))) and time.monotonic() <= deadline:

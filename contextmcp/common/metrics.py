@@ -16,7 +16,7 @@ from .errors import NotFound
 from .health import HEARTBEAT_SECONDS
 from .problems import response
 
-# Collectors that query the database at each scrape. Any process returns the same values.
+# Collectors that query the database at each scrape. They return the same values in every process.
 COLLECTORS: list[Collector] = []
 
 

@@ -59,7 +59,10 @@ os.register_at_fork(after_in_child=_unused_ids.clear)
 
 
 def _new_request_id() -> str:
-    """Return 32 random hexadecimal digits, drawn for 128 identifiers at once: a system call for each would cost ten times as much."""
+    """Return 32 random hexadecimal digits.
+
+    One system call reads the random bytes of 128 identifiers, because a call for each identifier would take ten times as long.
+    """
     try:
         return _unused_ids.pop()
     except IndexError:

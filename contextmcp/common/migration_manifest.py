@@ -1,7 +1,7 @@
 """The manifest of released migrations: one line for each, its SHA-256 and its path, as `sha256sum` writes and checks them.
 
-A released migration may have been applied. If it is changed or removed, newly installed and upgraded databases differ. The manifest
-makes `make check` fail instead.
+A released migration may have been applied. If it is changed or removed, newly installed and upgraded databases differ. `make check`
+compares the migrations with the manifest and fails in this case.
 """
 
 from collections.abc import Mapping

@@ -36,7 +36,7 @@ class OutgoingEmail(models.Model):
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     category = models.CharField(max_length=64, help_text="Kind of email, such as invitation or password_reset_key.")
     reference = models.CharField(max_length=64, blank=True, help_text="ID of the object that the email is about.")
-    # A UUID and not a foreign key, because the organizations' app is above this one.
+    # A UUID and not a foreign key, because `accounts`, which defines organizations, depends on this app.
     organization_id = models.UUIDField(
         null=True, blank=True, help_text="ID of the organization that the email concerns, if it concerns one."
     )
@@ -74,7 +74,7 @@ class OutgoingEmail(models.Model):
 
 
 class IncidentCount(models.Model):
-    """How often something that the operator should know of happened to one subject in one minute, in all processes together."""
+    """The number of incidents of one kind that concerned one subject in one minute, in all processes together."""
 
     kind = models.CharField(max_length=40)
     subject = models.CharField(max_length=64, help_text="What it concerns, such as a network address or a key.")

@@ -55,7 +55,7 @@ def closed_bodies(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     for operation in (each for methods in result["paths"].values() for each in methods.values()):
         media = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
         name = media.get("schema", {}).get("$ref", "").rpartition("/")[2]
-        # For alternative bodies the generator does not know that one of them is required.
+        # The generator does not mark a body with alternative schemas as required.
         if "oneOf" in result["components"]["schemas"].get(name, ()):
             operation["requestBody"]["required"] = True
     return result

@@ -174,7 +174,10 @@ def server_error(request: HttpRequest) -> HttpResponseBase:
 
 
 def before_django(error: errors.DomainError, path: str, accept: str, reference: str) -> HttpResponse:
-    """Return the response to a request that is refused before any middleware runs. `accept` is its Accept header; HTML gets a page."""
+    """Return the response to a request that is refused before any middleware runs.
+
+    `accept` is its Accept header: clients that prefer HTML receive a page.
+    """
     request = HttpRequest()
     request.META["HTTP_ACCEPT"] = accept or "*/*"
     prefers_page = request.get_preferred_type([CONTENT_TYPE, "application/json", "text/html"]) == "text/html"

@@ -29,7 +29,7 @@ def parse_key_secrets(text: str) -> dict[int, bytes]:
         match = _ENTRY.fullmatch(entry.strip())
         if not match:
             raise ImproperlyConfigured(
-                'API_KEY_SECRETS is malformed: give "version:hex" entries, newest first, each at least 64 hexadecimal digits.'
+                'API_KEY_SECRETS is malformed: enter "version:hex" entries, newest first, each at least 64 hexadecimal digits.'
             )
         secrets[int(match[1])] = bytes.fromhex(match[2])
     return secrets
@@ -82,6 +82,6 @@ def _rsa_pem(entry: str) -> str:
 
 
 def generate_rsa_key() -> str:
-    """Return a new RSA private key as PEM on one line, as OAUTH_PRIVATE_KEY takes it."""
+    """Return a new RSA private key as PEM on one line, which is a valid value of OAUTH_PRIVATE_KEY."""
     pem = generate_private_key(65537, RSA_BITS).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return pem.decode().strip().replace("\n", "\\n")

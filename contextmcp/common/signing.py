@@ -1,6 +1,7 @@
 """Sign short-lived documents with the Ed25519 key of this deployment, and publish the public keys.
 
-Clients verify the documents without a call to this server: SDKs the entitlements token, upstream MCP servers the gateway's assertions.
+Clients verify the documents without a call to this server: SDKs verify entitlements tokens, upstream MCP servers verify the gateway's
+assertions.
 
 Sources: RFC 7515 (JWS), RFC 7517 (JWK), RFC 7519 (JWT), RFC 7638 (thumbprints), RFC 8037 (Ed25519 in JOSE), RFC 8725 (best practices).
 """
@@ -39,7 +40,7 @@ def sign(claims: Mapping[str, Any], lifetime: timedelta, *, token_type: str = "J
     Args:
         claims: values that JSON can express. `iss` (PUBLIC_URL), `iat` and `exp` are added.
         lifetime: from now until the document expires, in whole seconds.
-        token_type: the header `typ`. Verifiers compare it, so that one kind of document never passes for another (RFC 8725, 3.11).
+        token_type: the header `typ`. Verifiers check it, so that they never accept another kind of document (RFC 8725, 3.11).
 
     Raises:
         SigningNotConfigured: SIGNING_KEY is empty.
@@ -54,7 +55,7 @@ def sign(claims: Mapping[str, Any], lifetime: timedelta, *, token_type: str = "J
 
 
 def jwks() -> dict[str, list[dict[str, str]]]:
-    """Return the public keys of SIGNING_KEY as a JWK set, which is empty if the setting is."""
+    """Return the public keys of SIGNING_KEY as a JWK set. The set is empty if SIGNING_KEY is empty."""
     return {"keys": [dict(jwk(seed)) for seed in settings.SIGNING_KEYS]}
 
 

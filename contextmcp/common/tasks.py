@@ -11,7 +11,7 @@ from .models import IdempotencyRecord, OutgoingEmail
 
 # Clients do not retry for longer than this. Stripe keeps idempotency keys for 24 hours.
 IDEMPOTENCY_RETENTION = timedelta(days=7)
-# Staff can see within this time what happened to a message.
+# Staff can look up for this long whether a message was delivered.
 EMAIL_RETENTION = timedelta(days=30)
 
 

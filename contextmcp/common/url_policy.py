@@ -9,8 +9,7 @@ from django.conf import settings
 
 MAX_URL_LENGTH = 2048
 # Networks that are blocked although some Python versions treat them as global: IETF protocol assignments (which include a cloud metadata
-# address), 6to4
-# relays, and the Azure "wire server".
+# address), 6to4 relays, and the Azure "wire server".
 _NOT_V4 = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "168.63.129.16/32")))
 # IPv6 global unicast. Addresses outside of it are tunnels, mapped addresses or local ones.
 _UNICAST = IPv6Network("2000::/3")
@@ -48,7 +47,7 @@ def _v6(address: IPv6Address) -> bool:
 
 
 def ensure_public(addresses: list[str]) -> list[str]:
-    """Return the addresses, or raise `AddressBlocked` if any is not public. A host with one internal address is not trusted at all."""
+    """Return the addresses. Raise `AddressBlocked` if one of them is not public, because a host with an internal address is not trusted."""
     if not addresses or not (settings.WEBHOOKS_ALLOW_PRIVATE or all(map(is_public, addresses))):
         raise AddressBlocked
     return addresses
@@ -65,7 +64,7 @@ def is_public_hostname(host: str) -> bool:
 
 
 def _literal(host: str) -> str | None:
-    """Return the IP address if the host is one in any notation that resolvers accept: 127.1, 0x7f000001, 2130706433, [::1]."""
+    """Return the IP address if `host` is an IP address in a notation that resolvers accept: 127.1, 0x7f000001, 2130706433, [::1]."""
     try:
         return str(ip_address(host.strip("[]")))
     except ValueError:

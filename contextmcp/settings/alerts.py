@@ -1,4 +1,4 @@
-"""Settings of alerts to the operator: where they are sent, and from which thresholds."""
+"""Settings of alerts to the operator: recipients and thresholds."""
 
 import re
 from typing import Any
@@ -8,11 +8,12 @@ from django.core.exceptions import ImproperlyConfigured
 
 from .environment import comma_separated, integer, text
 
-# Each threshold by its kind of alert, with its default: the number from which an alert opens. 0 disables the alert.
+# The environment variable and the default of each threshold, by kind of alert. An alert opens when the value described below reaches its
+# threshold. 0 disables the alert.
 THRESHOLDS = {
     # Age of the oldest pending Stripe event, in seconds.
     "inbox_lag": ("ALERT_INBOX_LAG_SECONDS", 300),
-    # Items of this kind in the work queue that are not done.
+    # For these six kinds: number of open items of the kind in the work queue.
     "dead_events": ("ALERT_DEAD_EVENTS", 1),
     "drift": ("ALERT_DRIFT", 1),
     "disputes": ("ALERT_DISPUTES", 1),
@@ -48,7 +49,7 @@ def addresses(name: str) -> list[str]:
 
 
 def webhook(name: str, *, private: bool) -> str:
-    """Return the URL of a webhook. It is a secret, so the errors do not repeat it. `private` also allows http."""
+    """Return the URL of a webhook. It is a secret, so errors do not contain it. With `private`, http is also allowed."""
     value = text(name)
     if not value:
         return ""
@@ -64,7 +65,7 @@ def webhook(name: str, *, private: bool) -> str:
 
 
 def webhook_secret(name: str) -> str:
-    """Return the secret that signs webhooks, as Standard Webhooks writes it."""
+    """Return the secret that signs webhooks, in the format of Standard Webhooks."""
     value = text(name)
     if value and not _SECRET.fullmatch(value):
         raise ImproperlyConfigured(f"{name} is malformed: enter whsec_ and at least 24 random bytes in Base64.")

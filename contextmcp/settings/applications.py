@@ -3,7 +3,7 @@
 from .environment import REPOSITORY
 
 INSTALLED_APPS = [
-    # Without the site that the default configuration of django-unfold installs.
+    # Unlike the default configuration of django-unfold, this one does not install its own admin site.
     "unfold.apps.BasicAppConfig",
     "contextmcp.common.admin_site.AdminSiteConfig",
     "django.contrib.auth",

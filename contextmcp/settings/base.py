@@ -54,8 +54,8 @@ BRAND_COLOR_DARK = color("BRAND_COLOR_DARK", BRAND_COLOR)
 PUBLIC_URL = text("PUBLIC_URL", "http://localhost:3001").rstrip("/")
 GATE_URL = text("GATE_URL", PUBLIC_URL).rstrip("/")
 MCP_SERVER_URL = text("MCP_SERVER_URL", f"{PUBLIC_URL}/mcp")
-# The file with the servers and prices of the MCP gateway, the URL of its only server if it is another one than in the file, and the sites
-# from which browsers may call it.
+# The file with the servers and prices of the MCP gateway, the URL that replaces the one in a file with a single server, and the origins of
+# sites from which browsers may call the gateway.
 MCP_PRICING_FILE = Path(text("MCP_PRICING_FILE")) if text("MCP_PRICING_FILE") else None
 MCP_UPSTREAM_URL = text("MCP_UPSTREAM_URL")
 MCP_ALLOWED_ORIGINS = comma_separated("MCP_ALLOWED_ORIGINS")
@@ -161,14 +161,14 @@ STRIPE_API_BASE = text("STRIPE_API_BASE").rstrip("/")
 STRIPE_API_VERSION = "2026-05-27.dahlia"
 STRIPE_AUTOMATIC_TAX = boolean("STRIPE_AUTOMATIC_TAX", False)
 STRIPE_LIVE_MODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
-# Price ids that the environment configures, by variable. The catalog defines the variable of each price.
+# IDs of Stripe prices by environment variable. The catalog names the variable of each price.
 STRIPE_PRICE_IDS = matching(r"STRIPE_[A-Z0-9_]+_PRICE_ID")
 BILLING_GRACE_DAYS = integer("BILLING_GRACE_DAYS", 7, minimum=0)
 # Effect of a lost dispute or a full refund on the subscription: "keep" it, or "cancel" it immediately.
 BILLING_REFUND_POLICY = choice("BILLING_REFUND_POLICY", "keep", ["keep", "cancel"])
 # Maximum requests per minute that call Stripe, for each organization and each user.
 BILLING_REQUESTS_PER_MINUTE = integer("BILLING_REQUESTS_PER_MINUTE", 30, minimum=1)
-# Who may have only one trial in addition to each organization: "user", "email" (of an owner), "card"; or "none".
+# Each organization can have only one trial. These identities can also have only one: "user", "email" (of an owner), "card"; or "none".
 BILLING_TRIAL_ONCE_PER = subset("BILLING_TRIAL_ONCE_PER", "user,email,card", ["user", "email", "card"])
 DJSTRIPE_SUBSCRIBER_MODEL = "accounts.Organization"
 DJSTRIPE_SUBSCRIBER_MODEL_MIGRATION_DEPENDENCY = "0001_initial"

@@ -6,16 +6,17 @@ from contextmcp.common.secrets import parse_key_secrets, parse_rsa_keys, parse_s
 
 from .environment import boolean, integer, required, text
 
-# The version for new keys first: "2:<hex>,1:<hex>". When a key of another version is used, its HMAC is replaced by one of the first
-# version, if that has a higher number. bcrypt is only used for keys whose version was removed.
+# Versioned server secrets: "2:<hex>,1:<hex>". The first one is used for new keys. When a key with a lower version is used, its HMAC is
+# replaced by one under the first secret. bcrypt is only used for keys whose version was removed.
 API_KEY_SECRETS = parse_key_secrets(required("API_KEY_SECRETS", 'enter "1:" and 64 hexadecimal digits; API keys are verified with it'))
 API_KEY_BCRYPT_ROUNDS = 12
-# Seeds of the Ed25519 keys that sign entitlements tokens and assertions for upstream servers. The first one signs, all are published.
+# Seeds of the Ed25519 keys for entitlements tokens and assertions for upstream servers. The first key signs; all public keys are published.
 SIGNING_KEYS = parse_signing_keys(text("SIGNING_KEY"))
-# How long software may use an entitlements token without asking again, and how much longer while it cannot reach this server.
+# Lifetime of an entitlements token, and how much longer software that cannot reach this server may use it.
 ENTITLEMENTS_TOKEN_MINUTES = integer("ENTITLEMENTS_TOKEN_MINUTES", 60, minimum=1)
 ENTITLEMENTS_TOKEN_GRACE_HOURS = integer("ENTITLEMENTS_TOKEN_GRACE_HOURS", 72, minimum=0)
-# Maximum number of active keys per organization, and of keys created per hour (including rotations and take-overs). Each needs bcrypt.
+# Maximum number of active keys per organization, and of keys created per hour (including rotations and take-overs), because creating a key
+# takes about 0.3 s of CPU time (bcrypt).
 API_KEYS_PER_ORGANIZATION = integer("API_KEYS_PER_ORGANIZATION", 100, minimum=1)
 API_KEYS_PER_HOUR = integer("API_KEYS_PER_HOUR", 60, minimum=1)
 # Maximum number of invitation emails, including resent ones: per organization and per member, and per recipient from one organization
@@ -90,7 +91,7 @@ MFA_ADAPTER = "accounts.second_factors.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 
-# OAuth 2.1 for MCP clients that cannot be given an API key (accounts.oauth). The issuer is PUBLIC_URL. Without a key it is off.
+# OAuth 2.1 for MCP clients that cannot be given an API key (accounts.oauth). The issuer is PUBLIC_URL. Without a key, OAuth is disabled.
 IDP_OIDC_PRIVATE_KEYS = parse_rsa_keys(text("OAUTH_PRIVATE_KEY"))
 OAUTH_ENABLED = bool(IDP_OIDC_PRIVATE_KEYS)
 IDP_OIDC_ADAPTER = "accounts.oauth.adapter.OAuthAdapter"

@@ -4,7 +4,7 @@ import os
 
 os.environ.setdefault("KEY_ENVIRONMENT", "test")
 os.environ.setdefault("LOG_JSON", "false")
-# All local users pay with the same test card.
+# Trials are not limited by card, because all local users pay with the same test card.
 os.environ.setdefault("BILLING_TRIAL_ONCE_PER", "user,email")
 
 from .base import *

@@ -12,14 +12,14 @@ os.environ.setdefault("PUBLIC_URL", "http://localhost:3001")
 # mypy and `manage.py check` load these settings without a running server.
 os.environ.setdefault("DATABASE_URL", "postgres://contextmcp@127.0.0.1:1/contextmcp")
 os.environ.setdefault("LOG_LEVEL", "WARNING")
-# All customers in tests pay with the same cards. Tests of trials override it.
+# Trials are not limited by card, because all customers in tests pay with the same cards. Tests of trials override this.
 os.environ.setdefault("BILLING_TRIAL_ONCE_PER", "user,email")
 
 # Values for Stripe and URLs in a developer's .env must not affect the tests.
 for _name in ("STRIPE_SECRET_KEY", "STRIPE_WEBHOOK_SECRET", "STRIPE_API_BASE", "MCP_SERVER_URL", "GATE_URL"):
     os.environ.setdefault(_name, "")
 
-# Workers and processes that the tests start inherit it, so that it is generated once.
+# The key is set in the environment, because test workers and processes that tests start inherit it and need not generate another one.
 if not os.environ.get("OAUTH_PRIVATE_KEY"):
     os.environ["OAUTH_PRIVATE_KEY"] = generate_rsa_key()
 
