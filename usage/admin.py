@@ -85,14 +85,14 @@ _REFUSALS = (
     *(InsufficientScope, PermissionDenied, KeyRevoked, ValidationFailed, MalformedRequest, IdempotencyConflict),
     *(HoldAlreadyEnded, ReleaseExceedsUsage, TemporarilyUnavailable),
 )
-# The last one is of the gateway, which apps cannot import.
+# The gateway defines the last code. It cannot be imported here, because apps must not import the gateway.
 _CODES = [*(refusal.code for refusal in _REFUSALS), "tool_not_available"]
 
 
 class RecentFilter(admin.SimpleListFilter):
-    """Shows the refusals of the last day by default, so that the other filters read a limited part of the table.
+    """Shows the refusals of the last day by default, so that the other filters read only a part of the table.
 
-    The refusals of one organization, or of the times in a link, are found by an index, so they are shown without this limit.
+    For a single organization, or for a range of minutes in the URL, the default is 35 days, because an index finds these rows.
     """
 
     title = "time"
@@ -123,7 +123,7 @@ class RecentFilter(admin.SimpleListFilter):
 
 @admin.register(RefusalSummary)
 class RefusalSummaryAdmin(OrganizationRowsAdmin):
-    """Refused requests by minute. `?organization__id__exact=...&minute__gte=...&minute__lt=...` selects those of a time."""
+    """Refused requests by minute. `?organization__id__exact=...&minute__gte=...&minute__lt=...` selects a range of minutes."""
 
     list_display = ["minute", "organization", "code", "feature", "key", "tool", "count"]
     list_filter = [RecentFilter, choices_filter("code", lambda: _CODES), _FeatureFilter]

@@ -27,7 +27,7 @@ def send(alert_id: str, user_id: int) -> bool:
 
 
 def is_recipient(alert: UsageAlert, user: User) -> bool:
-    """Return whether the user receives the emails of the alert now."""
+    """Return whether the user is currently a recipient of the alert's email."""
     return bool(publish.recipients(alert).filter(user=user, organization__closed_at=None).exists())
 
 

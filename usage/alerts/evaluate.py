@@ -1,7 +1,7 @@
 """Evaluate alerts periodically: find changed counters and gauges, create alerts, and save checkpoints in one transaction.
 
-Evaluating twice, in two workers, or again after an interruption sends no alert twice, because an alert is unique per period. Only changes
-of usage trigger an evaluation. A changed limit is therefore evaluated with the next use.
+No alert is sent twice, even if counters are evaluated repeatedly, by two workers, or again after an interruption, because an alert is
+unique per period. Only a change of usage triggers an evaluation, so a changed limit is evaluated when usage changes next.
 """
 
 from collections.abc import Iterable
@@ -72,7 +72,7 @@ def _threshold(organization: Organization, counter: ChangedCounter, entitlement:
     at = now(organization)
     period = entitlement.period(at if counter.kind is Kind.GAUGE else counter.period_start)
     if counter.kind is Kind.QUOTA and period.start != counter.period_start:
-        return  # The counter belongs to a period of a former plan, which no longer counts.
+        return  # The period of the counter belongs to a former plan, so its usage no longer counts.
     if counter.kind is Kind.GAUGE and (entitlement.limit or 0) < thresholds.MIN_GAUGE_LIMIT:
         return
     included = None if entitlement.limit is None else entitlement.limit + counter.credited

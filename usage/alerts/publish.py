@@ -31,11 +31,12 @@ def _publish_one(alert: UsageAlert) -> bool:
 
 
 def _insert(alert: UsageAlert) -> bool:
-    """Store the alert. Return False if it, or an alert for a higher threshold, already exists in the period."""
+    """Store the alert. Return False if the same alert, or one for a higher threshold, already exists in the period."""
     of_period = UsageAlert.objects.filter(organization=alert.organization, feature=alert.feature, period_start=alert.period_start)
     if alert.threshold is not None and any((other.threshold or 0) > alert.threshold for other in of_period):
         return False
-    # Only the transaction that inserts the row publishes it. A concurrent one waits here for the unique index and then skips it.
+    # Only the transaction that inserts the row publishes the alert. A concurrent transaction waits here for the unique index and then does
+    # not insert the row.
     UsageAlert.objects.bulk_create([alert], ignore_conflicts=True)
     return of_period.filter(pk=alert.pk).exists()
 

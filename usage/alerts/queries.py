@@ -1,6 +1,6 @@
 """Query the counters and gauges that changed since the last evaluation, and the hourly history. Events are not read.
 
-No query takes a lock that the statements that count would wait for.
+No query takes a lock that would block the recording of usage.
 """
 
 from collections.abc import Iterable
@@ -49,8 +49,7 @@ class ChangedCounter(NamedTuple):
 
 
 # This part is materialized, so that the planner joins all rows at once instead of scanning an index per page: 100,000 current counters take
-# a quarter
-# of a second instead of several. The first WHERE clause may use real time, because no organization's clock is behind it.
+# a quarter of a second instead of several seconds. The first WHERE clause can use real time, because no organization's clock is behind it.
 _COUNTERS = """
 WITH changed AS MATERIALIZED (
     SELECT counter.organization_id, counter.feature, counter.period_start, counter.period_end, GREATEST(counter.used, 0) AS used,

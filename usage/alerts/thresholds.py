@@ -1,12 +1,12 @@
 """The rules for alerts. Pure functions.
 
-A threshold alert is sent when 50, 80 or 100 % of a monthly quota is used, or of a gauge is in use. Gauges with a limit below
-`MIN_GAUGE_LIMIT` are excluded: a plan with one project is full with the first. If usage passes several thresholds at once, only the highest
-is reported.
+A threshold alert is sent when 50, 80 or 100 % of a monthly quota is used, or of a gauge's limit is in use. Gauges with a limit below
+`MIN_GAUGE_LIMIT` are excluded, because a limit of one project, for example, is reached with the first project. If usage passes several
+thresholds at once, only the highest is reported.
 
 A spike is a clock hour (UTC) in which more units of a meter are used than `SPIKE_FACTOR` times the mean of the active hours of the last 14
-days, more than in any single one of them, and at least `SPIKE_MIN_UNITS`. Hours without usage are excluded from the mean; otherwise every
-morning would be a spike. A regular nightly peak is no spike, because of the comparison with the maximum. With fewer than `SPIKE_HOURS`
+days, more units than in any of these hours, and at least `SPIKE_MIN_UNITS`. Hours without usage are excluded from the mean; otherwise every
+morning would be a spike. Because of the comparison with the maximum, a regular nightly peak is not a spike. With fewer than `SPIKE_HOURS`
 active hours there is no baseline.
 """
 
