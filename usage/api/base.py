@@ -1,4 +1,4 @@
-"""The base of the usage views: authentication by Django, everything else by the route table and its handlers."""
+"""The base of the usage views. Django authenticates the request; the route table and its handlers do everything else."""
 
 from typing import Any, ClassVar
 
@@ -31,12 +31,12 @@ class UsageView(APIView):
 
     authentication_classes = (ServiceKeyAuthentication, ApiKeyAuthentication, MemberSessionAuthentication)
     route: ClassVar[Route]
-    # Errors of the operation for the OpenAPI document, in addition to those of every operation and those that follow from the route.
+    # Errors that the OpenAPI document lists for the operation, in addition to the errors of all operations and of the route.
     refusals: tuple[type[DomainError], ...] = ()
     idempotent = False
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Derive from the route whether the view is idempotent, and the refusal of callers without a service key."""
+        """Derive `idempotent` from the route, and add `ServiceKeyRequired` to `refusals` if the route requires a service key."""
         super().__init_subclass__(**options)
         cls.idempotent = cls.route.idempotent
         if cls.route.service_only:
@@ -55,7 +55,7 @@ class UsageView(APIView):
     def usage_request(self, request: Request, parameter: Any = None) -> UsageRequest:
         """Return the request that the handler parses."""
         inner = request._request
-        # A service key may name its customer in the body. `named_body` is the body without those fields.
+        # The body of a request with a service key may name the customer. `named_body` is the body without these fields.
         body: bytes = getattr(inner, "named_body", None) or inner.body
         actor = UsageCaller.of_caller(caller(request), request_id.get(), client_address.get())
         return UsageRequest(actor, request.headers, body, inner.META.get("QUERY_STRING", ""), parameter)

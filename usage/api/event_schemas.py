@@ -22,8 +22,8 @@ class EventSchema(Schema):
         required=False,
         default=1,
         help_text=(
-            "Units. A negative amount is a correction and requires a reason. It subtracts at most what was counted in its period; "
-            "`applied` of the result is the amount subtracted."
+            "Units. A negative amount is a correction and requires a reason. It subtracts at most the units counted in its period; the "
+            "field `applied` of the result contains the amount that was subtracted."
         ),
     )
     idempotency_key = serializers.RegexField(
@@ -48,7 +48,7 @@ class EventSchema(Schema):
     credit = serializers.BooleanField(
         required=False,
         default=False,
-        help_text="For a negative amount of a monthly quota: increases the allowance of its period instead of correcting usage.",
+        help_text="true: a negative amount of a monthly quota increases the allowance of the period instead of correcting usage.",
     )
 
 
@@ -80,7 +80,7 @@ CLOUD_EVENT: dict[str, Any] = {
         },
         "data": {
             "type": ["object", "null"],
-            "description": "`amount` (units, 1 by default), `reason` and `credit` are read. All of it is stored. At most 4,096 bytes.",
+            "description": "At most 4,096 bytes. `amount` (units, 1 by default), `reason` and `credit` are read; all of it is stored.",
         },
     },
 }
@@ -97,7 +97,7 @@ CLOUD_EVENTS: dict[str, Any] = {
 
 @extend_schema_field(EVENTS)
 class EventsField(serializers.ListField):
-    """A list of events, each of which is checked on its own."""
+    """A list of events. Each event is validated separately."""
 
 
 class EventsSchema(CustomerSchema):
@@ -118,7 +118,7 @@ class EventResultSchema(Schema):
     errors = serializers.ListField(
         child=serializers.DictField(),
         required=False,
-        help_text="Invalid fields: for each its name (`field`) and what is wrong (`message`).",
+        help_text="Invalid fields, each with its name (`field`) and a description of the error (`message`).",
     )  # type: ignore[assignment]
     applied = serializers.IntegerField(required=False, max_value=0, help_text="For a correction: the amount subtracted (0 or negative).")
 

@@ -28,7 +28,7 @@ class Events(UsageView):
             "Accepts one event, an array or `{events: [...]}` of up to 1,000 events, or CloudEvents 1.0 (structured or batch; `type` is "
             "the feature). Each event has its own result and is counted once per idempotency key. Limits do not apply, because the usage "
             "has already happened. An event counts in the period of its `occurredAt`, up to 35 days back. A correction (a negative amount "
-            "with a reason) subtracts at most what was counted in its period; with `credit` it increases the allowance of that period "
+            "with a reason) subtracts at most the units counted in its period; with `credit` it increases the allowance of that period "
             f"instead. {routes.EVENTS.requirement}"
         ),
         request=dict(zip(routes.EVENTS.media_types, (_JSON_BODY, CLOUD_EVENT, CLOUD_EVENTS), strict=True)),

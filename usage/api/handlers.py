@@ -61,7 +61,7 @@ def record_events(request: UsageRequest) -> Operation[Reply]:
     bodies, single = event_parsing.parse(request.body, content_type, _idempotency_key(request))
     results = yield from events.record_events(request.caller, bodies)
     if not single:
-        # The refusal of a single event is raised, and recorded as that of the request.
+        # The refusal of a single event is raised by `render_results`, and the server records it as the refusal of the request.
         for result in results:
             if result.error is not None:
                 record(request.caller.subject, result.error)
@@ -138,7 +138,7 @@ def _hold_id(request: UsageRequest) -> UUID:
 
 
 def _query_parameters(request: UsageRequest, *known: str) -> dict[str, str]:
-    """Return the query parameters. Raises `UnknownParameter` for names that `known` lacks; a service key may also send `organizationId`."""
+    """Return the query parameters. Raises `UnknownParameter` for names not in `known`, except `organizationId` with a service key."""
     parameters = dict(parse_qsl(request.query, keep_blank_values=True))
     refuse_parameters(parameters, *known, *(() if request.caller.service is None else ("organizationId",)))
     return parameters

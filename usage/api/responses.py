@@ -16,7 +16,7 @@ Headers = list[tuple[str, str]]
 
 
 class Reply(Struct):
-    """A response with the status 200 and a JSON body. `headers` are those in addition to Content-Type, or None."""
+    """A response with the status 200 and a JSON body. `headers` are the headers in addition to Content-Type, or None."""
 
     body: bytes
     headers: Headers | None = None
@@ -93,7 +93,7 @@ def rate_headers(answer: AuthorizeResult | AuthorizeManyResult, at: datetime) ->
 
 
 def refusal_headers(error: DomainError, at: datetime) -> dict[str, str]:
-    """Return the rate limit headers of a refusal, with its `retry-after`, `www-authenticate` and `allow`. Names are in lower case."""
+    """Return the headers of a refusal by lower-case name: rate limit headers, `retry-after`, `www-authenticate` and `allow`."""
     details = error.details
     headers = {name.lower(): value for name, value in problems.headers(error).items()}
     if details.get("limit") is not None and details.get("resets_at") is not None and "feature" in details:

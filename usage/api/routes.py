@@ -1,4 +1,4 @@
-"""The route table of the usage API. The gate routes by it, and Django's URLs, views and OpenAPI document are derived from it."""
+"""The route table of the usage API. The gate uses it directly, and Django's URLs, views and OpenAPI document are derived from it."""
 
 from typing import Protocol
 
@@ -53,7 +53,7 @@ class Route(Struct, frozen=True, kw_only=True):
         """Check the caller and the media type, and return the operation that handles the request.
 
         Raises:
-            ServiceKeyRequired: the route is `service_only` and the caller is no service key.
+            ServiceKeyRequired: the route is `service_only` and the caller is not a service key.
             InsufficientScope, PermissionDenied: the caller lacks the scope.
             UnsupportedMediaType: the body is of another media type.
         """

@@ -20,7 +20,7 @@ def feature_names(*kinds: Kind) -> dict[str, Any]:
 
 
 def _enum(names: list[str]) -> dict[str, Any]:
-    # JSON Schema allows no empty enum, and a catalog can lack a kind of feature.
+    # JSON Schema does not allow an empty enum, but a catalog may have no feature of a kind.
     return {"type": "string", "enum": names} if names else {"type": "string"}
 
 
@@ -53,7 +53,7 @@ class TrueField(serializers.BooleanField):
     """A Boolean field that accepts only true."""
 
 
-@extend_schema_field({"type": "boolean", "const": False, "description": "false: record the amount at once."})
+@extend_schema_field({"type": "boolean", "const": False, "description": "false: record the amount immediately."})
 class FalseField(serializers.BooleanField):
     """A Boolean field that accepts only false."""
 

@@ -55,7 +55,7 @@ class ChangeEndpointSchema(Schema):
 
 
 class RotateSecretSchema(Schema):
-    """How long the previous secret is still used."""
+    """How long messages are also signed with the previous secret."""
 
     overlap_seconds = serializers.IntegerField(
         required=False,
@@ -106,7 +106,7 @@ class DeliverySchema(Schema):
     event_type = serializers.ChoiceField(choices=(*EVENT_TYPES, TEST), help_text="Type of the event.")
     state = serializers.ChoiceField(
         choices=WebhookDelivery.State.values,
-        help_text="Whether the message is still sent (pending), was accepted (delivered) or was given up (failed).",
+        help_text="pending: delivery is still attempted. delivered: the endpoint accepted the message. failed: no further attempt is made.",
     )
     attempts = serializers.IntegerField(min_value=0, help_text="Number of attempts made.")
     next_attempt_at = serializers.SerializerMethodField("get_next_attempt_at")
