@@ -1,7 +1,7 @@
 """Send the deliveries in the outbox: claim due deliveries, send them, and record the results.
 
-Up to `MAX_CONCURRENT` attempts run at once, and each one that ends makes room for the next, so a slow endpoint delays only its own
-messages. If a process dies, its leases expire and others send the messages: each is sent at least once, always under the same ID.
+Up to `MAX_CONCURRENT` attempts run at once, and the next one starts when one of them ends, so a slow endpoint delays only its own messages.
+If a process dies, its leases expire and other processes send the messages. Each message is sent at least once, always with the same ID.
 """
 
 import asyncio
@@ -40,13 +40,13 @@ MAX_CONCURRENT_FAILING = 40
 # The lease of a delivery. It is longer than any attempt can take.
 LEASE = timedelta(seconds=http_client.TIMEOUT_SECONDS * 2)
 RETENTION = timedelta(days=30)
-# How long one call keeps claiming deliveries, and how often it checks for new ones while attempts are running.
+# How long one run claims deliveries, and how often it checks for new deliveries while attempts are running.
 RUN_SECONDS = 20.0
 POLL_SECONDS = 0.2
 
 
 def deliver_due(*, seconds: float = RUN_SECONDS) -> int:
-    """Send deliveries that are due, or become due within `seconds`. Return the number of attempts."""
+    """Send deliveries that are due now or become due within `seconds`. Return the number of attempts."""
     attempts = 0
     in_flight: dict[Future[DeliveryResult], WebhookDelivery] = {}
     until = time.monotonic() + seconds
@@ -64,7 +64,7 @@ def deliver_due(*, seconds: float = RUN_SECONDS) -> int:
 
 @contextmanager
 def _event_loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """Run an event loop in a separate thread, which sends while the calling thread claims and records."""
+    """Run an event loop in a separate thread. It sends messages while the calling thread claims deliveries and records results."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="webhooks", daemon=True)
     thread.start()
@@ -92,7 +92,7 @@ def _claim(in_flight: Collection[WebhookDelivery] = ()) -> list[WebhookDelivery]
     if not delivery_ids:
         return []
     with transaction.atomic():
-        # The due condition is repeated, because another process may have claimed a row since the query.
+        # The conditions of `due` are checked again, because another process may have claimed a row since the query.
         rows = due.filter(pk__in=delivery_ids)
         claimed = list(rows.select_for_update(skip_locked=True, of=("self",)).select_related("endpoint__organization"))
         WebhookDelivery.objects.filter(pk__in=[delivery.pk for delivery in claimed]).update(claimed_until=present + LEASE)

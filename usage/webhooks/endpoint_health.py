@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 DISABLED = "usage.webhook_endpoint_disabled"
 # An endpoint is disabled when a message runs out of attempts and no attempt has succeeded for this long.
 DISABLE_AFTER = timedelta(days=3)
-# Results caused by this server, not by the endpoint's.
+# Errors that this service causes, and not the endpoint.
 DISABLED_BY_SYSTEM = frozenset({"endpoint_disabled", "secret_unreadable"})
 
 
@@ -53,7 +53,7 @@ def disable(endpoint: WebhookEndpoint, reason: str) -> None:
 
 
 def is_recipient(endpoint: WebhookEndpoint, address: str) -> bool:
-    """Return whether the address is that of an active owner of the endpoint's organization."""
+    """Return whether the address belongs to an active owner of the endpoint's organization."""
     owners = active_members(endpoint.organization, Role.OWNER)
     return endpoint.organization.closed_at is None and owners.filter(user__email=address).exists()
 
@@ -64,7 +64,7 @@ def send_notice(endpoint: WebhookEndpoint, to: str, reason: str) -> None:
         title=f"A webhook endpoint of {endpoint.organization.name} was disabled",
         paragraphs=(
             f"We stopped sending webhooks to {endpoint.url}. {reason}",
-            "When it works again, enable it with PATCH /api/webhook-endpoints/{id} and resend missed messages with "
+            "When the endpoint works again, enable it with PATCH /api/webhook-endpoints/{id} and resend missed messages with "
             "POST /api/webhook-endpoints/{id}/deliveries/{deliveryId}/redeliver.".replace("{id}", str(endpoint.pk)),
         ),
         label="Read the API documentation",

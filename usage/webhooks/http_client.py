@@ -100,7 +100,7 @@ async def send(attempt: DeliveryAttempt) -> DeliveryResult:
 
 
 async def _post(attempt: DeliveryAttempt) -> int:
-    # httpx parses the URL and httpcore connects to the parsed parts, so the host that is checked is the host that is called.
+    # httpx parses the URL and httpcore connects to the parsed host, so the host that is checked is always the host that is called.
     url = httpx.URL(attempt.url)
     target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
     signature_headers = signing.headers(attempt.secrets, attempt.message_id, int(time.time()), attempt.body)

@@ -173,7 +173,7 @@ def _state(endpoint: WebhookEndpoint) -> dict[str, Any]:
 def check_url(text: str) -> str:
     """Return the normalized URL. Raise `ValidationFailed` if it is not acceptable.
 
-    The addresses that the host name resolves to are checked at every attempt instead.
+    The host name is not resolved here. The addresses that it resolves to are checked at every delivery attempt.
     """
     if (
         len(text) > url_policy.MAX_URL_LENGTH

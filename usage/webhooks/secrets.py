@@ -1,7 +1,7 @@
 """Encrypt signing secrets at rest, with keys derived from the server's versioned secrets (API_KEY_SECRETS).
 
-Signing needs the plain secret, so a hash is not enough. A copy of the database alone does not allow signing. Secrets encrypted under an
-older server secret can be read while that version is configured, and are re-encrypted under the newest one.
+Signing needs the plain secret, so it cannot be stored as a hash. A copy of the database alone is not enough to sign messages. Secrets that
+are encrypted under an older server secret can be decrypted while that version is configured, and are re-encrypted under the newest one.
 """
 
 from cryptography.fernet import InvalidToken
@@ -32,7 +32,7 @@ def decrypt(stored: bytes) -> str:
 
 
 def reencrypt(stored: bytes) -> bytes | None:
-    """Return the secret encrypted under the newest server secret, or None if it already is or cannot be decrypted."""
+    """Return the secret re-encrypted under the newest server secret, or None if that is not necessary or it cannot be decrypted."""
     try:
         return encryption.reencrypt(_PURPOSE, bytes(stored))
     except InvalidToken:

@@ -17,8 +17,8 @@ def new_secret() -> str:
 
 
 def headers(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Return the headers with one signature per secret. `timestamp` (Unix seconds) is the attempt's, to prevent replays."""
-    # The library ignores the time zone of what it is given, and reads the time as UTC.
+    """Return the headers with one signature per secret. `timestamp` is the time of the attempt in Unix seconds and prevents replays."""
+    # The library ignores the time zone of the datetime and reads it as UTC.
     attempted_at = datetime.fromtimestamp(timestamp, UTC)
     return {
         "webhook-id": message_id,
