@@ -1,7 +1,7 @@
-"""The files of a spool. A process writes its own file and holds a lock on it; the next process that gets the lock replays the file.
+"""The files of a spool. A process writes its own file and holds a lock on it. After that, the first process that takes the lock replays it.
 
-The kernel releases the lock when a process ends for any reason. A file is named `.spool` only after it has been locked, so that no other
-process mistakes a new, empty file for a finished one.
+The kernel releases the lock when a process ends for any reason. A file gets the suffix `.spool` only after it has been locked, so that no
+other process replays a new, empty file.
 """
 
 import fcntl

@@ -1,4 +1,4 @@
-"""Encode a granted call as a line of a checksum and JSON. The checksum detects incomplete lines."""
+"""Encode a granted call as a line with a checksum and JSON. The checksum detects incomplete lines."""
 
 from datetime import datetime
 from uuid import UUID

@@ -40,7 +40,8 @@ def replay_file(path: Path) -> int:
         if lines is None:
             return 0
         calls = [call for call in map(records.decode, lines) if call is not None]
-        # An incomplete last line was never acknowledged. An incomplete line elsewhere was complete once, so the file is damaged.
+        # The call of an incomplete last line was never acknowledged. Other lines were complete when they were written, so if one of them is
+        # incomplete, the file is damaged.
         complete = len(calls) == len(lines) or (len(calls) == len(lines) - 1 and records.decode(lines[-1]) is None)
         try:
             for start in range(0, len(calls), BATCH):

@@ -23,7 +23,7 @@ def spool_dir() -> Path | None:
 
 
 class _Batch:
-    """Lines that are written with one fsync and share its failure."""
+    """Lines that are written with one fsync. If it fails, all of them fail."""
 
     def __init__(self) -> None:
         self.lines: list[bytes] = []
@@ -32,7 +32,10 @@ class _Batch:
 
 
 class Spool:
-    """Thread-safe. Threads that append while another one waits for the disk share the next fsync."""
+    """The open file and the replay thread of a process. Thread-safe.
+
+    Threads that append while another thread waits for the disk share the next fsync.
+    """
 
     def __init__(self) -> None:
         self._reset()

@@ -1,7 +1,7 @@
 """Statements by name, their parameters, and the decoding of their rows, for both executors.
 
-A query is the name of a statement and its encoded parameters. A result is libpq's (`psycopg.pq.PGresult`) in binary format, which psycopg's
-cursors have as `pgresult`.
+A query is the name of a statement and its encoded parameters. A result is a `psycopg.pq.PGresult` of libpq in binary format, which a cursor
+of psycopg has in its attribute `pgresult`.
 """
 
 from collections.abc import Callable, Sequence
@@ -98,7 +98,7 @@ def unlocked_queries(needed: RowsToLock) -> list[Query]:
 
 
 def expire_queries(state: LockedRows) -> list[Query]:
-    """Return the queries that expire the due holds of the counters that refused while units were held."""
+    """Return the queries that expire the due holds of the counters in `state.counters_with_holds`."""
     return [expire_query(key) for key in sorted(state.counters_with_holds)]
 
 

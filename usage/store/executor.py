@@ -16,7 +16,7 @@ from usage.types import AuthorizeCommand, Command
 from . import codec, partitions
 from .transaction import decide_and_write
 
-# Another transaction inserted the idempotency key first, or there was a deadlock. A retry sees what the other one committed.
+# Another transaction inserted the idempotency key first, or there was a deadlock. A retry reads what the other transaction committed.
 RETRYABLE_ERRORS = (postgres.UniqueViolation, postgres.DeadlockDetected, postgres.SerializationFailure)
 MAX_ATTEMPTS = 6
 # PostgreSQL is unreachable or does not respond in time.

@@ -17,7 +17,7 @@ def build_settlement(
 ) -> SettleHold:
     """Build the command that settles a hold with `amount` units, or releases it if `amount` is None. Blocks for a query.
 
-    It contains the hold's feature and period, which never change and name the counter to lock.
+    The command contains the hold's feature and period, which never change. They identify the counter to lock.
 
     Raises:
         NotFound: the organization has no such hold.

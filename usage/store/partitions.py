@@ -59,7 +59,8 @@ def create_ahead(present: datetime) -> list[str]:
     existing_names = set(existing())
     missing = [month for month in ahead(present) if name(month) not in existing_names]
     for month in missing:
-        # One transaction each, with a short lock timeout: while this waits for the parent table's lock, all writers queue behind it.
+        # Each partition is created in its own transaction with a short lock timeout, because all writers have to wait while this statement
+        # waits for the lock of the parent table.
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = '2s'")
             cursor.execute(create_statement(month))
@@ -83,7 +84,7 @@ def _month(partition: str) -> datetime:
 def detach_expired(present: datetime) -> list[str]:
     """Detach expired partitions without blocking reads or writes, and return their names. Must not run inside a transaction.
 
-    A detachment that an earlier run left unfinished is completed first. Detached tables are left to the operator; none is dropped here.
+    A detachment that an earlier run did not finish is completed first. Detached tables are not dropped; that is up to the operator.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = %s::regclass AND inhdetachpending", [PARENT])

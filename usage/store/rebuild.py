@@ -2,8 +2,8 @@
 
 from django.db import connection, transaction
 
-# The lock blocks writers of summaries during the rebuild. Calls that have waited for some seconds are refused with 503 and
-# Retry-After; none is counted in part.
+# The lock blocks writers of summaries during the rebuild. Calls that wait longer than the lock timeout are refused with 503 and
+# Retry-After, and nothing of them is counted.
 _SUMMARIES = """
 INSERT INTO usage_summaries (organization_id, grain, bucket, feature, key_id, member_id, amount, events)
 SELECT organization_id, grain, date_trunc(CASE grain WHEN 'h' THEN 'hour' ELSE 'day' END, occurred_at, 'UTC') AS start,

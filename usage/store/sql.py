@@ -1,13 +1,14 @@
-"""SQL statements of the metering core. `codec` has their parameters and the decoding of their rows.
+"""SQL statements of the metering core. `codec` encodes their parameters and decodes their rows.
 
-Locks are always taken in one order: counters, gauges, holds, idempotency keys, summaries, tool summaries, and by key within each. A
-transaction that still meets a deadlock, or loses a race for an idempotency key, is rolled back and decided again.
+Locks are always taken in the same order: counters, gauges, holds, idempotency keys, summaries, tool summaries, and by key within each
+table. If there is a deadlock nevertheless, or another transaction has inserted an idempotency key first, the transaction is rolled back and
+the commands are decided again.
 
-LATERAL with LIMIT (or a row lock) forces one index lookup per row, so the plan does not depend on the size of the tables when it was made.
-With a plain join, a plan that was prepared while a table was small (read all of it) is also used after the table has grown.
+LATERAL with LIMIT (or a row lock) forces one index lookup per row, so the query plan does not depend on the size of the tables when the
+statement was prepared. A plain join that is prepared while a table is small uses a sequential scan, even after the table has grown.
 """
 
-# A counter below zero does not increase the allowance: it is read, and updated, as zero.
+# A counter below zero does not increase the allowance: it is read as zero, and updates start from zero.
 LOCK_COUNTERS = """
 SELECT needed.n, counter.id, GREATEST(counter.used, 0), counter.held, setting.cap_minor, setting.currency, counter.credited
 FROM unnest(%b::uuid[], %b::text[], %b::timestamptz[]) WITH ORDINALITY AS needed (organization_id, feature, period_start, n)
@@ -51,7 +52,7 @@ FROM unnest(%b::uuid[]) WITH ORDINALITY AS needed (id, n)
 CROSS JOIN LATERAL (SELECT * FROM usage_holds WHERE id = needed.id FOR NO KEY UPDATE) AS hold
 """
 
-# A separate statement after the locks, so that its snapshot contains what the previous lock holders have committed.
+# This is a separate statement after the locks, so that its snapshot contains the rows that the previous lock holders committed.
 SELECT_IDEMPOTENCY_KEYS = """
 SELECT needed.n, record.fingerprint, record.response
 FROM unnest(%b::uuid[], %b::bytea[]) WITH ORDINALITY AS needed (organization_id, digest, n)

@@ -14,7 +14,7 @@ from . import codec
 
 
 class RoundTrip(Struct):
-    """Queries that are sent together, in one round trip where the connection can do that. `last` is set before the commit."""
+    """Queries that are sent together, in one round trip if the connection supports it. `last` marks the last ones before the commit."""
 
     queries: list[codec.Query]
     last: bool = False

@@ -6,7 +6,7 @@ from contextmcp.common.pg_binary import Bytea, Ints, Texts, Times, TimestampMicr
 from usage.decision.results import to_json
 from usage.decision.write_set import HOUR, ToolEvent, WriteSet
 
-# 2000-01-01 00:00 UTC, the origin of these microseconds, is the start of a day.
+# In microseconds. Times are counted from 2000-01-01 00:00 UTC, which is the start of a day.
 DAY = 24 * HOUR
 
 
