@@ -33,7 +33,7 @@ class Refusal(DomainError):
 
 
 class LimitReached(Refusal):
-    """The gauge would exceed its limit. Waiting does not help; releasing units or changing the plan does."""
+    """The gauge would exceed its limit. The request can succeed only after units are released or the plan changes."""
 
     code = "limit_reached"
     message = "This request exceeds your plan's limit for the feature. Release units that you no longer need, or upgrade."

@@ -35,7 +35,7 @@ class Cursor(Struct, array_like=True):
 
 
 class SummaryRange(Struct):
-    """A time range and the grain of the summaries to read for it: hours ("h"), days ("d"), or events instead (None)."""
+    """A time range and the grain of the summaries to read for it: hours ("h") or days ("d"). With None, events are read instead."""
 
     grain: Literal["h", "d"] | None
     since: datetime
@@ -107,7 +107,7 @@ def split_range(query: HistoryQuery) -> list[SummaryRange]:
 
 
 def _ceil_within(moment: datetime, interval: Interval, until: datetime) -> datetime:
-    """Return `ceil(moment)`, or `until` past the year 9999."""
+    """Return `ceil(moment)`, or `until` if the result is after the year 9999."""
     try:
         return ceil(moment, interval)
     except OverflowError:

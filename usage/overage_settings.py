@@ -16,8 +16,8 @@ def disable_overage(organization: Organization) -> None:
 def set_overage(organization: Organization, feature: str, *, enabled: bool, cap_minor: int, currency: str) -> OverageSetting:
     """Enable or disable overage for a feature, with a cap per usage month in minor units of `currency`.
 
-    The setting applies from the next decision. Disabling it or lowering the cap does not change overage that was already recorded.
-    Raises `ValidationFailed`, or `FeatureNotAvailable` where the plan does not include the feature.
+    The setting applies from the next decision. Disabling overage or lowering the cap does not change overage that was already recorded.
+    Raises `ValidationFailed`, or `FeatureNotAvailable` if the plan does not include the feature.
     """
     entitlement = EntitlementsManager(organization).require(feature)
     if entitlement.kind is not Kind.QUOTA:

@@ -50,7 +50,7 @@ class CurrentUsage(Struct, rename="camel"):
 
 
 def overage_units(organization: Organization, entitlement: FeatureEntitlement, period: Period) -> int:
-    """Return the units that were used beyond the allowance and the credit of the period, whether or not they are sold."""
+    """Return the units that were used beyond the allowance and the credit of the period, whether or not they are sold as overage."""
     counter = UsageCounter.objects.filter(organization=organization, feature=entitlement.feature, period_start=period.start).first()
     return 0 if entitlement.limit is None or counter is None else max(0, counter.used - entitlement.limit - counter.credited)
 
@@ -123,7 +123,10 @@ def _feature_usage(
 
 
 class Total(Struct, rename="camel"):
-    """One row of the usage history. `key_id`, `member_id` and `tool` are None if not grouped by them, or if the events had none."""
+    """One row of the usage history.
+
+    `key_id`, `member_id` and `tool` are None if the history is not grouped by them, or if the events have none.
+    """
 
     start: datetime
     feature: str
@@ -166,7 +169,7 @@ def top_totals(
 ) -> list[tuple[str, Any, int]]:
     """Return (feature, key or member ID, units) since the start of a day (UTC), most units first.
 
-    Usage without a key or member has None.
+    The ID is None for usage without a key or member.
     """
     column, missing = ("key_id", NO_KEY) if group == "key" else ("member_id", NO_MEMBER)
     days = UsageSummary.objects.filter(organization=organization, grain=Grain.DAY, bucket__gte=since)
@@ -178,7 +181,7 @@ def history(organization: Organization, query: HistoryQuery, *, limit: int | Non
     """Yield the totals of a range ordered by time, feature, and key, member or tool. Rows are fetched in batches of 1,000.
 
     The range includes `since` and excludes `until`, so adjacent ranges never count an event twice. A row's `start` is the start of its
-    hour, day or month, also if the range covers only part of it.
+    hour, day or month, even if the range covers only part of it.
     """
     columns = {"meter": "feature", "key": "feature, key_id", "member": "feature, member_id", "tool": "feature, tool"}[query.group]
     ranges = split_range(query)
@@ -219,7 +222,7 @@ def history(organization: Organization, query: HistoryQuery, *, limit: int | Non
 def _sources(time_range: SummaryRange, organization: Organization, *, by_tool: bool) -> tuple[str, list[Any]]:
     """Return the query for the rows of a range, and its parameters.
 
-    Grouped by tool, there is a row for each tool, and one with an empty name for the usage without a tool.
+    With `by_tool`, there is a row for each tool, and a row with an empty name for usage without a tool.
     """
     span = [time_range.since, time_range.until]
     if time_range.grain is None:

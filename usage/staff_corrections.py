@@ -1,6 +1,6 @@
 """Corrections of a customer's usage by staff: reduce it, add to it, or credit units to the period.
 
-They are usage events like those of service keys, so that counters, history and overage follow.
+Corrections are usage events like those of service keys, so that counters, history and overage include them.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ Change = Literal["reduce", "add", "credit"]
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A change of `amount` units of a quota in the usage month that contains `at`; by default the current one."""
+    """A change of `amount` units of a quota in the usage month that contains `at`. The default is the current usage month."""
 
     feature: str
     change: Change
@@ -37,7 +37,7 @@ class Correction:
 
 @dataclass(frozen=True, slots=True)
 class PeriodUsage:
-    """The use of a quota in one usage month, in units. `included` is None if it is unlimited, and has the credited units."""
+    """The usage of a quota in one usage month, in units. `included` contains the credited units and is None if the quota is unlimited."""
 
     used: int
     credited: int
@@ -46,7 +46,7 @@ class PeriodUsage:
     end: datetime
 
     def after(self, correction: Correction) -> "PeriodUsage":
-        """Return the usage after a correction. It subtracts at most what was counted."""
+        """Return the usage after a correction, which subtracts at most the units counted."""
         used, credited, included, amount = self.used, self.credited, self.included, correction.amount
         if correction.change == "credit":
             credited, included = credited + amount, None if included is None else included + amount
@@ -61,7 +61,7 @@ def quotas() -> list[str]:
 
 
 def usage_at(organization: Organization, feature: str, at: datetime | None = None) -> PeriodUsage:
-    """Return the use of a quota in the usage month that contains `at`, by the current plan. Raises `UnknownFeature`."""
+    """Return the usage of a quota in the usage month that contains `at`, with the limit of the current plan. Raises `UnknownFeature`."""
     entitlement = EntitlementsManager(organization).require(feature)
     period = entitlement.period(at or now(organization))
     counter = UsageCounter.objects.filter(organization=organization, feature=feature, period_start=period.start).first()
@@ -71,9 +71,9 @@ def usage_at(organization: Organization, feature: str, at: datetime | None = Non
 
 
 def correct_usage(organization: Organization, correction: Correction, actor: User, reason: str, key: UUID) -> PeriodUsage:
-    """Record a correction once for `key`, with one audit event. Return the usage afterwards.
+    """Record a correction with one audit event, and return the usage afterwards. `key` is the idempotency key.
 
-    Raises `FeatureNotAvailable`, and a `ValidationFailed` such as that of a time that is too long ago.
+    Raises `FeatureNotAvailable`, or `ValidationFailed`, for example if `correction.at` is too long ago.
     """
     with transaction.atomic():
         before = usage_at(organization, correction.feature, correction.at)

@@ -16,7 +16,7 @@ from .webhooks import dispatcher, outbox, secrets
 @app.periodic(cron="* * * * *")
 @app.task(name="usage.expire_holds", queueing_lock="usage.expire_holds", pass_context=False)
 def expire_holds(timestamp: int) -> None:
-    """Expire due holds. Decisions expire them too when a quota is short; this job keeps the displayed totals current."""
+    """Expire due holds, so that displayed totals are current. A decision that would refuse a quota also expires due holds."""
     holds.expire_due()
 
 

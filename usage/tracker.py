@@ -21,7 +21,7 @@ from .types import AuthorizeManyResult, AuthorizeResult, EventResult, Item, Item
 
 
 class UsageTracker:
-    """Operations on one organization's usage. Usage is counted for `subject`, by default the organization without key and member.
+    """Operations on one organization's usage. Usage is counted for `subject`; the default is the organization without a key or member.
 
     Every method raises `TemporarilyUnavailable` if PostgreSQL is unreachable, unless a feature's failure mode allows the call.
     """
@@ -29,7 +29,7 @@ class UsageTracker:
     def __init__(self, organization: Organization, subject: UsageSubject | None = None, service: ServiceContext | None = None) -> None:
         self.organization = organization
         self.subject = subject or UsageSubject.of(organization.pk)
-        # The service key that acts for the organization. Its corrections are written to the audit log.
+        # The service key that acts for the organization, or None. Its corrections are written to the audit log.
         self.service = service
 
     @classmethod
@@ -65,7 +65,7 @@ class UsageTracker:
         return drive(authorization.authorize(self.caller, request, idempotency_key))
 
     def check(self, item: Item) -> ItemResult:
-        """Return what `authorize` would decide without recording anything. Raises what `authorize` would raise."""
+        """Return what `authorize` would decide, without recording anything. Raises the errors of `authorize`."""
         result = drive(authorization.check(self.caller, item)).result
         if isinstance(result, DomainError):
             raise result

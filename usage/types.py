@@ -19,15 +19,15 @@ KEYLESS = NO_KEY.bytes
 
 MAX_AMOUNT = 1_000_000_000
 MAX_ITEMS = 20
-# The limit of revision 2025-11-25 of the Model Context Protocol.
+# The maximum length of a tool name in revision 2025-11-25 of the Model Context Protocol.
 MAX_TOOL_NAME_LENGTH = 128
 
 
 class UsageSubject(Struct, frozen=True):
     """The organization, API key and member that usage is counted for. Without a key or member they are KEYLESS and NO_MEMBER.
 
-    IDs are the 16 bytes of UUIDs here and in all lookups of a decision, because UUID objects are hashed and compared by slow Python code.
-    `connected_app` says that `key` is the ID of a connected app (an OAuth grant), not of an API key.
+    Here and in all lookups of a decision, IDs are the 16 bytes of UUIDs, because UUID objects are hashed and compared by slow Python code.
+    With `connected_app`, `key` is the ID of a connected app (an OAuth grant) and not of an API key.
     """
 
     organization: bytes
@@ -47,7 +47,7 @@ class UsageSubject(Struct, frozen=True):
 
 
 class ServiceContext(Struct, frozen=True):
-    """The service key that acts for an organization and the request that it sent. Audit events of corrections name both."""
+    """The service key that acts for an organization, and the ID and address of its request. Audit events of corrections contain them."""
 
     service_key: UUID
     request_id: str = ""
@@ -155,7 +155,7 @@ class Event(Struct, gc=False):
     digest: bytes | None = None
     reason: str = ""
     properties: str = ""
-    # The negative amount increases the allowance of the period instead of correcting usage.
+    # If true, the negative amount increases the allowance of the period instead of correcting usage.
     credit: bool = False
 
 
@@ -168,7 +168,7 @@ class EventBatch(Struct):
 
 
 class SettleHold(Struct):
-    """Settle a hold with the actual amount, or release it if `amount` is None. `feature` and `period` are the hold's."""
+    """Settle a hold with the actual amount, or release it if `amount` is None. `feature` and `period` are those of the hold."""
 
     subject: UsageSubject
     hold_id: UUID

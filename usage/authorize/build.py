@@ -27,9 +27,9 @@ def build_authorization(
 ) -> AuthorizeCommand:
     """Build the command.
 
-    `at` is the organization's time, which may be a test clock; `real` is the wall clock. `members` is the number of members, needed where
-    `requires_member_count` is true. Raises `FeatureNotAvailable`, `UnknownFeature`, `PlanInactive`, `PaymentRequired` or
-    `ValidationFailed`.
+    `at` is the current time of the organization's clock, which may be a test clock, and `real` is the current real time. `members` is the
+    number of members, which is needed if `requires_member_count` returns True. Raises `FeatureNotAvailable`, `UnknownFeature`,
+    `PlanInactive`, `PaymentRequired` or `ValidationFailed`.
     """
     line_items = [build_item(entitlements.require(item.feature), item, at=at, members=members) for item in request.items]
     hold = None
@@ -62,7 +62,7 @@ _MAX_CACHED = 100_000
 
 
 def period_of(entitlement: FeatureEntitlement, at: datetime) -> Period:
-    """Return the entitlement's usage month that contains `at`. The last period per anchor is cached, as most calls fall into it."""
+    """Return the entitlement's usage month that contains `at`. The last period of each anchor is cached, because most calls need it."""
     period = _period_cache.get(entitlement.anchor)
     if period is not None and period.start <= at < period.end:
         return period

@@ -11,7 +11,7 @@ from .requests import validation_error
 
 
 def _require_gauge(entitlements: Entitlements, feature: str) -> int | None:
-    """Return the gauge's limit (None: unlimited). Raise `ValidationFailed` if the feature is no gauge or its value is derived."""
+    """Return the gauge's limit (None: unlimited). Raise `ValidationFailed` if the feature is not a gauge or its value is derived."""
     entitlement = entitlements.require(feature)
     if entitlement.kind is not Kind.GAUGE:
         raise validation_error("feature", f"{feature} is not a gauge.")
@@ -25,7 +25,7 @@ def build_gauge_setting(
 ) -> SetGauge:
     """Build the command that sets a gauge to `value` (units in use).
 
-    It is never refused for the gauge's limit: the caller reports a fact, even above the limit.
+    The command may exceed the gauge's limit, because the caller reports units that are already in use.
     """
     return SetGauge(subject, feature, value, _require_gauge(entitlements, feature), service)
 

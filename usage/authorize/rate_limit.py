@@ -1,6 +1,6 @@
 """Sliding-window rate limits in Valkey: a number of units in any 60 seconds, per organization and optionally per API key.
 
-`usage.operations.rates` runs the scripts with the arguments from here, and has their replies parsed here.
+This module builds the arguments of the scripts and parses their replies. `usage.operations.rates` runs the scripts.
 
 A window is 31 slots of two seconds in one small string. The oldest slot, which has partly expired, still counts in full, so no period of
 60 seconds ever exceeds the limit. One script checks all windows of a call and consumes from all of them or none. The script uses Valkey's
@@ -120,9 +120,10 @@ class RatePermit(Struct):
 
 
 def windows(subject: UsageSubject, rates: list[Rate]) -> list[RateWindow]:
-    """Return all windows of a call. Keys have their own windows only if RATE_SHARE_PER_KEY is below 1.
+    """Return all windows of a call.
 
-    At 1 the organization's window is always reached first.
+    A key has its own windows only if RATE_SHARE_PER_KEY, the share of the limit that one key can use, is below 1. At 1, the limit of the
+    organization is always reached first.
     """
     share = getattr(settings, "RATE_SHARE_PER_KEY", 1.0)
     result = []
@@ -142,7 +143,7 @@ def _name(organization: bytes, feature: str, *key: bytes) -> str:
 
 
 def script_args(rate_windows: list[RateWindow], *, peek: bool = False) -> tuple[list[str], list[int]]:
-    """Return the script's KEYS and ARGV. With `peek` nothing is consumed, but the call is refused if acquiring would be."""
+    """Return the script's KEYS and ARGV. With `peek`, the script consumes nothing and refuses the call if acquiring would be refused."""
     values = [SLOTS, SLOT_MS]
     for window in rate_windows:
         values += [0 if peek else window.rate.amount, window.limit - (window.rate.amount if peek else 0)]

@@ -94,7 +94,7 @@ def decode(decoder: "msgspec.json.Decoder[T]", body: bytes) -> T:
 def coerce_integral_floats(body: bytes) -> bytes | None:
     """Return the body with integral floats such as 3.0 replaced by integers, or None if there are none.
 
-    JSON does not distinguish 3.0 from 3. This runs only after decoding has failed, because such bodies are rare.
+    JSON does not distinguish 3.0 from 3. Call this only after decoding has failed, because such bodies are rare.
     """
     try:
         payload = msgspec.json.decode(body)
@@ -125,7 +125,7 @@ def parse_validation_message(text: str) -> tuple[str | None, str]:
 
 
 def check_media_type(content_type: str | None, accepted: tuple[str, ...]) -> None:
-    """Raise `UnsupportedMediaType` unless the Content-Type header names one of the accepted media types. Without it a body is JSON."""
+    """Raise `UnsupportedMediaType` unless the Content-Type is one of the accepted media types. Without the header, it is JSON."""
     kind = content_type or JSON
     if kind not in accepted and kind.partition(";")[0].strip().lower() not in accepted:
         raise UnsupportedMediaType(f"Send {' or '.join(accepted)}.")

@@ -1,7 +1,7 @@
 """Decide a batch of commands in order.
 
-An executor (`usage.store.executor`, or the gate's `group_commit`) reads and locks what `rows.rows_to_lock` names, calls `decide`, and
-writes the `WriteSet`, in one transaction. A batch of one and a batch of hundreds take the same path.
+In one transaction, an executor (`usage.store.executor`, or the gate's `group_commit`) reads and locks the rows that `rows.rows_to_lock`
+returns, calls `decide`, and writes the `WriteSet`. A batch of one command and a batch of hundreds are handled in the same way.
 """
 
 from accounts.errors import KeyRevoked

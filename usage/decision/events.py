@@ -10,7 +10,7 @@ from usage.types import Event, EventBatch, EventResult, EventStatus, ServiceCont
 from .rows import IdempotencyRecord, LockedRows
 from .write_set import AuditEntry, WriteSet
 
-# The length of an audit event's column.
+# The length of the column `reason` of audit events.
 MAX_AUDIT_REASON = 200
 _ACCEPTED = EventResult(EventStatus.ACCEPTED)
 _DUPLICATE = EventResult(EventStatus.DUPLICATE)
@@ -21,7 +21,8 @@ def record_events(batch: EventBatch, state: LockedRows, write_set: WriteSet) -> 
     keys, prefix = state.keys, batch.subject.organization
     outcomes: list[EventResult] = []
     accepted: list[Event] = []
-    # Number of accepted events that are already added to their counters. A correction depends on everything counted before it.
+    # Number of accepted events that are already added to their counters. Events are added before a correction is decided, because it
+    # subtracts at most the units counted until then.
     added = 0
     for event in batch.events:
         if event.digest is not None:
@@ -38,7 +39,7 @@ def record_events(batch: EventBatch, state: LockedRows, write_set: WriteSet) -> 
             _update_counters(batch.subject, accepted[added:], state, write_set)
             added = len(accepted)
             applied = max(event.amount, -state.counters[batch.subject.organization, event.feature, event.period.start].used)
-            # A correction that subtracts 0 is not stored; only its idempotency key is.
+            # A correction that subtracts 0 is not stored. Only its idempotency key is stored.
             if applied:
                 accepted.append(replace(event, amount=applied))
             outcomes.append(EventResult(EventStatus.ACCEPTED, applied=applied))
@@ -56,7 +57,7 @@ def record_events(batch: EventBatch, state: LockedRows, write_set: WriteSet) -> 
 def _audit_restatements(batch: EventBatch, service: ServiceContext, outcomes: list[EventResult], write_set: WriteSet) -> None:
     """Add one audit event for all accepted corrections of a batch and one for all accepted credits, with totals by feature.
 
-    The reason is that of the first event.
+    Each audit event has the reason of its first correction or credit.
     """
     entries: dict[str, AuditEntry] = {}
     for event, outcome in zip(batch.events, outcomes, strict=True):

@@ -37,7 +37,7 @@ def evaluate_quota(item: Quota, counter: Counter, at: datetime) -> ItemResult | 
         "remaining": remaining,
         "resets_at": resets_at,
     }
-    # An amount above the limit does not fit into any period, so `retry_after` would be misleading.
+    # An amount above the limit exceeds the quota of every period, so `retry_after` would be misleading.
     if item.amount <= limit:
         details["retry_after"] = until(resets_at, at)
     purchasable = purchasable_units(item.entitlement.overage_unit_amount, item.entitlement.overage_currency, counter)
@@ -51,7 +51,7 @@ def evaluate_quota(item: Quota, counter: Counter, at: datetime) -> ItemResult | 
 
 
 def purchasable_units(unit_amount: int | None, currency: str | None, counter: Counter) -> int | None:
-    """Return how many units of overage the cap pays for, or None if overage is not enabled or not sold in the cap's currency."""
+    """Return how many units of overage the cap allows, or None if overage is not enabled or not sold in the cap's currency."""
     if counter.cap_minor is None or not unit_amount or currency != counter.currency:
         return None
     return counter.cap_minor // unit_amount

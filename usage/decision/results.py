@@ -19,7 +19,7 @@ class Authorized(Struct):
 
     @property
     def replayed(self) -> bool:
-        """Return whether the response is that of an earlier request with the same idempotency key."""
+        """Return whether this is the response to an earlier request with the same idempotency key."""
         return self.answer is None
 
 
@@ -39,7 +39,7 @@ class HoldSettled(Struct, rename="camel"):
     settled: int
 
 
-# `SetGauge` has an `ItemResult`.
+# The result of `SetGauge` is an `ItemResult`.
 CommandResult = Authorized | EventsRecorded | HoldSettled | ItemResult | DomainError
 
 

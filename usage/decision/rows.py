@@ -22,7 +22,7 @@ from usage.types import (
 
 # Organization and feature.
 GaugeKey = tuple[bytes, str]
-# The organization's 16 bytes followed by the digest: hashed and sorted without Python code.
+# The organization's 16 bytes followed by the digest. Bytes are hashed and sorted without running Python code.
 DigestKey = bytes
 
 
@@ -70,7 +70,7 @@ class LockedRows(Struct):
     holds: dict[UUID, HoldRow] = field(default_factory=dict)
     active_keys: set[bytes] = field(default_factory=set)
     active_apps: set[bytes] = field(default_factory=set)
-    # Counters that refused while units were held. Some of their holds may have expired.
+    # Counters whose quota refused an item while units were held. Some of these holds may have expired.
     counters_with_holds: set[CounterKey] = field(default_factory=set)
 
 

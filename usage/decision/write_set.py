@@ -9,7 +9,7 @@ from msgspec import Struct
 from contextmcp.common.pg_binary import Bytea, Ints, Texts, TimestampMicros, Uuids, to_pg_micros
 from usage.types import Event, NewHold, Quota, ServiceContext, UsageSubject
 
-# In microseconds. 2000-01-01 00:00 UTC is the start of an hour, so integer division yields the hour.
+# In microseconds. Times are counted from 2000-01-01 00:00 UTC, which is the start of an hour, so integer division yields the hour.
 HOUR = 3_600_000_000
 
 
@@ -39,7 +39,8 @@ class ToolEvent(Struct, frozen=True):
 class WriteSet:
     """Collects the changes of a batch. `usage.store.codec` turns them into the parameters of statements.
 
-    Events are collected column by column, in the types that are sent, because copying them would cost more than deciding.
+    Events are collected column by column, in the types that are sent to PostgreSQL, because converting them later would take more time than
+    deciding them.
     """
 
     def __init__(self) -> None:

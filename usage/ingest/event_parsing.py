@@ -89,8 +89,8 @@ _raw = msgspec.json.Decoder(Raw)
 def parse(body: bytes, content_type: str, key: str | None) -> tuple[list[EventBody | DomainError], bool]:
     """Return the events, and whether the body was a single event instead of a list.
 
-    `key` is the request's idempotency key. Events without a key get it, with their position appended if they are in a list. Raises
-    `MalformedRequest`, `ValidationFailed` or `PayloadTooLarge` for the body as a whole.
+    `key` is the request's idempotency key. Events without their own key get this key. If the body is a list, the position of the event is
+    appended to it. Raises `MalformedRequest`, `ValidationFailed` or `PayloadTooLarge` for the body as a whole.
     """
     kind = content_type.partition(";")[0].strip().lower() or JSON
     single = False
@@ -184,7 +184,7 @@ def _decode_event(decoder: "msgspec.json.Decoder[T]", raw: Raw) -> T:
 def _from_cloud(event: CloudEvent) -> EventBody:
     """Convert a CloudEvent to an event. Raise `ValidationFailed` if its data is binary or not a JSON object."""
     if event.data_base64 is not UNSET:
-        raise validation_error("data_base64", "Send the data as a JSON object in `data`; binary data cannot state an amount.")
+        raise validation_error("data_base64", "Send a JSON object in `data`. Binary data is not supported.")
     data, raw = CloudData(), event.data
     if raw is not JSON_NULL and bytes(raw).strip() != b"null":
         if bytes(raw).lstrip()[:1] != b"{":

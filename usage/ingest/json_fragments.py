@@ -2,7 +2,7 @@
 
 import re
 
-# This pattern matches whole strings, so that characters inside them are not read as structure, and single structural characters.
+# This pattern matches structural characters, and complete strings, so that characters inside strings are not read as structure.
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{},]', re.DOTALL)
 _CLOSING = {ord("["): ord("]"), ord("{"): ord("}")}
 

@@ -27,13 +27,13 @@ class PlanHistory:
         return moment >= self._since or any(entitlements.holds_at(moment) for entitlements in self._past)
 
     def at(self, moment: datetime) -> Entitlements:
-        """Return the entitlements at `moment`. Queries the database unless `covers(moment)`; do not call it on the event loop then."""
+        """Return the entitlements at `moment`. Queries the database unless `covers(moment)`, so check that first on an event loop."""
         if moment >= self._since:
             return self.present
         for entitlements in self._past:
             if entitlements.holds_at(moment):
                 return entitlements
-        # All plans from the oldest accepted time up to `moment` are read, so that later calls find them in memory.
+        # All plans of the 35 days before `moment` are read, so that later calls for any accepted time find them in memory.
         entitlements = self._read(moment - MAX_EVENT_AGE)
         while not entitlements.holds_at(moment) and entitlements.changes_at is not None:
             self._past.append(entitlements)

@@ -1,8 +1,8 @@
 """Authorize and check.
 
-The order matters. `build` refuses what the plan does not include. Rate limits are acquired next, all or none, because they protect
-PostgreSQL. Quotas and gauges follow in one transaction. If that refuses, the rate limits are released, so that a refused call consumes
-nothing.
+The order matters. First, `build` refuses features that the plan does not include. Then all rate limits are acquired, or none, because they
+protect PostgreSQL. Quotas and gauges follow in one transaction. If the transaction refuses the call, the rate limits are released, so that
+a refused call consumes nothing.
 """
 
 from datetime import datetime
@@ -100,7 +100,7 @@ def _acquire_and_execute(command: AuthorizeCommand) -> Operation[Authorized]:
     except BaseException:
         yield from release_rates(permit)
         raise
-    # A call that was refused, or repeats an earlier one, records nothing.
+    # A call that was refused, or that repeats an earlier call, records nothing, so its rate limits are released.
     if permit is not None and (not isinstance(result, Authorized) or result.replayed):
         yield from release_rates(permit)
     return _unwrap(result)
@@ -114,7 +114,7 @@ def _unwrap(result: CommandResult) -> Authorized:
 
 
 def _replay_or_raise(command: AuthorizeCommand, refusal: RateLimited) -> Operation[Authorized]:
-    """Return the stored response of a repeated request, even when the rate limit is exceeded now. Otherwise raise `refusal`."""
+    """Return the stored response if the request repeats an earlier one. Otherwise raise `refusal`, because the rate limit is reached."""
     if command.digest is None:
         raise refusal
     effect = CallDatabase(executor.find_idempotency_record, (command.subject.organization, command.digest))
@@ -135,8 +135,8 @@ class Decision(Struct):
 def check(caller: UsageCaller, item: Item) -> Operation[Decision]:
     """Return what `authorize` would decide, without recording anything.
 
-    `used` and `remaining` of the result are the current values, without the requested amount. Raises `ValidationFailed` if the item can
-    not be checked, and `TemporarilyUnavailable` if the entitlements cannot be read.
+    `used` and `remaining` of the result are the current values, without the requested amount. Raises `ValidationFailed` if the item cannot
+    be checked, and `TemporarilyUnavailable` if the entitlements cannot be read.
     """
     real = now()
     at = caller.time(real)

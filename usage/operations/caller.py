@@ -26,7 +26,7 @@ class UsageCaller(Struct, frozen=True):
     subject: UsageSubject
     clock_offset: timedelta
     organization_created_at: datetime
-    # The service key that acts for the organization, if one does. Its corrections are written to the audit log.
+    # The service key that acts for the organization, or None. Its corrections are written to the audit log.
     service: ServiceContext | None = None
 
     @classmethod
@@ -50,7 +50,7 @@ class UsageCaller(Struct, frozen=True):
     def of_principal(
         cls, principal: Principal, service: ServicePrincipal | None = None, request_id: str = "", address: str | None = None
     ) -> "UsageCaller":
-        """Return the caller for a verified key. `service` is the service key that acts for the principal, if one does."""
+        """Return the caller for a verified key or token. `service` is the service key that acts for the principal, or None."""
         return cls(
             principal.organization_id,
             UsageSubject.of(principal.organization_id, principal.key_id, principal.user_id, connected_app=principal.is_connected_app),
@@ -60,7 +60,7 @@ class UsageCaller(Struct, frozen=True):
         )
 
     def time(self, real: datetime) -> datetime:
-        """Return the organization's time at the wall clock's time `real`. They differ if the organization has a test clock."""
+        """Convert the real time `real` to the organization's time. They differ if the organization has a test clock."""
         return real if self.clock_offset == _NO_OFFSET else real + self.clock_offset
 
     def now(self) -> datetime:
@@ -101,7 +101,7 @@ def load_entitlements(caller: UsageCaller, at: datetime) -> Operation[Entitlemen
 
 
 def call_database(effect: CallDatabase) -> Operation[object]:
-    """Perform an effect that the operation cannot do without. Raises `TemporarilyUnavailable` if PostgreSQL is unreachable."""
+    """Yield the effect and return its result. Raises `TemporarilyUnavailable` if PostgreSQL is unreachable."""
     try:
         return (yield effect)
     except DatabaseUnreachable:

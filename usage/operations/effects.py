@@ -1,6 +1,6 @@
-"""The effects that operations yield. A driver performs each one and sends its result, or raises its error, in the operation.
+"""The effects that operations yield. A driver performs each effect and sends its result to the operation, or raises its error there.
 
-`DatabaseUnreachable` and `CacheUnreachable` are raised by every driver in the same situations, whatever its clients raise.
+Every driver converts the connection errors of its own clients to `DatabaseUnreachable` and `CacheUnreachable`.
 """
 
 from collections.abc import Callable, Generator
@@ -23,7 +23,7 @@ class CacheUnreachable(Exception):
 
 
 class CallDatabase(Struct, gc=False):
-    """Call a function that uses Django's ORM, and send what it returns. Raises what it raises, or `DatabaseUnreachable`."""
+    """Call a function that uses Django's ORM, and send its return value. Raises its exceptions, or `DatabaseUnreachable`."""
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
@@ -70,5 +70,5 @@ class CountDecision(Struct, gc=False):
 
 
 Effect = CallDatabase | ExecuteCommand | ReadUnlocked | ReadBalances | EvalScript | AppendToSpool | CountDecision
-# A generator that returns a T.
+# A generator that yields effects and returns a T.
 Operation = Generator[Effect, Any, T]

@@ -12,7 +12,7 @@ from .events import execute_command
 
 
 def set_gauge(caller: UsageCaller, feature: str, value: int) -> Operation[ItemResult]:
-    """Set the units of a gauge that are in use. They may exceed the limit, because the caller reports a fact.
+    """Set the units of a gauge that are in use. They may exceed the limit, because the caller reports units that are already in use.
 
     If a service key changes the value, this is written to the audit log in the same transaction.
 

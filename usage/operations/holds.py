@@ -19,7 +19,7 @@ from .events import execute_command
 class Held(Struct, frozen=True):
     """A granted request. `release` is the command that releases its hold.
 
-    Without it, the request has no hold, or it repeats an earlier one with the same idempotency key, whose response names the hold.
+    `release` is None if the request has no hold, or if it repeats an earlier request. In that case, the earlier response names the hold.
     """
 
     authorized: Authorized
@@ -27,7 +27,7 @@ class Held(Struct, frozen=True):
 
 
 def hold(caller: UsageCaller, request: Request, key: str | None = None) -> Operation[Held]:
-    """Authorize a request. Its hold, if it has one, can be ended by `execute_settlement` without reading it first.
+    """Authorize a request. If it has a hold, `execute_settlement` can end the hold without reading it first.
 
     Raises the errors of `authorize`.
     """
@@ -42,7 +42,7 @@ def hold(caller: UsageCaller, request: Request, key: str | None = None) -> Opera
 
 
 def execute_settlement(release: SettleHold, amount: int | None) -> Operation[HoldSettled]:
-    """Settle the hold that `release` releases with `amount` units, or release it if `amount` is None. Raises what `end_hold` raises."""
+    """Settle the hold of `release` with `amount` units, or release it if `amount` is None. Raises the errors of `end_hold`."""
     result = yield from execute_command(replace(release, amount=amount))
     assert isinstance(result, HoldSettled)
     return result

@@ -28,12 +28,12 @@ def assign_replay_key(command: AuthorizeCommand) -> None:
 
 
 def first_fail_closed_item(command: AuthorizeCommand) -> LineItem | None:
-    """Return the first item that must be refused during an outage. Every item of a hold is, because a hold must be stored."""
+    """Return the first item that must be refused during an outage. All items of a hold are refused, because a hold must be stored."""
     return next((item for item in command.items if command.hold is not None or _failure_mode(item) != "fail_open"), None)
 
 
 def respond_during_outage(command: AuthorizeCommand) -> Operation[Authorized]:
-    """Grant the command and spool it, or mark it as not recorded if no spool is configured or it cannot be written.
+    """Grant the command and spool it. If no spool is configured or it cannot be written, the response contains `recorded: false`.
 
     Raises `TemporarilyUnavailable` if an item fails closed.
     """

@@ -28,7 +28,7 @@ def acquire_rates(subject: UsageSubject, rates: list[Rate], at: datetime, *, pee
 
 
 def release_rates(permit: RatePermit | None) -> Operation[None]:
-    """Return the consumed units, because the call was refused for another reason. Does nothing if Valkey is unreachable."""
+    """Give the consumed units back, because the call was refused for another reason. Does nothing if Valkey is unreachable."""
     if permit is None:
         return
     try:

@@ -31,9 +31,9 @@ T = TypeVar("T")
 
 
 def drive(operation: Operation[T]) -> T:
-    """Run an operation to its end. Return what it returns, and raise what it raises.
+    """Run an operation to its end. Return its result, or raise its exception.
 
-    Inside a transaction of the caller, what the operation writes is part of that transaction.
+    If the caller has opened a transaction, the changes of the operation are part of it.
     """
     try:
         effect = next(operation)
@@ -78,7 +78,7 @@ def _query(effect: CallDatabase | ExecuteCommand | ReadUnlocked | ReadBalances) 
 
 
 def is_lock_timeout(error: BaseException) -> bool:
-    """Return whether a statement waited too long for a lock. PostgreSQL is reachable then."""
+    """Return whether the error means that a statement waited too long for a lock. In this case, PostgreSQL is reachable."""
     cause = error.__cause__ if isinstance(error, DatabaseError) else error
     return isinstance(cause, postgres.LockNotAvailable)
 

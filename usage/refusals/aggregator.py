@@ -12,13 +12,15 @@ from usage.types import KEYLESS
 from . import store
 from .store import Row
 
-# Rows with a feature, key or tool that one process adds for an organization in a minute. Further refusals count in one row per code.
+# Maximum number of rows with a feature, key or tool that one process adds for an organization in a minute. Further refusals are counted in
+# one row per code.
 MAX_DETAILED_ROWS_PER_MINUTE = 50
-# Rows of all organizations, in one minute or waiting to be written. Further refusals count in one row per organization and code.
+# Maximum number of these rows for all organizations, in one minute or waiting to be written. Further refusals are counted in one row per
+# organization and code.
 MAX_DETAILED_ROWS = 10_000
-# Rows that wait to be written, at about 350 bytes each. They fill up only while Postgres is unavailable.
+# Maximum number of rows that wait to be written, at about 350 bytes each. It can be reached only while Postgres is unavailable.
 MAX_PENDING_ROWS = 20_000
-# The watcher's thread also keeps the caches fresh, for which it has a second (`accounts.invalidation.STALE_SECONDS`).
+# Time limit of one flush. The watcher's thread must also poll the invalidation log once a second (`accounts.invalidation.STALE_SECONDS`).
 FLUSH_SECONDS = 0.4
 DROPPED = Counter("usage_refusals_dropped_total", "Refusals that were not recorded, because Postgres was unavailable for too long")
 
@@ -52,7 +54,7 @@ class RefusalCounts:
                 DROPPED.inc()
 
     def _admit(self, row: Row) -> Row | None:
-        """Return the row that counts this refusal: itself or the one without details. Return None if there is no room for either."""
+        """Return the row that counts this refusal: `row`, or the row without details. Return None if the limits allow neither."""
         minute, organization, code, *details = row
         if minute != self._minute:
             self._minute, self._detailed, self._detailed_by_organization = minute, set(), {}
@@ -63,7 +65,7 @@ class RefusalCounts:
         return collapsed if collapsed in self._counts or pending < MAX_PENDING_ROWS else None
 
     def _is_detailed(self, row: Row, organization: bytes) -> bool:
-        """Return whether this row may be written in the current minute. A row that was admitted stays admitted."""
+        """Return whether this detailed row may be written in the current minute. A row that was allowed once stays allowed."""
         if row in self._detailed:
             return True
         number = self._detailed_by_organization.get(organization, 0)
@@ -84,7 +86,7 @@ class RefusalCounts:
             for row, count in counts.items():
                 self._unwritten[row] = self._unwritten.get(row, 0) + count
             until = time.monotonic() + FLUSH_SECONDS
-            # In one order, so that two processes that write the same rows cannot deadlock.
+            # Rows are written in a fixed order, so that two processes that write the same rows cannot deadlock.
             rows = sorted(self._unwritten)
             for start in range(0, len(rows), store.MAX_ROWS):
                 written = rows[start : start + store.MAX_ROWS]

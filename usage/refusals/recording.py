@@ -13,15 +13,15 @@ COUNTS = RefusalCounts()
 def record(subject: UsageSubject, refusal: DomainError, tool: str = "") -> None:
     """Count a refused request of an authenticated caller. Does no I/O, and never raises.
 
-    The feature is the detail that errors have after they found the feature in the caller's plan, so a name that a client invented is not
-    recorded. `tool` must be a name of the pricing file.
+    The feature is read from the details of the refusal. They contain it only if the caller's plan has the feature, so a name that a client
+    invented is not recorded. `tool` must be a name in the pricing file.
     """
     COUNTS.add(subject.organization, refusal.code, refusal.details.get("feature", ""), subject.key, tool)
 
 
 def _on_invalidation(invalidation: Invalidation) -> None:
     if invalidation.kind == "fork":
-        # The parent process writes the counts that it had at the fork.
+        # The child process discards its copy of the counts, because the parent process writes them.
         COUNTS.reset()
 
 

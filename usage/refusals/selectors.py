@@ -18,7 +18,7 @@ _LENGTHS = {"hour": timedelta(hours=1), "day": timedelta(days=1)}
 class RefusalGroup(Struct, frozen=True):
     """Refusals for one reason in the minute, hour or day (UTC) that starts at `bucket`.
 
-    `feature` and `tool` are empty, and `key_id` is `NO_KEY`, if there was none or if the refusals exceeded the number of rows per minute.
+    `feature` and `tool` are empty, and `key_id` is `NO_KEY`, if the refusal had none or if refusals exceeded the number of rows per minute.
     """
 
     bucket: datetime
@@ -40,9 +40,9 @@ def refusals_of(
     length: Length = "minute",
     limit: int = 100,
 ) -> list[RefusalGroup]:
-    """Return at most `limit` groups of an organization's refusals, newest first, by `length` of their time.
+    """Return at most `limit` groups of an organization's refusals in each minute, hour or day (`length`), newest first.
 
-    The range covers the minute that contains `since` and excludes `until`. Empty filters select everything. Times are in real time, also
+    The range covers the minute that contains `since` and excludes `until`. Empty filters select everything. All times are real times, even
     for organizations with a test clock.
     """
     rows = RefusalSummary.objects.filter(
@@ -61,8 +61,8 @@ def _sums(
 ) -> list[RefusalGroup]:
     groups: list[RefusalGroup] = []
     end, buckets = until, 1
-    # A sum of the whole range would read every row of the organization for a page of groups. The newest buckets with rows are summed
-    # first, twice as many each time, until there are enough groups.
+    # A sum of the whole range would read all of the organization's rows to return one page. Instead, the newest bucket with rows is summed
+    # first, then twice as many buckets each time, until there are enough groups.
     while len(groups) < limit and (newest := rows.filter(minute__lt=end).order_by("-minute").values_list("minute", flat=True).first()):
         start = floor(newest, length) - (buckets - 1) * _LENGTHS[length]
         sums = rows.filter(minute__gte=start, minute__lt=end).annotate(bucket=Trunc("minute", length, tzinfo=UTC))

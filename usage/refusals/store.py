@@ -10,7 +10,7 @@ from django.db import connection as django_connection
 
 # Minutes since 1970, organization, code, feature, key and tool.
 Row = tuple[int, bytes, str, str, bytes, str]
-# Rows of one statement. Five thousand take about 0.1 s.
+# Maximum number of rows of one statement, which take about 0.1 s.
 MAX_ROWS = 5_000
 RETENTION = timedelta(days=35)
 _ADD = """
