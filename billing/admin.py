@@ -151,7 +151,8 @@ class WebhookEventAdmin(RedactedPage, ReadOnlyAdmin):
 
     @admin.display(description="customer", ordering="subject")
     def customer(self, event: WebhookEvent) -> str:
-        # The subject may be another object with its own queue. Imported customers have ids of any form, so the prefix cannot decide.
+        # The subject can also be the ID of another object that has its own queue. The ID's prefix does not tell, because imported customers
+        # have IDs of any form.
         document = event.payload.get("data", {}).get("object", {})
         if not event.subject or (document.get("object") != "customer" and document.get("id") == event.subject):
             return event.subject
@@ -183,8 +184,9 @@ class WebhookEventAdmin(RedactedPage, ReadOnlyAdmin):
         "Discard dead events",
         permission="billing.discard_webhookevent",
         effect=(
-            "These events are not processed. They no longer count as problems and leave the work queue. Data here that differs from Stripe "
-            "stays so until the customer's next event, a sync or the nightly reconciliation. A discarded event can be replayed."
+            "These events will not be processed. They are removed from the work queue and no longer count as problems. Data that "
+            "differs from Stripe is corrected by the customer's next event, a sync or the nightly reconciliation. You can replay a "
+            "discarded event."
         ),
         done=("event discarded", "events discarded"),
         preview=lambda events: _event_previews(events, "becomes discarded", only=WebhookEvent.State.DEAD),
@@ -220,7 +222,7 @@ class ReconciliationRunAdmin(ReadOnlyAdmin):
         return HttpResponseRedirect(reverse("backoffice:system-action", args=["reconcile-all"]))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ReconciliationRun]:
-        # The differences are counted for the rows of the page only. With a join, Postgres would count those of all runs.
+        # The subquery counts the differences only for the runs on the page. With a join, Postgres would count the differences of all runs.
         drifts = Drift.objects.order_by().filter(run=OuterRef("pk")).values("run").annotate(number=Count("pk")).values("number")
         return super().get_queryset(request).annotate(drift_count=Subquery(drifts))  # type: ignore[no-any-return]
 

@@ -1,4 +1,4 @@
-"""What billing's admin pages share: amounts formatted in their currency, and the row limit of actions that call Stripe."""
+"""Helpers that billing's admin pages share: columns of amounts, the row limit of actions that call Stripe, and redaction of JSON fields."""
 
 from collections.abc import Callable
 from typing import Any
@@ -37,7 +37,7 @@ def amount(field: str, description: str = "") -> Callable[[Any, Any], str]:
 class RedactedPage:
     """Mixin of read-only admin classes that removes secrets from the JSON of a row before its page shows it.
 
-    Stripe's objects are stored without secrets; rows of earlier versions and of other sources may still contain some.
+    Stripe's objects are stored without secrets. Rows that earlier versions or other sources wrote may still contain secrets.
     """
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:

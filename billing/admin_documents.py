@@ -147,7 +147,7 @@ class BillingNotificationAdmin(RedactedPage, OrganizationRowsAdmin):
     @confirmed_action(
         "Retry the billing email",
         permission="common.change_outgoingemail",
-        effect="These emails get a new series of attempts, and are sent if they still apply. Fix the error first.",
+        effect="Delivery of these emails is attempted again. Emails that no longer apply are not sent. Fix the error first.",
         done=("billing email queued", "billing emails queued"),
     )
     def retry(self, request: HttpRequest, email: BillingNotification, reason: str) -> None:
@@ -155,7 +155,7 @@ class BillingNotificationAdmin(RedactedPage, OrganizationRowsAdmin):
 
 
 class PlanPriceForm(ReasonModelForm):
-    """Registers a price that was created at Stripe for a plan version."""
+    """Form that maps a price that was created at Stripe to a plan version."""
 
     class Meta:
         model = PlanPrice

@@ -43,7 +43,7 @@ class PlanMigrationAdmin(ReadOnlyAdmin):
         percent = 100 * migration.settled // migration.total if migration.total else 100
         return f"{migration.settled:,} of {migration.total:,} ({percent}%)"
 
-    @admin.display(description="not moved, the first 50")
+    @admin.display(description="not moved (first 50)")
     def not_moved(self, migration: PlanMigration) -> str:
         rows = migration.items.filter(state__in=["skipped", "failed"]).select_related("organization")[:50]
         return "; ".join(f"{row.organization} ({row.stripe_subscription_id}): {row.note}" for row in rows) or "none"

@@ -21,7 +21,7 @@ EXCLUSIVE = "exclusive"  # Stripe's tax behavior for tax that is added to a line
 
 
 def next_payment(state: SubscriptionState) -> NextPayment | None:
-    """Return the next invoice of a subscription; None if the subscription ends before, or nothing is collected.
+    """Return the next invoice of a subscription; None if the subscription ends before it, or if nothing is collected.
 
     Stripe's preview includes quantity, discounts, tax, overage so far, a scheduled change and credit. It may be the invoice of another item
     of the subscription that is billed before the plan. If Stripe does not answer, the plan's price after discounts is returned and

@@ -16,7 +16,8 @@ def lock_customer(subject: str) -> datetime:
 
     Without the lock, a worker that stalls between fetch and write would overwrite newer data with its stale copy.
 
-    Returns the time of the database at which the lock was acquired. The following fetch contains every change that Stripe made before it.
+    Returns the time, by the database's clock, at which the lock was acquired. A later fetch contains every change that Stripe made before
+    this time.
     """
     lock_in_transaction(Namespace.CUSTOMER, subject)
     with connection.cursor() as cursor:

@@ -17,7 +17,7 @@ def account_for_organization(organization: Organization) -> BillingAccount:
 def account_for_customer(customer_id: str, customer: dict[str, Any] | None) -> BillingAccount | None:
     """Return the account of a customer, or None if the customer does not belong to this product.
 
-    A customer that no account has is linked to the organization in its metadata, unless that organization has another customer.
+    A customer without an account is linked to the organization that its metadata names, unless that organization has another customer.
     """
     row = BillingAccount.objects.select_related("organization").filter(stripe_customer_id=customer_id).first()
     if row or not customer:
@@ -50,7 +50,8 @@ def set_clock(account: BillingAccount, clock: dict[str, Any] | None) -> None:
     """Set the organization's clock offset from its customer's test clock; None resets it to real time."""
     organization = account.organization
     frozen = datetime.fromtimestamp(clock["frozen_time"], UTC) if clock else None
-    # A test clock is frozen between two advances. The organization's time continues from there, so an unchanged clock is not applied again.
+    # A test clock is frozen between two advances, but the organization's time continues. Applying an unchanged clock again would set the
+    # time back.
     if frozen == account.clock_frozen_at and (clock["id"] if clock else "") == organization.test_clock_id:
         return
     account.clock_frozen_at = frozen

@@ -69,7 +69,8 @@ def update_customer(organization_id: str) -> None:
 def create_portal_session(organization: Organization, actor: Actor, return_url: str) -> str:
     """Create a customer portal session and return its URL. Raises `NoCustomer`."""
     account = require_account(organization)
-    # Changes made in the portal supersede pending actions, so a new action is started.
+    # The customer can change the subscription in the portal, so earlier pending actions must not be repeated. `start_action` supersedes
+    # them.
     row = idempotent_actions.start_action(organization, "open_portal", actor)
     try:
         session = customers.portal(str(account.stripe_customer_id), key=row.pk, return_url=return_url)

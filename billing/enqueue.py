@@ -44,21 +44,30 @@ def release_schedule(organization_id: str, schedule_id: str) -> None:
 
 
 def align_schedule(organization_id: str) -> None:
-    """Queue the update of a scheduled change to later changes of its subscription, unless a job is queued: it reads Stripe itself."""
+    """Queue an update that applies later changes of a subscription to its scheduled change.
+
+    Nothing is queued while a job is queued or running, because the job reads the current state from Stripe.
+    """
     lock = f"schedule:{organization_id}"
     if not queued_locks([lock, f"{lock}:again"]):
         app.configure_task("billing.align_schedule", lock=lock, queue=QUEUE).defer(organization_id=organization_id)
 
 
 def cancel_all(organization_id: str) -> None:
-    """Queue the cancellation of a closed organization's subscriptions, unless a job is queued: its sync would queue it again."""
+    """Queue the cancellation of a closed organization's subscriptions.
+
+    Nothing is queued while a job is queued or running. Otherwise the sync within the job would queue another one.
+    """
     lock = f"closed:{organization_id}"
     if not queued_locks([lock, f"{lock}:again"]):
         app.configure_task("billing.cancel_all_subscriptions", lock=lock, queue=QUEUE).defer(organization_id=organization_id)
 
 
 def withhold_trial(organization_id: str, subscription_id: str) -> None:
-    """Queue the cancellation of a subscription whose trial was used before, unless a job is queued: its sync would queue it again."""
+    """Queue the cancellation of a subscription whose trial was used before.
+
+    Nothing is queued while a job is queued or running. Otherwise the sync within the job would queue another one.
+    """
     lock = f"trial:{organization_id}"
     if not queued_locks([lock, f"{lock}:again"]):
         app.configure_task("billing.cancel_withheld_trial", lock=lock, queue=QUEUE).defer(
@@ -88,7 +97,7 @@ def plan_migration_items(item_ids: Iterable[int]) -> None:
 
 
 def reconciliation(run_id: int) -> None:
-    """Queue a reconciliation run that staff started. It runs after one that is running."""
+    """Queue a reconciliation run that staff started. It starts when no other run is in progress."""
     app.configure_task("billing.run_reconciliation", lock="billing.reconcile", queue="maintenance").defer(run_id=run_id)
 
 

@@ -20,7 +20,7 @@ class StripeUnavailable(DomainError):
 
 
 class PaymentRequired(DomainError):
-    """A payment was declined or needs an action of the customer. Details: `reason` (Stripe's decline code), `invoice_url` to pay it."""
+    """A payment was declined or requires action by the customer. Details: `reason` (Stripe's decline code), `invoice_url` to pay it."""
 
     code = "payment_required"
     status = 402
@@ -217,17 +217,17 @@ class NoCustomer(Conflict):
 
 class EventWithoutSubject(Conflict):
     code = "event_without_subject"
-    message = "This event has no subject that this application stores, so it cannot be replayed."
+    message = "This event does not affect data that this application stores, so it cannot be replayed."
 
 
 class EmailNotUnsent(Conflict):
     code = "email_not_unsent"
-    message = "This email was sent or canceled, or is tried again by itself."
+    message = "This email was already sent or canceled, or will be retried automatically."
 
 
 class EventNotDead(Conflict):
     code = "event_not_dead"
-    message = "Only a dead event can be discarded. This event was processed, is waiting, or was discarded."
+    message = "Only a dead event can be discarded. This event is pending, or was already processed or discarded."
 
 
 class PlanNotSold(ValidationFailed):
@@ -245,12 +245,12 @@ class UnknownSession(NotFound):
 
 class StaffActionFailed(Conflict):
     code = "staff_action_failed"
-    message = "This request was refused, or was replaced by a newer one. Check the current state, then fill in the form again."
+    message = "This request was rejected, or was replaced by a newer one. Check the current state, then submit the form again."
 
 
 class OtherCurrency(Conflict):
     code = "other_currency"
-    message = "The customer's currency at Stripe is another one. Sync the customer first."
+    message = "The customer has a different currency at Stripe. Sync the customer first."
 
 
 class NotRefundable(Conflict):
@@ -267,7 +267,7 @@ class AmountTooHigh(Conflict):
 
 class TrialNotExtendable(Conflict):
     code = "trial_not_extendable"
-    message = "Free days can be given while the subscription is active or in trial, and its payment is not missing."
+    message = "Free days can be added only while the subscription is active or in trial and no payment is outstanding."
 
 
 class RevenueRebuildInProgress(Conflict):
@@ -277,4 +277,4 @@ class RevenueRebuildInProgress(Conflict):
 
 class MigrationFinished(Conflict):
     code = "plan_migration_finished"
-    message = "This move is finished or stopped, and nothing is left to do."
+    message = "Nothing was changed: this move is finished, already stopped, or still running."

@@ -34,8 +34,8 @@ def start_action(organization: Organization, kind: str, actor: Actor, **paramete
 def supersede_pending_actions(organization: Organization, but: BillingAction | None = None) -> None:
     """Mark the organization's pending actions as superseded by a new one.
 
-    Otherwise, a cancellation whose response was lost would be resumed after the subscription was resumed and canceled again. Stripe would
-    replay the old response for the old key, and the subscription would not end.
+    Otherwise, if the response to a cancellation was lost and the customer then resumes and cancels the subscription, the second
+    cancellation would use the key of the first one. Stripe would replay the old response, and the subscription would not end.
     """
     pending = BillingAction.objects.pending().filter(organization=organization)
     pending = pending.exclude(pk=but.pk) if but else pending
@@ -88,7 +88,7 @@ def finish_action(row: BillingAction, state: str, error: str = "") -> None:
 
 
 def conclude_pending_actions(organization: Organization, states: Iterable[SubscriptionState]) -> None:
-    """Finish the plan changes that no longer wait for payment confirmation, as done or failed. Called after each projection."""
+    """Mark plan changes that no longer wait for payment confirmation as done or failed. Called after each projection."""
     by_id = {state.stripe_subscription_id: state for state in states}
     for row in BillingAction.objects.waiting().filter(organization=organization):
         state = by_id.get(row.parameters["subscription"])
@@ -101,5 +101,5 @@ def conclude_pending_actions(organization: Organization, states: Iterable[Subscr
         target = f"billing:{organization.pk}"
         record(f"billing.{row.kind}", organization=organization, actor=row.created_by, target=target, after=row.parameters)
         if state.schedule_id:
-            # The schedule was created before the change that was paid, and is obsolete.
+            # The schedule was created before the change that is now paid, so it is obsolete.
             enqueue.release_schedule(str(organization.pk), state.schedule_id)

@@ -27,7 +27,7 @@ def requeue_stranded_events() -> int:
 
 
 def purge() -> int:
-    """Delete old processed events in batches, old finished jobs, and old request counts. Dead events are kept.
+    """Delete old events in batches, old finished jobs, and old request counts. Pending and dead events are kept.
 
     Returns the number of deleted events.
     """

@@ -52,7 +52,8 @@ class BillingManager:
 
     Reads use local tables only, except `next_payment`. Writes raise `BillingNotConfigured` without a Stripe key, `StripeUnavailable` if
     Stripe does not answer, and a subclass of `StripeRejected` with its own code for each reason. Writes and the portal raise
-    `ReauthenticationRequired` for an old session; Checkout does not, because Stripe asks for the payment there.
+    `ReauthenticationRequired` if the user last authenticated too long ago. Checkout does not, because the customer enters a payment method
+    there.
     """
 
     def __init__(self, organization: Organization) -> None:
@@ -105,8 +106,11 @@ class BillingManager:
     def change_plan(self, plan: str, interval: str, proration_date: datetime | None = None, actor: Actor = None) -> Subscription:
         """Upgrade immediately or downgrade at the end of the period. With the preview's `proration_date` the invoice matches it exactly.
 
-        Raises the errors of `preview_change`; `PreviewExpired`; `PaymentRequired` if the payment was declined, and nothing changed;
-        `PaymentConfirmationRequired` if the bank requires confirmation, and the change is applied after that.
+        Raises the errors of `preview_change`, and:
+
+        - `PreviewExpired`.
+        - `PaymentRequired`: the payment was declined. Nothing changed.
+        - `PaymentConfirmationRequired`: the bank requires confirmation. The change is applied once the payment is confirmed.
         """
         _confirmed(actor)
         change_plan.change_plan(self.organization, plan, interval, proration_date, actor)

@@ -39,7 +39,7 @@ class InboxCollector(Collector):
         paused = SubscriptionState.objects.live().exclude(collection_paused="").count()
         yield GaugeMetricFamily("billing_collection_paused", "Subscriptions whose payment collection is paused", value=paused)
         failing = BillingNotification.objects.filter(sent_at=None, canceled_at=None, attempts__gt=0).count()
-        yield GaugeMetricFamily("billing_emails_failing", "Billing emails whose delivery failed so far", value=failing)
+        yield GaugeMetricFamily("billing_emails_failing", "Unsent billing emails with at least one failed attempt", value=failing)
 
         alerts = GaugeMetricFamily("operator_alerts_open", "Open operator alerts", labels=["code"])
         counts = OperatorAlert.objects.filter(resolved_at=None).order_by().values_list("code").annotate(Count("id"))

@@ -45,7 +45,7 @@ def set_overage(organization: Organization, *, enabled: bool, cap: int | None, a
             raise OverageNotSold("Overage can be changed only while the subscription is active or in trial.")
         if enabled and not state.overage_item_id:
             if pending := pending_change(state):
-                # Stripe applies a pending update with the items of the time when it was requested, which would drop a new item.
+                # Stripe applies a pending update with the items that existed when it was requested, so it would remove the new item.
                 raise ChangeAwaitsPayment(url=pending.url, expires_at=pending.expires_at)
             _add_item(organization, state, current.feature, actor)
             scheduled_change.align_schedule(organization)
@@ -66,7 +66,7 @@ def remove_unused_item(organization: Organization) -> None:
         state = current_subscription(organization)
         if state is None or not state.is_live or not state.overage_item_id or state.plan_version is None or state.pending_change:
             return
-        # The subscribed plan version decides, not the entitlements: these are reduced only until a missing payment is made.
+        # Use the subscribed plan version, not the entitlements: a missing payment reduces the entitlements only until it is paid.
         if prices.sells_overage(state.plan_version) or reporting.has_unbilled_usage(organization):
             return
         with idempotent_action(organization, "remove_overage_item", None, item=state.overage_item_id) as row:

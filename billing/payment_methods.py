@@ -19,7 +19,7 @@ TITLES = {
     "us_bank_account": "Bank account",
 }
 _CARD_FIELDS = ("brand", "last4", "exp_month", "exp_year")
-# Fields that identify the account of types without digits, in order of preference.
+# Fields that identify the account of a payment method without digits, in order of preference.
 _ACCOUNT_FIELDS = ("bank_name", "email", "payer_email", "cashtag")
 
 

@@ -135,7 +135,7 @@ class _Comparison:
         self.row = row
 
     def compare(self) -> None:
-        """Run the comparison. Customers come before missed events: a difference without a pending event is a drift."""
+        """Compare customers, then store missed events. A difference is a drift only if no pending event explains it."""
         organization = self.row.organization
         if organization is not None:
             for customer_id in BillingAccount.objects.filter(organization=organization).values_list("stripe_customer_id", flat=True):
@@ -214,7 +214,7 @@ class _Comparison:
                 self._drift("duplicate_subscription", str(organization_id), ids, None, organization_id, repaired=False)
 
     def _unlinked_purchases(self) -> None:
-        """Record subscriptions to plans of this product whose customer has no organization, as after a purchase by payment link."""
+        """Record subscriptions to this product's plans whose customer has no organization, for example after a purchase by payment link."""
         linked = set(BillingAccount.objects.exclude(stripe_customer_id=None).values_list("stripe_customer_id", flat=True))
         for document in prices.own_subscriptions(each for each in subscriptions.every() if reference_id(each["customer"]) not in linked):
             details = {"customer": reference_id(document["customer"])}

@@ -29,7 +29,7 @@ def _states(organization: Organization) -> list[SubscriptionState]:
 
 
 def relevant_subscription(states: list[SubscriptionState]) -> SubscriptionState | None:
-    """Return a live subscription if possible, then one with a known plan, then the first (the newest). None if there is none."""
+    """Return a live subscription, preferably with a known plan; otherwise the first one (the newest). None if there is none."""
     live = [state for state in states if state.is_live and state.status != "incomplete"]
     known = [state for state in live if state.plan_version]
     return next(iter(known or live or states), None)

@@ -87,7 +87,7 @@ def _compare(subscription_id: str, state: SubscriptionState | None, document: Do
 
 def _columns(document: Document, known: Prices) -> dict[str, Any]:
     plan_item, _ = columns.plan_and_overage(document, known)
-    # The plan of an unregistered price is the one of its last invoice. Invoices are not read for the usual case.
+    # If the price is not registered, the last invoice determines the plan. Invoices are read only in this case.
     registered = plan_item is not None and plan_item["price"]["id"] in known
     invoices = [] if registered else read.invoices(str(document["customer"]))
     return columns.subscription_fields(document, invoices, known, timedelta(), {})

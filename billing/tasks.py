@@ -210,7 +210,7 @@ def reconcile_everything(timestamp: int) -> None:
     lock="billing.rebuild_revenue",
 )
 def rebuild_revenue(timestamp: int) -> None:
-    # While the command rebuilds, the next run does this one's work.
+    # `manage.py rebuild_revenue` is running. The next periodic run covers the same days.
     with suppress(RevenueRebuildInProgress):
         rebuild.rebuild_recent_days()
 

@@ -39,7 +39,7 @@ def is_available(organization: Organization) -> bool:
 
 
 def is_available_after(organization: Organization, account: BillingAccount | None, states: Iterable[SubscriptionState]) -> bool:
-    """Return what `is_available` returns. The caller has already read the account and all subscriptions."""
+    """Return the result of `is_available` for the organization's account and all its subscriptions, which the caller has already read."""
     if account is not None and account.trial_used_at is not None:
         return False
     if any(state.status not in _NEVER_STARTED for state in states):

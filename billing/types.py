@@ -79,7 +79,7 @@ class CollectionPause:
 class OverageState:
     """The overage setting of a feature. `cap` is the maximum per usage month; None if overage is disabled.
 
-    `max_per_invoice` is twice the cap if usage months and invoices start on different days, as after a change of interval.
+    `max_per_invoice` is twice the cap if usage months and invoices start on different days, for example after a change of interval.
     """
 
     feature: str
@@ -92,7 +92,7 @@ class OverageState:
 
 @dataclass(frozen=True, slots=True)
 class OverLimit:
-    """A gauge whose `used` units exceed the `limit`, as after a downgrade. No data is deleted; the excess is read-only."""
+    """A gauge whose `used` units exceed the `limit`, for example after a downgrade. No data is deleted; the excess is read-only."""
 
     feature: str
     used: int

@@ -7,7 +7,7 @@ from contextmcp.common.api import Schema
 
 
 class OverageSchema(Schema):
-    """The setting of overage: usage beyond the quota at a price per unit."""
+    """The overage setting. Overage is usage beyond the quota, billed at a price per unit."""
 
     feature = serializers.CharField(help_text="The metered feature.")
     enabled = serializers.BooleanField(help_text="Whether usage beyond the quota is allowed and billed.")
@@ -53,7 +53,7 @@ class OverageOffSchema(Schema):
 
 
 class OverageRequestSchema(Schema):
-    """The setting of overage to store."""
+    """The overage setting to store."""
 
     enabled = serializers.BooleanField(help_text="Whether usage beyond the quota is allowed and billed.")
     cap = serializers.IntegerField(

@@ -143,7 +143,7 @@ class SubscriptionSchema(Schema):
     cancel_at = serializers.DateTimeField(allow_null=True, help_text="When a scheduled cancellation takes effect.")
     canceled_at = serializers.DateTimeField(allow_null=True, help_text="When the cancellation was requested.")
     ended_at = serializers.DateTimeField(allow_null=True, help_text="When the subscription ended.")
-    past_due_since = serializers.DateTimeField(allow_null=True, help_text="When the payment that is still missing first failed.")
+    past_due_since = serializers.DateTimeField(allow_null=True, help_text="When the missing payment first failed.")
     grace_until = serializers.DateTimeField(
         allow_null=True, help_text="End of the grace period after a failed payment. Access continues until then."
     )

@@ -199,7 +199,7 @@ class Invoices(ApiListView):
 
 
 class Overage(ApiView):
-    """The setting of overage."""
+    """The overage setting."""
 
     @billing_write(
         "set_overage",

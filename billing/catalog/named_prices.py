@@ -46,11 +46,11 @@ def problems(catalog: Catalog = CATALOG) -> Iterator[str]:
         if not price_id:
             continue
         if price_id in settings_by_price:
-            yield f"{setting} names {price_id}, which {settings_by_price[price_id]} names as well. Use a different price for each setting."
+            yield f"{setting} is set to {price_id}, as is {settings_by_price[price_id]}. Use a different price for each setting."
             continue
         settings_by_price[price_id] = setting
         if reason := find_mismatch(catalog.plan(name), interval, gateway.price(price_id)):
-            yield f"{setting} names {price_id}, which {reason}. Use a price that matches the plan, or leave the setting empty."
+            yield f"{setting} is set to {price_id}, which {reason}. Use a price that matches the plan, or leave the setting empty."
 
 
 def billing_frequency(interval: str) -> str:

@@ -170,7 +170,7 @@ def register_named_price(plan_version: PlanVersion, interval: str, price_id: str
         raise ServerMisconfigured(f"The price ID for {plan_version} ({named_prices.billing_frequency(interval)}) {conflict}.")
     price = catalog.price(price_id)
     if reason := named_prices.find_mismatch(plan_version.terms, interval, price):
-        raise ServerMisconfigured(f"{named_prices.setting_name(plan_version.plan, interval)} names {price_id}, which {reason}.")
+        raise ServerMisconfigured(f"{named_prices.setting_name(plan_version.plan, interval)} is set to {price_id}, which {reason}.")
     assert price is not None
     return replace_current(
         PlanPrice(

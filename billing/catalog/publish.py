@@ -54,8 +54,9 @@ def plan_publish(catalog: Catalog = CATALOG) -> list[PublishStep]:
 def publish_catalog(catalog: Catalog = CATALOG, *, actor: User | None = None, reason: str = "") -> list[PublishStep]:
     """Publish the catalog and return the executed steps. Without a Stripe key only the plan versions are published.
 
-    With an `actor` (staff), one audit event is recorded for everything, in the transaction of the plan versions. Raises
-    `PublishedVersionChanged`, and Stripe's refusals. What was published before an error stays, and publishing again continues.
+    With an `actor` (staff), one audit event for all steps is recorded in the transaction that publishes the plan versions. Raises
+    `PublishedVersionChanged`, and the errors of calls to Stripe. Items that were published before an error stay published, and a repeated
+    call publishes the others.
     """
     steps = _versions(catalog)
     if actor is None:
@@ -125,7 +126,7 @@ class _Publisher:
                 return PublishStep("price", f"{plan.name}/{interval}", "conflict", f"{price_id}, from the environment, {conflict}")
             if reason := named_prices.find_mismatch(plan, interval, gateway.price(price_id)):
                 setting = named_prices.setting_name(plan.name, interval)
-                return PublishStep("price", f"{plan.name}/{interval}", "conflict", f"{setting} names {price_id}, which {reason}")
+                return PublishStep("price", f"{plan.name}/{interval}", "conflict", f"{setting} is set to {price_id}, which {reason}")
             if not self.dry_run:
                 prices.register_named_price(self._version(plan), interval, price_id)
             return PublishStep("price", f"{plan.name}/{interval}", "same", f"{price_id}, from the environment")

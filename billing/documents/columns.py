@@ -9,7 +9,7 @@ from .stripe_documents import Document, KnownPrice, Prices, at, reference_id, su
 
 
 def payment_ids(invoices: Iterable[Document], charges: Iterable[Document], known: Mapping[str, str]) -> dict[str, str]:
-    """Return each invoice's payment intent and charge ids, separated by spaces, including those `known` before.
+    """Return each invoice's payment intent and charge ids, separated by spaces, including the ids in `known`.
 
     Staff search invoices by these ids, because bank statements, disputes and Stripe's dashboard show them.
     """

@@ -1,6 +1,7 @@
 """The time since which a payment is missing. The grace period is counted from it. Pure functions of Stripe's documents.
 
-The length of the grace period is the setting BILLING_GRACE_DAYS. `columns` adds it, and `customer_projection` ends the plan's grant there.
+The length of the grace period is the setting BILLING_GRACE_DAYS. `columns` calculates its end, and `customer_projection` ends the plan's
+grant at that time.
 """
 
 from collections.abc import Iterable, Mapping

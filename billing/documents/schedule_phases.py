@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def current_phase(subscription: Document, schedule: Document, prices: Prices) -> Row:
-    """Return the current phase with the subscription's present configuration, not that of the time when the schedule was created.
+    """Return the current phase with the subscription's present configuration, not the one from when the schedule was created.
 
     It ends with the paid period. Free days that staff added are repeated, so that writing the phase does not end them.
     """
@@ -40,7 +40,7 @@ def paid_until(subscription: Document, schedule: Document, prices: Prices) -> in
 
 
 def next_phase(subscription: Document, price_id: str, prices: Prices, *, keeps_metered: bool) -> Row:
-    """Return a phase with the plan's price `price_id` and the subscription's configuration otherwise. The caller adds its dates.
+    """Return a phase with the plan's price `price_id` and otherwise the subscription's present configuration. The caller adds its dates.
 
     The metered item is kept if the new plan offers overage, or with `keeps_metered`.
     """
@@ -79,7 +79,10 @@ def is_outdated(subscription: Document, prices: Prices) -> bool:
 
 
 def _was_moved(subscription: Document, schedule: Document, prices: Prices) -> bool:
-    """Return whether the end of the paid period was moved after the change was scheduled. Only a period of the current phase counts."""
+    """Return whether the end of the paid period was moved after the change was scheduled.
+
+    It was not if the current period started after the current phase of the stored schedule ended.
+    """
     plan_item, _ = plan_and_overage(subscription, prices)
     end = schedule["current_phase"]["end_date"]
     return plan_item is not None and plan_item["current_period_start"] < end != plan_item["current_period_end"]

@@ -128,7 +128,7 @@ def _execute(values: dict[str, Any]) -> Any:
 
 
 def subject_of(event: Event) -> str:
-    """Return the id of the event's customer, or else of its object, whose queue it joins; empty for events that are ignored."""
+    """Return the id whose queue the event joins: its customer's, or otherwise its object's; empty for events that are ignored."""
     document = event.data.object
     kind = document.get("object")
     kind = kind if isinstance(kind, str) else ""

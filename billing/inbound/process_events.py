@@ -115,7 +115,7 @@ def discard_event(event: WebhookEvent, actor: User, reason: str) -> None:
     """Mark a dead event as discarded, so that it is no longer a problem to solve. Nothing is processed; it can still be replayed.
 
     Raises:
-        EventNotDead: the event is not dead, or no longer.
+        EventNotDead: the event is not dead, or is no longer dead.
     """
     with transaction.atomic():
         if not WebhookEvent.objects.dead().filter(pk=event.pk).update(state=WebhookEvent.State.DISCARDED):
@@ -132,6 +132,6 @@ def discard_event(event: WebhookEvent, actor: User, reason: str) -> None:
 
 
 def organizations_of(events: Iterable[WebhookEvent]) -> dict[str, Organization]:
-    """Return the organizations of the events' customers, by subject. Subjects that are no customer of an organization are left out."""
+    """Return the organizations of the events' customers, by subject. Subjects that are not an organization's customer are omitted."""
     accounts = BillingAccount.objects.filter(stripe_customer_id__in={event.subject for event in events}).select_related("organization")
     return {account.stripe_customer_id: account.organization for account in accounts if account.stripe_customer_id}

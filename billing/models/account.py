@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models.fields.json import KeyTextTransform
 from django.utils import timezone
 
-# The last four digits of `BillingAccount.payment_method`, in the form of its index.
+# The last four digits of `BillingAccount.payment_method`. Queries use the same expression as the index.
 CARD_DIGITS = KeyTextTransform("last4", "payment_method")
 
 

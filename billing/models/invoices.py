@@ -8,14 +8,14 @@ from django.db.models import Q
 
 @models.TextField.register_lookup
 class HasWord(models.Lookup):
-    """Whether a text that consists of words separated by spaces contains a word."""
+    """Lookup that tests whether a text of words separated by spaces contains a word."""
 
     lookup_name = "has_word"
 
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:  # type: ignore[override]
         text, text_values = self.process_lhs(compiler, connection)
         word, word_values = self.process_rhs(compiler, connection)
-        # The expression of the index (migration `list_indexes`).
+        # This must equal the expression of the index (migration `list_indexes`).
         return f"string_to_array({text}, ' ') @> ARRAY[{word}]::text[]", [*text_values, *word_values]
 
 

@@ -1,7 +1,8 @@
 """Recurring revenue: the log of subscription changes, and the daily figures that are calculated from it.
 
-Recurring amounts are stored per year, in minor units of their currency, because only yearly amounts of monthly and yearly prices are both
-whole numbers: 12 times a monthly price, or a yearly price. Monthly figures are a twelfth, rounded when they are shown. See docs/revenue.md.
+Recurring amounts are stored per year, in minor units of their currency, because the yearly amount of a monthly price (12 times the price)
+and of a yearly price is a whole number, and a twelfth of a yearly price may not be. Monthly figures are a twelfth of the stored amounts,
+rounded only for display. See docs/revenue.md.
 """
 
 from typing import ClassVar
@@ -15,8 +16,8 @@ class SubscriptionChange(models.Model):
     """The recurring charges of a subscription from `effective_at` until its next change. Append-only; the sync writes it.
 
     `effective_at` is the time of the event at Stripe, by the organization's clock, with microseconds that keep the order within a second.
-    Rows of one subscription are ordered by it and `id`. When an event of a recorded second arrives late, all events of that second are
-    appended again in their order with a higher `revision`, and the lower revisions no longer count.
+    Rows of one subscription are ordered by `effective_at` and `id`. When an event of a recorded second arrives late, all events of that
+    second are appended again in their order with a higher `revision`, and the lower revisions no longer count.
     """
 
     organization = models.ForeignKey("accounts.Organization", on_delete=models.PROTECT, related_name="subscription_changes")
@@ -53,8 +54,8 @@ class SubscriptionChange(models.Model):
 class RevenueSnapshot(models.Model):
     """The recurring revenue of one subscription at the end of each day (UTC) from `first_day` to `last_day`.
 
-    Days with equal values share a row, so that a subscription without changes costs one row. `last_day` is empty if no end is known; a
-    discount's known end is a row in the future. Calculated from `SubscriptionChange`.
+    Days with equal values share a row, so that a subscription without changes costs one row. `last_day` is empty if no end is known. If a
+    discount ends on a known date, a row that starts in the future exists. Calculated from `SubscriptionChange`.
     """
 
     class State(models.TextChoices):
@@ -148,7 +149,7 @@ class RevenueDay(models.Model):
 
 
 class RevenuePlanDay(models.Model):
-    """The part of a day's totals of one plan, interval and state."""
+    """The part of a day's totals that belongs to one plan, interval and state."""
 
     day = models.DateField()
     currency = models.CharField(max_length=3)

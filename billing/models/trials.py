@@ -7,7 +7,7 @@ from django.utils import timezone
 
 
 class TrialRecord(models.Model):
-    """One identity that used a trial: a user, an email address or a card. `value` is a SHA-256 digest that is only compared."""
+    """One identity that used a trial: a user, an email address or a card. `value` is a SHA-256 digest, used only for comparison."""
 
     class Kind(models.TextChoices):
         USER = "user"

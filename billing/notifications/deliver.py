@@ -74,10 +74,10 @@ def send_content(notification: BillingNotification, email: EmailContent) -> None
 
 
 def retry(notification: BillingNotification, actor: User, reason: str) -> None:
-    """Give an email that could not be prepared a new series of attempts.
+    """Reset the attempts of an email that could not be sent, so that it is tried again.
 
     Raises:
-        EmailNotUnsent: it was sent or canceled, or has attempts left.
+        EmailNotUnsent: the email was sent or canceled, or has attempts left.
     """
     with transaction.atomic():
         failed = BillingNotification.objects.filter(pk=notification.pk, sent_at=None, canceled_at=None, attempts__gte=MAX_ATTEMPTS)

@@ -176,7 +176,8 @@ def _send(report: MeterReport) -> bool:
         rows.update(state=MeterReport.State.DEAD, error="Older than the 35 days that Stripe meters accept.")
         return False
     if report.first_sent_at and current_time - report.first_sent_at > DEDUP_WINDOW:
-        # A repeat could be counted twice now. `meter_totals` compares with Stripe's total and repairs a missing report.
+        # Stripe may no longer deduplicate the report, so sending it again could count its units twice. `meter_totals` compares with
+        # Stripe's total and repairs a missing report.
         rows.update(
             state=MeterReport.State.SENT,
             error="Delivery unknown: the idempotency window has passed. The next reconciliation checks the meter total.",

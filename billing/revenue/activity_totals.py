@@ -13,8 +13,8 @@ from billing.models import OrganizationDay, UsageDay
 TOOLS_PER_DAY = 20
 DAYS_PER_STATEMENT = 31
 
-# An organization is active for 30 days from a day with usage, or until its next one. Each begin adds one and each end subtracts one, so
-# one scan of the usage counts all days.
+# Each day with usage makes an organization active for 30 days, or until its next day with usage. The start of such a span adds one and its
+# end subtracts one, so that one scan of the usage counts the active organizations of all days.
 _ORGANIZATIONS = """
 WITH active AS (
     SELECT DISTINCT organization_id, (bucket AT TIME ZONE 'UTC')::date AS day FROM usage_summaries

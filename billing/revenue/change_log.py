@@ -1,7 +1,7 @@
 """Append changes of recurring charges to the change log, in the transaction of the sync.
 
-Events state when a change occurred, whenever and in whatever order they arrive, so the log of past days is completed by late events. What
-no event has reported yet is taken from the fetched subscriptions and dated at the sync.
+An event contains the time of its change, so a change is logged at this time even if the event arrives late or out of order. A change that
+no event has reported yet is taken from the fetched subscriptions and logged at the time of the sync.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _event_rows(
         if change.event_id:
             logged[change.stripe_subscription_id, change.effective_at.replace(microsecond=0)].append(change)
     recorded = {change.event_id for change in earlier}
-    # The events of a second are appended again if another one of them arrives, or an event about a discount that they name.
+    # All events of a second are appended again if another event of this second arrives, or the event of a discount that they refer to.
     events = {second: list[dict[str, Any]]() for second, rows in logged.items() if any(map(discounts.explain, in_effect(rows)))}
     for payload in WebhookEvent.objects.filter(pk__in=event_ids, type__startswith=EVENTS).order_by("pk").values_list("payload", flat=True):
         document = payload["data"]["object"]
@@ -71,7 +71,7 @@ def _event_rows(
     for second, new in events.items():
         former = _payloads(logged[second])
         revision = max((each.revision for each in logged[second]), default=-1)
-        # Events are deleted after some months. If one is missing, the new ones are put after those of the log.
+        # Events are deleted after some months. If one is missing, the new events are logged after the existing rows.
         complete = len(former) == len({each.event_id for each in logged[second]})
         start = 0 if complete else len(logged[second])
         revision += complete
@@ -112,9 +112,9 @@ def _plan_version(document: Document, known: Prices) -> int | None:
 
 
 def record_known_subscriptions(organization: Organization | None = None) -> int:
-    """Append the history of subscriptions that were stored before the log existed, as far as their rows state it. Return their number.
+    """Append the history of subscriptions that were stored before the log existed, and return their number.
 
-    Their current price is taken for all of their time, because Stripe keeps events for 30 days only.
+    Only what their rows contain is known. The current price is logged for the whole history, because Stripe keeps events for 30 days only.
     """
     logged = SubscriptionChange.objects.filter(stripe_subscription_id=OuterRef("stripe_subscription_id"))
     states = SubscriptionState.objects.filter(~Exists(logged)).order_by("pk")
@@ -180,7 +180,7 @@ def _record_differences(organization: Organization, documents: Iterable[Document
         current = _change(organization, document, known, discounts, present)
         logged = last.get(document["id"])
         if logged is None or any(getattr(logged, name) != getattr(current, name) for name in MEASURED):
-            # A row that is dated in the future, by a clock ahead of this one, must not stay the last one.
+            # The logged row can have a later time, if its clock was ahead of this one. The new row must still be the last one.
             current.effective_at = max(present, logged.effective_at + timedelta(microseconds=1)) if logged else present
             rows.append(current)
     projected = set(organization.subscriptions.values_list("stripe_subscription_id", flat=True))

@@ -9,8 +9,8 @@ from django.db import connection
 
 from billing.models import PlanPrice, RevenueDay, RevenueMovement, RevenuePlanDay
 
-# A row adds to its first day and subtracts from the day after its last one, and the sum of these steps until a day is that day's total.
-# So one scan of the rows counts all days.
+# Each row is added on its first day and subtracted on the day after its last day. The running sum of these steps is the total of each day,
+# so one scan of the rows calculates all days.
 _PLANS = """
 WITH steps AS (
     SELECT GREATEST(first_day, %(first)s::date) AS day, currency, plan, "interval", state, 1 AS number, annual_amount AS amount
@@ -34,7 +34,8 @@ INSERT INTO billing_revenueplanday (day, currency, plan, "interval", state, subs
 SELECT day, currency, plan, "interval", state, number, amount FROM sums WHERE number > 0
 """
 
-# Only the organizations with a row that begins or ended can have changed. The sums are of the day itself and of the day before.
+# An organization's revenue can change only on a day on which one of its rows starts, or on the day after a row ended. `before` and `after`
+# are its sums at the end of the previous day and of this day.
 _MOVEMENTS = """
 WITH edges AS (
     SELECT DISTINCT first_day AS day, organization_id, currency FROM billing_revenuesnapshot

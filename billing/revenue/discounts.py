@@ -32,7 +32,7 @@ class KnownDiscounts:
             self._add(each for each in document.get("discounts") or [] if isinstance(each, Mapping))
 
     def of(self, document: Document) -> list[dict[str, Any]]:
-        """Return the discounts of a subscription in order. One that cannot be found is logged and has no effect until its event arrives."""
+        """Return a subscription's discounts in order. An unknown discount is logged and has no effect until its event arrives."""
         ids = [reference_id(each) for each in document.get("discounts") or []]
         if unknown := [each for each in ids if each not in self._known]:
             self._find(unknown)

@@ -26,7 +26,7 @@ def in_order(events: Iterable[Payload]) -> list[Payload]:
 
 
 def in_effect(changes: Iterable[SubscriptionChange]) -> list[SubscriptionChange]:
-    """Return the effective changes of one subscription in order: of each second, only its last revision in the log."""
+    """Return the effective changes of one subscription in order. Of the events of each second, only the last revision counts."""
     result: list[SubscriptionChange] = []
     ordered = sorted(changes, key=lambda change: (change.effective_at, change.pk))
     for _, group in groupby(ordered, key=lambda change: change.effective_at.replace(microsecond=0)):

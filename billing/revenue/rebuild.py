@@ -20,12 +20,13 @@ from .snapshots import first_day, rebuild_snapshots
 
 log = structlog.get_logger(__name__)
 DAY = timedelta(days=1)
-# Days that every regular run sums again, because invoices are voided and usage is reported late.
+# Number of recent days that every regular run recalculates, because invoices can be voided and usage can be reported late.
 REPEATED_DAYS = 3
-# A change can be committed after a run that began later than the time of the change's row.
+# `recorded_at` is the start of the transaction that records a change. A run can miss a change that was recorded before but not yet
+# committed, so the next run also reads the changes of this time before it.
 OVERLAP = timedelta(hours=1)
 STATEMENT_MINUTES = 10
-# Days of the first run, if there is usage but no revenue.
+# Number of days that the first run calculates for organizations and usage.
 FIRST_DAYS = 60
 
 

@@ -17,7 +17,7 @@ from .monthly import monthly, monthly_parts
 
 DAY = timedelta(days=1)
 MOVEMENTS = ("new", "expansion", "reactivation", "contraction", "churn")
-# These reduce revenue.
+# Movements that reduce revenue.
 NEGATIVE = ("contraction", "churn")
 
 
@@ -198,7 +198,7 @@ def usage_days(period: Period) -> dict[str, dict[date, int]]:
 
 
 def tool_totals(period: Period, *, limit: int = 8) -> list[dict[str, Any]]:
-    """Return the most called MCP tools of the period, of those that were among the most called of a day."""
+    """Return the most called MCP tools of the period. A tool's calls count only on days on which it was among the most called."""
     rows = UsageDay.objects.filter(day__range=(period.first, period.last)).exclude(tool="").values("tool", "feature")
     totals: Iterable[Any] = rows.annotate(calls=Sum("events"), units=Sum("amount")).order_by("-calls", "tool", "feature")[:limit]
     return list(totals)

@@ -73,9 +73,9 @@ def _values(row: RevenueSnapshot) -> tuple[object, ...]:
 
 
 def rebuild_snapshots(recorded_since: datetime | None = None) -> date | None:
-    """Recalculate the days of the subscriptions that have changes recorded since then, or of all.
+    """Recalculate the snapshots of subscriptions with changes since `recorded_since`, or of all subscriptions if it is None.
 
-    Returns the first day whose value changed, or None. Equal rows are left as they are.
+    Returns the first day whose value changed, or None. Rows that stay equal are not written.
     """
     changed = SubscriptionChange.objects.order_by("stripe_subscription_id")
     if recorded_since is not None:

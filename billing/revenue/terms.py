@@ -23,7 +23,10 @@ DISCOUNT_FIELDS = ("id", "percent_off", "amount_off", "currency", "duration", "e
 
 @dataclass(frozen=True)
 class Revenue:
-    """The state of a subscription and its recurring amount per year in minor units; `state` is None if it bills nothing and is no trial."""
+    """A subscription's state and its recurring amount per year in minor units.
+
+    `state` is None if the subscription bills nothing and is not in a trial.
+    """
 
     state: str | None
     annual_amount: int

@@ -31,14 +31,14 @@ class StaffRequest:
 
 
 def is_started(organization: Organization, request_id: UUID) -> bool:
-    """Return whether a request of the organization with this id was begun. Its parameters do not change after that."""
+    """Return whether the organization's request with this id was started. Its parameters cannot change after that."""
     return BillingAction.objects.filter(pk=request_id, organization=organization).exists()
 
 
 def parameters_of(organization: Organization, request: StaffRequest, kind: str, prepare: Callable[[], Values]) -> Values:
     """Return the stored parameters of a started request, or those that `prepare` returns for a new one.
 
-    Raises `StaffActionFailed` if the id is that of another request. The id comes from a form, where it can be replaced.
+    Raises `StaffActionFailed` if the id is that of another request. The id comes from a form, so a client can send any id.
     """
     row = BillingAction.objects.filter(pk=request.id).first()
     if row is None:

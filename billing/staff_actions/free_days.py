@@ -22,7 +22,7 @@ MAX_DAYS = 365
 
 
 def next_payment_at(state: SubscriptionState) -> datetime:
-    """Return the time of the next payment. Raises `TrialNotExtendable` if its status does not allow free days."""
+    """Return the time of the next payment. Raises `TrialNotExtendable` if the subscription's state does not allow free days."""
     paid_until = state.trial_end if state.status == "trialing" else state.current_period_end
     if state.status not in CHANGEABLE or paid_until is None or state.pending_change:
         raise TrialNotExtendable

@@ -80,7 +80,7 @@ def cancels_subscription(invoice: Invoice, payment: RefundablePayment, amount: i
 def refund_invoice(invoice: Invoice, amount: int | None, stripe_reason: str, request: StaffRequest) -> int:
     """Refund `amount` minor units of the invoice's payment, by default all that can still be refunded. Return the amount.
 
-    Raises `NotRefundable`, `AmountTooHigh`, and a `StripeRejected` such as that of a disputed payment.
+    Raises `NotRefundable`, `AmountTooHigh`, and `StripeRejected`, for example for a disputed payment.
     """
 
     def prepare() -> dict[str, Any]:

@@ -41,6 +41,6 @@ def event_without_secrets(text: str) -> str:
     document = json.loads(text)
     clean = without_secrets(document)
     if clean["data"]["object"].get("object") == "billing_portal.session":
-        # The URL of a portal session signs its visitor in as the customer for some minutes.
+        # Anyone who opens the URL of a portal session within some minutes is signed in as the customer.
         clean["data"]["object"].pop("url", None)
     return text if clean == document else json.dumps(clean)

@@ -1,7 +1,8 @@
-"""Move any number of subscribers to another version of their plan, by one background job for each.
+"""Move any number of subscribers to another version of their plan, with one background job for each subscriber.
 
 `start` records the move, `run` selects the subscribers and queues their jobs in chunks, and `migrate_item` moves one of them. Each step can
-be repeated after a crash: what is queued, and the result of a subscriber, are stored in the transaction that they belong to.
+be repeated after a crash: the position is stored in the transaction that queues the jobs, and a subscriber's result in the transaction that
+counts it.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from . import plan_migration
 from .resolve_plan_change import CHANGEABLE
 
 CHUNK = 500
-# In the order of the primary key, so that `queued_until` is a position.
+# Rows are inserted in the order of the primary key, so that `queued_until` is a position in this order.
 _SELECT = """
 INSERT INTO billing_planmigrationitem (migration_id, organization_id, stripe_subscription_id, state, note)
 SELECT %s, organization_id, stripe_subscription_id, 'waiting', '' FROM billing_subscriptionstate
@@ -110,7 +111,7 @@ def _queue_chunk(migration_id: UUID) -> bool:
 def migrate_item(item_id: int, is_final: Callable[[Exception], bool]) -> None:
     """Move one subscriber. Does nothing if this was already done or the move was stopped.
 
-    Errors are raised, so that the job is repeated, until `is_final` returns True for one; then the subscriber has failed.
+    Errors are re-raised, so that the job is retried. If `is_final` returns True for an error, the subscriber is marked as failed instead.
     """
     item = PlanMigrationItem.objects.select_related("migration__to_version", "migration__created_by").get(pk=item_id)
     migration = item.migration

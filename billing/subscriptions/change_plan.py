@@ -26,8 +26,11 @@ def change_plan(organization: Organization, plan: str, interval: str, proration_
 
     `proration_date` is that of a preview, or None.
 
-    Raises the errors of `resolve_plan_change`; `PreviewExpired`; `PaymentRequired` if the payment was declined, and nothing changed;
-    `PaymentConfirmationRequired` with the `url` of the confirmation page, and the change is applied after the confirmation.
+    Raises the errors of `resolve_plan_change`, and:
+
+    - `PreviewExpired`.
+    - `PaymentRequired`: the payment was declined. Nothing changed.
+    - `PaymentConfirmationRequired`: the bank requires confirmation on the page `url`. The change is applied once the payment is confirmed.
     """
     with serialized(organization.pk):
         state = require_active_subscription(organization)
@@ -41,7 +44,8 @@ def change_plan(organization: Organization, plan: str, interval: str, proration_
         moment = _validated_proration_date(target, proration_date)
         parameters = {"subscription": target.state.stripe_subscription_id, "price": target.price.stripe_price_id, "when": target.when}
         if moment:
-            # Another proration date is another action: Stripe rejects an idempotency key that is reused with different parameters.
+            # A different proration date needs a new action, because Stripe rejects an idempotency key that is reused with different
+            # parameters.
             parameters["proration_date"] = moment.isoformat()
         try:
             with (

@@ -49,7 +49,7 @@ def finalize_latest(organization: Organization) -> None:
 
 
 def _void_earlier(state: SubscriptionState) -> None:
-    """Void unpaid invoices of earlier periods that were finalized here: there was no access in them, so nothing is owed."""
+    """Void unpaid invoices of earlier periods that were finalized here. The customer had no access then, so nothing is owed."""
     actions = BillingAction.objects.filter(organization=state.organization, kind=FINALIZE, state=BillingAction.State.DONE)
     finalized = list(actions.values_list("parameters__invoice", flat=True))
     earlier = Invoice.objects.filter(stripe_subscription_id=state.stripe_subscription_id, stripe_invoice_id__in=finalized, status="open")
@@ -62,8 +62,8 @@ def pay_open_invoices(customer_id: str, card_id: str) -> int:
     """Pay the open invoices of live subscriptions with the current default payment method. Returns the number of invoices paid.
 
     Invoices of ended subscriptions are left to staff, because a returning customer does not expect to be charged for them. An invoice of a
-    change that waits for confirmation is only paid by the customer on its payment page.
-    The idempotency key contains the invoice and the payment method, so that the same one is tried once per invoice.
+    change that waits for confirmation is only paid by the customer on its payment page. The idempotency key contains the invoice and the
+    payment method, so that each payment method is tried once per invoice.
     """
     account = BillingAccount.objects.select_related("organization").filter(stripe_customer_id=customer_id).first()
     if account is None or (account.payment_method or {}).get("id") != card_id:

@@ -81,7 +81,8 @@ def _apply_snapshot(account: BillingAccount, snapshot: fetch.StripeSnapshot, as_
         )
         _adjustments(account, snapshot)
     else:
-        # The clock offset is kept: a subscription that ended by a test clock must not be active again when customer and clock are deleted.
+        # The clock offset is kept: a subscription that ended on a test clock must not become active again when the customer and the clock
+        # are deleted.
         store.delete_customer(snapshot.customer_id)
         for document in snapshot.subscriptions:
             store.write_subscription(document)
@@ -95,7 +96,8 @@ def _apply_snapshot(account: BillingAccount, snapshot: fetch.StripeSnapshot, as_
     changes = project_customer(account, snapshot.charges)
     change_log.record_changes(account.organization, events, snapshot.subscriptions)
     _alert(account, snapshot, changes)
-    # The organization's row is locked since its grants were written, so either its closing or this check sees a live subscription.
+    # Writing the grants locked the organization's row. If the organization is closed concurrently, either that transaction or this check
+    # sees the live subscription.
     if account.organization.subscriptions.live().filter(organization__closed_at__isnull=False).exists():
         enqueue.cancel_all(str(account.organization_id))
     if changes:

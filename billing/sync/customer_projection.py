@@ -190,7 +190,10 @@ def _attempts(account: BillingAccount, documents: Iterable[dict[str, Any]]) -> N
 
 
 def _overage(account: BillingAccount, states: Iterable[SubscriptionState]) -> None:
-    """Disable overage if no metered item bills it. A later subscription does not re-enable it. Free days of a paid one keep it enabled."""
+    """Disable overage if no metered item bills it. A later subscription does not re-enable it.
+
+    Overage stays enabled during free days of a paid subscription.
+    """
     if not any(state.is_live and not state.on_first_trial and state.overage_item_id for state in states):
         UsageTracker(account.organization).disable_overage()
 

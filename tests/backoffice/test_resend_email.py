@@ -162,4 +162,4 @@ def test_a_billing_email_without_attempts_left_can_be_retried(support, acme):
     row.refresh_from_db()
     assert row.attempts == 0
     assert only_event(acme) == "billing.email_retried"
-    assert "is tried again by itself" in support.post(url, form, follow=True).text
+    assert "will be retried automatically" in support.post(url, form, follow=True).text

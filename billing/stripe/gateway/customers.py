@@ -47,7 +47,7 @@ def clock(clock_id: str) -> dict[str, Any] | None:
 
 
 def portal(customer_id: str, *, key: object, return_url: str) -> dict[str, Any]:
-    """Create a customer portal session. Its `url` signs its visitor in as the customer for some minutes."""
+    """Create a customer portal session. Anyone who opens its `url` within some minutes is signed in as the customer."""
     return call("post", "/v1/billing_portal/sessions", key=key, customer=customer_id, return_url=return_url)
 
 

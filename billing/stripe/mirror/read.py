@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import F, Func, TextField
 from djstripe import models
 
-# The last digits of a payment method of any type, in the form of their index (billing.0014_payment_method_digits).
+# The last digits of a payment method of any type. This must equal the expression of the index (billing.0014_payment_method_digits).
 DIGITS = Func(F("stripe_data"), template="((%(expressions)s -> (%(expressions)s ->> 'type')) ->> 'last4')", output_field=TextField())
 
 
@@ -34,7 +34,7 @@ def payment_methods(customer_id: str) -> list[dict[str, Any]]:
 def customers_by_digits(last4: str, brand: str = "", limit: int = 1000) -> dict[str, str]:
     """Return customers with a stored payment method (card or bank account) that ends in these digits, and its brand or type.
 
-    With `brand`, only cards of it. The newest `limit` payment methods are read.
+    With `brand`, only cards of that brand are read. At most the newest `limit` payment methods are read.
     """
     rows = models.PaymentMethod.objects.alias(digits=DIGITS).filter(digits=last4, customer__isnull=False)
     if brand:
@@ -44,7 +44,7 @@ def customers_by_digits(last4: str, brand: str = "", limit: int = 1000) -> dict[
 
 
 def mirrored_invoices(invoice_ids: Iterable[str]) -> set[str]:
-    """Return the ids that are mirrored, for any customer."""
+    """Return those of the ids that are mirrored, for any customer."""
     return set(models.Invoice.objects.filter(id__in=list(invoice_ids)).values_list("id", flat=True))
 
 

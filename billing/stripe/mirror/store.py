@@ -58,7 +58,7 @@ def write_customer(
 
 
 def _write_all(kind: str, customer_id: str, documents: Iterable[dict[str, Any]]) -> None:
-    """Mirror all documents of a kind that a customer has. Unchanged documents cost one query together."""
+    """Mirror all documents of a kind that a customer has. All unchanged documents together cost one query."""
     rows = _MODELS[kind].objects.filter(customer_id=customer_id)
     mirrored = dict(rows.values_list("id", "stripe_data"))
     for document in documents:
@@ -83,7 +83,8 @@ def write_subscription(subscription: dict[str, Any]) -> None:
 
 
 def _delete_conflicting(customer: dict[str, Any]) -> None:
-    # The expanded default payment method refers to the customer, which does not exist yet, so dj-stripe would fetch it again.
+    # The expanded default payment method refers to the customer. If the customer is not mirrored yet, dj-stripe would fetch it again.
+    # Therefore it is first written without the default payment method.
     settings = customer.get("invoice_settings") or {}
     card = settings.get("default_payment_method")
     if isinstance(card, dict) and not models.Customer.objects.filter(id=customer["id"]).exists():

@@ -96,7 +96,7 @@ def test_free_days_are_refused_while_a_payment_is_missing(payer, acme, staff):
     payer.buy()
     payer.declines()
     payer.later(32)
-    assert "its payment is not missing" in errors(staff.preview(acme, "free-days", days="7"))[1]
+    assert "no payment is outstanding" in errors(staff.preview(acme, "free-days", days="7"))[1]
 
 
 def test_free_days_are_limited(payer, acme, staff):

@@ -72,7 +72,7 @@ def test_the_submission_of_another_request_is_not_continued(payer, acme, kind, m
     )
     form = staff.confirmation(acme, "credit", direction="add", amount="9") | {"submission": str(row.pk)}
     answer = staff.confirm(acme, "credit", form)
-    assert answer.status_code == 200 and "fill in the form again" in errors(answer)[1]
+    assert answer.status_code == 200 and "submit the form again" in errors(answer)[1]
     assert credit.current_credit(acme).amount == 0
     assert not staff.events()
 
