@@ -51,7 +51,8 @@ class StaffAccessMiddleware:
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
         """Record a list action that the user may not run. Django answers it with a message instead of status 403."""
         model_admin = getattr(view, "model_admin", None)
-        # Elsewhere the body is not read: other views parse it themselves, and refuse media types that `request.POST` accepts.
+        # The body of other requests is not read here. Their views parse it themselves, and reject media types that `request.POST` would
+        # accept.
         if request.method != "POST" or model_admin is None:
             return
         action = getattr(type(model_admin), request.POST.get("action", ""), None)
@@ -86,7 +87,7 @@ def _is_refused(request: HttpRequest, response: HttpResponse) -> bool:
         return False
     if response.status_code == 403 or hasattr(request, "refused_action"):
         return True
-    # The admin sends others than staff to its sign-in page.
+    # The admin redirects users who are not staff to its sign-in page.
     return (
         not site.has_permission(request) and response.status_code == 302 and response.headers["Location"].startswith(reverse("admin:login"))
     )

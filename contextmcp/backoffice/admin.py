@@ -79,8 +79,8 @@ class OutgoingEmailAdmin(ReadOnlyAdmin):
         "Send again now",
         permission="common.change_outgoingemail",
         effect=(
-            "A message that is waiting is delivered within seconds. A delivered or abandoned one is written again, with the present data "
-            "and new links, and sent as a new message."
+            "A waiting message is delivered within seconds. A delivered or abandoned message is created again, with current data and new "
+            "links, and sent as a new message."
         ),
         done=("message queued", "messages queued"),
         preview=previews,

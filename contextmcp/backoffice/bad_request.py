@@ -9,7 +9,8 @@ from django.urls import reverse
 
 from contextmcp.common.problems import bad_request
 
-# A malformed ID; a NUL character or a number beyond the column's range; a number beyond the range of a C integer.
+# Causes: a malformed ID (ValidationError), a NUL character or a number beyond the column's range (DataError), and a number beyond the range
+# of a C integer (OverflowError).
 UNREADABLE = (ValidationError, DataError, OverflowError)
 
 

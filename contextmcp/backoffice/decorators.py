@@ -12,7 +12,10 @@ View = Callable[..., HttpResponseBase]
 
 
 def staff_page(permission: str | None) -> Callable[[View], View]:
-    """Require signed-in staff with `permission` ("app.codename"), or any staff if it is None. Others sign in or get 403."""
+    """Require signed-in staff with `permission` ("app.codename"), or any staff if it is None.
+
+    Staff without the permission get 403. Other users are redirected to the admin's sign-in page.
+    """
 
     def wrap(view: View) -> View:
         @wraps(view)
@@ -21,7 +24,7 @@ def staff_page(permission: str | None) -> Callable[[View], View]:
                 raise PermissionDenied
             return view(request, *args, **kwargs)
 
-        # The test that opens every view as every role reads it.
+        # A test reads this attribute. It opens every view with every role.
         checked.staff_permission = permission  # type: ignore[attr-defined]
         return admin.site.admin_view(checked)
 

@@ -1,6 +1,6 @@
 """The home page of the admin.
 
-Everything that spans organizations is read from daily totals (`billing.revenue`), so that the page costs the same with any number of them.
+Totals over all organizations are read from daily totals (`billing.revenue`), so that the page's cost does not depend on their number.
 """
 
 from collections.abc import Callable
@@ -61,7 +61,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         parts |= figures.organizations(selection) | {"newest": _newest()}
     if may_view("usage.usagecounter"):
         parts |= figures.usage(selection)
-    # Pages that staff opened would fill the list.
+    # The list omits `staff.viewed` events, because they would fill it.
     events = AuditEvent.objects.exclude(action="staff.viewed").select_related("organization", "actor_user")[:10]
     return (
         context
@@ -81,7 +81,7 @@ def home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _newest() -> QuerySet[Organization]:
-    """Return the newest organizations. Their ids are in order of time, so the primary key finds them."""
+    """Return the newest organizations. Their ids are ordered by time (UUIDv7), so the index of the primary key is used."""
     members = Membership.objects.filter(organization=OuterRef("pk")).order_by().values("organization").annotate(number=Count("pk"))
     newest = Organization.objects.filter(closed_at=None).order_by("-pk")
     return newest.annotate(people=Coalesce(Subquery(members.values("number")), 0))[:8]

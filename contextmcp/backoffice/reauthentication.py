@@ -1,7 +1,7 @@
 """Require staff to reauthenticate before changes to payments and permissions, and keep the submitted form.
 
-After allauth's page the browser opens `continue_form`, which shows a button that sends the kept form to its URL. Sending it from there is a
-normal request: all middleware and the CSRF check run again, which they do not when allauth repeats a request itself.
+After allauth's page the browser opens `continue_form`, which shows a button that sends the kept form to its URL. The form is then sent as a
+normal request, with all middleware and the CSRF check. These would not run if allauth repeated the request.
 """
 
 import time
@@ -32,9 +32,9 @@ MAX_FORM_LENGTH = 64 * 1024
 
 
 def require_recent(request: HttpRequest) -> HttpResponse | None:
-    """Return None if the signed-in member of staff authenticated within `MAX_AGE`, otherwise the redirect to do so again.
+    """Return None if the signed-in member of staff authenticated within `MAX_AGE`, otherwise a redirect to reauthentication.
 
-    The page of a GET request opens afterwards. The form of a POST request is kept, and sent after one more click.
+    After it, the page of a GET request opens. The form of a POST request is kept, and sent after one more click.
     """
     if is_recent(request, MAX_AGE):
         return None
@@ -54,7 +54,7 @@ def is_recent(request: HttpRequest, max_age: timedelta) -> bool:
 
 
 def reauthentication_url(request: HttpRequest, back: str) -> str:
-    """Return the URL of the page that asks for the second factor, or for the password where the admin requires none, and opens `back`."""
+    """Return the URL of the page that asks for the second factor (or the password, if none is required), and then opens `back`."""
     if settings.STAFF_SECOND_FACTOR:
         has_codes = is_mfa_enabled(request.user, [Authenticator.Type.TOTP])
         page = reverse("mfa_reauthenticate" if has_codes else "mfa_reauthenticate_webauthn")
@@ -77,7 +77,7 @@ def _keep_form(request: HttpRequest) -> bool:
 @require_safe
 @staff_page(None)
 def continue_form(request: HttpRequest) -> HttpResponse:
-    """Show a button that resubmits the kept form. The form is removed from the session and expires with the authentication."""
+    """Show a button that resubmits the kept form. The form is removed from the session. It expires after `MAX_AGE`."""
     form: dict[str, Any] | None = request.session.pop(SESSION_FORM, None)
     if form is None or form["user"] != request.user.pk or form["at"] < time.time() - MAX_AGE.total_seconds():
         return HttpResponseRedirect(reverse("admin:index"))
@@ -94,7 +94,7 @@ class RecentAuthenticationMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-        # Django sets `model_admin` on the views of admin pages. They refuse other users than staff themselves.
+        # Django sets `model_admin` on the views of admin pages. These views reject users who are not staff.
         model_admin = getattr(view, "model_admin", None)
         if request.method != "POST" or not getattr(model_admin, "recent_authentication", False):
             return None

@@ -1,8 +1,7 @@
 """Send an email again, for staff.
 
-The text of a delivered or abandoned message was deleted, because it may have contained a link. It is therefore written again from the
-object that it is about, with the object's present data and with new links, by a function for each category. A message is refused if it
-cannot be written again, or if it would no longer be true.
+The content of a delivered or abandoned message was deleted, because it may have contained a link. Therefore a function for each category
+creates the message again, with current data and new links. A message that cannot be created again, or that no longer applies, is rejected.
 """
 
 from collections.abc import Callable
@@ -30,18 +29,18 @@ from usage.webhooks import endpoint_health
 
 from .errors import EmailNotResendable
 
-# Categories that cannot be written again, with the reason.
+# Categories of messages that cannot be created again, with the reason.
 _REFUSED = {
-    "security_notice": "It reported a change of that time, whose details were not kept. Write to the person instead.",
-    "email_changed": "Its link to undo the change works once and is only valid for 7 days after the change.",
+    "security_notice": "It reported a change whose details are no longer stored. Write to the person instead.",
+    "email_changed": "Its link to undo the change works only once, within 7 days of the change.",
     "operator_alert": "An alert is sent again once a day while it is open.",
 }
-_NOT_KNOWN = "It answered something that the person did on a page. The person can do that again."
+_NOT_KNOWN = "It was sent when the person did something on a page. The person can repeat that action."
 
 
 @dataclass(frozen=True)
 class Resend:
-    """What sending a message again does. `effect` describes it. An `audited` one records its own event in the audit log."""
+    """How a message is sent again. `effect` describes the result. If `audited` is True, `send` records its own audit event."""
 
     effect: str
     send: Callable[[HttpRequest, str], object]
@@ -63,8 +62,8 @@ def resend(request: HttpRequest, email: OutgoingEmail, reason: str) -> None:
     """Deliver a waiting message now, or send a delivered or abandoned one again as a new message. Records one audit event.
 
     Raises:
-        EmailNotResendable: the message cannot be written again, or no longer applies.
-        DomainError: the errors of the service that writes it, such as too many invitations.
+        EmailNotResendable: the message cannot be created again, or no longer applies. DomainError: an error of the service that creates it,
+        such as too many invitations.
     """
     with transaction.atomic():
         plan = plan_resend(email)
@@ -101,11 +100,11 @@ def _organization(email: OutgoingEmail) -> Organization | None:
 
 def _hurry(email: OutgoingEmail) -> None:
     if not OutgoingEmail.objects.filter(pk=email.pk, state=OutgoingEmail.State.QUEUED).update(next_attempt_at=now()):
-        raise EmailNotResendable("This message was delivered or given up in the meantime. Reload the page.")
+        raise EmailNotResendable("This message was delivered or abandoned in the meantime. Reload the page.")
 
 
 def _reference(email: OutgoingEmail) -> UUID:
-    """Return the ID of the object that the message is about, or one that no object has."""
+    """Return the ID of the object that the message is about, or an ID that no object has."""
     return as_uuid(email.reference) or UUID(int=0)
 
 
@@ -122,7 +121,7 @@ def _role_notice(email: OutgoingEmail) -> Resend:
     rows = Membership.objects.select_related("organization", "user").filter(pk=_reference(email), organization__closed_at=None)
     member = rows.first()
     if member is None or not emails.role_notice_applies(member, email.recipients[0]):
-        raise EmailNotResendable("The recipient is no longer an owner, or the member no longer has a role that owners are told of.")
+        raise EmailNotResendable("The recipient is no longer an owner, or the member no longer has a role that owners are notified about.")
     return Resend(f"the notice is sent to {email.recipients[0]} again.", lambda *_: emails.resend_role_notice(member, email.recipients[0]))
 
 
@@ -138,7 +137,7 @@ def _confirmation(email: OutgoingEmail) -> Resend:
     addresses = EmailAddress.objects.select_related("user").filter(email=email.recipients[0].lower(), user__is_active=True)
     address = addresses.filter(verified=False).first()
     if address is None:
-        raise EmailNotResendable("The address is confirmed already, or no account has it any more.")
+        raise EmailNotResendable("The address is already confirmed, or no account uses it anymore.")
     effect = f"a new link to confirm the address is sent to {address.email}."
     return Resend(effect, lambda request, reason: send_confirmation_link(request, address))
 
@@ -147,8 +146,8 @@ def _billing(email: OutgoingEmail) -> Resend:
     row = BillingNotification.objects.select_related("organization").filter(pk=email.reference).first()
     content = deliver.content_of(row) if row else None
     if row is None or content is None:
-        raise EmailNotResendable("This message no longer applies: what it is about has changed.")
-    effect = f"the message with its present data is sent to {row.organization.email}."
+        raise EmailNotResendable("This message no longer applies, because the data that it is about has changed.")
+    effect = f"the message is sent with current data to {row.organization.email}."
     return Resend(effect, lambda *_: deliver.send_content(row, content))
 
 
@@ -168,7 +167,7 @@ def _endpoint_notice(email: OutgoingEmail) -> Resend:
     return Resend(effect, lambda *_: endpoint_health.send_notice(endpoint, email.recipients[0], endpoint.disabled_reason))
 
 
-# A key with a dot at its end serves all categories with this prefix.
+# A key that ends with a dot applies to all categories with this prefix.
 _WRITERS: dict[str, Callable[[OutgoingEmail], Resend]] = {
     emails.INVITATION: _invitation,
     emails.ROLE_NOTICE: _role_notice,

@@ -32,7 +32,7 @@ class StaffSecondFactorMiddleware:
         if match is None or match.app_name not in {"admin", "backoffice"} or not settings.STAFF_SECOND_FACTOR:
             return None
         user = request.user
-        # The admin itself refuses all other users. Signing out, and ending to view as a member, are always possible.
+        # The admin itself refuses all other users. Signing out and ending an impersonation are always possible.
         if not (user.is_authenticated and user.is_active and user.is_staff) or match.url_name in {"logout", "stop-impersonation"}:
             return None
         if not is_mfa_enabled(user, _FACTORS):

@@ -1,7 +1,7 @@
-"""Searches of lists for a whole key. The query of a list is part of its URL, which browsers, proxies and logs keep.
+"""Searches of lists for a complete key. The query of a list is part of its URL, which browsers, proxies and logs store.
 
-The page's script removes the secret before it sends the form. This middleware does the same for what is sent without the script: it
-redirects to the key's list, so that the secret is not in the URL of the page, and the links on it.
+The page's script removes the secret before it sends the form. If the form is sent without the script, this middleware redirects to the
+key's list, so that the secret is not in the URL of the page and in its links.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class SecretSearchMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> HttpResponse | None:
-        # Django sets these on the views of admin pages. Others do not search by URL.
+        # Django sets these attributes on the views of admin pages. Other views do not have the query of a search in their URL.
         model_admin = getattr(view, "model_admin", None)
         is_admin = model_admin is not None or getattr(view, "admin_site", None) is not None
         if request.method not in {"GET", "HEAD"} or not is_admin:

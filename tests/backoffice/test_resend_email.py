@@ -66,7 +66,7 @@ def test_a_billing_email_is_written_again_to_the_present_address(support, acme, 
     acme.email = "billing@acme.example"
     acme.save()
     preview, answer = again(support, email)
-    assert f"{acme.name}: the message with its present data is sent to billing@acme.example." in preview
+    assert f"{acme.name}: the message is sent with current data to billing@acme.example." in preview
     assert "1 message queued." in answer
     resent = newest(email)
     assert (resent.subject, resent.recipients, resent.reference) == ("Receipt in_7", ["billing@acme.example"], str(row.pk))
@@ -115,7 +115,7 @@ def test_a_confirmation_gets_a_new_link_until_the_address_is_confirmed(support, 
     again(support, email)
     assert "/accounts/confirm-email/" in newest(email).text
     EmailAddress.objects.update(verified=True)
-    assert "The address is confirmed already" in again(support, email)[1]
+    assert "The address is already confirmed" in again(support, email)[1]
 
 
 def test_notices_are_sent_again_while_they_are_true(support, owner, admin, acme):
@@ -148,8 +148,8 @@ def test_a_usage_alert_and_an_endpoint_notice_are_sent_again(support, owner, acm
 def test_messages_that_cannot_be_written_again_are_refused_with_the_reason(support):
     send_security_notice(["a@b.example"], "Your second factor was reset", "Details.", link="/")
     preview, answer = again(support, delivered())
-    assert "No organization: This message cannot be sent again. It reported a change of that time" in preview
-    assert "It reported a change of that time" in answer
+    assert "No organization: This message cannot be sent again. It reported a change whose details" in preview
+    assert "It reported a change whose details" in answer
     assert not AuditEvent.objects.filter(reason="Ticket 7").exists()
 
 

@@ -39,7 +39,7 @@ class Preview:
 
     @property
     def fingerprint(self) -> str:
-        """Return a digest. A confirmation is accepted only if it equals that of the preview that staff saw."""
+        """Return a digest of the preview. A confirmation is accepted only if the preview still has the digest that staff saw."""
         content = [[[row.label, row.before, row.after] for row in self.rows], list(self.warnings)]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:32]
 
@@ -54,7 +54,7 @@ class ConfirmedRequest:
 
 
 class OrganizationFacts:
-    """What actions read to decide whether they are available. Each fact is read once per page."""
+    """The facts that determine whether actions are available. Each fact is read once per page."""
 
     def __init__(self, organization: Organization) -> None:
         self.organization = organization
@@ -90,16 +90,16 @@ class ActionForm(forms.Form):
         self.fields["reason"] = reason_field()
 
     def prepare(self) -> None:
-        """Set what depends on the organization: choices, initial values and limits of the fields."""
+        """Set the choices, initial values and limits of fields that depend on the organization."""
 
 
 class OrganizationAction:
     """A change that staff make to one organization.
 
     `permission` is the full name of a permission ("accounts.revoke_apikey"). A `sensitive` action (money, rights) requires a recent
-    authentication. A `beneficial` one gives the organization or its members something, so staff cannot perform it on their own.
-    `description` says in one or two sentences what the action does. With `atomic`, the change and the record that it was made are one
-    transaction; actions that call Stripe are not atomic, because no transaction may stay open during a call.
+    authentication. A `beneficial` action gives the organization or its members something, so staff cannot perform it on an organization
+    that they belong to. `description` says in one or two sentences what the action does. With `atomic`, the change and the record that it
+    was made are one transaction; actions that call Stripe are not atomic, because no transaction may stay open during a call.
     """
 
     name: ClassVar[str]

@@ -52,8 +52,8 @@ class GrantPlan(OrganizationAction):
     group = GROUP
     permission = "entitlements.add_grant"
     description = (
-        "Grants the organization a plan without payment. A subscription is not changed and continues to be billed. Of several plans, the "
-        "highest one applies; of the same plan, the paid one."
+        "Grants the organization a plan without payment. A subscription is not changed and continues to be billed. If the organization "
+        "has several plans, the highest one applies. If the same plan is both granted and paid, the paid one applies."
     )
     form = GrantForm
     beneficial = True
@@ -81,7 +81,7 @@ def _grant_warnings(change: staff_preview.EntitlementChange, version: PlanVersio
     warnings = []
     if (after.plan, after.source) == (before.plan, before.source):
         kind = f"{before.plan_title} ({SOURCES[before.source]})"
-        warnings.append(f"{kind} takes precedence and stays in effect. The grant applies only if that ends first.")
+        warnings.append(f"{kind} takes precedence and stays in effect. The new grant applies only if that plan ends first.")
     if before.source is Source.SUBSCRIPTION:
         warnings.append(
             "The customer's subscription continues to be billed. To give free time to a paying customer, use free days, a discount or "

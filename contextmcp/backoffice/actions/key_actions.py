@@ -131,7 +131,7 @@ def _key(organization: Organization, key: str) -> ApiKey:
 
 
 def _selections(organization: Organization) -> list[tuple[str, str]]:
-    """Return what can be reassigned: all keys without a creator, all of a member, or one key."""
+    """Return what can be reassigned: all keys without a creator, all keys of a member, or one key."""
     keys = _keys(organization)
     orphaned = keys.filter(creator=None).count()
     choices = [(ORPHANED, f"All keys whose creator left ({orphaned:,})")] if orphaned else []

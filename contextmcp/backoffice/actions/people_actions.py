@@ -20,7 +20,7 @@ from .base import ActionForm, ConfirmedRequest, OrganizationAction, Organization
 from .fields import choice_field, email_field
 
 GROUP = "People"
-# More are not shown in a list. A link to the action names the person, who is then always in the list.
+# Maximum number of members in a list. A member who is selected by a link to the action is always included.
 MAX_CHOICES = 200
 
 
@@ -248,7 +248,7 @@ class RevokeInvitation(_InvitationAction):
 
 
 def _members(organization: Organization, chosen: str) -> Any:
-    """Return the members to choose from: the owners and the first ones, and `chosen`."""
+    """Return the members to choose from: the owners, the members who joined first, and `chosen`."""
     rows = Membership.objects.filter(organization=organization).select_related("user")
     first = list(rows.order_by("created_at", "id").values_list("pk", flat=True)[:MAX_CHOICES])
     owners = list(rows.filter(role=Role.OWNER).values_list("pk", flat=True)[:MAX_CHOICES])
@@ -268,7 +268,7 @@ def _member(organization: Organization, key: str) -> Membership:
 
 
 def _require_customer(member: Membership) -> None:
-    """Raise `OwnerRequired` for staff, whose accounts only owners change on the page of users."""
+    """Raise `OwnerRequired` if the member is staff. Only owners may change staff accounts, on the admin page of users."""
     if member.user.is_staff or member.user.is_superuser:
         raise OwnerRequired
 

@@ -77,13 +77,15 @@ class GiveFreeDays(SubscriptionAction):
         rows = [Row(label, moment(before), moment(before + timedelta(days=data["days"])))]
         warnings = []
         if state.cancel_at:
-            warnings.append("The subscription is scheduled to be canceled. If it ends with the period, it now ends after the free days.")
+            warnings.append(
+                "The subscription is scheduled to be canceled. A cancellation at the end of the period takes effect after the free days."
+            )
         if state.overage_item_id:
             warnings.append(
-                "Overage of the current billing period may not be billed, because Stripe does not bill metered usage of free days."
+                "Overage in the current billing period may not be billed, because Stripe does not bill metered usage during free days."
             )
         if state.collection_paused:
-            warnings.append("Payment collection is paused, and stays paused.")
+            warnings.append("Payment collection remains paused.")
         return Preview(tuple(rows), tuple(warnings))
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
@@ -279,7 +281,7 @@ class KeepSubscription(SubscriptionAction):
         if state.status == "paused":
             warnings = ("A new billing period starts now, and its invoice is charged.",)
             return Preview((Row("Status", "paused", "active, if the payment succeeds"),), warnings)
-        return Preview((Row("The subscription ends", moment(state.cancel_at, "no end"), "no end: it renews"),))
+        return Preview((Row("The subscription ends", moment(state.cancel_at, "no end"), "no end (renews automatically)"),))
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
         change_plan.resume_subscription(organization, confirmed.actor, _note(organization, confirmed))

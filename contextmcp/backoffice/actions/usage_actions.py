@@ -74,7 +74,7 @@ class CorrectUsage(OrganizationAction):
         if correction.change == "reduce" and correction.amount > max(before.used, 0):
             warnings.append("You can subtract at most the counted usage. To allow more units, choose Credit.")
         if after.included is not None and after.used > after.included:
-            warnings.append(f"The customer stays {after.used - after.included:,} over the included amount.")
+            warnings.append(f"The customer remains {after.used - after.included:,} over the included amount.")
         setting = overage_setting(organization, correction.feature)
         if setting and setting.enabled:
             warnings.append("Overage is enabled. An invoice that was already created for this usage is not changed; refund it separately.")

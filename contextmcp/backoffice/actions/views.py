@@ -1,7 +1,7 @@
 """The page of a staff action: form, preview with confirmation, and the result.
 
 The first POST shows the preview. The second one has `confirmed` and the fingerprint of that preview. If the preview differs by then,
-because the organization has changed, it is shown again and nothing happens.
+because the organization has changed, it is shown again and nothing is changed.
 """
 
 from typing import Any
@@ -97,7 +97,7 @@ class _ActionPage:
         return self._render("form", form=form)
 
     def refused(self, form: ActionForm, refused: DomainError) -> HttpResponse:
-        """Show the form with the refusal. What names a field of the form is shown at that field."""
+        """Show the form with the error. An error that belongs to a field of the form is shown at that field."""
         errors = refused.details.get("errors", ())
         for error in errors:
             form.add_error(error["field"] if error["field"] in form.fields else None, error["message"])
@@ -145,7 +145,7 @@ class _ActionPage:
     def _perform(self, submission: UUID) -> str:
         """Check everything again, because the organization may have changed since the preview.
 
-        A request to Stripe whose response was lost is continued without these checks: it may have been what changed the organization.
+        A request to Stripe whose response was lost is continued without these checks, because it may itself have changed the organization.
         """
         self._refresh()
         started = self.action.is_started(self.organization, submission)
@@ -172,7 +172,7 @@ class _ActionPage:
 
 class PreviewOutdated(Conflict):
     code = "preview_outdated"
-    message = "The organization changed since this preview, so nothing was done. Review the new preview and confirm again."
+    message = "The organization has changed since this preview, so nothing was done. Review the new preview and confirm again."
 
 
 class ActionUnavailable(Conflict):

@@ -18,7 +18,7 @@ TEST = "accounts.test_operatoralert"
 
 
 def channels() -> list[tuple[str, str]]:
-    """Return each channel with its target. Of a webhook only the host is shown, because its URL is a secret."""
+    """Return each channel with its target. For a webhook, only the host is returned, because the URL is a secret."""
     urls = alert_messages.webhook_urls()
     emails = ", ".join(alert_messages.email_recipients())
     hosts = [(channel.label, urlsplit(urls[channel]).hostname or "" if channel in urls else "") for channel in AlertDelivery.Channel]
@@ -72,7 +72,7 @@ class AlertDeliveryAdmin(ReadOnlyAdmin):
     @confirmed_action(
         "Send again now",
         permission=RESOLVE,
-        effect="These messages will be sent again within seconds, with a new series of attempts.",
+        effect="These messages will be sent again within seconds, and retried if they fail.",
         done=("message queued", "messages queued"),
     )
     def retry(self, request: HttpRequest, delivery: AlertDelivery, reason: str) -> None:

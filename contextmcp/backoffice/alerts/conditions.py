@@ -16,7 +16,7 @@ from contextmcp.common.incident_totals import totals
 from contextmcp.common.incidents import SERVER_ERROR, UNKNOWN_KEY
 
 log = structlog.get_logger(__name__)
-# Alerts of one kind for single objects. A flood of objects must not become a flood of messages.
+# Maximum number of alerts of one kind for single objects, so that a problem of many objects does not cause as many messages.
 MAX_OBJECTS = 10
 MAX_COUNTED = 1000
 HOUR = timedelta(hours=1)

@@ -1,5 +1,5 @@
 """The business figures of the home page: revenue, customers, activity and usage, with charts and CSV files.
 
-`filters` parses the range and currency, `figures` words what `billing.revenue.selectors` returns, `charts` draws, and `csv_export` is the
-view of the files.
+`filters` parses the range and currency, `figures` formats the results of `billing.revenue.selectors`, `charts` draws, and `csv_export` is
+the view of the files.
 """

@@ -47,7 +47,8 @@ class Chart:
 def draw(title: str, period: Period, values: dict[date, int], word: Callable[[int], str], *, is_sum: bool = False) -> Chart:
     """Return the chart of a value by day, with the previous period.
 
-    A missing day counts as zero. A week has the sum of its days with `is_sum`, and otherwise the value at its end. `word` formats a value.
+    A missing day counts as zero. The value of a week is the sum of its days if `is_sum` is True, and otherwise the value of its last day.
+    `word` formats a value.
     """
     days, now = _points(period, values, is_sum=is_sum)
     _, before = _points(period.before, values, is_sum=is_sum)

@@ -33,7 +33,7 @@ class FigureForm(forms.Form):
         self.fields["currency"].choices = [(code, code.upper()) for code in currencies]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
-        """Fill in the default range and refuse an impossible one."""
+        """Fill in the default range, and reject an invalid range."""
         values = {**(super().clean() or {})}
         last = values.get("last") or self.newest
         if not 2000 < last.year < 3000:
@@ -61,7 +61,7 @@ class Selection:
         return urlencode({name: value for name, value in values.items() if value})
 
     def ranges(self) -> list[tuple[str, str, bool]]:
-        """Return the title, query string and whether it is selected, of each usual range."""
+        """Return each preset range: its title, its query string, and whether it is selected."""
         newest = self.form.newest
         choices = []
         for days, title in RANGES.items():

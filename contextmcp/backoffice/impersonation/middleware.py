@@ -28,7 +28,7 @@ UNAVAILABLE = ("/accounts/", "/oauth/", "/api/")
 class ImpersonationMiddleware:
     """Replaces `request.user` by the member on the customers' pages, and sets `request.impersonation`, which shows the banner.
 
-    It must be below the middleware that limits the age of sessions, which concerns the staff member.
+    It must be below the middleware that limits the age of sessions, because that limit applies to the staff member.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

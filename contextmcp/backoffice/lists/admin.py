@@ -31,7 +31,7 @@ class SavedViewAdmin(ReadOnlyAdmin):
 
     @admin.display(description="list", ordering="model")
     def list_title(self, row: SavedView) -> str:
-        """Return the title of the list in the menu. A view outlives a model that was removed."""
+        """Return the title of the list in the menu. Views of a model that was removed remain."""
         try:
             return capfirst(str(apps.get_model(row.model)._meta.verbose_name_plural))
         except LookupError:

@@ -18,14 +18,14 @@ from accounts.models import User
 from contextmcp.common.admin_lists import KeysetChangeList
 
 BATCH = 1000
-# Spreadsheets calculate a cell that begins like this. https://owasp.org/www-community/attacks/CSV_Injection
+# Spreadsheets evaluate a cell that begins with one of these characters as a formula. https://owasp.org/www-community/attacks/CSV_Injection
 _FORMULA = re.compile(r"[=+\-@\t\r\n]")
 # A negative number or amount, such as -$4.00, is not a formula.
 _AMOUNT = re.compile(r"-[^\w\s=+\-@(]{0,3}\d[\d,.]*( [A-Z]{3})?")
 
 
 def export(changes: KeysetChangeList, user: User, query: str) -> Iterator[bytes]:
-    """Return the rows of the list as CSV in UTF-8. The end of the export, also an early one, is recorded in the audit log."""
+    """Return the rows of the list as CSV in UTF-8. The audit log records the end of the export, even if it is aborted."""
     # The response is sent after the request's context has ended.
     context = copy_context()
     target = changes.model._meta.label_lower
@@ -60,7 +60,7 @@ def _value(name: str, row: Any, model_admin: Any) -> Any:
 
 
 def cell(value: Any) -> str:
-    """Return the text of a cell. Times are in UTC (ISO 8601). Text that a spreadsheet would calculate is prefixed with an apostrophe."""
+    """Return the text of a cell. Times are in UTC (ISO 8601). Text that a spreadsheet would evaluate gets the prefix "'"."""
     match value:
         case None:
             return ""

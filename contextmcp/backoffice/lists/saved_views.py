@@ -12,7 +12,7 @@ from contextmcp.common.admin_lists import AFTER, BEFORE
 from contextmcp.common.errors import NotFound
 
 MAX_NAME, MAX_QUERY = 60, 2000
-# A view is a selection of rows, not a page of them or the state of a window.
+# Query parameters that are not saved: a view selects rows, but not a page of the list or a popup window.
 _LEFT_OUT = {AFTER, BEFORE, "e", "o", "p", "_popup", "_to_field"}
 
 
@@ -39,10 +39,10 @@ def save_view(user: User, model: str, name: str, query: str, *, shared: bool) ->
 
 
 def delete_view(user: User, view_id: int) -> SavedView:
-    """Delete a view. Owners of the admin can delete shared views of others.
+    """Delete a view. Owners (superusers) can also delete shared views of other users.
 
     Raises:
-        NotFound: there is no such view, or it is not theirs to delete.
+        NotFound: the view does not exist, or the user may not delete it.
     """
     mine = Q(owner=user) | Q(shared=True) if user.is_superuser else Q(owner=user)
     view = SavedView.objects.filter(mine, pk=view_id).first()

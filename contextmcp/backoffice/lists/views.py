@@ -65,9 +65,9 @@ def delete(request: HttpRequest, view_id: int) -> HttpResponseBase:
 @staff_page(None)
 @require_POST
 def export_list(request: HttpRequest, app_label: str, model_name: str) -> HttpResponseBase:
-    """Answer with the rows of a list, with its filters and search, as CSV.
+    """Return the rows of a list, with its filters and search, as CSV.
 
-    It takes data of many customers out of the system at once, so it requires a recent authentication.
+    The file contains data of many customers, so a recent authentication is required.
     """
     model_admin = _model_admin(request, app_label, model_name)
     if not may_export(request.user, model_admin.model):
@@ -75,7 +75,7 @@ def export_list(request: HttpRequest, app_label: str, model_name: str) -> HttpRe
     if (answer := require_recent(request)) is not None:
         return answer
     query = clean_query(request.GET.urlencode())
-    # All pages are exported, wherever the user is.
+    # All pages are exported, not only the current one.
     request.GET = QueryDict(query)
     try:
         changes = model_admin.get_changelist_instance(request)

@@ -20,7 +20,7 @@ from .details import OrganizationDetails
 from .display import Tone
 
 RECENT_DRIFT = timedelta(days=7)
-# Statuses of a dispute in which the customer's bank has decided.
+# Statuses of a dispute that the customer's bank has decided.
 _CLOSED_DISPUTES = ("won", "lost", "warning_closed")
 
 

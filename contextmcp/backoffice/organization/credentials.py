@@ -1,4 +1,4 @@
-"""The names of the API keys and connected apps that usage and refusals are counted for."""
+"""The names of the API keys and connected apps to which usage and refusals are attributed."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -13,7 +13,7 @@ from .display import Cell
 def credential_cells(ids: Iterable[UUID | None]) -> dict[UUID | None, Cell]:
     """Return the name of each API key or connected app, with a link to its admin page. Takes two queries at most.
 
-    A connected app counts under the ID of its grant. None and `NO_KEY` stand for requests without a key.
+    A connected app is identified by the ID of its grant. None and `NO_KEY` stand for requests without a key.
     """
     requested = set(ids)
     found = {each for each in requested if each is not None and each != NO_KEY}

@@ -24,7 +24,7 @@ from .stripe_changes import change_table
 @require_safe
 @staff_page("accounts.view_organization")
 def organization_page(request: HttpRequest, organization_id: UUID) -> HttpResponseBase:
-    """Show the header, the problems and the overview. The menu of actions and the other sections follow by htmx."""
+    """Show the header, the problems and the overview. htmx loads the menu of actions and the other sections afterwards."""
     details = _details(request, organization_id)
     context = {
         "problems": attention.problems(details),

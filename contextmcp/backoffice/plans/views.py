@@ -35,7 +35,7 @@ def plans(request: HttpRequest) -> HttpResponseBase:
 @staff_page(PUBLISH)
 @require_http_methods(["GET", "POST"])
 def publish_page(request: HttpRequest) -> HttpResponseBase:
-    """Show what publishing would do, and do it when that is confirmed with a reason."""
+    """Show the changes that publishing would make, and publish when they are confirmed with a reason."""
     if (answer := require_recent(request)) is not None:
         return answer
     try:
@@ -50,7 +50,7 @@ def _confirm(request: HttpRequest, steps: list[PublishStep]) -> HttpResponseBase
     form = ReasonForm(request.POST)
     if request.POST.get("previewed") != _fingerprint(steps):
         return _page(
-            request, steps, form, error="The changes are no longer those that you reviewed, so nothing was published. Review them again."
+            request, steps, form, error="The changes differ from those that you reviewed, so nothing was published. Review them again."
         )
     if not form.is_valid() or _conflicts(steps):
         return _page(request, steps, form)

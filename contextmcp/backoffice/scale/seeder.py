@@ -11,7 +11,7 @@ from django.db.models import Field
 from django.db.models.fields import NOT_PROVIDED
 
 # `share`: a number in [0, 1). `pick`: an integer from 1 to `size`. Both depend on the row's number, a column's salt and the seed only.
-# `uuid7` is in the order of time, like the IDs that the product generates (RFC 9562).
+# `uuid7` increases with time, like the IDs that the product generates (RFC 9562).
 _FUNCTIONS = """
 CREATE FUNCTION pg_temp.share(n bigint, salt bigint) RETURNS float8 IMMUTABLE LANGUAGE sql AS
     'SELECT (hashint8extended(n, {seed} * 1000 + salt) & 4503599627370495)::float8 / 4503599627370496';
@@ -44,7 +44,7 @@ class Seeder:
 
     def prepare(self) -> None:
         """Create the functions. Suspend timeouts and, if the role may, the triggers that check foreign keys row by row."""
-        # A table with deferred checks of earlier rows cannot get indexes.
+        # Postgres cannot drop or create indexes of a table with pending deferred checks.
         self.execute("SET CONSTRAINTS ALL IMMEDIATE")
         self.execute("SET LOCAL statement_timeout = 0; SET LOCAL work_mem = '256MB'; SET LOCAL maintenance_work_mem = '512MB'")
         if self.value("SELECT rolsuper FROM pg_roles WHERE rolname = current_user"):
@@ -77,7 +77,7 @@ class Seeder:
         self.say(f"  {model._meta.verbose_name_plural}")
 
     def align_sequence(self, label: str) -> None:
-        """Let the next row follow the IDs that were inserted."""
+        """Set the table's sequence to the highest ID that was inserted."""
         table = apps.get_model(label)._meta.db_table
         self.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))")
 

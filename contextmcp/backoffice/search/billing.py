@@ -1,6 +1,6 @@
 """Search by Stripe ID, by invoice number and by the last digits of a card.
 
-Rows that are found by an ID are not sorted: to satisfy an order, Postgres might read an index of the order and skip millions of rows.
+Rows that are found by an ID are not sorted: to return them in order, Postgres might scan the index of that order and skip millions of rows.
 """
 
 from collections.abc import Iterable

@@ -69,6 +69,6 @@ def parse(raw: str) -> Query:
 
 
 def without_secrets(text: str) -> str:
-    """Return the text of a search without secrets: of a key only its public ID is kept, of a token nothing."""
+    """Return the text of a search without secrets: a key is replaced by its public ID, and a token by its prefix."""
     key = quoted_key(text)
     return key.public_id if key is not None else mask(text)

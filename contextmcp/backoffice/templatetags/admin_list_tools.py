@@ -13,7 +13,7 @@ register = template.Library()
 
 @register.simple_tag(takes_context=True)
 def list_tools(context: template.Context, changes: Any) -> dict[str, Any]:
-    """Return the views of a list, and the URLs that save the present one and export it (empty if the user may not export)."""
+    """Return the views of a list, and the URLs that save the current one and export the list (empty if the user may not export)."""
     request = context["request"]
     meta = changes.model._meta
     query = clean_query(request.GET.urlencode())

@@ -63,7 +63,8 @@ def _update(source: Source, item: WorkItem, finding: Finding, present: datetime)
     changed = {name: value for name, value in content.items() if getattr(item, name) != value}
     if happened_again:
         changed["last_seen_at"] = present
-    # An item that the system closed opens when the problem is back; one that staff closed only when it happens another time.
+    # An item that was closed automatically reopens when its problem is found again. An item that staff closed reopens only if the problem
+    # occurs again.
     if item.closed_at is not None and (happened_again or item.closed_by_id is None):
         changed |= {"closed_at": None, "closed_by": None, "note": "", "snoozed_until": None, "last_seen_at": present}
     if changed:

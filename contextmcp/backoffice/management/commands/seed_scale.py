@@ -16,7 +16,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--scale", type=float, default=1.0, help="Multiplies the numbers of rows: 0.1 is a tenth.")
-        parser.add_argument("--seed", type=int, default=1, help="Another number gives other values.")
+        parser.add_argument("--seed", type=int, default=1, help="A different number generates different values.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         started = time.monotonic()

@@ -33,7 +33,7 @@ def _member_row(details: OrganizationDetails, member: Membership) -> Row:
     tone: Tone = "info" if member.role == Role.OWNER else "neutral"
     may_change = details.may("accounts.change_membership")
     role_link = action_link(details.organization, "change-role", member=member.pk) if may_change else object_url(member)
-    # Opens the form with the reason. Staff and inactive users cannot be viewed as.
+    # The link opens the form that asks for the reason. Staff and inactive users cannot be impersonated.
     support = (
         [Cell("View as", reverse("backoffice:impersonate", args=[member.pk])) if not states else "-"] if details.may(IMPERSONATE) else []
     )

@@ -36,11 +36,11 @@ def read(details: OrganizationDetails) -> Sequence[Block]:
         facts.append(("Lost", Cell(f"The plan {entitlements.lapsed_plan} ended because a payment failed", tone="warning")))
     if not entitlements.active:
         facts.append(("Access", Cell("None: the organization is closed", tone="danger")))
-    # The fallback is listed too, so that it is visible what applies when the other grants end.
+    # The free plan is listed as well, because it applies when the other grants end.
     fallback = row("Free plan", "-", moment(details.organization.created_at), "-", _fallback(entitlements.source))
     rows = [_grant_row(each) for each in details.explained_grants]
     more = list_url("entitlements.grant", organization__id__exact=details.organization.pk)
-    return [Facts(tuple(facts)), Table(COLUMNS, (*rows, fallback), "", "Grants that matter now", more)]
+    return [Facts(tuple(facts)), Table(COLUMNS, (*rows, fallback), "", "Current and upcoming grants", more)]
 
 
 def _grant_row(explained: ExplainedGrant) -> Row:

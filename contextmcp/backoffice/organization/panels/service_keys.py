@@ -12,7 +12,7 @@ from contextmcp.backoffice.wording import moment
 from contextmcp.common.admin_links import list_url, object_url
 
 COLUMNS = ("Service key", "Changes", "Last change", "State")
-# The newest audit events of the organization that are searched, so that the cost does not grow with the log.
+# Number of the organization's newest audit events that are searched, so that the cost does not grow with the log.
 SEARCHED_EVENTS = 1_000
 
 
@@ -37,4 +37,4 @@ def _state(key: ServiceKey, details: OrganizationDetails) -> Cell:
     return Cell("Expired", tone="neutral") if expired else Cell("Active", tone="success")
 
 
-PANEL = Panel("service-keys", "Service keys that acted", ("accounts.view_servicekey", "accounts.view_auditevent"), read)
+PANEL = Panel("service-keys", "Changes by service keys", ("accounts.view_servicekey", "accounts.view_auditevent"), read)

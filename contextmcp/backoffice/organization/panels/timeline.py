@@ -11,7 +11,7 @@ from contextmcp.backoffice.organization.panel import Panel
 from contextmcp.web.activity import timeline
 
 SHOWN_ENTRIES = 20
-# Each page that staff open is an entry. They are on the page of the whole timeline only.
+# Each page that staff open creates an entry. These entries are shown only on the page of the whole timeline.
 _WITHOUT = frozenset({VIEWED})
 
 

@@ -1,4 +1,4 @@
-"""Usage of each feature on the last 30 days."""
+"""Usage of each feature in the last 30 days."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The API keys with the most usage on the last 30 days."""
+"""The API keys with the most usage in the last 30 days."""
 
 from collections.abc import Sequence
 

@@ -16,7 +16,8 @@ from usage.models import UsageAlert
 from .base import LIMIT, Finding, RowSource, Source
 
 WITHIN = timedelta(hours=1)
-# Different unknown keys from one network address within an hour. A client with a mistyped key repeats one key and stays below.
+# Different unknown keys from one network address within an hour. A client with a mistyped key repeats one key, so it stays below this
+# number.
 GUESSES = 100
 # Requests with a revoked key within an hour. Each process counts at most one per 30 seconds.
 REVOKED_USES = 5

@@ -12,7 +12,7 @@ from accounts.models import WorkItem
 from billing.models import BillingAccount
 from contextmcp.common.admin_links import page_url
 
-# The most recent problems of one kind that are found. A problem beyond it is found when newer ones have ended.
+# Maximum number of problems of one kind that are found, newest first. Older problems are found when newer ones have ended.
 LIMIT = 500
 
 
@@ -28,13 +28,13 @@ class Finding:
 
 
 class Source:
-    """One kind of problem. `model` ("app.model") is the object's; staff who may not view it do not see the items."""
+    """One kind of problem. `model` ("app.model") is the model of the objects. Staff who may not view it do not see the items."""
 
     kind: ClassVar[str]
     title: ClassVar[str]
     model: ClassVar[str]
     priority: ClassVar[int] = WorkItem.Priority.NORMAL
-    # Whether an item is closed when the problem is no longer found. Otherwise it is an event of the past, which only a person closes.
+    # Whether an item is closed when the problem is no longer found. If not, the problem is a past event, and only a person closes the item.
     ends: ClassVar[bool] = True
     # How often the source is read.
     every_minutes: ClassVar[int] = 1

@@ -17,7 +17,7 @@ from .base import Finding, RowSource, Source
 EXPIRES_WITHIN = timedelta(days=7)
 # A downgrade is the end of a grant. Organizations whose grant ended within this time are checked.
 DOWNGRADED_WITHIN = timedelta(days=30)
-# Each organization takes a few queries.
+# Maximum number of organizations to check, because each one takes a few queries.
 MAX_CHECKED = 200
 GIVEN = [source for source in GRANT_SOURCES if source != GrantSource.SUBSCRIPTION]
 
