@@ -64,7 +64,7 @@ class BatchQueue:
                 batch = self._take_batch()
                 await self._serve(batch)
                 self._expected = len(batch) + len(self._queue)
-                # The callers send their answers, and requests that have arrived join the next batch.
+                # This lets the callers send their responses, and requests that have arrived join the next batch.
                 await asyncio.sleep(0)
                 if len(self._queue) < self._expected > 1:
                     await self._linger()

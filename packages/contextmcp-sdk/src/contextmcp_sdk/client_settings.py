@@ -85,7 +85,7 @@ class ClientSettings:
 
 
 def response_of(response: httpx.Response) -> Response:
-    """Return httpx's response as the operations read it."""
+    """Convert httpx's response to the type that the operations read."""
     headers: Mapping[str, str] = {name.lower(): value for name, value in response.headers.items()}
     return Response(response.status_code, headers, response.content)
 

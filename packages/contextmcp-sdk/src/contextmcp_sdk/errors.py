@@ -41,7 +41,7 @@ class Refusal(ContextMCPError):
     """
 
     code: str = "refused"
-    # The sentence of a refusal that is decided without the service. Only classes for which that happens have their own.
+    # The detail of a refusal that is decided without the service. Only classes that `locally` creates define their own.
     message: ClassVar[str] = "The request was refused."
     # Whether the request may succeed if it is repeated unchanged after a while.
     is_temporary: ClassVar[bool] = False

@@ -79,7 +79,7 @@ class Journal:
         """
         with self._lock:
             self._close_segment()
-        # Closed immediately if the caller fails: its traceback would keep the generator alive, and with it the lock of a segment.
+        # Close the generator as soon as the caller fails. Otherwise the traceback would keep it alive, and with it the lock of a segment.
         with closing(self._lock_segments()) as segments:
             yield segments
 

@@ -54,10 +54,10 @@ class CredentialVerifier:
         """Return the entitlements of the credential's customer, or None if the credential is not accepted.
 
         Raises:
-            ContextMCPError: the service is unavailable and the credential was not verified lately, or the service key is refused.
+            ContextMCPError: the service is unavailable and the credential was not verified recently, or the service key is refused.
         """
         if len(credential) > MAX_LENGTH or not (credential.isascii() and credential.isprintable()):
-            # Credentials are shorter and consist of printable ASCII characters, and an HTTP header could not carry others.
+            # Valid credentials are shorter and consist of printable ASCII characters. An HTTP header could not contain other characters.
             return None
         digest = hashlib.sha256(credential.encode()).digest()
         cached = self._cache.get(digest)

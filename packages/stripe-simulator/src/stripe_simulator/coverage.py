@@ -47,7 +47,7 @@ def events() -> dict[str, list[str]]:
 
 
 def table() -> str:
-    """Return both as a Markdown table with one row per resource."""
+    """Return the operations and events as a Markdown table with one row per resource."""
     simulated, emitted = operations(), events()
     lines = ["| resource | operations | events |", "|---|---|---|"]
     for name in sorted(simulated.keys() | emitted.keys()):

@@ -7,7 +7,7 @@ from stripe_simulator.unit_of_work import Unit
 
 
 def require(unit: Unit, customer: Obj, currency: str, param: str = "currency") -> None:
-    """Refuse a currency other than the customer's while it is in use. Otherwise change the customer's currency."""
+    """Refuse a different currency while the customer's current one is in use. Otherwise change the customer's currency."""
     currency = currency.lower()
     current = customer["currency"]
     if current is None or current == currency:

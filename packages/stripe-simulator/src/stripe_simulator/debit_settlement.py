@@ -16,7 +16,7 @@ def _settle(unit: Unit, intent: Obj) -> None:
     if outcome == "succeeded":
         charge["balance_transaction"] = charges.balance_transaction(unit, charge, charge["amount"], "charge")["id"]
     else:
-        # The charge's own date is that of the debit. The date of this transaction is that of the return.
+        # The charge keeps the date of the debit. This transaction has the date on which the bank returned it.
         reversal = charges.balance_transaction(unit, charge, -charge["amount"], "payment_failure_refund")
         reversal["reporting_category"] = "charge_failure"
         charge["failure_balance_transaction"] = reversal["id"]

@@ -25,7 +25,7 @@ FAILURE = ("debit_not_authorized", "The customer has notified their bank that th
 
 
 def configure(store: Store, days: float | None) -> dict[str, float | None]:
-    """Set the days until the result of a debit, by the customer's clock. None: real time, depending on the account."""
+    """Set the days until the result of a debit, by the customer's clock. With None it arrives in real time, depending on the account."""
     with store.lock:
         store.set(SETTING, days)
     return {"days": days}

@@ -38,7 +38,7 @@ def next_attempt(store: Store, first_failure: int, attempts: int) -> int | None:
 
 
 def count_attempt(invoice: Obj) -> bool:
-    """Count an attempt to pay an invoice. Return whether it counts: the first one does, and after it only retries.
+    """Count an attempt to pay an invoice, if it is the first one or an automatic retry. Return whether it was counted.
 
     See https://docs.stripe.com/api/invoices/object#invoice_object-attempt_count.
     """

@@ -260,5 +260,5 @@ def _finalize_due(unit: Unit, invoice: Obj) -> None:
 @jobs.handles("retry")
 def _retry_due(unit: Unit, invoice: Obj) -> None:
     if invoice["status"] == "open":
-        invoice["_retrying"] = True  # until the outcome, which for a direct debit arrives days later
+        invoice["_retrying"] = True  # removed with the outcome, which arrives days later for a direct debit
         collect(unit, invoice)

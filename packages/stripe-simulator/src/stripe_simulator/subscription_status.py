@@ -58,7 +58,7 @@ def on_payment_failed(unit: Unit, invoice: Obj) -> None:
 
 
 def on_invoice_closed(unit: Unit, invoice: Obj) -> None:
-    """Apply the voiding of an invoice, or its being marked as uncollectible.
+    """Update the subscription after its invoice was voided or marked as uncollectible.
 
     If it is the first invoice of an incomplete subscription, the subscription expires. If it belongs to a pending update, the update is
     discarded. Otherwise the invoice no longer keeps the subscription past due or unpaid.

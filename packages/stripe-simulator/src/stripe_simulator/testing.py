@@ -40,7 +40,7 @@ class Running:
         self.sim.reset()
 
     def save(self) -> bytes:
-        """Return all objects and settings, for `load`. Only without `data`."""
+        """Return all objects and settings, for `load`. The simulator must run without `data`."""
         return self.sim.store.save()
 
     def load(self, state: bytes) -> None:

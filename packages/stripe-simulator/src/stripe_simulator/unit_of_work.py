@@ -67,7 +67,7 @@ class Unit:
         return moment
 
     def real_time(self) -> int:
-        """Return the real time, for what no test clock moves."""
+        """Return the real time, for processes that test clocks do not affect."""
         return int(time.time())
 
     def clock_of(self, about: Obj | str | None) -> str | None:

@@ -151,7 +151,7 @@ class CallCharges:
         if price.rate is not None:
             self._client.authorize(price.rate)
         with self._counting:
-            # The units of the plan, and those of its overage, have to be enough for what is pending too.
+            # The remaining units of the plan and of its overage must cover the pending units as well as this call.
             pending = self._pending_units(price.feature)
             decision = self._client.check(price.feature, amount + pending)
         if not decision.allowed:

@@ -1,4 +1,4 @@
-"""Disputes: cardholders demand a charge back from their bank. `POST /_sim/disputes {charge, reason}` opens one."""
+"""Disputes: cardholders dispute a charge with their bank. `POST /_sim/disputes {charge, reason}` opens one."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Find the operation of the document that a request means, and the function that handles it."""
+"""Find the operation of the document that matches a request, and the function that handles it."""
 
 import functools
 import re
@@ -41,7 +41,7 @@ def _table() -> list[tuple[re.Pattern[str], str]]:
 
 
 def preload() -> None:
-    """Load the document in advance, because the first request would wait for it."""
+    """Load the document in advance, so that the first request does not wait for it."""
     _table()
 
 
