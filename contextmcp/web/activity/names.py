@@ -23,8 +23,8 @@ class References:
 class Names:
     """Names for one audience.
 
-    For customers, people who never belonged to the organization are its support: names of staff are not shown. Names of keys are shown to
-    those who may see the keys.
+    Customers see people who never belonged to the organization as "Support of ...", without their names. The name of a key is shown only to
+    those who may see the key.
     """
 
     def __init__(self, query: Query, references: References) -> None:

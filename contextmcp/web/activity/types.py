@@ -57,9 +57,9 @@ CUSTOMER_KINDS = KINDS - {Kind.INTERNAL}
 class Entry:
     """One line of the timeline.
 
-    `link` is the page of the cause: for staff the admin page of the object, for a member the page where one can act. It is empty if there
-    is none. `record` is the admin page of the audit event (staff only). `detail` has what only some readers need. `internal` entries are
-    never shown to customers.
+    `link` is the page of the cause: for staff the admin page of the object, for a member the related page of the account. It is empty if
+    there is none. `record` is the admin page of the audit event (staff only). `detail` has what only some readers need. `internal` entries
+    are never shown to customers.
     """
 
     at: datetime

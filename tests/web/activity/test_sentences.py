@@ -118,7 +118,7 @@ SENTENCES = [
     ),
     ("override.created", {"target": "sessions", "after": {"value": None}}, "{by} set Sessions to unlimited."),
     ("billing.change_plan", {"after": {"plan": "pro", "interval": "year", "when": "now"}}, "{by} changed to the Pro plan, billed yearly."),
-    ("billing.cancel", {"after": {"at_once": False}}, "{by} canceled the subscription, to end at the end of the period."),
+    ("billing.cancel", {"after": {"at_once": False}}, "{by} canceled the subscription, effective at the end of the period."),
     (
         "billing.set_overage",
         {"after": {"feature": "sessions", "enabled": True, "cap_minor": 2550, "currency": "usd"}},

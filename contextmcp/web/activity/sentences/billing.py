@@ -63,7 +63,7 @@ def _move_version(context: Context) -> str:
 @sentence("billing.cancel", kind=Kind.PLAN)
 def _cancel(context: Context) -> str:
     when = "immediately" if context.after("at_once") else "at the end of the period"
-    return context.by_actor(f"canceled the subscription, to end {when}", f"The subscription was canceled, to end {when}")
+    return context.by_actor(f"canceled the subscription, effective {when}", f"The subscription was canceled, effective {when}")
 
 
 @sentence("billing.set_overage", kind=Kind.PAYMENT)

@@ -48,7 +48,7 @@ def _sentence(stream: Stream, state: Any) -> str:
         return f"{name} ended."
     if stream is Stream.SUBSCRIPTION_CANCELED:
         end = state.ended_at or state.cancel_at
-        later = f", to end on {format_date(end, 'F j, Y')}" if end and end.date() != state.canceled_at.date() else ""
+        later = f", effective {format_date(end, 'F j, Y')}" if end and end.date() != state.canceled_at.date() else ""
         return f"{name} was canceled{later}."
     if stream is Stream.TRIAL_ENDED:
         return "The trial ended." if state.trial_start == state.started_at else "The free days ended."
