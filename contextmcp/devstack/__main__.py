@@ -61,7 +61,7 @@ def main() -> int:
                 return 0 if main(World.load(arguments.world), arguments.once) else 1
     except Stopped as reason:
         print(f"\n{reason}", file=sys.stderr)
-        # A signal is the regular end of `run`, but it interrupts a demo that was to finish.
+        # A signal is the normal way to end `run` and `demo`, but an error for `demo --once`, which it interrupts.
         expected = reason.code in {128 + signal.SIGINT, 128 + signal.SIGTERM} and not getattr(arguments, "once", False)
         return 0 if expected else reason.code
     except (ServiceError, NoPort, MigrationFailed) as problem:

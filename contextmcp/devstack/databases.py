@@ -1,6 +1,7 @@
 """Create databases quickly: migrate a template once, then copy it.
 
-Migrating takes some 20 s of CPU. `DUMPS` names a folder by which several servers share the result, such as those of the tests.
+Migrating takes some 20 s of CPU. `DUMPS` names a folder in which the migrated template is stored, so that several servers, such as those of
+the tests, can share it.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from contextmcp.devstack import processes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEMPLATES = "contextmcp_template_"
-# The variable with the folder of the dumps. Without it, each server's template is migrated.
+# The environment variable that names the folder of the dumps. Without it, the template of each server is migrated.
 DUMPS = "CONTEXTMCP_TEMPLATE_DUMPS"
 APPS = ("accounts", "entitlements", "usage", "billing", "contextmcp")
 
 
 class MigrationFailed(Exception):
-    """Return the output of `manage.py migrate`. Raises CalledProcessError if it fails."""
+    """`manage.py migrate` failed. The message is its output."""
 
 
 def named(url: str, database: str) -> str:

@@ -218,7 +218,7 @@ def announce(world: World) -> None:
         "Product": world.url,
         "  sign in as": f"{owner['ownerEmail']} / {owner['ownerPassword']}" if owner.get("ownerEmail") else "",
         "  API key": f"{owner['apiKey']} (the organization of the tour)" if owner.get("apiKey") else "",
-        "  API key ": f"{owner['freeApiKey']} (an organization that has used nothing)" if owner.get("freeApiKey") else "",
+        "  API key ": f"{owner['freeApiKey']} (an organization without usage)" if owner.get("freeApiKey") else "",
         "Gate": f"{world.gate_url}/api/usage/authorize",
         "MCP server": f"{world.mcp_url} (behind plans: paste the configuration that the account pages show)",
         "Admin": world.admin_url,

@@ -115,7 +115,7 @@ def use_tools(journey: Journey, report: Report) -> bool:
         or (
             report.step("a tool that raises is not charged", failed)
             and report.step(f"{offer.limit} {offer.unit} pass on {offer.free['title']}, as tool calls", all_pass)
-            and report.step("the usage history counts them by tool", by_tool)
+            and report.step("the usage history counts the calls by tool", by_tool)
             and report.step("the next one is refused, in words that a model can act on", refused)
         )
     )

@@ -58,7 +58,10 @@ def buy(journey: Journey, report: Report) -> bool:
     def pay() -> str:
         journey.browser.open(journey.checkout["url"])
         journey.browser.submit({**_card(GOOD_CARD), "billingName": "Ada Lovelace"})
-        expect(journey.browser.address.startswith(journey.world.url), f"not back from paying: {journey.browser.address}")
+        expect(
+            journey.browser.address.startswith(journey.world.url),
+            f"the browser did not return after the payment: {journey.browser.address}",
+        )
         return f"paid with 4242, back at {journey.browser.address.split('?')[0]}"
 
     def subscribed() -> str:
@@ -73,11 +76,11 @@ def buy(journey: Journey, report: Report) -> bool:
         return f"allowed: {answer['allowed']}, and at {journey.world.gate_url} together with its rate: {both['allowed']}"
 
     return (
-        report.step("the published curl starts a Checkout", checkout)
-        and report.step("the hosted page is paid with 4242", pay)
+        report.step("the documented curl command starts a Checkout", checkout)
+        and report.step("the hosted page accepts the test card 4242", pay)
         and report.step(f"the organization is on {title}, {status}", subscribed)
         and report.step("the call that was refused passes", passes)
-        and (journey.world.notes_port is None or report.step("so does the tool call", lambda: passes_again(journey)))
+        and (journey.world.notes_port is None or report.step("the tool call that was refused passes", lambda: passes_again(journey)))
     )
 
 
@@ -124,7 +127,7 @@ def months(journey: Journey, report: Report) -> bool:
     paid = f"the first {offer.interval} is paid"
     return (
         report.step(f"{trial_days} days pass on the customer's clock: the trial ends, {paid}" if trial_days else paid, first_payment)
-        and report.step("the renewal declines: past due", declines)
+        and report.step("the renewal payment is declined: past due", declines)
         and report.step("access continues during the grace period", grace)
         and report.step("the card is replaced and the invoice paid: active again", recovers)
     )
@@ -142,7 +145,7 @@ def change(journey: Journey, report: Report) -> bool:
     def cancel() -> str:
         journey.api.post("/api/billing/cancel")
         subscription = _subscription(journey)
-        expect(subscription["cancelAt"], f"it is not canceled: {subscription}")
+        expect(subscription["cancelAt"], f"no cancellation is scheduled: {subscription}")
         return f"still {subscription['plan']}, {subscription['status']}, until {subscription['cancelAt']}"
 
     def resume() -> str:

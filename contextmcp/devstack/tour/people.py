@@ -41,7 +41,7 @@ def sign_up(journey: Journey, report: Report) -> bool:
 
     def form() -> str:
         _register(journey.browser, journey, journey.email, journey.password, "Analytical Engines")
-        return f"{journey.email} is confirmed by the link in the mail, signed in, and sees {journey.browser.address}"
+        return f"{journey.email} is confirmed by the link in the email, signed in, and sees {journey.browser.address}"
 
     def key() -> str:
         journey.api.key = _first_key(journey.browser, url)
@@ -50,11 +50,14 @@ def sign_up(journey: Journey, report: Report) -> bool:
 
     def broader() -> str:
         answer = journey.api.call("POST", "/api/organization/invitations", {"email": "eve@example.com"})
-        expect(answer.status_code == 403 and answer.json()["code"] == "insufficient_scope", f"the first key may invite: {answer.text}")
+        expect(
+            answer.status_code == 403 and answer.json()["code"] == "insufficient_scope",
+            f"the first key was allowed to invite a member: {answer.text}",
+        )
         journey.browser.open(f"{url}/account/keys/")
         journey.browser.submit({"name": "Tour", "scopes": SCOPES})
         journey.api.key = _shown_key(journey.browser)
-        return f"the first key was refused (403 insufficient_scope); a key with {', '.join(SCOPES)} takes over"
+        return f"the first key was refused (403 insufficient_scope); a key with {', '.join(SCOPES)} is used from now on"
 
     def whoami() -> str:
         journey.organization = journey.api.get("/api/organization")
@@ -72,9 +75,9 @@ def sign_up(journey: Journey, report: Report) -> bool:
 
     return (
         report.step("sign up through the form and confirm the address", form)
-        and report.step("make the first API key on the welcome page", key)
+        and report.step("create the first API key on the welcome page", key)
         and report.step("the first key cannot change the team; a key with named scopes can", broader)
-        and report.step("the key says who is asking", whoami)
+        and report.step("the key identifies the organization and the role", whoami)
         and report.step(f"another organization signs up and stays on {journey.offer.free['title']}", second)
     )
 
@@ -106,7 +109,9 @@ def keys_and_team(journey: Journey, report: Report) -> bool:
         rotation = journey.api.post("/api/auth/rotate-key", {"overlapSeconds": 3600})
         journey.api.key = rotation["key"]
         for name, key in {"new": rotation["key"], "old": old}.items():
-            expect(journey.api.call("GET", "/api/auth/whoami", key=key).status_code == 200, f"the {name} key does not work in the overlap")
+            expect(
+                journey.api.call("GET", "/api/auth/whoami", key=key).status_code == 200, f"the {name} key does not work during the overlap"
+            )
         return "both keys work during the hour of overlap"
 
     def dies() -> str:
@@ -114,7 +119,7 @@ def keys_and_team(journey: Journey, report: Report) -> bool:
         replaced = journey.api.key
         journey.api.key = journey.api.post("/api/auth/rotate-key", {"overlapSeconds": 0})["key"]
         answer = eventually(lambda: _refused(journey, replaced), what="the replaced key is refused")
-        expect(answer.json()["code"] == "key_expired", f"the old key answered {answer.text}")
+        expect(answer.json()["code"] == "key_expired", f"the response to the old key was {answer.text}")
         return f"401 {answer.json()['code']}: {answer.json()['detail']}"
 
     def invite() -> str:
@@ -133,10 +138,10 @@ def keys_and_team(journey: Journey, report: Report) -> bool:
         members = journey.api.get("/api/organization/members")["data"]
         matches = [member for member in members if member["email"] == mate]
         expect(matches and matches[0]["role"] == "member", f"{mate} is not a member: {members}")
-        return f"mail to {mate}, link followed, accepted: {len(members)} members"
+        return f"email to {mate}, link opened, invitation accepted: {len(members)} members"
 
     return (
         report.step("rotate the key: the old one works during the overlap", rotate)
-        and report.step("rotate it again without an overlap: the replaced key is dead", dies)
-        and report.step("invite a teammate by mail, who accepts", invite)
+        and report.step("rotate it again without an overlap: the replaced key is refused", dies)
+        and report.step("invite a teammate by email, who accepts", invite)
     )

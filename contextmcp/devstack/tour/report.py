@@ -41,7 +41,7 @@ class Report:
 
     def summary(self) -> str:
         total = self.passed + len(self.failed)
-        return f"{self.passed} of {total} steps held" + (f"; failed: {', '.join(self.failed)}" if self.failed else "")
+        return f"{self.passed} of {total} steps passed" + (f"; failed: {', '.join(self.failed)}" if self.failed else "")
 
 
 def expect(condition: object, sentence: str) -> None:
