@@ -26,7 +26,7 @@ def main() -> None:
     refuse_transaction_pooling()
     with ExitStack() as stack:
         if settings.METRICS_TOKEN and not os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-            # Each worker answers `/metrics` for all of them.
+            # With this directory, each worker returns the metrics of all workers.
             with suppress(OSError):
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(TemporaryDirectory(prefix="contextmcp-gateway-"))
         listening = listen(options.host, options.port)

@@ -68,7 +68,7 @@ class GatewayApp:
         self._relay.close()
 
     async def answer(self, request: HttpRequest, response: ResponseWriter) -> None:
-        """Answer every request. Each runs in its own task, so that context variables set here do not leak into other requests."""
+        """Respond to every request. Each runs in its own task, so that context variables set here do not leak into other requests."""
         request.request_id = choose_request_id(request.headers.get("x-request-id", ""))
         request_id.set(request.request_id)
         started, outcome = time.perf_counter(), "ok"
@@ -92,7 +92,7 @@ class GatewayApp:
         metrics.observe(request.method, outcome, time.perf_counter() - started)
 
     async def _serve(self, request: HttpRequest, response: ResponseWriter) -> str:
-        """Answer a request. Return the code of the refusal if the plan refused it."""
+        """Respond to a request. Return the code of the refusal if the plan refused it."""
         if not request.path.startswith(MCP_PATH) and await self._answer_publicly(request, response):
             return ""
         if request.refusal is not None:
@@ -118,7 +118,7 @@ class GatewayApp:
         return exchange.refusal
 
     async def _answer_publicly(self, request: HttpRequest, response: ResponseWriter) -> bool:
-        """Answer requests that need no credential. Return whether this was one."""
+        """Respond to a request that needs no credential, and return True. Return False for other requests."""
         if (report := await self._health.answer(request.path, request.headers.get("authorization", ""))) is not None:
             fields = [(b"content-type", report.content_type.encode()), (b"cache-control", b"private, no-store")]
             await response.respond(report.status, fields, report.body)
@@ -136,7 +136,7 @@ class GatewayApp:
         if not isinstance(principal, Principal):
             raise ServiceKeyNotAccepted
         request.verified = True
-        # It is looked up among keys only. Access tokens are checked each time, because they are bound to servers.
+        # The digest finds only keys in the cache. Access tokens are checked each time, because they are bound to servers.
         request.credential_digest = memory_digest(raw)
         return principal
 
@@ -174,7 +174,7 @@ def refusal_body(refusal: DomainError) -> bytes:
 
 
 def bad_request_response(status: int) -> HttpResponse:
-    """Return the response for bytes that are no complete request. `status` is one of `BAD_REQUESTS`."""
+    """Return the response for bytes that are not a complete request. `status` is one of `BAD_REQUESTS`."""
     refusal = BAD_REQUESTS[status]()
     headers = [(name.decode(), value.decode()) for name, value in own_headers(HttpRequest("", "", {}, request_id=choose_request_id("")))]
     metrics.observe("other", refusal.code, 0.0)

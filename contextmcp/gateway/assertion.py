@@ -26,13 +26,13 @@ from usage.operations.caller import UsageCaller
 HEADER = b"x-contextmcp-assertion"
 TOKEN_TYPE = "mcp-assertion+jwt"  # noqa: S105 - a media type
 LIFETIME = timedelta(seconds=60)
-# A shared assertion is valid for at least the rest of its lifetime when it is sent.
+# An assertion is shared for this time. When it is sent, it is valid for at least the rest of its lifetime.
 SHARED_SECONDS = 30.0
 MAX_SHARED = 10_000
 
 
 class Assertions:
-    """Signs the assertions of one process. `entitlements` reads those of a caller."""
+    """Signs the assertions of one process. `entitlements` returns the entitlements of a caller."""
 
     def __init__(self, entitlements: Callable[[UsageCaller], Awaitable[Entitlements]]) -> None:
         self._entitlements = entitlements
@@ -42,10 +42,8 @@ class Assertions:
         """Return the header with the assertion, or none without a signing key.
 
         Args:
-            principal: the caller of the request.
-            caller: the same for the usage operations.
-            audience: the URL of the upstream server.
-            request_id: the ID of a request that is charged, or None for an assertion that other requests may share.
+            principal: the caller of the request. caller: the same caller, in the form that the usage operations take. audience: the URL of
+            the upstream server. request_id: the ID of a request that is charged, or None for an assertion that other requests may share.
         """
         if not settings.SIGNING_KEYS:
             return []

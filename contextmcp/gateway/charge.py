@@ -78,7 +78,7 @@ class Reservation(Struct, frozen=True):
     release: SettleHold | None = None
     # The key of the next attempt, for a charge after the hold was lost.
     next_key: str | None = None
-    # For reports.
+    # The name of the tool for reports.
     tool: str = ""
 
 
@@ -148,7 +148,7 @@ class Charges:
     async def defer(self, reservation: Reservation, call_key: str) -> None:
         """Keep a reservation whose response may come on another stream. Without a response, it expires.
 
-        Any process may get the response, so that the reservation is stored in the cache.
+        Any process may get the response, so the reservation is stored in the cache.
         """
         if reservation.hold_id is None:
             return
@@ -211,8 +211,8 @@ class Charges:
     async def _hold_once(self, caller: UsageCaller, price: Price, request: Request, identity: str) -> Reservation:
         """Reserve for a call that carries an idempotency key.
 
-        Each attempt has a key of its own: the identity and the attempt's number. An attempt that was released is followed by the next one,
-        so that a call that failed can be repeated. One that was settled makes the repetition free.
+        Each attempt has a key of its own: the identity and the attempt's number. If an attempt was released, the next one is used, so that
+        a failed call can be repeated. If an attempt was settled, the repeated call is free.
         """
         for attempt in range(1, MAX_ATTEMPTS + 1):
             reservation = await self._hold(caller, price, request, f"{identity}:{attempt}")

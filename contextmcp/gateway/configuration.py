@@ -8,7 +8,7 @@ from .pricing import PricingError, Server, read_pricing
 
 
 def load_servers() -> dict[str, Server]:
-    """Return the servers that MCP_PRICING_FILE names. MCP_UPSTREAM_URL replaces the URL of a single one.
+    """Return the servers that MCP_PRICING_FILE names. If there is only one, MCP_UPSTREAM_URL replaces its URL.
 
     Raises:
         PricingError: the setting is missing, or the file is faulty.

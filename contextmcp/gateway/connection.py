@@ -121,7 +121,7 @@ class StreamingConnection(Connection):
 class ResponseWriter:
     """The response to one request: `respond` once, or `start`, any number of `write`, and `end`.
 
-    What a client that has gone would get is dropped.
+    Data for a client that has disconnected is dropped.
     """
 
     __slots__ = ("_connection", "_is_chunked", "_request", "is_complete", "is_started", "keep_alive")

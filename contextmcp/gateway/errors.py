@@ -14,7 +14,7 @@ class ProtocolError(Exception):
 
 
 class UpstreamError(Exception):
-    """The upstream server did not answer as MCP requires. The message is for the client and names no address."""
+    """The upstream server did not respond as MCP requires. The message is sent to the client, so it contains no address."""
 
     code = -32010
 
@@ -24,7 +24,7 @@ class UpstreamError(Exception):
 
 
 class UpstreamUnavailable(UpstreamError):
-    """The server refused the connection or did not answer in time."""
+    """The server refused the connection or did not respond in time."""
 
     code = -32011
 

@@ -32,7 +32,7 @@ class EventSplitter:
         """
         self._pending += chunk
         events, start = [], 0
-        # The last three bytes seen before may be the start of an end of event.
+        # The end of an event may begin in the last three bytes of the earlier chunks.
         position = max(0, self._searched - 3)
         while match := _END_OF_EVENT.search(self._pending, position):
             if data := self._data(bytes(self._pending[start : match.start()])):

@@ -22,7 +22,7 @@ from .pricing import TOOL_CALL, Server
 from .upstream import UpstreamResponse
 
 SESSION_HEADER = "mcp-session-id"
-# Headers of a client that upstream servers get. `Authorization` is not among them: a client's credential is never passed on.
+# Request headers that are forwarded to upstream servers. `Authorization` is not one of them: a client's credential is never forwarded.
 _FORWARDED = frozenset({"accept", "content-type", "last-event-id", "accept-language", "user-agent", "traceparent", "tracestate"})
 _FORWARDED_PREFIX = "mcp-"
 _RETURNED = frozenset({b"content-type", b"cache-control", b"x-accel-buffering", b"allow", b"retry-after"})
@@ -32,7 +32,7 @@ class GatewayLimits(Struct, frozen=True):
     """The limits of one process."""
 
     max_body_bytes: int = 4 * 2**20
-    # The longest message of a server that the gateway reads: a JSON response, or one event of a stream.
+    # The maximum size of a message of a server: a JSON response, or one event of a stream.
     max_response_bytes: int = 16 * 2**20
     max_streams: int = 10_000
 
@@ -70,7 +70,7 @@ class Exchange(Struct):
 
     @property
     def priced_tool(self) -> str:
-        """Return the tool that the message calls, as the pricing file names it. Empty if it calls none, or one that the file omits."""
+        """Return the tool that the message calls, as the pricing file names it; empty if it calls none, or the file does not name it."""
         message = self.message
         if message is None or message.method != TOOL_CALL or message.name is None:
             return ""
@@ -103,7 +103,7 @@ def upstream_headers(exchange: Exchange) -> Headers:
 
 
 def client_headers(exchange: Exchange, response: UpstreamResponse) -> Headers:
-    """Return the headers for the client, of the upstream server's response."""
+    """Return the headers of the response to the client, including those of the upstream server's response that are forwarded."""
     headers = [(name, value) for name, value in response.headers if name in _RETURNED]
     headers.append((b"x-request-id", exchange.request.request_id.encode()))
     if session := response.header(SESSION_HEADER.encode()):
@@ -115,7 +115,7 @@ def client_headers(exchange: Exchange, response: UpstreamResponse) -> Headers:
 
 
 def own_headers(request: HttpRequest, more: Mapping[str, str] = {}) -> Headers:
-    """Return the headers of a response that the gateway gives itself."""
+    """Return the headers of a response that the gateway creates itself."""
     headers = [
         (b"content-type", b"application/json"),
         (b"cache-control", b"private, no-store"),

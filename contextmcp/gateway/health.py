@@ -21,7 +21,7 @@ from contextmcp.gate.threads import in_thread
 from .pricing import Server
 
 JSON = "application/json"
-# Anyone may ask for readiness. One report answers all requests of this time, so that they cannot load the database.
+# Readiness requires no authentication. Its report is reused for this time, so that requests cannot overload the database.
 REPORT_SECONDS = 1.0
 # A probe of Postgres, Valkey or an upstream server that takes longer counts as failed.
 PROBE_SECONDS = 3.0
@@ -80,7 +80,7 @@ class Health:
 
 
 async def _reach(url: str) -> str:
-    """Return whether an upstream server accepts connections. Without it, the gateway still answers, with an error for each call."""
+    """Return "ok" if an upstream server accepts connections, otherwise the problem. Without it, each call of its tools gets an error."""
     parts = urlsplit(url)
     try:
         connecting = asyncio.open_connection(parts.hostname, parts.port or PORTS[parts.scheme])

@@ -1,7 +1,7 @@
 """Parse a JSON-RPC message of a client, and compare it with the headers that mirror it.
 
-The gateway and the upstream server must read the same message: what the gateway prices is what upstream runs. A message that two parsers
-could read in two ways is therefore refused, not repaired.
+The gateway and the upstream server must interpret a message in the same way, so that the server runs the call that the gateway has priced.
+A message that two parsers could interpret differently is therefore refused and not corrected.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ HEADERS = (
 
 
 class Metadata:
-    """The documents of one process by path. `mcp_path` is the path of all servers, `names` are those of the servers."""
+    """The documents of one process by path. `mcp_path` is the path of all servers, and `names` are the names of the servers."""
 
     def __init__(self, mcp_path: str, names: Iterable[str], scope: str) -> None:
         self._mcp_path, self._documents = mcp_path, {f"/{signing.JWKS_PATH}": msgspec.json.encode(signing.jwks())}

@@ -17,7 +17,7 @@ _METHODS = frozenset({"POST", "GET", "DELETE"})
 
 
 def observe(method: str, outcome: str, seconds: float) -> None:
-    """Count an answered request. Methods that the gateway does not serve count as one."""
+    """Count a request after its response. All methods that the gateway does not serve share one label."""
     method = method if method in _METHODS else "other"
     _requests(method, outcome).inc()
     _seconds(method).observe(seconds)

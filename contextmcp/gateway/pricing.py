@@ -50,7 +50,7 @@ class Outcome(StrEnum):
 
 
 class VariableAmount(Struct, frozen=True, forbid_unknown_fields=True):
-    """An amount that the call decides: up to `maximum` units are reserved.
+    """An amount that the call determines: up to `maximum` units are reserved.
 
     With `argument`, the amount is that argument of the call, such as a number of pages. With `result`, `maximum` is reserved and the
     amount in that field of the result's `_meta` is charged.
@@ -72,9 +72,9 @@ class Price(Struct, frozen=True, forbid_unknown_fields=True):
     hold_seconds: Annotated[int, Meta(ge=1, le=MAX_HOLD_SECONDS)] = DEFAULT_HOLD_SECONDS
     # The tool ran and reported an error (`isError`).
     on_tool_error: Outcome = Outcome.RELEASE
-    # The server answered with a JSON-RPC error.
+    # The server responded with a JSON-RPC error.
     on_protocol_error: Outcome = Outcome.RELEASE
-    # The server failed, was unreachable or did not answer.
+    # The server failed, was unreachable or did not respond.
     on_upstream_failure: Outcome = Outcome.RELEASE
     # The client disconnected before the response.
     on_cancel: Outcome = Outcome.RELEASE
@@ -143,7 +143,7 @@ class Server:
     def __init__(self, name: str, file: ServerFile, feature_kinds: Mapping[str, str], *, is_only: bool = True) -> None:
         self.name, self.url, self.unavailable_tools = name, file.url, file.unavailable_tools
         self.timeout_seconds = file.timeout_seconds
-        # Of tool names in reports.
+        # The prefix of tool names in reports.
         self.label_prefix = "" if is_only else f"{name}/"
         self._kinds = feature_kinds
         self.tables = {

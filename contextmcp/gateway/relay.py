@@ -119,7 +119,7 @@ class Relay:
     async def _relay(self, exchange: Exchange, response: UpstreamResponse) -> None:
         if response.status >= 500 or response.status in (301, 302, 303, 307, 308, 401, 407):
             # The gateway's credentials or the server are wrong, which the client cannot correct.
-            raise UpstreamError(f"The server answered with status {response.status}.")
+            raise UpstreamError(f"The server responded with status {response.status}.")
         content_type = response.header(b"content-type").split(b";")[0].strip().lower()
         headers = client_headers(exchange, response)
         if content_type == EVENT_STREAM:
@@ -138,7 +138,7 @@ class Relay:
         if exchange.request_id is not None and response.status < 400:
             result = results.read_response(document, exchange.request_id)
             if result is None:
-                raise UpstreamError("The server's response is not the response to this request.")
+                raise UpstreamError("The server's response does not belong to this request.")
             document = self._restrict(exchange, document)
             self._finish(exchange, result)
         await exchange.response.respond(response.status, headers, document)

@@ -1,6 +1,6 @@
 """Read JSON-RPC responses of upstream servers, and write the gateway's own.
 
-A model sees the results of tools and not JSON-RPC errors. A refused tool call is therefore answered with a result that says what to do.
+A model sees the results of tools and not JSON-RPC errors. Therefore the response to a refused tool call is a result that says what to do.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def answered_request_id(data: bytes) -> MessageId | None:
 
 
 def error_body(code: int, message: str, request_id: MessageId | None = None, data: Any = None) -> bytes:
-    """Return a JSON-RPC error. It has no ID if the request's is not known."""
+    """Return a JSON-RPC error. It has no ID if the ID of the request is not known."""
     error: dict[str, Any] = {"code": code, "message": message}
     if data is not None:
         error["data"] = data

@@ -21,7 +21,7 @@ Headers = list[tuple[bytes, bytes]]
 # Reading from the server pauses while this many bytes wait for the client.
 HIGH_WATER, LOW_WATER = 256 * 1024, 64 * 1024
 MAX_HEADER_BYTES = 64 * 1024
-# Servers close idle connections; uvicorn, the usual one, after 5 seconds. Ours are closed before that.
+# Servers close idle connections (uvicorn, which is common, after 5 seconds). The pool closes them earlier.
 KEEP_ALIVE_SECONDS = 4.0
 _NO_BODY = frozenset({204, 304})
 
@@ -56,7 +56,7 @@ class UpstreamResponse:
         """Return the next part of the body, or an empty value at its end.
 
         Raises:
-            UpstreamError: the server closed the connection early, sent no valid HTTP, or nothing for too long.
+            UpstreamError: the server closed the connection early, sent invalid HTTP, or sent nothing for too long.
         """
         return await self._connection.read()
 
@@ -185,13 +185,13 @@ class _Connection(asyncio.Protocol):
         assert self._transport is not None
         self._transport.write(request)
         while not self._has_head:
-            await self._wait(self._limits.head_seconds, "The server did not answer in time.")
+            await self._wait(self._limits.head_seconds, "The server did not respond in time.")
 
     async def read(self) -> bytes:
         while not self._chunks:
             if self._is_complete:
                 return b""
-            await self._wait(self._limits.idle_seconds, "The server stopped answering.")
+            await self._wait(self._limits.idle_seconds, "The server stopped responding.")
         chunk = b"".join(self._chunks) if len(self._chunks) > 1 else self._chunks[0]
         self._chunks.clear()
         self._buffered = 0

@@ -26,7 +26,7 @@ from .exchange import GatewayLimits  # noqa: E402
 
 # Responses that are in progress when the process ends get this time, after `http_server.DRAIN_SECONDS`.
 ANSWER_SECONDS = 13.0
-# Readiness and metrics.
+# The thread for readiness and metrics.
 OTHER_THREADS = 1
 
 
