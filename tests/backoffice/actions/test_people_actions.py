@@ -76,7 +76,7 @@ def test_invitations_of_people_who_may_not_invite_are_refused(acme, staff, owner
     Membership.objects.filter(pk=member.membership.pk).update(role="owner")
     Membership.objects.filter(pk=owner.membership.pk).update(role="member")
     page = staff.confirm(acme, action, staff.confirmation(acme, action, **chosen))
-    assert "may no longer invite" in errors(page)[1]
+    assert "can no longer invite" in errors(page)[1]
     assert not staff.events()
 
 
