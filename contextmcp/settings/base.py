@@ -178,6 +178,8 @@ MIGRATION_MODULES = {"djstripe": "billing.stripe.djstripe_migrations"}
 # Directory of the calls that were allowed while Postgres was unavailable and are not counted yet. If it is empty, such calls are never
 # counted, and their responses contain `recorded: false`.
 USAGE_SPOOL_DIR = text("USAGE_SPOOL_DIR")
+# The part of an organization's rate limit that one of its API keys can use, in percent.
+RATE_LIMIT_KEY_PERCENT = integer("RATE_LIMIT_KEY_PERCENT", 100, minimum=1, maximum=100)
 
 # By default, webhooks are sent over https to public addresses only. True allows any address and http, for tests and local development.
 WEBHOOKS_ALLOW_PRIVATE = boolean("WEBHOOKS_ALLOW_PRIVATE", False)

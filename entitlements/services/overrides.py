@@ -42,7 +42,7 @@ def give_override(
     if not reason.strip():
         errors.append({"field": "reason", "message": "Enter a reason."})
     if ends_at is not None and ends_at <= now(organization):
-        errors.append({"field": "ends_at", "message": "Enter a time in the future."})
+        errors.append({"field": "endsAt", "message": "Enter a time in the future."})
     if errors:
         raise ValidationFailed(errors=errors)
     with transaction.atomic():

@@ -210,7 +210,7 @@ class TestOverrides:
 
     @pytest.mark.parametrize(
         ("value", "reason", "days", "field"),
-        [(True, "x", 1, "value"), ("9", "x", 1, "value"), (-1, "x", 1, "value"), (5, " ", 1, "reason"), (5, "x", -1, "ends_at")],
+        [(True, "x", 1, "value"), ("9", "x", 1, "value"), (-1, "x", 1, "value"), (5, " ", 1, "reason"), (5, "x", -1, "endsAt")],
     )
     def test_an_invalid_override_is_refused(self, manager, acme, value, reason, days, field):
         with pytest.raises(ValidationFailed) as refusal:

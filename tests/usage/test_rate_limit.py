@@ -88,7 +88,7 @@ def test_an_invalid_state_counts_as_empty(quick):
     assert take(quick, LIMIT).windows[0].rate.used == LIMIT
 
 
-@override_settings(RATE_SHARE_PER_KEY=0.5)
+@override_settings(RATE_LIMIT_KEY_PERCENT=50)
 def test_a_key_can_have_its_own_share(api, owner):
     other = key_of(owner.membership, ["usage:write"])
     url, body = "/api/usage/authorize", {"feature": "session_creation", "amount": 5}

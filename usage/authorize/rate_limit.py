@@ -122,17 +122,17 @@ class RatePermit(Struct):
 def windows(subject: UsageSubject, rates: list[Rate]) -> list[RateWindow]:
     """Return all windows of a call.
 
-    A key has its own windows only if RATE_SHARE_PER_KEY, the share of the limit that one key can use, is below 1. At 1, the limit of the
-    organization is always reached first.
+    A key has its own windows only if RATE_LIMIT_KEY_PERCENT, the part of the limit that one key can use, is below 100. At 100, the limit of
+    the organization is always reached first.
     """
-    share = getattr(settings, "RATE_SHARE_PER_KEY", 1.0)
+    percent = settings.RATE_LIMIT_KEY_PERCENT
     result = []
     for rate in rates:
         if rate.limit is None:
             continue
         result.append(RateWindow(_name(subject.organization, rate.feature), rate, rate.limit, "organization"))
-        if subject.key != KEYLESS and share < 1:
-            limit = max(1, int(rate.limit * share))
+        if subject.key != KEYLESS and percent < 100:
+            limit = max(1, rate.limit * percent // 100)
             result.append(RateWindow(_name(subject.organization, rate.feature, subject.key), rate, limit, "key"))
     return result
 
