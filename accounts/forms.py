@@ -13,11 +13,14 @@ from allauth.core import context
 from django import forms
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from contextmcp.common.admin_forms import ReasonModelForm
 from contextmcp.common.clock import now
 from contextmcp.common.errors import ValidationFailed
 from contextmcp.common.ids import uuid7
+from contextmcp.common.text import translated
 
 from . import audit
 from .adapter import SESSION_INVITATION
@@ -52,7 +55,9 @@ class AddEmailForm(AllauthAddEmailForm):  # type: ignore[misc]
 
     def clean_email(self) -> str:
         if not EmailAddress.objects.filter(user=self.user, verified=True).exists():
-            raise forms.ValidationError(f"Confirm {self.user.email} first. The link is in the email that we sent you.")
+            raise forms.ValidationError(
+                gettext("Confirm %(email)s first. The link is in the email that we sent you.") % {"email": self.user.email}
+            )
         return str(super().clean_email())
 
 
@@ -73,9 +78,9 @@ class ResetPasswordForm(AllauthResetPasswordForm):  # type: ignore[misc]
 
 class SignupForm(AllauthSignupForm):  # type: ignore[misc]
     organization = forms.CharField(
-        label="Organization",
+        label=_("Organization"),
         max_length=100,
-        widget=forms.TextInput(attrs={"placeholder": "Your company or team", "autocomplete": "organization"}),
+        widget=forms.TextInput(attrs={"placeholder": _("Your company or team"), "autocomplete": "organization"}),
     )
     field_order = ("email", "password1", "organization")
 
@@ -89,7 +94,7 @@ class SignupForm(AllauthSignupForm):  # type: ignore[misc]
         try:
             return AuthManager.clean_name(self.cleaned_data["organization"])
         except ValidationFailed as error:
-            raise forms.ValidationError(error.details["errors"][0]["message"]) from None
+            raise forms.ValidationError(translated(error.details["errors"][0]["message"])) from None
 
     def validate_unique_email(self, value: str) -> str:
         self.account_already_exists = is_registered(value)

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
+from django.utils.translation import gettext_noop as _
+
 from .authentication import authenticate_key
 from .errors import PermissionDenied
 from .models import ApiKey, Invitation, Membership, Organization, User
@@ -50,7 +52,7 @@ class AuthManager:
         """Return `user` as a caller of this organization. Raises `PermissionDenied` if they are not a member."""
         membership = Membership.objects.select_related("organization", "user").filter(organization=self.organization, user=user).first()
         if membership is None:
-            raise PermissionDenied("You are not a member of this organization.")
+            raise PermissionDenied(_("You are not a member of this organization."))
         return Caller.member(membership)
 
     def members(self) -> Any:
@@ -148,5 +150,5 @@ class AuthManager:
     def _checked(self, actor: Actor) -> Actor:
         """Return `actor`. Raises `PermissionDenied` for a caller of another organization."""
         if isinstance(actor, Caller) and actor.organization.pk != self.organization.pk:
-            raise PermissionDenied("You are not a member of this organization.")
+            raise PermissionDenied(_("You are not a member of this organization."))
         return actor

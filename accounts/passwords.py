@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 
 
 class MaximumLengthValidator:
@@ -13,7 +14,8 @@ class MaximumLengthValidator:
 
     def validate(self, password: str, user: Any = None) -> None:
         if len(password) > self.max_length:
-            raise ValidationError(f"This password is too long. It must contain at most {self.max_length} characters.", "password_too_long")
+            message = _("This password is too long. It must contain at most %(max_length)s characters.")
+            raise ValidationError(message % {"max_length": self.max_length}, "password_too_long")
 
     def get_help_text(self) -> str:
-        return f"Your password must contain at most {self.max_length} characters."
+        return _("Your password must contain at most %(max_length)s characters.") % {"max_length": self.max_length}

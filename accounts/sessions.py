@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 
 from . import audit
 from .adapter import SESSION_LAST_SEEN_AT, SESSION_SIGNED_IN_AT
@@ -45,7 +46,7 @@ def _limit(request: HttpRequest, user: User) -> None:
         audit.record("user.session_expired", organization=None, actor=user, target=user.email)
         UserSession.objects.filter(session_key=request.session.session_key).delete()
         get_adapter().logout(request)
-        messages.info(request, "Your session has expired. Sign in again.")
+        messages.info(request, _("Your session has expired. Sign in again."))
     elif present - last_seen_at > TOUCH_SECONDS:
         request.session[SESSION_LAST_SEEN_AT] = present
         UserSession.objects.create_from_request(request)

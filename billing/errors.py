@@ -2,13 +2,15 @@
 
 from typing import Any, ClassVar
 
+from django.utils.translation import gettext_noop as _
+
 from contextmcp.common.errors import Conflict, DomainError, NotFound, ValidationFailed
 
 
 class BillingNotConfigured(DomainError):
     code = "billing_not_configured"
     status = 503
-    message = "Billing is not configured on this server."
+    message = _("Billing is not configured on this server.")
 
 
 class StripeUnavailable(DomainError):
@@ -16,7 +18,7 @@ class StripeUnavailable(DomainError):
 
     code = "stripe_unavailable"
     status = 503
-    message = "The payment provider is not responding. Try again in a few minutes."
+    message = _("The payment provider is not responding. Try again in a few minutes.")
 
 
 class PaymentRequired(DomainError):
@@ -24,7 +26,7 @@ class PaymentRequired(DomainError):
 
     code = "payment_required"
     status = 402
-    message = "The payment failed. Use a different payment method, or confirm the payment."
+    message = _("The payment failed. Use a different payment method, or confirm the payment.")
 
 
 class PaymentConfirmationRequired(PaymentRequired):
@@ -34,7 +36,7 @@ class PaymentConfirmationRequired(PaymentRequired):
     """
 
     code = "payment_confirmation_required"
-    message = (
+    message = _(
         "Your bank requires you to confirm this payment. Open the payment page to confirm it. Your plan changes once the payment succeeds."
     )
 
@@ -54,7 +56,7 @@ class StripeRejected(DomainError):
 
     code = "stripe_rejected"
     status = 502
-    message = "The payment provider refused this request. Try again later; the operator of this server has been notified."
+    message = _("The payment provider refused this request. Try again later; the operator of this server has been notified.")
     needs_operator: ClassVar[bool] = True
 
     def __init__(self, reason: str = "", stripe_code: str = "", param: str = "", **details: Any) -> None:
@@ -75,7 +77,7 @@ class StripeMissing(StripeRejected):
     """The object does not exist at Stripe."""
 
     code = "stripe_object_missing"
-    message = "The payment provider no longer has this object. The operator of this server has been notified."
+    message = _("The payment provider no longer has this object. The operator of this server has been notified.")
 
 
 class PriceNotAvailable(StripeRejected):
@@ -83,7 +85,7 @@ class PriceNotAvailable(StripeRejected):
 
     code = "price_not_available"
     status = 503
-    message = "This plan is not available for purchase at the moment. The operator of this server has been notified."
+    message = _("This plan is not available for purchase at the moment. The operator of this server has been notified.")
 
 
 class PortalNotConfigured(StripeRejected):
@@ -91,7 +93,7 @@ class PortalNotConfigured(StripeRejected):
 
     code = "portal_not_configured"
     status = 503
-    message = "The customer portal for payment methods and invoices is not set up yet. The operator of this server has been notified."
+    message = _("The customer portal for payment methods and invoices is not set up yet. The operator of this server has been notified.")
 
 
 class TaxNotConfigured(StripeRejected):
@@ -99,13 +101,13 @@ class TaxNotConfigured(StripeRejected):
 
     code = "tax_not_configured"
     status = 503
-    message = "Taxes cannot be calculated at the moment, so purchases are unavailable. The operator of this server has been notified."
+    message = _("Taxes cannot be calculated at the moment, so purchases are unavailable. The operator of this server has been notified.")
 
 
 class TaxLocationRequired(StripeRejected):
     code = "tax_location_required"
     status = 409
-    message = "Taxes cannot be calculated for your billing address. Correct the address, then try again."
+    message = _("Taxes cannot be calculated for your billing address. Correct the address, then try again.")
     needs_operator = False
 
 
@@ -114,14 +116,14 @@ class CurrencyMismatch(StripeRejected):
 
     code = "currency_mismatch"
     status = 409
-    message = "This price is in a different currency from your current billing currency. The operator of this server has been notified."
+    message = _("This price is in a different currency from your current billing currency. The operator of this server has been notified.")
 
 
 class SubscriptionChangeRefused(StripeRejected):
     """Stripe rejects a preview, change, schedule or cancellation because of the subscription's current state."""
 
     code = "subscription_change_refused"
-    message = "The payment provider refused to change the subscription. Nothing changed; the operator of this server has been notified."
+    message = _("The payment provider refused to change the subscription. Nothing changed; the operator of this server has been notified.")
 
 
 class PromotionCodeRefused(StripeRejected):
@@ -129,7 +131,7 @@ class PromotionCodeRefused(StripeRejected):
 
     code = "promotion_code_not_redeemable"
     status = 409
-    message = "This promotion code cannot be used for this purchase."
+    message = _("This promotion code cannot be used for this purchase.")
     needs_operator = False
 
     def __init__(self, reason: str = "", stripe_code: str = "", param: str = "") -> None:
@@ -138,24 +140,24 @@ class PromotionCodeRefused(StripeRejected):
 
 class PromotionCodeExpired(PromotionCodeRefused):
     code = "promotion_code_expired"
-    message = "This promotion code has expired or has been used up."
+    message = _("This promotion code has expired or has been used up.")
 
 
 class UnknownPromotionCode(PromotionCodeRefused):
     code = "promotion_code_unknown"
-    message = "This promotion code does not exist."
+    message = _("This promotion code does not exist.")
 
 
 class AlreadySubscribed(Conflict):
     code = "already_subscribed"
-    message = "This organization already has a subscription. Change its plan instead: POST /api/billing/change-plan."
+    message = _("This organization already has a subscription. Change its plan instead.")
 
 
 class UnpaidInvoice(Conflict):
     """The subscription has an unpaid invoice. Details: `invoice_url` of the payment page; None until the invoice is finalized."""
 
     code = "unpaid_invoice"
-    message = "This organization's subscription has an unpaid invoice. Pay the invoice to keep or restore the plan."
+    message = _("This organization's subscription has an unpaid invoice. Pay the invoice to keep or restore the plan.")
 
 
 class TooManyBillingRequests(DomainError):
@@ -163,14 +165,14 @@ class TooManyBillingRequests(DomainError):
 
     code = "rate_limited"
     status = 429
-    message = "Too many billing requests. Try again in a moment."
+    message = _("Too many billing requests. Try again in a moment.")
 
 
 class TrialAlreadyUsed(Conflict):
     """The trial was used before, which is known only after Checkout. Nothing was charged and the subscription is canceled."""
 
     code = "trial_already_used"
-    message = (
+    message = _(
         "You have already had a trial, or your payment method has already been used for one. Nothing was charged and the subscription was "
         "canceled. You can subscribe without a trial."
     )
@@ -178,41 +180,41 @@ class TrialAlreadyUsed(Conflict):
 
 class NoSubscription(Conflict):
     code = "no_subscription"
-    message = "This organization has no subscription."
+    message = _("This organization has no subscription.")
 
 
 class NothingToChange(Conflict):
     code = "nothing_to_change"
-    message = "The subscription already has this plan and interval."
+    message = _("The subscription already has this plan and interval.")
 
 
 class CancellationPending(Conflict):
     code = "cancellation_pending"
-    message = "The subscription is scheduled to be canceled. Resume it before you change the plan."
+    message = _("The subscription is scheduled to be canceled. Resume it before you change the plan.")
 
 
 class ChangeAwaitsPayment(Conflict):
     """An earlier plan change waits for payment confirmation. Details: `url` of the confirmation page, `expires_at`."""
 
     code = "change_awaits_payment"
-    message = "A plan change is waiting for payment confirmation. Confirm the payment or cancel the change first."
+    message = _("A plan change is waiting for payment confirmation. Confirm the payment or cancel the change first.")
 
 
 class CollectionPaused(Conflict):
     """Payment collection is paused, so that a change would not be charged. Details: `resumes_at`."""
 
     code = "collection_paused"
-    message = "Payment collection for this subscription is paused. The plan cannot be changed until it resumes. Contact support."
+    message = _("Payment collection for this subscription is paused. The plan cannot be changed until it resumes. Contact support.")
 
 
 class PreviewExpired(Conflict):
     code = "preview_expired"
-    message = "This preview has expired because prorated amounts depend on the time of the change. Request a new preview."
+    message = _("This preview has expired because prorated amounts depend on the time of the change. Request a new preview.")
 
 
 class NoCustomer(Conflict):
     code = "no_customer"
-    message = "This organization has no billing account yet. Subscribe to a plan first."
+    message = _("This organization has no billing account yet. Subscribe to a plan first.")
 
 
 class EventWithoutSubject(Conflict):
@@ -231,16 +233,16 @@ class EventNotDead(Conflict):
 
 
 class PlanNotSold(ValidationFailed):
-    message = "This plan or billing interval is not available."
+    message = _("This plan or billing interval is not available.")
 
 
 class OverageNotSold(Conflict):
     code = "overage_not_sold"
-    message = "The current plan does not offer overage."
+    message = _("The current plan does not offer overage.")
 
 
 class UnknownSession(NotFound):
-    message = "The checkout session was not found."
+    message = _("The checkout session was not found.")
 
 
 class StaffActionFailed(Conflict):

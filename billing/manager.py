@@ -9,6 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.db.models import QuerySet
+from django.utils.translation import gettext_noop as _
 
 from accounts.errors import EmailNotConfirmed
 from accounts.models import Organization, User
@@ -76,7 +77,7 @@ class BillingManager:
         """
         if isinstance(actor, Caller) and actor.user is not None and not has_confirmed_email(actor.user):
             raise EmailNotConfirmed(
-                "Confirm your email address before you subscribe. The confirmation link was sent to your email address."
+                _("Confirm your email address before you subscribe. The confirmation link was sent to your email address.")
             )
         return checkout.start_checkout(self.organization, plan, interval, promotion_code, actor)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop as _
+
 from accounts.models import Organization
 from billing.catalog import prices
 from billing.customer_locks import serialized
@@ -30,7 +32,7 @@ def set_overage(organization: Organization, *, enabled: bool, cap: int | None, a
     `ChangeInProgress`, `StripeRejected` or `StripeUnavailable`.
     """
     if enabled and (cap is None or cap <= 0):
-        raise ValidationFailed.of_field("cap", "Enter a monthly cap greater than zero.")
+        raise ValidationFailed.of_field("cap", _("Enter a monthly cap greater than zero."))
     with serialized(organization.pk):
         state = require_active_subscription(organization)
         current = overage_state(organization)

@@ -3,6 +3,7 @@
 from typing import Any, Self
 
 from django.conf import settings
+from django.utils.translation import gettext_noop as _
 
 from contextmcp.common.errors import Conflict, DomainError, ValidationFailed
 
@@ -19,7 +20,7 @@ class FeatureNotAvailable(_Upgradable):
 
     code = "feature_not_available"
     status = 403
-    message = "Your plan does not include this feature."
+    message = _("Your plan does not include this feature.")
 
 
 class PlanInactive(DomainError):
@@ -27,7 +28,7 @@ class PlanInactive(DomainError):
 
     code = "plan_inactive"
     status = 402
-    message = "This organization is closed, so it has no plan."
+    message = _("This organization is closed, so it has no plan.")
 
 
 class PaymentRequired(DomainError):
@@ -35,7 +36,7 @@ class PaymentRequired(DomainError):
 
     code = "payment_required"
     status = 402
-    message = "A payment failed and the grace period has ended. Update your payment method to restore access."
+    message = _("A payment failed and the grace period has ended. Update your payment method to restore access.")
 
     def __init__(self, message: str | None = None, **details: Any) -> None:
         super().__init__(message, **details, upgrade_url=f"{settings.PUBLIC_URL}/account/billing/")
@@ -50,7 +51,7 @@ class UnknownFeature(ValidationFailed):
 
 
 class UnknownPlan(ValidationFailed):
-    message = "This plan does not exist."
+    message = _("This plan does not exist.")
 
     @classmethod
     def named(cls, plan: str) -> Self:

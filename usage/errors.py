@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext_noop as _
 
 from contextmcp.common.errors import Conflict, DomainError, IdempotencyConflict, TemporarilyUnavailable
 
@@ -78,28 +79,28 @@ class WebhookEndpointLimitReached(Conflict):
     """The organization has `limit` webhook endpoints, which is the maximum. Details: `limit`."""
 
     code = "webhook_endpoint_limit_reached"
-    message = "This organization has the maximum number of webhook endpoints. Delete one that is no longer used."
+    message = _("This organization has the maximum number of webhook endpoints. Delete one that is no longer used.")
 
 
 class WebhookDisabled(Conflict):
     """The operation needs an enabled webhook endpoint."""
 
     code = "webhook_endpoint_disabled"
-    message = "This endpoint is disabled. Enable it, then try again."
+    message = _("This endpoint is disabled. Enable it, then try again.")
 
 
 class WebhookTestsPending(Conflict):
     """Too many test messages of this endpoint are pending."""
 
     code = "webhook_tests_pending"
-    message = "This endpoint already has pending test messages. Wait until they are delivered."
+    message = _("This endpoint already has pending test messages. Wait until they are delivered.")
 
 
 class WebhookDeliveryPending(Conflict):
     """A delivery can be sent again only after it was delivered or has failed."""
 
     code = "webhook_delivery_pending"
-    message = "This message is still waiting to be delivered."
+    message = _("This message is still waiting to be delivered.")
 
 
 def counters_locked() -> TemporarilyUnavailable:

@@ -12,6 +12,8 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 from oauthlib.common import Request
@@ -75,7 +77,7 @@ def authorize(request: HttpRequest) -> HttpResponseBase:
         raise Http404
     # Checked before the user signs in, because clients learn from this error that their registration was deleted.
     if not clients.may_exist(request.GET.get("client_id", "")):
-        return _error_page(request, "The app is not registered here.")
+        return _error_page(request, _("The app is not registered here."))
     detour = _sign_in(request, request.GET.get("prompt", "").split())
     try:
         return _decide(request, _validate(request)) if detour is None else detour
@@ -84,7 +86,7 @@ def authorize(request: HttpRequest) -> HttpResponseBase:
     except OAuth2Error as error:
         return _answer_error(request, error)
     except ValueError:
-        return _error_page(request, "The query of the address is malformed.")
+        return _error_page(request, _("The query of the address is malformed."))
 
 
 def _decide(request: HttpRequest, authorization: AuthorizationRequest) -> HttpResponseBase:
@@ -101,7 +103,7 @@ def _decide(request: HttpRequest, authorization: AuthorizationRequest) -> HttpRe
     chosen = request.POST.get("organization", "")
     membership = next((each for each in memberships if str(each.organization_id) == chosen), None)
     if membership is None:
-        return _page(request, authorization, memberships, error="Choose an organization.")
+        return _page(request, authorization, memberships, error=_("Choose an organization."))
     return authorization.grant(membership)
 
 
@@ -174,12 +176,12 @@ def _page(request: HttpRequest, authorization: AuthorizationRequest, memberships
         "publisher": clients.publisher(authorization.client.pk),
         "destination": origin.removesuffix(":"),
         "is_local": origin.startswith("http://"),
-        "permissions": [scopes.DESCRIPTIONS[scope] for scope in authorization.scopes],
+        "permissions": [gettext(scopes.DESCRIPTIONS[scope]) for scope in authorization.scopes],
         "servers": authorization.resources,
         "memberships": memberships,
         "current": current,
         "limited": limited,
-        "error": error,
+        "error": gettext(error) if error else "",
     }
     response = render(request, "oauth/consent.html", context, status=400 if error else 200)
     # Browsers apply form-action also to the redirect after the form is submitted.
@@ -188,8 +190,8 @@ def _page(request: HttpRequest, authorization: AuthorizationRequest, memberships
 
 
 def _error_page(request: HttpRequest, reason: str) -> HttpResponse:
-    error = InvalidAuthorizationRequest(f"{InvalidAuthorizationRequest.message} {reason}")
-    return render(request, "error.html", {"error": error, "sentence": error.text}, status=error.status)
+    error = InvalidAuthorizationRequest(reason)
+    return render(request, "error.html", {"error": error, "sentence": error.shown}, status=error.status)
 
 
 def _redirect(location: str) -> HttpResponse:

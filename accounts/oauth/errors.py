@@ -1,5 +1,7 @@
 """Refusals of access tokens and of authorization requests."""
 
+from django.utils.translation import gettext_noop as _
+
 from contextmcp.common.errors import Conflict, DomainError
 
 
@@ -30,11 +32,11 @@ class InvalidAuthorizationRequest(DomainError):
 
     code = "invalid_authorization_request"
     status = 400
-    message = "The app sent a request that is not valid."
+    message = _("The app sent a request that is not valid.")
 
 
 class AppDisconnected(Conflict):
     """Staff revoked a grant that has already ended."""
 
     code = "app_disconnected"
-    message = "This app is already disconnected."
+    message = _("This app is already disconnected.")

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.db.models.fields.json import KT
 from django.urls import reverse
+from django.utils.translation import gettext_noop as _
 
 from accounts import audit
 from accounts.errors import AddressInUse
@@ -42,12 +43,12 @@ def read_undo_token(token: str) -> tuple[User, str, datetime]:
     try:
         content: dict[str, Any] = signing.loads(token, salt=_SALT, max_age=UNDO_LIFETIME)
     except signing.BadSignature:
-        raise NotFound("This link is not valid, or it is older than 7 days.") from None
+        raise NotFound(_("This link is not valid, or it is older than 7 days.")) from None
     user = User.objects.filter(pk=content["user"]).first()
     if user is None:
-        raise NotFound("This account no longer exists.")
+        raise NotFound(_("This account no longer exists."))
     if user.email.lower() == content["email"]:
-        raise NotFound("This link has already been used. Your account already has this email address.")
+        raise NotFound(_("This link has already been used. Your account already has this email address."))
     return user, content["email"], datetime.fromisoformat(content["changed_at"])
 
 

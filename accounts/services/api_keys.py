@@ -8,6 +8,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
+from django.utils.translation import gettext_noop as _
 
 from accounts import audit, invalidation, key_format
 from accounts.errors import (
@@ -32,6 +33,10 @@ from .organizations import locked
 
 DEFAULT_OVERLAP = timedelta(hours=24)
 MAX_OVERLAP = timedelta(days=30)
+_ENDED = {
+    "revoked": _("This API key is revoked. Create a new one."),
+    "expired": _("This API key is expired. Create a new one."),
+}
 
 
 def visible_keys(actor: Caller) -> Any:
@@ -167,7 +172,7 @@ def _check_rotation(actor: Caller, old: ApiKey) -> None:
         _require_recent_authentication(actor, old.scopes)
     status = old.status(now(actor.organization))
     if status in {"revoked", "expired"}:
-        raise KeyEnded(f"This API key is {status}. Create a new one.", state=status)
+        raise KeyEnded(_ENDED[status], state=status)
     if old.successors.filter(revoked_at=None).exists():
         raise KeyAlreadyRotated
 
@@ -178,7 +183,7 @@ def _check_take_over(actor: Caller, old: ApiKey) -> list[str]:
         raise KeyHasCreator
     status = old.status(now(actor.organization))
     if status in {"revoked", "expired"}:
-        raise KeyEnded(f"This API key is {status}. Create a new one.", state=status)
+        raise KeyEnded(_ENDED[status], state=status)
     if old.successors.filter(revoked_at=None).exists():
         raise KeyAlreadyRotated
     scopes = sorted(set(old.scopes) & actor.scopes)
@@ -197,7 +202,7 @@ def _check_limits(organization: Organization, *, replaces: bool = False) -> None
     limit = settings.API_KEYS_PER_HOUR
     if len(recent) >= limit:
         retry_after = until(recent[limit - 1] + hour, now())
-        raise HourlyLimitReached("Too many API keys were created within an hour. Try again later.", limit=limit, retry_after=retry_after)
+        raise HourlyLimitReached(_("Too many API keys were created within an hour. Try again later."), limit=limit, retry_after=retry_after)
     if replaces:
         return
     used = keys_of.filter(Q(expires_at=None) | Q(expires_at__gt=now(organization)), revoked_at=None).count()

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.utils.module_loading import import_string
+from django.utils.translation import gettext_noop as _
 
 from accounts import audit, emails
 from accounts.errors import (
@@ -29,6 +30,7 @@ from accounts.selectors import has_confirmed_email
 from accounts.types import Caller, SeatLimit
 from contextmcp.common.clock import now
 from contextmcp.common.errors import NotFound
+from contextmcp.common.text import translatable
 
 from .invitation_limits import check_invitation_limits
 from .organizations import locked
@@ -54,10 +56,12 @@ def invite(actor: Caller, email: str, role: str) -> Invitation:
     with transaction.atomic():
         locked(organization)
         if Membership.objects.filter(organization=organization, user__email__iexact=email).exists():
-            raise AlreadyMember(f"{email} is already a member.")
+            raise AlreadyMember(translatable("%(email)s is already a member.", email=email))
         pending = Invitation.objects.pending().filter(organization=organization, email__iexact=email).first()
         if pending is not None and pending.expires_at > now(organization):
-            raise AlreadyInvited(f"{email} has already been invited. Resend the invitation, or revoke it first.")
+            raise AlreadyInvited(
+                translatable("%(email)s has already been invited. Resend the invitation, or revoke it first.", email=email)
+            )
         if pending is not None:
             _end(pending)
         _check_seats(organization, seat_limit)
@@ -177,9 +181,11 @@ def accept(token: str, user: User, seat_limit: SeatLimit | None) -> Membership:
         locked(organization)
         invitation = find(token)
         if invitation.email.lower() != user.email.lower():
-            raise PermissionDenied(f"This invitation was sent to {invitation.email}. Sign in with that address.")
+            raise PermissionDenied(
+                translatable("This invitation was sent to %(email)s. Sign in with that address.", email=invitation.email)
+            )
         if Membership.objects.filter(organization=organization, user=user).exists():
-            raise AlreadyMember("You are already a member.")
+            raise AlreadyMember(_("You are already a member."))
         used = Membership.objects.filter(organization=organization).count()
         if seat_limit is not None and used >= seat_limit.limit:
             raise SeatLimitReached(feature=seat_limit.feature, limit=seat_limit.limit, used=used)
@@ -223,7 +229,7 @@ def _check_seats(organization: Organization, seats: SeatLimit | None, but: Invit
     pending_invitations = pending_invitations.exclude(pk=but.pk) if but else pending_invitations
     used = Membership.objects.filter(organization=organization).count() + pending_invitations.count()
     if used >= seats.limit:
-        text = "Members and open invitations use all seats of this plan."
+        text = _("Members and open invitations use all seats of this plan.")
         raise SeatLimitReached(text, feature=seats.feature, limit=seats.limit, used=used)
 
 
@@ -233,7 +239,7 @@ def _may_invite(actor: Caller, role: str) -> None:
     if role in PRIVILEGED_ROLES:
         actor.require_recent_authentication()
     if actor.user is None or not has_confirmed_email(actor.user):
-        raise EmailNotConfirmed("Confirm your email address before you invite others. The link is in the email that we sent you.")
+        raise EmailNotConfirmed(_("Confirm your email address before you invite others. The link is in the email that we sent you."))
 
 
 def _may_manage(actor: Caller, role: str) -> None:

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext_noop as _
 
 from accounts import audit, emails, invalidation
 from accounts.errors import LastOwner, OwnershipNotTransferable, OwnRoleNotChangeable, PermissionDenied
@@ -136,7 +137,7 @@ def _require_other_member(actor: User | None, member: Membership) -> None:
 
 def _require_owner_for_owner_role(actor: Caller, *roles: str) -> None:
     if Role.OWNER in roles and "organization:manage" not in actor.permissions:
-        raise PermissionDenied("Only an owner can assign or remove the owner role.", required="organization:manage", role=actor.role)
+        raise PermissionDenied(_("Only an owner can assign or remove the owner role."), required="organization:manage", role=actor.role)
 
 
 def _require_other_owner(organization: Organization, member: Membership) -> None:

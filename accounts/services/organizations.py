@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils.text import slugify
+from django.utils.translation import gettext_noop as _
 
 from accounts import audit, invalidation
 from accounts.errors import OrganizationClosed, OrganizationLimitReached, OrganizationOpen
@@ -50,9 +51,9 @@ def clean_name(name: str) -> str:
     """Return the normalized name. Raises `ValidationFailed`."""
     name = mask(name.strip())
     if not 1 <= len(name) <= 100 or not name.isprintable():
-        raise ValidationFailed.of_field("name", "Enter 1 to 100 printable characters.")
+        raise ValidationFailed.of_field("name", _("Enter 1 to 100 printable characters."))
     if _LINK.search(name):
-        raise ValidationFailed.of_field("name", "A name must not contain a web or email address.")
+        raise ValidationFailed.of_field("name", _("A name must not contain a web or email address."))
     return name
 
 
@@ -66,7 +67,7 @@ def _check_ownership_limit(user: User) -> None:
     recently = Q(organization__closed_at=None) | Q(organization__created_at__gt=now() - timedelta(days=30))
     owned = Membership.objects.filter(recently, user=user, role=Role.OWNER).count()
     if owned and not has_confirmed_email(user):
-        raise OrganizationLimitReached("Confirm your email address before you create another organization.", limit=1)
+        raise OrganizationLimitReached(_("Confirm your email address before you create another organization."), limit=1)
     if owned >= settings.ORGANIZATIONS_PER_USER:
         raise OrganizationLimitReached(limit=settings.ORGANIZATIONS_PER_USER)
 
@@ -83,7 +84,7 @@ def locked(organization: Organization) -> Organization:
     """Return the current row, locked until the transaction ends. Code that counts members or seats must hold this lock."""
     row = Organization.objects.select_for_update(no_key=True).filter(pk=organization.pk, closed_at=None).first()
     if row is None:
-        raise NotFound("This organization was closed.")
+        raise NotFound(_("This organization was closed."))
     return row
 
 

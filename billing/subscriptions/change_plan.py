@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
+
 from accounts.models import Organization
 from billing.customer_locks import serialized
 from billing.errors import NothingToChange, PaymentConfirmationRequired, PreviewExpired
@@ -96,7 +98,7 @@ def cancel_scheduled_change(organization: Organization, actor: Actor) -> None:
         if not state.schedule_id:
             if discarded:
                 return
-            raise NothingToChange("No plan change is scheduled.")
+            raise NothingToChange(_("No plan change is scheduled."))
         with (
             checked_after_refusal(state),
             idempotent_action(organization, "cancel_scheduled_change", actor, schedule=state.schedule_id) as row,
@@ -116,7 +118,7 @@ def cancel_subscription(organization: Organization, actor: Actor, *, at_once: bo
         payment_confirmation.discard_confirmation(require_active_subscription(organization))
         state = require_active_subscription(organization)
         if state.cancel_at and not at_once:
-            raise NothingToChange("The subscription is already scheduled to be canceled.")
+            raise NothingToChange(_("The subscription is already scheduled to be canceled."))
         parameters = {"subscription": state.stripe_subscription_id, "at_once": at_once}
         with checked_after_refusal(state), idempotent_action(organization, "cancel", actor, note, **parameters) as row:
             if state.schedule_id:
@@ -138,7 +140,7 @@ def resume_subscription(organization: Organization, actor: Actor, note: AuditNot
         sync_customer(require_active_subscription(organization).stripe_customer_id)
         state = require_active_subscription(organization)
         if state.status != "paused" and not state.cancel_at:
-            raise NothingToChange("The subscription is not scheduled to be canceled.")
+            raise NothingToChange(_("The subscription is not scheduled to be canceled."))
         with (
             checked_after_refusal(state),
             idempotent_action(organization, "resume", actor, note, subscription=state.stripe_subscription_id) as row,

@@ -3,6 +3,10 @@
 from datetime import datetime
 from typing import Any, ClassVar, Self
 
+from django.utils.translation import gettext_noop as _
+
+from .text import translated
+
 
 class DomainError(Exception):
     """An expected error with a stable `code`, an HTTP `status`, a message and `details` (snake_case; JSON has them in camelCase).
@@ -12,12 +16,24 @@ class DomainError(Exception):
 
     code: ClassVar[str] = "refused"
     status: ClassVar[int] = 400
-    message: ClassVar[str] = "The request was refused."
+    message: ClassVar[str] = _("The request was refused.")
 
     def __init__(self, message: str | None = None, **details: Any) -> None:
-        self.text = message or self.message
+        self._source = message or self.message
+        # English, for the API and logs.
+        self.text = str(self._source)
         self.details: dict[str, Any] = details
         super().__init__(f"{self.code}: {self.text}")
+
+    @property
+    def shown(self) -> str:
+        """Return the text in the reader's language, for pages."""
+        return translated(self._source)
+
+    @property
+    def title(self) -> str:
+        """Return the message of the class in the reader's language, for pages."""
+        return translated(self.message)
 
 
 class ValidationFailed(DomainError):
@@ -25,7 +41,7 @@ class ValidationFailed(DomainError):
 
     code = "validation_error"
     status = 422
-    message = "The request is not valid."
+    message = _("The request is not valid.")
 
     @classmethod
     def of_field(cls, field: str | None, message: str) -> Self:
@@ -56,7 +72,7 @@ class UnsupportedMediaType(ValidationFailed):
 class PayloadTooLarge(ValidationFailed):
     code = "payload_too_large"
     status = 413
-    message = "The request body is too large."
+    message = _("The request body is too large.")
 
 
 class UnreadableRequest(MalformedRequest):
@@ -87,13 +103,13 @@ class NotFound(DomainError):
 
     code = "not_found"
     status = 404
-    message = "The requested resource does not exist."
+    message = _("The requested resource does not exist.")
 
 
 class MethodNotAllowed(DomainError):
     code = "method_not_allowed"
     status = 405
-    message = "This URL does not support the request method."
+    message = _("This URL does not support the request method.")
 
     def __init__(self, *allowed: str) -> None:
         """Set the `allowed` methods of the URL, which are sent in the `Allow` header (RFC 9110, 15.5.6)."""
@@ -120,7 +136,7 @@ class TemporarilyUnavailable(DomainError):
 
     code = "temporarily_unavailable"
     status = 503
-    message = "The service is temporarily unavailable. Try again shortly."
+    message = _("The service is temporarily unavailable. Try again shortly.")
 
 
 class Overloaded(DomainError):
@@ -128,7 +144,7 @@ class Overloaded(DomainError):
 
     code = "overloaded"
     status = 503
-    message = "The service is busy. Try again shortly."
+    message = _("The service is busy. Try again shortly.")
 
     def __init__(self, message: str | None = None, **details: Any) -> None:
         super().__init__(message, **{"retry_after": 1, **details})

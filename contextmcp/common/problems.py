@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.encoding import force_str
+from django.utils.translation import gettext_noop as _
 from rest_framework import exceptions
 from rest_framework.response import Response
 
@@ -34,13 +35,13 @@ class Unauthenticated(errors.DomainError):
 class Forbidden(errors.DomainError):
     code = "permission_denied"
     status = 403
-    message = "You are not allowed to do this."
+    message = _("You are not allowed to do this.")
 
 
 class ServerError(errors.DomainError):
     code = "server_error"
     status = 500
-    message = "An unexpected error occurred. It has been recorded."
+    message = _("An unexpected error occurred. It has been recorded.")
 
 
 def body(error: errors.DomainError) -> dict[str, Any]:
@@ -108,10 +109,10 @@ def translate(exception: Exception) -> errors.DomainError | None:  # noqa: PLR09
             return errors.PayloadTooLarge()
         case OperationalError() | InterfaceError() if _unreachable(exception):
             log.warning("the database is unreachable: %s", describe_error(exception.__cause__))
-            return errors.TemporarilyUnavailable("The database is temporarily unavailable. Try again shortly.", retry_after=1)
+            return errors.TemporarilyUnavailable(_("The database is temporarily unavailable. Try again shortly."), retry_after=1)
         case OperationalError() if _sqlstate(exception) in _TIMEOUT_SQLSTATES:
             log.warning("a request timed out waiting for a lock: %s", describe_error(exception.__cause__))
-            return errors.TemporarilyUnavailable("Another request is changing the same data. Try again shortly.", retry_after=1)
+            return errors.TemporarilyUnavailable(_("Another request is changing the same data. Try again shortly."), retry_after=1)
     return None
 
 

@@ -36,13 +36,13 @@ MIDDLEWARE = [
     "contextmcp.common.middleware.RequestIdMiddleware",
     # Adds random bytes, so that the length of a compressed response does not reveal a token in it (BREACH).
     "django.middleware.gzip.GZipMiddleware",
-    "contextmcp.common.locale.LocaleMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "contextmcp.common.locale.LocaleMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -74,7 +74,7 @@ TEMPLATES = [
                 "contextmcp.web.context.site",
             ],
             # Templates of emails and errors, which are rendered without a request, also contain the product's name.
-            "builtins": ["contextmcp.web.templatetags.branding"],
+            "builtins": ["django.templatetags.i18n", "contextmcp.web.templatetags.branding", "contextmcp.web.templatetags.formats"],
         },
     }
 ]

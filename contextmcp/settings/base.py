@@ -62,9 +62,13 @@ MCP_ALLOWED_ORIGINS = comma_separated("MCP_ALLOWED_ORIGINS")
 ALLOWED_HOSTS = comma_separated("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
 
-LANGUAGE_CODE = "en-us"
-# The only language of texts. Each page of the admin would translate the names of all languages that are listed here.
-LANGUAGES = [(LANGUAGE_CODE, "English")]
+# The languages of pages and emails, each with its own name. API responses, logs and the admin are English (contextmcp.common.locale).
+USE_I18N = True
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch"), ("fr", "Français")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGE_COOKIE_NAME = "language"
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 TIME_ZONE = "UTC"
 FORMAT_MODULE_PATH = "contextmcp.formats"
 USE_TZ = True

@@ -13,21 +13,25 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts.authentication import session_caller
 from accounts.errors import PermissionDenied, ReauthenticationRequired
 from accounts.models import User
+from accounts.roles import Role
 from accounts.types import Caller
 from contextmcp.common.errors import DomainError, ValidationFailed
+from contextmcp.common.text import translatable, translated
 
 from . import drafts, submissions
 from .errors import OrganizationSwitched
 
 View = Callable[..., HttpResponseBase]
-SIGNED_OUT = "You were signed out before the form was sent. Nothing was changed. Sign in to continue."
-SIGNED_OUT_KEPT = "You were signed out before the form was sent. Nothing was changed. Sign in to continue; what you typed is kept."
+SIGNED_OUT = _("You were signed out before the form was sent. Nothing was changed. Sign in to continue.")
+SIGNED_OUT_KEPT = _("You were signed out before the form was sent. Nothing was changed. Sign in to continue; what you typed is kept.")
 
 
 @dataclass(frozen=True)
@@ -61,13 +65,14 @@ def member_of(request: WSGIRequest) -> Caller | None:
 
 
 def user_message(refusal: DomainError) -> str:
-    """Return the message for a person: the first field error, or the error's text. A 503 shows the general message only."""
+    """Return the message in the reader's language: the first field error, or the error's text. A 503 shows the general message only."""
     if isinstance(refusal, ValidationFailed):
         for error in refusal.details.get("errors", []):
-            return str(error["message"])
-    if isinstance(refusal, PermissionDenied) and "required" in refusal.details:
-        return f"Your role ({refusal.details.get('role', 'none')}) does not allow this. Ask an owner of the organization."
-    return refusal.message if refusal.status == 503 else refusal.text
+            return translated(error["message"])
+    if isinstance(refusal, PermissionDenied) and refusal.details.get("role") in Role:
+        role = Role(refusal.details["role"]).label
+        return gettext("Your role (%(role)s) does not allow this. Ask an owner of the organization.") % {"role": role}
+    return refusal.title if refusal.status == 503 else refusal.shown
 
 
 def error_page(request: WSGIRequest, refusal: DomainError) -> HttpResponse:
@@ -112,13 +117,14 @@ def user_page(view: View) -> View:
 def _check_organization(request: WSGIRequest, caller: Caller) -> None:
     """Raise `OrganizationSwitched` if the form is for another organization than the selected one, which another tab can change."""
     if request.POST.get("acting_for", str(caller.organization.pk)) != str(caller.organization.pk):
-        raise OrganizationSwitched(f"You switched to {caller.organization.name} in another tab. No changes were made.")
+        name = caller.organization.name
+        raise OrganizationSwitched(translatable("You switched to %(name)s in another tab. No changes were made.", name=name))
 
 
 def _sign_in_first(request: WSGIRequest, declared: MemberAction) -> HttpResponseBase:
     """Redirect to sign-in and keep the input, because the session ended before the form was sent."""
     drafts.save_draft(request, declared.name, declared.keeps)
-    messages.warning(request, SIGNED_OUT_KEPT if declared.keeps else SIGNED_OUT)
+    messages.warning(request, gettext(SIGNED_OUT_KEPT if declared.keeps else SIGNED_OUT))
     return redirect(f"{reverse('account_login')}?{urlencode({'next': declared.back_to(request)})}")
 
 

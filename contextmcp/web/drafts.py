@@ -10,6 +10,7 @@ from django.http import QueryDict
 
 from accounts.types import Caller
 from contextmcp.common.api import camel
+from contextmcp.common.text import translated
 
 SESSION_DRAFT = "form_draft"
 # Forms can be posted without an account, so the amount of data stored in a session is limited.
@@ -39,7 +40,7 @@ def save_draft(request: WSGIRequest, form: str, fields: Iterable[str], errors: I
         "form": form,
         "organization": request.POST.get("acting_for", "")[:36],
         "values": values,
-        "errors": [{"field": str(each["field"]), "message": str(each["message"])} for each in errors][:MAX_VALUES],
+        "errors": [{"field": str(each["field"]), "message": translated(each["message"])} for each in errors][:MAX_VALUES],
     }
 
 

@@ -8,6 +8,8 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.middleware.csrf import REASON_NO_CSRF_COOKIE
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 
 from contextmcp.common import problems
 from contextmcp.common.errors import DomainError, MethodNotAllowed
@@ -15,20 +17,20 @@ from contextmcp.common.errors import DomainError, MethodNotAllowed
 from . import drafts
 from .decorators import action_of
 
-OUT_OF_DATE = "You signed in or out after the page was opened, for example in another tab. Nothing was changed. Send the form again."
-NO_COOKIE = "Your browser sent no cookies. Nothing was changed. Allow cookies for this site, then send the form again."
+OUT_OF_DATE = _("You signed in or out after the page was opened, for example in another tab. Nothing was changed. Send the form again.")
+NO_COOKIE = _("Your browser sent no cookies. Nothing was changed. Allow cookies for this site, then send the form again.")
 
 
 class CsrfFailed(DomainError):
     code = "csrf_failed"
     status = 403
-    message = "This form is out of date"
+    message = _("This form is out of date")
 
 
 class TooManyRequests(DomainError):
     code = "rate_limited"
     status = 429
-    message = "Too many attempts"
+    message = _("Too many attempts")
 
 
 def csrf_failure(request: WSGIRequest, reason: str = "") -> HttpResponse:
@@ -43,7 +45,7 @@ def csrf_failure(request: WSGIRequest, reason: str = "") -> HttpResponse:
     # The form of an older tab for signing in or up: the user is already signed in.
     if request.user.is_authenticated and request.path.startswith("/accounts/") and not action:
         return redirect(settings.LOGIN_REDIRECT_URL)
-    return render(request, "error.html", {"error": refusal, "back": back, "back_label": "Back to the form"}, status=403)
+    return render(request, "error.html", {"error": refusal, "back": back, "back_label": gettext("Back to the form")}, status=403)
 
 
 def _from_here(request: WSGIRequest) -> bool:
@@ -53,7 +55,7 @@ def _from_here(request: WSGIRequest) -> bool:
 
 def too_many_requests(request: HttpRequest) -> HttpResponse:
     """Return the page for exceeded limits of sign-up, sign-in and password resets (`handler429` of django-allauth)."""
-    refusal = TooManyRequests("Wait a few minutes, then try again.")
+    refusal = TooManyRequests(_("Wait a few minutes, then try again."))
     return render(request, "error.html", {"error": refusal}, status=429)
 
 

@@ -4,10 +4,11 @@ from django.urls import path
 
 from . import brand
 from .api import views as api
-from .pages import account, activity, billing, connected_apps, keys, onboarding, team
+from .pages import account, activity, billing, connected_apps, keys, language, onboarding, team
 
 urlpatterns = [
     path("", onboarding.home, name="home"),
+    path("language/", language.set_language, name="set-language"),
     path("brand.css", brand.stylesheet, name="brand-css"),
     path("pricing/", onboarding.pricing_page, name="pricing"),
     path("welcome/", onboarding.welcome, name="welcome"),

@@ -26,8 +26,10 @@ from contextmcp.common.money import format_amount
         ("en-US", 123456789, "eur", "€1,234,567.89"),
         ("en-US", 900, "jpy", "¥900"),
         ("de-DE,de;q=0.9,en;q=0.8", 123456789, "eur", "1.234.567,89\xa0€"),
-        ("sv", 900, "kwd", "0,900\xa0KWD"),
-        ("sv", 1050, "sek", "10,50\xa0kr"),
+        ("fr-FR", 900, "kwd", "0,900\xa0KWD"),
+        ("fr-CA", 1050, "cad", "10,50\xa0$"),
+        # Amounts follow the language of the text beside them.
+        ("sv", 1050, "sek", "SEK\xa010.50"),
         ("xx-YY, *", 900, "usd", "$9.00"),
     ],
 )

@@ -55,7 +55,7 @@ def test_a_page_that_does_not_exist(owner, sign_in, path):
 def test_a_page_that_the_role_does_not_permit(viewer, sign_in):
     answer = sign_in(viewer).get(reverse("billing"))
     assert styled(answer, 403, "Access denied")
-    assert "Your role (viewer) does not allow this" in answer.text
+    assert "Your role (Viewer) does not allow this" in answer.text
 
 
 def test_a_request_that_is_not_valid(client, settings, db):
