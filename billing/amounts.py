@@ -99,6 +99,6 @@ def after_discounts(amount: int, discounts: Iterable[Mapping[str, Any]], currenc
     return amount
 
 
-def regular_total(discounts: Iterable[Mapping[str, Any]], when: datetime | None) -> list[dict[str, str]]:
+def discounts_of_preview(discounts: Iterable[Mapping[str, Any]], when: datetime | None) -> list[dict[str, str]]:
     """Return the discounts that apply at `when`, as parameters of an invoice preview."""
     return [{"discount": each["id"]} for each in discounts if each.get("end") is None or when is None or at(each["end"]) > when]

@@ -32,7 +32,7 @@ def lock_meter(organization: Organization, feature: str) -> None:
 
 
 class ChangeInProgress(Conflict):
-    code = "change_under_way"
+    code = "change_in_progress"
     message = "Another billing change for this organization is in progress. Try again in a moment."
 
 

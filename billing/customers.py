@@ -56,7 +56,7 @@ def update_customer(organization_id: str) -> None:
             return
         details = {"name": organization.name, "email": organization.email}
         # A new key for each update: with a reused key, Stripe would replay the first response when a name is changed back.
-        row = BillingAction.objects.create(organization=organization, kind="introduce", parameters=details)
+        row = BillingAction.objects.create(organization=organization, kind="update_customer", parameters=details)
         try:
             customers.update(str(account.stripe_customer_id), key=row.pk, **details)
         except StripeMissing:

@@ -72,7 +72,7 @@ def _next_amount(target: PlanChange, when: datetime | None, *, billed_now: bool 
     state = target.state
     remaining = [each for each in state.discounts if not (billed_now and each.get("duration") == "once")]
     # An empty string removes all discounts; an empty list would not be sent.
-    discounts = {"discounts": amounts.regular_total(remaining, when) or ""} if state.discounts else {}
+    discounts = {"discounts": amounts.discounts_of_preview(remaining, when) or ""} if state.discounts else {}
     try:
         document = invoices.preview(
             customer=state.stripe_customer_id,

@@ -49,7 +49,7 @@ def write_customer(
     invoices: Iterable[dict[str, Any]],
 ) -> None:
     """Mirror a customer with its payment methods, subscriptions and invoices, and delete mirrored objects that no longer exist."""
-    _delete_conflicting(customer)
+    _write_without_default_payment_method(customer)
     write(customer)
     _write_all("payment_method", customer["id"], payment_methods)
     for subscription in subscriptions:
@@ -82,7 +82,7 @@ def write_subscription(subscription: dict[str, Any]) -> None:
     models.SubscriptionItem.objects.filter(subscription=row).exclude(id__in=item_ids).delete()
 
 
-def _delete_conflicting(customer: dict[str, Any]) -> None:
+def _write_without_default_payment_method(customer: dict[str, Any]) -> None:
     # The expanded default payment method refers to the customer. If the customer is not mirrored yet, dj-stripe would fetch it again.
     # Therefore it is first written without the default payment method.
     settings = customer.get("invoice_settings") or {}

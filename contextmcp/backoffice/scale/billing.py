@@ -166,7 +166,7 @@ def _accounts(to: Seeder) -> None:
         LATERAL (SELECT pg_temp.ago(pg_temp.share(s, 53) * 400) AS at)""",
         id="pg_temp.uuid7(at, s, 54)",
         organization_id="organization_id",
-        kind="(ARRAY['change_plan','cancel','resume','introduce'])[pg_temp.pick(s, 55, 4)]",
+        kind="(ARRAY['change_plan','cancel','resume','update_customer'])[pg_temp.pick(s, 55, 4)]",
         state="CASE WHEN s % 100 = 0 THEN 'failed' ELSE 'done' END",
         created_by_id="user_id",
         created_at="at",
