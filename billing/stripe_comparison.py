@@ -55,7 +55,10 @@ class ComparedField:
 
 @dataclass(frozen=True, slots=True)
 class ComparedSubscription:
-    """A subscription here and in the mirror. `state` is None if it is missing here, `mirrored` is False if it is missing there."""
+    """A subscription as `SubscriptionState` and the mirror of Stripe's data have it.
+
+    `state` is None if there is no `SubscriptionState`. `mirrored` is False if the subscription is not in the mirror.
+    """
 
     subscription_id: str
     status: str

@@ -254,7 +254,7 @@ def _overage_faults(plan: Plan, name: str, term: FeatureValue) -> Iterator[str]:
     if any(price.currency != term.overage.currency for price in plan.prices):
         yield f"{subject} is not in the currency of the plan's prices."
     if not plan.prices:
-        yield f"{subject} needs a plan with a price, because it is invoiced with the subscription."
+        yield f"{subject} is invoiced with the subscription, so the plan must have a price."
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

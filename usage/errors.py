@@ -62,7 +62,7 @@ class RateLimited(Refusal):
 
 
 class HoldAlreadyEnded(Conflict):
-    """The hold was settled or released with another result. Details: `state` (`settled` or `released`)."""
+    """The hold has already ended with another result than the requested one. Details: `state` (`settled` or `released`)."""
 
     code = "hold_already_ended"
     message = "This hold has already been settled or released."

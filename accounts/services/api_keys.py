@@ -71,7 +71,9 @@ def generate_key(actor: Caller, name: str, scopes: list[str] | None, expires_at:
 
 
 def rotate_key(actor: Caller, key_id: UUID | None, overlap: timedelta) -> tuple[ApiKey, str]:
-    """Create a successor of the presented key, or of another key that the actor may change. The old key works for `overlap` longer.
+    """Create a successor of the presented key, or of another key that the actor may change.
+
+    The old key remains valid for `overlap`, or until its own expiration if that is earlier.
 
     The successor has the scopes of the old key, because a rotation replaces the secret and does not change permissions. A key may always
     rotate itself; its successor has the same expiration. Rotating another key requires keys:write and all scopes of that key, and the

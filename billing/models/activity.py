@@ -23,7 +23,10 @@ class OrganizationDay(models.Model):
 
 
 class UsageDay(models.Model):
-    """The usage of one feature on one day (UTC), in total (empty `tool`) or through one of the day's most called MCP tools."""
+    """The usage of one feature on one day (UTC).
+
+    If `tool` is empty, the row is the total. Otherwise it is the usage through that MCP tool, one of the most-called tools of the day.
+    """
 
     day = models.DateField()
     feature = models.CharField(max_length=60)

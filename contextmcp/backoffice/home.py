@@ -1,6 +1,7 @@
 """The home page of the admin.
 
-Totals over all organizations are read from daily totals (`billing.revenue`), so that the page's cost does not depend on their number.
+Figures of all organizations are read from stored daily totals (`billing.revenue`), so the cost of the page does not depend on the number
+of organizations.
 """
 
 from collections.abc import Callable

@@ -12,7 +12,7 @@ from django.conf import settings
 
 
 def fernet(secret: bytes, purpose: bytes) -> Fernet:
-    """Return the cipher of one server secret for `purpose`."""
+    """Return a cipher whose key is derived from a server secret and `purpose`."""
     derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(secret)
     return Fernet(base64.urlsafe_b64encode(derived))
 

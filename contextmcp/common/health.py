@@ -39,7 +39,7 @@ def report(parts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def probe(check: Callable[[], str]) -> str:
-    """Return the state of a part. Blocks for a query."""
+    """Run the check of one part of the system and return the part's state. Blocks while the check runs its query."""
     try:
         return check()
     except DatabaseError:

@@ -10,7 +10,7 @@ RETENTION = timedelta(days=7)
 
 
 def totals(kind: str, within: timedelta) -> dict[str, int]:
-    """Return the number of incidents of `kind` within the period `within` until now, by subject, largest number first."""
+    """Return the number of incidents of `kind` in the last `within` for each subject, largest first."""
     rows = IncidentCount.objects.filter(kind=kind, minute__gte=now() - within).values_list("subject", "count")
     counts: Counter[str] = Counter()
     for subject, count in rows:

@@ -156,7 +156,7 @@ class Charges:
         try:
             await self._driver.run(_call(cache.set, _deferred_key(call_key), deferred, reservation.price.hold_seconds))
         except TemporarilyUnavailable:
-            log.warning("a call whose response comes later will not be charged: %s", reservation.hold_id)
+            log.warning("hold %s could not be stored in the cache, so its deferred call will not be charged", reservation.hold_id)
 
     async def finish_deferred(self, caller: UsageCaller, call_key: str, response: Response) -> None:
         """Settle or release the reservation that `defer` kept, if there is one."""

@@ -1,7 +1,7 @@
-"""Bind the sessions of upstream servers to the organization that opened them (revisions before 2026-07-28).
+"""Bind each session of an upstream server to the organization that opened it. Only MCP revisions before 2026-07-28 have sessions.
 
-The ID that a client sees is the upstream server's ID, signed for the organization. No state is kept, so that any process of the gateway
-serves any session.
+The ID that a client sees is the upstream server's ID, signed for the organization. No state is kept, so any process of the gateway can
+serve any session.
 
 Source: MCP, "Security Best Practices", Session Hijacking: bind session IDs to the user.
 """

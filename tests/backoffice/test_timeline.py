@@ -47,7 +47,7 @@ def test_staff_read_internal_entries_reasons_and_origins(acme, operator):
     staff = User.objects.get(email="owner@staff.example")
     audit.record("billing.synced", organization=acme, actor=staff, after={"differences": ["x"]}, reason="ticket 7")
     text = operator.get(page_of(acme)).text
-    assert "Olaf (owner) synced from Stripe, 1 difference found: “ticket 7”" in text
+    assert "Olaf (owner) synced the billing data from Stripe: 1 difference found: “ticket 7”" in text
     assert 'href="/admin/accounts/auditevent/' in text
 
 

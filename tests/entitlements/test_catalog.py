@@ -100,7 +100,7 @@ def plan(**changes):
         (FEATURES, (FREE, plan(features={"calls": FeatureValue(Kind.QUOTA, None, Overage(1, "usd"))})), "needs a quota with a limit"),
         (FEATURES, (FREE, plan(features={"calls": FeatureValue(Kind.QUOTA, 9, Overage(0, "usd"))})), "a unit price above zero"),
         (FEATURES, (FREE, plan(features={"calls": FeatureValue(Kind.QUOTA, 9, Overage(1, "eur"))})), "not in the currency"),
-        (FEATURES, (plan(prices=(), features={"calls": FeatureValue(Kind.QUOTA, 9, Overage(1, "eur"))}),), "needs a plan with a price"),
+        (FEATURES, (plan(prices=(), features={"calls": FeatureValue(Kind.QUOTA, 9, Overage(1, "eur"))}),), "the plan must have a price"),
         (FEATURES, (FREE, plan(features={"calls": FeatureValue(Kind.QUOTA, 4)})), '"pro" has less of "calls" than the plan "free"'),
         (FEATURES, (FREE, plan(features={})), '"pro" has less of "calls" than the plan "free"'),
     ],

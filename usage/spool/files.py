@@ -32,7 +32,7 @@ class Writer:
             raise
 
     def write(self, lines: bytes) -> None:
-        """Append lines and wait until they are on disk (fsync). On `OSError`, truncate them again as far as possible and raise."""
+        """Append lines and wait until they are on disk (fsync). After an `OSError` the file is truncated to its former size if possible."""
         before = os.fstat(self._file).st_size
         try:
             while lines:

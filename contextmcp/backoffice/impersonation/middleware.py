@@ -26,9 +26,9 @@ UNAVAILABLE = ("/accounts/", "/oauth/", "/api/")
 
 
 class ImpersonationMiddleware:
-    """Replaces `request.user` by the member on the customers' pages, and sets `request.impersonation`, which shows the banner.
+    """Replaces `request.user` with the impersonated member on the customers' pages, and sets `request.impersonation` for the banner.
 
-    It must be below the middleware that limits the age of sessions, because that limit applies to the staff member.
+    In MIDDLEWARE it must come after the middleware that limits the age of sessions, because that limit applies to the staff member.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:

@@ -60,7 +60,7 @@ def _confirm(request: HttpRequest, steps: list[PublishStep]) -> HttpResponseBase
         text = f"{_text(error)} Items published before the error are kept. Publish again to continue."
         return _page(request, steps, form, error=text)
     changed = sum(step.state != "same" for step in steps)
-    messages.success(request, f"Published {len(done)} items, {changed} of them new or changed.")
+    messages.success(request, f"The catalog is published. New or changed items: {changed} of {len(done)}.")
     return HttpResponseRedirect(reverse("backoffice:plans"))
 
 

@@ -198,7 +198,7 @@ class WorkItemAdmin(MarksTestClocks, ReadOnlyAdmin):
     @confirmed_action(
         "Mark as done",
         permission=services.HANDLE,
-        effect="These items will be closed. Enter what was done as the reason. An item reopens if its problem occurs again.",
+        effect="These items will be closed. In the reason, describe what you did. An item reopens if its problem occurs again.",
         done=("item closed", "items closed"),
     )
     def done(self, request: HttpRequest, item: WorkItem, reason: str) -> None:

@@ -118,7 +118,7 @@ def test_prices(tmp_path):
     path = tmp_path / "pricing.toml"
     path.write_text('[servers.one.tools]\na = "free"\n[servers.two]\n[servers.two.prompts]\np = { feature = "x" }\n')
     assert load_pricing(path, "one").price_of("a") == "free"
-    for server, sentence in ((None, "name one of its servers: one, two"), ("three", "no server 'three'"), ("two", "prompts and resources")):
+    for server, sentence in ((None, "Choose one of them: one, two"), ("three", "no server 'three'"), ("two", "prompts and resources")):
         with pytest.raises(PricingError, match=sentence):
             load_pricing(path, server)
 

@@ -143,7 +143,7 @@ class DeadMeterReports(RowSource):
         return MeterReport.objects.filter(state=MeterReport.State.DEAD).order_by(F("created_at").desc())
 
     def findings(self, rows: list[MeterReport]) -> Iterable[Finding]:
-        """Return a problem for each report, with its units."""
+        """Return a finding for each report. Its title states how many units are not billed."""
         for report in rows:
             title = f"{report.units:,} {report.feature} of {report.period_start:%B %Y} are not billed"
             yield Finding(str(report.pk), title, first_line(report.error), report.organization_id)

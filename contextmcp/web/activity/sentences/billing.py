@@ -89,14 +89,14 @@ fixed(
 def _synced(context: Context) -> str:
     count = len(context.after("differences") or [])
     found = f"{count} difference{'' if count == 1 else 's'} found" if count else "no differences found"
-    return context.by_actor(f"synced from Stripe, {found}", f"The data was synced from Stripe, {found}")
+    return context.by_actor(f"synced the billing data from Stripe: {found}", f"The billing data was synced from Stripe: {found}")
 
 
 @sentence("billing.compared", kind=Kind.INTERNAL, shown=False)
 def _compared(context: Context) -> str:
     count = len(context.after("differences") or [])
     found = f"{count} difference{'' if count == 1 else 's'} found" if count else "no differences found"
-    return context.by_actor(f"compared the organization with Stripe, {found}", f"the organization was compared with Stripe, {found}")
+    return context.by_actor(f"compared the organization with Stripe: {found}", f"The organization was compared with Stripe: {found}")
 
 
 @sentence("billing.reconciled", kind=Kind.INTERNAL, shown=False)

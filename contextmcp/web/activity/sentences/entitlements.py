@@ -49,9 +49,11 @@ def _changed(context: Context) -> str:
 @sentence("grant.ended", kind=Kind.PLAN, model="entitlements.grant", target=_grant_key)
 def _ended(context: Context) -> str:
     title, later = plan(context, context.after("plan")), context.after("ends_at")
-    # Staff can schedule the end of a grant.
-    at = f" with effect on {day(later)}" if later and day(later) != day(context.event.created_at.isoformat()) else ""
-    return context.by_actor(f"ended the {title} plan{at}", f"The {title} plan ended{at}")
+    if later and day(later) > day(context.event.created_at.isoformat()):
+        return context.by_actor(
+            f"scheduled the {title} plan to end on {day(later)}", f"The {title} plan was scheduled to end on {day(later)}"
+        )
+    return context.by_actor(f"ended the {title} plan", f"The {title} plan ended")
 
 
 def _value(feature: str, value: object) -> str:

@@ -45,7 +45,9 @@ def _sentence(email: OutgoingEmail) -> str:
         return f"{message} was sent."
     if email.state == OutgoingEmail.State.FAILED:
         return f"{message} could not be delivered after {email.attempts} attempts."
-    return f"{message} waits for delivery{f' after {email.attempts} attempts' if email.attempts else ''}."
+    if email.attempts:
+        return f"{message} has not been delivered yet. Attempts so far: {email.attempts}."
+    return f"{message} is waiting to be sent."
 
 
 SOURCE = EmailSource()

@@ -69,8 +69,8 @@ class Client(ClientSettings):
     ) -> Iterator[Hold]:
         """Reserve units for the body of a `with` statement.
 
-        The body may end the hold by `settle_hold` or `release_hold`. If it does not, the hold is settled with its whole amount at the end,
-        and released if the body raises. Raises what `open_hold` raises.
+        The body may call `settle_hold` or `release_hold`. Otherwise the hold is settled for its full amount when the body completes, or
+        released if the body raises an exception. Raises what `open_hold` and `settle_hold` raise.
         """
         hold = self.open_hold(feature, amount, seconds=seconds, idempotency_key=idempotency_key, customer=customer)
         try:

@@ -134,7 +134,9 @@ def load_pricing(path: Path | str, server: str | None = None) -> Pricing:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, msgspec.ValidationError) as error:
         raise PricingError(f"{path}: {error}") from None
     if server is None and len(file.servers) != 1:
-        raise PricingError(f"{path}: name one of its servers: {', '.join(sorted(file.servers)) or 'there is none'}.")
+        if not file.servers:
+            raise PricingError(f"{path}: the file has no servers.")
+        raise PricingError(f"{path}: the file has several servers. Choose one of them: {', '.join(sorted(file.servers))}.")
     name = server or next(iter(file.servers))
     if name not in file.servers:
         raise PricingError(f"{path}: there is no server {name!r}.")

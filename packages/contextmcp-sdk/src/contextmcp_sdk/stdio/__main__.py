@@ -59,14 +59,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="contextmcp-stdio", description=__doc__)
-    parser.add_argument("--pricing", default=os.environ.get(PRICING_VARIABLE), help=f"pricing file; {PRICING_VARIABLE} by default")
+    parser.add_argument(
+        "--pricing", default=os.environ.get(PRICING_VARIABLE), help=f"pricing file (default: the value of {PRICING_VARIABLE})"
+    )
     parser.add_argument("--server", help="name of the server in the pricing file, if it has several")
     parser.add_argument(
         "--price", action="append", default=[], metavar="TOOL=FEATURE[:UNITS]", help="price of a tool or pattern, or TOOL=free"
     )
     parser.add_argument("--default", choices=["deny", "free"], default="deny", help="price of other tools, with --price")
     parser.add_argument(
-        "--state", default=os.environ.get(STATE_VARIABLE), help=f"folder for counts and the plan; {STATE_VARIABLE} by default"
+        "--state",
+        default=os.environ.get(STATE_VARIABLE),
+        help=f"folder that stores usage counts and the limits of the plan (default: the value of {STATE_VARIABLE})",
     )
     parser.add_argument("command", nargs=argparse.REMAINDER, help="the server's command, after --")
     return parser

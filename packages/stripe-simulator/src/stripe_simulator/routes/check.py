@@ -60,7 +60,7 @@ def object_errors(value: dict[str, Any]) -> list[str]:
     deleted = value.get("deleted") is True and f"deleted_{name}" in spec.document()["schemas"]
     known = f"deleted_{name}" if deleted else spec.schema_of_object().get(name)
     if known is None:
-        return [f"object: the document has no object {name!r}"]
+        return [f"object: the OpenAPI specification defines no object type {name!r}"]
     validator = _object_validator(known)
     if validator.is_valid(value):
         return []

@@ -225,7 +225,7 @@ def _invoice(unit: Unit, subscription: Obj, lines: list[Obj], moment: int) -> Ob
 
 
 def _collect(unit: Unit, subscription: Obj, before: Obj, invoice: Obj, behavior: str) -> None:
-    """Collect the invoice. The caller decides what happens to the change if the payment fails."""
+    """Finalize the invoice and collect its payment. `behavior`, the request's `payment_behavior`, says what happens if it fails."""
     if behavior == "default_incomplete":
         invoice_collection.finalize(unit, invoice)
         return
