@@ -56,6 +56,8 @@ class WebhookEvent(models.Model):
             models.Index(fields=["subject"], name="inbox_by_subject"),
             models.Index(fields=["type", "-id"], name="inbox_by_type"),
             models.Index(fields=["-id"], condition=Q(source="reconciliation"), name="inbox_reconciled"),
+            # For the list of staff: without it, a state that few or no events have is searched in the whole table.
+            models.Index(fields=["-id"], condition=Q(state__in=["pending", "dead", "discarded"]), name="inbox_rare_states"),
         ]
 
     def __str__(self) -> str:
