@@ -207,6 +207,12 @@ def session_caller(request: HttpRequest) -> Caller | None:
     return Caller.member(membership, must_reauthenticate=partial(is_reauthentication_required, request, app="accounts"))
 
 
+def require_recent_authentication(request: HttpRequest) -> None:
+    """Raise `ReauthenticationRequired` if the session's last authentication is too old for a change of the user's own account."""
+    if is_reauthentication_required(request, app="accounts"):
+        raise ReauthenticationRequired
+
+
 def staff(request: HttpRequest) -> User:
     """Return the signed-in user of an admin request."""
     assert isinstance(request.user, User)

@@ -31,6 +31,7 @@ __all__ = [
     "KeyScopesNotHeld",
     "LastOwner",
     "NoSecondFactor",
+    "OnlyOwner",
     "OrganizationClosed",
     "OrganizationLimitReached",
     "OwnOrganization",
@@ -200,6 +201,18 @@ class AlreadyMember(Conflict):
 class AlreadyInvited(Conflict):
     code = "already_invited"
     message = _("This address has already been invited. Resend the invitation, or revoke it first.")
+
+
+class OnlyOwner(Conflict):
+    """The user cannot delete their account while they are the only owner of `organizations` (names)."""
+
+    code = "only_owner"
+    message = "You are the only owner of an organization. Make another member an owner, or close it first."
+
+
+class StaffAccountNotDeletable(Conflict):
+    code = "staff_account"
+    message = "This account belongs to staff. Ask an owner of the admin to remove its rights first."
 
 
 class LastOwner(Conflict):

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 from allauth.mfa.adapter import DefaultMFAAdapter
 from cryptography.fernet import InvalidToken
 from django.db import transaction
+from django.utils.translation import gettext
 
 from contextmcp.common.encryption import ciphers, reencrypt
 
 if TYPE_CHECKING:
     from allauth.mfa.models import Authenticator
+
+    from .models import User
 
 log = logging.getLogger(__name__)
 _PURPOSE = b"contextmcp second factors"
@@ -20,6 +23,17 @@ _SECRETS = ("secret", "seed")
 
 class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
     """Encrypts TOTP secrets and seeds of recovery codes, so that a copy of the database does not reveal them."""
+
+    def generate_authenticator_name(self, user: "User", type: str) -> str:
+        """Return the name that the form for a new passkey suggests."""
+        number = self._count(user, type) + 1
+        return gettext("Passkey") if number == 1 else gettext("Passkey %(number)d") % {"number": number}
+
+    @staticmethod
+    def _count(user: "User", type: str) -> int:
+        from allauth.mfa.models import Authenticator  # noqa: PLC0415 - this module is loaded before the apps are ready
+
+        return int(Authenticator.objects.filter(user_id=user.pk, type=type).count())
 
     def encrypt(self, text: str) -> str:
         return ciphers(_PURPOSE).encrypt(text.encode()).decode()

@@ -24,6 +24,7 @@ from accounts.errors import (
     PermissionDenied,
     SeatLimitReached,
 )
+from accounts.member_emails import send_member_joined
 from accounts.models import Invitation, Membership, Organization, User
 from accounts.roles import PERMISSIONS, PRIVILEGED_ROLES, Role
 from accounts.selectors import has_confirmed_email
@@ -196,6 +197,7 @@ def accept(token: str, user: User, seat_limit: SeatLimit | None) -> Membership:
         audit.record("invitation.accepted", organization=organization, actor=user, target=user.email, after={"role": member.role})
         if member.role in PRIVILEGED_ROLES:
             emails.send_role_notices(member, invitation.invited_by)
+        send_member_joined(member)
     return member
 
 

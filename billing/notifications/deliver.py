@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
+from django.utils.translation import gettext
 
-from accounts import audit
+from accounts import audit, notifications
 from accounts.models import User
 from billing.errors import EmailNotUnsent
 from billing.models import BillingNotification
@@ -16,6 +19,7 @@ from contextmcp.common.clock import now
 from contextmcp.common.emails import EmailContent, send_email
 
 from . import content
+from .topics import topic_of
 
 log = structlog.get_logger(__name__)
 BATCH = 100
@@ -47,7 +51,8 @@ def _send(notification: BillingNotification) -> bool:
     try:
         # The email is queued and marked as sent in one transaction, so that it is queued once.
         with transaction.atomic():
-            send_content(notification, email)
+            for address in recipients_of(notification):
+                send_content(notification, email, address)
             BillingNotification.objects.filter(pk=notification.pk).update(sent_at=now(), error="")
     except OSError as error:  # smtplib.SMTPException derives from OSError.
         # The lease is kept: it delays the next attempt.
@@ -62,11 +67,23 @@ def content_of(notification: BillingNotification) -> EmailContent | None:
     return None if notification.organization.closed_at else content.render(notification)
 
 
-def send_content(notification: BillingNotification, email: EmailContent) -> None:
-    """Queue the email to the organization's present billing address."""
+def recipients_of(notification: BillingNotification) -> list[str]:
+    """Return the organization's present billing address, and those of the members who get such emails, each once."""
+    members = notifications.recipients(notification.organization, topic_of(notification.kind)).values_list("user__email", flat=True)
+    billing = notification.organization.email
+    return [billing, *sorted(address for address in members if address.lower() != billing.lower())]
+
+
+def send_content(notification: BillingNotification, email: EmailContent, to: str) -> None:
+    """Queue the email to one recipient. All but the billing address can turn it off."""
+    organization = notification.organization
+    if to != organization.email:
+        note = gettext("You receive this email as a member of %(organization)s at %(product)s.")
+        email = replace(email, note=note % {"organization": organization.name, "product": settings.PRODUCT_NAME})
+        email = notifications.optional(email, organization.pk)
     send_email(
         email,
-        to=notification.organization.email,
+        to=to,
         category=f"billing.{notification.kind}",
         reference=notification.pk,
         organization_id=notification.organization_id,

@@ -147,22 +147,24 @@ def _billing(email: OutgoingEmail) -> Resend:
     content = deliver.content_of(row) if row else None
     if row is None or content is None:
         raise EmailNotResendable("This message no longer applies, because the data that it is about has changed.")
-    effect = f"the message is sent with current data to {row.organization.email}."
-    return Resend(effect, lambda *_: deliver.send_content(row, content))
+    # A member who no longer gets such emails gets none. The billing address may have changed.
+    address = next((each for each in deliver.recipients_of(row) if each == email.recipients[0]), row.organization.email)
+    effect = f"the message is sent with current data to {address}."
+    return Resend(effect, lambda *_: deliver.send_content(row, content, address))
 
 
 def _usage_alert(email: OutgoingEmail) -> Resend:
     alert = UsageAlert.objects.filter(pk=_reference(email)).first()
     user = User.objects.filter(email=email.recipients[0].lower()).first()
     if alert is None or user is None or not alert_email.is_recipient(alert, user):
-        raise EmailNotResendable("The recipient is no longer an owner or admin of the organization.")
+        raise EmailNotResendable("The recipient left the organization or turned off such emails.")
     return Resend(f"the alert is sent to {user.email} again.", lambda *_: alert_email.send(str(alert.pk), user.pk))
 
 
 def _endpoint_notice(email: OutgoingEmail) -> Resend:
     endpoint = WebhookEndpoint.objects.select_related("organization").filter(pk=_reference(email), enabled=False).first()
     if endpoint is None or not endpoint_health.is_recipient(endpoint, email.recipients[0]):
-        raise EmailNotResendable("The endpoint is enabled or deleted, or the recipient is no longer an owner of the organization.")
+        raise EmailNotResendable("The endpoint is enabled or deleted, or the recipient is no longer an owner or turned off such emails.")
     effect = f"the notice is sent to {email.recipients[0]} again."
     return Resend(effect, lambda *_: endpoint_health.send_notice(endpoint, email.recipients[0], endpoint.disabled_reason))
 

@@ -9,7 +9,7 @@ from django.core.mail import EmailMultiAlternatives, get_connection
 from django.db import transaction
 
 from .clock import now
-from .emails import EmailContent, email_delivered, render_message
+from .emails import UNSUBSCRIBE_HEADER, EmailContent, email_delivered, render_message
 from .models import OutgoingEmail
 
 log = structlog.get_logger(__name__)
@@ -65,6 +65,7 @@ def _message(email: OutgoingEmail) -> EmailMultiAlternatives:
         body=email.text,
         from_email=email.from_email,
         to=email.recipients,
+        headers={UNSUBSCRIBE_HEADER: email.unsubscribe} if email.unsubscribe else None,
         connection=get_connection(settings.EMAIL_DELIVERY_BACKEND),
     )
     if email.html:

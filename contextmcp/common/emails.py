@@ -21,6 +21,7 @@ from procrastinate.contrib.django import app
 from .clock import now
 from .models import OutgoingEmail
 
+UNSUBSCRIBE_HEADER = "List-Unsubscribe"
 SEND_TASK = "common.send_emails"
 # Delivery is given up after this time, because the links in the message have expired.
 MAX_DELIVERY_AGE = timedelta(days=3)
@@ -33,7 +34,8 @@ class EmailContent:
     """The content of an email, as plain text. `title` is also its subject.
 
     `label` and `link` are the button, `lines` are pairs of text and amount, `pdf` is the URL of a document, and `note` is the last
-    paragraph, which explains why the recipient gets the email.
+    paragraph, which explains why the recipient gets the email. `unsubscribe` is the page on which the recipient can turn off emails of this
+    kind; emails that are always sent have none.
     """
 
     title: str
@@ -43,6 +45,7 @@ class EmailContent:
     lines: tuple[tuple[str, str], ...] = ()
     pdf: str = ""
     note: str = ""
+    unsubscribe: str = ""
 
 
 def send_email(content: EmailContent, *, to: str, category: str, reference: object = "", organization_id: UUID | None = None) -> None:
@@ -61,6 +64,8 @@ def render_message(content: EmailContent, to: str) -> EmailMultiAlternatives:
         subject=" ".join(content.title.split()),
         body=render_to_string("mail/message.txt", {"email": content}),
         to=[to],
+        # The page requires a sign-in, so mail programs cannot unsubscribe with one request (RFC 8058), only open the page (RFC 2369).
+        headers={UNSUBSCRIBE_HEADER: f"<{content.unsubscribe}>"} if content.unsubscribe else None,
     )
     message.attach_alternative(render_to_string("mail/message.html", {"email": content}), "text/html")
     return message
@@ -85,8 +90,9 @@ class QueueBackend(BaseEmailBackend):
 
 def _stored(message: EmailMessage) -> dict[str, Any]:
     alternatives = getattr(message, "alternatives", [])
-    if message.attachments or message.extra_headers or any(kind != "text/html" for _, kind in alternatives):
-        raise ValueError("Only messages of text and HTML can be stored. Attachments and extra headers are not supported.")
+    other_headers = message.extra_headers.keys() - {UNSUBSCRIBE_HEADER}
+    if message.attachments or other_headers or any(kind != "text/html" for _, kind in alternatives):
+        raise ValueError("Only messages of text and HTML can be stored. Attachments and other headers are not supported.")
     # Building the message raises on line breaks in headers, in the request that caused them instead of in the worker.
     subject = str(message.message()["Subject"] and message.subject)
     present = now()
@@ -99,6 +105,7 @@ def _stored(message: EmailMessage) -> dict[str, Any]:
         "subject": subject,
         "text": message.body,
         "html": alternatives[0][0] if alternatives else "",
+        "unsubscribe": message.extra_headers.get(UNSUBSCRIBE_HEADER, ""),
         "next_attempt_at": present,
         "expires_at": present + MAX_DELIVERY_AGE,
     }

@@ -26,6 +26,7 @@ class Namespace(IntEnum):
     CATALOG = 8
     STAFF_ACTION = 9
     REVENUE = 10
+    DATA_EXPORT = 11
 
 
 def lock_in_transaction(namespace: Namespace, key: object, *, wait: bool = True) -> bool:

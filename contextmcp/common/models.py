@@ -45,6 +45,7 @@ class OutgoingEmail(models.Model):
     subject = models.CharField(max_length=998)
     text = models.TextField(blank=True)
     html = models.TextField(blank=True)
+    unsubscribe = models.TextField(blank=True, default="", db_default="", help_text="The header List-Unsubscribe.")
     state = models.CharField(max_length=10, choices=State.choices, default=State.QUEUED)
     attempts = models.PositiveIntegerField(default=0)
     last_error = models.CharField(max_length=500, blank=True)

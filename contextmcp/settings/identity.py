@@ -69,6 +69,8 @@ ACCOUNT_FORMS = {
     "signup": "accounts.forms.SignupForm",
     "add_email": "accounts.forms.AddEmailForm",
     "reset_password": "accounts.forms.ResetPasswordForm",
+    "change_password": "accounts.password_forms.ChangePasswordForm",
+    "set_password": "accounts.password_forms.SetPasswordForm",
 }
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 # Users are signed in only after they confirmed their address. Sign-up can therefore respond identically whether an account exists or not.
@@ -88,6 +90,7 @@ ALLAUTH_RATE_LIMIT_IPV6_PREFIX = 64
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_REAUTHENTICATION_TIMEOUT = 30 * 60
 MFA_ADAPTER = "accounts.second_factors.MFAAdapter"
+MFA_FORMS = {"add_webauthn": "accounts.passkey_forms.AddPasskeyForm"}
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 

@@ -285,6 +285,7 @@ class TestMailsSayNothingInASendersWords:
         assert f"The change was made by {owner.user.email}." in notice.body
         AuthManager(acme).invite(owner.caller, grace.email, "owner")
         AuthManager.accept_invitation(_token(mailoutbox[-1]), grace, None)
-        assert sorted(email.to[0] for email in mailoutbox[2:]) == sorted([grace.email, owner.user.email])
+        assert sorted(email.to[0] for email in mailoutbox[2:]) == sorted([grace.email, owner.user.email, member.user.email])
+        assert mailoutbox[-1].subject == f"{grace.email} joined “Acme”"
         AuthManager(acme).change_role(owner.caller, member.membership.pk, "viewer")
-        assert len(mailoutbox) == 4
+        assert len(mailoutbox) == 5

@@ -55,7 +55,7 @@ def viewing(client, owner):
 )
 def test_no_header_makes_a_read_only_view_writable(viewing, owner, headers):
     form = {"name": "Taken", "email": "taken@acme.example", "acting_for": str(owner.organization.pk), "_method": "GET"}
-    for path in ("/account/settings/change/", "/account/settings/close/", "/account/keys/create/", "//account/settings/change/"):
+    for path in ("/account/settings/change/", "/account/settings/close/confirm/", "/account/keys/create/", "//account/settings/change/"):
         assert viewing.post(path, form, headers=headers).status_code in (302, 403, 404, 405)
     acme = Organization.objects.get(pk=owner.organization.pk)
     assert (acme.name, acme.closed_at, acme.api_keys.filter(name="Taken").count()) == ("Acme", None, 0)

@@ -174,6 +174,8 @@ def test_headers_and_attachments_are_refused_when_queued():
     message.attach("a.txt", "x", "text/plain")
     with pytest.raises(ValueError, match="Attachments"):
         message.send()
+    with pytest.raises(ValueError, match="other headers"):
+        EmailMessage("a", "x", to=["a@b.example"], headers={"X-Other": "x"}).send()
     assert not OutgoingEmail.objects.exists()
 
 

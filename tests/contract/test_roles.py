@@ -63,6 +63,7 @@ MAY = {
     "rotate_webhook_secret": OWNERS,
     "redeliver_webhook": OWNERS,
     "list_webhook_deliveries": OWNERS,
+    "get_webhook_delivery": OWNERS,
     "test_webhook_endpoint": OWNERS,
 }
 MEMBERS_ONLY = [each for each in OPERATIONS if each.name in MAY]

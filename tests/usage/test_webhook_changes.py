@@ -124,6 +124,9 @@ def test_a_message_is_redelivered_under_its_id(api, owner, endpoint, receiver, p
     result.refresh_from_db()
     assert (result.state, result.attempts) == ("delivered", 1)
     assert len({each.headers["webhook-id"] for each in receiver.requests}) == 1
+    shown = api.get(f"{path}/deliveries/{result.pk}", by=owner).json()
+    assert shown["body"] == result.body and [each["status"] for each in shown["attemptLog"]] == [410, 204]
+    assert problem(api.get(f"{path}/deliveries/{endpoint.pk}", by=owner)) == (404, "not_found")
     assert AuditEvent.objects.filter(action="webhook_endpoint.redelivered").count() == 1
     assert problem(api.post(f"{path}/deliveries/{endpoint.pk}/redeliver", by=owner)) == (404, "not_found")
 

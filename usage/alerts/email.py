@@ -1,8 +1,9 @@
-"""The email about an alert. Each owner and admin of the organization receives one."""
+"""The email about an alert. Each member who has not turned off such emails receives one; by default, these are owners and admins."""
 
 from django.conf import settings
 from django.utils.dateformat import format as format_date
 
+from accounts import notifications
 from accounts.models import User
 from contextmcp.common.emails import EmailContent, send_email
 from contextmcp.common.money import format_amount
@@ -22,7 +23,8 @@ def send(alert_id: str, user_id: int) -> bool:
     if alert is None or user is None or not is_recipient(alert, user):
         return False
     category, organization_id = f"usage.{alert.kind}", alert.organization_id
-    send_email(render(alert), to=user.email, category=category, reference=alert.pk, organization_id=organization_id)
+    content = notifications.optional(render(alert), organization_id)
+    send_email(content, to=user.email, category=category, reference=alert.pk, organization_id=organization_id)
     return True
 
 
@@ -40,7 +42,7 @@ def render(alert: UsageAlert) -> EmailContent:
         paragraphs=tuple(paragraphs),
         label="View usage",
         link=f"{settings.PUBLIC_URL}/account/usage/",
-        note=f"You receive this email because you are an owner or admin of {alert.organization.name} on {settings.PRODUCT_NAME}.",
+        note=f"You receive this email as a member of {alert.organization.name} on {settings.PRODUCT_NAME}.",
     )
 
 

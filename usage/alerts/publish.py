@@ -5,14 +5,13 @@ from typing import Any
 
 from procrastinate.contrib.django import app
 
-from accounts.roles import Role
-from accounts.selectors import active_members
+from accounts import notifications
 from usage.models import UsageAlert
+from usage.notification_topics import topic_of
 from usage.webhooks import outbox
 
 TASK = "usage.send_alert_email"
 QUEUE = "emails"
-RECIPIENT_ROLES = (Role.OWNER, Role.ADMIN)
 
 
 def publish(alerts: Iterable[UsageAlert]) -> int:
@@ -42,8 +41,8 @@ def _insert(alert: UsageAlert) -> bool:
 
 
 def recipients(alert: UsageAlert) -> Any:
-    """Return the memberships of the owners and admins who receive the email."""
-    return active_members(alert.organization, *RECIPIENT_ROLES)
+    """Return the memberships of the members who receive the email: by default owners and admins."""
+    return notifications.recipients(alert.organization, topic_of(alert))
 
 
 def webhook_payload(alert: UsageAlert) -> dict[str, Any]:

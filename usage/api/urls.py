@@ -25,6 +25,11 @@ urlpatterns = [
     path("webhook-endpoints/<uuid:endpoint_id>/rotate-secret", webhooks.RotateSecret.as_view(), name="rotate-webhook-secret"),
     path("webhook-endpoints/<uuid:endpoint_id>/deliveries", webhooks.Deliveries.as_view(), name="webhook-deliveries"),
     path(
+        "webhook-endpoints/<uuid:endpoint_id>/deliveries/<uuid:delivery_id>",
+        webhooks.Delivery.as_view(),
+        name="webhook-delivery-with-body",
+    ),
+    path(
         "webhook-endpoints/<uuid:endpoint_id>/deliveries/<uuid:delivery_id>/redeliver",
         webhooks.Redeliver.as_view(),
         name="redeliver-webhook",

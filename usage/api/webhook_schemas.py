@@ -127,3 +127,19 @@ class DeliverySchema(Schema):
         if delivery.state != WebhookDelivery.State.PENDING:
             return None
         return str(serializers.DateTimeField().to_representation(delivery.next_attempt_at))
+
+
+class AttemptSchema(Schema):
+    """One attempt to send a message."""
+
+    at = serializers.DateTimeField(help_text="When the result was known.")
+    status = serializers.IntegerField(allow_null=True, help_text="HTTP status of the response. null if there was none.")
+    error = serializers.CharField(help_text="Why there was no response, as in `lastError`. Empty if there was one.")
+    milliseconds = serializers.IntegerField(allow_null=True, min_value=0, help_text="Time until the result. null if nothing was sent.")
+
+
+class DeliveryWithBodySchema(DeliverySchema):
+    """A message to a webhook endpoint with its content and its attempts."""
+
+    body = serializers.CharField(help_text="Body of the request, exactly as it is signed and sent.")
+    attempt_log = AttemptSchema(many=True, help_text="All attempts, oldest first, including those before the message was resent.")

@@ -15,6 +15,7 @@ from usage.webhooks.manager import WebhookManager
 from .webhook_schemas import (
     ChangeEndpointSchema,
     DeliverySchema,
+    DeliveryWithBodySchema,
     EndpointSchema,
     EndpointWithSecretSchema,
     NewEndpointSchema,
@@ -44,6 +45,11 @@ _DELIVERY = {
     "lastError": "",
     "createdAt": "2026-06-01T09:00:00Z",
     "finishedAt": None,
+}
+_WITH_BODY = {
+    **_DELIVERY,
+    "body": '{"type":"usage.threshold_reached","timestamp":"2026-06-01T09:00:00Z","data":{"feature":"sessions","threshold":80}}',
+    "attemptLog": [{"at": "2026-06-01T09:00:01Z", "status": 503, "error": "", "milliseconds": 214}],
 }
 _CHANGED = OpenApiExample("The endpoint", _ENDPOINT, response_only=True)
 _SHOWN_ONCE = "whsec_k3D0l1Yw2sX9q7v…"
@@ -165,6 +171,15 @@ class Deliveries(ApiListView):
     def get(self, actor: Caller, endpoint_id: UUID) -> Any:
         """List the deliveries to an endpoint of the last 30 days, including pending ones, newest first."""
         return WebhookManager(actor.organization).deliveries(endpoint_id)
+
+
+class Delivery(ApiView):
+    """One message to a webhook endpoint."""
+
+    @_read("get_webhook_delivery", response=DeliveryWithBodySchema, examples=[OpenApiExample("A delivery", _WITH_BODY, response_only=True)])
+    def get(self, actor: Caller, endpoint_id: UUID, delivery_id: UUID) -> Any:
+        """Get a delivery with the body of its message and its attempts."""
+        return WebhookManager(actor.organization).delivery(endpoint_id, delivery_id)
 
 
 class Redeliver(ApiView):

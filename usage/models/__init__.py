@@ -9,7 +9,7 @@ from .events import IdempotencyKey, UsageEvent
 from .holds import UsageHold
 from .refusals import RefusalSummary
 from .summaries import NO_KEY, NO_MEMBER, Grain, UsageSummary, UsageToolSummary
-from .webhooks import WebhookDelivery, WebhookEndpoint
+from .webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "NO_KEY",
@@ -27,6 +27,7 @@ __all__ = [
     "UsageHold",
     "UsageSummary",
     "UsageToolSummary",
+    "WebhookAttempt",
     "WebhookDelivery",
     "WebhookEndpoint",
 ]

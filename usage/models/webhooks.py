@@ -78,3 +78,21 @@ class WebhookDelivery(models.Model):
     def message_id(self) -> str:
         """Return the value of the `webhook-id` header. It is the same for every attempt, so that receivers can detect duplicates."""
         return f"msg_{self.id.hex}"
+
+
+class WebhookAttempt(models.Model):
+    """One attempt to send a message, with its result. It is deleted with the message."""
+
+    delivery = models.ForeignKey(WebhookDelivery, on_delete=models.CASCADE, related_name="attempt_log", db_index=False)
+    at = models.DateTimeField(help_text="When the result was known.")
+    status = models.PositiveSmallIntegerField(null=True)
+    error = models.CharField(max_length=32, blank=True)
+    milliseconds = models.PositiveIntegerField(null=True, help_text="Time until the response. Empty if nothing was sent.")
+
+    class Meta:
+        db_table = "usage_webhook_attempts"
+        ordering: ClassVar = ["id"]
+        indexes: ClassVar = [models.Index(fields=["delivery", "id"], name="webhook_attempt_by_delivery")]
+
+    def __str__(self) -> str:
+        return f"{self.status or self.error} at {self.at:%Y-%m-%d %H:%M:%S}"

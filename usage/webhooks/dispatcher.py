@@ -11,18 +11,18 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
 from django.utils import timezone
 
-from usage.models import WebhookDelivery, WebhookEndpoint
+from usage.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 from . import endpoint_health, http_client, secrets
 from .http_client import DeliveryAttempt, DeliveryResult
@@ -136,15 +136,25 @@ def _record_result(delivery: WebhookDelivery, result: DeliveryResult) -> None:
     attempts = delivery.attempts + 1
     given_up = False
     if result.succeeded:
-        rows.update(**values, state=State.DELIVERED, finished_at=present)
+        recorded = rows.update(**values, state=State.DELIVERED, finished_at=present)
     elif result.status == http_client.GONE or result.error in ("endpoint_disabled", "secret_unreadable") or attempts > len(RETRY_SCHEDULE):
         given_up = True
-        rows.update(**values, state=State.FAILED, finished_at=present)
+        recorded = rows.update(**values, state=State.FAILED, finished_at=present)
         ids = {"organization": str(delivery.endpoint.organization_id), "endpoint": str(delivery.endpoint_id), "delivery": str(delivery.pk)}
         log.warning("webhook.delivery_abandoned", **ids, status=result.status, error=result.error, attempts=attempts)
     else:
-        rows.update(**values, next_attempt_at=_next_attempt_at(present, attempts))
+        recorded = rows.update(**values, next_attempt_at=_next_attempt_at(present, attempts))
+    if recorded:
+        _log_attempt(delivery, result, present)
     endpoint_health.record_result(delivery.endpoint, result, given_up=given_up)
+
+
+def _log_attempt(delivery: WebhookDelivery, result: DeliveryResult, present: datetime) -> None:
+    # The endpoint, and with it the delivery, may be deleted at the same time.
+    with suppress(IntegrityError), transaction.atomic():
+        WebhookAttempt.objects.create(
+            delivery=delivery, at=present, status=result.status, error=result.error, milliseconds=result.milliseconds
+        )
 
 
 def _next_attempt_at(present: datetime, attempts: int) -> datetime:

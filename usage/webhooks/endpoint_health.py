@@ -7,11 +7,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from accounts import audit
-from accounts.roles import Role
-from accounts.selectors import active_members
+from accounts import audit, notifications
 from contextmcp.common.emails import EmailContent, send_email
 from usage.models import WebhookEndpoint
+from usage.notification_topics import WEBHOOKS
 
 from . import http_client
 from .http_client import DeliveryResult
@@ -40,21 +39,21 @@ def record_result(endpoint: WebhookEndpoint, result: DeliveryResult, *, given_up
 
 
 def disable(endpoint: WebhookEndpoint, reason: str) -> None:
-    """Disable the endpoint and email the organization's owners. Does nothing if it is already disabled."""
+    """Disable the endpoint and email the owners who have not turned off such emails. Does nothing if it is already disabled."""
     with transaction.atomic():
         if not WebhookEndpoint.objects.filter(pk=endpoint.pk, enabled=True).update(enabled=False, disabled_reason=reason):
             return
         organization = endpoint.organization
         after = {"url": endpoint.url, "enabled": False}
         audit.record("webhook_endpoint.disabled", organization=organization, actor=None, target=endpoint.pk, after=after, reason=reason)
-        for address in active_members(organization, Role.OWNER).values_list("user__email", flat=True):
+        for address in notifications.recipients(organization, WEBHOOKS).values_list("user__email", flat=True):
             send_notice(endpoint, address, reason)
     log.warning("webhook.endpoint_disabled", organization=str(endpoint.organization_id), endpoint=str(endpoint.pk), reason=reason)
 
 
 def is_recipient(endpoint: WebhookEndpoint, address: str) -> bool:
-    """Return whether the address belongs to an active owner of the endpoint's organization."""
-    owners = active_members(endpoint.organization, Role.OWNER)
+    """Return whether the address belongs to an active owner of the endpoint's organization who has not turned off such emails."""
+    owners = notifications.recipients(endpoint.organization, WEBHOOKS)
     return endpoint.organization.closed_at is None and owners.filter(user__email=address).exists()
 
 
@@ -64,11 +63,11 @@ def send_notice(endpoint: WebhookEndpoint, to: str, reason: str) -> None:
         title=f"A webhook endpoint of {endpoint.organization.name} was disabled",
         paragraphs=(
             f"We stopped sending webhooks to {endpoint.url}. {reason}",
-            "When the endpoint works again, enable it with PATCH /api/webhook-endpoints/{id} and resend missed messages with "
-            "POST /api/webhook-endpoints/{id}/deliveries/{deliveryId}/redeliver.".replace("{id}", str(endpoint.pk)),
+            "When the endpoint works again, enable it on its page and redeliver the messages that it missed.",
         ),
-        label="Read the API documentation",
-        link=f"{settings.PUBLIC_URL}/api/docs",
+        label="View webhook endpoint",
+        link=f"{settings.PUBLIC_URL}/account/settings/webhooks/{endpoint.pk}/",
         note=f"You receive this email because you are an owner of {endpoint.organization.name} on {settings.PRODUCT_NAME}.",
     )
+    content = notifications.optional(content, endpoint.organization_id)
     send_email(content, to=to, category=DISABLED, reference=endpoint.pk, organization_id=endpoint.organization_id)

@@ -9,7 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpcore
@@ -41,6 +41,8 @@ class DeliveryResult:
 
     status: int | None
     error: str = ""
+    # Time until the response or the error; None if nothing was sent.
+    milliseconds: int | None = None
 
     @property
     def succeeded(self) -> bool:
@@ -85,6 +87,12 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
 
 async def send(attempt: DeliveryAttempt) -> DeliveryResult:
     """Send the attempt and return its result. Network errors and invalid responses are results, not exceptions."""
+    started = time.monotonic()
+    result = await _send(attempt)
+    return replace(result, milliseconds=round((time.monotonic() - started) * 1000))
+
+
+async def _send(attempt: DeliveryAttempt) -> DeliveryResult:
     try:
         return DeliveryResult(await asyncio.wait_for(_post(attempt), TIMEOUT_SECONDS))
     except url_policy.AddressBlocked:

@@ -9,7 +9,7 @@ from uuid import UUID
 import httpx
 from django.conf import settings
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts import audit
@@ -17,6 +17,7 @@ from accounts.models import Organization
 from accounts.types import Caller
 from contextmcp.common import url_policy
 from contextmcp.common.errors import NotFound
+from contextmcp.common.ids import as_uuid
 from usage.authorize.requests import validation_error
 from usage.errors import WebhookDeliveryPending, WebhookDisabled, WebhookEndpointLimitReached, WebhookTestsPending
 from usage.models import WebhookDelivery, WebhookEndpoint
@@ -163,6 +164,23 @@ class WebhookManager:
     def deliveries(self, endpoint_id: UUID) -> QuerySet[WebhookDelivery]:
         """Return the deliveries to an endpoint, newest first. Raises `NotFound`."""
         return WebhookDelivery.objects.filter(endpoint=self.endpoint(endpoint_id))
+
+    def deliveries_before(self, endpoint_id: UUID, delivery_id: str) -> QuerySet[WebhookDelivery]:
+        """Return the deliveries that are older than the one with this ID; all if there is no such delivery. Raises `NotFound`."""
+        rows = self.deliveries(endpoint_id)
+        known = as_uuid(delivery_id)
+        last = rows.filter(pk=known).only("created_at").first() if known else None
+        if last is None:
+            return rows
+        return rows.filter(Q(created_at__lt=last.created_at) | Q(created_at=last.created_at, pk__lt=last.pk))
+
+    def delivery(self, endpoint_id: UUID, delivery_id: UUID) -> WebhookDelivery:
+        """Return one delivery with its endpoint. Raises `NotFound`."""
+        rows = WebhookDelivery.objects.select_related("endpoint").filter(endpoint__organization=self.organization)
+        delivery = rows.filter(endpoint_id=endpoint_id, pk=delivery_id).first()
+        if delivery is None:
+            raise NotFound
+        return delivery
 
 
 def _state(endpoint: WebhookEndpoint) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from billing.revenue.monthly import monthly
 from billing.revenue.rebuild import today
 from billing.revenue.selectors import MOVEMENTS
 from contextmcp.backoffice.decorators import staff_page
-from contextmcp.backoffice.lists.export import cell
+from contextmcp.common.csv_text import cell
 from contextmcp.common.money import decimal_amount
 
 from .filters import Selection, select

@@ -21,8 +21,9 @@ from . import session
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Paths where the staff member acts as themselves: the admin, signing out, and reauthentication for the admin.
 AS_STAFF = ("/admin/", "/accounts/logout/", "/accounts/reauthenticate/", "/accounts/2fa/reauthenticate/")
-# The member's credentials (passwords, second factors, sessions), consent to apps, and the API, whose responses contain secrets.
-UNAVAILABLE = ("/accounts/", "/oauth/", "/api/")
+# The member's credentials (passwords, second factors, sessions), consent to apps, the API, whose responses contain secrets, and exports of
+# all data.
+UNAVAILABLE = ("/accounts/", "/oauth/", "/api/", "/account/settings/export/", "/account/exports/")
 
 
 class ImpersonationMiddleware:

@@ -2,26 +2,18 @@
 
 import csv
 import io
-import re
 from collections.abc import Iterator
 from contextvars import copy_context
-from datetime import datetime
-from html import unescape
 from typing import Any
 
 from django.contrib.admin.utils import label_for_field, lookup_field
-from django.utils.html import strip_tags
-from django.utils.safestring import SafeString
 
 from accounts import audit
 from accounts.models import User
 from contextmcp.common.admin_lists import KeysetChangeList
+from contextmcp.common.csv_text import cell
 
 BATCH = 1000
-# Spreadsheets evaluate a cell that begins with one of these characters as a formula. https://owasp.org/www-community/attacks/CSV_Injection
-_FORMULA = re.compile(r"[=+\-@\t\r\n]")
-# A negative number or amount, such as -$4.00, is not a formula.
-_AMOUNT = re.compile(r"-[^\w\s=+\-@(]{0,3}\d[\d,.]*( [A-Z]{3})?")
 
 
 def export(changes: KeysetChangeList, user: User, query: str) -> Iterator[bytes]:
@@ -57,26 +49,6 @@ def _export(changes: KeysetChangeList, record: Any) -> Iterator[bytes]:
 def _value(name: str, row: Any, model_admin: Any) -> Any:
     field, _, value = lookup_field(name, row, model_admin)
     return getattr(row, field.name) if field is not None and field.remote_field else value
-
-
-def cell(value: Any) -> str:
-    """Return the text of a cell. Times are in UTC (ISO 8601). Text that a spreadsheet would evaluate gets the prefix "'"."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return str(value).lower()
-        case int() | float():
-            return str(value)
-        case datetime():
-            return value.isoformat()
-        case list() | tuple():
-            text = ", ".join(map(str, value))
-        case SafeString():
-            text = unescape(strip_tags(value))
-        case _:
-            text = str(value)
-    return f"'{text}" if _FORMULA.match(text) and not _AMOUNT.fullmatch(text) else text
 
 
 def _csv(rows: list[list[str]]) -> bytes:

@@ -41,7 +41,7 @@ SHOWN = {
     "webhook_endpoint.disabled", "webhook_endpoint.redelivered", "webhook_endpoint.secret_rotated", "webhook_endpoint.tested",
     "billing.credit", "billing.discount", "billing.end_discounts", "billing.free_days", "billing.pause_collection",
     "billing.resume_collection", "invitation.extended", "member.ownership_transferred", "organization.reopened", "key.all_revoked",
-    "key.reassigned",
+    "key.reassigned", "export.requested", "export.downloaded",
 }  # fmt: skip
 
 

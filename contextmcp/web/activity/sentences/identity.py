@@ -84,6 +84,25 @@ def _ownership_transferred(context: Context) -> str:
     return context.by_actor(f"transferred {transfer}", f"{transfer} was transferred")
 
 
+fixed(
+    "member.notifications_changed",
+    "changed which emails {target} gets",
+    "The emails that {target} gets were changed",
+    kind=Kind.MEMBER,
+    shown=False,
+)
+fixed(
+    "export.requested",
+    "requested an export of all data",
+    "An export of all data was requested",
+    kind=Kind.ORGANIZATION,
+)
+fixed(
+    "export.downloaded",
+    "downloaded an export of all data",
+    "An export of all data was downloaded",
+    kind=Kind.ORGANIZATION,
+)
 fixed("organization.reopened", "reopened the organization", "The organization was reopened", kind=Kind.ORGANIZATION)
 fixed(
     "invitation.revoked",
@@ -108,6 +127,7 @@ _USER = {
     "user.email_confirmed": ("confirmed an email address", "{target} confirmed an email address"),
     "user.email_changed": ("changed the email address of {target}", "The email address of {target} was changed"),
     "user.email_change_undone": ("undid the change of the email address {target}", "The change of the email address {target} was undone"),
+    "user.deleted": ("deleted the own account", "{target} deleted the account"),
     "user.profile_changed": ("changed the profile", "{target} changed the profile"),
     "user.changed": ("changed the account of {target}", "The account of {target} was changed"),
     "user.second_factor_added": ("added a second factor", "{target} added a second factor"),
