@@ -207,12 +207,12 @@ class OnlyOwner(Conflict):
     """The user cannot delete their account while they are the only owner of `organizations` (names)."""
 
     code = "only_owner"
-    message = "You are the only owner of an organization. Make another member an owner, or close it first."
+    message = _("You are the only owner of an organization. Make another member an owner, or close it first.")
 
 
 class StaffAccountNotDeletable(Conflict):
     code = "staff_account"
-    message = "This account belongs to staff. Ask an owner of the admin to remove its rights first."
+    message = _("This account belongs to staff. Ask an owner of the admin to remove its rights first.")
 
 
 class LastOwner(Conflict):

@@ -4,6 +4,7 @@ from django.conf import settings
 from django.utils.translation import gettext
 
 from contextmcp.common.emails import EmailContent, send_email
+from contextmcp.common.locale import localized_for
 
 from . import notifications
 from .emails import display_name
@@ -16,8 +17,18 @@ MEMBER_JOINED = "member_joined"
 def send_member_joined(member: Membership) -> None:
     """Notify the members who get such emails. Owners who are notified of a new owner or admin get no second email."""
     organization: Organization = member.organization
+    others = notifications.recipients(organization, notifications.MEMBERS).exclude(pk=member.pk)
+    if member.role in PRIVILEGED_ROLES:
+        others = others.exclude(role=Role.OWNER)
+    for other in others.select_related("user"):
+        with localized_for(other.user):
+            content = notifications.optional(_content(member, organization), organization.pk)
+            send_email(content, to=other.user.email, category=MEMBER_JOINED, reference=member.pk, organization_id=organization.pk)
+
+
+def _content(member: Membership, organization: Organization) -> EmailContent:
     name = display_name(organization.name)
-    content = EmailContent(
+    return EmailContent(
         title=gettext("%(member)s joined “%(organization)s”") % {"member": member.user.email, "organization": name},
         paragraphs=(
             gettext("%(member)s accepted the invitation and joined with the role %(role)s.")
@@ -27,9 +38,3 @@ def send_member_joined(member: Membership) -> None:
         link=f"{settings.PUBLIC_URL}/account/team/",
         note=gettext("You receive this email as a member of %(organization)s.") % {"organization": name},
     )
-    content = notifications.optional(content, organization.pk)
-    others = notifications.recipients(organization, notifications.MEMBERS).exclude(pk=member.pk)
-    if member.role in PRIVILEGED_ROLES:
-        others = others.exclude(role=Role.OWNER)
-    for address in others.values_list("user__email", flat=True):
-        send_email(content, to=address, category=MEMBER_JOINED, reference=member.pk, organization_id=organization.pk)

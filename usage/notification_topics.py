@@ -10,7 +10,7 @@ from .models import UsageAlert
 WARNINGS = Topic(
     "usage_warnings",
     _("Usage warnings"),
-    _("50%, 80% or 100% of a limit is used."),
+    _("50, 80 or 100 percent of a limit is used."),
     roles=EVERYONE,
     on_for=PRIVILEGED_ROLES,
 )

@@ -16,6 +16,7 @@ from accounts.models import Membership, Organization, User
 from accounts.roles import Role
 from accounts.types import Caller
 from contextmcp.common.emails import EmailContent, send_email
+from contextmcp.common.locale import localized_for
 
 from . import members, users
 
@@ -56,10 +57,11 @@ def delete_account(user: User) -> None:
         for session in UserSession.objects.filter(user=row):
             session.end()
         address = row.email
+        with localized_for(row):
+            send_email(_confirmation(address), to=address, category=ACCOUNT_DELETED)
         _erase(row)
         users.end_sessions(row)
         audit.record("user.deleted", organization=None, actor=row, target=row.email)
-        _send_confirmation(address)
 
 
 def _erase(row: User) -> None:
@@ -69,8 +71,8 @@ def _erase(row: User) -> None:
     row.save(update_fields=["email", "name", "language", "time_zone", "is_active", "password"])
 
 
-def _send_confirmation(address: str) -> None:
-    content = EmailContent(
+def _confirmation(address: str) -> EmailContent:
+    return EmailContent(
         title=gettext("Your %(product)s account was deleted") % {"product": settings.PRODUCT_NAME},
         paragraphs=(
             gettext("The account of %(address)s was deleted. It can't be used to sign in any more.") % {"address": address},
@@ -78,4 +80,3 @@ def _send_confirmation(address: str) -> None:
         ),
         note=gettext("If you did not do this, reply to this message immediately."),
     )
-    send_email(content, to=address, category=ACCOUNT_DELETED)

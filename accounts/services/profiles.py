@@ -4,12 +4,13 @@ from functools import lru_cache
 from zoneinfo import available_timezones
 
 from django.conf import settings
-from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 
 from accounts import audit
 from accounts.models import User
 from contextmcp.common.errors import ValidationFailed
 from contextmcp.common.logs import mask
+from contextmcp.common.text import translatable
 
 MAX_NAME_LENGTH = 150
 
@@ -28,11 +29,11 @@ def update_profile(user: User, *, name: str, language: str, time_zone: str) -> N
     """
     name = mask(" ".join(name.split()))
     if len(name) > MAX_NAME_LENGTH or not name.isprintable():
-        raise ValidationFailed.of_field("name", gettext("Enter at most %(limit)d printable characters.") % {"limit": MAX_NAME_LENGTH})
+        raise ValidationFailed.of_field("name", translatable("Enter at most %(limit)d printable characters.", limit=MAX_NAME_LENGTH))
     if language and language not in dict(settings.LANGUAGES):
-        raise ValidationFailed.of_field("language", gettext("Choose a language of the list."))
+        raise ValidationFailed.of_field("language", _("Choose a language of the list."))
     if time_zone and time_zone not in time_zones():
-        raise ValidationFailed.of_field("timeZone", gettext("Choose a time zone of the list."))
+        raise ValidationFailed.of_field("timeZone", _("Choose a time zone of the list."))
     before = {"name": user.name, "language": user.language, "time_zone": user.time_zone}
     after = {"name": name, "language": language, "time_zone": time_zone}
     if after == before:

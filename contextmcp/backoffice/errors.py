@@ -51,7 +51,7 @@ class ImpersonationUnavailable(DomainError):
     message = "This page is not available"
 
     def __init__(self) -> None:
-        super().__init__("Account security, connecting apps and the API are not available while you view the product as a member.")
+        super().__init__("Account security, exports, connecting apps and the API are not available while you view the product as a member.")
 
 
 class AlertNotOpen(Conflict):

@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from django import forms
+from django.utils.translation import gettext_lazy as _
 
 from accounts.roles import DEFAULT_KEY_SCOPES, Role
 from accounts.types import Caller
@@ -76,7 +77,7 @@ class SettingsForm(OrganizationForm):
 
 
 class CloseForm(forms.Form):
-    name = forms.CharField(label="Type the organization name to confirm", widget=forms.TextInput(attrs={"autocomplete": "off"}))
+    name = forms.CharField(label=_("Organization name"), widget=forms.TextInput(attrs={"autocomplete": "off"}))
 
 
 class CheckoutForm(forms.Form):

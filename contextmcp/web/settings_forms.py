@@ -5,13 +5,23 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.utils.text import capfirst
-from django.utils.translation import get_language_info
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.services import profiles
+from contextmcp.common.url_policy import MAX_URL_LENGTH
+from usage.webhooks import outbox
+from usage.webhooks.outbox import EVENT_TYPES
 
+from .notification_topics import TOPICS
+
+# What the events are about, by type.
+EVENTS = {
+    outbox.THRESHOLD: _("50, 80 or 100 percent of a limit is used."),
+    outbox.SPIKE: _("Far more is used in an hour than usual."),
+    outbox.SUBSCRIPTION: _("The plan or the subscription changed."),
+}
+SECRET_OVERLAPS = [("0", _("Immediately")), ("3600", _("In 1 hour")), ("86400", _("In 24 hours")), ("604800", _("In 7 days"))]
 # Other names of IANA are links to these, or zones for special purposes.
 _REGIONS = {"Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific"}
 
@@ -32,7 +42,7 @@ class ProfileForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         chosen = self["time_zone"].value() or ""
-        self.fields["language"].choices = [("", _("Language of your browser")), *_languages()]  # type: ignore[attr-defined]
+        self.fields["language"].choices = [("", _("Language of your browser")), *settings.LANGUAGES]  # type: ignore[attr-defined]
         self.fields["time_zone"].choices = time_zone_choices(chosen)  # type: ignore[attr-defined]
 
     @classmethod
@@ -40,9 +50,38 @@ class ProfileForm(forms.Form):
         return cls(initial={"name": user.name, "language": user.language, "time_zone": user.time_zone})
 
 
-def _languages() -> list[tuple[str, str]]:
-    """Return the languages of texts, each by its own name, so that its speakers find it in any language."""
-    return [(code, capfirst(get_language_info(code)["name_local"])) for code, _name in settings.LANGUAGES]
+class DeleteAccountForm(forms.Form):
+    email = forms.EmailField(label=_("Your email address"), widget=forms.EmailInput(attrs={"autocomplete": "off"}))
+
+
+class EndpointForm(forms.Form):
+    url = forms.CharField(
+        max_length=MAX_URL_LENGTH,
+        strip=True,
+        label=_("URL"),
+        widget=forms.URLInput(attrs={"placeholder": "https://example.com/webhooks", "autocomplete": "off"}),
+        help_text=_("An https:// address on the public internet."),
+    )
+    description = forms.CharField(max_length=200, required=False, label=_("Description"), help_text=_("For your own use. Optional."))
+    event_types = forms.MultipleChoiceField(
+        label=_("Events"),
+        choices=[(name, name) for name in EVENT_TYPES],
+        initial=list(EVENT_TYPES),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": _("Select at least one event.")},
+    )
+
+    def event_rows(self) -> list[tuple[Any, Any]]:
+        """Return the checkboxes with the descriptions of their events."""
+        return [(box, EVENTS[box.data["value"]]) for box in self["event_types"].subwidgets]
+
+
+class RotateSecretForm(forms.Form):
+    overlap = forms.ChoiceField(label=_("Old secret expires"), choices=SECRET_OVERLAPS, initial="86400")
+
+
+class NotificationForm(forms.Form):
+    topics = forms.MultipleChoiceField(required=False, choices=[(topic.name, topic.title) for topic in TOPICS])
 
 
 def time_zone_choices(chosen: str) -> list[Any]:

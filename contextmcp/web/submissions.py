@@ -1,8 +1,8 @@
-"""Process each submitted form once, and show a new API key for a few minutes to the user who created it.
+"""Process each submitted form once, and show a new secret (an API key) for a few minutes to the user who created it.
 
 Each rendered form contains a random token. The first submission stores the URL of its result under a digest of the token and the values;
-repeated submissions are redirected there. The text of a new key is stored encrypted under the submission's secret, which only the
-browser has, in a cookie. The database alone does not reveal the key. A second click or a reload shows it again, until `KEY_VISIBLE_FOR`
+repeated submissions are redirected there. The text of a new secret is stored encrypted under the submission's secret, which only the
+browser has, in a cookie. The database alone does not reveal the text. A second click or a reload shows it again, until `KEY_VISIBLE_FOR`
 has passed or the user confirms that they copied it.
 """
 
@@ -26,6 +26,7 @@ from contextmcp.common.locks import Namespace, lock_in_transaction
 from contextmcp.common.models import IdempotencyRecord
 
 COOKIE = "new_key"
+KEY_PAGE = "new-key"
 KEY_VISIBLE_FOR = timedelta(minutes=10)
 _PURPOSE = b"new API key on its page"
 _TOKEN_LENGTH = 32
@@ -50,20 +51,22 @@ def submit_once(request: WSGIRequest, act: Callable[[], HttpResponseBase]) -> Ht
     return _answer(record, secret)
 
 
-def show_key(request: WSGIRequest, raw: str, **shown: str) -> HttpResponseBase:
-    """Store a new key encrypted and redirect to its page. `shown` has further values for that page."""
+def show_key(request: WSGIRequest, raw: str, *, page: str = KEY_PAGE, **shown: str) -> HttpResponseBase:
+    """Store a new secret encrypted and redirect to its page, a URL name. `shown` has further values for that page."""
     secret = _secret(request)
     sealed = fernet(secret.encode(), _PURPOSE).encrypt(json.dumps({"raw": raw, **shown}).encode()).decode()
-    response = {"location": reverse("new-key"), "sealed": sealed}
+    response = {"location": reverse(page), "sealed": sealed}
     record = IdempotencyRecord.objects.create(owner=_owner(request), key=_digest(secret), fingerprint="", status=302, response=response)
     return _answer(record, secret)
 
 
-def shown_key(request: WSGIRequest) -> dict[str, str] | None:
+def shown_key(request: WSGIRequest, page: str = KEY_PAGE) -> dict[str, str] | None:
     """Return the values that `show_key` stored for this browser, or None after `KEY_VISIBLE_FOR` or `delete_stored_key`."""
     secret = request.COOKIES.get(COOKIE, "")
     record = _record(request, secret)
     if record is None or "sealed" not in record.response or record.created_at < timezone.now() - KEY_VISIBLE_FOR:
+        return None
+    if record.response["location"] != reverse(page):
         return None
     try:
         values: dict[str, str] = json.loads(fernet(secret.encode(), _PURPOSE).decrypt(record.response["sealed"].encode()))
@@ -72,20 +75,21 @@ def shown_key(request: WSGIRequest) -> dict[str, str] | None:
     return values
 
 
-def delete_stored_key(request: WSGIRequest, answer: HttpResponseBase) -> HttpResponseBase:
+def delete_stored_key(request: WSGIRequest, answer: HttpResponseBase, *, page: str = KEY_PAGE, list_page: str = "keys") -> HttpResponseBase:
+    """Delete the stored secret. A repeated submission is then redirected to `list_page`."""
     record = _record(request, request.COOKIES.get(COOKIE, ""))
     if record is not None:
-        record.response = {"location": reverse("keys")}
+        record.response = {"location": reverse(list_page)}
         record.save(update_fields=["response"])
-    answer.delete_cookie(COOKIE, path=reverse("new-key"), samesite="Lax")
+    answer.delete_cookie(COOKIE, path=reverse(page), samesite="Lax")
     return answer
 
 
 def _answer(record: IdempotencyRecord, secret: str) -> HttpResponseBase:
     answer = redirect(record.response["location"])
     if "sealed" in record.response:
-        # The cookie is sent only to the page of the key and is not readable by scripts.
-        path, secure = reverse("new-key"), settings.SESSION_COOKIE_SECURE
+        # The cookie is sent only to the page of the secret and is not readable by scripts.
+        path, secure = record.response["location"], settings.SESSION_COOKIE_SECURE
         answer.set_cookie(COOKIE, secret, max_age=KEY_VISIBLE_FOR, path=path, secure=secure, httponly=True, samesite="Lax")
     return answer
 

@@ -1,11 +1,26 @@
 """URLs of the pages and of the endpoints in `contextmcp.web`."""
 
-from django.urls import path
+from django.urls import include, path
 
 from . import brand
 from .api import views as api
 from .pages import account, activity, billing, connected_apps, keys, language, onboarding, team
+from .pages.settings import closing, export, general, notifications, webhook_deliveries, webhooks
 
+# The pages of one endpoint.
+webhook_urls = [
+    path("", webhooks.webhook, name="webhook"),
+    path("edit/", webhooks.edit_webhook, name="edit-webhook"),
+    path("change/", webhooks.change_webhook, name="change-webhook"),
+    path("enable/", webhooks.enable_webhook, name="enable-webhook"),
+    path("disable/", webhooks.disable_webhook, name="disable-webhook"),
+    path("delete/", webhooks.delete_webhook, name="delete-webhook"),
+    path("rotate/", webhooks.rotate_webhook, name="rotate-webhook"),
+    path("test/", webhook_deliveries.test_webhook, name="test-webhook"),
+    path("deliveries/<uuid:delivery_id>/", webhook_deliveries.delivery, name="webhook-delivery"),
+    path("deliveries/<uuid:delivery_id>/state/", webhook_deliveries.delivery_state, name="webhook-delivery-state"),
+    path("deliveries/<uuid:delivery_id>/redeliver/", webhook_deliveries.redeliver, name="redeliver-message"),
+]
 urlpatterns = [
     path("", onboarding.home, name="home"),
     path("language/", language.set_language, name="set-language"),
@@ -46,10 +61,24 @@ urlpatterns = [
     path("account/billing/overage/", billing.overage, name="overage-form"),
     path("account/billing/portal/", billing.portal, name="portal"),
     path("account/billing/return/", billing.checkout_return, name="checkout-return"),
-    path("account/settings/", account.settings_page, name="settings"),
-    path("account/settings/change/", account.change_settings, name="change-settings"),
-    path("account/settings/close/", account.close, name="close-organization"),
-    path("account/closed/<uuid:organization_id>/", account.closed_organization, name="closed-organization"),
+    path("account/settings/", general.general, name="settings"),
+    path("account/settings/change/", general.save_general, name="change-settings"),
+    path("account/settings/notifications/", notifications.notifications, name="notifications"),
+    path("account/settings/notifications/save/", notifications.save_notifications, name="save-notifications"),
+    path("account/settings/webhooks/", webhooks.webhooks, name="webhooks"),
+    path("account/settings/webhooks/new/", webhooks.new_webhook, name="new-webhook"),
+    path("account/settings/webhooks/create/", webhooks.create_webhook, name="create-webhook"),
+    path("account/settings/webhooks/secret/", webhooks.webhook_secret, name="webhook-secret"),
+    path("account/settings/webhooks/secret/done/", webhooks.delete_stored_secret, name="forget-webhook-secret"),
+    path("account/settings/webhooks/<uuid:endpoint_id>/", include(webhook_urls)),
+    path("account/settings/export/", export.data_export, name="data-export"),
+    path("account/settings/export/state/", export.export_state, name="export-state"),
+    path("account/settings/export/request/", export.request_export, name="request-export"),
+    path("account/exports/<uuid:export_id>/", export.finished_export, name="finished-export"),
+    path("account/exports/<uuid:export_id>/download/", export.download_export, name="download-export"),
+    path("account/settings/close/", closing.close_page, name="close-page"),
+    path("account/settings/close/confirm/", closing.close, name="close-organization"),
+    path("account/closed/<uuid:organization_id>/", closing.closed_organization, name="closed-organization"),
     path("invitations/<str:token>/", team.invitation_page, name="invitation"),
     path("invitations/<str:token>/accept/", team.accept_invitation, name="accept-invitation-form"),
     path("api/organization", api.OrganizationView.as_view(), name="organization"),

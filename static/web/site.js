@@ -60,7 +60,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 // On a narrow screen the present tab may be out of sight.
-document.querySelectorAll(".tabs [aria-current], .side [aria-current]").forEach((tab) => tab.scrollIntoView({ block: "nearest", inline: "center" }));
+document.querySelector(".tabs [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 
 // A form is sent once: a second click while the answer is on its way does nothing.
 document.addEventListener("submit", (event) => {

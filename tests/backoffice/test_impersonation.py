@@ -134,6 +134,10 @@ def test_every_page_opens_read_only_without_an_error(viewing, owner):
     "path",
     [
         "/accounts/email/",
+        "/accounts/profile/",
+        "/accounts/delete/",
+        "/account/settings/export/",
+        "/account/exports/01981a52-9c1e-7a3f-8f43-5d0c2b6e7a10/download/",
         "/accounts/password/change/",
         "/accounts/2fa/",
         "/accounts/2fa/totp/activate/",

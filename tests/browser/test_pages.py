@@ -6,6 +6,7 @@ import psycopg
 import pytest
 from django.urls import get_resolver
 
+from tests.browser import test_settings
 from tests.browser.conftest import NARROW, WIDE
 from tests.support.customers import sign_up
 
@@ -34,13 +35,8 @@ SIGNED_IN = {
     "billing": "/account/billing/",
     "choose-plan": "/account/billing/choose/?plan=enterprise&interval=year",
     "preview-change": "/account/billing/change/?plan=enterprise&interval=month",
-    "settings": "/account/settings/",
     "new-organization": "/account/new/",
-    "account_email": "/accounts/email/",
-    "account_change_password": "/accounts/password/change/",
     "account_logout": "/accounts/logout/",
-    "mfa_index": "/accounts/2fa/",
-    "usersessions_list": "/accounts/sessions/",
 }
 # These redirect, only accept forms, or need a link from an email. The journeys cover them.
 ELSEWHERE = {
@@ -60,10 +56,13 @@ ELSEWHERE = {
     "account_inactive",
     "account_reauthenticate",
     "undo-email-change",
+    *test_settings.PAGES,
+    *test_settings.VISITED,
 }
 FORMS_ONLY = re.compile(
     r"-form$|^(create-key|invite|checkout|portal|switch-organization|change-plan|cancel-scheduled-change|cancel-plan|resume-plan"
-    r"|change-settings|close-organization|disconnect-app)$"
+    r"|change-settings|close-organization|disconnect-app|save-notifications|save-profile|delete-account|request-export"
+    r"|(create|change|enable|disable|delete|rotate|test)-webhook|redeliver-message|forget-webhook-secret)$"
 )
 
 

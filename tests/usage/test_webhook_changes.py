@@ -157,7 +157,7 @@ def test_an_endpoint_failing_for_days_is_disabled(api, owner, endpoint, receiver
     failed_for(endpoint, 2)
     assert endpoint.enabled
     failed_for(endpoint, 4)
-    assert not endpoint.enabled and "3 days" in endpoint.disabled_reason
+    assert not endpoint.enabled and "three days" in endpoint.disabled_reason
     (mail,) = mailoutbox
     assert (mail.category, mail.to) == ("usage.webhook_endpoint_disabled", ["owner@acme.example"])
     assert endpoint.url in mail.body and str(endpoint.pk) in mail.body

@@ -105,7 +105,7 @@ SENTENCES = {
     "trial": {
         "account": ("Your card will be charged then unless you cancel first", "Renews"),
         "billing": ("Overage is available after your trial", "Enable overage"),
-        "settings": ("Closing ends your Pro trial immediately. Your card is not charged.", "not refunded"),
+        "close-page": ("Closing ends your Pro trial immediately. Your card is not charged.", "not refunded"),
     },
     "active": {"billing": ("Enable overage", "Resume"), "account": ("Renews on", "Scheduled")},
     "yearly": {"pricing": ('value="year" id="yearly" checked', "Start 14-day trial")},
@@ -240,7 +240,7 @@ def test_an_owner_without_a_confirmed_address(acme, people, sign_in):
 def test_a_closed_organization_keeps_its_invoices(payer, people, sign_in, role):
     payer.buy()
     client = sign_in(people[role])
-    warned = client.get(reverse("settings")).text
+    warned = client.get(reverse("close-page")).text
     assert ("Closing ends your Pro subscription immediately" in warned) is (role == "owner")
     AuthManager(payer.organization).close(people["owner"].caller)
     work()

@@ -22,7 +22,7 @@ TYPED = {
     "change-settings": ("settings", {"name": "x" * 101, "email": "new@acme.example"}, 'value="new@acme.example"'),
     "create-key": ("keys", {"name": "CI", "scopes": ["billing:read"], "lifetime": "7"}, 'value="CI"'),
     "first-key": ("welcome", {"name": "y" * 101}, f'value="{"y" * 101}"'),
-    "close-organization": ("settings", {"name": "Acmee"}, 'value="Acmee"'),
+    "close-organization": ("close-page", {"name": "Acmee"}, 'value="Acmee"'),
 }
 
 

@@ -11,6 +11,7 @@ from usage.tracker import UsageTracker
 
 MOST = 10
 PAGES = ["pricing", "account", "keys", "usage", "team", "billing", "settings", "welcome"]
+PAGES += ["notifications", "webhooks", "data-export", "close-page", "profile", "delete-page", "usersessions_list", "mfa_index"]
 
 
 @pytest.fixture

@@ -205,12 +205,12 @@ class TestSettings:
         assert "note error" in client.get("/account/settings/").text
 
     def test_closing_requires_an_owner_and_the_name(self, owner, admin, sign_in):
-        assert sign_in(admin).post("/account/settings/close/", {"name": "Acme"}).url == "/account/settings/"
+        assert sign_in(admin).post("/account/settings/close/confirm/", {"name": "Acme"}).url == "/account/settings/close/"
         client = sign_in(owner)
-        client.post("/account/settings/close/", {"name": "acme?"})
+        client.post("/account/settings/close/confirm/", {"name": "acme?"})
         owner.organization.refresh_from_db()
         assert owner.organization.closed_at is None
-        client.post("/account/settings/close/", {"name": "Acme"})
+        client.post("/account/settings/close/confirm/", {"name": "Acme"})
         owner.organization.refresh_from_db()
         assert owner.organization.closed_at is not None
         assert client.get("/account/").url == "/account/new/"

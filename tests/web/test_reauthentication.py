@@ -79,7 +79,7 @@ def test_taking_over_a_broad_key_needs_reauthentication(old_session, owner, admi
 
 
 def test_closing_the_organization_needs_reauthentication(old_session, owner):
-    answer = old_session.post("/account/settings/close/", {"name": "Acme"})
+    answer = old_session.post("/account/settings/close/confirm/", {"name": "Acme"})
     assert Organization.objects.get().closed_at is None
     confirm(old_session, answer)
     assert Organization.objects.get().closed_at
@@ -139,6 +139,6 @@ def test_an_api_key_is_not_asked_to_reauthenticate(api, owner):
 
 
 def test_a_later_reauthentication_does_not_submit_an_old_form(old_session, member):
-    old_session.post("/account/settings/close/", {"name": "Acme"})
+    old_session.post("/account/settings/close/confirm/", {"name": "Acme"})
     old_session.post("/accounts/reauthenticate/?next=/account/team/", {"password": PASSWORD})
     assert Organization.objects.get().closed_at is None

@@ -6,6 +6,7 @@ from django.utils.dateformat import format as format_date
 from accounts import notifications
 from accounts.models import User
 from contextmcp.common.emails import EmailContent, send_email
+from contextmcp.common.locale import localized_for
 from contextmcp.common.money import format_amount
 from entitlements.catalog import CATALOG
 from entitlements.manager import EntitlementsManager
@@ -23,8 +24,9 @@ def send(alert_id: str, user_id: int) -> bool:
     if alert is None or user is None or not is_recipient(alert, user):
         return False
     category, organization_id = f"usage.{alert.kind}", alert.organization_id
-    content = notifications.optional(render(alert), organization_id)
-    send_email(content, to=user.email, category=category, reference=alert.pk, organization_id=organization_id)
+    with localized_for(user):
+        content = notifications.optional(render(alert), organization_id)
+        send_email(content, to=user.email, category=category, reference=alert.pk, organization_id=organization_id)
     return True
 
 

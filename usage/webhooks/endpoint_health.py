@@ -6,6 +6,7 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from accounts import audit, notifications
 from contextmcp.common.emails import EmailContent, send_email
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 DISABLED = "usage.webhook_endpoint_disabled"
 # An endpoint is disabled when a message runs out of attempts and no attempt has succeeded for this long.
 DISABLE_AFTER = timedelta(days=3)
+FAILED_FOR_DAYS = _("No message was delivered for more than three days.")
 # Errors that this service causes, and not the endpoint.
 DISABLED_BY_SYSTEM = frozenset({"endpoint_disabled", "secret_unreadable"})
 
@@ -33,9 +35,9 @@ def record_result(endpoint: WebhookEndpoint, result: DeliveryResult, *, given_up
         present = timezone.now()
         rows.filter(failing_since=None).update(failing_since=present)
         if result.status == http_client.GONE:
-            disable(endpoint, "The endpoint returned 410 Gone.")
+            disable(endpoint, _("The endpoint returned 410 Gone."))
         elif given_up and rows.filter(failing_since__lte=present - DISABLE_AFTER).exists():
-            disable(endpoint, f"No message was delivered for more than {DISABLE_AFTER.days} days.")
+            disable(endpoint, FAILED_FOR_DAYS)
 
 
 def disable(endpoint: WebhookEndpoint, reason: str) -> None:

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from accounts import audit
 from accounts.models import Organization
@@ -28,7 +29,7 @@ MAX_ENDPOINTS = 10
 MAX_TESTS = 5
 DEFAULT_OVERLAP = timedelta(hours=24)
 MAX_OVERLAP = timedelta(days=7)
-DISABLED_BY_OWNER = "Disabled by an owner."
+DISABLED_BY_OWNER = _("Disabled by an owner.")
 # Characters of a host name (after IDNA encoding) or an IP address.
 _HOST = re.compile(rb"[A-Za-z0-9._:-]+")
 

@@ -8,6 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -108,4 +109,5 @@ def switch(request: WSGIRequest, caller: Caller) -> HttpResponseBase:
     organization_id = request.POST.get("organization", "")
     if organization_id in {str(each.pk) for each in AuthManager.organizations_of(caller.user)}:
         request.session[SESSION_ORGANIZATION] = organization_id
-    return redirect("account")
+    target = request.POST.get("next", "")
+    return redirect(target if url_has_allowed_host_and_scheme(target, allowed_hosts=None) else "account")

@@ -8,6 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -28,9 +29,9 @@ class SessionRow:
 
 def device(user_agent: str) -> str:
     """Return the browser and operating system of a User-Agent header, such as "Firefox on Windows"."""
-    browser = next((name for mark, name in BROWSERS.items() if mark in user_agent), "Unknown browser")
+    browser = next((name for mark, name in BROWSERS.items() if mark in user_agent), gettext("Unknown browser"))
     system = next((name for mark, name in SYSTEMS.items() if mark in user_agent), "")
-    return f"{browser} on {system}" if system else browser
+    return gettext("%(browser)s on %(system)s") % {"browser": browser, "system": system} if system else browser
 
 
 @never_cache
@@ -55,7 +56,8 @@ def _end(request: WSGIRequest, user: User, rows: list[SessionRow]) -> HttpRespon
     for row in ended:
         end_session(user, row.session)
     if ended:
-        messages.success(request, "The session was signed out." if len(ended) == 1 else f"{len(ended)} sessions were signed out.")
+        text = ngettext("The session was signed out.", "%(number)d sessions were signed out.", len(ended))
+        messages.success(request, text % {"number": len(ended)})
     else:
-        messages.info(request, "This session has already ended.")
+        messages.info(request, gettext("This session has already ended."))
     return redirect("usersessions_list")

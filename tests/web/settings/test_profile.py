@@ -10,7 +10,6 @@ from contextmcp.common.errors import ValidationFailed
 from tests.factories.accounts import UserFactory
 
 pytestmark = pytest.mark.django_db
-LANGUAGES = [("en-us", "English"), ("de", "German")]
 
 
 @pytest.fixture
@@ -22,8 +21,7 @@ def save(client: Client, **values: str):
     return client.post(reverse("save-profile"), {"name": "Ada", "language": "", "time_zone": "", **values}, follow=True)
 
 
-def test_a_user_without_an_organization_changes_the_profile(user, sign_in, settings):
-    settings.LANGUAGES = LANGUAGES
+def test_a_user_without_an_organization_changes_the_profile(user, sign_in):
     client = sign_in(user)
     page = save(client, name="  Ada   Lovelace ", language="de", time_zone="Europe/Berlin").text
     user.refresh_from_db()
