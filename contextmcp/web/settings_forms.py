@@ -59,7 +59,7 @@ class EndpointForm(forms.Form):
         max_length=MAX_URL_LENGTH,
         strip=True,
         label=_("URL"),
-        widget=forms.URLInput(attrs={"placeholder": "https://example.com/webhooks", "autocomplete": "off"}),
+        widget=forms.URLInput(attrs={"placeholder": "https://example.com/hooks", "autocomplete": "off"}),
         help_text=_("An https:// address on the public internet."),
     )
     description = forms.CharField(max_length=200, required=False, label=_("Description"), help_text=_("For your own use. Optional."))

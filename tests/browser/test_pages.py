@@ -60,7 +60,7 @@ ELSEWHERE = {
     *test_settings.VISITED,
 }
 FORMS_ONLY = re.compile(
-    r"-form$|^(create-key|invite|checkout|portal|switch-organization|change-plan|cancel-scheduled-change|cancel-plan|resume-plan"
+    r"-form$|^(set-language|create-key|invite|checkout|portal|switch-organization|change-plan|cancel-scheduled-change|cancel-plan|resume-plan"
     r"|change-settings|close-organization|disconnect-app|save-notifications|save-profile|delete-account|request-export"
     r"|(create|change|enable|disable|delete|rotate|test)-webhook|redeliver-message|forget-webhook-secret)$"
 )
