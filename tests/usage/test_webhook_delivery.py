@@ -13,7 +13,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from tests.support import webhook_receiver as receivers
 from usage import tasks
-from usage.models import WebhookDelivery, WebhookEndpoint
+from usage.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from usage.webhooks import dispatcher, http_client, outbox, secrets, signing
 from usage.webhooks.manager import WebhookManager
 
@@ -237,12 +237,16 @@ def test_secrets_survive_a_server_secret_rotation(endpoint, receiver, settings):
         secrets.decrypt(WebhookEndpoint.objects.get().secret)
 
 
-def test_old_deliveries_are_purged_and_pending_ones_are_not(endpoint):
+def test_old_deliveries_are_purged_and_pending_ones_are_not(endpoint, monkeypatch):
+    monkeypatch.setattr(dispatcher, "PURGE_BATCH", 1)
+    sent_at_once(endpoint)
     done = sent_at_once(endpoint)
+    assert WebhookAttempt.objects.filter(delivery=done, status=204, milliseconds__gte=0).count() == 1
     outbox.enqueue_for_subscribers(endpoint.organization, outbox.SPIKE, SPIKE)
     WebhookDelivery.objects.update(created_at=timezone.now() - timedelta(days=31))
     tasks.purge_webhook_deliveries.func(timestamp=0)
     assert WebhookDelivery.objects.count() == 1 and not WebhookDelivery.objects.filter(pk=done.pk).exists()
+    assert not WebhookAttempt.objects.exists()
 
 
 def test_a_message_rolls_back_with_its_change(endpoint):

@@ -40,6 +40,7 @@ MAX_CONCURRENT_FAILING = 40
 # The lease of a delivery. It is longer than any attempt can take.
 LEASE = timedelta(seconds=http_client.TIMEOUT_SECONDS * 2)
 RETENTION = timedelta(days=30)
+PURGE_BATCH = 1000
 # How long one run claims deliveries, and how often it checks for new deliveries while attempts are running.
 RUN_SECONDS = 20.0
 POLL_SECONDS = 0.2
@@ -163,6 +164,9 @@ def _next_attempt_at(present: datetime, attempts: int) -> datetime:
 
 def purge() -> None:
     """Delete old deliveries, and previous secrets whose overlap has ended."""
-    WebhookDelivery.objects.exclude(state=State.PENDING).filter(created_at__lt=timezone.now() - RETENTION).delete()
+    old = WebhookDelivery.objects.exclude(state=State.PENDING).filter(created_at__lt=timezone.now() - RETENTION)
+    # Django loads the rows before it deletes them with their attempts.
+    while batch := list(old.values_list("pk", flat=True)[:PURGE_BATCH]):
+        WebhookDelivery.objects.filter(pk__in=batch).delete()
     expired = WebhookEndpoint.objects.filter(previous_secret_expires_at__lte=timezone.now())
     expired.update(previous_secret=None, previous_secret_expires_at=None)
