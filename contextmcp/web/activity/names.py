@@ -1,23 +1,30 @@
 """The names of people, keys and apps in sentences, queried once per page."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from uuid import UUID
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from accounts.models import ApiKey, AuditEvent, Invitation, Membership, OAuthGrant, User
+from usage.models import NO_KEY
 
 from .types import Query
 
 
 @dataclass
 class References:
-    """The objects to which the rows of a page refer. `keys` are IDs of API keys and connected apps."""
+    """The objects to which the rows of a page refer. `keys` are IDs of API keys and connected apps.
+
+    `known_keys` and `members` (IDs of users) were read before.
+    """
 
     users: dict[int, User] = field(default_factory=dict)
     keys: set[UUID] = field(default_factory=set)
+    known_keys: Mapping[UUID, ApiKey] = field(default_factory=dict)
+    members: Set[int] = frozenset()
 
 
 class Names:
@@ -44,6 +51,14 @@ class Names:
             return f"app {app.client_name}" if self._query.own in (None, app.membership.user_id) else ""
         return ""
 
+    def credential(self, key_id: UUID) -> str:
+        """Return the name of a key or connected app in quotation marks ("key “CI”"); empty if it is unknown or may not be seen."""
+        if (key := self._keys.get(key_id)) and self._query.own in (None, key.created_by_id):
+            return _("key “%(name)s”") % {"name": key.name}
+        if (app := self._apps.get(key_id)) and self._query.own in (None, app.membership.user_id):
+            return _("app “%(name)s”") % {"name": app.client_name}
+        return ""
+
     def key_name(self, key_id: UUID) -> str:
         """Return the name of an API key; empty if it is unknown or may not be seen."""
         return self.key(key_id).removeprefix("key ")
@@ -52,7 +67,9 @@ class Names:
     def _people(self) -> set[int]:
         """Return the IDs of the page's users who are or were members of the organization."""
         organization, users = self._query.organization, set(self._references.users)
-        people = set(Membership.objects.filter(organization=organization, user_id__in=users).values_list("user_id", flat=True))
+        people = users & self._references.members
+        if others := users - people:
+            people.update(Membership.objects.filter(organization=organization, user_id__in=others).values_list("user_id", flat=True))
         if others := users - people:
             accepted = Invitation.objects.filter(organization=organization, accepted_by_id__in=others)
             people.update(accepted.values_list("accepted_by_id", flat=True))
@@ -72,11 +89,14 @@ class Names:
 
     @cached_property
     def _keys(self) -> dict[UUID, ApiKey]:
-        return {key.pk: key for key in ApiKey.objects.filter(organization=self._query.organization, pk__in=self._references.keys)}
+        found = {pk: key for pk, key in self._references.known_keys.items() if pk in self._references.keys}
+        if others := self._references.keys - found.keys() - {NO_KEY}:
+            found |= {key.pk: key for key in ApiKey.objects.filter(organization=self._query.organization, pk__in=others)}
+        return found
 
     @cached_property
     def _apps(self) -> dict[UUID, OAuthGrant]:
-        unknown = self._references.keys - self._keys.keys()
+        unknown = self._references.keys - self._keys.keys() - {NO_KEY}
         if not unknown:
             return {}
         grants = OAuthGrant.objects.filter(membership__organization=self._query.organization, pk__in=unknown)

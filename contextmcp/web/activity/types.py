@@ -58,8 +58,9 @@ class Entry:
     """One line of the timeline.
 
     `link` is the page of the cause: for staff the admin page of the object, for a member the related page of the account. It is empty if
-    there is none. `record` is the admin page of the audit event (staff only). `detail` has what only some readers need. `internal` entries
-    are never shown to customers.
+    there is none. `action` is the text of a link that leads to where the member can do something about the entry; it is empty for other
+    links. `record` is the admin page of the audit event (staff only). `detail` has what only some readers need. `internal` entries are
+    never shown to customers.
     """
 
     at: datetime
@@ -70,6 +71,7 @@ class Entry:
     detail: str = ""
     internal: bool = False
     record: str = ""
+    action: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ class Query:
 
     The rest is what the reader may see: `own` is the user whose keys and apps are shown, or None for those of all members;
     `email_categories` are the prefixes of the categories of email, or None for all; `opens_billing` tells whether the reader may open the
-    billing page.
+    billing page. `abilities` are the permissions and scopes of a member, which decide what the links of entries offer.
     """
 
     organization: Organization
@@ -108,6 +110,11 @@ class Query:
     email_categories: tuple[str, ...] | None = None
     opens_billing: bool = True
     without: frozenset[str] = frozenset()
+    abilities: frozenset[str] = frozenset()
+
+    def may(self, ability: str) -> bool:
+        """Return whether the reader has a permission or a scope."""
+        return ability in self.abilities
 
     @property
     def for_staff(self) -> bool:

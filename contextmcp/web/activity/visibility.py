@@ -27,4 +27,9 @@ def restrictions(caller: Caller) -> dict[str, Any]:
     manages = "users:manage" in caller.permissions
     categories = (_EMAILS_OF_PEOPLE if manages else ()) + (_EMAILS_OF_BILLING if "billing:read" in caller.scopes else ())
     own = None if manages or caller.user is None else caller.user.pk
-    return {"own": own, "email_categories": categories, "opens_billing": "billing:read" in caller.scopes}
+    return {
+        "own": own,
+        "email_categories": categories,
+        "opens_billing": "billing:read" in caller.scopes,
+        "abilities": caller.permissions | caller.scopes,
+    }

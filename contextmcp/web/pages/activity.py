@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 
 from accounts.manager import AuthManager
+from accounts.models import Membership
 from accounts.types import Caller
 from contextmcp.web.activity import timeline
 from contextmcp.web.activity.filters import TimelineFilter
@@ -30,18 +31,22 @@ class ActivityFilter(TimelineFilter):
     def __init__(self, caller: Caller, data: Any) -> None:
         super().__init__(visible_kinds(caller), data)
         manager = AuthManager(caller.organization)
-        keys = [(str(key.pk), key.name) for key in manager.keys(caller)[:MAX_CHOICES]]
+        self.keys = list(manager.keys(caller)[:MAX_CHOICES])
+        self.members: list[Membership] = []
+        keys = [(str(key.pk), key.name) for key in self.keys]
         self.fields["key"].choices = [("", "All"), *keys]  # type: ignore[attr-defined]
         if "users:manage" not in caller.permissions:
             del self.fields["member"]
             return
-        members = [(str(member.user_id), member.user.get_full_name()) for member in manager.members()[:MAX_CHOICES]]
+        self.members = list(manager.members()[:MAX_CHOICES])
+        members = [(str(member.user_id), member.user.get_full_name()) for member in self.members]
         self.fields["member"].choices = [("", "All"), *members]  # type: ignore[attr-defined]
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of `timeline`."""
         arguments = super().arguments()
-        return arguments | {"key": self.cleaned_data.get("key"), "member": self.cleaned_data.get("member")}
+        filters = {"key": self.cleaned_data.get("key"), "member": self.cleaned_data.get("member")}
+        return arguments | filters | {"keys": self.keys, "members": [member.user_id for member in self.members]}
 
 
 @member_page

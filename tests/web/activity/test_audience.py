@@ -168,16 +168,16 @@ def test_refusals_of_an_hour_are_one_sentence(acme, owner, member):
     )
     texts = [(entry.sentence, entry.detail) for entry in entries(owner, code="") if entry.kind == Kind.REFUSAL]
     assert texts == [
-        ("Refused 41 times: the monthly limit of sessions was used up, key CI.", "quota_exceeded, 10:02 to 10:31 UTC"),
-        ("Refused once: the MCP tool is not available to the plan, key CI, tool search.", "tool_not_available, 09:31 UTC"),
-        ("Refused 1,200 times: the limit of requests per minute was reached, key CI.", "rate_limited, 08:31 UTC"),
-        ("Refused 2 times: code of tomorrow, key CI.", "code_of_tomorrow, 07:31 UTC"),
+        ("Refused: monthly sessions used up, key “CI”, 41 times.", "quota_exceeded, 10:02 to 10:31 UTC"),
+        ("Refused: MCP tool not in the plan, key “CI”, tool “search”, once.", "tool_not_available, 09:31 UTC"),
+        ("Refused: too many requests per minute, key “CI”, 1,200 times.", "rate_limited, 08:31 UTC"),
+        ("Refused: code of tomorrow, key “CI”, 2 times.", "code_of_tomorrow, 07:31 UTC"),
     ]
     # A member who may not see the key reads the reason without it.
-    assert entries(member, code="quota")[0].sentence == "Refused 41 times: the monthly limit of sessions was used up."
+    assert entries(member, code="quota")[0].sentence == "Refused: monthly sessions used up, 41 times."
     # One minute only, of one key.
     found = timeline(acme, audience="staff", since=minute, until=minute + timedelta(minutes=1), key=key.pk).entries
-    assert [entry.sentence for entry in found] == ["Refused 40 times: the monthly limit of sessions was used up, key CI."]
+    assert [entry.sentence for entry in found] == ["Refused: monthly sessions used up, key “CI”, 40 times."]
     assert timeline(acme, audience="staff", member=member.user.pk, kinds=frozenset({Kind.REFUSAL})).entries == []
     assert len(timeline(acme, audience="staff", member=owner.user.pk, kinds=frozenset({Kind.REFUSAL})).entries) == 4
 

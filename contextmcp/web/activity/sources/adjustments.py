@@ -1,5 +1,6 @@
 """Refunds, credit notes and disputes. Customers do not see disputes, which their bank handles."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from django.db.models import OuterRef, Subquery
@@ -11,7 +12,7 @@ from contextmcp.web.activity.links import member_page
 from contextmcp.web.activity.names import Names
 from contextmcp.web.activity.types import Entry, Kind, Query
 
-from .base import Batch, Item, Source, Stream, items, newest
+from .base import Item, Source, Stream, StreamRows
 
 # Refunds that moved no money.
 _VOID = ("failed", "canceled")
@@ -20,14 +21,14 @@ _VOID = ("failed", "canceled")
 class AdjustmentSource(Source):
     kinds: ClassVar = frozenset({Kind.PAYMENT})
 
-    def read(self, query: Query) -> Batch:
+    def streams(self, query: Query) -> Sequence[StreamRows]:
         if query.by_actor_or_code:
-            return Batch([])
+            return ()
         number = Invoice.objects.filter(stripe_invoice_id=OuterRef("stripe_invoice_id")).values("number")[:1]
-        rows = Adjustment.objects.filter(organization=query.organization).annotate(invoice_number=Subquery(number))
+        rows = Adjustment.objects.filter(organization=query.organization)
         if not query.for_staff:
             rows = rows.exclude(kind=Adjustment.Kind.DISPUTE)
-        return Batch(items(self, newest(rows, query, Stream.ADJUSTMENT), Stream.ADJUSTMENT))
+        return [StreamRows(Stream.ADJUSTMENT, rows, extras={"invoice_number": Subquery(number)})]
 
     def describe(self, item: Item, query: Query, names: Names) -> Entry:
         row: Adjustment = item.row

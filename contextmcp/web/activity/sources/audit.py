@@ -1,19 +1,20 @@
 """The audit log."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import F, Q
 
-from accounts.models import AuditEvent, User
+from accounts.models import AuditEvent, ServiceKey, User
 from contextmcp.common.admin_links import page_url
 from contextmcp.web.activity import sentences
-from contextmcp.web.activity.links import member_page
+from contextmcp.web.activity.links import Link, disabled_webhook, member_page, payment
 from contextmcp.web.activity.names import Names, References
 from contextmcp.web.activity.sentences import registry
 from contextmcp.web.activity.types import KINDS, Entry, Kind, Query
 
-from .base import Batch, Item, Source, Stream, items, newest
+from .base import Item, Source, Stream, StreamRows, user_columns, user_of
 
 # Kinds of which members without the permission to manage users see only their own actions.
 _PERSONAL = frozenset({Kind.KEY, Kind.APP})
@@ -22,12 +23,15 @@ _PERSONAL = frozenset({Kind.KEY, Kind.APP})
 class AuditSource(Source):
     kinds: ClassVar = KINDS - {Kind.REFUSAL, Kind.EMAIL}
 
-    def read(self, query: Query) -> Batch:
+    def streams(self, query: Query) -> Sequence[StreamRows]:
         rows = AuditEvent.objects.filter(_visible(query), _filtered(query), organization=query.organization)
-        rows = rows.select_related("actor_user", "actor_key", "actor_service_key")
-        return Batch(items(self, newest(rows, query, Stream.AUDIT), Stream.AUDIT))
+        extras = {**user_columns("actor_user"), "service_key_name": F("actor_service_key__name")}
+        return [StreamRows(Stream.AUDIT, rows, extras=extras)]
 
     def refer(self, row: AuditEvent, references: References) -> None:
+        row.actor_user = user_of(row, "actor_user")
+        if row.actor_service_key_id is not None:
+            row.actor_service_key = ServiceKey(pk=row.actor_service_key_id, name=row.service_key_name)  # type: ignore[attr-defined]
         if row.actor_user:
             references.users[row.actor_user.pk] = row.actor_user
         if row.actor_key_id:
@@ -42,16 +46,27 @@ class AuditSource(Source):
         kind = known.kind if known else Kind.INTERNAL
         record = page_url("accounts.auditevent", event.pk) if query.for_staff else ""
         cause = page_url(known.model, known.target(event)) if known and known.model else ""
+        link = Link(cause or record) if query.for_staff else _member_link(event, kind, query)
         return Entry(
             at=event.created_at,
             kind=kind,
             sentence=sentences.describe(context),
             actor=context.by,
-            link=(cause or record) if query.for_staff else member_page(kind, query),
+            link=link.url,
             detail=_origin(event) if query.for_staff else "",
             internal=known is None or not known.shown,
             record=record,
+            action=link.action,
         )
+
+
+def _member_link(event: AuditEvent, kind: Kind, query: Query) -> Link:
+    has_lapsed = (event.after or {}).get("lapsed") and not (event.before or {}).get("lapsed")
+    if event.action == "grant.changed" and has_lapsed and query.opens_billing:
+        return payment(query, is_open=True)
+    if event.action == "webhook_endpoint.disabled":
+        return disabled_webhook(query)
+    return Link(member_page(kind, query))
 
 
 def _visible(query: Query) -> Q:

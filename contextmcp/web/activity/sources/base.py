@@ -1,16 +1,22 @@
 """The base of all sources: streams of rows ordered by time, and their positions."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
 from typing import Any, ClassVar
 
-from django.db.models import F, IntegerField, QuerySet, Value
+from django.db.models import F, IntegerField, JSONField, Model, QuerySet, Value
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import JSONObject
 
+from accounts.models import User
 from contextmcp.web.activity.cursor import Cursor, invalid_cursor
 from contextmcp.web.activity.names import Names, References
 from contextmcp.web.activity.types import Entry, Kind, Query
+
+# What sentences say about a user.
+_USER_FIELDS = ("email", "name", "is_staff", "is_superuser")
 
 
 class Stream(IntEnum):
@@ -54,18 +60,37 @@ class Batch:
     reached: datetime | None = None
 
 
+@dataclass(frozen=True)
+class StreamRows:
+    """The rows of a stream. `at` is the column of their time, and `parse` reads a row's key.
+
+    `without` are columns that entries do not need. `extras` are expressions whose values become attributes of the row.
+    """
+
+    stream: Stream
+    rows: QuerySet[Any]
+    at: str = "created_at"
+    parse: Callable[[str], Any] = int
+    without: tuple[str, ...] = ()
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Source:
     """One table of the timeline.
 
-    `kinds` are the kinds of its entries, and `staff_only` whether customers see none of them.
+    `kinds` are the kinds of its entries, and `staff_only` whether customers see none of them. A source has streams, or reads its items.
     """
 
     kinds: ClassVar[frozenset[Kind]]
     staff_only: ClassVar[bool] = False
 
+    def streams(self, query: Query) -> Sequence[StreamRows]:
+        """Return the streams of the table, which `read_streams` reads together with those of all other tables."""
+        return ()
+
     def read(self, query: Query) -> Batch:
-        """Return the items at or after the query's cursor, at most one more than its limit."""
-        raise NotImplementedError
+        """Return the items at or after the query's cursor that are in none of the streams, at most one more than its limit."""
+        return Batch([])
 
     def refer(self, row: Any, references: References) -> None:
         """Add the people and keys of the row's sentence to `references`, which are read for all rows of the page at once."""
@@ -73,6 +98,44 @@ class Source:
     def describe(self, item: Item, query: Query, names: Names) -> Entry:
         """Return the item's entry."""
         raise NotImplementedError
+
+
+def read_streams(query: Query, sources: Iterable[Source]) -> list[Item]:
+    """Return the next rows of each stream, with one query. Postgres finds those of each stream by an index."""
+    streams = {each.stream: (source, each) for source in sources for each in source.streams(query)}
+    parts = [_part(each, query) for _source, each in streams.values()]
+    if not parts:
+        return []
+    found = parts[0].union(*parts[1:], all=True) if len(parts) > 1 else parts[0]
+    items = []
+    for number, moment, document, extras in found:
+        source, stream = streams[Stream(number)]
+        row = _instance(stream.rows.model, document, extras)
+        items.append(Item(moment, stream.stream, row.pk, source, row))
+    return items
+
+
+def _part(stream: StreamRows, query: Query) -> QuerySet[Any]:
+    """Return the query of (stream, time, row as JSON, extras), which has the same columns for each stream."""
+    table = stream.rows.model._meta.db_table
+    extras = JSONObject(**stream.extras) if stream.extras else Value({}, JSONField())
+    rows = newest(stream.rows, query, stream.stream, stream.at, stream.parse).annotate(
+        stream_number=Value(int(stream.stream), IntegerField()),
+        stream_moment=F(stream.at),
+        stream_document=RawSQL(f'to_jsonb("{table}") - %s::text[]', [list(stream.without)], JSONField()),  # noqa: S611 - the name of a table
+        stream_extras=extras,
+    )
+    columns: QuerySet[Any] = rows.values_list("stream_number", "stream_moment", "stream_document", "stream_extras")
+    return columns
+
+
+def _instance(model: type[Model], document: Mapping[str, Any], extras: Mapping[str, Any]) -> Any:
+    """Return the row that Postgres wrote as JSON. Columns that it lacks are deferred."""
+    fields = [(each, str(each.column)) for each in model._meta.concrete_fields if each.column in document]
+    row = model.from_db(None, [each.attname for each, _ in fields], [each.to_python(document[column]) for each, column in fields])
+    for name, value in extras.items():
+        setattr(row, name, value)
+    return row
 
 
 def newest(rows: QuerySet[Any], query: Query, stream: Stream, at: str = "created_at", parse: Callable[[str], Any] = int) -> QuerySet[Any]:
@@ -101,15 +164,12 @@ def _after(rows: QuerySet[Any], cursor: Cursor | None, stream: Stream, at: str, 
     return rows.exclude(**{at: cursor.at, "pk__gte": key})
 
 
-def items(source: Source, rows: Iterable[Any], stream: Stream, at: str = "created_at") -> list[Item]:
-    return [Item(getattr(row, at), stream, row.pk, source, row) for row in rows]
+def user_columns(relation: str) -> dict[str, Any]:
+    """Return the extras of a stream from which `user_of` builds the user of a foreign key."""
+    return {f"{relation}_{name}": F(f"{relation}__{name}") for name in _USER_FIELDS}
 
 
-def union(source: Source, query: Query, streams: Mapping[Stream, tuple[QuerySet[Any], str]]) -> list[Item]:
-    """Return the items of several streams of one table, each with the column of its time, with one query."""
-    parts = [
-        newest(rows.annotate(stream=Value(int(stream), IntegerField()), moment=F(at)), query, stream, at)
-        for stream, (rows, at) in streams.items()
-    ]
-    rows = parts[0].union(*parts[1:], all=True)
-    return [Item(row.moment, Stream(row.stream), row.pk, source, row) for row in rows]
+def user_of(row: Any, relation: str) -> User | None:
+    """Return the user of a row's foreign key, which was read with the row."""
+    key = getattr(row, f"{relation}_id")
+    return None if key is None else User(pk=key, **{name: getattr(row, f"{relation}_{name}") for name in _USER_FIELDS})

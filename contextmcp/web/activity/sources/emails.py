@@ -1,5 +1,6 @@
 """Emails that concern the organization. Delivered and failed messages are kept for a month, without their text."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from django.db.models import Q
@@ -7,19 +8,20 @@ from django.db.models import Q
 from accounts.models import User
 from contextmcp.common.admin_links import page_url
 from contextmcp.common.models import OutgoingEmail
+from contextmcp.web.activity.links import Link, undelivered
 from contextmcp.web.activity.names import Names
 from contextmcp.web.activity.types import Entry, Kind, Query
 
-from .base import Batch, Item, Source, Stream, items, newest
+from .base import Item, Source, Stream, StreamRows
 
 
 class EmailSource(Source):
     kinds: ClassVar = frozenset({Kind.EMAIL})
 
-    def read(self, query: Query) -> Batch:
+    def streams(self, query: Query) -> Sequence[StreamRows]:
         if query.key is not None:
-            return Batch([])
-        rows = OutgoingEmail.objects.filter(organization_id=query.organization.pk).defer("text", "html")
+            return ()
+        rows = OutgoingEmail.objects.filter(organization_id=query.organization.pk)
         if query.email_categories is not None:
             allowed = Q(pk__in=[])
             for prefix in query.email_categories:
@@ -29,14 +31,18 @@ class EmailSource(Source):
             rows = rows.filter(recipients__contains=list(User.objects.filter(pk=query.member).values_list("email", flat=True)) or [""])
         if query.code:
             rows = rows.filter(category__startswith=query.code)
-        return Batch(items(self, newest(rows, query, Stream.EMAIL), Stream.EMAIL))
+        return [StreamRows(Stream.EMAIL, rows, without=("text", "html"))]
 
     def describe(self, item: Item, query: Query, names: Names) -> Entry:
         email: OutgoingEmail = item.row
-        link = page_url("common.outgoingemail", email.pk) if query.for_staff else ""
+        link = Link(page_url("common.outgoingemail", email.pk)) if query.for_staff else _member_link(email, query)
         # The error is the mail server's text.
         detail = email.last_error if query.for_staff else ""
-        return Entry(item.at, Kind.EMAIL, _sentence(email), link=link, detail=detail)
+        return Entry(item.at, Kind.EMAIL, _sentence(email), link=link.url, action=link.action, detail=detail)
+
+
+def _member_link(email: OutgoingEmail, query: Query) -> Link:
+    return undelivered(email.category, query) if email.state == OutgoingEmail.State.FAILED else Link("")
 
 
 def _sentence(email: OutgoingEmail) -> str:

@@ -1,5 +1,6 @@
 """Changes at Stripe that failed, such as a plan change whose payment was declined. For staff, because the errors are Stripe's."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 from uuid import UUID
 
@@ -8,7 +9,7 @@ from contextmcp.common.admin_links import page_url
 from contextmcp.web.activity.names import Names, References
 from contextmcp.web.activity.types import Entry, Kind, Query
 
-from .base import Batch, Item, Source, Stream, items, newest
+from .base import Item, Source, Stream, StreamRows, user_columns, user_of
 
 # Replaced by a newer action, so nothing failed.
 _SUPERSEDED = "superseded"
@@ -18,18 +19,18 @@ class FailedActionSource(Source):
     kinds: ClassVar = frozenset({Kind.PAYMENT, Kind.INTERNAL})
     staff_only: ClassVar = True
 
-    def read(self, query: Query) -> Batch:
+    def streams(self, query: Query) -> Sequence[StreamRows]:
         if query.key is not None:
-            return Batch([])
+            return ()
         rows = BillingAction.objects.filter(organization=query.organization, state=BillingAction.State.FAILED).exclude(error=_SUPERSEDED)
         if query.member is not None:
             rows = rows.filter(created_by_id=query.member)
         if query.code:
             rows = rows.filter(kind=query.code.removeprefix("billing."))
-        rows = rows.select_related("created_by")
-        return Batch(items(self, newest(rows, query, Stream.FAILED_ACTION, parse=UUID), Stream.FAILED_ACTION))
+        return [StreamRows(Stream.FAILED_ACTION, rows, parse=UUID, extras=user_columns("created_by"))]
 
     def refer(self, row: BillingAction, references: References) -> None:
+        row.created_by = user_of(row, "created_by")
         if row.created_by:
             references.users[row.created_by.pk] = row.created_by
 

@@ -1,5 +1,6 @@
 """Invoices: when they were issued, when a payment failed, and when they were paid."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from django.utils.dateformat import format as format_date
@@ -7,34 +8,36 @@ from django.utils.dateformat import format as format_date
 from billing.models import Invoice
 from contextmcp.common.admin_links import page_url
 from contextmcp.common.money import format_amount
-from contextmcp.web.activity.links import member_page
+from contextmcp.web.activity.links import Link, payment
 from contextmcp.web.activity.names import Names
 from contextmcp.web.activity.types import Entry, Kind, Query
 
-from .base import Batch, Item, Source, Stream, union
+from .base import Item, Source, Stream, StreamRows
+
+_UNUSED = ("lines", "payment_ids")
 
 
 class InvoiceSource(Source):
     kinds: ClassVar = frozenset({Kind.PAYMENT})
 
-    def read(self, query: Query) -> Batch:
+    def streams(self, query: Query) -> Sequence[StreamRows]:
         if query.by_actor_or_code:
-            return Batch([])
-        rows = Invoice.objects.filter(organization=query.organization).defer("lines", "payment_ids")
+            return ()
+        rows = Invoice.objects.filter(organization=query.organization)
         # An invoice that was paid needs no entry for being issued. Customers do not see drafts, whose amount can still change.
         issued = rows.filter(paid_at=None) if query.for_staff else rows.filter(paid_at=None).exclude(status="draft")
-        streams = {
-            Stream.INVOICE_PAID: (rows.filter(paid_at__isnull=False), "paid_at"),
-            Stream.INVOICE_FAILED: (rows.filter(failed_at__isnull=False), "failed_at"),
-            Stream.INVOICE_ISSUED: (issued, "created_at"),
-        }
-        return Batch(union(self, query, streams))
+        return [
+            StreamRows(Stream.INVOICE_PAID, rows.filter(paid_at__isnull=False), "paid_at", without=_UNUSED),
+            StreamRows(Stream.INVOICE_FAILED, rows.filter(failed_at__isnull=False), "failed_at", without=_UNUSED),
+            StreamRows(Stream.INVOICE_ISSUED, issued, without=_UNUSED),
+        ]
 
     def describe(self, item: Item, query: Query, names: Names) -> Entry:
         invoice: Invoice = item.row
-        link = page_url("billing.invoice", invoice.pk) if query.for_staff else member_page(Kind.PAYMENT, query)
+        is_open = item.stream is not Stream.INVOICE_PAID and invoice.status == "open"
+        link = Link(page_url("billing.invoice", invoice.pk)) if query.for_staff else payment(query, is_open=is_open)
         detail = invoice.stripe_invoice_id if query.for_staff else ""
-        return Entry(item.at, Kind.PAYMENT, _sentence(item.stream, invoice), link=link, detail=detail)
+        return Entry(item.at, Kind.PAYMENT, _sentence(item.stream, invoice), link=link.url, action=link.action, detail=detail)
 
 
 def _sentence(stream: Stream, invoice: Invoice) -> str:

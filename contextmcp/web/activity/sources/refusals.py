@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, NamedTuple
 from uuid import UUID
 
-from django.db.models import Max, Min, Q, QuerySet, Sum
-from django.db.models.functions import Trunc
+from django.db.models import DateTimeField, Func, Max, Min, Q, QuerySet, Subquery, Sum, Value
+from django.db.models.functions import Coalesce, Trunc
 
 from accounts.models import ApiKey, OAuthGrant
 from contextmcp.common.admin_links import list_url
 from contextmcp.web.activity.cursor import AFTER_ALL, Cursor
-from contextmcp.web.activity.links import member_page
+from contextmcp.web.activity.links import Link, refusal
 from contextmcp.web.activity.names import Names, References
-from contextmcp.web.activity.sentences.refusals import reason
+from contextmcp.web.activity.sentences.refusals import refused
 from contextmcp.web.activity.types import Entry, Kind, Query
 from usage.history_query import floor
 from usage.models import RefusalSummary
@@ -26,10 +26,14 @@ HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 # Number of rows that are grouped for one page. The remaining rows of the last hour are read in addition.
 MAX_ROWS = 2000
 _SEPARATOR = "\x1f"
+_BEGINNING = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class RefusalGroup(NamedTuple):
-    """Refusals with the same cause in one hour, with the first and the last minute."""
+    """Refusals with the same cause in one hour, with the first and the last minute.
+
+    `limit` is the minute of the first row that the query did not read, except for the rest of its hour. None if it has read everything.
+    """
 
     hour: datetime
     code: str
@@ -39,6 +43,7 @@ class RefusalGroup(NamedTuple):
     first: datetime
     last: datetime
     total: int
+    limit: datetime | None
 
     @property
     def key(self) -> str:
@@ -57,11 +62,11 @@ class RefusalSource(Source):
             # The hour of the cursor is grouped as a whole, as it was for the page before.
             is_hour = cursor.rank == AFTER_ALL and cursor.at == floor(cursor.at, "hour")
             whole = whole.filter(minute__lt=cursor.at if is_hour else floor(cursor.at, "hour") + HOUR)
-        last = rows.order_by("-minute").values_list("minute", flat=True)[MAX_ROWS : MAX_ROWS + 1].first()
-        reached = floor(last, "hour") if last else None
-        if reached:
-            whole = whole.filter(minute__gte=reached)
-        groups = [group for group in _groups(whole) if cursor is None or _is_after(group, cursor)]
+        # The minute of the first row that is too many, if there is one.
+        limit = Subquery(rows.order_by("-minute").values("minute")[MAX_ROWS : MAX_ROWS + 1])
+        found = _groups(whole.filter(minute__gte=_hour_of(Coalesce(limit, Value(_BEGINNING)))), limit)
+        reached = next((floor(group.limit, "hour") for group in found if group.limit), None)
+        groups = [group for group in found if cursor is None or _is_after(group, cursor)]
         groups.sort(key=lambda group: (group.last, group.key), reverse=True)
         items = [Item(group.last, Stream.REFUSAL, group.key, self, group) for group in groups[: query.limit + 1]]
         return Batch(items, reached)
@@ -71,18 +76,18 @@ class RefusalSource(Source):
 
     def describe(self, item: Item, query: Query, names: Names) -> Entry:
         group: RefusalGroup = item.row
-        often = "once" if group.total == 1 else f"{group.total:,} times"
-        cause = [reason(group.code, group.feature), names.key(group.key_id), f"tool {group.tool}" if group.tool else ""]
         minutes = f"{group.first:%H:%M}" if group.first == group.last else f"{group.first:%H:%M} to {group.last:%H:%M}"
-        link = member_page(Kind.REFUSAL, query)
         if query.for_staff:
             minutes_shown = {"minute__gte": group.first.isoformat(), "minute__lt": (group.last + MINUTE).isoformat()}
-            link = list_url("usage.refusalsummary", organization__id__exact=query.organization.pk, **minutes_shown)
+            link = Link(list_url("usage.refusalsummary", organization__id__exact=query.organization.pk, **minutes_shown))
+        else:
+            link = refusal(group.code, group.feature, query)
         return Entry(
             at=item.at,
             kind=Kind.REFUSAL,
-            sentence=f"Refused {often}: {', '.join(part for part in cause if part)}.",
-            link=link,
+            sentence=refused(group.code, group.feature, names.credential(group.key_id), group.tool, group.total),
+            link=link.url,
+            action=link.action,
             detail=f"{group.code}, {minutes} UTC",
         )
 
@@ -104,9 +109,13 @@ def _rows(query: Query) -> QuerySet[Any]:
     return rows
 
 
-def _groups(rows: QuerySet[Any]) -> list[RefusalGroup]:
+def _hour_of(minute: Coalesce) -> Func:
+    return Func(Value("hour"), minute, Value("UTC"), function="date_trunc", output_field=DateTimeField())
+
+
+def _groups(rows: QuerySet[Any], limit: Subquery) -> list[RefusalGroup]:
     by_hour = rows.annotate(hour=Trunc("minute", "hour", tzinfo=UTC)).values_list("hour", "code", "feature", "key_id", "tool")
-    totals = by_hour.annotate(first_minute=Min("minute"), last_minute=Max("minute"), total=Sum("count"))
+    totals = by_hour.annotate(first_minute=Min("minute"), last_minute=Max("minute"), total=Sum("count"), limit=limit)
     return [RefusalGroup(*row) for row in totals.order_by()]
 
 

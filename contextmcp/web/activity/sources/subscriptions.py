@@ -1,5 +1,6 @@
 """Subscriptions at Stripe: their start, the end of the trial, the cancellation and the end."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.db.models import F
@@ -9,12 +10,12 @@ from billing.models import SubscriptionState
 from contextmcp.common.admin_links import page_url
 from contextmcp.common.clock import now
 from contextmcp.common.money import format_amount
-from contextmcp.web.activity.links import member_page
+from contextmcp.web.activity.links import Link, canceled, member_page
 from contextmcp.web.activity.names import Names
 from contextmcp.web.activity.types import Entry, Kind, Query
 from entitlements.catalog import CATALOG
 
-from .base import Batch, Item, Source, Stream, union
+from .base import Item, Source, Stream, StreamRows
 
 
 class SubscriptionSource(Source):
@@ -22,24 +23,30 @@ class SubscriptionSource(Source):
 
     kinds: ClassVar = frozenset({Kind.PAYMENT})
 
-    def read(self, query: Query) -> Batch:
+    def streams(self, query: Query) -> Sequence[StreamRows]:
         if query.by_actor_or_code:
-            return Batch([])
-        rows = SubscriptionState.objects.filter(organization=query.organization).annotate(plan_name=F("plan_version__plan"))
+            return ()
+        rows = SubscriptionState.objects.filter(organization=query.organization)
         present = now(query.organization)
-        streams = {
-            Stream.SUBSCRIPTION_ENDED: (rows.filter(ended_at__lte=present), "ended_at"),
-            Stream.SUBSCRIPTION_CANCELED: (rows.filter(canceled_at__lte=present), "canceled_at"),
-            Stream.TRIAL_ENDED: (rows.filter(trial_end__lte=present), "trial_end"),
-            Stream.SUBSCRIPTION_STARTED: (rows.exclude(status="incomplete"), "started_at"),
-        }
-        return Batch(union(self, query, streams))
+        plan = {"plan_name": F("plan_version__plan")}
+        return [
+            StreamRows(Stream.SUBSCRIPTION_ENDED, rows.filter(ended_at__lte=present), "ended_at", extras=plan),
+            StreamRows(Stream.SUBSCRIPTION_CANCELED, rows.filter(canceled_at__lte=present), "canceled_at", extras=plan),
+            StreamRows(Stream.TRIAL_ENDED, rows.filter(trial_end__lte=present), "trial_end", extras=plan),
+            StreamRows(Stream.SUBSCRIPTION_STARTED, rows.exclude(status="incomplete"), "started_at", extras=plan),
+        ]
 
     def describe(self, item: Item, query: Query, names: Names) -> Entry:
         state: SubscriptionState = item.row
-        link = page_url("billing.subscriptionstate", state.pk) if query.for_staff else member_page(Kind.PAYMENT, query)
+        link = Link(page_url("billing.subscriptionstate", state.pk)) if query.for_staff else _member_link(item.stream, state, query)
         detail = state.stripe_subscription_id if query.for_staff else ""
-        return Entry(item.at, Kind.PAYMENT, _sentence(item.stream, item.row), link=link, detail=detail)
+        return Entry(item.at, Kind.PAYMENT, _sentence(item.stream, item.row), link=link.url, action=link.action, detail=detail)
+
+
+def _member_link(stream: Stream, state: SubscriptionState, query: Query) -> Link:
+    if stream in {Stream.SUBSCRIPTION_CANCELED, Stream.SUBSCRIPTION_ENDED}:
+        return canceled(query, has_ended=state.ended_at is not None)
+    return Link(member_page(Kind.PAYMENT, query))
 
 
 def _sentence(stream: Stream, state: Any) -> str:
