@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from django.db import connection
 from django.db.models import Sum
@@ -14,7 +15,7 @@ from entitlements.periods import Period
 from entitlements.types import RATE_WINDOW_SECONDS, Entitlements, FeatureEntitlement, Kind
 
 from .authorize.build import DERIVED_FEATURES, period_of
-from .history_query import HistoryQuery, SummaryRange, split_range
+from .history_query import Grouping, HistoryQuery, SummaryRange, split_range
 from .models import Grain, OverageSetting, UsageCounter, UsageGauge, UsageSummary, UsageToolSummary
 from .store import executor
 from .store.codec import Balance
@@ -177,13 +178,68 @@ def top_totals(
     return [(feature, None if value == missing else value, units) for feature, value, units in rows[:limit]]
 
 
+_COLUMNS: dict[Grouping, str] = {"meter": "feature", "key": "feature, key_id", "member": "feature, member_id", "tool": "feature, tool"}
+
+
 def history(organization: Organization, query: HistoryQuery, *, limit: int | None = None) -> Iterator[Total]:
     """Yield the totals of a range ordered by time, feature, and key, member or tool. Rows are fetched in batches of 1,000.
 
     The range includes `since` and excludes `until`, so adjacent ranges never count an event twice. A row's `start` is the start of its
-    hour, day or month, even if the range covers only part of it.
+    hour, day or month, also if the range covers only part of it.
     """
-    columns = {"meter": "feature", "key": "feature, key_id", "member": "feature, member_id", "tool": "feature, tool"}[query.group]
+    statement, values = _totals(organization, query)
+    statement += f" ORDER BY start, {_COLUMNS[query.group]}"
+    if limit is not None:
+        statement += f" LIMIT {limit:d}"
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(statement, values)
+        while rows := cursor.fetchmany(1_000):
+            for start, amount, events, feature, *rest in rows:
+                key = str(rest[0]) if query.group == "key" and rest[0] != NO_KEY else None
+                member = rest[0] if query.group == "member" and rest[0] != NO_MEMBER else None
+                tool = rest[0] if query.group == "tool" and rest[0] else None
+                yield Total(start, feature, amount, events, key, member, tool)
+
+
+class Series(Struct):
+    """The totals of one feature over time, of one key, member or tool if they are grouped.
+
+    `member` is the ID of the key or user, or the name of the tool; None if the events had none, and for totals that are not grouped.
+    `amounts` has the units by the start of their hour, day or month, in seconds since 1970.
+    """
+
+    feature: str
+    member: UUID | int | str | None
+    events: int
+    amounts: dict[int, int]
+
+
+def series(organization: Organization, query: HistoryQuery) -> list[Series]:
+    """Return the totals of `history` by feature, and by key, member or tool.
+
+    A key that was used every day of a month is one row here instead of thirty.
+    """
+    totals, values = _totals(organization, query)
+    columns = _COLUMNS[query.group]
+    statement = (
+        f"SELECT sum(events)::bigint, json_object_agg(extract(epoch FROM start)::bigint, amount), {columns}"  # noqa: S608 - contains no user input
+        f" FROM ({totals}) AS totals (start, amount, events, {columns}) GROUP BY {columns} ORDER BY {columns}"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return [
+            Series(feature, _member(*rest), events, {int(at): units for at, units in amounts.items()})
+            for events, amounts, feature, *rest in cursor.fetchall()
+        ]
+
+
+def _member(value: UUID | int | str | None = None) -> UUID | int | str | None:
+    return None if value in (NO_KEY, NO_MEMBER, "") else value
+
+
+def _totals(organization: Organization, query: HistoryQuery) -> tuple[str, list[Any]]:
+    """Return the query for the totals of a range, without an order, and its parameters."""
+    columns = _COLUMNS[query.group]
     ranges = split_range(query)
     sources: list[str] = []
     values: list[Any] = []
@@ -205,18 +261,9 @@ def history(organization: Organization, query: HistoryQuery, *, limit: int | Non
     statement = (
         f"SELECT {start} AS start, sum(amount)::bigint, sum(events)::bigint, {columns} FROM ({' UNION ALL '.join(sources)}) AS counted"  # noqa: S608 - contains no user input
         f" WHERE {' AND '.join(conditions)} GROUP BY start, {columns}"
-        f" HAVING sum(events) <> 0 ORDER BY start, {columns}"
+        " HAVING sum(events) <> 0"
     )
-    if limit is not None:
-        statement += f" LIMIT {limit:d}"
-    with connection.chunked_cursor() as cursor:
-        cursor.execute(statement, values)
-        while rows := cursor.fetchmany(1_000):
-            for start, amount, events, feature, *rest in rows:
-                key = str(rest[0]) if query.group == "key" and rest[0] != NO_KEY else None
-                member = rest[0] if query.group == "member" and rest[0] != NO_MEMBER else None
-                tool = rest[0] if query.group == "tool" and rest[0] else None
-                yield Total(start, feature, amount, events, key, member, tool)
+    return statement, values
 
 
 def _sources(time_range: SummaryRange, organization: Organization, *, by_tool: bool) -> tuple[str, list[Any]]:

@@ -18,7 +18,12 @@ def format_day(value: date) -> str:
 
 def format_short_day(value: date) -> str:
     """Return a date without its year, such as "December 10"."""
-    return str(dates.format_skeleton("MMMMd", _local(value), locale=locale.current.get()))
+    return format_skeleton(value, "MMMMd")
+
+
+def format_skeleton(value: date, skeleton: str) -> str:
+    """Return the parts of a date that a skeleton of CLDR names: "MMMd" is "Dec 10" in en-US and "10. Dez." in de-DE."""
+    return str(dates.format_skeleton(skeleton, _local(value), locale=locale.current.get()))
 
 
 def format_moment(value: datetime) -> str:

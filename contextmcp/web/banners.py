@@ -95,7 +95,8 @@ def _spike_banner(alert: UsageAlert) -> Banner:
     comparison = f", compared with an average of {alert.baseline:,.0f}" if alert.baseline is not None else ""
     amount = f"{alert.used:,} {CATALOG.noun(alert.feature, alert.used)}"
     text = f"Usage is unusually high: {amount} in one hour{comparison}. Check which API key caused this."
-    return Banner("warning", f"{text} Detected on", alert.occurred_at, reverse("usage"), "View usage")
+    by_key = f"{reverse('usage')}?feature={alert.feature}&by=key&period=week"
+    return Banner("warning", f"{text} Detected on", alert.occurred_at, by_key, "View usage by key")
 
 
 def _usage_banner(feature_usage: FeatureUsage, threshold: int, overage: Overage | None) -> Banner | None:

@@ -46,6 +46,7 @@ ELSEWHERE = {
     "new-key",
     "first-call",
     "closed-organization",
+    "usage-csv",
     "checkout-return",
     "invitation",
     "account_confirm_email",
