@@ -13,8 +13,8 @@ from django.utils.translation import gettext_noop as _
 from .authentication import authenticate_key
 from .errors import PermissionDenied
 from .models import ApiKey, Invitation, Membership, Organization, User
-from .services import api_keys, invitations, members, organizations, staff_keys
-from .types import Caller, SeatLimit
+from .services import api_keys, invitations, members, organizations, setup, staff_keys
+from .types import Caller, SeatLimit, Setup
 
 Actor = TypeVar("Actor", Caller, Caller | User, Caller | User | None)
 
@@ -62,6 +62,14 @@ class AuthManager:
     def invitations(self) -> Any:
         """Return a queryset of the pending invitations (neither accepted nor revoked)."""
         return Invitation.objects.pending().filter(organization=self.organization).select_related("invited_by")
+
+    def setup(self, actor: Caller) -> Setup:
+        """Return how far the member has set up the organization."""
+        return setup.read_setup(self._checked(actor))
+
+    def dismiss_setup(self, actor: Caller) -> None:
+        """Hide the steps to set up the organization from this member."""
+        setup.dismiss_setup(self._checked(actor))
 
     def keys(self, actor: Caller) -> Any:
         """Return a queryset of the keys that the actor may see: all for admins and owners, otherwise their own."""

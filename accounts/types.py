@@ -18,6 +18,15 @@ class SeatLimit(NamedTuple):
     limit: int
 
 
+class Setup(NamedTuple):
+    """How far a member has set up the organization. `has_used_app` tells whether an app that the member sees has made a call."""
+
+    is_dismissed: bool
+    has_confirmed_email: bool
+    has_used_app: bool
+    has_invited: bool
+
+
 def check_access(
     *,
     scope: str | None,

@@ -54,6 +54,9 @@ class Membership(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.MEMBER)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    setup_dismissed_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="When the member hid the list of steps to set up the organization."
+    )
 
     class Meta:
         ordering = ["created_at", "id"]

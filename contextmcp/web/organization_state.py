@@ -34,6 +34,11 @@ class Overage:
         return self.units * self.state.unit_amount
 
     @property
+    def nearly_capped(self) -> bool:
+        """Return whether at least 80 % of the cap is spent."""
+        return self.state.cap is not None and self.spent * 5 >= self.state.cap * 4
+
+    @property
     def cap_reached(self) -> bool:
         """Return whether the next unit is refused."""
         return self.state.enabled and self.state.cap is not None and self.spent + self.state.unit_amount > self.state.cap

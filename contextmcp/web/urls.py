@@ -4,7 +4,7 @@ from django.urls import include, path
 
 from . import brand
 from .api import views as api
-from .pages import account, activity, billing, connected_apps, keys, language, onboarding, team
+from .pages import account, activity, billing, connected_apps, keys, language, onboarding, team, usage
 from .pages.settings import closing, export, general, notifications, webhook_deliveries, webhooks
 
 # The pages of one endpoint.
@@ -31,6 +31,7 @@ urlpatterns = [
     path("welcome/connect/", onboarding.connect, name="connect"),
     path("welcome/first-call/<uuid:key_id>/", onboarding.first_call, name="first-call"),
     path("account/", account.account, name="account"),
+    path("account/checklist/dismiss/", account.dismiss_checklist, name="dismiss-checklist-form"),
     path("account/new/", onboarding.new_organization, name="new-organization"),
     path("account/switch/", onboarding.switch, name="switch-organization"),
     path("account/keys/", keys.keys, name="keys"),
@@ -42,7 +43,8 @@ urlpatterns = [
     path("account/keys/<uuid:key_id>/take-over/", keys.take_over_key, name="take-over-key-form"),
     path("account/apps/", connected_apps.connected_apps, name="connected-apps"),
     path("account/apps/<uuid:grant_id>/disconnect/", connected_apps.disconnect_app, name="disconnect-app-form"),
-    path("account/usage/", account.usage, name="usage"),
+    path("account/usage/", usage.usage, name="usage"),
+    path("account/usage/csv/", usage.usage_csv, name="usage-csv"),
     path("account/activity/", activity.activity, name="activity"),
     path("account/team/", team.team, name="team"),
     path("account/team/invite/", team.invite, name="invite"),

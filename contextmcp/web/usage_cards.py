@@ -1,26 +1,22 @@
-"""Usage meters and the usage chart of the account pages."""
+"""Usage meters of the account pages."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from accounts.models import Organization
-from contextmcp.common.clock import now
-from entitlements.catalog import CATALOG, Feature
+from entitlements.catalog import CATALOG
 from entitlements.types import Kind
-from usage import selectors
-from usage.history_query import HistoryQuery, ceil, floor
-from usage.selectors import FeatureUsage, ToolTotal
+from usage.selectors import FeatureUsage
 
-DAYS = 30
-# Units of the SVG's coordinate system.
-CHART_HEIGHT = 120
-BAR_WIDTH = 10
-BAR_STEP = 14
+from .organization_state import Overage
 
 
 @dataclass(frozen=True)
 class UsageCard:
-    """A usage meter. `tone` is "ok", "near" (80 %) or "full". An `included` of None is unlimited."""
+    """A usage meter. An `included` of None is unlimited.
+
+    `state` says what the meter shows in words: "unlimited", "ok", "near" (80 %), "full" (the next unit is refused), "overage" (units beyond
+    the quota are sold) or "over". `tone` is the color: "ok", "near" (amber) or "full" (red).
+    """
 
     feature: str
     title: str
@@ -30,88 +26,33 @@ class UsageCard:
     included: int | None
     overage: int
     resets_at: datetime | None
+    state: str
     tone: str
+
+    @property
+    def remaining(self) -> int:
+        return max(0, (self.included or 0) - (self.used or 0))
 
     @property
     def is_rate(self) -> bool:
         return self.kind is Kind.RATE_LIMIT
 
-    @property
-    def bounded(self) -> bool:
-        return self.included is not None and self.used is not None
 
-
-@dataclass(frozen=True)
-class Bar:
-    day: datetime
-    amount: int
-    x: int
-    y: int
-    height: int
-
-
-@dataclass(frozen=True)
-class Chart:
-    title: str
-    noun: str
-    bars: tuple[Bar, ...]
-    total: int
-    highest: int
-    width: int = BAR_STEP * DAYS
-    height: int = CHART_HEIGHT
-
-
-def usage_cards(usage: list[FeatureUsage]) -> list[UsageCard]:
+def usage_cards(usage: list[FeatureUsage], overage: Overage | None) -> list[UsageCard]:
     """Return a meter for each feature that the plan includes or that is used, in the order of the catalog."""
-    return [_meter(feature_usage) for feature_usage in usage if feature_usage.included != 0 or feature_usage.used]
+    return [_meter(each, overage) for each in usage if each.included != 0 or each.used]
 
 
-def home_cards(usage: list[FeatureUsage]) -> list[UsageCard]:
+def home_cards(usage: list[FeatureUsage], overage: Overage | None) -> list[UsageCard]:
     """Return the meters of the account's overview, in the places that the catalog gives them."""
     places = {feature.name: feature.home for feature in CATALOG.features if feature.home}
-    return sorted((card for card in usage_cards(usage) if card.feature in places), key=lambda card: places[card.feature])
+    return sorted((card for card in usage_cards(usage, overage) if card.feature in places), key=lambda card: places[card.feature])
 
 
-def main_chart(organization: Organization) -> Chart | None:
-    """Return the chart of the catalog's main meter, or None if it has none."""
-    return chart(organization, CATALOG.main_meter) if CATALOG.main_meter else None
-
-
-def top_tools(organization: Organization) -> list[ToolTotal]:
-    """Return the MCP tools with the most charged calls in the days of the chart."""
-    return selectors.tool_totals(_first_day(now(organization)), organization)
-
-
-def chart(organization: Organization, feature: Feature) -> Chart:
-    """Return the chart of a feature's usage on the last thirty days."""
-    present = now(organization)
-    first = _first_day(present)
-    span = HistoryQuery("day", "meter", first, ceil(present, "day"), feature.name)
-    totals = {total.start: max(0, total.amount) for total in selectors.history(organization, span)}
-    days = [first + timedelta(days=number) for number in range(DAYS)]
-    highest = max(totals.values(), default=0)
-    return Chart(
-        title=feature.title,
-        noun=feature.plural_noun,
-        bars=tuple(_bar(number, day, totals.get(day, 0), highest) for number, day in enumerate(days)),
-        total=sum(totals.values()),
-        highest=highest,
-    )
-
-
-def _first_day(present: datetime) -> datetime:
-    return floor(present, "day") - timedelta(days=DAYS - 1)
-
-
-def _bar(number: int, day: datetime, amount: int, highest: int) -> Bar:
-    # A minimum height keeps days with little usage visible.
-    height = max(3, round(CHART_HEIGHT * amount / highest)) if amount else 0
-    return Bar(day, amount, number * BAR_STEP + 2, CHART_HEIGHT - height, height)
-
-
-def _meter(feature_usage: FeatureUsage) -> UsageCard:
+def _meter(feature_usage: FeatureUsage, overage: Overage | None) -> UsageCard:
     declared = CATALOG.feature(feature_usage.feature)
-    share = (feature_usage.used or 0) / feature_usage.included if feature_usage.included else 0
+    sold = overage is not None and overage.state.feature == feature_usage.feature and overage.state.enabled and not overage.cap_reached
+    state = _state(feature_usage, sold=sold)
     return UsageCard(
         feature=feature_usage.feature,
         title=declared.title if declared else feature_usage.feature,
@@ -121,5 +62,26 @@ def _meter(feature_usage: FeatureUsage) -> UsageCard:
         included=feature_usage.included,
         overage=feature_usage.overage,
         resets_at=feature_usage.resets_at,
-        tone="full" if share >= 1 else "near" if share >= 0.8 else "ok",
+        state=state,
+        tone=_tone(feature_usage, state),
     )
+
+
+def _state(usage: FeatureUsage, *, sold: bool) -> str:
+    used, included = usage.used or 0, usage.included
+    if included is None:
+        return "unlimited"
+    if used > included:
+        return "overage" if sold else "over"
+    if used == included and included:
+        return "overage" if sold else "full"
+    return "near" if included and used * 5 >= included * 4 else "ok"
+
+
+def _tone(usage: FeatureUsage, state: str) -> str:
+    if state in {"unlimited", "ok"}:
+        return "ok"
+    if state == "full" and usage.kind is Kind.GAUGE:
+        # Using all of a gauge is normal. One of one, such as the only seat of a new account, is no reason to warn.
+        return "ok" if usage.included == 1 else "near"
+    return "full" if state in {"full", "over"} else "near"

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def page(sign_in):
-    return lambda person: sign_in(person).get("/account/").text
+    return lambda person: sign_in(person).get("/account/keys/").text
 
 
 def test_half_of_a_quota_is_shown(page, owner, acme):

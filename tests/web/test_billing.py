@@ -163,7 +163,7 @@ class TestTheSubscription:
         assert "You have access until" in page
         assert "Your subscription is canceled. You have access until" in client.get(reverse("account")).text
         assert "Your subscription was resumed" in client.post(reverse("resume-plan"), follow=True).text
-        assert "canceled" not in client.get(reverse("account")).text
+        assert "canceled" not in client.get(reverse("keys")).text
 
     def test_impossible_changes_are_explained(self, subscriber, owner, sign_in):
         client = sign_in(owner)
