@@ -49,7 +49,7 @@ def request_export(caller: Caller) -> DataExport:
     assert caller.user is not None
     organization = caller.organization
     with transaction.atomic():
-        if organization.data_exports.filter(created_at__gt=now() - timedelta(days=1)).count() >= MAX_PER_DAY:
+        if DataExport.objects.filter(organization=organization, created_at__gt=now() - timedelta(days=1)).count() >= MAX_PER_DAY:
             raise TooManyExports(limit=MAX_PER_DAY)
         try:
             with transaction.atomic():
@@ -63,7 +63,7 @@ def request_export(caller: Caller) -> DataExport:
 
 def latest_export(organization: Organization) -> DataExport | None:
     """Return the newest export, unless it has expired."""
-    export = organization.data_exports.first()
+    export = DataExport.objects.filter(organization=organization).first()
     return None if export is None or (export.expires_at and export.expires_at <= now()) else export
 
 
