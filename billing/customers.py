@@ -1,7 +1,9 @@
 """The Stripe customer of an organization: creation, updates and portal sessions."""
 
+from django.core.cache import cache
+
 from accounts.models import Organization
-from billing.errors import NoCustomer, StripeMissing
+from billing.errors import NoCustomer, StripeMissing, StripeRejected, StripeUnavailable
 from billing.models import BillingAccount, BillingAction
 from billing.stripe.gateway import customers
 
@@ -10,6 +12,10 @@ from . import idempotent_actions
 from .customer_locks import serialized
 from .idempotent_actions import Actor, idempotent_action
 from .sync.customer import sync_customer
+
+# How long the features of the customer portal are cached, and how long Stripe's failure to tell them is.
+PORTAL_SECONDS = 3600
+RETRY_SECONDS = 60
 
 
 def ensure_customer(organization: Organization, actor: Actor, *, test_clock: str = "") -> BillingAccount:
@@ -66,17 +72,35 @@ def update_customer(organization_id: str) -> None:
         row.save(update_fields=["state"])
 
 
-def create_portal_session(organization: Organization, actor: Actor, return_url: str) -> str:
-    """Create a customer portal session and return its URL. Raises `NoCustomer`."""
+def create_portal_session(organization: Organization, actor: Actor, return_url: str, flow: str = "") -> str:
+    """Create a customer portal session and return its URL. With `flow`, it opens that page of the portal. Raises `NoCustomer`."""
     account = require_account(organization)
     # The customer can change the subscription in the portal, so earlier pending actions must not be repeated. `start_action` supersedes
     # them.
     row = idempotent_actions.start_action(organization, "open_portal", actor)
     try:
-        session = customers.portal(str(account.stripe_customer_id), key=row.pk, return_url=return_url)
+        session = customers.portal(str(account.stripe_customer_id), key=row.pk, return_url=return_url, flow=flow)
     except StripeMissing as error:
         sync_customer(str(account.stripe_customer_id))
         raise NoCustomer from error
     row.state = BillingAction.State.DONE
     row.save(update_fields=["state"])
     return str(session["url"])
+
+
+def portal_details() -> list[str]:
+    """Return the details that customers can change in the portal, such as "address" and "tax_id", cached for an hour.
+
+    Empty if the operator allows none, or if Stripe does not answer.
+    """
+    key = "billing:portal_details"
+    details: list[str] | None = cache.get(key)
+    if details is None:
+        details, seconds = [], PORTAL_SECONDS
+        try:
+            update = (customers.portal_features() or {}).get("customer_update") or {}
+            details = list(update["allowed_updates"]) if update.get("enabled") else []
+        except (StripeUnavailable, StripeRejected):
+            seconds = RETRY_SECONDS
+        cache.set(key, details, seconds)
+    return details

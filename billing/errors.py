@@ -207,6 +207,11 @@ class CollectionPaused(Conflict):
     message = _("Payment collection for this subscription is paused. The plan cannot be changed until it resumes. Contact support.")
 
 
+class PauseNotOffered(Conflict):
+    code = "pause_not_offered"
+    message = _("Payments cannot be paused at the moment.")
+
+
 class PreviewExpired(Conflict):
     code = "preview_expired"
     message = _("This preview has expired because prorated amounts depend on the time of the change. Request a new preview.")

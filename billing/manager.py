@@ -23,9 +23,22 @@ from .idempotent_actions import Actor, acting_user
 from .models import Invoice
 from .operator_alerts import alert_on_refusal
 from .stripe.gateway.client import is_configured
-from .subscriptions import change_plan, checkout, preview
+from .subscriptions import change_plan, checkout, pause_payments, preview, promotion_codes
 from .sync.customer import sync_customer
-from .types import ChangePreview, CheckoutSession, DunningState, NextPayment, OverageState, OverLimit, Subscription, SyncResult
+from .types import (
+    NO_REASON,
+    CancellationReason,
+    ChangePreview,
+    CheckoutSession,
+    DunningState,
+    NextPayment,
+    OverageState,
+    OverLimit,
+    PauseOffer,
+    PromotionEffect,
+    Subscription,
+    SyncResult,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -51,10 +64,10 @@ def calls_stripe(method: Callable[Concatenate[BillingManager, P], R]) -> Callabl
 class BillingManager:
     """Subscription, invoices, overage and payments of one organization.
 
-    Reads use local tables only, except `next_payment`. Writes raise `BillingNotConfigured` without a Stripe key, `StripeUnavailable` if
-    Stripe does not answer, and a subclass of `StripeRejected` with its own code for each reason. Writes and the portal raise
-    `ReauthenticationRequired` if the user last authenticated too long ago. Checkout does not, because the customer enters a payment method
-    there.
+    Reads use local tables only, except `next_payment`, `promotion_effect` and `portal_details`. Writes raise `BillingNotConfigured`
+    without a Stripe key, `StripeUnavailable` if Stripe does not answer, and a subclass of `StripeRejected` with its own code for each
+    reason. Writes and the portal raise `ReauthenticationRequired` if the user last authenticated too long ago. Checkout does not, because
+    the customer enters a payment method there.
     """
 
     def __init__(self, organization: Organization) -> None:
@@ -90,10 +103,24 @@ class BillingManager:
         return checkout.record_return(self.organization, session_id)
 
     @calls_stripe
-    def create_portal(self, actor: Actor = None, return_url: str = "") -> str:
-        """Return the URL of a customer portal session. Raises `NoCustomer` if the organization has no Stripe customer."""
+    def promotion_effect(self, plan: str, interval: str, code: str, actor: Actor = None) -> PromotionEffect:
+        """Return what a plan would cost with a promotion code. Raises `PlanNotSold`, `PromotionCodeRefused`."""
+        return promotion_codes.promotion_effect(self.organization, plan, interval, code)
+
+    @calls_stripe
+    def create_portal(self, actor: Actor = None, return_url: str = "", *, flow: str = "") -> str:
+        """Return the URL of a customer portal session. Raises `NoCustomer` if the organization has no Stripe customer.
+
+        With `flow`, such as "payment_method_update", the portal opens that page and returns afterwards.
+        """
         _confirmed(actor)
-        return customers.create_portal_session(self.organization, actor, return_url or f"{settings.PUBLIC_URL}/account/billing/")
+        return_url = return_url or f"{settings.PUBLIC_URL}/account/billing/"
+        return customers.create_portal_session(self.organization, actor, return_url, flow)
+
+    @staticmethod
+    def portal_details() -> list[str]:
+        """Return the details that customers can change in the portal, such as "address" and "tax_id"."""
+        return customers.portal_details() if is_configured() else []
 
     @calls_stripe
     def preview_change(self, plan: str, interval: str, actor: Actor = None) -> ChangePreview:
@@ -125,10 +152,28 @@ class BillingManager:
         return self._reread()
 
     @calls_stripe
-    def cancel(self, actor: Actor = None, *, at_once: bool = False) -> Subscription:
+    def cancel(self, actor: Actor = None, *, at_once: bool = False, reason: CancellationReason = NO_REASON) -> Subscription:
         """Cancel at the end of the period, or immediately. Raises `NoSubscription`, `NothingToChange`."""
         _confirmed(actor)
-        change_plan.cancel_subscription(self.organization, actor, at_once=at_once)
+        change_plan.cancel_subscription(self.organization, actor, at_once=at_once, reason=reason)
+        return self._reread()
+
+    def pause_offer(self) -> PauseOffer | None:
+        """Return the pause that an owner can choose instead of canceling; None if none is offered."""
+        return pause_payments.pause_offer(self.organization)
+
+    @calls_stripe
+    def pause_payments(self, actor: Actor = None) -> Subscription:
+        """Skip the payments of the offered pause. The plan stays active. Raises `NoSubscription`, `PauseNotOffered`."""
+        _confirmed(actor)
+        pause_payments.pause_payments(self.organization, actor)
+        return self._reread()
+
+    @calls_stripe
+    def resume_payments(self, actor: Actor = None) -> Subscription:
+        """End a pause that an owner chose. Raises `NoSubscription`, `NothingToChange`."""
+        _confirmed(actor)
+        pause_payments.resume_payments(self.organization, actor)
         return self._reread()
 
     @calls_stripe

@@ -27,6 +27,7 @@ from billing.documents.stripe_documents import reference_id
 from billing.errors import BillingNotConfigured, StripeUnavailable
 from billing.inbound import inbox
 from billing.models import BillingAccount, Drift, ReconciliationRun, SubscriptionState, WebhookEvent
+from billing.selectors import is_paused_by_customer
 from billing.stripe.gateway import customers, events, subscriptions
 from billing.types import SyncResult
 from contextmcp.common.clock import now
@@ -221,9 +222,11 @@ class _Comparison:
             self._drift("unlinked_purchase", document["id"], details, None, None, repaired=False)
 
     def _paused_collections(self) -> None:
-        """Record subscriptions whose payment collection is paused, in every run until staff resume it."""
+        """Record subscriptions whose payment collection is paused, in every run until staff resume it. Owners' pauses end by themselves."""
         paused = SubscriptionState.objects.live().exclude(collection_paused="")
         for state in paused.filter(organization=self.row.organization) if self.row.organization else paused:
+            if is_paused_by_customer(state):
+                continue
             details = {"behavior": state.collection_paused, "resumes_at": state.collection_resumes_at}
             self._drift("collection_paused", state.stripe_subscription_id, details, None, state.organization_id, repaired=False)
 

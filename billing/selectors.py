@@ -8,7 +8,7 @@ from typing import Any
 from accounts.models import Organization
 from billing import over_limit, payment_methods, trials
 from billing.documents.stripe_documents import at
-from billing.models import BillingAccount, Invoice, SubscriptionState
+from billing.models import BillingAccount, BillingAction, Invoice, SubscriptionState
 from billing.types import CollectionPause, DunningState, OverageState, PaymentMethod, PendingChange, Subscription, UpcomingChange
 from contextmcp.common.clock import now
 from entitlements.catalog import CATALOG
@@ -16,7 +16,7 @@ from entitlements.manager import EntitlementsManager
 from entitlements.types import Entitlements, FeatureEntitlement
 from usage import selectors
 
-from .amounts import estimated_total
+from .amounts import after_discounts, estimated_total
 
 
 def current_subscription(organization: Organization) -> SubscriptionState | None:
@@ -68,6 +68,7 @@ def subscription_summary(organization: Organization, usage: list[selectors.Featu
         ended_at=state.ended_at,
         past_due_since=state.past_due_since if state.is_live else None,
         grace_until=state.grace_until if state.is_live else None,
+        subscribed_plan=state.plan,
         invoice_url=_invoice_url(state),
         collection_pause=_collection_pause(state),
         upcoming_change=upcoming_change(state),
@@ -116,7 +117,9 @@ def upcoming_change(state: SubscriptionState) -> UpcomingChange | None:
         return UpcomingChange("cancellation", state.cancel_at, CATALOG.free.name)
     if not change:
         return None
-    return UpcomingChange("plan", at(change["at"]), change["plan"], change["interval"], change["amount"])
+    when, amount = at(change["at"]), change["amount"]
+    discounted = after_discounts(amount, state.discounts, state.currency, when)
+    return UpcomingChange("plan", when, change["plan"], change["interval"], amount, discounted)
 
 
 def pending_change(state: SubscriptionState) -> PendingChange | None:
@@ -152,12 +155,23 @@ def invoice_to_pay(state: SubscriptionState) -> Invoice | None:
 
 
 def _invoice_url(state: SubscriptionState) -> str | None:
-    invoice = invoice_to_pay(state) if state.status in ("past_due", "unpaid") else None
+    invoice = invoice_to_pay(state) if state.status in ("past_due", "unpaid", "incomplete") else None
     return (invoice.hosted_url or None) if invoice else None
 
 
+def is_paused_by_customer(state: SubscriptionState) -> bool:
+    """Return whether an owner, and not staff, chose the pause of a subscription whose collection is paused."""
+    if state.collection_resumes_at is None:
+        return False
+    pause = {"subscription": state.stripe_subscription_id, "resumes_at": int(state.collection_resumes_at.timestamp())}
+    actions = BillingAction.objects.filter(organization=state.organization_id, kind="pause_payments", state__in=("pending", "done"))
+    return actions.filter(parameters=pause).exists()
+
+
 def _collection_pause(state: SubscriptionState) -> CollectionPause | None:
-    return CollectionPause(state.collection_paused, state.collection_resumes_at) if state.is_live and state.collection_paused else None
+    if not state.is_live or not state.collection_paused:
+        return None
+    return CollectionPause(state.collection_paused, state.collection_resumes_at, is_paused_by_customer(state))
 
 
 def _dunning_stage(since: datetime, until: datetime, current_time: datetime) -> str:

@@ -1,7 +1,7 @@
 """Result types of billing: frozen dataclasses. Amounts are minor units of the `currency` beside them."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,16 +24,27 @@ class PaymentMethod:
     exp_month: int | None = None
     exp_year: int | None = None
 
+    def expires_by(self, moment: datetime) -> bool:
+        """Return whether the card is no longer valid at `moment`. A card is valid until its month ends; other types do not expire."""
+        if not self.exp_month or not self.exp_year:
+            return False
+        year, month0 = divmod(self.exp_year * 12 + self.exp_month, 12)
+        return moment >= datetime(year, month0 + 1, 1, tzinfo=UTC)
+
 
 @dataclass(frozen=True, slots=True)
 class UpcomingChange:
-    """A scheduled change. `kind` is "plan" (a scheduled plan change) or "cancellation". `amount` is the price per interval after it."""
+    """A scheduled change. `kind` is "plan" (a scheduled plan change) or "cancellation".
+
+    `amount` is the price per interval after it, and `discounted_amount` the same after the discounts that apply then.
+    """
 
     kind: str
     at: datetime
     plan: str
     interval: str | None = None
     amount: int | None = None
+    discounted_amount: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +79,13 @@ class NextPayment:
 class CollectionPause:
     """Paused payment collection. The plan remains active. `resumes_at` is None if staff have to resume the collection.
 
-    `behavior` is Stripe's: invoices are kept as drafts ("keep_as_draft") or not collected ("mark_uncollectible", "void").
+    `behavior` is Stripe's: invoices are kept as drafts ("keep_as_draft") or not collected ("mark_uncollectible", "void"). `by_customer`
+    tells whether an owner chose the pause, who can then end it.
     """
 
     behavior: str
     resumes_at: datetime | None
+    by_customer: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +121,8 @@ class Subscription:
     `can_resume`, `can_change` and `trial_available` decide which actions a page offers.
     `amount` is the price per interval for the whole `quantity`, `discounted_amount` is the same after the discounts that apply at the next
     renewal; both are before tax.
+    `subscribed_plan` is the plan of the subscription, which differs from `plan` if staff gave a higher one; it is empty if its price is
+    unknown here.
     `has_free_days` is True if staff postponed the next payment of a paid subscription; Stripe's status is "trialing" then as well.
     """
 
@@ -138,6 +153,7 @@ class Subscription:
     over_limits: tuple[OverLimit, ...] = ()
     trial_available: bool = False
     synced_at: datetime | None = None
+    subscribed_plan: str = ""
 
     @property
     def is_live(self) -> bool:
@@ -156,8 +172,22 @@ class Subscription:
 
     @property
     def can_resume(self) -> bool:
-        """Return whether a cancellation is scheduled that can be withdrawn."""
-        return self.is_live and self.cancel_at is not None
+        """Return whether a cancellation is scheduled that can be withdrawn, or the subscription is paused."""
+        return self.status == "paused" or (self.is_live and self.cancel_at is not None)
+
+    @property
+    def can_cancel(self) -> bool:
+        """Return whether the subscription can be canceled: it has started, and no cancellation is scheduled."""
+        return self.is_live and self.cancel_at is None and self.status != "incomplete"
+
+    @property
+    def next_charge_at(self) -> datetime | None:
+        """Return when the next period is charged; None if the subscription does not renew."""
+        end = self.trial_end if self.status == "trialing" else self.current_period_end
+        renews = self.status in {"trialing", "active", "past_due"} and (
+            self.cancel_at is None or (end is not None and self.cancel_at > end)
+        )
+        return end if renews else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +208,8 @@ class ChangePreview:
 
     `when` is "now" or "period_end"; `effective_at` is that time. `due_now` is charged immediately and is 0 for a change at period end.
     `credit` is added to the customer's balance. `next_amount` is the regular price from `next_at` on, including tax.
+    The sum of `lines`, minus `discount`, plus `tax` (which the lines do not include) and `balance` (negative: credit that is used) is
+    `due_now`, or the negative `credit`.
     """
 
     plan: str
@@ -192,6 +224,48 @@ class ChangePreview:
     next_at: datetime | None
     proration_date: datetime | None = None
     over_limits: tuple[OverLimit, ...] = ()
+    discount: int = 0
+    tax: int = 0
+    balance: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionEffect:
+    """The effect of a promotion code on the price of a plan. Amounts are per interval, before tax.
+
+    `payments` is the number of payments that are reduced to `discounted_amount`; None if all are. `percent_off` or `amount_off` is the
+    discount of the coupon, and `months` its duration if that is a number of months.
+    """
+
+    code: str
+    amount: int
+    discounted_amount: int
+    currency: str
+    interval: str
+    payments: int | None
+    percent_off: float | None = None
+    amount_off: int | None = None
+    months: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CancellationReason:
+    """Why a customer cancels: `feedback` is one of Stripe's values or empty, `comment` is the customer's text."""
+
+    feedback: str = ""
+    comment: str = ""
+
+
+NO_REASON = CancellationReason()
+
+
+@dataclass(frozen=True, slots=True)
+class PauseOffer:
+    """The offer to skip the next `payments` payments. The plan stays active. Payments resume at `next_payment_at`."""
+
+    payments: int
+    resumes_at: datetime
+    next_payment_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from django.conf import settings
 
 from .catalog_file import read_catalog
-from .catalog_schema import Catalog, Feature, FeatureValue, Overage, Plan, Price
+from .catalog_schema import Catalog, Feature, FeatureValue, Overage, Plan, Price, Question
 
-__all__ = ["CATALOG", "Catalog", "Feature", "FeatureValue", "Overage", "Plan", "Price", "current"]
+__all__ = ["CATALOG", "Catalog", "Feature", "FeatureValue", "Overage", "Plan", "Price", "Question", "current"]
 
 CATALOG = read_catalog(settings.CATALOG_FILE)
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
 
-from .catalog_schema import Catalog, Feature, FeatureValue, Interval, Overage, Plan, Price, catalog_faults
+from .catalog_schema import Catalog, Feature, FeatureValue, Interval, Overage, Plan, Price, Question, catalog_faults
 from .types import FailureMode, Kind
 
 # The maximum length is that of the columns that store names. Names also occur in URLs, metrics and the payment provider's lookup keys.
@@ -38,6 +38,7 @@ class PlanEntry(msgspec.Struct, forbid_unknown_fields=True):
     title: Text
     summary: str = ""
     recommended: bool = False
+    contact: Annotated[str, msgspec.Meta(pattern=r"^(https://|mailto:).")] = ""
     trial_days: Annotated[int, msgspec.Meta(ge=0)] = 0
     prices: list[Any] = []
     features: dict[str, Any] = {}
@@ -60,10 +61,16 @@ class FeatureEntry(msgspec.Struct, forbid_unknown_fields=True):
     answer: str = ""
 
 
+class QuestionEntry(msgspec.Struct, forbid_unknown_fields=True):
+    question: Text
+    answer: Text
+
+
 class CatalogEntry(msgspec.Struct, forbid_unknown_fields=True):
     currency: Annotated[str, msgspec.Meta(pattern=r"^[a-z]{3}$")]
     features: list[Any]
     plans: list[Any]
+    questions: list[Any] = []
 
 
 Entry = TypeVar("Entry", bound=msgspec.Struct)
@@ -117,9 +124,14 @@ class _Reader:
             variables |= {(entry.name, price.interval): price.price_id_variable for price in prices if price.price_id_variable}
         known = [entry for entry in entries if entry]
         recommended = [entry.name for entry in known if entry.recommended]
+        contacts = {entry.name: entry.contact for entry in known if entry.contact}
+        questions = [self._entry(each, QuestionEntry, f"Question {place}") for place, each in enumerate(file.questions, 1)]
         self._check_presentation(recommended, variables)
-        self.faults += catalog_faults(features, plans, unread=self.unread, whole=whole)
-        return None if self.faults else Catalog(tuple(features), tuple(plans), "".join(recommended), variables)
+        self.faults += catalog_faults(features, plans, contacts, unread=self.unread, whole=whole)
+        if self.faults:
+            return None
+        shown = tuple(Question(entry.question, entry.answer) for entry in questions if entry)
+        return Catalog(tuple(features), tuple(plans), "".join(recommended), variables, contacts, shown)
 
     def _features(self, file: CatalogEntry) -> Iterator[Feature]:
         for place, each in enumerate(file.features, 1):

@@ -107,6 +107,13 @@ class Plan(msgspec.Struct, frozen=True):
         return document
 
 
+class Question(msgspec.Struct, frozen=True):
+    """A question and its answer, which the pricing page shows."""
+
+    question: str
+    answer: str
+
+
 def parse_plan(document: Mapping[str, Any]) -> Plan:
     """Return the plan of a published document."""
     return msgspec.convert(document, Plan)
@@ -116,16 +123,19 @@ class Catalog(msgspec.Struct, frozen=True):
     """Features, and plans in ascending order. Raises `ImproperlyConfigured` with every fault if it is not valid.
 
     `recommended` is the plan that the pricing page recommends. `price_id_variables` names, by plan and interval, the environment variables
-    that can configure a price's id at the payment provider.
+    that can configure a price's id at the payment provider. `contacts` has the URL to ask for each plan that is sold by agreement and
+    has no price. The pricing page shows the `questions`.
     """
 
     features: tuple[Feature, ...]
     plans: tuple[Plan, ...]
     recommended: str = ""
     price_id_variables: dict[tuple[str, str], str] = {}
+    contacts: dict[str, str] = {}
+    questions: tuple[Question, ...] = ()
 
     def __post_init__(self) -> None:
-        faults = list(catalog_faults(self.features, self.plans))
+        faults = list(catalog_faults(self.features, self.plans, self.contacts))
         if faults:
             raise ImproperlyConfigured("The catalog is not valid: " + " ".join(faults))
 
@@ -179,7 +189,12 @@ class Catalog(msgspec.Struct, frozen=True):
 
 
 def catalog_faults(
-    features: Sequence[Feature], plans: Sequence[Plan], *, unread: Set[str] = frozenset(), whole: bool = True
+    features: Sequence[Feature],
+    plans: Sequence[Plan],
+    contacts: Mapping[str, str],
+    *,
+    unread: Set[str] = frozenset(),
+    whole: bool = True,
 ) -> Iterator[str]:
     """Yield a sentence for each rule that the catalog breaks.
 
@@ -199,8 +214,11 @@ def catalog_faults(
     elif plans[0].prices or plans[0].trial_days:
         yield f'The plan "{plans[0].name}" is the first plan, which is free for every organization, so it cannot have a price or a trial.'
     for plan in plans[1:]:
-        if not plan.prices:
-            yield f'The plan "{plan.name}" has no price: only the first plan is free.'
+        if not plan.prices and plan.name not in contacts:
+            yield f'The plan "{plan.name}" has no price: only the first plan is free, and a plan that is sold by agreement needs "contact".'
+    for plan in plans:
+        if plan.name in contacts and (plan.prices or plan is plans[0]):
+            yield f'The plan "{plan.name}" has "contact", which only a plan without prices after the first plan can have.'
     for less, more in pairwise(plans):
         # `resolve` prefers the grant with the higher plan, which requires that each plan includes the previous one.
         for name, term in less.features.items():

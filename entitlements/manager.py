@@ -1,6 +1,7 @@
 """The public interface of the entitlements app."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from .cache import CACHE
 from .catalog_schema import Plan, Value
 from .invalidation import changed_in_transaction
 from .models import Grant, Override, PlanVersion
+from .resolve import GrantInput
 from .services import grants, overrides
 from .services.actor import Actor
 from .services.publish import version_of
@@ -50,6 +52,29 @@ class EntitlementsManager:
         if changed_in_transaction(organization_id):
             return None
         return CACHE.get(organization_id, at) if stale or watcher.is_fresh() else None
+
+    def next_plan(self) -> tuple[datetime, Entitlements] | None:
+        """Return when the grants change the plan next, and the entitlements from then on; None if no change of the plan is known."""
+        at = now(self.organization)
+        inputs = selectors.read_inputs(self.organization, at)
+        current = upcoming = selectors.resolve_inputs(self.organization, inputs, at)
+        while upcoming.changes_at is not None:
+            moment = upcoming.changes_at
+            upcoming = selectors.resolve_inputs(self.organization, inputs, moment)
+            if upcoming.plan != current.plan:
+                return moment, upcoming
+        return None
+
+    def with_subscription(self, plan: str | None, at: datetime) -> Entitlements:
+        """Return the entitlements at `at` if the subscription gave the newest version of `plan` then, or ended (None).
+
+        Other grants and the overrides apply as well.
+        """
+        inputs = selectors.read_inputs(self.organization, now(self.organization))
+        grants = [grant for grant in inputs.grants if grant.source is not Source.SUBSCRIPTION]
+        if plan is not None:
+            grants.append(GrantInput(self.version(plan).terms, Source.SUBSCRIPTION, at, None, at))
+        return selectors.resolve_inputs(self.organization, replace(inputs, grants=grants), at)
 
     def require(self, feature: str) -> FeatureEntitlement:
         """Return the entitlement to a feature. Raises `FeatureNotAvailable`, `PlanInactive`, `PaymentRequired` or `UnknownFeature`."""

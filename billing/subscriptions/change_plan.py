@@ -15,6 +15,7 @@ from billing.models import BillingAction
 from billing.overage import reporting
 from billing.stripe.gateway import subscriptions
 from billing.sync.customer import sync_customer
+from billing.types import NO_REASON, CancellationReason
 
 from . import pay_open_invoices, payment_confirmation, preview, scheduled_change
 from .resolve_plan_change import PlanChange, checked_after_refusal, require_active_subscription, resolve_plan_change
@@ -107,8 +108,12 @@ def cancel_scheduled_change(organization: Organization, actor: Actor) -> None:
         sync_customer(state.stripe_customer_id)
 
 
-def cancel_subscription(organization: Organization, actor: Actor, *, at_once: bool, note: AuditNote = NO_NOTE) -> None:
+def cancel_subscription(
+    organization: Organization, actor: Actor, *, at_once: bool, note: AuditNote = NO_NOTE, reason: CancellationReason = NO_REASON
+) -> None:
     """Cancel the subscription at the end of the period, or immediately. No refund is created. `note` is added to the audit event.
+
+    The customer's `reason` is stored in the audit event and at Stripe.
 
     Raises `NoSubscription`, `NothingToChange` if a cancellation is already scheduled.
     """
@@ -119,15 +124,17 @@ def cancel_subscription(organization: Organization, actor: Actor, *, at_once: bo
         state = require_active_subscription(organization)
         if state.cancel_at and not at_once:
             raise NothingToChange(_("The subscription is already scheduled to be canceled."))
-        parameters = {"subscription": state.stripe_subscription_id, "at_once": at_once}
+        details = {name: value for name, value in (("feedback", reason.feedback), ("comment", reason.comment)) if value}
+        parameters = {"subscription": state.stripe_subscription_id, "at_once": at_once, **details}
+        stated = {"cancellation_details": details} if details else {}
         with checked_after_refusal(state), idempotent_action(organization, "cancel", actor, note, **parameters) as row:
             if state.schedule_id:
                 subscriptions.release_schedule(state.schedule_id, key=f"{row.pk}-release")
             if at_once:
                 reporting.flush(organization)
-                subscriptions.cancel(state.stripe_subscription_id, key=row.pk, invoice_now=bool(state.overage_item_id))
+                subscriptions.cancel(state.stripe_subscription_id, key=row.pk, invoice_now=bool(state.overage_item_id), **stated)
             else:
-                subscriptions.update(state.stripe_subscription_id, key=row.pk, cancel_at_period_end=True)
+                subscriptions.update(state.stripe_subscription_id, key=row.pk, cancel_at_period_end=True, **stated)
         sync_customer(state.stripe_customer_id)
 
 

@@ -15,11 +15,9 @@ from billing.catalog import prices
 from billing.customer_locks import serialized
 from billing.errors import (
     AlreadySubscribed,
-    PromotionCodeExpired,
     StripeMissing,
     StripeRejected,
     TrialAlreadyUsed,
-    UnknownPromotionCode,
     UnknownSession,
     UnpaidInvoice,
 )
@@ -32,6 +30,7 @@ from billing.sync.customer import sync_customer
 from billing.types import CheckoutSession
 
 from . import pay_open_invoices
+from .promotion_codes import find_promotion
 
 State = CheckoutAttempt.State
 
@@ -176,22 +175,13 @@ def _request(attempt: CheckoutAttempt, customer_id: str, price_id: str, trial_da
     if trial_days:
         request["subscription_data"]["trial_period_days"] = trial_days
     if attempt.promotion_code:
-        request["discounts"] = [{"promotion_code": _promotion(attempt.promotion_code)}]
+        request["discounts"] = [{"promotion_code": find_promotion(attempt.promotion_code)["id"]}]
     else:
         request["allow_promotion_codes"] = True
     if settings.STRIPE_AUTOMATIC_TAX:
         request["automatic_tax"] = {"enabled": True}
         request["customer_update"] = {"address": "auto"}
     return request
-
-
-def _promotion(code: str) -> str:
-    promotion = checkout.promotion_code(code)
-    if promotion is None:
-        raise UnknownPromotionCode
-    if not promotion["active"]:
-        raise PromotionCodeExpired
-    return str(promotion["id"])
 
 
 def _session(attempt: CheckoutAttempt) -> CheckoutSession:

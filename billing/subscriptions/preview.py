@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +14,7 @@ from billing.errors import StripeRejected
 from billing.stripe.gateway import invoices
 from billing.types import ChangePreview, Line
 from contextmcp.common.clock import now
+from entitlements.periods import add_months
 
 from .resolve_plan_change import PlanChange, checked_after_refusal, resolve_plan_change
 
@@ -40,6 +40,7 @@ def preview_change(organization: Organization, plan: str, interval: str) -> Chan
     moment = now(organization).replace(microsecond=0)
     document = _invoice_preview(target, moment)
     next_at = _next(target, moment)
+    discount = sum(each["amount"] for each in document["total_discount_amounts"] or [])
     return ChangePreview(
         due_now=max(0, document["amount_due"]),
         credit=max(0, -document["total"]),
@@ -47,6 +48,9 @@ def preview_change(organization: Organization, plan: str, interval: str) -> Chan
         next_at=next_at,
         next_amount=_next_amount(target, next_at, billed_now=True),
         proration_date=moment,
+        discount=discount,
+        tax=document["total"] - document["subtotal"] + discount,
+        balance=document["amount_due"] - document["total"] if document["total"] > 0 else 0,
         **regular,
     )
 
@@ -115,12 +119,4 @@ def _next(target: PlanChange, moment: datetime) -> datetime | None:
     """Return when the new price is next charged in full. A change of interval starts a new period now."""
     if target.price.interval == target.state.interval:
         return target.state.current_period_end
-    years, months = (1, 0) if target.price.interval == "year" else (0, 1)
-    return _later(moment, years, months)
-
-
-def _later(moment: datetime, years: int, months: int) -> datetime:
-    """Return the same day that many years and months later, or the last day of a shorter month."""
-    month0 = moment.month - 1 + months
-    year, month = moment.year + years + month0 // 12, month0 % 12 + 1
-    return moment.replace(year=year, month=month, day=min(moment.day, monthrange(year, month)[1]))
+    return add_months(moment, 12 if target.price.interval == "year" else 1)

@@ -20,6 +20,7 @@ from billing.documents.stripe_documents import Document, at, paid_by, reference_
 from billing.models import Adjustment, BillingAccount, WebhookEvent
 from billing.models.subscriptions import ENDED
 from billing.revenue import change_log
+from billing.selectors import is_paused_by_customer
 from billing.stripe.mirror import read, store
 from billing.types import SyncResult
 from contextmcp.common.clock import now
@@ -106,12 +107,14 @@ def _apply_snapshot(account: BillingAccount, snapshot: fetch.StripeSnapshot, as_
 
 
 def _alert(account: BillingAccount, snapshot: fetch.StripeSnapshot, changes: Iterable[tuple[str, str, Any, Any]]) -> None:
-    """Open operator alerts for paused collections and unknown prices. Reconciliation records them again every night."""
+    """Open operator alerts for collections that staff paused and unknown prices. Reconciliation records them again every night."""
     by_kind: dict[str, set[str]] = defaultdict(set)
     for kind, subject, *_ in changes:
         by_kind[kind].add(subject)
     subjects = by_kind["subscriptionstate_missing"] | by_kind["subscriptionstate_collection_paused"]
     for state in account.organization.subscriptions.live().filter(stripe_subscription_id__in=subjects).exclude(collection_paused=""):
+        if is_paused_by_customer(state):
+            continue
         operator_alerts.raise_alert(
             operator_alerts.COLLECTION_PAUSED,
             account.organization,

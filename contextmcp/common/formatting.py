@@ -1,6 +1,7 @@
 """Dates, times and numbers as the present locale writes them, in the present time zone. See `contextmcp.common.locale`."""
 
 from datetime import date, datetime, tzinfo
+from decimal import Decimal
 
 from babel import dates, numbers
 from django.utils import timezone
@@ -59,8 +60,9 @@ def format_number(value: float) -> str:
 
 
 def format_percent(value: float) -> str:
-    """Return a share of 100 such as "17%": 17 is "17%" in en-US and "17 %" in de-DE."""
-    return str(numbers.format_percent(value / 100, locale=locale.current.get()))
+    """Return a share of 100: 17 is "17%" in en-US and "17 %" in de-DE. 33.3 is "33.3%"."""
+    share = Decimal(str(value)) / 100
+    return str(numbers.format_percent(share, locale=locale.current.get(), decimal_quantization=False))
 
 
 def _local(value: date) -> date:

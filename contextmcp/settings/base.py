@@ -170,6 +170,8 @@ STRIPE_PRICE_IDS = matching(r"STRIPE_[A-Z0-9_]+_PRICE_ID")
 BILLING_GRACE_DAYS = integer("BILLING_GRACE_DAYS", 7, minimum=0)
 # Effect of a lost dispute or a full refund on the subscription: "keep" it, or "cancel" it immediately.
 BILLING_REFUND_POLICY = choice("BILLING_REFUND_POLICY", "keep", ["keep", "cancel"])
+# How many monthly payments an owner who is about to cancel may skip instead, once a year. 0: no pause is offered.
+BILLING_PAUSE_PAYMENTS = integer("BILLING_PAUSE_PAYMENTS", 0, minimum=0)
 # Maximum requests per minute that call Stripe, for each organization and each user.
 BILLING_REQUESTS_PER_MINUTE = integer("BILLING_REQUESTS_PER_MINUTE", 30, minimum=1)
 # Each organization can have only one trial. These identities can also have only one: "user", "email" (of an owner), "card"; or "none".

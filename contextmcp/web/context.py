@@ -16,6 +16,7 @@ from . import submissions
 from .banners import banners
 from .decorators import member_of
 from .organization_state import organization_state
+from .plan_status import plan_status
 
 
 def site(request: WSGIRequest) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def site(request: WSGIRequest) -> dict[str, Any]:
         "public_url": settings.PUBLIC_URL,
         "catalog": CATALOG,
         "me": lazily(lambda caller: caller),
+        "plan_status": lazily(lambda caller: plan_status(organization_state(request, caller))),
         "entitlements": lazily(lambda caller: organization_state(request, caller).entitlements),
         "other_organizations": lazily(lambda caller: _others(request, caller)),
         "banners": lazily(lambda caller: banners(organization_state(request, caller))),

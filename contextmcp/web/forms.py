@@ -1,7 +1,6 @@
 """Forms of the account pages."""
 
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -9,10 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.roles import DEFAULT_KEY_SCOPES, Role
 from accounts.types import Caller
-from billing.types import OverageState
 from contextmcp.common.clock import now
 from contextmcp.common.errors import ValidationFailed
-from contextmcp.common.money import decimal_amount
 
 LIFETIMES = [("", "No expiration"), ("30", "30 days"), ("90", "90 days"), ("365", "1 year")]
 OVERLAPS = [("0", "Immediately"), ("3600", "In 1 hour"), ("86400", "In 24 hours"), ("604800", "In 7 days")]
@@ -78,37 +75,6 @@ class SettingsForm(OrganizationForm):
 
 class CloseForm(forms.Form):
     name = forms.CharField(label=_("Organization name"), widget=forms.TextInput(attrs={"autocomplete": "off"}))
-
-
-class CheckoutForm(forms.Form):
-    plan = forms.CharField(max_length=40)
-    interval = forms.ChoiceField(choices=[("month", "Monthly"), ("year", "Yearly")])
-    promotion_code = forms.CharField(
-        max_length=100, required=False, label="Promotion code", widget=forms.TextInput(attrs={"autocomplete": "off"})
-    )
-
-
-class ChangeForm(CheckoutForm):
-    proration_date = forms.DateTimeField(required=False)
-
-
-class OverageForm(forms.Form):
-    cap = forms.DecimalField(
-        label="Monthly spending cap",
-        min_value=Decimal("0.01"),
-        max_value=Decimal(1_000_000),
-        decimal_places=2,
-        widget=forms.NumberInput(attrs={"step": "0.01", "inputmode": "decimal"}),
-    )
-
-    @classmethod
-    def of(cls, state: OverageState) -> "OverageForm":
-        return cls(initial={"cap": decimal_amount(state.cap or 2000, state.currency)})
-
-    @staticmethod
-    def minor(cap: Decimal, currency: str) -> int:
-        """Return the cap in minor units: 20.00 USD is 2000, 20 JPY is 20."""
-        return int(cap / decimal_amount(1, currency))
 
 
 def roles(caller: Caller) -> list[tuple[str, str]]:

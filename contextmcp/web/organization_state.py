@@ -1,6 +1,7 @@
 """The state of an organization for its pages. Each part is queried at most once per request, when a page uses it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 from django.core.handlers.wsgi import WSGIRequest
@@ -17,17 +18,23 @@ from usage import selectors
 from usage.alerts import selectors as alerts
 from usage.selectors import FeatureUsage
 
+# The share of a usage month after which its usage is extrapolated.
+ESTIMATED_FROM = 0.1
+
 
 @dataclass(frozen=True)
 class Overage:
-    """Overage in the current period: `units` beyond the quota, which cost `spent` in minor units.
+    """Overage in the current usage month: `units` beyond the quota, which cost `spent` in minor units.
 
-    `blocked` is the reason why it cannot be enabled: "trial", "canceling", "payment", or "" if it can.
+    `blocked` is the reason why it cannot be enabled: "trial", "canceling", "payment", or "" if it can. `estimate` is what it will have cost
+    at `resets_at` if usage continues at its average pace; None if it is disabled or the month has just begun.
     """
 
     state: OverageState
     units: int
     blocked: str
+    resets_at: datetime | None = None
+    estimate: int | None = None
 
     @property
     def spent(self) -> int:
@@ -53,6 +60,11 @@ class OrganizationState:
     @cached_property
     def entitlements(self) -> Entitlements:
         return EntitlementsManager(self.organization).entitlements()
+
+    @cached_property
+    def next_plan(self) -> tuple[datetime, Entitlements] | None:
+        """Return when the plan changes next, and the entitlements from then on; None if no change is known."""
+        return EntitlementsManager(self.organization).next_plan() if self.entitlements.changes_at else None
 
     @cached_property
     def usage(self) -> list[FeatureUsage]:
@@ -83,7 +95,7 @@ class OrganizationState:
         setting = subscription.overage
         if setting is None or not subscription.is_live:
             return None
-        units = next((each.overage for each in self.usage if each.feature == setting.feature), 0)
+        used = next((each for each in self.usage if each.feature == setting.feature), None)
         blocked = ""
         if subscription.status == "trialing":
             blocked = "trial"
@@ -91,7 +103,18 @@ class OrganizationState:
             blocked = "payment"
         elif subscription.cancel_at:
             blocked = "canceling"
-        return Overage(setting, units, blocked)
+        if used is None:
+            return Overage(setting, 0, blocked)
+        return Overage(setting, used.overage, blocked, used.resets_at, self._estimate(setting, used))
+
+    def _estimate(self, setting: OverageState, used: FeatureUsage) -> int | None:
+        present = now(self.organization)
+        period = self.entitlements.features[used.feature].period(present)
+        elapsed = (present - period.start) / (period.end - period.start)
+        if not setting.enabled or setting.cap is None or used.included is None or elapsed < ESTIMATED_FROM:
+            return None
+        units = round((used.used or 0) / elapsed) - used.included
+        return min(max(units, used.overage) * setting.unit_amount, max(setting.cap, used.overage * setting.unit_amount))
 
 
 def organization_state(request: WSGIRequest, caller: Caller) -> OrganizationState:

@@ -1,18 +1,19 @@
 """The plan catalog as cards and a comparison table for the pricing page."""
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from django.utils.text import get_text_list
+from babel.lists import format_list
+from django.conf import settings
+from django.utils.translation import gettext as _
 
-from billing.types import Subscription
+from contextmcp.common import locale
 from contextmcp.common.money import format_amount
-from entitlements.catalog import CATALOG, Feature, Plan, Price
+from entitlements.catalog import CATALOG, Feature, Plan, Price, Question
 from entitlements.manager import EntitlementsManager
 from entitlements.types import Kind
 
-INTERVAL_TITLES = {Kind.QUOTA: " per month", Kind.RATE_LIMIT: " per minute"}
+from .amount_texts import counted_feature, feature_amount, short_amount
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,10 @@ class CardPrice:
 
 @dataclass(frozen=True)
 class PlanCard:
-    """One plan with its formatted prices. `adds` are the features that the `previous` plan does not have."""
+    """One plan with its formatted prices. `adds` are the features that the `previous` plan does not have.
+
+    `contact` is the URL to ask for a plan that is sold by agreement.
+    """
 
     plan: Plan
     prices: tuple[CardPrice, ...]
@@ -34,14 +38,15 @@ class PlanCard:
     highlights: tuple[str, ...]
     adds: tuple[str, ...]
     previous: str
+    contact: str
 
     @property
     def is_free(self) -> bool:
-        return not self.prices
+        return not self.prices and not self.contact
 
     @property
     def free_price(self) -> str:
-        return _short(0, CATALOG.currency)
+        return short_amount(0, CATALOG.currency)
 
     def price(self, interval: str) -> CardPrice | None:
         """Return the price for the interval, or for the other one if the plan is not billed by this one."""
@@ -95,13 +100,23 @@ def saving() -> int:
 
 
 def titles(condition: Callable[[Plan], bool]) -> str:
-    """Return the titles of the plans that meet the condition, as in "A, B and C"."""
-    return get_text_list([plan.title for plan in EntitlementsManager.plans() if condition(plan)], "and")
+    """Return the titles of the plans that meet the condition, as in "A, B, and C"."""
+    return str(format_list([plan.title for plan in EntitlementsManager.plans() if condition(plan)], locale=locale.current.get()))
 
 
-def questions() -> list[Feature]:
-    """Return the features that the catalog explains on the pricing page."""
-    return [feature for feature in CATALOG.features if feature.question]
+def questions() -> list[Question]:
+    """Return the questions that the catalog answers on the pricing page."""
+    return [*CATALOG.questions, *(Question(feature.question, feature.answer) for feature in CATALOG.features if feature.question)]
+
+
+def description() -> str:
+    """Return the description of the pricing page for search engines and link previews."""
+    monthly = [(price.amount, price.currency) for plan in EntitlementsManager.plans() for price in plan.prices if price.interval == "month"]
+    product = {"product": settings.PRODUCT_NAME, "tagline": settings.PRODUCT_TAGLINE}
+    if not monthly:
+        return _("Plans and prices of %(product)s. %(tagline)s. Start free.") % product
+    price = {"price": short_amount(*min(monthly))}
+    return _("Plans and prices of %(product)s. %(tagline)s. Start free; paid plans from %(price)s per month.") % (product | price)
 
 
 def amount(feature: Feature, plan: Plan) -> bool | str:
@@ -109,45 +124,7 @@ def amount(feature: Feature, plan: Plan) -> bool | str:
     term = plan.features.get(feature.name)
     if term is None or not term.grants:
         return False
-    if term.kind is Kind.BOOLEAN:
-        return True
-    if term.value is None:
-        return "Unlimited"
-    return f"{term.value:,}{_unit(feature)}{INTERVAL_TITLES.get(term.kind, '')}"
-
-
-def _unit(feature: Feature) -> str:
-    return f" {feature.unit}" if feature.unit else ""
-
-
-@dataclass(frozen=True)
-class PlanChoice:
-    """A plan and billing interval that a subscriber can change to."""
-
-    plan: str
-    title: str
-    interval: str
-    price: str
-    upgrade: bool
-
-
-def choices(present: Subscription) -> list[PlanChoice]:
-    """Return the plans and intervals that the subscription can change to."""
-    if not present.can_change:
-        return []
-    current_rank = _rank(present.plan, present.interval)
-    return [
-        PlanChoice(
-            plan.name, plan.title, price.interval, _short(price.amount, price.currency), _rank(plan.name, price.interval) > current_rank
-        )
-        for plan in EntitlementsManager.plans()
-        for price in plan.prices
-        if (plan.name, price.interval) != (present.plan, present.interval)
-    ]
-
-
-def _rank(plan: str, interval: str | None) -> tuple[int, bool]:
-    return CATALOG.rank(plan), interval == "year"
+    return True if term.kind is Kind.BOOLEAN else feature_amount(feature.name, term.kind, term.value)
 
 
 def _card(plan: Plan, previous: Plan | None) -> PlanCard:
@@ -158,29 +135,20 @@ def _card(plan: Plan, previous: Plan | None) -> PlanCard:
         highlights=tuple(_highlights(plan)),
         adds=tuple(_adds(plan, previous)),
         previous=previous.title if previous else "",
+        contact=CATALOG.contacts.get(plan.name, ""),
     )
 
 
 def _card_price(price: Price) -> CardPrice:
     per_month = format_amount(round(price.amount / 12), price.currency) if price.interval == "year" else ""
-    return CardPrice(price.interval, _short(price.amount, price.currency), per_month)
-
-
-def _short(minor: int, currency: str) -> str:
-    """Format an amount without zero cents: "$9" for en-US, "9 $" for de-DE."""
-    return re.sub(r"[.,]00(?!\d)", "", format_amount(minor, currency))
+    return CardPrice(price.interval, short_amount(price.amount, price.currency), per_month)
 
 
 def _highlights(plan: Plan) -> Iterator[str]:
     highlighted = [feature for feature in CATALOG.features if feature.highlight and plan.grants(feature.name)]
     for feature in sorted(highlighted, key=lambda feature: feature.highlight or 0):
         value = plan.features[feature.name].value
-        if feature.kind is Kind.BOOLEAN:
-            yield feature.title
-        elif value is None:
-            yield f"Unlimited {feature.noun()}"
-        else:
-            yield f"{value:,}{_unit(feature)} {feature.noun(value)}{INTERVAL_TITLES.get(feature.kind, '')}"
+        yield feature.title if feature.kind is Kind.BOOLEAN else counted_feature(feature.name, feature.kind, value)
 
 
 def _adds(plan: Plan, previous: Plan | None) -> Iterator[str]:

@@ -4,7 +4,21 @@ from django.urls import include, path
 
 from . import brand
 from .api import views as api
-from .pages import account, activity, billing, connected_apps, keys, language, onboarding, team, usage
+from .pages import (
+    account,
+    activity,
+    billing,
+    checkout,
+    connected_apps,
+    invoices,
+    keys,
+    language,
+    onboarding,
+    plan_changes,
+    pricing,
+    team,
+    usage,
+)
 from .pages.settings import closing, export, general, notifications, webhook_deliveries, webhooks
 
 # The pages of one endpoint.
@@ -25,7 +39,7 @@ urlpatterns = [
     path("", onboarding.home, name="home"),
     path("language/", language.set_language, name="set-language"),
     path("brand.css", brand.stylesheet, name="brand-css"),
-    path("pricing/", onboarding.pricing_page, name="pricing"),
+    path("pricing/", pricing.pricing_page, name="pricing"),
     path("welcome/", onboarding.welcome, name="welcome"),
     path("welcome/key/", keys.first_key, name="first-key"),
     path("welcome/connect/", onboarding.connect, name="connect"),
@@ -53,16 +67,21 @@ urlpatterns = [
     path("account/team/<uuid:member_id>/role/", team.change_role, name="change-role-form"),
     path("account/team/<uuid:member_id>/remove/", team.remove, name="remove-member-form"),
     path("account/billing/", billing.billing, name="billing"),
-    path("account/billing/choose/", billing.confirm_plan, name="choose-plan"),
-    path("account/billing/checkout/", billing.checkout, name="checkout"),
-    path("account/billing/change/", billing.preview, name="preview-change"),
-    path("account/billing/change/confirm/", billing.change, name="change-plan"),
-    path("account/billing/cancel-change/", billing.cancel_scheduled_change, name="cancel-scheduled-change"),
-    path("account/billing/cancel/", billing.cancel, name="cancel-plan"),
-    path("account/billing/resume/", billing.resume, name="resume-plan"),
+    path("account/billing/choose/", checkout.confirm_plan, name="choose-plan"),
+    path("account/billing/checkout/", checkout.checkout, name="checkout"),
+    path("account/billing/return/", checkout.checkout_return, name="checkout-return"),
+    path("account/billing/change/", plan_changes.preview, name="preview-change"),
+    path("account/billing/change/confirm/", plan_changes.change, name="change-plan"),
+    path("account/billing/cancel-change/", plan_changes.cancel_scheduled_change, name="cancel-scheduled-change"),
+    path("account/billing/cancel/", plan_changes.cancel_page, name="cancel-plan"),
+    path("account/billing/cancel/confirm/", plan_changes.cancel, name="cancel-form"),
+    path("account/billing/resume/", plan_changes.resume, name="resume-plan"),
+    path("account/billing/pause/", plan_changes.pause, name="pause-payments-form"),
+    path("account/billing/pause/end/", plan_changes.resume_payments, name="resume-payments-form"),
     path("account/billing/overage/", billing.overage, name="overage-form"),
     path("account/billing/portal/", billing.portal, name="portal"),
-    path("account/billing/return/", billing.checkout_return, name="checkout-return"),
+    path("account/billing/invoices/", invoices.invoices, name="invoices"),
+    path("account/billing/invoices/<str:invoice_id>/", invoices.invoice, name="invoice"),
     path("account/settings/", general.general, name="settings"),
     path("account/settings/change/", general.save_general, name="change-settings"),
     path("account/settings/notifications/", notifications.notifications, name="notifications"),

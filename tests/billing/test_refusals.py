@@ -71,7 +71,7 @@ CALLS = {
     "cancel": (
         "subscribed",
         ("POST", "cancel", {}),
-        ("cancel-plan", {}),
+        ("cancel-form", {}),
         ("POST", "/v1/subscriptions/"),
         "subscription_change_refused",
     ),

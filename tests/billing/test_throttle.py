@@ -28,7 +28,7 @@ PAGES = {
     "portal": {},
     "change-plan": {"plan": "enterprise", "interval": "month"},
     "cancel-scheduled-change": {},
-    "cancel-plan": {},
+    "cancel-form": {},
     "resume-plan": {},
     "overage-form": {"enabled": "on", "cap": "5"},
 }

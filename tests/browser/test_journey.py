@@ -80,7 +80,7 @@ def test_sign_up_to_a_paid_plan(person, world):
 
     page.goto(f"{world.url}/account/billing/")
     ada.shoot("journey-5-billing")
-    page.get_by_role("button", name="Manage payment method").click()
+    page.get_by_role("button", name="Billing address and tax ID").click()
     page.wait_for_url(f"{world.stripe_url}/p/session/**")
     page.get_by_role("button", name="Cancel plan").click()
     expect(page.get_by_role("button", name="Don't cancel plan")).to_be_visible()
@@ -88,7 +88,7 @@ def test_sign_up_to_a_paid_plan(person, world):
     shows_soon(world, page, "Access until")
     ada.shoot("journey-7-cancelled")
 
-    page.get_by_role("button", name="Manage payment method").click()
+    page.get_by_role("button", name="Billing address and tax ID").click()
     page.get_by_role("button", name="Don't cancel plan").click()
     expect(page.get_by_role("button", name="Cancel plan")).to_be_visible()
     shows_soon(world, page, "First charge")

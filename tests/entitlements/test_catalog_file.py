@@ -75,6 +75,14 @@ def test_a_plan_inherits_from_the_previous_plan(file):
     assert (catalog.main_meter.name, catalog.seats) == ("calls", None)
 
 
+def test_a_plan_can_be_sold_by_agreement_and_questions_are_in_order(file):
+    plan = '[[plans]]\nname = "chain"\nversion = 1\ntitle = "Chain"\ncontact = "mailto:sales@x.example"\n[plans.features]\ncalls = "unlimited"\n'
+    questions = '[[questions]]\nquestion = "Why?"\nanswer = "Because."\n[[questions]]\nquestion = "How?"\nanswer = "So."\n'
+    catalog = read_catalog(file(GOOD + plan + questions))
+    assert catalog.contacts == {"chain": "mailto:sales@x.example"} and not catalog.plan("chain").prices
+    assert [(each.question, each.answer) for each in catalog.questions] == [("Why?", "Because."), ("How?", "So.")]
+
+
 def test_all_faults_are_reported_at_once(file):
     text = (
         GOOD.replace('kind = "gauge"', 'kind = "gage"\ncolor = "red"')
@@ -116,6 +124,14 @@ def test_the_values_of_plans_are_checked_one_by_one(file):
         ("[[features]]", "[[meters]]", 'The file needs "features".'),
         ('"STRIPE_HOST_PRICE_ID"', '"HOST_PRICE"', "expected `str` matching regex"),
         ('title = "Guest"', 'title = "Guest"\nrecommended = true', "Only one plan can be recommended, but guest, host are."),
+        ("version = 3", 'version = 3\ncontact = "mailto:x@y.example"', '"contact", which only a plan without prices after the first'),
+        ("version = 3", 'version = 3\ncontact = "javascript:x"', "expected `str` matching regex"),
+        (
+            'title = "Guest"',
+            'title = "Guest"\ncontact = "https://x.example"',
+            '"contact", which only a plan without prices after the first',
+        ),
+        ("[[plans]]", '[[questions]]\nquestion = "Why?"\n[[plans]]', 'Question 1 needs "answer".'),
         ("{ interval", '{ interval = "month", amount = 5, price_id_variable = "STRIPE_HOST_PRICE_ID" }, { interval', "more than one price"),
     ],
 )

@@ -26,15 +26,17 @@ def test_the_pricing_page_shows_each_plan_with_its_prices(client, plan):
     page = client.get(reverse("pricing")).text
     assert f'id="plan-{plan.name}">{plan.title}' in page
     card = next(card for card in pricing.cards() if card.plan.name == plan.name)
-    for text in (plan.summary, *card.highlights, *card.adds, *(price.amount for price in card.prices)):
+    for text in (plan.summary, *card.highlights, *card.adds, *(price.amount for price in card.prices), card.contact):
         assert text in page
+    for question in pricing.questions():
+        assert question.question in page and question.answer in page
     assert (">Recommended<" in page) is bool(CATALOG.recommended)
     assert ('id="yearly"' in page) is (len(pricing.intervals()) == 2)
 
 
 @pytest.mark.parametrize("plan", CATALOG.plans, ids=lambda plan: plan.name)
 def test_every_account_page_opens_on_each_plan(owner, sign_in, plan):
-    if plan.prices:
+    if plan is not CATALOG.free:
         EntitlementsManager(owner.organization).grant(plan.name, reason="A promise")
     client = sign_in(owner)
     for name in ("account", "usage", "billing", "team", "keys", "settings", "pricing"):

@@ -1,5 +1,6 @@
 """Every page in every state of a subscription as every role: it opens, shows the state, and has no link or button that is refused."""
 
+import contextlib
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,7 +14,9 @@ from django.db import transaction
 from django.urls import reverse
 
 from accounts.manager import AuthManager
+from billing.errors import PaymentConfirmationRequired
 from billing.manager import BillingManager
+from contextmcp.common.clock import now
 from contextmcp.devstack.tour.browser import _Forms
 from entitlements.manager import EntitlementsManager
 from tests.factories.billing import Payer
@@ -81,6 +84,20 @@ def free_days(payer):
     payer.world.deliver()
 
 
+def awaiting_confirmation(payer):
+    """An upgrade that the bank requires to be confirmed."""
+    payer.buy()
+    payer.later(10)
+    payer.world.card(payer.customer, "pm_card_authenticationRequired")
+    with contextlib.suppress(PaymentConfirmationRequired):
+        BillingManager(payer.organization).change_plan("enterprise", "month")
+
+
+def gift_above(payer):
+    payer.buy()
+    EntitlementsManager(payer.organization).grant("enterprise", reason="x", ends_at=now() + timedelta(days=100))
+
+
 STATES = {
     "free": lambda payer: None,
     "trial": lambda payer: payer.buy(trial_period_days=14),
@@ -91,6 +108,7 @@ STATES = {
     "grace over": lambda payer: past_due(payer, 8),
     "scheduled": scheduled,
     "free days": free_days,
+    "awaiting confirmation": awaiting_confirmation,
     "canceling": canceling,
     "ended": ended,
     "quota used": used_up,
@@ -98,52 +116,68 @@ STATES = {
     "overage cap reached": lambda payer: overage(payer, 100, 50),
     "over limits": over_limits,
     "complimentary": lambda payer: EntitlementsManager(payer.organization).grant("pro", reason="x"),
+    "gift above a subscription": gift_above,
 }
 # By state and page: what an owner must and must not read there.
 SENTENCES = {
-    "free": {"account": ("Free plan. Sessions reset monthly.", "Overage")},
+    "free": {
+        "account": ("You're on Free at no charge, and your sessions reset on", "Pay-as-you-go"),
+        "billing": ("Choose a plan", "Cancel"),
+    },
     "trial": {
-        "account": ("Your card will be charged then unless you cancel first", "Renews"),
-        "billing": ("Overage is available after your trial", "Enable overage"),
+        "account": ("Your Pro trial is free until", "renews"),
+        "billing": ("Pay-as-you-go is available after your trial", "Turn on"),
         "close-page": ("Closing ends your Pro trial immediately. Your card is not charged.", "not refunded"),
     },
-    "active": {"billing": ("Enable overage", "Resume"), "account": ("Renews on", "Scheduled")},
+    "active": {"billing": ("Turn on", "Resume"), "account": ("Pro renews on", "changes")},
     "yearly": {"pricing": ('value="year" id="yearly" checked', "Start 14-day trial")},
-    "discount": {"billing": ("Discount", "Server Error")},
+    "discount": {"billing": ("Discount", "Server Error"), "account": ("at $7.20 after your discount", "$9.00")},
     "past due": {
-        "account": ("A payment of $9.00 failed", "Renews"),
-        "billing": ("Pay the open invoice to change overage", "Enable overage"),
+        "account": ("Pay the open invoice of $9.00 by", "renews"),
+        "billing": ("Pay the open invoice to change Pay-as-you-go", "Turn on"),
+        "pricing": ("Pay the open invoice of $9.00 by", "Upgrade<"),
     },
-    "grace over": {"account": ("your Pro plan is paused", "stays active until")},
+    "grace over": {"account": ("Your Pro subscription is paused until the open invoice of $9.00 is paid.", "stays active until")},
     "scheduled": {
-        "account": ("Changes to Pro ($9.00 per month) on", "Renews"),
-        "pricing": ("Your plan will change to Pro on", "Renews"),
-        "keys": ("Your plan will change to Pro on", "Renews"),
-        "billing": ("Scheduled change", "Renews"),
+        "account": ("Your plan changes from Enterprise to Pro on", "renews"),
+        "pricing": ("Your plan changes from Enterprise to Pro on", "renews"),
+        "keys": ("Your plan will change to Pro on", "renews"),
+        "billing": ("Keep Enterprise", "renews"),
     },
     "free days": {
-        "account": ("Changes to Pro ($9.00 per month) on", "Trial"),
-        "billing": ("Scheduled change", "Trial"),
-        "pricing": ("Your plan will change to Pro on", "Trial until"),
+        "account": ("Your plan changes from Enterprise to Pro on", "trial"),
+        "billing": ("Keep Enterprise", "Trial"),
+        "pricing": ("Your plan changes from Enterprise to Pro on", "trial is free"),
+    },
+    "awaiting confirmation": {
+        "account": ("Confirm the payment for your plan change by", "renews"),
+        "billing": ("Confirm the payment of $13.", "renews"),
+        "pricing": ("Confirm the payment of $13.", "renews"),
     },
     "canceling": {
-        "billing": ("Resume your subscription to enable overage", "Change plan"),
-        "pricing": ("is canceled. You have access", "Switch to"),
+        "billing": ("Resume your subscription to turn on Pay-as-you-go", "Change plan"),
+        "pricing": ("Pro is canceled and stays active until", "Upgrade<"),
     },
-    "ended": {"billing": ("Choose a plan", "Overage"), "account": ("Free plan", "Renews")},
-    "quota used": {"account": ("used all 1,000 sessions. Your quota resets on", "Upgrade<"), "usage": ("Enable overage", "Upgrade<")},
+    "ended": {"billing": ("Choose a plan", "Pay-as-you-go"), "account": ("Your Pro subscription ended on", "renews")},
+    "quota used": {
+        "account": ("used all 1,000 sessions. Your quota resets on", "Upgrade<"),
+        "usage": ("Turn on Pay-as-you-go", "Upgrade<"),
+    },
     "overage": {
-        "account": ("$4.00 of your $25.50 monthly cap", "Upgrade<"),
-        "usage": ("Overage so far: 200 sessions, $4.00 of your $25.50 spending cap", "refused"),
-        "billing": ("200 sessions, $4.00", "You have reached your spending cap"),
+        "account": ("$4.00 of your monthly limit of $25.50", "Upgrade<"),
+        "usage": ("Pay-as-you-go so far: 200 sessions, $4.00 of your limit of $25.50", "refused"),
+        "billing": ("200 sessions", "You have reached your"),
     },
     "overage cap reached": {
-        "account": ("You have reached your spending cap: $1.00 of $1.00", "so far"),
-        "billing": ("You have reached your spending cap. Further sessions will be refused", "Enable overage"),
-        "usage": ("You have reached your spending cap. Further sessions will be refused", "Overage so far"),
+        "account": ("You have reached your monthly limit: $1.00 of $1.00", "so far"),
+        "billing": ("You have reached your monthly limit. Further sessions are refused", "Turn on"),
     },
-    "over limits": {"account": ("You have 99 projects; your plan includes 1.", "Renews")},
-    "complimentary": {"account": ("Complimentary plan", "Renews"), "billing": ("Pro", "Enable overage")},
+    "over limits": {"account": ("You have 99 projects; your plan includes 1.", "renews")},
+    "complimentary": {"account": ("Pro is complimentary and has no end date.", "renews"), "billing": ("Pro", "Pay-as-you-go")},
+    "gift above a subscription": {
+        "account": ("Enterprise is complimentary until", "pause"),
+        "billing": ("Pro renews on", "<span>$9.00"),
+    },
 }
 
 

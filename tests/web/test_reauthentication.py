@@ -108,7 +108,9 @@ def test_inviting_owners_and_admins_needs_reauthentication(old_session, monkeypa
     [
         ("change/confirm/", {"plan": "pro", "interval": "month"}),
         ("cancel-change/", {}),
-        ("cancel/", {}),
+        ("cancel/confirm/", {}),
+        ("pause/", {}),
+        ("pause/end/", {}),
         ("resume/", {}),
         ("overage/", {}),
         ("portal/", {}),

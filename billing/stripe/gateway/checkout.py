@@ -31,6 +31,10 @@ def expire(session_id: str, *, key: object) -> dict[str, Any]:
 
 
 def promotion_code(code: str) -> dict[str, Any] | None:
-    """Return the active promotion code with this customer-facing `code`, or else the newest inactive one; None if there is none."""
-    rows = call("get", "/v1/promotion_codes", code=code, limit=100)["data"]
+    """Return the active promotion code with this customer-facing `code`, or else the newest inactive one; None if there is none.
+
+    Its coupon is expanded.
+    """
+    expand = ["data.promotion.coupon.applies_to"]
+    rows = call("get", "/v1/promotion_codes", code=code, limit=100, expand=expand)["data"]
     return next((each for each in rows if each["active"]), rows[0] if rows else None)

@@ -46,9 +46,20 @@ def clock(clock_id: str) -> dict[str, Any] | None:
         return None
 
 
-def portal(customer_id: str, *, key: object, return_url: str) -> dict[str, Any]:
-    """Create a customer portal session. Anyone who opens its `url` within some minutes is signed in as the customer."""
-    return call("post", "/v1/billing_portal/sessions", key=key, customer=customer_id, return_url=return_url)
+def portal(customer_id: str, *, key: object, return_url: str, flow: str = "") -> dict[str, Any]:
+    """Create a customer portal session. Anyone who opens its `url` within some minutes is signed in as the customer.
+
+    With `flow` it opens one page (https://docs.stripe.com/customer-management/portal-deep-links), which leads to `return_url`.
+    """
+    after = {"type": "redirect", "redirect": {"return_url": return_url}}
+    params = {"flow_data": {"type": flow, "after_completion": after}} if flow else {}
+    return call("post", "/v1/billing_portal/sessions", key=key, customer=customer_id, return_url=return_url, **params)
+
+
+def portal_features() -> dict[str, Any] | None:
+    """Return the features of the default configuration of the customer portal; None if the portal is not set up."""
+    rows = call("get", "/v1/billing_portal/configurations", is_default=True, active=True, limit=1)["data"]
+    return rows[0]["features"] if rows else None
 
 
 def add_balance(customer_id: str, *, key: object, amount: int, currency: str, description: str) -> dict[str, Any]:

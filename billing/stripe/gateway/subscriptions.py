@@ -32,9 +32,9 @@ def update(subscription_id: str, *, key: object, **params: Any) -> dict[str, Any
     return call("post", f"/v1/subscriptions/{subscription_id}", key=key, **params)
 
 
-def cancel(subscription_id: str, *, key: object, invoice_now: bool = False) -> dict[str, Any]:
+def cancel(subscription_id: str, *, key: object, invoice_now: bool = False, **params: Any) -> dict[str, Any]:
     """Cancel immediately. With `invoice_now`, metered usage that is not billed yet is invoiced."""
-    return call("delete", f"/v1/subscriptions/{subscription_id}", key=key, **({"invoice_now": True} if invoice_now else {}))
+    return call("delete", f"/v1/subscriptions/{subscription_id}", key=key, **({"invoice_now": True} if invoice_now else {}), **params)
 
 
 def resume(subscription_id: str, *, key: object) -> dict[str, Any]:

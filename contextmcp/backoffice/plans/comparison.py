@@ -115,7 +115,8 @@ def _row(title: str, texts: list[str], width: int) -> Row:
 def in_words(plan: Plan) -> Iterator[tuple[str, str]]:
     """Yield the version's prices and features as pairs of title and text."""
     yield "Title", plan.title
-    yield "Price", ", ".join(f"{format_amount(price.amount, price.currency)} per {price.interval}" for price in plan.prices) or "Free"
+    no_price = "By agreement" if plan.name in CATALOG.contacts else "Free"
+    yield "Price", ", ".join(f"{format_amount(price.amount, price.currency)} per {price.interval}" for price in plan.prices) or no_price
     yield "Trial", f"{plan.trial_days} days" if plan.trial_days else "None"
     for name in (*(feature.name for feature in CATALOG.features), *(name for name in plan.features if CATALOG.feature(name) is None)):
         if name in plan.features:

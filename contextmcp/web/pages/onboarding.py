@@ -1,8 +1,7 @@
-"""Pages for new users: home, pricing, first key, connection of a client, new organization."""
+"""Pages for new users: home, first key, connection of a client, new organization."""
 
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.handlers.wsgi import WSGIRequest
@@ -18,10 +17,9 @@ from accounts.models import User
 from accounts.oauth.consent import pending_authorization
 from accounts.types import Caller
 from contextmcp.common.errors import DomainError
-from contextmcp.web import drafts, mcp_config, pricing, submissions
+from contextmcp.web import drafts, mcp_config, submissions
 from contextmcp.web.decorators import member_action, member_of, member_page, user_message
 from contextmcp.web.forms import KeyForm, OrganizationForm, valid
-from contextmcp.web.organization_state import organization_state
 
 
 @require_safe
@@ -36,24 +34,6 @@ def home(request: WSGIRequest) -> HttpResponseBase:
         return redirect("admin:index" if request.user.is_staff else "new-organization")
     first = "keys:write" in caller.scopes and not AuthManager(caller.organization).keys(caller).exists()
     return redirect("welcome" if first else "account")
-
-
-@require_safe
-def pricing_page(request: WSGIRequest) -> HttpResponse:
-    caller = member_of(request)
-    context = {
-        "cards": pricing.cards(),
-        "groups": pricing.table(),
-        "intervals": pricing.intervals(),
-        "saving": pricing.saving(),
-        "questions": pricing.questions(),
-        "with_overage": pricing.titles(lambda plan: any(term.overage for term in plan.features.values())),
-        "with_trial": pricing.titles(lambda plan: plan.trial_days > 0),
-        "grace_days": settings.BILLING_GRACE_DAYS,
-        "subscription": organization_state(request, caller).subscription if caller else None,
-        "can_pay": caller is not None and "billing:manage" in caller.permissions,
-    }
-    return render(request, "web/pricing.html", context)
 
 
 @member_page

@@ -45,6 +45,12 @@ def number(value: float | None) -> str:
     return formatting.format_number(value) if isinstance(value, int | float) else ""
 
 
+@register.filter
+def percent(value: float | None) -> str:
+    """Return a share of 100 such as "17%"."""
+    return formatting.format_percent(value) if isinstance(value, int | float) else ""
+
+
 @register.simple_tag
 def zone_name() -> str:
     """Return the name of the reader's time zone, such as "UTC"."""

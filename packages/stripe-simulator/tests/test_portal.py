@@ -81,3 +81,34 @@ def test_a_flow_redirects_to_its_return_url(stripe_api: StripeApi) -> None:
     }
     session = stripe_api.v1.billing_portal.sessions.create({"customer": customer.id, "flow_data": flow})
     assert post(session.url, action="cancel").headers["Location"] == "http://stripe_api.test/sorry"
+
+
+def test_billing_information_is_on_the_next_invoices(stripe_api: StripeApi) -> None:
+    customer = stripe_api.customer()
+    url = portal(stripe_api, customer.id)
+    assert "Billing information" in requests.get(url, timeout=5).text
+    details = {
+        "name": "Acme Inc.",
+        "line1": "Main Street 1",
+        "city": "Springfield",
+        "country": "US",
+        "taxIdType": "us_ein",
+        "taxId": "12-3456789",
+    }
+    assert post(url, action="details", **details).status_code == 303
+    changed = stripe_api.v1.customers.retrieve(customer.id, {"expand": ["tax_ids"]})
+    assert (changed.name, changed.address.line1, changed.address.country) == ("Acme Inc.", "Main Street 1", "US")
+    (tax_id,) = changed.tax_ids.data
+    assert (tax_id.type, tax_id.value, tax_id.country) == ("us_ein", "12-3456789", "US")
+    assert [each.id for each in stripe_api.v1.customers.tax_ids.list(customer.id).data] == [tax_id.id]
+    subscription = stripe_api.subscribe(customer, stripe_api.price().id)
+    invoice = stripe_api.v1.invoices.retrieve(str(subscription.latest_invoice))
+    assert [(each.type, each.value) for each in invoice.customer_tax_ids] == [("us_ein", "12-3456789")]
+    stripe_api.v1.customers.tax_ids.delete(customer.id, tax_id.id)
+    assert stripe_api.v1.customers.tax_ids.list(customer.id).data == []
+
+
+def test_billing_information_needs_the_configuration(stripe_api: StripeApi) -> None:
+    url = portal(stripe_api, stripe_api.customer().id, invoice_history={"enabled": True})
+    assert "Billing information" not in requests.get(url, timeout=5).text
+    assert post(url, action="details", name="X").status_code == 402

@@ -63,6 +63,7 @@ EURO: tuple[Step, ...] = (
 )
 CLOCK: Step = ("clock", "POST /v1/test_helpers/test_clocks", {"frozen_time": NEW_YEAR, "name": "scripted"})
 ON_CLOCK: tuple[Step, ...] = (CLOCK, ("customer", "POST /v1/customers", {"test_clock": "<clock.id>"}), PRODUCT, PRICE)
+TAXED = (CUSTOMER, ("tax_id", "POST /v1/customers/<customer.id>/tax_ids", {"type": "eu_vat", "value": "DE123456789"}))
 MONTH = {"interval": "month", "interval_count": 1}
 
 
@@ -170,6 +171,8 @@ SCRIPTS: dict[str, tuple[Step, ...]] = {
         ("subscription", "POST /v1/subscriptions", {**TRIAL, "trial_period_days": 1}),
     ),
     "customer.subscription.updated": (*SUBSCRIBED, ("touched", "POST /v1/subscriptions/<subscription.id>", TOUCH)),
+    "customer.tax_id.created": TAXED,
+    "customer.tax_id.deleted": (*TAXED, ("gone", "DELETE /v1/customers/<customer.id>/tax_ids/<tax_id.id>", {})),
     "customer.updated": (CUSTOMER, ("touched", "POST /v1/customers/<customer.id>", TOUCH)),
     "invoice.created": DRAFT_INVOICE,
     "invoice.deleted": (*DRAFT_INVOICE, ("gone", "DELETE /v1/invoices/<invoice.id>", {})),

@@ -40,7 +40,8 @@ SHOWN = {
     "usage.corrected", "usage.credited", "webhook_endpoint.changed", "webhook_endpoint.created", "webhook_endpoint.deleted",
     "webhook_endpoint.disabled", "webhook_endpoint.redelivered", "webhook_endpoint.secret_rotated", "webhook_endpoint.tested",
     "billing.credit", "billing.discount", "billing.end_discounts", "billing.free_days", "billing.pause_collection",
-    "billing.resume_collection", "invitation.extended", "member.ownership_transferred", "organization.reopened", "key.all_revoked",
+    "billing.pause_payments", "billing.resume_collection", "billing.resume_payments",
+    "invitation.extended", "member.ownership_transferred", "organization.reopened", "key.all_revoked",
     "key.reassigned", "export.requested", "export.downloaded",
 }  # fmt: skip
 

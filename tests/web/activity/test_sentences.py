@@ -119,10 +119,11 @@ SENTENCES = [
     ("override.created", {"target": "sessions", "after": {"value": None}}, "{by} set Sessions to unlimited."),
     ("billing.change_plan", {"after": {"plan": "pro", "interval": "year", "when": "now"}}, "{by} changed to the Pro plan, billed yearly."),
     ("billing.cancel", {"after": {"at_once": False}}, "{by} canceled the subscription, effective at the end of the period."),
+    ("billing.pause_payments", {"after": {"resumes_at": 1_777_806_000}}, "{by} paused the payments until May 3, 2026."),
     (
         "billing.set_overage",
         {"after": {"feature": "sessions", "enabled": True, "cap_minor": 2550, "currency": "usd"}},
-        "{by} turned on overage of sessions up to $25.50 a month.",
+        "{by} turned on Pay-as-you-go for sessions, up to $25.50 a month.",
     ),
     ("usage.corrected", {"after": {"sessions": -5}}, "{by} reduced the counted usage by 5 sessions."),
     ("usage.credited", {"after": {"sessions": 1}}, "{by} credited 1 session in this period."),
@@ -217,3 +218,10 @@ def test_pages_that_staff_viewed_are_named(acme, support):
     )
     assert read(acme, support, "staff.viewed", target="accounts.user:17") == "Jane Doe (support) viewed the page of the user 17."
     assert read(acme, support, "staff.viewed", target="something else") == "Jane Doe (support) viewed something else."
+
+
+def test_only_staff_read_why_a_subscription_was_canceled(acme, owner):
+    given = {"at_once": False, "feedback": "too_expensive", "comment": "Twice the price of last year"}
+    staff = read(acme, owner.caller, "billing.cancel", after=given)
+    assert staff.endswith("effective at the end of the period. Reason: too expensive. “Twice the price of last year”")
+    assert read(acme, owner.caller, "billing.cancel", audience="customer", after=given).endswith("effective at the end of the period.")

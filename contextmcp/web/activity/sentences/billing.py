@@ -1,12 +1,14 @@
 """Sentences about the subscription and its payments. Entries about synchronization with Stripe are internal."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from contextmcp.common.money import format_amount
+from contextmcp.common.text import words
 from contextmcp.web.activity.types import Kind
 from entitlements.catalog import CATALOG
 
-from .registry import Context, fixed, plan, sentence
+from .registry import Context, day, fixed, plan, sentence
 
 _INTERNAL = {
     "billing.create_customer": ("created the customer at Stripe", "The customer was created at Stripe"),
@@ -63,19 +65,38 @@ def _move_version(context: Context) -> str:
 @sentence("billing.cancel", kind=Kind.PLAN)
 def _cancel(context: Context) -> str:
     when = "immediately" if context.after("at_once") else "at the end of the period"
-    return context.by_actor(f"canceled the subscription, effective {when}", f"The subscription was canceled, effective {when}")
+    text = context.by_actor(f"canceled the subscription, effective {when}", f"The subscription was canceled, effective {when}")
+    return f"{text}{_cancellation_reason(context)}"
+
+
+def _cancellation_reason(context: Context) -> str:
+    """Return what the customer said, for staff only."""
+    feedback, comment = str(context.after("feedback") or ""), str(context.after("comment") or "")
+    if not context.for_staff or not (feedback or comment):
+        return ""
+    quote = f" “{comment}”" if comment else ""
+    return f" Reason: {words(feedback) or 'not given'}.{quote}"
 
 
 @sentence("billing.set_overage", kind=Kind.PAYMENT)
 def _overage(context: Context) -> str:
     noun = CATALOG.noun(context.after("feature") or "")
     if not context.after("enabled"):
-        return context.by_actor(f"turned off overage of {noun}", f"Overage of {noun} was turned off")
+        return context.by_actor(f"turned off Pay-as-you-go for {noun}", f"Pay-as-you-go for {noun} was turned off")
     cap = format_amount(context.after("cap_minor") or 0, context.after("currency") or "usd")
-    return context.by_actor(f"turned on overage of {noun} up to {cap} a month", f"Overage of {noun} was turned on, up to {cap} a month")
+    limit = f"Pay-as-you-go for {noun}", f"up to {cap} a month"
+    return context.by_actor(f"turned on {limit[0]}, {limit[1]}", f"{limit[0]} was turned on, {limit[1]}")
+
+
+@sentence("billing.pause_payments", kind=Kind.PAYMENT)
+def _pause(context: Context) -> str:
+    resumes_at = context.after("resumes_at")
+    until = f" until {day(datetime.fromtimestamp(resumes_at, UTC).isoformat())}" if isinstance(resumes_at, int) else ""
+    return context.by_actor(f"paused the payments{until}", f"The payments were paused{until}")
 
 
 fixed("billing.cancel_scheduled_change", "canceled the scheduled plan change", "The scheduled plan change was canceled", kind=Kind.PLAN)
+fixed("billing.resume_payments", "resumed the payments", "The payments were resumed", kind=Kind.PAYMENT)
 fixed("billing.resume", "resumed the subscription", "The subscription was resumed", kind=Kind.PLAN)
 fixed(
     "billing.withhold_trial",

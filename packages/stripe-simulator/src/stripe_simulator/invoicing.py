@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from stripe_simulator import discounts, jobs, money
+from stripe_simulator import discounts, jobs, money, tax_ids
 from stripe_simulator.defaults import ISSUER_SELF, new_object
 from stripe_simulator.errors import invalid
 from stripe_simulator.events import emit
@@ -134,7 +134,7 @@ def draft(
         customer_phone=customer["phone"],
         customer_shipping=customer["shipping"],
         customer_tax_exempt=customer["tax_exempt"],
-        customer_tax_ids=[],
+        customer_tax_ids=[{"type": each["type"], "value": each["value"]} for each in tax_ids.of_customer(unit, customer["id"])],
         issuer=ISSUER_SELF,
         metadata={},
         parent=_parent(subscription),

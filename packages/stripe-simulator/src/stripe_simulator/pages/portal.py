@@ -1,6 +1,7 @@
 """The hosted customer portal: plan, payment method and invoices. The configuration decides what customers can change."""
 
-from stripe_simulator import cancellation, cards, invoice_collection, items, money, payments, pricing, setup_intents
+from stripe_simulator import cancellation, cards, invoice_collection, items, money, payments, pricing, setup_intents, tax_ids
+from stripe_simulator.defaults import new_object
 from stripe_simulator.errors import Refusal, invalid
 from stripe_simulator.events import updated
 from stripe_simulator.pages.html import error, esc, form_data, html, layout, not_found, redirect
@@ -9,6 +10,9 @@ from stripe_simulator.simulator import Request, Response, Simulator
 from stripe_simulator.subscriptions import changes
 from stripe_simulator.types import Obj, id_of
 from stripe_simulator.unit_of_work import Unit
+
+ADDRESS = {"line1": "Address", "city": "City", "postal_code": "Postal code", "country": "Country code"}
+TAX_ID_TYPES = {"eu_vat": "EU VAT number", "gb_vat": "UK VAT number", "us_ein": "US EIN"}
 
 
 def respond(sim: Simulator, request: Request, steps: list[str]) -> Response:
@@ -43,11 +47,14 @@ def _act(unit: Unit, session: Obj, data: dict[str, str]) -> None:
     features = _features(unit, session)
     action = data.get("action", "")
     needed = {"cancel": "subscription_cancel", "resume": "subscription_cancel", "switch": "subscription_update"}
-    needed |= {"card": "payment_method_update", "pay": "invoice_history"}
+    needed |= {"card": "payment_method_update", "pay": "invoice_history", "details": "customer_update"}
     if action not in needed or not features[needed[action]]["enabled"]:
         raise invalid("This is not offered here.")
     if action == "card":
         _replace_card(unit, session["customer"], data)
+        return
+    if action == "details":
+        _update_details(unit, unit.require("customer", session["customer"]), features["customer_update"]["allowed_updates"], data)
         return
     if action == "pay":
         invoice = unit.require("invoice", data.get("invoice", ""))
@@ -85,6 +92,16 @@ def _switch(unit: Unit, subscription: Obj, feature: Obj, data: dict[str, str]) -
     changes.change(unit, subscription, {**params, "payment_behavior": "error_if_incomplete"})
 
 
+def _update_details(unit: Unit, customer: Obj, allowed: list[str], data: dict[str, str]) -> None:
+    if "name" in allowed and data.get("name"):
+        customer["name"] = data["name"]
+    if "address" in allowed:
+        customer["address"] = new_object("address", **{name: data[name] for name in ADDRESS if data.get(name)})
+    updated(unit, customer)
+    if "tax_id" in allowed and data.get("taxId"):
+        tax_ids.create(unit, customer, data.get("taxIdType", "eu_vat"), data["taxId"])
+
+
 def _replace_card(unit: Unit, customer_id: str, data: dict[str, str]) -> None:
     customer = unit.require("customer", customer_id)
     month, _, year = data.get("cardExpiry", "12/34").replace(" ", "").partition("/")
@@ -104,7 +121,8 @@ def _page(unit: Unit, session: Obj, message: str | None) -> str:
     body = f"{back}{error(message)}"
     for subscription in _subscriptions(unit, session["customer"]):
         body += _subscription(unit, subscription, features)
-    body += _method(unit, session["customer"], features) + _invoices(unit, session["customer"], features)
+    body += _method(unit, session["customer"], features) + _details(unit, session["customer"], features)
+    body += _invoices(unit, session["customer"], features)
     return layout("Billing", f"<div><h1>Billing</h1>{body}</div>", one=True)
 
 
@@ -159,6 +177,28 @@ def _method(unit: Unit, customer_id: str, features: Obj) -> str:
             '<button name="action" value="card">Replace card</button></form>'
         )
     return out + "</section>"
+
+
+def _details(unit: Unit, customer_id: str, features: Obj) -> str:
+    if not features["customer_update"]["enabled"]:
+        return ""
+    customer, allowed = unit.require("customer", customer_id), features["customer_update"]["allowed_updates"]
+    values = {"name": customer["name"], **(customer["address"] or {})}
+    names = [*(["name"] if "name" in allowed else []), *(ADDRESS if "address" in allowed else [])]
+    fields = "".join(
+        f'<label for="{name}">{ADDRESS.get(name, "Name")}</label><input id="{name}" name="{name}" value="{esc(values.get(name) or "")}">'
+        for name in names
+    )
+    if "tax_id" in allowed:
+        known = ", ".join(each["value"] for each in tax_ids.of_customer(unit, customer_id))
+        options = "".join(f'<option value="{kind}">{title}</option>' for kind, title in TAX_ID_TYPES.items())
+        fields += (
+            f"<p>Tax IDs: {esc(known or 'none')}</p>"
+            f'<label for="taxIdType">Tax ID type</label><select id="taxIdType" name="taxIdType">{options}</select>'
+            '<label for="taxId">Tax ID</label><input id="taxId" name="taxId">'
+        )
+    button = '<button name="action" value="details">Save</button>'
+    return f'<section><h2>Billing information</h2><form method="post">{fields}{button}</form></section>'
 
 
 def _invoices(unit: Unit, customer_id: str, features: Obj) -> str:

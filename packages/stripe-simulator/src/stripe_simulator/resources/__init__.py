@@ -23,6 +23,7 @@ from stripe_simulator.resources import (
     subscription_items,
     subscription_schedules,
     subscriptions,
+    tax_ids,
     test_clocks,
     webhook_endpoints,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "subscription_items",
     "subscription_schedules",
     "subscriptions",
+    "tax_ids",
     "test_clocks",
     "webhook_endpoints",
 ]

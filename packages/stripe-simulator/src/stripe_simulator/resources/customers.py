@@ -160,11 +160,6 @@ def _sources(unit: Unit, customer: Obj) -> Obj:
     return embedded_list(f"/v1/customers/{customer['id']}/sources", [])
 
 
-@includes("customer", "tax_ids")
-def _tax_ids(unit: Unit, customer: Obj) -> Obj:
-    return embedded_list(f"/v1/customers/{customer['id']}/tax_ids", [])
-
-
 @includes("customer", "tax")
 def _tax(unit: Unit, customer: Obj) -> Obj:
     known = bool(customer["address"] and customer["address"]["country"])

@@ -80,7 +80,8 @@ def default(unit: Unit) -> Obj:
         if configuration["is_default"]:
             return configuration
     on = {"enabled": True}
-    features = {"invoice_history": on, "payment_method_update": on, "subscription_cancel": on}
+    details = {**on, "allowed_updates": ["name", "address", "tax_id"]}
+    features = {"customer_update": details, "invoice_history": on, "payment_method_update": on, "subscription_cancel": on}
     return _new_configuration(unit, {"features": features}, default=True)
 
 
@@ -114,6 +115,8 @@ def update(unit: Unit, p: Params) -> Obj:
 
 @route("GET", "/v1/billing_portal/configurations")
 def index(unit: Unit, p: Params) -> Obj:
+    if p.get("is_default"):
+        default(unit)
     configurations = unit.find("billing_portal.configuration")
     for name in ("active", "is_default"):
         if name in p:
