@@ -7,12 +7,15 @@ from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core.internal import ratelimit
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
-from contextmcp.common.emails import send_message
+from contextmcp.common.emails import send_email
+from contextmcp.common.locale import localized_for
 from contextmcp.common.middleware import address_of
 
+from . import account_emails, known_browsers
+from .models import User
 from .selectors import sign_in_addresses
 from .services.addresses import undo_url
 from .services.invitations import invited_address
@@ -45,17 +48,30 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return f"{settings.PUBLIC_URL}{path.replace('UID-KEY', key)}"
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Store the message for delivery. `template_prefix` is a template path such as "account/email/password_reset_key"."""
-        message = self.render_mail(template_prefix, email, {**context, "public_url": settings.PUBLIC_URL})
-        send_message(message, template_prefix.rpartition("/")[2])
+        """Store the message for delivery, in the user's language. `template_prefix` is a path such as "account/email/password_changed"."""
+        name = template_prefix.rpartition("/")[2]
+        user = context.get("user") or User.objects.filter(email__iexact=email).first()
+        with localized_for(user):
+            content = account_emails.render(name, {**context, "email": email})
+            if content is None:
+                raise LookupError(f"There is no content for the email {template_prefix}.")
+            send_email(content, to=email, category=name)
 
     def send_notification_mail(
         self, template_prefix: str, user: Any, context: dict[str, Any] | None = None, email: str | None = None
     ) -> None:
-        """Notify the user of a change to their account. After an email change, the old address gets a link that undoes it."""
+        """Notify the user of a change to their account. After an email change, both addresses are notified; the old one can undo it."""
+        context = {**(context or {}), "user": user}
         if template_prefix == "account/email/email_changed" and email:
-            context = {**(context or {}), "undo_url": undo_url(user, email)}
+            super().send_notification_mail(template_prefix, user, {**context, "undo_url": undo_url(user, email)}, email)
+            template_prefix, email = "account/email/email_changed_to", str(context["to_email"])
         super().send_notification_mail(template_prefix, user, context, email)
+
+    def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
+        """Notify the user of a sign-in with a browser that is new to them."""
+        response: HttpResponse = super().post_login(request, user, **kwargs)
+        known_browsers.note_sign_in(request, response, user)
+        return response
 
     def is_email_verified(self, request: HttpRequest, email: str) -> bool:
         """Return whether the session has a valid invitation that was sent to `email`, which proves access to that mailbox."""

@@ -20,6 +20,7 @@ __all__ = [
     "InvalidKeyFormat",
     "InvitationExpired",
     "InvitationNotFound",
+    "InvitationUsed",
     "InviterNotAllowed",
     "KeyAlreadyRotated",
     "KeyEnded",
@@ -223,6 +224,13 @@ class LastOwner(Conflict):
 class InvitationNotFound(NotFound):
     code = "invitation_not_found"
     message = _("This invitation is not valid. It may have been used or revoked.")
+
+
+class InvitationUsed(InvitationNotFound):
+    """The invitation was accepted."""
+
+    code = "invitation_used"
+    message = _("This invitation was already used.")
 
 
 class InvitationExpired(Conflict):

@@ -95,9 +95,13 @@ class AuthManager:
         """Change a member's role. Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `LastOwner`."""
         return members.change_role(self.organization, self._checked(actor), membership_id, role, reason=reason)
 
-    def transfer_ownership(self, actor: User, from_id: UUID, to_id: UUID, *, reason: str) -> Membership:
-        """Make a member an owner, and an owner an admin. Raises `NotFound`, `OwnershipNotTransferable`."""
-        return members.transfer_ownership(self.organization, actor, from_id, to_id, reason=reason)
+    def transfer_ownership(self, actor: Caller | User, from_id: UUID, to_id: UUID, *, reason: str = "") -> Membership:
+        """Make a member an owner, and an owner an admin. A member as actor transfers their own ownership.
+
+        Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `ReauthenticationRequired`, `OwnershipNotTransferable`.
+        """
+        checked = self._checked(actor) if isinstance(actor, Caller) else actor
+        return members.transfer_ownership(self.organization, checked, from_id, to_id, reason=reason)
 
     def remove_member(self, actor: Caller | User | None, membership_id: UUID, *, reason: str = "") -> None:
         """Remove a member and disable their keys. Raises `NotFound`, `PermissionDenied`, `SignInRequired`, `LastOwner`."""
@@ -149,6 +153,11 @@ class AuthManager:
     def find_invitation(token: str) -> Invitation:
         """Return the invitation of a link. Raises `InvitationNotFound`, `InvitationExpired`."""
         return invitations.find(token)
+
+    @staticmethod
+    def joined_with(token: str, user: User) -> Organization | None:
+        """Return the organization that the user joined with this invitation and still belongs to, or None."""
+        return invitations.joined_with(token, user)
 
     @staticmethod
     def accept_invitation(token: str, user: User, seat_limit: SeatLimit | None) -> Membership:

@@ -22,16 +22,17 @@ def send_member_joined(member: Membership) -> None:
         others = others.exclude(role=Role.OWNER)
     for other in others.select_related("user"):
         with localized_for(other.user):
-            content = notifications.optional(_content(member, organization), organization.pk)
+            content = notifications.optional(member_joined_content(member), organization.pk)
             send_email(content, to=other.user.email, category=MEMBER_JOINED, reference=member.pk, organization_id=organization.pk)
 
 
-def _content(member: Membership, organization: Organization) -> EmailContent:
-    name = display_name(organization.name)
+def member_joined_content(member: Membership) -> EmailContent:
+    """Return the notice that a member joined."""
+    name = display_name(member.organization.name)
     return EmailContent(
-        title=gettext("%(member)s joined “%(organization)s”") % {"member": member.user.email, "organization": name},
+        title=gettext("%(member)s joined “%(organization)s”") % {"member": display_name(member.user.get_full_name()), "organization": name},
         paragraphs=(
-            gettext("%(member)s accepted the invitation and joined with the role %(role)s.")
+            gettext("%(member)s accepted the invitation and joined with the role “%(role)s”.")
             % {"member": member.user.email, "role": Role(member.role).label},
         ),
         label=gettext("View members"),

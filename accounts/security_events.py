@@ -11,9 +11,12 @@ from django.contrib.auth import signals as auth
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from . import audit
+from contextmcp.common.emails import send_email
+from contextmcp.common.locale import localized_for
+
+from . import account_emails, audit
 from .adapter import SESSION_LAST_SEEN_AT, SESSION_SIGNED_IN_AT
-from .models import User
+from .models import AuditEvent, User
 
 log = logging.getLogger(__name__)
 
@@ -68,8 +71,13 @@ def email_removed(sender: Any, user: User, email_address: Any, **kwargs: Any) ->
 
 @receiver(account.email_confirmed)
 def email_confirmed(sender: Any, email_address: Any, **kwargs: Any) -> None:
-    """Record the confirmation, and delete unconfirmed entries of the same address in other accounts."""
-    _record("user.email_confirmed", email_address.user, email=email_address.email)
+    """Record the confirmation, welcome new users, and delete unconfirmed entries of the same address in other accounts."""
+    user = email_address.user
+    is_first = not AuditEvent.objects.filter(actor_user=user, action="user.email_confirmed").exists()
+    _record("user.email_confirmed", user, email=email_address.email)
+    if is_first and email_address.primary:
+        with localized_for(user):
+            send_email(account_emails.welcome("/welcome/"), to=email_address.email, category="welcome")
     EmailAddress.objects.filter(email__iexact=email_address.email, verified=False, primary=False).exclude(pk=email_address.pk).delete()
 
 

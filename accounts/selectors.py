@@ -25,6 +25,15 @@ def has_confirmed_email(user: User) -> bool:
     return bool(user.emailaddress_set.filter(email__iexact=user.email, verified=True).exists())  # type: ignore[attr-defined]
 
 
+def reader_of(address: str, organization: Organization | None = None) -> User | None:
+    """Return the user in whose language and time zone an email to the address is: its own one, or the first owner of the organization."""
+    user = User.objects.filter(email__iexact=address).first()
+    if user is None and organization is not None:
+        owner = active_members(organization, Role.OWNER).select_related("user").order_by("created_at", "id").first()
+        user = owner.user if owner else None
+    return user
+
+
 def is_registered(email: str) -> bool:
     """Return whether an account signs in with the address or has confirmed it. Unconfirmed additional addresses do not count."""
     owned = Q(email__iexact=email) | Q(emailaddress__email__iexact=email, emailaddress__verified=True)

@@ -1,4 +1,4 @@
-"""Periodic tasks: purge invalidations, limits, sessions and OAuth tokens, re-encrypt second factors, expire unconfirmed addresses."""
+"""Periodic tasks: purge invalidations, limits, sessions and OAuth tokens, re-encrypt second factors, expire addresses, remind of keys."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from contextmcp.common.clock import now
 from .models import InvalidationEntry
 from .oauth import maintenance
 from .second_factors import reencrypt_second_factors
-from .services import addresses, impersonation
+from .services import addresses, impersonation, key_expiry
 
 # The retention must exceed the time after which a process discards its caches (`invalidation.MAX_POLL_GAP_SECONDS`).
 RETENTION = timedelta(hours=1)
@@ -51,6 +51,13 @@ def release_unconfirmed_addresses(timestamp: int) -> None:
     """Release addresses that were not confirmed in time."""
     addresses.expire_claims()
     addresses.expire_sign_ups()
+
+
+@app.periodic(cron="7 * * * *")
+@app.task(name="accounts.remind_of_expiring_keys", queueing_lock="accounts.remind_of_expiring_keys", pass_context=False)
+def remind_of_expiring_keys(timestamp: int) -> None:
+    """Remind members of API keys that expire within a week."""
+    key_expiry.remind_of_expiring_keys()
 
 
 @app.periodic(cron="41 3 * * *")

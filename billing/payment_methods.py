@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext, gettext_noop
+
 from billing.types import PaymentMethod
 
 # Stripe's types (https://docs.stripe.com/api/payment_methods/object#payment_method_object-type) and their display names.
 TITLES = {
-    "acss_debit": "Pre-authorized debit",
+    "acss_debit": gettext_noop("Pre-authorized debit"),
     "amazon_pay": "Amazon Pay",
     "au_becs_debit": "BECS Direct Debit",
     "bacs_debit": "Bacs Direct Debit",
@@ -16,7 +18,7 @@ TITLES = {
     "paypal": "PayPal",
     "revolut_pay": "Revolut Pay",
     "sepa_debit": "SEPA Direct Debit",
-    "us_bank_account": "Bank account",
+    "us_bank_account": gettext_noop("Bank account"),
 }
 _CARD_FIELDS = ("brand", "last4", "exp_month", "exp_year")
 # Fields that identify the account of a payment method without digits, in order of preference.
@@ -31,13 +33,14 @@ def to_row(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def from_row(row: Mapping[str, Any]) -> PaymentMethod:
-    """Return a stored payment method with its display name, such as "Visa ending in 4242" or "Link (ada@example.com)"."""
+    """Return a stored payment method with its name in the reader's language, such as "Visa ending in 4242" or "Link (ada@example.com)"."""
     fields = {each: row.get(each) for each in _CARD_FIELDS}
     kind = row.get("type", "card")
-    title = (fields["brand"] or "card") if kind == "card" else TITLES.get(kind, kind.replace("_", " "))
+    title = (fields["brand"] or gettext_noop("card")) if kind == "card" else TITLES.get(kind, kind.replace("_", " "))
+    title = gettext(title)
     name = title[:1].upper() + title[1:]
     if row.get("account"):
         name += f" ({row['account']})"
     if fields["last4"]:
-        name += f" ending in {fields['last4']}"
+        name = gettext("%(name)s ending in %(digits)s") % {"name": name, "digits": fields["last4"]}
     return PaymentMethod(type=kind, display_name=name, **fields)

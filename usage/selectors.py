@@ -178,6 +178,12 @@ def top_totals(
     return [(feature, None if value == missing else value, units) for feature, value, units in rows[:limit]]
 
 
+def key_events(organization: Organization, since: datetime) -> dict[UUID, int]:
+    """Return the number of usage events by key or app since the start of a day (UTC). Keys without events are absent."""
+    days = UsageSummary.objects.filter(organization=organization, grain=Grain.DAY, bucket__gte=since).exclude(key_id=NO_KEY)
+    return dict(days.values_list("key_id").annotate(count=Sum("events")))
+
+
 _COLUMNS: dict[Grouping, str] = {"meter": "feature", "key": "feature, key_id", "member": "feature, member_id", "tool": "feature, tool"}
 
 

@@ -34,6 +34,7 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True, editable=False)
     last_used_at = models.DateTimeField(null=True, editable=False)
     rotated_from = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, blank=True, related_name="successors")
+    expiry_email_at = models.DateTimeField(null=True, editable=False, help_text="When its creator was reminded that it expires.")
 
     class Meta:
         ordering = ["-created_at", "-id"]
@@ -42,7 +43,10 @@ class ApiKey(models.Model):
             ("revoke_apikey", "Can revoke an API key"),
             ("reassign_apikey", "Can give API keys to another member"),
         ]
-        indexes: ClassVar = [models.Index(fields=["-id"], condition=~Q(revoked_at=None), name="key_revoked")]
+        indexes: ClassVar = [
+            models.Index(fields=["-id"], condition=~Q(revoked_at=None), name="key_revoked"),
+            models.Index(fields=["expires_at"], condition=Q(revoked_at=None, expiry_email_at=None), name="key_expiring"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.hint})"

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from accounts import audit, invalidation
+from accounts import audit, invalidation, key_emails
 from accounts.models import Membership, OAuthGrant, OAuthToken, User
 from accounts.types import Caller
 from contextmcp.common.clock import now
@@ -77,6 +77,7 @@ def connect(consent: Consent, code: str) -> OAuthGrant:
             target=grant.client_name,
             after={"grant": str(grant.pk), "client": grant.client_id, "scopes": grant.scopes, "resources": grant.resources},
         )
+        key_emails.send_app_connected(grant)
     return grant
 
 

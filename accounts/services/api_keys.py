@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext_noop as _
 
-from accounts import audit, invalidation, key_format
+from accounts import audit, invalidation, key_emails, key_format
 from accounts.errors import (
     HourlyLimitReached,
     InsufficientScope,
@@ -130,6 +130,8 @@ def revoke_key(organization: Organization, actor: Caller | User | None, key_id: 
         key.save(update_fields=["revoked_at"])
         before, after = {"name": key.name, "revoked_at": None}, {"name": key.name, "revoked_at": key.revoked_at.isoformat()}
         audit.record("key.revoked", organization=organization, actor=actor, target=key.pk, before=before, after=after, reason=reason)
+        if isinstance(actor, User):
+            key_emails.send_revoked(key)
         invalidation.notify_now()
 
 

@@ -20,6 +20,7 @@ from accounts.errors import (
     EmailNotConfirmed,
     InvitationExpired,
     InvitationNotFound,
+    InvitationUsed,
     InviterNotAllowed,
     PermissionDenied,
     SeatLimitReached,
@@ -158,8 +159,11 @@ def revoke(organization: Organization, actor: Caller | User, invitation_id: UUID
 
 
 def find(token: str) -> Invitation:
-    """Return the open invitation of a link's token. Raises `InvitationNotFound` or `InvitationExpired`."""
-    invitation = Invitation.objects.pending().select_related("organization", "invited_by").filter(token_digest=digest(token)).first()
+    """Return the open invitation of a link's token. Raises `InvitationNotFound`, `InvitationUsed` or `InvitationExpired`."""
+    found = Invitation.objects.select_related("organization", "invited_by").filter(token_digest=digest(token), revoked_at=None).first()
+    if found is not None and found.accepted_at is not None:
+        raise InvitationUsed
+    invitation = found
     if invitation is None or invitation.organization.closed_at is not None or not _is_still_valid(invitation):
         raise InvitationNotFound
     if invitation.expires_at <= now(invitation.organization):
@@ -167,11 +171,18 @@ def find(token: str) -> Invitation:
     return invitation
 
 
+def joined_with(token: str, user: User) -> Organization | None:
+    """Return the organization that the user joined with this invitation and still belongs to, or None."""
+    accepted = Invitation.objects.select_related("organization").filter(token_digest=digest(token), accepted_by=user)
+    invitation = accepted.filter(organization__closed_at=None, organization__memberships__user=user).first()
+    return invitation.organization if invitation else None
+
+
 def invited_address(token: object) -> str | None:
     """Return the lower-case recipient address of an open invitation, or None if the token is not valid."""
     try:
         return find(token).email.lower() if isinstance(token, str) else None
-    except (InvitationNotFound, InvitationExpired):
+    except (InvitationNotFound, InvitationUsed, InvitationExpired):
         return None
 
 

@@ -89,17 +89,25 @@ def remove(organization: Organization, actor: Caller | User | None, membership_i
         invalidation.notify_now()
 
 
-def transfer_ownership(organization: Organization, actor: User, from_id: UUID, to_id: UUID, *, reason: str) -> Membership:
-    """Make the member `to_id` an owner and the owner `from_id` an admin. Notify all owners. Return the new owner's membership.
+def transfer_ownership(organization: Organization, actor: Caller | User, from_id: UUID, to_id: UUID, *, reason: str = "") -> Membership:
+    """Make a member an owner and the present owner `from_id` an admin. All owners are notified. Return the new owner's membership.
 
-    Raises `NotFound`, and `OwnershipNotTransferable` if the memberships are not an owner and another active member.
+    A member as actor can transfer only their own ownership. Raises `NotFound`, `PermissionDenied`, `SignInRequired`,
+    `ReauthenticationRequired`, and `OwnershipNotTransferable` if the memberships are not an owner and another active member.
     """
     with transaction.atomic():
         locked(organization)
         former, new = _member(organization, from_id), _member(organization, to_id)
+        if isinstance(actor, Caller):
+            actor.require(scope="organization:write", permission="organization:manage")
+            actor.require_person_for(Role.OWNER)
+            actor.require_recent_authentication()
+            if former.pk != actor.membership_id:
+                raise OwnershipNotTransferable
         if former.role != Role.OWNER or new.role == Role.OWNER or not new.user.is_active:
             raise OwnershipNotTransferable
-        _require_other_member(actor, new)
+        if isinstance(actor, User):
+            _require_other_member(actor, new)
         before = {former.user.email: former.role, new.user.email: new.role}
         new.role, former.role = Role.OWNER, Role.ADMIN
         new.save(update_fields=["role"])
@@ -114,7 +122,7 @@ def transfer_ownership(organization: Organization, actor: User, from_id: UUID, t
             reason=reason,
         )
         revoke_unauthorized(organization, former.user)
-        emails.send_role_notices(new, actor)
+        emails.send_role_notices(new, actor.user if isinstance(actor, Caller) else actor)
         invalidation.notify_now()
     return new
 

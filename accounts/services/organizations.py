@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.utils.text import slugify
 from django.utils.translation import gettext_noop as _
 
-from accounts import audit, invalidation
+from accounts import audit, emails, invalidation
 from accounts.errors import OrganizationClosed, OrganizationLimitReached, OrganizationOpen
 from accounts.models import ApiKey, Invitation, Membership, OAuthGrant, Organization, User
 from accounts.roles import ROLE_SCOPES, Role
@@ -111,6 +111,9 @@ def close(organization: Organization, actor: Caller | User | None, *, reason: st
             "invitations": Invitation.objects.pending().filter(organization=row).update(revoked_at=row.closed_at),
         }
         audit.record("organization.closed", organization=row, actor=actor, target=row.pk, before=before, after=ended, reason=reason)
+        # Without an actor, the owner never confirmed their address.
+        if actor is not None:
+            emails.send_closed(row)
         organization_closed.send(sender=Organization, organization=row)
         invalidation.notify_now()
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from accounts import audit, invalidation
+from accounts import audit, invalidation, key_emails
 from accounts.errors import NoKeysSelected
 from accounts.models import ApiKey, Membership, Organization, User
 from contextmcp.common.clock import now
@@ -28,6 +28,7 @@ def revoke_all_keys(organization: Organization, actor: User, *, reason: str) -> 
             raise NoKeysSelected
         before, after = {"keys": names, "count": count}, {"revoked": count, "revoked_at": present.isoformat()}
         audit.record("key.all_revoked", organization=organization, actor=actor, before=before, after=after, reason=reason)
+        key_emails.send_all_revoked(organization)
         invalidation.notify_now()
     return count
 

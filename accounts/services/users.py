@@ -2,7 +2,6 @@
 
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 
@@ -49,13 +48,7 @@ def change_email(user: User, email: str, actor: User, *, organization: Organizat
             after={"email": email, "addresses": [email]},
             reason=reason,
         )
-        emails.send_security_notice(
-            [old, email],
-            f"Your {settings.PRODUCT_NAME} email address was changed",
-            f"Our support team changed the email address of your account from {old} to {email}, and signed you out everywhere.",
-            f"Sign in with {email} from now on.",
-            link="/accounts/login/",
-        )
+        emails.send_security_notice(user, [old, email], lambda: emails.email_changed_by_staff(old, email))
 
 
 def verify_address(address: EmailAddress, actor: User, reason: str) -> None:
@@ -107,9 +100,4 @@ def reset_second_factor(user: User, actor: User, reason: str) -> None:
             after={"authenticators": []},
             reason=reason,
         )
-        emails.send_security_notice(
-            [user.email],
-            f"Your {settings.PRODUCT_NAME} second factor was removed",
-            "Our support team removed the second factor of your account and signed you out everywhere. Sign in and set up a new one.",
-            link="/accounts/2fa/",
-        )
+        emails.send_security_notice(user, [user.email], emails.second_factor_removed_by_staff)

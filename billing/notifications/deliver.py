@@ -9,14 +9,17 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
+from django.utils import timezone, translation
 from django.utils.translation import gettext
 
 from accounts import audit, notifications
 from accounts.models import User
+from accounts.selectors import reader_of
 from billing.errors import EmailNotUnsent
 from billing.models import BillingNotification
 from contextmcp.common.clock import now
 from contextmcp.common.emails import EmailContent, send_email
+from contextmcp.common.locale import localized_for
 
 from . import content
 from .topics import topic_of
@@ -44,15 +47,16 @@ def _send(notification: BillingNotification) -> bool:
     claimable = BillingNotification.objects.filter(free, pk=notification.pk, sent_at=None)
     if not claimable.update(claimed_until=current_time + LEASE, attempts=F("attempts") + 1):
         return False
-    email = content_of(notification)
-    if email is None:
+    emails = _emails(notification)
+    if not emails:
         BillingNotification.objects.filter(pk=notification.pk).update(canceled_at=current_time)
         return False
     try:
-        # The email is queued and marked as sent in one transaction, so that it is queued once.
+        # The emails are queued and marked as sent in one transaction, so that they are queued once.
         with transaction.atomic():
-            for address in recipients_of(notification):
-                send_content(notification, email, address)
+            for address, reader, email in emails:
+                with localized_for(reader):
+                    send_content(notification, email, address)
             BillingNotification.objects.filter(pk=notification.pk).update(sent_at=now(), error="")
     except OSError as error:  # smtplib.SMTPException derives from OSError.
         # The lease is kept: it delays the next attempt.
@@ -60,6 +64,24 @@ def _send(notification: BillingNotification) -> bool:
         log.warning("billing.email_failed", notification=notification.pk, error=type(error).__name__)
         return False
     return True
+
+
+def _emails(notification: BillingNotification) -> list[tuple[str, User | None, EmailContent]]:
+    """Return each recipient with its user and the content in its language and time zone. Empty if the email no longer applies.
+
+    Call it outside of transactions, because the amount of the next payment is requested from Stripe, once for each language and time zone.
+    """
+    contents: dict[tuple[str, str], EmailContent | None] = {}
+    emails = []
+    for address in recipients_of(notification):
+        reader = reader_of(address, notification.organization)
+        with localized_for(reader):
+            place = (translation.get_language() or "", str(timezone.get_current_timezone()))
+            if place not in contents:
+                contents[place] = content_of(notification)
+        if (content := contents[place]) is not None:
+            emails.append((address, reader, content))
+    return emails
 
 
 def content_of(notification: BillingNotification) -> EmailContent | None:
@@ -88,6 +110,15 @@ def send_content(notification: BillingNotification, email: EmailContent, to: str
         reference=notification.pk,
         organization_id=notification.organization_id,
     )
+
+
+def resend(notification: BillingNotification, to: str) -> None:
+    """Queue the email to one recipient again with current data. Does nothing if it no longer applies."""
+    reader = reader_of(to, notification.organization)
+    with localized_for(reader):
+        email = content_of(notification)
+        if email is not None:
+            send_content(notification, email, to)
 
 
 def retry(notification: BillingNotification, actor: User, reason: str) -> None:

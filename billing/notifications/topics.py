@@ -19,7 +19,7 @@ RECEIPTS = Topic(
     roles=PRIVILEGED_ROLES,
     on_for=frozenset(),
 )
-_OF_RECEIPTS = frozenset({"receipt"})
+_OF_RECEIPTS = frozenset({"receipt", "refund"})
 
 
 def topic_of(kind: str) -> Topic:

@@ -19,6 +19,7 @@ from billing.documents import refund_policy
 from billing.documents.stripe_documents import Document, at, paid_by, reference_id, subscription_of
 from billing.models import Adjustment, BillingAccount, WebhookEvent
 from billing.models.subscriptions import ENDED
+from billing.notifications import schedule
 from billing.revenue import change_log
 from billing.selectors import is_paused_by_customer
 from billing.stripe.mirror import read, store
@@ -96,6 +97,7 @@ def _apply_snapshot(account: BillingAccount, snapshot: fetch.StripeSnapshot, as_
         enqueue.finalize_unpaid(snapshot.customer_id)
     changes = project_customer(account, snapshot.charges)
     change_log.record_changes(account.organization, events, snapshot.subscriptions)
+    schedule.schedule_plan_changes(account)
     _alert(account, snapshot, changes)
     # Writing the grants locked the organization's row. If the organization is closed concurrently, either that transaction or this check
     # sees the live subscription.

@@ -144,13 +144,12 @@ def _confirmation(email: OutgoingEmail) -> Resend:
 
 def _billing(email: OutgoingEmail) -> Resend:
     row = BillingNotification.objects.select_related("organization").filter(pk=email.reference).first()
-    content = deliver.content_of(row) if row else None
-    if row is None or content is None:
+    if row is None or deliver.content_of(row) is None:
         raise EmailNotResendable("This message no longer applies, because the data that it is about has changed.")
     # A member who no longer gets such emails gets none. The billing address may have changed.
     address = next((each for each in deliver.recipients_of(row) if each == email.recipients[0]), row.organization.email)
     effect = f"the message is sent with current data to {address}."
-    return Resend(effect, lambda *_: deliver.send_content(row, content, address))
+    return Resend(effect, lambda *_: deliver.resend(row, address))
 
 
 def _usage_alert(email: OutgoingEmail) -> Resend:

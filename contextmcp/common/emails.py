@@ -5,6 +5,7 @@ transaction, so it exists if and only if the change that it reports was committe
 the mail server is unavailable.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +26,7 @@ UNSUBSCRIBE_HEADER = "List-Unsubscribe"
 SEND_TASK = "common.send_emails"
 # Delivery is given up after this time, because the links in the message have expired.
 MAX_DELIVERY_AGE = timedelta(days=3)
+_SPACES = re.compile(r"[^\S\xa0\u202f]+")
 # Sent in the transaction that records the delivery. Arguments: category and reference (as given to `send_email`), sent_at.
 email_delivered = Signal()
 
@@ -60,8 +62,8 @@ def send_email(content: EmailContent, *, to: str, category: str, reference: obje
 def render_message(content: EmailContent, to: str) -> EmailMultiAlternatives:
     """Return the message to one recipient as text and HTML."""
     message = EmailMultiAlternatives(
-        # A line break in a name must not become a header.
-        subject=" ".join(content.title.split()),
+        # A line break in a name must not become a header. No-break spaces, as in amounts, are kept.
+        subject=_SPACES.sub(" ", content.title).strip(),
         body=render_to_string("mail/message.txt", {"email": content}),
         to=[to],
         # The page requires a sign-in, so mail programs cannot unsubscribe with one request (RFC 8058), only open the page (RFC 2369).

@@ -1,4 +1,7 @@
-"""A local mail server that stores messages instead of delivering them, and a page that shows them."""
+"""A local mail server that stores messages instead of delivering them, and a page that shows them.
+
+`/previews` shows all emails of the product with sample data in each language. A separate process renders them, because it needs Django.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import asyncio
 import json
 import logging
 import re
+import sys
 from collections import deque
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -21,6 +25,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 LARGEST = 10 * 1024 * 1024
 KEPT = 500
 LINK = re.compile(r"https?://[^\s<>\"']+")
+PREVIEW = re.compile(r"/previews/(\d{1,6})\.html")
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.mails: deque[Mail] = deque(maxlen=KEPT)
+        self.previews: list[dict[str, str]] = []
         self._ids = count(1)
 
     def add(self, recipients: list[str], raw: bytes) -> None:
@@ -73,7 +79,10 @@ class MailboxHandler:
 
 
 async def http(mailbox: Mailbox, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Handle one request: `/` is the page, `/messages?to=` JSON (newest last), `/messages/<id>.html` the HTML of one message."""
+    """Handle one request: `/` is the page, `/messages?to=` JSON (newest last), `/messages/<id>.html` the HTML of one message.
+
+    `/previews` renders all emails, and `/previews/<number>.html` is the HTML of one of those that were rendered last.
+    """
     head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1")
     method, target, *_ = head.split(" ", 2)
     url = urlsplit(target)
@@ -88,6 +97,10 @@ async def http(mailbox: Mailbox, reader: asyncio.StreamReader, writer: asyncio.S
         status, kind, body = "200 OK", "text/html", page(mailbox)
     elif matches := [mail for mail in mailbox.mails if url.path == f"/messages/{mail.id}.html"]:
         status, kind, body = "200 OK", "text/html", matches[0].html
+    elif url.path == "/previews":
+        status, kind, body = "200 OK", "text/html", await previews(mailbox)
+    elif (match := PREVIEW.fullmatch(url.path)) and int(match[1]) < len(mailbox.previews):
+        status, kind, body = "200 OK", "text/html", mailbox.previews[int(match[1])]["html"]
     content = body.encode()
     headers = [
         f"HTTP/1.1 {status}",
@@ -101,15 +114,39 @@ async def http(mailbox: Mailbox, reader: asyncio.StreamReader, writer: asyncio.S
     writer.write("\r\n".join([*headers, "", ""]).encode() + (b"" if method == "HEAD" else content))
 
 
+async def previews(mailbox: Mailbox) -> str:
+    """Render all emails in another process, and return the page that shows them."""
+    command = (sys.executable, "-m", "contextmcp.devstack.email_previews")
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    output, errors = await process.communicate()
+    if process.returncode:
+        return document("Emails", f"<p>The emails cannot be rendered.</p><pre>{escape(errors.decode()[-4000:])}</pre>")
+    mailbox.previews = json.loads(output)
+    items = []
+    for number, each in enumerate(mailbox.previews):
+        frame = f"""<iframe sandbox title="{escape(each["subject"])}" src="/previews/{number}.html" loading="lazy"></iframe>"""
+        items.append(
+            f"""<article lang="{escape(each["language"])}"><header><h2>{escape(each["subject"])}</h2>
+            <p>{escape(each["name"])} · {escape(each["language"])}</p></header>{frame}
+            <details><summary>Text</summary><pre>{escape(each["text"])}</pre></details></article>"""
+        )
+    return document("Emails", f"<p>All emails of the product, with sample data. Reload the page to render them again.</p>{''.join(items)}")
+
+
 def page(mailbox: Mailbox) -> str:
     items = "".join(item(mail) for mail in reversed(mailbox.mails)) or "<p>No emails yet. Reload the page after one was sent.</p>"
+    introduction = """Emails that the product sent. They did not leave this machine. <a href="/messages">As JSON</a>
+        · <a href="/previews">Previews of all emails</a>"""
+    return document("Local mail", f"<p>{introduction}</p>{items}")
+
+
+def document(title: str, content: str) -> str:
     style = """:root{color-scheme:light dark} body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:2rem auto;padding:0 1rem}
         header p{margin:0;opacity:.75} iframe{background:#fff}
         article{overflow-wrap:anywhere;border:1px solid #8a949e;border-radius:8px;padding:1rem;margin:1rem 0} h2{margin:0;font-size:1.1rem}
         pre{white-space:pre-wrap;font:inherit} iframe{width:100%;height:22rem;border:1px solid #cbd2d9}"""
     return f"""<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-        <title>Local mail</title><style>{style}</style><h1>Local mail</h1>
-        <p>Emails that the product sent. They did not leave this machine. <a href="/messages">As JSON</a></p>{items}</html>"""
+        <title>{title}</title><style>{style}</style><h1>{title}</h1>{content}</html>"""
 
 
 def item(mail: Mail) -> str:

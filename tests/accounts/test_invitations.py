@@ -65,7 +65,7 @@ class TestInvite:
             AuthManager(acme).invite(owner.caller, "grace@new.example", "admin")
         (email,) = mailoutbox
         assert (email.to, email.subject) == (["grace@new.example"], "Invitation to join “A & B” on ContextMCP")
-        assert "Olga Owner has invited you to join A & B on ContextMCP as an admin." in email.body
+        assert "Olga Owner has invited you to join A & B on ContextMCP with the role “Admin”." in email.body
         ((html, kind),) = email.alternatives
         assert kind == "text/html"
         assert "A &amp; B" in html and f"/invitations/{_token(email)}/" in html
@@ -74,7 +74,7 @@ class TestInvite:
         invitation, token = invited
         invitation.invited_by = None
         send_invitation(invitation, token)
-        assert "\nYou have been invited to join Acme on ContextMCP as a member." in mailoutbox[-1].body
+        assert "\nYou have been invited to join Acme on ContextMCP with the role “Member”." in mailoutbox[-1].body
 
     def test_the_token_is_only_in_the_email(self, api, acme, invited, admin):
         invitation, token = invited
@@ -281,7 +281,7 @@ class TestMailsSayNothingInASendersWords:
     def test_owners_are_notified_of_a_new_owner_or_admin(self, acme, owner, member, grace, mailoutbox):
         AuthManager(acme).change_role(owner.caller, member.membership.pk, "admin")
         (notice,) = mailoutbox
-        assert (notice.to, notice.subject) == ([owner.user.email], "member@acme.example is now an admin of “Acme”")
+        assert (notice.to, notice.subject) == ([owner.user.email], "member@acme.example now has the role “Admin” in “Acme”")
         assert f"The change was made by {owner.user.email}." in notice.body
         AuthManager(acme).invite(owner.caller, grace.email, "owner")
         AuthManager.accept_invitation(_token(mailoutbox[-1]), grace, None)

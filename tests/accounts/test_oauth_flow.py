@@ -76,7 +76,7 @@ def test_the_page_names_the_app_the_organization_and_the_permissions(member):
 def test_the_organization_is_chosen_among_those_of_the_user(app, member, stranger):
     other = MembershipFactory(organization=OrganizationFactory(name="Other"), user=member.user, role="viewer")
     page = app.browser.get(app.address()).content.decode()
-    assert "Other" in page and "you cannot allow calls that count against its plan" in page
+    assert "Other" in page and "does not include calls that count against its plan" in page
     app.connect(other.organization_id)
     assert OAuthGrant.objects.get().membership == other
     refused = app.browser.post(app.address(), {"organization": str(stranger.organization.pk), "action": "allow"})

@@ -75,7 +75,7 @@ def test_a_second_address_needs_a_confirmed_first_one(client, mailoutbox):
     assert not mailoutbox
     client.post(re.search(r"http://localhost:3001(/accounts/confirm-email/\S+)", first.body)[1])
     client.post("/accounts/email/", {"action_add": "", "email": "other@example.com"})
-    assert [mail.to for mail in mailoutbox] == [["other@example.com"]]
+    assert [mail.to for mail in mailoutbox if "/confirm-email/" in mail.body] == [["other@example.com"]]
 
 
 def test_links_in_mails_ignore_the_host_header(client, mailoutbox):

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from allauth.account.models import EmailAddress
 
-from accounts.emails import send_role_notices, send_security_notice
+from accounts.emails import second_factor_removed_by_staff, send_role_notices, send_security_notice
 from accounts.manager import AuthManager
 from accounts.models import AuditEvent, Invitation, User
 from billing.models import BillingNotification
@@ -15,6 +15,7 @@ from contextmcp.common.clock import now
 from contextmcp.common.emails import EmailContent, send_email
 from contextmcp.common.models import OutgoingEmail
 from tests.backoffice.test_saved_views import client_of
+from tests.factories.accounts import UserFactory
 from usage.models import UsageAlert, WebhookEndpoint
 from usage.webhooks import endpoint_health
 
@@ -146,7 +147,7 @@ def test_a_usage_alert_and_an_endpoint_notice_are_sent_again(support, owner, acm
 
 
 def test_messages_that_cannot_be_written_again_are_refused_with_the_reason(support):
-    send_security_notice(["a@b.example"], "Your second factor was reset", "Details.", link="/")
+    send_security_notice(UserFactory(), ["a@b.example"], second_factor_removed_by_staff)
     preview, answer = again(support, delivered())
     assert "No organization: This message cannot be sent again. It reported a change whose details" in preview
     assert "It reported a change whose details" in answer

@@ -1,11 +1,12 @@
 """The email about an alert. Each member who has not turned off such emails receives one; by default, these are owners and admins."""
 
 from django.conf import settings
-from django.utils.dateformat import format as format_date
+from django.utils.translation import gettext as _
 
 from accounts import notifications
 from accounts.models import User
 from contextmcp.common.emails import EmailContent, send_email
+from contextmcp.common.formatting import format_day, format_moment, format_number
 from contextmcp.common.locale import localized_for
 from contextmcp.common.money import format_amount
 from entitlements.catalog import CATALOG
@@ -31,53 +32,73 @@ def send(alert_id: str, user_id: int) -> bool:
 
 
 def is_recipient(alert: UsageAlert, user: User) -> bool:
-    """Return whether the user is currently a recipient of the alert's email."""
+    """Return whether the user receives the emails of the alert now."""
     return bool(publish.recipients(alert).filter(user=user, organization__closed_at=None).exists())
 
 
 def render(alert: UsageAlert) -> EmailContent:
-    """Return the email's content."""
-    name = CATALOG.noun(alert.feature)
-    title, *paragraphs = _render_spike(alert, name) if alert.kind == UsageAlert.Kind.SPIKE else _render_threshold(alert, name)
+    """Return the email's content in the present language."""
+    title, *paragraphs = _render_spike(alert) if alert.kind == UsageAlert.Kind.SPIKE else _render_threshold(alert)
+    names = {"organization": alert.organization.name, "product": settings.PRODUCT_NAME}
     return EmailContent(
-        title=f"{alert.organization.name} {title}",
+        title=title,
         paragraphs=tuple(paragraphs),
-        label="View usage",
+        label=_("View usage"),
         link=f"{settings.PUBLIC_URL}/account/usage/",
-        note=f"You receive this email as a member of {alert.organization.name} on {settings.PRODUCT_NAME}.",
+        note=_("You receive this email as a member of %(organization)s at %(product)s.") % names,
     )
 
 
-def _render_threshold(alert: UsageAlert, name: str) -> tuple[str, ...]:
-    """Return the title without the organization's name, and the paragraphs."""
+def _values(alert: UsageAlert) -> dict[str, str]:
+    return {
+        "name": alert.organization.name,
+        "noun": CATALOG.noun(alert.feature),
+        "used": format_number(alert.used),
+        "included": format_number(alert.included or 0),
+        "threshold": str(alert.threshold),
+        "day": format_day(alert.period_end),
+    }
+
+
+def _render_threshold(alert: UsageAlert) -> tuple[str, ...]:
+    """Return the title and the paragraphs."""
     entitlement = EntitlementsManager(alert.organization).entitlements().features.get(alert.feature)
     is_gauge = entitlement is not None and entitlement.kind is Kind.GAUGE
-    day = format_date(alert.period_end, "F j, Y")
-    reset = "" if is_gauge else f" Your quota resets on {day}."
-    amount = f"all {alert.included:,}" if alert.threshold == 100 else f"{alert.used:,} of the {alert.included:,}"
-    if is_gauge:
-        sentence = f"{amount.capitalize()} {name} included in your plan are in use."
-    else:
-        sentence = f"You have used {amount} {name} included in your plan this period."
+    values = _values(alert)
     if alert.threshold == 100:
-        return f"has used all its {name}", f"{sentence}{reset}", _next_step(alert)
-    return f"has used {alert.threshold}% of its {name}", f"{sentence}{reset}", "Requests continue until the limit is reached."
+        title = _("%(name)s has used all its %(noun)s") % values
+        if is_gauge:
+            return title, _("All %(included)s %(noun)s included in your plan are in use.") % values, _next_step(alert)
+        sentence = _("You have used all %(included)s %(noun)s included in your plan this period. Your quota resets on %(day)s.")
+        return title, sentence % values, _next_step(alert)
+    title = _("%(name)s has used %(threshold)s%% of its %(noun)s") % values
+    continues = _("Requests continue until the limit is reached.")
+    if is_gauge:
+        return title, _("%(used)s of the %(included)s %(noun)s included in your plan are in use.") % values, continues
+    sentence = _("You have used %(used)s of the %(included)s %(noun)s included in your plan this period. Your quota resets on %(day)s.")
+    return title, sentence % values, continues
 
 
 def _next_step(alert: UsageAlert) -> str:
     setting = selectors.overage_setting(alert.organization, alert.feature)
     if setting is not None and setting.enabled:
         cap = format_amount(setting.cap_minor, setting.currency)
-        return f"Overage is on: requests continue and are billed, up to your monthly spending cap of {cap}."
-    return "Further requests are refused. Upgrade your plan, or enable overage if your plan offers it."
+        return _("Overage is on: requests continue and are billed, up to your monthly spending cap of %(cap)s.") % {"cap": cap}
+    return _("Further requests are refused. Upgrade your plan, or enable overage if your plan offers it.")
 
 
-def _render_spike(alert: UsageAlert, name: str) -> tuple[str, ...]:
-    """Return the title without the organization's name, and the paragraphs."""
-    hour = format_date(alert.hour, "F j, Y, H:i") if alert.hour else ""
-    average = f"; the average of active hours in the last two weeks is {alert.baseline:,.0f}" if alert.baseline is not None else ""
+def _render_spike(alert: UsageAlert) -> tuple[str, ...]:
+    """Return the title and the paragraphs."""
+    values = {**_values(alert), "hour": format_moment(alert.hour) if alert.hour else ""}
+    sentence = _("%(used)s %(noun)s were used in the hour from %(hour)s.") % values
+    if alert.baseline is not None:
+        values["average"] = format_number(round(alert.baseline))
+        sentence = _(
+            "%(used)s %(noun)s were used in the hour from %(hour)s. The average of active hours in the last two weeks is %(average)s."
+        )
+        sentence %= values
     return (
-        f"uses far more {name} than usual",
-        f"{alert.used:,} {name} were used in the hour from {hour} UTC{average}.",
-        "If you did not expect this, check the usage by API key. Revoke a key that was leaked or that a client uses in a loop.",
+        _("%(name)s uses far more %(noun)s than usual") % values,
+        sentence,
+        _("If you did not expect this, check the usage by API key. Revoke a key that was leaked or that a client uses in a loop."),
     )

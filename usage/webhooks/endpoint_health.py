@@ -6,10 +6,13 @@ import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
-from django.utils.translation import gettext_noop as _
+from django.utils.translation import gettext, gettext_noop
 
 from accounts import audit, notifications
+from accounts.selectors import reader_of
 from contextmcp.common.emails import EmailContent, send_email
+from contextmcp.common.locale import localized_for
+from contextmcp.common.text import translated
 from usage.models import WebhookEndpoint
 from usage.notification_topics import WEBHOOKS
 
@@ -21,7 +24,7 @@ log = structlog.get_logger(__name__)
 DISABLED = "usage.webhook_endpoint_disabled"
 # An endpoint is disabled when a message runs out of attempts and no attempt has succeeded for this long.
 DISABLE_AFTER = timedelta(days=3)
-FAILED_FOR_DAYS = _("No message was delivered for more than three days.")
+FAILED_FOR_DAYS = gettext_noop("No message was delivered for more than three days.")
 # Errors that this service causes, and not the endpoint.
 DISABLED_BY_SYSTEM = frozenset({"endpoint_disabled", "secret_unreadable"})
 
@@ -35,7 +38,7 @@ def record_result(endpoint: WebhookEndpoint, result: DeliveryResult, *, given_up
         present = timezone.now()
         rows.filter(failing_since=None).update(failing_since=present)
         if result.status == http_client.GONE:
-            disable(endpoint, _("The endpoint returned 410 Gone."))
+            disable(endpoint, gettext_noop("The endpoint returned 410 Gone."))
         elif given_up and rows.filter(failing_since__lte=present - DISABLE_AFTER).exists():
             disable(endpoint, FAILED_FOR_DAYS)
 
@@ -61,15 +64,21 @@ def is_recipient(endpoint: WebhookEndpoint, address: str) -> bool:
 
 def send_notice(endpoint: WebhookEndpoint, to: str, reason: str) -> None:
     """Email one owner that the endpoint was disabled."""
-    content = EmailContent(
-        title=f"A webhook endpoint of {endpoint.organization.name} was disabled",
+    with localized_for(reader_of(to)):
+        content = notifications.optional(notice(endpoint, reason), endpoint.organization_id)
+        send_email(content, to=to, category=DISABLED, reference=endpoint.pk, organization_id=endpoint.organization_id)
+
+
+def notice(endpoint: WebhookEndpoint, reason: str) -> EmailContent:
+    """Return the email to an owner whose webhook endpoint was disabled."""
+    values = {"name": endpoint.organization.name, "url": endpoint.url, "product": settings.PRODUCT_NAME, "reason": translated(reason)}
+    return EmailContent(
+        title=gettext("A webhook endpoint of %(name)s was disabled") % values,
         paragraphs=(
-            f"We stopped sending webhooks to {endpoint.url}. {reason}",
-            "When the endpoint works again, enable it on its page and redeliver the messages that it missed.",
+            gettext("We stopped sending webhooks to %(url)s. %(reason)s") % values,
+            gettext("When the endpoint works again, enable it on its page and redeliver the messages that it missed."),
         ),
-        label="View webhook endpoint",
+        label=gettext("View webhook endpoint"),
         link=f"{settings.PUBLIC_URL}/account/settings/webhooks/{endpoint.pk}/",
-        note=f"You receive this email because you are an owner of {endpoint.organization.name} on {settings.PRODUCT_NAME}.",
+        note=gettext("You receive this email because you are an owner of %(name)s on %(product)s.") % values,
     )
-    content = notifications.optional(content, endpoint.organization_id)
-    send_email(content, to=to, category=DISABLED, reference=endpoint.pk, organization_id=endpoint.organization_id)

@@ -18,7 +18,7 @@ from .context import Journey
 from .report import TIMEOUT_SECONDS, Report, eventually, expect
 
 T = TypeVar("T")
-CONFIGURATION = re.compile(r'<code id="configuration">(.*?)</code>', re.DOTALL)
+CONFIGURATION = re.compile(r'<code id="cursor-key">(.*?)</code>', re.DOTALL)
 # Tools of examples/mcp_server/server.py. Both cost one unit of the quota; the second one fails with these arguments.
 CHARGED = ("start_session", {"topic": "deployment"})
 FAILING = ("import_notes", {"text": "a line without a colon"})
