@@ -30,7 +30,7 @@ def member_joined_content(member: Membership) -> EmailContent:
     """Return the notice that a member joined."""
     name = display_name(member.organization.name)
     return EmailContent(
-        title=gettext("%(member)s joined “%(organization)s”") % {"member": display_name(member.user.get_full_name()), "organization": name},
+        title=gettext("%(member)s joined “%(organization)s”") % {"member": member.user.email, "organization": name},
         paragraphs=(
             gettext("%(member)s accepted the invitation and joined with the role “%(role)s”.")
             % {"member": member.user.email, "role": Role(member.role).label},

@@ -9,7 +9,18 @@ from typing import Annotated, Any, Literal, TypeVar
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
 
-from .catalog_schema import Catalog, Feature, FeatureValue, Interval, Overage, Plan, Price, Question, catalog_faults
+from .catalog_schema import (
+    Catalog,
+    Feature,
+    FeatureValue,
+    Interval,
+    Overage,
+    Plan,
+    Price,
+    Question,
+    catalog_faults,
+    translation_faults,
+)
 from .types import FailureMode, Kind
 
 # The maximum length is that of the columns that store names. Names also occur in URLs, metrics and the payment provider's lookup keys.
@@ -71,6 +82,7 @@ class CatalogEntry(msgspec.Struct, forbid_unknown_fields=True):
     features: list[Any]
     plans: list[Any]
     questions: list[Any] = []
+    translations: dict[Annotated[str, msgspec.Meta(pattern=r"^[a-z]{2}$")], dict[str, str]] = {}
 
 
 Entry = TypeVar("Entry", bound=msgspec.Struct)
@@ -127,17 +139,19 @@ class _Reader:
         contacts = {entry.name: entry.contact for entry in known if entry.contact}
         questions = [self._entry(each, QuestionEntry, f"Question {place}") for place, each in enumerate(file.questions, 1)]
         self._check_presentation(recommended, variables)
+        shown = tuple(Question(entry.question, entry.answer) for entry in questions if entry)
         self.faults += catalog_faults(features, plans, contacts, unread=self.unread, whole=whole)
+        if whole and not self.unread:
+            self.faults += sorted(translation_faults(file.translations, features, plans, shown))
         if self.faults:
             return None
-        shown = tuple(Question(entry.question, entry.answer) for entry in questions if entry)
-        return Catalog(tuple(features), tuple(plans), "".join(recommended), variables, contacts, shown)
+        return Catalog(tuple(features), tuple(plans), "".join(recommended), variables, contacts, shown, file.translations)
 
     def _features(self, file: CatalogEntry) -> Iterator[Feature]:
         for place, each in enumerate(file.features, 1):
             entry = self._entry(each, FeatureEntry, _subject("feature", each, place))
             if entry:
-                yield Feature(**msgspec.structs.asdict(entry))
+                yield Feature(**msgspec.structs.asdict(entry), translations=file.translations)
             elif isinstance(each, dict):
                 self.unread.add(str(each.get("name")))
 

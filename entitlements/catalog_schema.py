@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import get_language
 
 from contextmcp.common.text import words
 
@@ -15,6 +16,13 @@ from .types import FailureMode, Kind
 
 Interval = Literal["month", "year"]
 Value = bool | int | None
+# By language and by the text in the catalog.
+Translations = dict[str, dict[str, str]]
+
+
+def translated(translations: Translations, text: str) -> str:
+    """Return a text of the catalog in the reader's language, or the text itself if it has no translation."""
+    return translations.get(get_language() or "", {}).get(text, text)
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -40,18 +48,27 @@ class Feature(msgspec.Struct, frozen=True):
     derived_from: Literal["members"] | None = None
     question: str = ""
     answer: str = ""
+    translations: Translations = {}
 
     @property
     def plural_noun(self) -> str:
+        """Return the word for several units, in the language of the catalog."""
         return self.plural or self.title.lower()
 
     @property
     def singular_noun(self) -> str:
+        """Return the word for one unit, in the language of the catalog."""
         return self.singular or self.plural_noun
 
     def noun(self, amount: int | None = None) -> str:
-        """Return the noun that follows `amount` in a text, such as "session" or "sessions". None means an unlimited amount."""
-        return self.singular_noun if amount == 1 else self.plural_noun
+        """Return the word that follows an amount, in the reader's language. None is an unlimited amount."""
+        return translated(self.translations, self.singular_noun if amount == 1 else self.plural_noun)
+
+    @property
+    def texts(self) -> set[str]:
+        """Return the texts that pages show, in the language of the catalog."""
+        texts = {self.title, self.summary, self.unit, self.group, self.question, self.answer, self.plural_noun, self.singular_noun}
+        return texts - {""}
 
 
 class Price(msgspec.Struct, frozen=True):
@@ -133,9 +150,13 @@ class Catalog(msgspec.Struct, frozen=True):
     price_id_variables: dict[tuple[str, str], str] = {}
     contacts: dict[str, str] = {}
     questions: tuple[Question, ...] = ()
+    translations: Translations = {}
 
     def __post_init__(self) -> None:
-        faults = list(catalog_faults(self.features, self.plans, self.contacts))
+        faults = [
+            *catalog_faults(self.features, self.plans, self.contacts),
+            *translation_faults(self.translations, self.features, self.plans, self.questions),
+        ]
         if faults:
             raise ImproperlyConfigured("The catalog is not valid: " + " ".join(faults))
 
@@ -174,18 +195,33 @@ class Catalog(msgspec.Struct, frozen=True):
         return next((place for place, known in enumerate(self.plans) if known.name == plan), 0)
 
     def plan_title(self, name: str) -> str:
-        """Return the plan's title. For a plan that is no longer in the catalog, it is derived from the name."""
-        return next((plan.title for plan in self.plans if plan.name == name), words(name).capitalize())
+        """Return the plan's title in the reader's language. For a plan that is no longer in the catalog, it is derived from the name."""
+        return next((self.text(plan.title) for plan in self.plans if plan.name == name), words(name).capitalize())
 
     def feature_title(self, name: str) -> str:
-        """Return the feature's title. For a feature that is no longer in the catalog, it is derived from the name."""
+        """Return the feature's title in the reader's language. For one that is no longer in the catalog, it is derived from the name."""
         declared = self.feature(name)
-        return declared.title if declared else words(name).capitalize()
+        return self.text(declared.title) if declared else words(name).capitalize()
+
+    def text(self, text: str) -> str:
+        """Return a text of the catalog in the reader's language."""
+        return translated(self.translations, text)
 
     def noun(self, feature: str, amount: int | None = None) -> str:
         """Return the noun that follows an amount of the feature. The default is the plural."""
         declared = self.feature(feature)
         return declared.noun(amount) if declared else words(feature)
+
+
+def translation_faults(
+    translations: Translations, features: Iterable[Feature], plans: Iterable[Plan], questions: Iterable[Question]
+) -> Iterator[str]:
+    """Yield a sentence for each translation of a text that the catalog does not contain."""
+    texts = {text for feature in features for text in feature.texts} | {text for plan in plans for text in (plan.title, plan.summary)}
+    texts |= {text for question in questions for text in (question.question, question.answer)}
+    for language, entries in translations.items():
+        for text in entries.keys() - texts:
+            yield f'The translations for "{language}" have "{text}", which is not a text of the catalog.'
 
 
 def catalog_faults(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -12,13 +12,14 @@ from accounts.models import ApiKey, Invitation, Membership, OAuthGrant, Organiza
 from accounts.roles import Role
 from billing.models import Adjustment, BillingAccount, BillingNotification, Invoice, SubscriptionState
 from billing.notifications import content, schedule
+from contextmcp.common.emails import EmailContent
 from entitlements.catalog import CATALOG
 from entitlements.manager import EntitlementsManager
 from usage.alerts import email as alert_email
 from usage.models import UsageAlert, WebhookEndpoint
 from usage.webhooks import endpoint_health
 
-from .email_previews import Content
+Content = Callable[[], EmailContent | None]
 
 NOW = datetime(2026, 12, 10, 14, 37, tzinfo=UTC)
 MONTH, YEAR = timedelta(days=31), timedelta(days=365)

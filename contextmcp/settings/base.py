@@ -1,5 +1,6 @@
 """Settings that all deployments share. A missing or malformed variable stops every process at start with one sentence."""
 
+import shlex
 from email.utils import formataddr
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,9 @@ MCP_SERVER_URL = text("MCP_SERVER_URL", f"{PUBLIC_URL}/mcp")
 # sites from which browsers may call the gateway.
 MCP_PRICING_FILE = Path(text("MCP_PRICING_FILE")) if text("MCP_PRICING_FILE") else None
 MCP_UPSTREAM_URL = text("MCP_UPSTREAM_URL")
+# The command of a local server that customers can run instead, such as "contextmcp-stdio --pricing prices.toml -- notes-server". The
+# instructions for MCP clients then include it.
+MCP_STDIO_COMMAND = shlex.split(text("MCP_STDIO_COMMAND"))
 MCP_ALLOWED_ORIGINS = comma_separated("MCP_ALLOWED_ORIGINS")
 ALLOWED_HOSTS = comma_separated("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]

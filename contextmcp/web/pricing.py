@@ -106,7 +106,8 @@ def titles(condition: Callable[[Plan], bool]) -> str:
 
 def questions() -> list[Question]:
     """Return the questions that the catalog answers on the pricing page."""
-    return [*CATALOG.questions, *(Question(feature.question, feature.answer) for feature in CATALOG.features if feature.question)]
+    answered = [*CATALOG.questions, *(Question(feature.question, feature.answer) for feature in CATALOG.features if feature.question)]
+    return [Question(CATALOG.text(each.question), CATALOG.text(each.answer)) for each in answered]
 
 
 def description() -> str:

@@ -64,6 +64,7 @@ urlpatterns = [
     path("account/team/invite/", team.invite, name="invite"),
     path("account/team/invitations/<uuid:invitation_id>/resend/", team.resend, name="resend-invitation-form"),
     path("account/team/invitations/<uuid:invitation_id>/revoke/", team.revoke, name="revoke-invitation-form"),
+    path("account/team/transfer/", team.transfer_ownership, name="transfer-ownership"),
     path("account/team/<uuid:member_id>/role/", team.change_role, name="change-role-form"),
     path("account/team/<uuid:member_id>/remove/", team.remove, name="remove-member-form"),
     path("account/billing/", billing.billing, name="billing"),

@@ -9,10 +9,10 @@ for (const button of document.querySelectorAll("button[data-copy]")) {
     const said = button.textContent;
     try {
       await navigator.clipboard.writeText(source.textContent);
-      button.textContent = "Copied";
+      button.textContent = button.dataset.copied;
     } catch {
       getSelection().selectAllChildren(source);
-      button.textContent = "Press Ctrl+C";
+      button.textContent = button.dataset.failed;
     }
     setTimeout(() => { button.textContent = said; }, 2000);
   });

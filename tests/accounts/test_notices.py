@@ -96,7 +96,7 @@ def test_owners_are_told_who_joined(acme, owner, mailoutbox):
     token = mailoutbox.pop().body.split("/invitations/")[1].split("/")[0]
     AuthManager.accept_invitation(token, UserFactory(email="grace@new.example", name="Grace"), None)
     (email,) = mailoutbox
-    assert (email.to, email.subject) == ([owner.user.email], "Grace joined “Acme”")
+    assert (email.to, email.subject) == ([owner.user.email], "grace@new.example joined “Acme”")
 
 
 def test_owners_are_told_that_the_organization_was_closed(acme, owner, mailoutbox):

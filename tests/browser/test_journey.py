@@ -43,7 +43,7 @@ def test_sign_up_to_a_paid_plan(person, world):
     page.get_by_role("button", name="Create API key").click()
     key = page.locator("#key").inner_text().strip()
     assert re.fullmatch(r"cmcp_sk_test_[0-9A-Za-z]+", key)
-    assert key in page.locator("#configuration").inner_text()
+    assert key in page.locator("#claude-code-key").inner_text()
     ada.shoot("journey-1-first-key")
     expect(page.get_by_role("heading", name="Waiting for your first call")).to_be_visible()
     page.get_by_role("button", name="I have copied the key").click()

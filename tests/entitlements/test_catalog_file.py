@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.utils import translation
 
 from contextmcp.devstack.services import REPOSITORY
 from entitlements.catalog_file import read_catalog
@@ -76,7 +77,8 @@ def test_a_plan_inherits_from_the_previous_plan(file):
 
 
 def test_a_plan_can_be_sold_by_agreement_and_questions_are_in_order(file):
-    plan = '[[plans]]\nname = "chain"\nversion = 1\ntitle = "Chain"\ncontact = "mailto:sales@x.example"\n[plans.features]\ncalls = "unlimited"\n'
+    plan = '[[plans]]\nname = "chain"\nversion = 1\ntitle = "Chain"\ncontact = "mailto:sales@x.example"\n'
+    plan += '[plans.features]\ncalls = "unlimited"\n'
     questions = '[[questions]]\nquestion = "Why?"\nanswer = "Because."\n[[questions]]\nquestion = "How?"\nanswer = "So."\n'
     catalog = read_catalog(file(GOOD + plan + questions))
     assert catalog.contacts == {"chain": "mailto:sales@x.example"} and not catalog.plan("chain").prices
@@ -164,3 +166,22 @@ def test_a_process_does_not_start_with_a_faulty_catalog(file):
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_are_valid(path):
     assert read_catalog(path).recommended
+
+
+def test_texts_are_translated_and_unknown_ones_are_faults(file):
+    catalog = read_catalog(file(GOOD + '\n[translations.de]\n"Calls" = "Aufrufe"\n"calls" = "Aufrufe"\n"Host" = "Gastgeber"\n'))
+    with translation.override("de"):
+        assert (catalog.noun("calls"), catalog.feature_title("calls"), catalog.plan_title("host")) == ("Aufrufe", "Aufrufe", "Gastgeber")
+        assert catalog.features[1].noun() == "sites"
+    with translation.override("fr"):
+        assert catalog.feature_title("calls") == "Calls"
+    with pytest.raises(ImproperlyConfigured, match='The translations for "de" have "Callz", which is not a text of the catalog'):
+        read_catalog(file(GOOD + '\n[translations.de]\n"Callz" = "Aufrufe"\n'))
+
+
+def test_the_default_catalog_is_translated():
+    catalog = read_catalog(REPOSITORY / "entitlements" / "catalog.toml")
+    nouns = {feature.plural_noun for feature in catalog.features if feature.kind is Kind.BOOLEAN}
+    texts = {text for feature in catalog.features for text in feature.texts} | {plan.summary for plan in catalog.plans}
+    for language in ("de", "fr"):
+        assert texts - nouns - catalog.translations[language].keys() == set()

@@ -20,7 +20,7 @@ KEY = re.compile(r"cmcp_sk_test_[0-9A-Za-z]{30,}")
 TYPED = {
     "invite": ("team", {"email": "no address", "role": "admin"}, 'value="no address"'),
     "change-settings": ("settings", {"name": "x" * 101, "email": "new@acme.example"}, 'value="new@acme.example"'),
-    "create-key": ("keys", {"name": "CI", "scopes": ["billing:read"], "lifetime": "7"}, 'value="CI"'),
+    "create-key": ("keys", {"name": "CI", "access": "custom", "scopes": ["billing:read"], "lifetime": "7"}, 'value="CI"'),
     "first-key": ("welcome", {"name": "y" * 101}, f'value="{"y" * 101}"'),
     "close-organization": ("close-page", {"name": "Acmee"}, 'value="Acmee"'),
 }
@@ -59,7 +59,7 @@ class TestRefusals:
         client.post(reverse("create-key"), TYPED["create-key"][1])
         page = client.get(reverse("keys")).text
         assert re.search(r'value="billing:read"[^>]* checked', page)
-        assert '<details class="more" open>' in page
+        assert re.search(r'value="custom"[^>]* checked', page)
 
     def test_a_draft_is_not_shown_for_another_organization(self, roomy, sign_in):
         client = sign_in(roomy)

@@ -8,6 +8,7 @@ from django.urls import reverse
 from accounts.errors import KeyRevoked
 from accounts.manager import AuthManager
 from accounts.models import ApiKey
+from usage.tracker import UsageTracker
 
 KEY = re.compile(r"cmcp_sk_test_[0-9A-Za-z]{30,}")
 
@@ -83,9 +84,54 @@ def test_a_key_gets_the_default_scopes_and_broader_ones_are_marked(owner, sign_i
     client = sign_in(owner)
     client.post(reverse("create-key"), {"name": "x"})
     assert ApiKey.objects.get().scopes == ["entitlements:read", "organization:read", "usage:read", "usage:write"]
-    assert "more than the default scopes" not in client.get(reverse("keys")).text
+    assert "can do more than use the product" not in client.get(reverse("keys")).text
     client.post(reverse("create-key"), {"name": "y", "scopes": ["usage:read", "billing:write"]})
-    assert "more than the default scopes: billing:write" in client.get(reverse("keys")).text
+    page = client.get(reverse("keys")).text
+    assert "can do more than use the product" in page and "<li>Change the plan and manage billing</li>" in page
+
+
+@pytest.mark.parametrize(
+    ("who", "access", "scopes"),
+    [
+        ("member", "use", ["entitlements:read", "organization:read", "usage:read", "usage:write"]),
+        ("owner", "read", ["entitlements:read", "organization:read", "usage:read"]),
+        ("member", "full", ["entitlements:read", "keys:write", "organization:read", "usage:read", "usage:write"]),
+        ("owner", "custom", ["billing:read"]),
+    ],
+)
+def test_presets_give_the_scopes_that_the_role_allows(people, sign_in, who, access, scopes):
+    client = sign_in(people[who])
+    client.post(reverse("create-key"), {"name": "CI", "access": access, "scopes": ["billing:read"] if access == "custom" else []})
+    assert ApiKey.objects.get().scopes == scopes
+
+
+def test_custom_access_needs_a_scope(owner, sign_in):
+    client = sign_in(owner)
+    assert client.post(reverse("create-key"), {"name": "CI", "access": "custom"}).url == reverse("keys")
+    assert "Select at least one scope." in client.get(reverse("keys")).text
+    assert not ApiKey.objects.exists()
+
+
+def test_a_rotated_key_is_one_row_with_its_successor_until_it_ends(owner, sign_in):
+    key, _ = make(owner, "CI")
+    UsageTracker(owner.organization).consume("sessions", 3)
+    client = sign_in(owner)
+    client.post(reverse("rotate-key-form", args=[key.pk]), {"overlap": "86400"})
+    new = ApiKey.objects.exclude(pk=key.pk).get()
+    page = client.get(reverse("keys")).text
+    assert page.count("<strong>CI</strong>") == 1
+    assert new.hint in page and f"The key that it replaces (<code>{key.hint}</code>) works until" in page
+    assert "never used, so nothing should break" in page
+    client.post(reverse("revoke-key-form", args=[key.pk]))
+    page = client.get(reverse("keys")).text
+    assert "The key that it replaces" not in page and "Inactive keys (1)" in page
+
+
+def test_revoking_says_what_breaks(acme, owner, sign_in, api):
+    key, raw = make(owner, "CI")
+    assert api.post("/api/usage/authorize", {"feature": "sessions", "amount": 2}, by=raw).status_code == 200
+    ApiKey.objects.update(last_used_at=key.created_at)
+    assert "1 call counted in the last 30 days." in sign_in(owner).get(reverse("keys")).text
 
 
 @pytest.mark.parametrize("form", ["rotate-key-form", "revoke-key-form"])

@@ -81,8 +81,25 @@ class TestMembers:
 
     def test_a_role_is_changed(self, owner, member, sign_in):
         page = sign_in(owner).post(reverse("change-role-form", args=[member.membership.pk]), {"role": "admin"}, follow=True).text
-        assert "is now an admin" in page
+        assert "now has the role “Admin”" in page
         assert member.caller.role == "admin"
+
+    def test_an_owner_transfers_the_ownership(self, acme, owner, admin, member, sign_in):
+        form = {"member": str(member.membership.pk)}
+        assert "Transfer ownership" not in sign_in(admin).get(reverse("team")).text
+        sign_in(admin).post(reverse("transfer-ownership"), form)
+        assert (owner.caller.role, member.caller.role) == ("owner", "member")
+        client = sign_in(owner)
+        assert client.post(reverse("transfer-ownership"), {"member": ""}).url == reverse("team")
+        page = client.post(reverse("transfer-ownership"), form, follow=True).text
+        assert "now owns Acme. You are an admin." in page
+        assert (owner.caller.role, member.caller.role) == ("admin", "owner")
+        assert sorted(email.to[0] for email in mail.outbox) == [member.user.email]
+
+    def test_seats_that_are_left_are_shown_before_inviting(self, owner, on_pro, token, sign_in):
+        page = sign_in(owner).get(reverse("team")).text
+        assert "1 of 10 seats used · 1 open invitation" in page and "8 seats left." in page
+        assert "Viewers see usage, activity and members, and change nothing." in page
 
     @pytest.mark.parametrize("who", ["member", "viewer", "stranger", "anonymous"])
     def test_other_roles_change_and_remove_no_members(self, people, sign_in, who):
@@ -148,8 +165,13 @@ class TestAccepting:
     def test_an_invitation_link_works_once(self, token, sign_in):
         client = sign_in(UserFactory(email="grace@acme.example"))
         client.post(reverse("accept-invitation-form", args=[token]))
-        assert client.post(reverse("accept-invitation-form", args=[token])).status_code == 404
-        assert client.get(reverse("invitation", args=[token])).status_code == 404
+        # Who joined with it is led to the organization; others are told that it was used.
+        assert client.post(reverse("accept-invitation-form", args=[token])).url == reverse("account")
+        assert "You are already a member of Acme" in client.get(reverse("invitation", args=[token]), follow=True).text
+        other = sign_in(UserFactory(email="someone@else.example"))
+        page = other.get(reverse("invitation", args=[token]))
+        assert (page.status_code, "This invitation was already used" in page.text) == (404, True)
+        assert other.post(reverse("accept-invitation-form", args=[token])).status_code == 404
 
     def test_old_key_gets_its_own_error(self, token, client):
         Invitation.objects.update(expires_at=now() - timedelta(minutes=1))
@@ -163,7 +185,7 @@ class TestAccepting:
         token = invited(owner, sign_in, django_capture_on_commit_callbacks)
         client = sign_in(UserFactory(email="grace@acme.example"))
         assert client.post(reverse("accept-invitation-form", args=[token])).url == reverse("invitation", args=[token])
-        assert "Ask Acme to free a seat" in client.get(reverse("invitation", args=[token])).text
+        assert "All seats of Acme are in use" in client.get(reverse("invitation", args=[token])).text
         EntitlementsManager(owner.organization).grant("pro", reason="x")
         assert client.post(reverse("accept-invitation-form", args=[token])).url == "/"
 
@@ -181,7 +203,7 @@ class TestAcceptingOverHttp:
         assert first.json()["organizationId"] == str(acme.pk)
         assert (first.json()["organization"], first.json()["role"]) == ("Acme", "member")
         again = self.post(client, {"token": token}, **{"Idempotency-Key": "other"})
-        assert problem(again) == (404, "invitation_not_found")
+        assert problem(again) == (404, "invitation_used")
 
     def test_a_repeated_request_gets_the_first_response(self, token, sign_in):
         client = sign_in(UserFactory(email="grace@acme.example"))

@@ -9,7 +9,14 @@ from rest_framework.views import APIView
 
 from accounts.authentication import SignedInAuthentication
 from accounts.endpoint import ApiView, endpoint
-from accounts.errors import AlreadyMember, InvitationExpired, InvitationNotFound, SeatLimitReached, Unauthenticated
+from accounts.errors import (
+    AlreadyMember,
+    InvitationExpired,
+    InvitationNotFound,
+    InvitationUsed,
+    SeatLimitReached,
+    Unauthenticated,
+)
 from accounts.manager import AuthManager
 from accounts.models import User
 from accounts.selectors import team_members_count
@@ -75,7 +82,7 @@ class AcceptInvitationView(APIView):
 
     idempotent = True
     authentication_classes = [SignedInAuthentication]
-    refusals = (InvitationNotFound, InvitationExpired, AlreadyMember, SeatLimitReached)
+    refusals = (InvitationNotFound, InvitationUsed, InvitationExpired, AlreadyMember, SeatLimitReached)
 
     def permission_denied(self, request: Request, message: str | None = None, code: str | None = None) -> NoReturn:
         """Raise `Unauthenticated`, because DRF would return 403 for an API key."""

@@ -7,9 +7,10 @@ from django.contrib import messages
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 
 from accounts.models import OAuthGrant
-from accounts.oauth import grants, resources
+from accounts.oauth import grants, resources, scopes
 from accounts.oauth.clients import publisher
 from accounts.types import Caller
 from contextmcp.web.decorators import member_action, member_page
@@ -22,6 +23,11 @@ class AppRow:
     grant: OAuthGrant
     publisher: str
     is_mine: bool
+
+    @property
+    def permissions(self) -> list[str]:
+        """Return what the app can do, in the reader's language."""
+        return [_(scopes.DESCRIPTIONS.get(scope, scope)) for scope in self.grant.scopes]
 
 
 @member_page
@@ -36,5 +42,5 @@ def connected_apps(request: WSGIRequest, caller: Caller) -> HttpResponse:
 @member_action("connected-apps")
 def disconnect_app(request: WSGIRequest, caller: Caller, grant_id: UUID) -> HttpResponseBase:
     grants.disconnect(caller, grant_id)
-    messages.success(request, "App disconnected. It no longer has access.")
+    messages.success(request, _("App disconnected. It no longer has access."))
     return redirect("connected-apps")

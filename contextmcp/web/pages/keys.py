@@ -8,71 +8,103 @@ from django.contrib import messages
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 
 from accounts.manager import AuthManager
 from accounts.models import ApiKey
-from accounts.roles import DEFAULT_KEY_SCOPES
+from accounts.roles import DEFAULT_KEY_SCOPES, SCOPE_TITLES, Access
 from accounts.types import Caller
 from contextmcp.common.clock import now
 from contextmcp.web import drafts, mcp_config, submissions
 from contextmcp.web.decorators import member_action, member_page
 from contextmcp.web.forms import KeyForm, RotateForm, valid
+from usage.history_query import floor
+from usage.selectors import key_events
+
+LIVE = frozenset({"active", "orphaned"})
+USAGE_DAYS = timedelta(days=30)
 
 
 @dataclass(frozen=True)
 class KeyRow:
-    """A key and the actions that the member can take on it."""
+    """A key and the actions that the member can take on it.
+
+    `previous` is the rotated key that this one replaces, while both work. `calls` is the number of counted calls in the last 30 days.
+    """
 
     key: ApiKey
     status: str
     is_mine: bool
     may_take_over: bool
-    # Scopes that a new key does not have by default.
-    extra_scopes: list[str]
+    previous: ApiKey | None = None
+    calls: int = 0
+
+    @property
+    def access(self) -> Access:
+        return Access.of(self.key.scopes)
+
+    @property
+    def scope_titles(self) -> list[str]:
+        """Return what the scopes allow, in the order of the form."""
+        return [str(title) for scope, title in SCOPE_TITLES.items() if scope in self.key.scopes]
+
+    @property
+    def has_more_than_default(self) -> bool:
+        return not DEFAULT_KEY_SCOPES.issuperset(self.key.scopes)
 
 
-def shown_keys(caller: Caller) -> list[KeyRow]:
-    """Return the keys that the member may see: active and orphaned keys first, and newer keys before older ones."""
+def shown_keys(caller: Caller, calls: dict[UUID, int] | None = None) -> list[KeyRow]:
+    """Return the keys that the member may see: active and orphaned keys first, and newer keys before older ones.
+
+    A rotated key that still works is part of the row of its successor.
+    """
     present = now(caller.organization)
+    keys = list(AuthManager(caller.organization).keys(caller))
+    statuses = {key.pk: key.status(present) for key in keys}
+    working = {key.pk: key for key in keys if statuses[key.pk] in LIVE}
+    replaced = {key.rotated_from_id: key for key in keys if key.pk in working and key.rotated_from_id in working}
     rows = [
         KeyRow(
             key,
-            key.status(present),
+            statuses[key.pk],
             key.creator_id == caller.membership_id,
             key.creator_id is None and "users:manage" in caller.permissions,
-            sorted(set(key.scopes) - DEFAULT_KEY_SCOPES),
+            working.get(key.rotated_from_id) if key.rotated_from_id and statuses[key.pk] in LIVE else None,
+            (calls or {}).get(key.pk, 0),
         )
-        for key in AuthManager(caller.organization).keys(caller)
+        for key in keys
+        if key.pk not in replaced
     ]
-    return sorted(rows, key=lambda row: row.status not in {"active", "orphaned"})
+    return sorted(rows, key=lambda row: row.status not in LIVE)
 
 
 @member_page
 def keys(request: WSGIRequest, caller: Caller) -> HttpResponse:
-    rows = shown_keys(caller)
-    form = drafts.bind_form(request, caller, "key", lambda data: KeyForm(caller, data), KeyForm(caller, initial={"name": ""}))
+    since = floor(now(caller.organization), "day") - USAGE_DAYS
+    rows = shown_keys(caller, key_events(caller.organization, since))
+    unbound = KeyForm(caller, initial={"name": "", "access": Access.USE})
+    form = drafts.bind_form(request, caller, "key", lambda data: KeyForm(caller, data), unbound)
     context = {
-        "live": [row for row in rows if row.status in {"active", "orphaned"}],
-        "over": [row for row in rows if row.status not in {"active", "orphaned"}][:20],
+        "live": [row for row in rows if row.status in LIVE],
+        "over": [row for row in rows if row.status not in LIVE][:20],
         "sees_all": "users:manage" in caller.permissions,
         "form": form,
         "rotate_form": RotateForm(),
-        "configuration": mcp_config.client_configuration(),
     }
     return render(request, "web/keys.html", context)
 
 
-@member_action("keys", form="key", keeps=("name", "scopes", "lifetime"), once=True)
+@member_action("keys", form="key", keeps=("name", "access", "scopes", "lifetime"), once=True)
 def create_key(request: WSGIRequest, caller: Caller) -> HttpResponseBase:
     form = KeyForm(caller, request.POST)
     data = valid(form)
-    key, raw = AuthManager(caller.organization).generate_key(caller, data["name"], data["scopes"] or None, form.expires_at())
+    key, raw = AuthManager(caller.organization).generate_key(caller, data["name"], form.chosen_scopes(), form.expires_at())
     return submissions.show_key(request, raw, key=str(key.pk))
 
 
 @member_action("welcome", form="first-key", keeps=("name",), once=True)
 def first_key(request: WSGIRequest, caller: Caller) -> HttpResponseBase:
-    form = KeyForm(caller, {"name": "My first key", **request.POST.dict()})
+    form = KeyForm(caller, {"name": _("My first key"), **request.POST.dict()})
     key, raw = AuthManager(caller.organization).generate_key(caller, valid(form)["name"])
     return submissions.show_key(request, raw, key=str(key.pk), step="welcome")
 
@@ -96,14 +128,16 @@ def new_key(request: WSGIRequest, caller: Caller) -> HttpResponseBase:
     shown = submissions.shown_key(request)
     key = AuthManager(caller.organization).keys(caller).filter(pk=shown["key"]).first() if shown else None
     if shown is None or key is None:
-        messages.info(request, "An API key is shown only when it is created. Create or rotate a key to get a new one.")
+        messages.info(request, _("An API key is shown only when it is created. Create or rotate a key to get a new one."))
         return redirect("keys")
     raw = shown["raw"]
+    access = [str(title) for scope, title in SCOPE_TITLES.items() if scope in key.scopes]
     context = {
         "key": key,
         "shown": shown,
         "raw": raw,
-        "configuration": mcp_config.client_configuration(raw),
+        "access": access,
+        "clients": mcp_config.clients(raw),
         "curl": mcp_config.curl_example(raw),
     }
     return render(request, "web/key_created.html", context)
@@ -119,5 +153,5 @@ def delete_stored_key(request: WSGIRequest, caller: Caller) -> HttpResponseBase:
 @member_action("keys")
 def revoke_key(request: WSGIRequest, caller: Caller, key_id: UUID) -> HttpResponseBase:
     AuthManager(caller.organization).revoke_key(caller, key_id)
-    messages.success(request, "API key revoked. It no longer works.")
+    messages.success(request, _("API key revoked. It no longer works."))
     return redirect("keys")

@@ -40,7 +40,7 @@ def home(request: WSGIRequest) -> HttpResponseBase:
 def welcome(request: WSGIRequest, caller: Caller) -> HttpResponse:
     """Show the form for the first API key."""
     form = drafts.bind_form(request, caller, "first-key", lambda data: KeyForm(caller, data), KeyForm(caller))
-    return render(request, "web/welcome.html", {"form": form, "configuration": mcp_config.client_configuration()})
+    return render(request, "web/welcome.html", {"form": form})
 
 
 @member_page
@@ -50,7 +50,7 @@ def connect(request: WSGIRequest, caller: Caller) -> HttpResponse:
     key = mine.order_by("-created_at").first()
     if key is None:
         return redirect("welcome")
-    return render(request, "web/connect.html", {"key": key, "configuration": mcp_config.client_configuration()})
+    return render(request, "web/connect.html", {"key": key, "clients": mcp_config.clients()})
 
 
 @member_page

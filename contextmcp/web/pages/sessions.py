@@ -12,12 +12,9 @@ from django.utils.translation import gettext, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from accounts.devices import device
 from accounts.models import User
 from accounts.sessions import end_session, sessions_of
-
-# The first marker in the User-Agent header counts: Chrome also contains Safari, and Edge contains both.
-BROWSERS = {"Edg/": "Edge", "OPR/": "Opera", "Firefox/": "Firefox", "Chrome/": "Chrome", "Safari/": "Safari"}
-SYSTEMS = {"iPhone": "iPhone", "iPad": "iPad", "Android": "Android", "Windows": "Windows", "Mac OS X": "macOS", "Linux": "Linux"}
 
 
 @dataclass(frozen=True)
@@ -25,13 +22,6 @@ class SessionRow:
     session: UserSession
     device: str
     is_current: bool
-
-
-def device(user_agent: str) -> str:
-    """Return the browser and operating system of a User-Agent header, such as "Firefox on Windows"."""
-    browser = next((name for mark, name in BROWSERS.items() if mark in user_agent), gettext("Unknown browser"))
-    system = next((name for mark, name in SYSTEMS.items() if mark in user_agent), "")
-    return gettext("%(browser)s on %(system)s") % {"browser": browser, "system": system} if system else browser
 
 
 @never_cache

@@ -2,10 +2,13 @@
 
 from django import template
 from django.conf import settings
+from django.utils.translation import gettext, gettext_noop
 
 from contextmcp.web.brand import text_color
 
 register = template.Library()
+# The default of the setting PRODUCT_TAGLINE, for the extraction of texts.
+gettext_noop("Full context for every AI coding tool")
 
 
 @register.simple_tag
@@ -15,7 +18,8 @@ def product_name() -> str:
 
 @register.simple_tag
 def product_tagline() -> str:
-    return str(settings.PRODUCT_TAGLINE)
+    """Return the tagline. The default one has translations; that of a deployment is shown as it is."""
+    return gettext(settings.PRODUCT_TAGLINE) if settings.PRODUCT_TAGLINE else ""
 
 
 @register.simple_tag

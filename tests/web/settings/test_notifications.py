@@ -137,7 +137,7 @@ def test_a_member_who_joins_is_reported(acme, owner, admin, member, settings):
         AuthManager.accept_invitation(token, grace, None)
         titles = [email.subject for email in mail.outbox]
         # A new admin is reported to owners even if they turned off emails about members.
-        assert titles == [f"{grace.email} joined “Acme”" if role == "viewer" else f"{grace.email} is now an admin of “Acme”"]
+        assert titles == [f"{grace.email} joined “Acme”" if role == "viewer" else f"{grace.email} now has the role “Admin” in “Acme”"]
         assert sent_to() == expected
 
 

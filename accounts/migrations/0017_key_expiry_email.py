@@ -5,7 +5,7 @@ from django.db.models import Q
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("accounts", "0015_data_exports"),
+        ("accounts", "0016_setup_dismissed"),
     ]
 
     operations = [
