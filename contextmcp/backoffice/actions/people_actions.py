@@ -56,7 +56,7 @@ class ChangeRole(OrganizationAction):
         if member.role == data["role"]:
             raise ActionNotPossible("The member already has this role.")
         keys = ApiKey.objects.filter(creator=member, revoked_at=None).count()
-        rows = [Row(f"Role of {member.user}", Role(member.role).label, Role(data["role"]).label)]
+        rows = [Row(f"Role of {member.user}", str(Role(member.role).label), str(Role(data["role"]).label))]
         if keys:
             rows.append(Row("Keys of the member", f"{keys:,}", "limited by the new role"))
         warnings = ("This member is the only owner. Make another member an owner first.",) if member.role == Role.OWNER else ()
@@ -81,7 +81,7 @@ class RemoveMember(OrganizationAction):
         member = _member(organization, data["member"])
         keys = ApiKey.objects.filter(creator=member, revoked_at=None).count()
         rows = (
-            Row(f"{member.user}", Role(member.role).label, "not a member"),
+            Row(f"{member.user}", str(Role(member.role).label), "not a member"),
             Row("Keys of the member", f"{keys:,} not revoked", "do not work" if keys else "none"),
         )
         return Preview(rows)
@@ -122,7 +122,7 @@ class TransferOwnership(OrganizationAction):
         former, new = _member(organization, data["present"]), _member(organization, data["member"])
         if former.role != Role.OWNER or new.role == Role.OWNER:
             raise OwnershipNotTransferable
-        rows = [Row(f"Role of {new.user}", Role(new.role).label, "Owner"), Row(f"Role of {former.user}", "Owner", "Admin")]
+        rows = [Row(f"Role of {new.user}", str(Role(new.role).label), "Owner"), Row(f"Role of {former.user}", "Owner", "Admin")]
         warnings = []
         if not EmailAddress.objects.filter(user=new.user, email__iexact=new.user.email, verified=True).exists():
             warnings.append("The new owner has not confirmed their email address.")
@@ -239,7 +239,7 @@ class RevokeInvitation(_InvitationAction):
 
     def preview(self, organization: Organization, data: dict[str, Any]) -> Preview:
         row = _invitation(organization, data["invitation"])
-        return Preview((Row(f"Invitation of {row.email}", Role(row.role).label, "revoked"),))
+        return Preview((Row(f"Invitation of {row.email}", str(Role(row.role).label), "revoked"),))
 
     def perform(self, organization: Organization, data: dict[str, Any], confirmed: ConfirmedRequest) -> str:
         row = _invitation(organization, data["invitation"])
