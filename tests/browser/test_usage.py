@@ -9,7 +9,7 @@ from tests.browser.conftest import NARROW, WIDE
 from tests.support.customers import sign_up
 
 pytestmark = pytest.mark.browser
-LONG = "A key with a name as long as a customer thinks fit, for the machine in the cellar of the old house"
+LONG = "The key of the difference machine in the cellar, with a name as long as a customer thinks fit"
 # Two keys and two tools, every hour of the last 45 days.
 USAGE = """
 WITH organization AS (SELECT organization_id AS id FROM accounts_apikey WHERE name = %(key)s),
@@ -98,6 +98,10 @@ def test_choices_work_without_a_script_and_the_page_is_printed(person, world, ow
     page.emulate_media(media="print")
     assert page.get_by_role("navigation", name="Period").is_hidden()
     assert page.locator(".numbers").evaluate("box => box.scrollHeight <= box.clientHeight + 1")
+    # Headings and totals are not fixed to the edges of a box, and the table is as wide as the paper.
+    tops = [page.locator(f".numbers {part}").bounding_box()["y"] for part in ("thead th >> nth=0", "tbody th >> nth=0", "tfoot th")]
+    assert tops == sorted(tops)
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
     context.close()
 
 
