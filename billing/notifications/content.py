@@ -106,7 +106,7 @@ def _render_dunning(notification: BillingNotification) -> EmailContent | None:
     if state is None or state.grace_until is None:
         return None
     invoice = invoice_to_pay(state)
-    values = {"plan": plan_name(state), "day": format_day(state.grace_until), "free": CATALOG.free.title}
+    values = {"plan": plan_name(state), "day": format_day(state.grace_until), "free_plan": CATALOG.free.title}
     if invoice is None:
         failed = _("The payment for %(plan)s failed.") % values
     else:
@@ -137,8 +137,8 @@ def _dunning_stage(kind: str, values: dict[str, str]) -> tuple[str, str]:
             _("If the invoice is not paid, %(plan)s will be paused on %(day)s.") % values,
         )
     moved = _(
-        "Your organization moved to the %(free)s plan on %(day)s. No data was deleted. "
-        "Items above the %(free)s plan's limits are read-only."
+        "Your organization moved to the %(free_plan)s plan on %(day)s. No data was deleted. "
+        "Items above the %(free_plan)s plan's limits are read-only."
     )
     return _("%(plan)s is paused") % values, moved % values
 

@@ -26,7 +26,7 @@ def billing_page() -> str:
 
 
 def plan_name(state: SubscriptionState) -> str:
-    """Return the product and the plan of a subscription, such as "ContextMCP Pro"."""
+    """Return the product and the plan of a subscription as one name."""
     return f"{settings.PRODUCT_NAME} {state.plan_version.terms.title}" if state.plan_version else str(settings.PRODUCT_NAME)
 
 
@@ -187,12 +187,12 @@ def _render_canceled(notification: BillingNotification) -> EmailContent | None:
     state = _state(notification)
     if state is None or not state.is_live or state.cancel_at is None or schedule.cancellation_key(state) != notification.transition:
         return None
-    values = {"plan": plan_name(state), "day": format_day(state.cancel_at), "free": CATALOG.free.title}
+    values = {"plan": plan_name(state), "day": format_day(state.cancel_at), "free_plan": CATALOG.free.title}
     return EmailContent(
         title=_("Your subscription is canceled"),
         paragraphs=(
             _("You keep %(plan)s until %(day)s. You will not be charged again.") % values,
-            _("After that, your organization moves to the %(free)s plan. No data is deleted.") % values,
+            _("After that, your organization moves to the %(free_plan)s plan. No data is deleted.") % values,
             _("If you change your mind, you can resume the subscription before then."),
         ),
         label=_("Resume subscription"),
@@ -220,9 +220,9 @@ def _render_ended(notification: BillingNotification) -> EmailContent | None:
     state = _state(notification, status="canceled")
     if state is None:
         return None
-    values = {"plan": plan_name(state), "free": CATALOG.free.title}
+    values = {"plan": plan_name(state), "free_plan": CATALOG.free.title}
     sentence = _(
-        "Your organization is now on the %(free)s plan. No data was deleted. Items above the %(free)s plan's limits are read-only."
+        "Your organization is now on the %(free_plan)s plan. No data was deleted. Items above the %(free_plan)s plan's limits are read-only."
     )
     return EmailContent(
         title=_("%(plan)s has ended") % values,
