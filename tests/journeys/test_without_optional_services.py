@@ -63,7 +63,7 @@ def test_readyz_reports_the_missing_cache(alone):
     result = alone.readyz()
     assert result["status"] == "degraded"
     assert result["parts"]["database"] == "ok"
-    assert "rate limits" in result["parts"]["cache"]
+    assert "a rate limit" in result["parts"]["cache"]
 
 
 def test_quotas_are_exact_without_valkey(owner):

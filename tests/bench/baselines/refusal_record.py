@@ -12,10 +12,8 @@ import os
 import sys
 import time
 
+import django
 import psycopg
-
-from usage.refusals.aggregator import RefusalCounts
-from usage.refusals.recording import INTERVAL_SECONDS
 
 # Refused calls per second of a busy gate. The fewer there are between two writes, the more each of them costs.
 RATE = 2_500
@@ -23,6 +21,10 @@ RATE = 2_500
 
 def main(organizations: int, seconds: float) -> None:
     """Record refusals of the keys of this many organizations."""
+    django.setup()
+    from usage.refusals.aggregator import RefusalCounts
+    from usage.refusals.recording import INTERVAL_SECONDS
+
     counts, recorded = RefusalCounts(), 0
     between_writes = max(1, round(RATE * min(INTERVAL_SECONDS, seconds)))
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
