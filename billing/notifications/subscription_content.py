@@ -222,7 +222,8 @@ def _render_ended(notification: BillingNotification) -> EmailContent | None:
         return None
     values = {"plan": plan_name(state), "free_plan": CATALOG.free.title}
     sentence = _(
-        "Your organization is now on the %(free_plan)s plan. No data was deleted. Items above the %(free_plan)s plan's limits are read-only."
+        "Your organization is now on the %(free_plan)s plan. No data was deleted. "
+        "Items above the %(free_plan)s plan's limits are read-only."
     )
     return EmailContent(
         title=_("%(plan)s has ended") % values,

@@ -66,8 +66,8 @@ def untranslated(text: str, data: Iterable[str]) -> list[str]:
     """Return the words of a plain text that are neither inside marks nor in `data`."""
     while _MARKED.search(text):
         text = _MARKED.sub(" ", text)
-    for each in sorted({*data, *_catalog_texts()}, key=len, reverse=True):
-        text = text.replace(each, " ")
+    known = sorted({*data, *_catalog_texts()}, key=len, reverse=True)
+    text = re.sub("|".join(rf"(?<!\w){re.escape(each)}(?!\w)" for each in known), " ", text)
     return [word for word in _WORD.findall(text) if word not in _FORMATS]
 
 
@@ -85,4 +85,5 @@ def _catalog_texts() -> set[str]:
     for feature in CATALOG.features:
         texts |= {feature.title, feature.summary, feature.unit, feature.group, feature.question, feature.answer}
         texts |= {feature.singular_noun, feature.plural_noun}
+    texts |= {text for translations in CATALOG.translations.values() for text in translations.values()}
     return texts - {""}

@@ -23,7 +23,6 @@ OTHER_MEANINGS = {
     ("contextmcp/settings/test.py", "sessions"): "the cache of sign-in sessions",
     ("contextmcp/web/pages/sessions.py", "sessions"): "the page of sign-in sessions",
     ("contextmcp/web/personal_urls.py", "sessions"): "the page of sign-in sessions",
-    ("usage/api/webhooks.py", "sessions"): "an example in the API document",
     ("contextmcp/devstack/mcp_upstream.py", "free"): "tools that cost nothing",
     ("contextmcp/gateway/pricing.py", "free"): "tools that cost nothing",
     ("entitlements/api/schemas.py", "free"): "the source of entitlements without a grant",

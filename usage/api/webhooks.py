@@ -1,5 +1,6 @@
 """Endpoints that manage webhook endpoints and their deliveries."""
 
+import json
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -9,6 +10,7 @@ from drf_spectacular.utils import OpenApiExample
 
 from accounts.endpoint import PER_MEMBER, ApiListView, ApiView, endpoint, per_member_without
 from accounts.types import Caller
+from entitlements import examples
 from usage.errors import WebhookDeliveryPending, WebhookDisabled, WebhookEndpointLimitReached, WebhookTestsPending
 from usage.webhooks.manager import WebhookManager
 
@@ -48,7 +50,14 @@ _DELIVERY = {
 }
 _WITH_BODY = {
     **_DELIVERY,
-    "body": '{"type":"usage.threshold_reached","timestamp":"2026-06-01T09:00:00Z","data":{"feature":"sessions","threshold":80}}',
+    "body": json.dumps(
+        {
+            "type": "usage.threshold_reached",
+            "timestamp": "2026-06-01T09:00:00Z",
+            "data": {"feature": examples.QUOTA, "threshold": 80},
+        },
+        separators=(",", ":"),
+    ),
     "attemptLog": [{"at": "2026-06-01T09:00:01Z", "status": 503, "error": "", "milliseconds": 214}],
 }
 _CHANGED = OpenApiExample("The endpoint", _ENDPOINT, response_only=True)
