@@ -88,7 +88,7 @@ class OrganizationForm(forms.Form):
 
 
 class SettingsForm(OrganizationForm):
-    email = forms.EmailField(label="Billing email", help_text="Receipts and payment reminders are sent here.")
+    email = forms.EmailField(label=_("Billing email"), help_text=_("Receipts and payment reminders are sent here."))
 
 
 class CloseForm(forms.Form):

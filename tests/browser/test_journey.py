@@ -59,7 +59,7 @@ def test_sign_up_to_a_paid_plan(person, world):
     page.locator("label[for=yearly]").click()
     expect(page.locator(".plan", has_text="Pro").get_by_text("$90").first).to_be_visible()
     page.get_by_text("Monthly", exact=True).click()
-    page.locator("section.plan", has=page.get_by_role("heading", name="Pro")).get_by_role("button").click()
+    page.locator("section.plan", has=page.get_by_role("heading", name="Pro")).get_by_role("link").locator("visible=true").click()
     page.wait_for_url("**/billing/choose/**")
     page.get_by_role("button", name="Start 14-day trial").click()
     page.wait_for_url(f"{world.stripe_url}/c/pay/**")
