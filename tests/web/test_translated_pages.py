@@ -20,7 +20,8 @@ pytestmark = pytest.mark.django_db
 # Names of things and people, and of products, which have no translation.
 DATA = (
     "ContextMCP", "Acme", "Owner Olga", "Olga Owner", "Grace Hopper", "Second", "Laptop", "CI", "Rotated", "Claude Code", "Claude Desktop",
-    "Claude", "Cursor", "VS Code", "ChatGPT", "Pro", "Free", "Enterprise", "API", "OpenAPI", "Visa", "Test app", "PDF", "CSV", "MCP", "ID", "User",
+    "Claude", "Cursor", "VS Code", "ChatGPT", "Pro", "Free", "Enterprise", "API", "OpenAPI", "Visa", "Test app", "PDF",
+    "CSV", "MCP", "ID", "User",
 )  # fmt: skip
 PATTERNS = re.compile(
     r"https?://[^\s⟧<>\"']+|[\w.+-]+@[\w.-]+|cmcp_sk_\w+…?|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|[A-Z0-9]{8}-\d{4}|\b[a-z]+_[a-z_]+\b|mcp\.json|claude_desktop_config"
