@@ -78,7 +78,9 @@ def test_the_oldest_version_shown_is_compared_with_the_one_before():
     document = CATALOG.plan("pro").document()
     for number in range(1, comparison.MAX_VERSIONS + 2):
         PlanVersion.objects.create(plan="pro", version=number, document=document | {"version": number, "trial_days": number})
-    found = table("pro", msgspec.structs.replace(CATALOG, plans=tuple(each for each in CATALOG.plans if each.name != "pro")))
+    found = table(
+        "pro", msgspec.structs.replace(CATALOG, plans=tuple(each for each in CATALOG.plans if each.name != "pro"), translations={})
+    )
     assert (len(found.columns), found.older) == (comparison.MAX_VERSIONS, 1)
     assert [changed for _, changed in row(found, "Trial")] == [True] * comparison.MAX_VERSIONS
 

@@ -65,7 +65,7 @@ ELSEWHERE = {
 }
 FORMS_ONLY = re.compile(
     r"-form$|^(set-language|create-key|invite|checkout|portal|switch-organization|change-plan|cancel-scheduled-change|resume-plan"
-    r"|change-settings|close-organization|disconnect-app|save-notifications|save-profile|delete-account|request-export"
+    r"|change-settings|close-organization|transfer-ownership|disconnect-app|save-notifications|save-profile|delete-account|request-export"
     r"|(create|change|enable|disable|delete|rotate|test)-webhook|redeliver-message|forget-webhook-secret)$"
 )
 
