@@ -25,7 +25,7 @@ def test_members_see_and_disconnect_their_apps_and_admins_those_of_all(app, memb
     tokens = app.connect()
     grant = OAuthGrant.objects.get()
     mine = app.browser.get(reverse("connected-apps")).content.decode()
-    assert "Test app" in mine and "connected by you" in mine and "calls count against the plan" in mine
+    assert "Test app" in mine and "connected by you" in mine and "Calls count against the plan" in mine
     assert member.user.email in browser_of(admin).get(reverse("connected-apps")).content.decode()
     outsider = browser_of(stranger)
     assert "Test app" not in outsider.get(reverse("connected-apps")).content.decode()
