@@ -26,7 +26,7 @@ def test_members_see_and_disconnect_their_apps_and_admins_those_of_all(app, memb
     grant = OAuthGrant.objects.get()
     mine = app.browser.get(reverse("connected-apps")).content.decode()
     assert "Test app" in mine and "connected by you" in mine and "Calls count against the plan" in mine
-    assert member.user.email in browser_of(admin).get(reverse("connected-apps")).content.decode()
+    assert member.user.get_full_name() in browser_of(admin).get(reverse("connected-apps")).content.decode()
     outsider = browser_of(stranger)
     assert "Test app" not in outsider.get(reverse("connected-apps")).content.decode()
     path = reverse("disconnect-app-form", args=[grant.pk])
