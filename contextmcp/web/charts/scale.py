@@ -9,8 +9,8 @@ from babel.numbers import format_compact_decimal, format_decimal
 from contextmcp.common import locale
 
 MAX_STEPS = 4
-# Labels such as "Nov 28" of a chart on a phone do not touch each other.
-MAX_LABELS = 5
+# Labels such as "11:00 PM" of a chart on a phone do not touch each other.
+MAX_LABELS = 4
 # Larger numbers are abbreviated ("25K"), because the labels have a fixed width.
 COMPACT_FROM = 10_000
 
